@@ -1,0 +1,297 @@
+"""The distribution's -dev packages, under the labels that the Bazel Central Registry uses.
+
+To add a library: one `system_package(...)` at the end of this file, its apt package in bazel/packages.txt, and its
+module in MODULE.bazel. A repository is made only when a target needs it, so a missing package stops nothing else.
+
+Bazel does not watch /usr/include: after an upgrade of a -dev package run `./bazelw clean`.
+"""
+
+def _fail_missing(rctx, what):
+    fail("""@{repository}: {what}
+
+    A package is missing. On Debian and Ubuntu: apt-get install {apt}
+    (./bazelw installs everything that is needed.)
+""".format(repository = rctx.name, what = what, apt = rctx.attr.apt))
+
+def _pkg_config(rctx, modules):
+    """The compiler's and the linker's flags for some pkg-config modules."""
+    if not modules:
+        return []
+    if not rctx.which("pkg-config"):
+        _fail_missing(rctx, "pkg-config was not found.")
+    answer = rctx.execute(["pkg-config", "--cflags", "--libs"] + modules)
+    if answer.return_code != 0:
+        _fail_missing(rctx, answer.stderr.strip())
+    return [word for word in answer.stdout.replace("\n", " ").split(" ") if word]
+
+def _cc_library(rctx, name, words):
+    """The BUILD text for one library; `words` are what system_package's `libraries` describes."""
+    deps = [word for word in words if word[0] in "@:"]
+    linkopts = [word for word in words if word.startswith("-")]
+    flags = _pkg_config(rctx, [word for word in words if word[0] not in "@:-"])
+    linked = {}
+    includes = []
+    defines = []
+    for flag in flags:
+        if flag.startswith("-I"):
+            # `includes` takes no absolute path: go through a link.
+            directory = "include/%s/%d" % (name, len(includes))
+            rctx.symlink(flag[2:], directory)
+            includes.append(directory)
+        elif flag.startswith("-D"):
+            defines.append(flag[2:])
+        elif flag.startswith("-l"):
+            linked[flag] = None  # pkg-config names the same library many times
+    if linked:
+        # A library that a program does not call stays out of it.
+        linkopts += ["-Wl,--push-state,--as-needed"] + linked.keys() + ["-Wl,--pop-state"]
+    return """
+cc_library(
+    name = {name},
+    hdrs = glob({headers}),
+    defines = {defines},
+    includes = {includes},
+    linkopts = {linkopts},
+    deps = {deps},
+)
+""".format(
+        name = repr(name),
+        headers = repr([include + "/**/*.h" for include in includes]),
+        defines = repr(defines),
+        includes = repr(includes),
+        linkopts = repr(linkopts + (["-pthread"] if "-pthread" in flags else [])),
+        deps = repr(deps),
+    )
+
+def _system_package_impl(rctx):
+    for link, target in rctx.attr.links.items():
+        if not rctx.path(target).exists:
+            _fail_missing(rctx, target + " does not exist.")
+        rctx.symlink(target, link)
+    packages = dict(rctx.attr.packages)
+    for label, words in rctx.attr.libraries.items():
+        package, _, name = label.rpartition(":")
+        packages[package] = packages.get(package, "") + _cc_library(rctx, name, words)
+    packages.setdefault("", "")
+    for package, text in packages.items():
+        rctx.file(package + "/BUILD" if package else "BUILD", 'package(default_visibility = ["//visibility:public"])\n' + text)
+    for path, text in rctx.attr.files.items():
+        rctx.file(path, text)
+    rctx.file("WORKSPACE", "")
+
+system_package = repository_rule(
+    implementation = _system_package_impl,
+    local = True,
+    configure = True,
+    attrs = {
+        "apt": attr.string(doc = "The packages to name when something is missing."),
+        "libraries": attr.string_list_dict(
+            doc = "'package:name' -> words: '@...' or ':...' is a dep, '-...' a linker option, else a pkg-config module.",
+        ),
+        "links": attr.string_dict(doc = "A path in the repository -> the absolute path that it leads to."),
+        "packages": attr.string_dict(doc = "A package -> text of its BUILD file, before the libraries."),
+        "files": attr.string_dict(doc = "A path in the repository -> its content."),
+    },
+)
+
+def _native_rules_impl(rctx):
+    packages = {}
+    for path, rules in rctx.attr.files.items():
+        rctx.file(path, "".join(["%s = native.%s\n" % (rule, rule) for rule in rules]))
+        packages[path.rpartition("/")[0]] = None
+    for package in packages:
+        rctx.file(package + "/BUILD", rctx.attr.build)
+    rctx.file("BUILD", rctx.attr.build)
+    rctx.file("WORKSPACE", "")
+
+_native_rules = repository_rule(
+    doc = "A stand-in for a rules_* repository whose rules this Bazel has built in.",
+    implementation = _native_rules_impl,
+    attrs = {
+        "files": attr.string_list_dict(doc = "A .bzl file -> the native rules that it hands on."),
+        "build": attr.string(doc = "The text of every BUILD file in it."),
+    },
+)
+
+# Bazel's own proto_library and cc_proto_library look for these two in @com_google_protobuf.
+_PROTOC = """
+alias(
+    name = "protoc",
+    actual = "bin/protoc",
+)
+
+proto_lang_toolchain(
+    name = "cc_toolchain",
+    blacklisted_protos = {well_known},
+    command_line = "--cpp_out=$(OUT)",
+    runtime = ":protobuf",
+)
+"""
+
+_WELL_KNOWN_PROTO = """
+proto_library(
+    name = "{name}_proto",
+    srcs = ["include/google/protobuf/{name}.proto"],
+    strip_import_prefix = "include",
+    deps = {deps},
+)
+"""
+
+_WELL_KNOWN = {
+    "any": [],
+    "api": [":source_context_proto", ":type_proto"],
+    "descriptor": [],
+    "duration": [],
+    "empty": [],
+    "field_mask": [],
+    "source_context": [],
+    "struct": [],
+    "timestamp": [],
+    "type": [":any_proto", ":source_context_proto"],
+    "wrappers": [],
+}
+
+# Label of an Abseil library -> its pkg-config module. All of them exist from 20220623 (Debian 12) on.
+_ABSL = {
+    "absl/algorithm:container": "absl_algorithm_container",
+    "absl/base:core_headers": "absl_core_headers",
+    "absl/cleanup:cleanup": "absl_cleanup",
+    "absl/container:btree": "absl_btree",
+    "absl/container:flat_hash_map": "absl_flat_hash_map",
+    "absl/container:flat_hash_set": "absl_flat_hash_set",
+    "absl/container:inlined_vector": "absl_inlined_vector",
+    "absl/debugging:failure_signal_handler": "absl_failure_signal_handler",
+    "absl/debugging:stacktrace": "absl_stacktrace",
+    "absl/debugging:symbolize": "absl_symbolize",
+    "absl/flags:commandlineflag": "absl_flags_commandlineflag",
+    "absl/flags:config": "absl_flags_config",
+    "absl/flags:flag": "absl_flags",
+    "absl/flags:marshalling": "absl_flags_marshalling",
+    "absl/flags:parse": "absl_flags_parse",
+    "absl/flags:reflection": "absl_flags_reflection",
+    "absl/flags:usage": "absl_flags_usage",
+    "absl/functional:any_invocable": "absl_any_invocable",
+    "absl/functional:bind_front": "absl_bind_front",
+    "absl/functional:function_ref": "absl_function_ref",
+    "absl/hash:hash": "absl_hash",
+    "absl/memory:memory": "absl_memory",
+    "absl/random:random": "absl_random_random",
+    "absl/status:status": "absl_status",
+    "absl/status:statusor": "absl_statusor",
+    "absl/strings:cord": "absl_cord",
+    "absl/strings:str_format": "absl_str_format",
+    "absl/strings:strings": "absl_strings",
+    "absl/synchronization:synchronization": "absl_synchronization",
+    "absl/time:time": "absl_time",
+    "absl/types:optional": "absl_optional",
+    "absl/types:span": "absl_span",
+}
+
+def _bazel_parts():
+    """What Bazel's own files load by name, and would otherwise download."""
+    cc_rules = ["cc_binary", "cc_import", "cc_library", "cc_test"]
+    _native_rules(
+        name = "rules_cc",
+        build = """
+alias(
+    name = "toolchain_type",
+    actual = "@bazel_tools//tools/cpp:toolchain_type",
+    visibility = ["//visibility:public"],
+)
+""",
+        files = dict(
+            {"cc/%s.bzl" % rule: [rule] for rule in cc_rules},
+            **{"cc/defs.bzl": cc_rules + ["cc_proto_library", "cc_toolchain", "cc_toolchain_suite", "objc_library"]}
+        ),
+    )
+    _native_rules(
+        name = "rules_java",
+        files = {"java/defs.bzl": [
+            "java_binary",
+            "java_import",
+            "java_library",
+            "java_package_configuration",
+            "java_plugin",
+            "java_runtime",
+            "java_test",
+            "java_toolchain",
+        ]},
+    )
+    _native_rules(
+        name = "rules_shell",
+        files = {"shell/%s.bzl" % rule: [rule] for rule in ["sh_binary", "sh_library", "sh_test"]},
+    )
+    _native_rules(
+        name = "remote_coverage_tools",
+        build = """
+package(default_visibility = ["//visibility:public"])
+[filegroup(name = name) for name in ["coverage_output_generator", "coverage_report_generator", "lcov_merger"]]
+""",
+    )
+
+def system_packages():
+    """Declares every external repository of this workspace."""
+    _bazel_parts()
+
+    system_package(
+        name = "com_google_protobuf",
+        apt = "protobuf-compiler libprotobuf-dev",
+        links = {
+            "bin/protoc": "/usr/bin/protoc",
+            "include/google/protobuf": "/usr/include/google/protobuf",
+        },
+        libraries = {
+            ":protobuf": ["protobuf"],
+            "src/google/protobuf/util:differencer": ["@com_google_protobuf//:protobuf"],
+            "src/google/protobuf/util:json_util": ["@com_google_protobuf//:protobuf"],
+            "src/google/protobuf/util:time_util": ["@com_google_protobuf//:protobuf"],
+        },
+        packages = {
+            "": _PROTOC.format(well_known = repr([":%s_proto" % name for name in _WELL_KNOWN])) + "".join([
+                _WELL_KNOWN_PROTO.format(name = name, deps = repr(deps))
+                for name, deps in _WELL_KNOWN.items()
+            ]),
+            "bazel": "",
+            "bazel/common": "",
+        },
+        files = {
+            "bazel/cc_proto_library.bzl": "cc_proto_library = native.cc_proto_library\n",
+            "bazel/proto_library.bzl": "proto_library = native.proto_library\n",
+            # Two files, because a global cannot be made from a builtin of the same name.
+            "bazel/common/builtin.bzl": "proto_info = ProtoInfo\n",
+            "bazel/common/proto_info.bzl": 'load(":builtin.bzl", "proto_info")\n\nProtoInfo = proto_info\n',
+        },
+    )
+    system_package(
+        name = "com_github_grpc_grpc",
+        apt = "libgrpc++-dev protobuf-compiler-grpc",
+        links = {"src/compiler/bin/grpc_cpp_plugin": "/usr/bin/grpc_cpp_plugin"},
+        libraries = {
+            ":grpc++": ["grpc++", "@com_google_protobuf//:protobuf"],
+            ":grpc++_codegen_proto": [":grpc++"],
+            # These two register themselves when they are loaded, so the linker must keep them though nothing calls them.
+            ":grpc++_reflection": ["-Wl,--no-as-needed,-lgrpc++_reflection", ":grpc++"],
+            ":grpcpp_channelz": ["-Wl,--no-as-needed,-lgrpcpp_channelz", ":grpc++"],
+            ":grpc++_test": [":grpc++", "@com_google_googletest//:gtest"],
+        },
+        packages = {
+            "src/compiler": 'alias(name = "grpc_cpp_plugin", actual = "bin/grpc_cpp_plugin")\n',
+        },
+    )
+    system_package(
+        name = "com_google_absl",
+        apt = "libabsl-dev",
+        libraries = {label: [module] for label, module in _ABSL.items()},
+    )
+    system_package(
+        name = "com_google_googletest",
+        apt = "libgtest-dev libgmock-dev",
+        libraries = {":gtest": ["gmock"], ":gtest_main": ["gmock_main", ":gtest"]},
+    )
+    system_package(
+        name = "com_github_google_benchmark",
+        apt = "libbenchmark-dev",
+        libraries = {":benchmark": ["benchmark"], ":benchmark_main": ["-lbenchmark_main", ":benchmark"]},
+    )
+    system_package(name = "spdlog", apt = "libspdlog-dev", libraries = {":spdlog": ["spdlog"]})
+    system_package(name = "sqlite3", apt = "libsqlite3-dev", libraries = {":sqlite3": ["sqlite3"]})
