@@ -1,0 +1,52 @@
+#include "service/lifecycle/fake_clock.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lifecycle {
+
+bool FakeClock::WaitUntil(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
+                          TimePoint deadline, std::stop_token interrupt,
+                          const std::function<bool()>& done) {
+  // Advance() holds mutex_ while it takes a waiter's mutex, so mutex_ is never
+  // taken here with `lock` held.
+  lock.unlock();
+  std::list<Waiter>::iterator self;
+  {
+    std::lock_guard own(mutex_);
+    self = waiters_.insert(waiters_.end(), {lock.mutex(), &changed, deadline});
+  }
+  waiters_changed_.notify_all();
+  lock.lock();
+  changed.wait(lock, std::move(interrupt), [&] { return done() || Now() >= deadline; });
+  lock.unlock();
+  {
+    std::lock_guard own(mutex_);
+    waiters_.erase(self);
+  }
+  lock.lock();
+  return done();
+}
+
+void FakeClock::Advance(Duration by) {
+  std::lock_guard own(mutex_);
+  now_ = Now() + by;
+  for (const Waiter& waiter : waiters_) {
+    // Passing through the waiter's mutex makes sure that it is not between its
+    // look at the time and its sleep.
+    std::lock_guard(*waiter.mutex);
+    waiter.changed->notify_all();
+  }
+}
+
+void FakeClock::AwaitWaiters(std::size_t count) {
+  std::unique_lock lock(mutex_);
+  waiters_changed_.wait(lock, [&] {
+    const auto waiting =
+        std::count_if(waiters_.begin(), waiters_.end(),
+                      [this](const Waiter& waiter) { return waiter.deadline > Now(); });
+    return static_cast<std::size_t>(waiting) >= count;
+  });
+}
+
+}  // namespace lifecycle

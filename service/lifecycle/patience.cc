@@ -1,0 +1,48 @@
+#include "service/lifecycle/patience.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lifecycle {
+
+Patience::Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry)
+    : clock_(clock), hurry_(std::move(hurry)), deadline_(clock.Now() + budget) {
+  Hurried();
+}
+
+bool Patience::Wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
+                    const std::function<bool()>& done, Clock::TimePoint sooner) {
+  const std::stop_token interrupt = hurried_ ? std::stop_token() : hurry_;
+  if (clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), interrupt, done)) return true;
+  return Hurried() && clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), {}, done);
+}
+
+bool Patience::Poll(const std::function<bool()>& done) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  while (!done()) {
+    Hurried();
+    const Clock::TimePoint now = clock_.Now();
+    if (now >= deadline_) return false;
+    clock_.WaitUntil(lock, never, std::min(deadline_, now + kPollInterval), {},
+                     [] { return false; });
+  }
+  return true;
+}
+
+void Patience::Exhaust() {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  Wait(lock, never, [] { return false; });
+}
+
+bool Patience::Hurried() {
+  if (hurried_ || !hurry_.stop_requested()) return false;
+  hurried_ = true;
+  deadline_ = std::min(deadline_, clock_.Now() + kHurried);
+  return true;
+}
+
+}  // namespace lifecycle

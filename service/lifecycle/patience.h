@@ -1,0 +1,55 @@
+#ifndef SERVICE_LIFECYCLE_PATIENCE_H_
+#define SERVICE_LIFECYCLE_PATIENCE_H_
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <stop_token>
+
+#include "service/lifecycle/clock.h"
+
+namespace lifecycle {
+
+// How long one phase of a stop still waits: until its deadline, or, once
+// somebody is in a hurry, for `kHurried` more and no longer.
+//
+// Threads: one.
+class Patience {
+ public:
+  // What every remaining wait shrinks to: long enough for what ends at once.
+  static constexpr Clock::Duration kHurried = std::chrono::milliseconds(250);
+  // How often Poll() looks.
+  static constexpr Clock::Duration kPollInterval = std::chrono::milliseconds(5);
+
+  Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry);
+
+  // Blocks until `done()` is true, or patience is over, or `sooner` has come;
+  // returns `done()`. Requires what Clock::WaitUntil() requires.
+  bool Wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
+            const std::function<bool()>& done,
+            Clock::TimePoint sooner = Clock::TimePoint::max());
+
+  // The same for a state that notifies nobody: looks at it every kPollInterval.
+  bool Poll(const std::function<bool()>& done);
+
+  // Blocks until patience is over, whatever happens.
+  void Exhaust();
+
+  // When patience is over; earlier once there is a hurry.
+  Clock::TimePoint deadline() const { return deadline_; }
+
+  Clock& clock() const { return clock_; }
+
+ private:
+  // Takes note of a hurry: true when that has brought the deadline forward.
+  bool Hurried();
+
+  Clock& clock_;
+  const std::stop_token hurry_;
+  Clock::TimePoint deadline_;
+  bool hurried_ = false;
+};
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_PATIENCE_H_

@@ -1,0 +1,111 @@
+#include "service/lifecycle/process.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+
+namespace lifecycle {
+namespace {
+
+// Writes past every lock and buffer, and never blocks: a reader that has stopped
+// reading must not keep the process alive. PIPE_BUF bounds what fits for certain.
+void WriteLastWords(std::string words) {
+  words.resize(std::min<std::size_t>(words.size(), 4000));
+  words.push_back('\n');
+  pollfd out{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&out, 1, /*timeout=*/0) == 1 && (out.revents & POLLOUT) != 0) {
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, words.data(), words.size());
+  }
+}
+
+[[noreturn]] void ExitAtOnce(ExitCode code) { _exit(static_cast<int>(code)); }
+
+}  // namespace
+
+Process::Process(const StopBudget& budget, Observer& observer)
+    : clock_(Clock::Steady()),
+      budget_(budget),
+      observer_(observer),
+      request_(clock_),
+      signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
+  watchdog_.emplace(request_, budget.grace - budget.reserve, [this] { Bite(); });
+  signal_thread_.emplace(signal_meaning_);
+}
+
+Process::~Process() = default;
+
+void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
+  savers_.Register(std::move(name), std::move(save), {.uses = {{}}});
+}
+
+int Process::ServeUntilStopped(Traffic& traffic) {
+  const bool served = !request_.requested().stop_requested();
+  if (served) observer_.OnEvent({"Serving", "", "", Phase::kServing, true, clock_.Now()});
+
+  StopReason reason = request_.Wait();
+  observer_.OnEvent({"StopRequested", "",
+                     absl::StrCat(reason == StopReason::kTerminate ? "terminate" : "interrupt",
+                                  ", ", budget_.ToString()),
+                     served ? Phase::kServing : Phase::kStarting, true, request_.requested_at()});
+  // Nobody can have found a replica that has never served.
+  if (!served) reason = StopReason::kInterrupt;
+
+  ShutdownSequence sequence({traffic, workers_, savers_, registry_}, budget_, request_.hurry(),
+                            clock_, observer_);
+  traffic_ = &traffic;
+  sequence_ = &sequence;
+  const StopOutcome outcome = sequence.Run(reason);
+  if (outcome.abandoned) ExitAtOnce(outcome.exit_code);
+  watchdog_.reset();  // Looks at `sequence`.
+  return static_cast<int>(outcome.exit_code);
+}
+
+int Process::CouldNotStart(const absl::Status& why) {
+  bool abandoned = false;
+  workers_.RequestStop();
+  Patience for_workers(clock_, budget_.workers, request_.hurry());
+  for (const TaskGroup::Left& left : workers_.Join(for_workers)) {
+    abandoned |= absl::IsDeadlineExceeded(left.status);
+  }
+  Patience for_closing(clock_, budget_.close, request_.hurry());
+  registry_.CloseAll(for_closing, [&](const ShutdownRegistry::Closed& closed) {
+    abandoned |= closed.passed_over;
+  });
+  WriteLastWords(absl::StrCat("could not start: ", std::string(why.message())));
+  if (abandoned) ExitAtOnce(ExitCode::kCouldNotStart);
+  return static_cast<int>(ExitCode::kCouldNotStart);
+}
+
+void Process::Bite() {
+  std::string stuck = "before the stop began";
+  if (const ShutdownSequence* sequence = sequence_) {
+    stuck = absl::StrCat("in phase ", PhaseName(sequence->phase()));
+  }
+  if (const Traffic* traffic = traffic_) {
+    if (const int calls = traffic->TryCallsRunning(); calls > 0) {
+      absl::StrAppend(&stuck, "; calls running: ", calls);
+    }
+  }
+  const std::vector<std::string> saving = savers_.TryClosing();
+  if (!saving.empty()) absl::StrAppend(&stuck, "; saving: ", absl::StrJoin(saving, ", "));
+  const std::vector<std::string> closing = registry_.TryClosing();
+  if (!closing.empty()) absl::StrAppend(&stuck, "; closing: ", absl::StrJoin(closing, ", "));
+  WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
+                              absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
+                              stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));
+  ExitAtOnce(ExitCode::kWatchdog);
+}
+
+void Process::LeaveAtOnce() {
+  WriteLastWords("third signal: leaving at once, nothing more is saved or closed");
+  ExitAtOnce(ExitCode::kImpatient);
+}
+
+}  // namespace lifecycle

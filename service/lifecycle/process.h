@@ -1,0 +1,84 @@
+#ifndef SERVICE_LIFECYCLE_PROCESS_H_
+#define SERVICE_LIFECYCLE_PROCESS_H_
+
+#include <optional>
+
+#include "absl/status/status.h"
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/observer.h"
+#include "service/lifecycle/shutdown_registry.h"
+#include "service/lifecycle/shutdown_sequence.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/lifecycle/stop_budget.h"
+#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/task_group.h"
+#include "service/lifecycle/traffic.h"
+#include "service/lifecycle/watchdog.h"
+
+namespace lifecycle {
+
+// One process, from its first signal to its exit code: what a main() holds on to
+// while it opens things from the bottom up, and hands over to once it serves.
+//
+//   BlockStopSignals();
+//   Process process(budget, observer);
+//   ... open; process.registry().Register("database", ...); ...
+//   return process.ServeUntilStopped(server);
+//
+// Requires: BlockStopSignals() came first; one at a time in a process; declared
+// before everything that is registered with it, so that it is destroyed last.
+//
+// Threads: the accessors may be used from any thread, the rest from main's.
+class Process {
+ public:
+  Process(const StopBudget& budget, Observer& observer);
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  // What is closed in the end, in order.
+  ShutdownRegistry& registry() { return registry_; }
+
+  // Who works in the background.
+  TaskGroup& workers() { return workers_; }
+
+  // What saves state before anything is closed. `save` is bounded and guarded
+  // like a closer.
+  void SaveOnStop(std::string name, ShutdownRegistry::Closer save);
+
+  StopRequest& stop_request() { return request_; }
+
+  // Serves until a stop is requested, then stops, in the order that
+  // shutdown_sequence.h draws. Returns what main() returns.
+  //
+  // Does not return when something could not be made to end: it would use what
+  // main's destructors destroy. The process then ends here, with its exit code.
+  // It also ends here at the third signal, and when the whole budget is spent.
+  int ServeUntilStopped(Traffic& traffic);
+
+  // Ends a start that failed: closes what was opened, in the same order as a stop
+  // would, and returns what main() returns. `why` is told in one line.
+  int CouldNotStart(const absl::Status& why);
+
+ private:
+  [[noreturn]] void Bite();
+  [[noreturn]] void LeaveAtOnce();
+
+  Clock& clock_;
+  const StopBudget budget_;
+  Observer& observer_;
+  StopRequest request_;
+  ShutdownRegistry registry_;
+  ShutdownRegistry savers_;
+  // Set while a stop is under way, for the watchdog to look at.
+  std::atomic<ShutdownSequence*> sequence_{nullptr};
+  std::atomic<Traffic*> traffic_{nullptr};
+  SignalMeaning signal_meaning_;
+  TaskGroup workers_;
+  std::optional<Watchdog> watchdog_;
+  std::optional<SignalThread> signal_thread_;
+};
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_PROCESS_H_

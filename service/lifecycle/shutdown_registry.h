@@ -1,0 +1,95 @@
+#ifndef SERVICE_LIFECYCLE_SHUTDOWN_REGISTRY_H_
+#define SERVICE_LIFECYCLE_SHUTDOWN_REGISTRY_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "service/lifecycle/patience.h"
+
+namespace lifecycle {
+
+// Everything that a process has opened, and how to close it again, in order.
+//
+// The problem: what is closed must not be in use any more, a closer that hangs
+// must not keep the others open, and a start that fails half-way must close
+// exactly what it had opened.
+//
+// Guarantees of CloseAll():
+//  * An entry is closed only after every entry that uses it was closed or passed
+//    over. Without further words an entry uses all that were registered before
+//    it, so the order is the reverse of registration. Entries that say what they
+//    really use are closed in parallel where nothing stands between them.
+//  * A cycle cannot be written: only entries that exist can be named.
+//  * A closer that fails, throws or does not return in its time is named in the
+//    answer, and the rest goes on.
+//  * Every entry has its turn: time is divided so that a closer that hangs cannot
+//    use up that of those below it.
+//
+// Threads: all methods may be called from any thread; each closer runs on one of
+// its own.
+class ShutdownRegistry {
+ public:
+  // Closes one resource, by `deadline`. Called once at most. What it captured by
+  // reference must live until it returns. When something that uses the resource
+  // was passed over, it may still be in use: such a use must then fail, not crash.
+  using Closer = std::function<absl::Status(Clock::TimePoint deadline)>;
+
+  // Names an entry.
+  class Handle {
+   private:
+    friend class ShutdownRegistry;
+    explicit Handle(std::size_t index) : index_(index) {}
+    std::size_t index_;
+  };
+
+  struct Options {
+    // The entries that this one uses until it is closed; unset: all that were
+    // registered before it.
+    std::optional<std::vector<Handle>> uses = std::nullopt;
+    // What its closer may take at most.
+    Clock::Duration limit = std::chrono::seconds(5);
+  };
+
+  ShutdownRegistry();
+
+  Handle Register(std::string name, Closer close) {
+    return Register(std::move(name), std::move(close), Options());
+  }
+  Handle Register(std::string name, Closer close, Options options);
+
+  // Takes an entry out, without calling its closer: its owner has closed it.
+  // Nothing happens when it is out, or being closed, already.
+  void Forget(Handle handle);
+
+  struct Closed {
+    std::string name;
+    // DEADLINE_EXCEEDED: it had not returned in its time and was passed over; it
+    // still runs, and nothing that it uses may be destroyed.
+    absl::Status status;
+    Clock::Duration took{};
+    bool passed_over = false;
+  };
+
+  // Closes every entry. Calls `on_closed` for each, on this thread, in the order
+  // in which they were done with. Another call finds what was registered since.
+  void CloseAll(Patience& patience, const std::function<void(const Closed&)>& on_closed);
+
+  // The names of the closers that run now; empty also when that cannot be told
+  // without waiting. For the watchdog.
+  std::vector<std::string> TryClosing() const;
+
+ private:
+  struct Entry;
+  struct State;
+  // Shared with the closers' threads, so that one that hangs has it still.
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_SHUTDOWN_REGISTRY_H_

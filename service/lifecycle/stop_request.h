@@ -1,0 +1,63 @@
+#ifndef SERVICE_LIFECYCLE_STOP_REQUEST_H_
+#define SERVICE_LIFECYCLE_STOP_REQUEST_H_
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+
+#include "service/lifecycle/clock.h"
+
+namespace lifecycle {
+
+// How a stop was asked for.
+enum class StopReason {
+  // The platform takes this replica away (SIGTERM): callers are led away first.
+  kTerminate,
+  // A person at a terminal (Ctrl-C, SIGINT): no lame duck, no waiting for idle
+  // connections.
+  kInterrupt,
+};
+
+// The wish to stop, and the latch that main waits on until somebody has it.
+//
+// Guarantees: the first request decides the reason and the time; later ones
+// change nothing.
+//
+// Threads: all methods may be called from any thread. Only Wait() blocks.
+class StopRequest {
+ public:
+  explicit StopRequest(Clock& clock) : clock_(clock) {}
+
+  // Asks the process to stop. False: it had been asked already.
+  bool Request(StopReason reason);
+
+  // Asks a stop that is under way to wait for nothing any more. The order still
+  // holds and the state is still saved. Does nothing when called again.
+  void Hurry() { hurry_.request_stop(); }
+
+  // Requested by Hurry().
+  std::stop_token hurry() const { return hurry_.get_token(); }
+
+  // Blocks until Request() was called.
+  StopReason Wait();
+
+  // Requested by Request().
+  std::stop_token requested() const { return requested_.get_token(); }
+
+  // When Request() was first called. Requires: it was.
+  Clock::TimePoint requested_at() const;
+
+ private:
+  Clock& clock_;
+  std::stop_source hurry_;
+  std::stop_source requested_;
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::optional<StopReason> reason_;  // Guarded by mutex_.
+  Clock::TimePoint at_;               // Guarded by mutex_; set with reason_.
+};
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_STOP_REQUEST_H_

@@ -1,0 +1,55 @@
+#ifndef SERVICE_LIFECYCLE_TRAFFIC_H_
+#define SERVICE_LIFECYCLE_TRAFFIC_H_
+
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/patience.h"
+
+namespace lifecycle {
+
+// What the shutdown sequence needs of a server: the callers, their connections
+// and their calls. The gRPC harness implements it (service/rpc/server_host.h).
+//
+// Threads: the sequence calls every method from one thread, in the order in
+// which they stand here, each at most once.
+class Traffic {
+ public:
+  virtual ~Traffic() = default;
+
+  // Tells whoever asks for health that this replica is leaving. Serves on.
+  virtual void EnterLameDuck() = 0;
+
+  // Waits until no call has arrived for a quiet period: callers have found other
+  // replicas. False: patience was over first.
+  virtual bool AwaitQuiet(Patience& patience) = 0;
+
+  // New connections are refused from now on; those that exist are served on.
+  virtual void CloseListener() = 0;
+
+  // Tells endless calls to end themselves, at a pace that spares the replicas
+  // they come back to. Returns how many there were to tell.
+  virtual int SayGoodbye(Patience& patience) = 0;
+
+  // Waits until no connection is left, or no call runs and none has arrived for a
+  // quiet period. False: patience was over first.
+  virtual bool AwaitConnectionsGone(Patience& patience) = 0;
+
+  // Starts `Server::Shutdown(deadline)` and returns: nothing new is taken from
+  // now on, on any connection.
+  virtual void BeginShutdown(Clock::TimePoint deadline) = 0;
+
+  // Waits until no call runs. Returns how many still did when patience was over.
+  virtual int AwaitCallsFinished(Patience& patience) = 0;
+
+  // Cancels what still runs, through its own context, and ends connections that
+  // carry nothing any more. Waits until the server has let go of everything, and
+  // destroys it. False: a call did not end; the server is abandoned as it is, and
+  // nothing that its handlers use may be destroyed.
+  virtual bool Cancel(Patience& patience) = 0;
+
+  // How many calls run at this moment, by what can be told without waiting.
+  virtual int TryCallsRunning() const = 0;
+};
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_TRAFFIC_H_

@@ -1,0 +1,31 @@
+#ifndef SERVICE_OBSERVABILITY_LIFECYCLE_LOG_H_
+#define SERVICE_OBSERVABILITY_LIFECYCLE_LOG_H_
+
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "service/lifecycle/observer.h"
+
+namespace observability {
+
+// Sets up the process's log: one line an event on stderr, "time level program:
+// words", flushed at once. Call it first; the program's name stands in each line.
+void SetUpLog(const std::string& program);
+
+// Writes what happens to a process into its log, one line an event:
+//
+//   12:00:01.250 I orders: stop +0.000s Serving     StopRequested terminate, lame_duck 5s + ...
+//   12:00:01.251 I orders: stop +0.001s LameDuck    LameDuckEntered
+class LifecycleLog final : public lifecycle::Observer {
+ public:
+  void OnEvent(const lifecycle::Event& event) override;
+
+ private:
+  std::mutex mutex_;
+  std::optional<lifecycle::Clock::TimePoint> requested_at_;  // Guarded by mutex_.
+};
+
+}  // namespace observability
+
+#endif  // SERVICE_OBSERVABILITY_LIFECYCLE_LOG_H_

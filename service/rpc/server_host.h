@@ -1,0 +1,86 @@
+#ifndef SERVICE_RPC_SERVER_HOST_H_
+#define SERVICE_RPC_SERVER_HOST_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "grpcpp/impl/service_type.h"
+#include "service/lifecycle/traffic.h"
+#include "service/rpc/drain_signal.h"
+
+namespace rpc {
+
+// A gRPC server that can be stopped without a caller noticing.
+//
+// The problem: grpc::Server::Shutdown() kills new calls on old connections, waits
+// for peers that never answer, and has no limit. So the host keeps its own
+// listener, counts calls and connections, and does one small step for each step of
+// the shutdown sequence (service/lifecycle/shutdown_sequence.h).
+//
+// Besides the services it is given it serves grpc.health.v1.Health (for "" and
+// each service by name) and server reflection; calls of these two never hold up a
+// stop.
+//
+// Threads: Start(), Traffic's methods and the destructor on one thread; the rest
+// on any.
+// Lifetime: the services, and what they use, outlive the server inside, which
+// lives until Cancel() has returned true; `drain` outlives the host.
+class ServerHost final : public lifecycle::Traffic {
+ public:
+  struct Options {
+    // "HOST:PORT"; port 0: any free one. A host name is looked up.
+    std::string address = "127.0.0.1:0";
+    // Where the bound address is written once the server serves; empty: nowhere.
+    std::string port_file;
+    // How old a connection becomes before its caller is asked for a new one (with
+    // 10 % jitter). It is what leads callers away that look at no health, so it
+    // must fit the connections budget: about 0.8 of it. Zero: no limit.
+    std::chrono::milliseconds connection_age{0};
+    // How long calls run on after their connection's age.
+    std::chrono::milliseconds connection_age_grace{0};
+    // No call for so long: nobody is there any more.
+    std::chrono::milliseconds quiet_period{300};
+    // The largest request that is read.
+    int max_request_bytes = 4 * 1024 * 1024;
+  };
+
+  ServerHost(Options options, std::vector<grpc::Service*> services, DrainSignal& drain);
+  // Ends a server that was started and not stopped: cancels everything.
+  ~ServerHost() override;
+  ServerHost(const ServerHost&) = delete;
+  ServerHost& operator=(const ServerHost&) = delete;
+
+  // Binds, listens, serves, writes the port file.
+  //
+  // Errors: INVALID_ARGUMENT: no such address. ALREADY_EXISTS: somebody else
+  // listens there. PERMISSION_DENIED. UNAVAILABLE: anything else, with the
+  // system's words.
+  absl::Status Start();
+
+  // "127.0.0.1:50051": where it listens. Empty before Start().
+  std::string address() const;
+
+  void EnterLameDuck() override;
+  bool AwaitQuiet(lifecycle::Patience& patience) override;
+  void CloseListener() override;
+  int SayGoodbye(lifecycle::Patience& patience) override;
+  bool AwaitConnectionsGone(lifecycle::Patience& patience) override;
+  void BeginShutdown(lifecycle::Clock::TimePoint deadline) override;
+  int AwaitCallsFinished(lifecycle::Patience& patience) override;
+  bool Cancel(lifecycle::Patience& patience) override;
+  int TryCallsRunning() const override;
+
+ private:
+  class Server;
+  const Options options_;
+  const std::vector<grpc::Service*> services_;
+  DrainSignal& drain_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_SERVER_HOST_H_
