@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""The arrows between the rooms are those of ARROWS: in what sources include, in deps and in visibility.
+
+main.cc files and tests/ may know everything; a unit test beside its code may use tests/common, and else keeps to the
+arrows of its room.
+"""
+
+import ast
+import os
+import re
+
+import sources
+
+# A room -> the rooms that it may use. A room is the longest of these that a path begins with.
+ARROWS = {
+    "proto/google/rpc": set(),
+    "proto/grpc/health": set(),
+    "proto/inventory": {"proto/google/rpc"},
+    "proto/orders": {"proto/google/rpc"},
+    "service": {"service/lifecycle"},
+    "service/lifecycle": set(),
+    "service/rpc": {"service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
+    "service/observability": {"service/lifecycle"},
+    "service/config": {"service/lifecycle"},
+    "service/inventory": {"service/lifecycle", "service/rpc", "proto/google/rpc", "proto/inventory"},
+    "service/orders": {"service/lifecycle", "service/rpc", "proto/google/rpc", "proto/inventory", "proto/orders"},
+    "client": {"proto/google/rpc", "proto/grpc/health", "proto/inventory", "proto/orders"},
+}
+
+# Rooms that keep libraries out: includes and deps that begin with one of these.
+KEPT_OUT = {
+    "service/lifecycle": (
+        ["grpc", "google/", "spdlog/", "sqlite3", "libpq", "prometheus/", "httplib"],
+        ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog", "@sqlite3"],
+    ),
+    "service/config": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
+}
+
+
+def room_of(path):
+    """The room of a file, a package or an include path; None for tests/, bazel/ and everything from outside."""
+    for candidate in (path, "proto/" + path):
+        for room in sorted(ARROWS, key=len, reverse=True):
+            if candidate == room or candidate.startswith(room + "/"):
+                return room
+    return None
+
+
+def knows_everything(path):
+    return path.startswith("tests/") or os.path.basename(path) == "main.cc"
+
+
+def is_test(path):
+    return bool(re.search(r"_(test|benchmark)\.(cc|h)$", path))
+
+
+def included(path):
+    for number, line in enumerate(sources.read(path).splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+        if match:
+            yield number, match.group(2)
+
+
+def check_includes(path):
+    room = room_of(path)
+    if room is None or knows_everything(path):
+        return
+    for number, header in included(path):
+        where = "%s:%d: %s" % (path, number, header)
+        other = room_of(header)
+        if other and other != room and other not in ARROWS[room]:
+            yield "%s: %s may not use %s" % (where, room, other)
+        if header.startswith("tests/") and not (is_test(path) and header.startswith("tests/common/")):
+            yield "%s: code may not use tests" % where
+        for prefix in KEPT_OUT.get(room, ([], []))[0]:
+            if header.startswith(prefix):
+                yield "%s: %s keeps it out" % (where, room)
+
+
+def strings(node):
+    return [n for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
+def check_build(path, rooms_with_main):
+    package = os.path.dirname(path)
+    room = room_of(package)
+    if room is None:
+        return
+    for statement in ast.parse(sources.read(path), path).body:
+        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
+            continue
+        call = statement.value
+        rule = getattr(call.func, "id", "")
+        arguments = {keyword.arg: keyword.value for keyword in call.keywords}
+        for key in ("visibility", "default_visibility"):
+            for label in strings(arguments[key]) if key in arguments else []:
+                where = "%s:%d: %s" % (path, label.lineno, label.value)
+                if label.value == "//visibility:public" and room.startswith("service"):
+                    yield "%s: service/ is for this repository" % where
+                seen_by = re.match(r"//([^:]*?)(?:/?:(?:__pkg__|__subpackages__))?$", label.value)
+                if not seen_by or seen_by.group(1).startswith(("visibility", "tests")):
+                    continue
+                guest = room_of(seen_by.group(1))
+                if guest in (None, room, "service") or guest in rooms_with_main:
+                    continue
+                if room not in ARROWS[guest]:
+                    yield "%s: lets %s in, which may not use %s" % (where, guest, room)
+        if rule == "cc_binary" or (rule == "cc_library" and "main.cc" in [s.value for s in strings(call)]):
+            continue
+        for label in strings(arguments["deps"]) if "deps" in arguments else []:
+            where = "%s:%d: %s" % (path, label.lineno, label.value)
+            if label.value.startswith("//"):
+                target = label.value[2:].split(":")[0]
+                other = room_of(target)
+                if other and other != room and other not in ARROWS[room]:
+                    yield "%s: %s may not use %s" % (where, room, other)
+                if target.startswith("tests") and rule != "cc_test":
+                    yield "%s: code may not use tests" % where
+            for prefix in KEPT_OUT.get(room, ([], []))[1]:
+                if label.value.startswith(prefix):
+                    yield "%s: %s keeps it out" % (where, room)
+
+
+def main():
+    everything = [path for top in ("service", "client", "proto") for path in sources.files(top)]
+    rooms_with_main = {room_of(path) for path in everything if os.path.basename(path) == "main.cc"}
+    problems = []
+    for path in everything:
+        if path.endswith((".h", ".cc")):
+            problems += check_includes(path)
+        elif os.path.basename(path) in ("BUILD", "BUILD.bazel"):
+            problems += check_build(path, rooms_with_main)
+    for room in sorted(ARROWS):
+        if not os.path.isdir(os.path.join(sources.ROOT, room)) and room not in ("service/orders", "service/inventory"):
+            print("note: there is no room %s" % room)
+    sources.report("arrows_test", problems)
+
+
+main()

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""What no file of the repository may contain, and what its documents may not promise.
+
+ * no path of one machine
+ * no work left for later without its reason, as in `TODO(until gRPC has it): what`
+ * a path that a document names exists
+A line that has to break the first two says why behind "hygiene:".
+"""
+
+import os
+import re
+
+import sources
+
+# Written so that this file does not contain them.
+MACHINE = re.compile(r"(?<![\w.])/(?:wor" r"k|roo" r"t|tm" r"p/wt|home/[a-z]+)(?![\w.-])")
+LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b(?!\([^)]+\): \S)")
+
+ROOMS = ("bazel/", "client/", "deploy/", "docs/", "proto/", "service/", "tests/", ".ci/")
+FILE_AT_THE_ROOT = re.compile(r"^[\w.-]+\.(?:md|bazel|bzlmod|yaml|sh|json)$|^\.bazelrc$|^WORKSPACE$|^bazelw$")
+FENCE = re.compile(r"^\s*(?:```|~~~)")
+
+
+def check_line(path, number, line):
+    if "hygiene:" in line:
+        return
+    for pattern, what in ((MACHINE, "a path of one machine"), (LATER, "work left for later without a reason")):
+        match = pattern.search(line)
+        if match:
+            yield "%s:%d: %s: %s" % (path, number, what, match.group(0))
+
+
+def named_path(word, document):
+    """The path that a word in backticks stands for, or None if it stands for something else."""
+    word = word.strip()
+    word = re.sub(r"^\./", "", word)
+    if word.startswith("//"):
+        word = word[2:].split(":")[0].replace("/...", "")
+        return word if word and re.match(r"^[\w./-]+$", word) else None
+    word = re.sub(r":\d+$", "", word)
+    if not re.match(r"^[\w./-]+$", word):
+        return None
+    if word.startswith(ROOMS) or FILE_AT_THE_ROOT.match(word):
+        return word
+    return None
+
+
+def exists(path, document):
+    places = [path, os.path.join(os.path.dirname(document), path)]
+    return any(os.path.exists(os.path.join(sources.ROOT, place)) for place in places)
+
+
+def check_document(path, text):
+    in_fence = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if FENCE.match(line):
+            in_fence = not in_fence
+        if in_fence:
+            continue
+        for word in re.findall(r"`([^`]+)`", line):
+            target = named_path(word, path)
+            if target and not exists(target, path):
+                yield "%s:%d: `%s` does not exist" % (path, number, word)
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
+            if "://" in target or target.startswith("mailto:"):
+                continue
+            if not os.path.exists(os.path.join(sources.ROOT, os.path.dirname(path), target)):
+                yield "%s:%d: the link to %s leads nowhere" % (path, number, target)
+
+
+def main():
+    problems = []
+    for path in sources.files():
+        text = sources.read(path)
+        for number, line in enumerate(text.splitlines(), 1):
+            problems += check_line(path, number, line)
+        if path.endswith(".md") and path != "CHANGELOG.md":
+            problems += check_document(path, text)
+    sources.report("hygiene_test", problems)
+
+
+main()
