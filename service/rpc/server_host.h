@@ -2,14 +2,21 @@
 #define SERVICE_RPC_SERVER_HOST_H_
 
 #include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "grpcpp/impl/service_type.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
 #include "service/lifecycle/traffic.h"
+#include "service/rpc/call_counts.h"
 #include "service/rpc/drain_signal.h"
+#include "service/rpc/listener.h"
+#include "service/rpc/stream_tracker.h"
 
 namespace rpc {
 
@@ -37,17 +44,21 @@ class ServerHost final : public lifecycle::Traffic {
     std::string port_file;
     // How old a connection becomes before its caller is asked for a new one (with
     // 10 % jitter). It is what leads callers away that look at no health, so it
-    // must fit the connections budget: about 0.8 of it. Zero: no limit.
+    // must fit the connections budget. Calls that run then run on. Zero: no limit.
     std::chrono::milliseconds connection_age{0};
-    // How long calls run on after their connection's age.
-    std::chrono::milliseconds connection_age_grace{0};
-    // No call for so long: nobody is there any more.
+      // No call for so long: nobody is there any more.
     std::chrono::milliseconds quiet_period{300};
     // The largest request that is read.
     int max_request_bytes = 4 * 1024 * 1024;
   };
 
-  ServerHost(Options options, std::vector<grpc::Service*> services, DrainSignal& drain);
+  struct NamedService {
+    // As in the proto, "orders.v1.OrdersService": what health goes by.
+    std::string name;
+    grpc::Service& service;
+  };
+
+  ServerHost(Options options, std::vector<NamedService> services, DrainSignal& drain);
   // Ends a server that was started and not stopped: cancels everything.
   ~ServerHost() override;
   ServerHost(const ServerHost&) = delete;
@@ -55,9 +66,8 @@ class ServerHost final : public lifecycle::Traffic {
 
   // Binds, listens, serves, writes the port file.
   //
-  // Errors: INVALID_ARGUMENT: no such address. ALREADY_EXISTS: somebody else
-  // listens there. PERMISSION_DENIED. UNAVAILABLE: anything else, with the
-  // system's words.
+  // Errors: those of Listener::Bind(); UNAVAILABLE when the port file cannot be
+  // written.
   absl::Status Start();
 
   // "127.0.0.1:50051": where it listens. Empty before Start().
@@ -74,11 +84,25 @@ class ServerHost final : public lifecycle::Traffic {
   int TryCallsRunning() const override;
 
  private:
-  class Server;
+  absl::Status WritePortFile() const;
+  // Calls of the services that this process is for.
+  int CallsRunning() const;
+  bool ShutdownReturned();
+
   const Options options_;
-  const std::vector<grpc::Service*> services_;
+  const std::vector<NamedService> services_;
   DrainSignal& drain_;
-  std::unique_ptr<Server> server_;
+
+  StreamTracker streams_;
+  CallCounts counts_;
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::Server> server_;
+
+  std::thread shutdown_thread_;  // Runs server_->Shutdown().
+  std::mutex mutex_;
+  std::condition_variable_any shutdown_changed_;
+  bool shutdown_returned_ = false;  // Guarded by mutex_.
 };
 
 }  // namespace rpc

@@ -1,0 +1,57 @@
+#include "service/rpc/blocking_pool.h"
+
+#include <utility>
+
+namespace rpc {
+
+BlockingPool::BlockingPool(std::size_t threads, std::size_t capacity)
+    : capacity_(capacity), running_threads_(threads) {
+  threads_.reserve(threads);
+  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+BlockingPool::~BlockingPool() {
+  Close(lifecycle::Clock::TimePoint::max()).IgnoreError();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool BlockingPool::Run(std::function<void()> work) {
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || waiting_.size() >= capacity_) return false;
+    waiting_.push_back(std::move(work));
+  }
+  changed_.notify_one();
+  return true;
+}
+
+absl::Status BlockingPool::Close(lifecycle::Clock::TimePoint deadline) {
+  std::unique_lock lock(mutex_);
+  closed_ = true;
+  changed_.notify_all();
+  const auto ended = [this] { return running_threads_ == 0; };
+  if (deadline == lifecycle::Clock::TimePoint::max()) {
+    all_ended_.wait(lock, ended);
+  } else if (!all_ended_.wait_until(lock, deadline, ended)) {
+    return absl::DeadlineExceededError("work still runs");
+  }
+  return absl::OkStatus();
+}
+
+void BlockingPool::Work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return closed_ || !waiting_.empty(); });
+    if (waiting_.empty()) break;
+    std::function<void()> work = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    work();
+    work = nullptr;  // What it captured is gone before the lock is held again.
+    lock.lock();
+  }
+  --running_threads_;
+  all_ended_.notify_all();
+}
+
+}  // namespace rpc

@@ -1,0 +1,72 @@
+#include "service/rpc/call_counts.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <mutex>
+
+#include "grpc/grpc.h"
+#include "grpc/support/alloc.h"
+
+namespace rpc {
+namespace {
+
+// Takes what gRPC allocated.
+std::string Take(char* json) {
+  std::string text = json == nullptr ? "" : json;
+  gpr_free(json);
+  return text;
+}
+
+// The largest id of a server in the process; 0: there is none. A page holds the
+// servers from an id on, in order, a hundred at most.
+std::int64_t LargestServerId() {
+  std::int64_t largest = 0;
+  for (;;) {
+    const std::string page = Take(grpc_channelz_get_servers(largest + 1));
+    std::int64_t in_page = 0;
+    for (std::size_t at = page.find("\"serverId\""); at != std::string::npos;
+         at = page.find("\"serverId\"", at + 1)) {
+      in_page = std::max(in_page, NumberInJson(page.substr(at, 64), "serverId"));
+    }
+    if (in_page == 0) return largest;
+    largest = in_page;
+  }
+}
+
+}  // namespace
+
+std::int64_t NumberInJson(const std::string& json, const std::string& key) {
+  const std::string quoted = "\"" + key + "\":";
+  std::size_t at = json.find(quoted);
+  if (at == std::string::npos) return 0;
+  at += quoted.size();
+  while (at < json.size() && (json[at] == '"' || json[at] == ' ')) ++at;
+  return std::atoll(json.c_str() + at);
+}
+
+std::unique_ptr<grpc::Server> CallCounts::BuildAndStart(grpc::ServerBuilder& builder,
+                                                        CallCounts& counts) {
+  static std::mutex& one_at_a_time = *new std::mutex;
+  std::lock_guard lock(one_at_a_time);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server != nullptr) counts.server_id_ = LargestServerId();
+  return server;
+}
+
+CallCounts::Calls CallCounts::Now() const {
+  const std::string server = Take(grpc_channelz_get_server(server_id_));
+  // Ended before started: a call between the two looks counts as running.
+  const std::int64_t ended =
+      NumberInJson(server, "callsSucceeded") + NumberInJson(server, "callsFailed");
+  const std::int64_t started = NumberInJson(server, "callsStarted");
+  return {started, std::max<std::int64_t>(started - ended, 0)};
+}
+
+bool CallCounts::AnyConnection() const {
+  const std::string sockets =
+      Take(grpc_channelz_get_server_sockets(server_id_, /*start_socket_id=*/0, /*max_results=*/1));
+  return sockets.find("\"socketRef\"") != std::string::npos;
+}
+
+}  // namespace rpc

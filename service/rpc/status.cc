@@ -1,0 +1,108 @@
+#include "service/rpc/status.h"
+
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "google/protobuf/message.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace rpc {
+namespace {
+
+constexpr char kTypePrefix[] = "type.googleapis.com/";
+
+std::string TypeUrl(const google::protobuf::Message& detail) {
+  return kTypePrefix + std::string(detail.GetTypeName());
+}
+
+absl::Status With(absl::Status status, const google::protobuf::Message& detail) {
+  status.SetPayload(TypeUrl(detail), absl::Cord(detail.SerializeAsString()));
+  return status;
+}
+
+bool HidesItsMessage(absl::StatusCode code) {
+  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown;
+}
+
+}  // namespace
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  google::rpc::Status rich;
+  rich.set_code(static_cast<int>(status.code()));
+  rich.set_message(HidesItsMessage(status.code()) ? "internal error"
+                                                  : std::string(status.message()));
+  status.ForEachPayload([&rich](const auto& type_url, const absl::Cord& value) {
+    const std::string type(type_url);
+    if (type.rfind(std::string(kTypePrefix) + "google.rpc.", 0) != 0) return;
+    google::protobuf::Any& detail = *rich.add_details();
+    detail.set_type_url(type);
+    detail.set_value(std::string(value));
+  });
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), rich.message(),
+                      rich.details().empty() ? std::string() : rich.SerializeAsString());
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  google::rpc::Status rich;
+  if (!result.ok() && rich.ParseFromString(status.error_details())) {
+    for (const google::protobuf::Any& detail : rich.details()) {
+      result.SetPayload(std::string(detail.type_url()), absl::Cord(std::string(detail.value())));
+    }
+  }
+  return result;
+}
+
+void BadRequest::Add(std::string field, std::string description) {
+  violations_.push_back({std::move(field), std::move(description)});
+}
+
+absl::Status BadRequest::ToStatus() const {
+  if (violations_.empty()) return absl::OkStatus();
+  google::rpc::BadRequest detail;
+  std::string message;
+  for (const Violation& violation : violations_) {
+    google::rpc::BadRequest::FieldViolation& field = *detail.add_field_violations();
+    field.set_field(violation.field);
+    field.set_description(violation.description);
+    message += (message.empty() ? "" : "; ") + violation.field + " " + violation.description;
+  }
+  return With(absl::InvalidArgumentError(message), detail);
+}
+
+absl::Status WithErrorInfo(absl::Status status, const std::string& domain,
+                           const std::string& reason,
+                           const std::map<std::string, std::string>& metadata) {
+  google::rpc::ErrorInfo info;
+  info.set_domain(domain);
+  info.set_reason(reason);
+  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  return With(std::move(status), info);
+}
+
+absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay) {
+  google::rpc::RetryInfo info;
+  info.mutable_retry_delay()->set_seconds(delay.count() / 1000);
+  info.mutable_retry_delay()->set_nanos(static_cast<int>(delay.count() % 1000) * 1000000);
+  return With(std::move(status), info);
+}
+
+std::string ErrorReason(const absl::Status& status) {
+  google::rpc::ErrorInfo info;
+  const auto payload = status.GetPayload(TypeUrl(info));
+  if (!payload || !info.ParseFromString(std::string(*payload))) return "";
+  return info.reason();
+}
+
+absl::Status Goodbye(const std::string& domain, const std::map<std::string, std::string>& metadata) {
+  // Long enough for the caller's channel to have seen the GOAWAY, short enough
+  // that nobody notices.
+  constexpr std::chrono::milliseconds kRetryDelay(100);
+  absl::Status status = absl::UnavailableError("the server is draining; go on at another one");
+  status = WithErrorInfo(std::move(status), domain, "SERVER_DRAINING", metadata);
+  return WithRetryInfo(std::move(status), kRetryDelay);
+}
+
+}  // namespace rpc
