@@ -86,10 +86,9 @@ def check_build(path, rooms_with_main):
     room = room_of(package)
     if room is None:
         return
-    for statement in ast.parse(sources.read(path), path).body:
-        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
-            continue
-        call = statement.value
+    # BUILD files are written in a subset of Python.
+    calls = [node for node in ast.walk(ast.parse(sources.read(path), path)) if isinstance(node, ast.Call)]
+    for call in calls:
         rule = getattr(call.func, "id", "")
         arguments = {keyword.arg: keyword.value for keyword in call.keywords}
         for key in ("visibility", "default_visibility"):
