@@ -9,7 +9,11 @@ most_lines=40
 # Not below the test's own directory: Bazel's paths would get too long, and its server must not outlive the test there.
 scratch="$(mktemp -d)"
 copy="$scratch/copy"
-bazel() { (cd "$copy" && HOME="${HOME:-$scratch}" ./bazelw --output_user_root="$scratch/bazel" --max_idle_secs=60 "$@"); }
+bazel() {
+  # TEST_TMPDIR would make it believe that it is one of Bazel's own tests.
+  (cd "$copy" && env -u TEST_TMPDIR HOME="${HOME:-$scratch}" \
+    ./bazelw --output_user_root="$scratch/bazel" --max_idle_secs=60 "$@")
+}
 clean_up() {
   bazel shutdown &>/dev/null || true
   chmod -R u+w "$scratch"
