@@ -8,13 +8,13 @@ namespace lifecycle {
 bool FakeClock::WaitUntil(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
                           TimePoint deadline, std::stop_token interrupt,
                           const std::function<bool()>& done) {
-  // Advance() holds mutex_ while it takes a waiter's mutex, so mutex_ is never
-  // taken here with `lock` held.
+  // Advance() and AwaitWaiters() hold mutex_ while they take a waiter's mutex, so
+  // mutex_ is never taken here with `lock` held.
   lock.unlock();
   std::list<Waiter>::iterator self;
   {
     std::lock_guard own(mutex_);
-    self = waiters_.insert(waiters_.end(), {lock.mutex(), &changed, deadline});
+    self = waiters_.insert(waiters_.end(), {lock.mutex(), &changed, deadline, interrupt, &done});
   }
   waiters_changed_.notify_all();
   lock.lock();
@@ -42,11 +42,16 @@ void FakeClock::Advance(Duration by) {
 void FakeClock::AwaitWaiters(std::size_t count) {
   std::unique_lock lock(mutex_);
   waiters_changed_.wait(lock, [&] {
-    const auto waiting =
-        std::count_if(waiters_.begin(), waiters_.end(),
-                      [this](const Waiter& waiter) { return waiter.deadline > Now(); });
+    const auto waiting = std::count_if(waiters_.begin(), waiters_.end(),
+                                       [this](const Waiter& waiter) { return Waits(waiter); });
     return static_cast<std::size_t>(waiting) >= count;
   });
+}
+
+bool FakeClock::Waits(const Waiter& waiter) const {
+  if (waiter.deadline <= Now() || waiter.interrupt.stop_requested()) return false;
+  std::lock_guard lock(*waiter.mutex);
+  return !(*waiter.done)();
 }
 
 }  // namespace lifecycle

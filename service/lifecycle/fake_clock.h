@@ -4,8 +4,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <list>
 #include <mutex>
+#include <stop_token>
 
 #include "service/lifecycle/clock.h"
 
@@ -27,8 +29,10 @@ class FakeClock final : public Clock {
   // Moves the time on and wakes whoever waited for it.
   void Advance(Duration by);
 
-  // Blocks until at least `count` threads wait in this clock for a moment that
-  // is still to come. This is how a test holds a thread between two of its steps.
+  // Blocks until at least `count` threads wait in this clock, and will until the
+  // test or another thread does something: what they wait for is not done, its
+  // deadline is to come, no interrupt is requested. This is how a test holds a
+  // thread between two of its steps.
   void AwaitWaiters(std::size_t count);
 
  private:
@@ -36,7 +40,11 @@ class FakeClock final : public Clock {
     std::mutex* mutex;
     std::condition_variable_any* changed;
     TimePoint deadline;
+    std::stop_token interrupt;
+    const std::function<bool()>* done;  // Called with *mutex held.
   };
+
+  bool Waits(const Waiter& waiter) const;
 
   std::atomic<TimePoint> now_{TimePoint(std::chrono::hours(1))};
   std::mutex mutex_;

@@ -39,17 +39,14 @@ SignalMeaning::SignalMeaning(Clock& clock, StopRequest& request, std::function<v
 void SignalMeaning::OnSignal(int signal) {
   if (signal == SIGTERM) {
     const Clock::TimePoint now = clock_.Now();
-    const bool repeated = count_ > 0 && last_term_ != Clock::TimePoint::min() &&
-                          now - last_term_ < kRepeat;
+    if (last_term_ && now - *last_term_ < kRepeat) return;
     last_term_ = now;
-    if (repeated) return;
   }
   switch (++count_) {
     case 1:
       request_.Request(signal == SIGTERM ? StopReason::kTerminate : StopReason::kInterrupt);
       break;
     case 2:
-      request_.Request(StopReason::kInterrupt);
       request_.Hurry();
       break;
     default:

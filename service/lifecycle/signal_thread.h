@@ -2,6 +2,7 @@
 #define SERVICE_LIFECYCLE_SIGNAL_THREAD_H_
 
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "service/lifecycle/clock.h"
@@ -25,7 +26,7 @@ void UnblockStopSignals();
 // it can be tested without a signal.
 //
 // The first asks for the stop. The second makes it hurry. The third leaves at
-// once. A SIGTERM that follows another within kRepeat is the platform saying the
+// once. A SIGTERM within kRepeat of one that counted is the platform saying the
 // same thing twice (systemd and container runtimes do), and counts for nothing.
 //
 // Threads: one.
@@ -43,7 +44,7 @@ class SignalMeaning {
   StopRequest& request_;
   const std::function<void()> leave_;
   int count_ = 0;
-  Clock::TimePoint last_term_ = Clock::TimePoint::min();
+  std::optional<Clock::TimePoint> last_term_;  // The last that counted.
 };
 
 // The thread that takes the signals, for as long as it lives.

@@ -1,6 +1,7 @@
 #include "service/lifecycle/stop_budget.h"
 
-#include <iterator>
+#include <algorithm>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -11,7 +12,10 @@ namespace {
 
 using Duration = Clock::Duration;
 
+// What a part that is not set by hand gets at least.
 constexpr Duration kLeast = std::chrono::milliseconds(10);
+// Longer is a mistake, and no sum of such durations overflows.
+constexpr Duration kMost = std::chrono::hours(24);
 
 // One part of the grace: its name, its share when nothing is set by hand, and
 // where it is kept. The shares are in 60ths: half seconds of the usual 30 s.
@@ -35,51 +39,57 @@ constexpr Part kParts[] = {
 
 std::string Text(Duration duration) { return absl::FormatDuration(absl::FromChrono(duration)); }
 
+absl::Status BadPart(const char* name, Duration set) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("the ", name, " budget of ", Text(set), " is ",
+                   set < Duration::zero() ? "negative" : "longer than a day"));
+}
+
 }  // namespace
 
 absl::StatusOr<StopBudget> StopBudget::Split(Duration grace, const Overrides& by_hand) {
+  if (grace > kMost) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a termination grace of ", Text(grace), " is longer than ", Text(kMost)));
+  }
   StopBudget budget;
   budget.grace = grace;
   Duration left = grace;
   int shares = 0;
-  int open_parts = 0;
+  std::vector<const Part*> open;
   std::string taken;
   for (const Part& part : kParts) {
     if (const std::optional<Duration>& set = by_hand.*part.by_hand) {
-      if (*set < Duration::zero()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("the ", part.name, " budget of ", Text(*set), " is negative"));
-      }
+      if (*set < Duration::zero() || *set > kMost) return BadPart(part.name, *set);
       budget.*part.budget = *set;
       left -= *set;
       absl::StrAppend(&taken, taken.empty() ? "" : " + ", part.name, " ", Text(*set));
     } else {
       shares += part.share;
-      ++open_parts;
+      open.push_back(&part);
     }
   }
-  if (left < open_parts * kLeast) {
+  const Duration needed = open.size() * kLeast;
+  if (left < needed) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the stop does not fit its termination grace of ", Text(grace), ": ",
         taken.empty() ? "nothing" : taken, " set by hand leaves ", Text(left), " for the other ",
-        open_parts, " parts, which need ", Text(open_parts * kLeast), " at least"));
+        open.size(), " parts, which need ", Text(needed), " at least"));
   }
-  const Duration to_share = left;
-  for (const Part& part : kParts) {
-    if (by_hand.*part.by_hand) continue;
-    const Duration fair = to_share * part.share / shares;
-    budget.*part.budget = fair < kLeast ? kLeast : fair;
-    left -= budget.*part.budget;
+  // The smallest share first: what it is given beyond its share, to have the
+  // least, is taken from those that have more.
+  std::stable_sort(open.begin(), open.end(),
+                   [](const Part* a, const Part* b) { return a->share < b->share; });
+  for (const Part* part : open) {
+    const Duration given = std::max(kLeast, left * part->share / shares);
+    budget.*part->budget = given;
+    left -= given;
+    shares -= part->share;
   }
-  // What rounding and the least parts moved comes from, or goes to, the largest
-  // part that is not set by hand.
-  const Part* largest = nullptr;
-  for (const Part& part : kParts) {
-    if (by_hand.*part.by_hand) continue;
-    if (largest == nullptr || budget.*part.budget > budget.*largest->budget) largest = &part;
-  }
-  if (largest != nullptr) budget.*largest->budget += left;
   budget.least_lame_duck = by_hand.least_lame_duck.value_or(budget.lame_duck / 5);
+  if (budget.least_lame_duck < Duration::zero()) {
+    return BadPart("least_lame_duck", budget.least_lame_duck);
+  }
   if (budget.least_lame_duck > budget.lame_duck) {
     return absl::InvalidArgumentError(
         absl::StrCat("the least lame duck of ", Text(budget.least_lame_duck),
@@ -90,10 +100,13 @@ absl::StatusOr<StopBudget> StopBudget::Split(Duration grace, const Overrides& by
 
 std::string StopBudget::ToString() const {
   std::string text;
+  Duration sum{};
   for (const Part& part : kParts) {
     absl::StrAppend(&text, text.empty() ? "" : " + ", part.name, " ", Text(this->*part.budget));
+    sum += this->*part.budget;
   }
-  return absl::StrCat(text, " = ", Text(grace));
+  absl::StrAppend(&text, " = ", Text(sum));
+  return sum == grace ? text : absl::StrCat(text, " of ", Text(grace));
 }
 
 }  // namespace lifecycle

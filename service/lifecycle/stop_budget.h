@@ -17,34 +17,36 @@ struct StopBudget {
   // terminationGracePeriodSeconds; systemd: TimeoutStopSec).
   Clock::Duration grace{};
 
-  Clock::Duration lame_duck{};    // Phase::kLameDuck
+  Clock::Duration lame_duck{};        // Phase::kLameDuck
   Clock::Duration least_lame_duck{};  // Its minimum; no part of the sum.
-  Clock::Duration connections{};  // Phase::kLeaving
-  Clock::Duration calls{};        // Phase::kDraining
-  Clock::Duration streams{};      // Phase::kCancelling
-  Clock::Duration workers{};      // Phase::kWorking
-  Clock::Duration save{};         // Phase::kSaving
-  Clock::Duration close{};        // Phase::kClosing
+  Clock::Duration connections{};      // Phase::kLeaving
+  Clock::Duration calls{};            // Phase::kDraining
+  Clock::Duration streams{};          // Phase::kCancelling
+  Clock::Duration workers{};          // Phase::kWorking
+  Clock::Duration save{};             // Phase::kSaving
+  Clock::Duration close{};            // Phase::kClosing
   // Kept back for the report and the exit; the watchdog fires when only this is
   // left of the grace.
   Clock::Duration reserve{};
 
   // Parts that are set by hand; the others share what these leave.
   struct Overrides {
-    std::optional<Clock::Duration> lame_duck, connections, calls, streams, workers, save, close,
-        reserve;
+    std::optional<Clock::Duration> lame_duck{}, connections{}, calls{}, streams{}, workers{},
+        save{}, close{}, reserve{};
     // Unset: a fifth of lame_duck.
-    std::optional<Clock::Duration> least_lame_duck;
+    std::optional<Clock::Duration> least_lame_duck{};
   };
 
   // Splits `grace` into the budgets. Their sum is `grace`, or less when every part
   // is set by hand.
   //
-  // Errors: INVALID_ARGUMENT with the numbers, when a part is negative or what is
-  // set by hand leaves less than 10 ms for each other part.
+  // Errors: INVALID_ARGUMENT with the numbers, when a part is negative, when what
+  // is set by hand leaves less than 10 ms for each other part, when the least lame
+  // duck is longer than the lame duck, or when anything is longer than a day.
   static absl::StatusOr<StopBudget> Split(Clock::Duration grace, const Overrides& by_hand);
 
-  // "lame_duck 5s + connections 12s + ... = 30s".
+  // "lame_duck 5s + connections 12s + ... = 30s"; " of 40s" follows when the parts
+  // are less than the grace.
   std::string ToString() const;
 };
 

@@ -1,5 +1,7 @@
 #include "service/lifecycle/stop_request.h"
 
+#include <utility>
+
 namespace lifecycle {
 
 bool StopRequest::Request(StopReason reason) {
@@ -9,15 +11,18 @@ bool StopRequest::Request(StopReason reason) {
     reason_ = reason;
     at_ = clock_.Now();
   }
-  requested_.request_stop();
+  // First those who must not depend on what strangers have registered.
   changed_.notify_all();
+  requested_.request_stop();
   return true;
 }
 
-StopReason StopRequest::Wait() {
+StopReason StopRequest::Wait() { return *Wait(std::stop_token()); }
+
+std::optional<StopReason> StopRequest::Wait(std::stop_token interrupt) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return reason_.has_value(); });
-  return *reason_;
+  changed_.wait(lock, std::move(interrupt), [this] { return reason_.has_value(); });
+  return reason_;
 }
 
 Clock::TimePoint StopRequest::requested_at() const {

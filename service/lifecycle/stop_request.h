@@ -24,7 +24,10 @@ enum class StopReason {
 // Guarantees: the first request decides the reason and the time; later ones
 // change nothing.
 //
-// Threads: all methods may be called from any thread. Only Wait() blocks.
+// Threads: all methods may be called from any thread. Only Wait() blocks. What is
+// registered on the tokens runs on the thread that requests, usually the one that
+// takes the signals, and must return soon; when it hangs, further signals are not
+// heard, but whoever is in Wait() has been released.
 class StopRequest {
  public:
   explicit StopRequest(Clock& clock) : clock_(clock) {}
@@ -41,6 +44,10 @@ class StopRequest {
 
   // Blocks until Request() was called.
   StopReason Wait();
+
+  // The same, but gives up, and returns nothing, once a stop is requested of
+  // `interrupt`.
+  std::optional<StopReason> Wait(std::stop_token interrupt);
 
   // Requested by Request().
   std::stop_token requested() const { return requested_.get_token(); }

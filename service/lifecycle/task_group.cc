@@ -1,28 +1,11 @@
 #include "service/lifecycle/task_group.h"
 
-#include <condition_variable>
 #include <exception>
-#include <mutex>
-#include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace lifecycle {
-
-struct TaskGroup::State {
-  struct Entry {
-    std::string name;
-    std::optional<absl::Status> ended;  // Unset: it runs.
-  };
-
-  std::mutex mutex;
-  std::condition_variable_any ended;
-  std::vector<Entry> tasks;     // Guarded by mutex.
-  std::size_t running = 0;      // Guarded by mutex.
-};
-
 namespace {
 
 absl::Status RunTask(const TaskGroup::Task& task, const std::stop_token& stop) {
@@ -38,47 +21,58 @@ absl::Status RunTask(const TaskGroup::Task& task, const std::stop_token& stop) {
 
 }  // namespace
 
-TaskGroup::TaskGroup() : state_(std::make_shared<State>()) {}
-
 TaskGroup::~TaskGroup() {
   RequestStop();
-  std::unique_lock lock(state_->mutex);
-  state_->ended.wait(lock, [this] { return state_->running == 0; });
+  {
+    // Before the threads are looked at: a task may start another one.
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [this] { return running_ == 0; });
+  }
+  for (Entry& task : tasks_) {
+    if (task.thread.joinable()) task.thread.join();
+  }
 }
 
 void TaskGroup::Start(std::string name, Task task) {
-  std::size_t index;
-  {
-    std::lock_guard lock(state_->mutex);
-    index = state_->tasks.size();
-    state_->tasks.push_back({std::move(name), std::nullopt});
-    ++state_->running;
+  std::lock_guard lock(mutex_);
+  const std::size_t index = tasks_.size();
+  tasks_.push_back({std::move(name), std::thread()});
+  try {
+    tasks_.back().thread = std::thread(&TaskGroup::Run, this, index, std::move(task));
+  } catch (...) {
+    tasks_.pop_back();
+    throw;
   }
-  // Detached, because a thread that cannot be joined in time cannot be destroyed
-  // either; State counts who runs.
-  std::thread([state = state_, index, task = std::move(task), stop = stop_.get_token()]() mutable {
-    absl::Status status = RunTask(task, stop);
-    task = nullptr;  // What it captured is gone before it counts as ended.
-    std::lock_guard lock(state->mutex);
-    state->tasks[index].ended = std::move(status);
-    --state->running;
-    state->ended.notify_all();
-  }).detach();
+  ++running_;
+}
+
+void TaskGroup::Run(std::size_t index, Task task) {
+  absl::Status status = RunTask(task, stop_.get_token());
+  task = nullptr;  // What it captured is gone before it counts as ended.
+  std::lock_guard lock(mutex_);
+  tasks_[index].ended = std::move(status);
+  --running_;
+  ended_.notify_all();
 }
 
 void TaskGroup::RequestStop() { stop_.request_stop(); }
 
 std::vector<TaskGroup::Left> TaskGroup::Join(Patience& patience) {
-  std::unique_lock lock(state_->mutex);
-  patience.Wait(lock, state_->ended, [this] { return state_->running == 0; });
   std::vector<Left> left;
-  for (const State::Entry& task : state_->tasks) {
-    if (!task.ended) {
-      left.push_back({task.name, absl::DeadlineExceededError("did not end in its time")});
-    } else if (!task.ended->ok()) {
-      left.push_back({task.name, *task.ended});
+  std::vector<std::thread> ended;  // Joined with no lock held: each still has to let go of it.
+  {
+    std::unique_lock lock(mutex_);
+    patience.Wait(lock, ended_, [this] { return running_ == 0; });
+    for (Entry& task : tasks_) {
+      if (!task.ended) {
+        left.push_back({task.name, absl::DeadlineExceededError("did not end in its time")});
+        continue;
+      }
+      if (!task.ended->ok()) left.push_back({task.name, *task.ended});
+      if (task.thread.joinable()) ended.push_back(std::move(task.thread));
     }
   }
+  for (std::thread& thread : ended) thread.join();
   return left;
 }
 

@@ -1,10 +1,14 @@
 #ifndef SERVICE_LIFECYCLE_TASK_GROUP_H_
 #define SERVICE_LIFECYCLE_TASK_GROUP_H_
 
+#include <condition_variable>
+#include <cstddef>
 #include <functional>
-#include <memory>
+#include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,14 +24,16 @@ namespace lifecycle {
 // Requires of a task: it returns soon after a stop was requested of its token,
 // having finished the item it was at.
 //
-// Threads: all methods may be called from any thread.
-// Lifetime: what a task uses outlives the task. When Join() has named a task, the
-// process must not destroy anything any more (shutdown_sequence.h sees to that).
+// Threads: all methods may be called from any thread, but Join() from one at a
+// time.
+// Lifetime: what a task uses outlives the task. When Join() has named a task that
+// still runs, the process must not destroy anything any more (shutdown_sequence.h
+// sees to that).
 class TaskGroup {
  public:
   using Task = std::function<void(std::stop_token)>;
 
-  TaskGroup();
+  TaskGroup() = default;
   // Requests a stop and waits for every task, without limit.
   ~TaskGroup();
   TaskGroup(const TaskGroup&) = delete;
@@ -35,6 +41,7 @@ class TaskGroup {
 
   // Starts `task`. After RequestStop() it starts with a token that is requested
   // already. A task that throws has ended; what it threw is in Join()'s answer.
+  // Throws std::system_error, with nothing started, when no thread is to be had.
   void Start(std::string name, Task task);
 
   // Asks every task to end; does not wait.
@@ -47,14 +54,24 @@ class TaskGroup {
   };
 
   // Waits until every task has ended. Returns those that did not end well, in the
-  // order in which they were started; none: all is well.
+  // order in which they were started; none: all is well. The thread of a task that
+  // has ended is gone, too. Called again, it tells the same and what came since.
   std::vector<Left> Join(Patience& patience);
 
  private:
-  struct State;
-  // Shared with the tasks' threads, so that one that never ends has it still.
-  const std::shared_ptr<State> state_;
+  struct Entry {
+    std::string name;
+    std::thread thread;
+    std::optional<absl::Status> ended{};  // Unset: it runs.
+  };
+
+  void Run(std::size_t index, Task task);
+
   std::stop_source stop_;
+  std::mutex mutex_;
+  std::condition_variable_any ended_;
+  std::vector<Entry> tasks_;  // Guarded by mutex_.
+  std::size_t running_ = 0;   // Guarded by mutex_.
 };
 
 }  // namespace lifecycle

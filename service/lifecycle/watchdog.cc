@@ -1,32 +1,22 @@
 #include "service/lifecycle/watchdog.h"
 
+#include <condition_variable>
+#include <mutex>
+#include <stop_token>
 #include <utility>
 
 namespace lifecycle {
 
 Watchdog::Watchdog(StopRequest& request, Clock::Duration allowance, std::function<void()> bite)
-    : request_(request), thread_([this, allowance, bite = std::move(bite)] {
-        Watch(allowance, bite);
+    : thread_([&request, allowance, bite = std::move(bite)](std::stop_token called_off) {
+        if (!request.Wait(called_off)) return;
+        // Counted from here, because requested_at() may be of a clock that stands still.
+        const Clock::TimePoint end = Clock::Steady().Now() + allowance;
+        std::mutex mutex;
+        std::condition_variable_any never;
+        std::unique_lock lock(mutex);
+        Clock::Steady().WaitUntil(lock, never, end, called_off, [] { return false; });
+        if (!called_off.stop_requested()) bite();
       }) {}
-
-Watchdog::~Watchdog() {
-  {
-    std::lock_guard lock(mutex_);
-    called_off_ = true;
-  }
-  changed_.notify_all();
-  thread_.join();
-}
-
-void Watchdog::Watch(Clock::Duration allowance, const std::function<void()>& bite) {
-  const auto called_off = [this] { return called_off_; };
-  std::unique_lock lock(mutex_);
-  if (changed_.wait(lock, request_.requested(), called_off)) return;
-  // `requested_at` may be a fake clock's; what counts here is the real one's.
-  const auto end = std::chrono::steady_clock::now() + allowance;
-  if (changed_.wait_until(lock, end, called_off)) return;
-  lock.unlock();
-  bite();
-}
 
 }  // namespace lifecycle

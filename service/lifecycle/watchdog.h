@@ -1,9 +1,8 @@
 #ifndef SERVICE_LIFECYCLE_WATCHDOG_H_
 #define SERVICE_LIFECYCLE_WATCHDOG_H_
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
+#include <stop_token>
 #include <thread>
 
 #include "service/lifecycle/clock.h"
@@ -17,9 +16,10 @@ namespace lifecycle {
 // stop does in order comes to its end. So one thread, which takes part in nothing
 // else, looks at the clock.
 //
-// Guarantees: once `allowance` has passed since the request to stop, and the
-// watchdog still lives, `bite` is called, on the watchdog's own thread. It looks
-// at the machine's steady clock, whatever clock the rest of the process uses.
+// Guarantees: once `allowance` has passed since the request to stop, or since the
+// watchdog was created if that was later, and the watchdog still lives, `bite` is
+// called, on the watchdog's own thread. The time is the machine's, also when the
+// request keeps another clock: a test that holds time still can hang, too.
 //
 // Lifetime: `request` outlives it. The destructor calls it off, and waits for
 // `bite` when that has begun.
@@ -28,18 +28,12 @@ class Watchdog {
   // `bite` must take no lock that anybody else may hold, and in production does
   // not return.
   Watchdog(StopRequest& request, Clock::Duration allowance, std::function<void()> bite);
-  ~Watchdog();
+  ~Watchdog() = default;
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
  private:
-  void Watch(Clock::Duration allowance, const std::function<void()>& bite);
-
-  StopRequest& request_;
-  std::mutex mutex_;
-  std::condition_variable_any changed_;
-  bool called_off_ = false;  // Guarded by mutex_.
-  std::thread thread_;
+  std::jthread thread_;  // Stopped: called off.
 };
 
 }  // namespace lifecycle

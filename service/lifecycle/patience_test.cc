@@ -1,0 +1,170 @@
+#include "service/lifecycle/patience.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+
+#include "service/lifecycle/fake_clock.h"
+
+namespace lifecycle {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Waits with `patience`, on a thread of its own, for something that never comes.
+std::future<bool> WaitInVain(Patience& patience,
+                             Clock::TimePoint sooner = Clock::TimePoint::max()) {
+  return std::async(std::launch::async, [&patience, sooner] {
+    std::mutex mutex;
+    std::condition_variable_any changed;
+    std::unique_lock lock(mutex);
+    return patience.Wait(
+        lock, changed, [] { return false; }, sooner);
+  });
+}
+
+TEST(Patience, EndsWithItsBudget) {
+  FakeClock clock;
+  Patience patience(clock, seconds(4), {});
+  EXPECT_EQ(patience.deadline(), clock.Now() + seconds(4));
+  std::future<bool> wait = WaitInVain(patience);
+  clock.AwaitWaiters(1);
+  clock.Advance(seconds(3));
+  clock.AwaitWaiters(1);
+  clock.Advance(seconds(1));
+  EXPECT_FALSE(wait.get());
+}
+
+TEST(Patience, EndsWhenDone) {
+  FakeClock clock;
+  Patience patience(clock, seconds(4), {});
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  bool done = false;
+  std::jthread other([&] {
+    clock.AwaitWaiters(1);
+    std::lock_guard lock(mutex);
+    done = true;
+    changed.notify_all();
+  });
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(patience.Wait(lock, changed, [&] { return done; }));
+}
+
+TEST(Patience, EndsSoonerWhenAskedTo) {
+  FakeClock clock;
+  Patience patience(clock, seconds(4), {});
+  std::future<bool> wait = WaitInVain(patience, clock.Now() + seconds(1));
+  clock.AwaitWaiters(1);
+  clock.Advance(seconds(1));
+  EXPECT_FALSE(wait.get());
+}
+
+TEST(Patience, ShrinksToNextToNothingWhenHurriedWhileWaiting) {
+  FakeClock clock;
+  std::stop_source hurry;
+  Patience patience(clock, seconds(4), hurry.get_token());
+  std::future<bool> wait = WaitInVain(patience);
+  clock.AwaitWaiters(1);
+  clock.Advance(seconds(1));
+  const Clock::TimePoint hurried_at = clock.Now();
+  hurry.request_stop();
+  clock.AwaitWaiters(1);
+  clock.Advance(Patience::kHurried);
+  EXPECT_FALSE(wait.get());
+  EXPECT_EQ(patience.deadline(), hurried_at + Patience::kHurried);
+}
+
+TEST(Patience, IsShortFromTheBeginningWhenHurriedBefore) {
+  FakeClock clock;
+  std::stop_source hurry;
+  hurry.request_stop();
+  Patience patience(clock, seconds(4), hurry.get_token());
+  EXPECT_EQ(patience.deadline(), clock.Now() + Patience::kHurried);
+  std::future<bool> wait = WaitInVain(patience);
+  clock.AwaitWaiters(1);
+  clock.Advance(Patience::kHurried);
+  EXPECT_FALSE(wait.get());
+}
+
+TEST(Patience, IsNotMadeLongerByAHurry) {
+  FakeClock clock;
+  std::stop_source hurry;
+  Patience patience(clock, milliseconds(3), hurry.get_token());
+  const Clock::TimePoint deadline = patience.deadline();
+  std::future<bool> wait = WaitInVain(patience);
+  clock.AwaitWaiters(1);
+  hurry.request_stop();
+  clock.AwaitWaiters(1);
+  clock.Advance(milliseconds(3));
+  EXPECT_FALSE(wait.get());
+  EXPECT_EQ(patience.deadline(), deadline);
+}
+
+TEST(Patience, ShrinksOnlyOnceHoweverOftenItIsUsed) {
+  FakeClock clock;
+  std::stop_source hurry;
+  Patience patience(clock, seconds(4), hurry.get_token());
+  hurry.request_stop();
+  const Clock::TimePoint hurried_at = clock.Now();
+  for (int i = 0; i < 2; ++i) {
+    std::future<bool> wait = WaitInVain(patience, hurried_at + (i + 1) * milliseconds(10));
+    clock.AwaitWaiters(1);
+    clock.Advance(milliseconds(10));
+    EXPECT_FALSE(wait.get());
+  }
+  EXPECT_EQ(patience.deadline(), hurried_at + Patience::kHurried);
+}
+
+TEST(Patience, PollsWhatNotifiesNobody) {
+  FakeClock clock;
+  Patience patience(clock, seconds(4), {});
+  std::atomic<bool> done = false;
+  std::future<bool> poll =
+      std::async(std::launch::async, [&] { return patience.Poll([&] { return done.load(); }); });
+  clock.AwaitWaiters(1);
+  clock.Advance(Patience::kPollInterval);
+  clock.AwaitWaiters(1);
+  done = true;
+  clock.Advance(Patience::kPollInterval);
+  EXPECT_TRUE(poll.get());
+}
+
+TEST(Patience, PollsOnceMoreWhenItIsOver) {
+  FakeClock clock;
+  Patience patience(clock, seconds(0), {});
+  EXPECT_TRUE(patience.Poll([] { return true; }));
+  EXPECT_FALSE(patience.Poll([] { return false; }));
+}
+
+TEST(Patience, StopsPollingSoonWhenHurried) {
+  FakeClock clock;
+  std::stop_source hurry;
+  Patience patience(clock, seconds(4), hurry.get_token());
+  std::future<bool> poll =
+      std::async(std::launch::async, [&] { return patience.Poll([] { return false; }); });
+  clock.AwaitWaiters(1);
+  hurry.request_stop();
+  clock.Advance(Patience::kPollInterval);  // It takes note of the hurry.
+  clock.AwaitWaiters(1);
+  clock.Advance(Patience::kHurried);
+  EXPECT_FALSE(poll.get());
+}
+
+TEST(Patience, IsExhaustedWhateverHappens) {
+  FakeClock clock;
+  Patience patience(clock, seconds(4), {});
+  std::future<void> exhausted = std::async(std::launch::async, [&] { patience.Exhaust(); });
+  clock.AwaitWaiters(1);
+  clock.Advance(seconds(4));
+  exhausted.get();
+}
+
+}  // namespace
+}  // namespace lifecycle

@@ -1,0 +1,182 @@
+#include "service/lifecycle/task_group.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "service/lifecycle/fake_clock.h"
+
+namespace lifecycle {
+namespace {
+
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+void UntilStopped(std::stop_token stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait(lock, stop, [] { return false; });
+}
+
+std::vector<std::string> Told(const std::vector<TaskGroup::Left>& left) {
+  std::vector<std::string> told;
+  for (const TaskGroup::Left& task : left)
+    told.push_back(task.name + ": " + task.status.ToString());
+  return told;
+}
+
+TEST(TaskGroup, JoinsTasksThatEndWhenAsked) {
+  FakeClock clock;
+  TaskGroup group;
+  group.Start("one", UntilStopped);
+  group.Start("two", UntilStopped);
+  group.RequestStop();
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(group.Join(patience), IsEmpty());
+}
+
+TEST(TaskGroup, JoinsAtOnceWhenNothingWasStarted) {
+  FakeClock clock;
+  TaskGroup group;
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(group.Join(patience), IsEmpty());
+}
+
+TEST(TaskGroup, NamesTheTaskThatDoesNotEndInItsTime) {
+  FakeClock clock;
+  std::promise<void> released;
+  TaskGroup group;
+  group.Start("obedient", UntilStopped);
+  group.RequestStop();
+  Patience enough(clock, seconds(3), {});
+  EXPECT_THAT(group.Join(enough), IsEmpty());
+  group.Start("deaf", [&](std::stop_token) { released.get_future().wait(); });
+  std::future<std::vector<TaskGroup::Left>> join = std::async(std::launch::async, [&] {
+    Patience patience(clock, seconds(3), {});
+    return group.Join(patience);
+  });
+  clock.AwaitWaiters(1);
+  clock.Advance(seconds(3));
+  EXPECT_THAT(Told(join.get()), ElementsAre("deaf: DEADLINE_EXCEEDED: did not end in its time"));
+  released.set_value();
+}
+
+TEST(TaskGroup, JoinsLaterWhatItHadNamedBefore) {
+  FakeClock clock;
+  std::promise<void> released;
+  TaskGroup group;
+  group.Start("slow", [&](std::stop_token) { released.get_future().wait(); });
+  Patience none(clock, seconds(0), {});
+  EXPECT_THAT(Told(group.Join(none)),
+              ElementsAre("slow: DEADLINE_EXCEEDED: did not end in its time"));
+  released.set_value();
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(group.Join(patience), IsEmpty());
+}
+
+TEST(TaskGroup, TellsWhatATaskThrewInTheOrderOfStarting) {
+  FakeClock clock;
+  TaskGroup group;
+  group.Start("first", [](std::stop_token) { throw std::runtime_error("disk full"); });
+  group.Start("second", [](std::stop_token) {});
+  group.Start("third", [](std::stop_token) { throw 3; });
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(Told(group.Join(patience)),
+              ElementsAre("first: INTERNAL: threw: disk full",
+                          "third: INTERNAL: threw something that is no std::exception"));
+}
+
+TEST(TaskGroup, StartsATaskAfterTheStopWithARequestedToken) {
+  FakeClock clock;
+  TaskGroup group;
+  group.RequestStop();
+  std::atomic<bool> requested = false;
+  group.Start("late", [&](std::stop_token stop) { requested = stop.stop_requested(); });
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(group.Join(patience), IsEmpty());
+  EXPECT_TRUE(requested);
+}
+
+TEST(TaskGroup, HasLetGoOfWhatATaskCapturedWhenItWasJoined) {
+  FakeClock clock;
+  TaskGroup group;
+  auto captured = std::make_shared<int>(1);
+  group.Start("task", [captured](std::stop_token) {});
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(group.Join(patience), IsEmpty());
+  EXPECT_EQ(captured.use_count(), 1);
+}
+
+TEST(TaskGroup, EndsThreadsWithThem) {
+  static std::atomic<int> alive;
+  struct Counted {
+    Counted() { ++alive; }
+    ~Counted() { --alive; }
+  };
+  FakeClock clock;
+  TaskGroup group;
+  group.Start("task", [](std::stop_token) {
+    thread_local Counted counted;
+    (void)counted;
+  });
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(group.Join(patience), IsEmpty());
+  EXPECT_EQ(alive, 0);
+}
+
+TEST(TaskGroup, AsksAndWaitsInItsDestructor) {
+  std::atomic<bool> ended = false;
+  {
+    TaskGroup group;
+    group.Start("task", [&](std::stop_token stop) {
+      UntilStopped(stop);
+      ended = true;
+    });
+  }
+  EXPECT_TRUE(ended);
+}
+
+TEST(TaskGroup, WaitsInItsDestructorAlsoForATaskThatATaskStarted) {
+  std::atomic<bool> ended = false;
+  {
+    TaskGroup group;
+    group.Start("outer", [&](std::stop_token stop) {
+      UntilStopped(stop);
+      group.Start("inner", [&](std::stop_token) { ended = true; });
+    });
+  }
+  EXPECT_TRUE(ended);
+}
+
+TEST(TaskGroup, HasStartedNothingWhenThereIsNoThreadToBeHad) {
+  FakeClock clock;
+  TaskGroup group;
+  pthread_attr_t usual;
+  pthread_getattr_default_np(&usual);
+  pthread_attr_t impossible;
+  pthread_attr_init(&impossible);
+  pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
+  ASSERT_EQ(pthread_setattr_default_np(&impossible), 0);
+  EXPECT_THROW(group.Start("task", [](std::stop_token) {}), std::system_error);
+  pthread_setattr_default_np(&usual);
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(group.Join(patience), IsEmpty());
+}
+
+}  // namespace
+}  // namespace lifecycle
