@@ -22,8 +22,16 @@ ARROWS = {
     "service/rpc": {"service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
     "service/observability": {"service/lifecycle"},
     "service/config": {"service/lifecycle"},
-    "service/inventory": {"service/lifecycle", "service/rpc", "proto/google/rpc", "proto/inventory"},
-    "service/orders": {"service/lifecycle", "service/rpc", "proto/google/rpc", "proto/inventory", "proto/orders"},
+    "service/sqlite": set(),
+    "service/inventory": {"service/lifecycle", "service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
+    "service/orders": {
+        "service/lifecycle",
+        "service/rpc",
+        "service/sqlite",
+        "proto/google/rpc",
+        "proto/inventory",
+        "proto/orders",
+    },
     "client": {"proto/google/rpc", "proto/grpc/health", "proto/inventory", "proto/orders"},
 }
 
@@ -34,6 +42,7 @@ KEPT_OUT = {
         ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog", "@sqlite3"],
     ),
     "service/config": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
+    "service/sqlite": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
 }
 
 

@@ -1,0 +1,341 @@
+#include "service/sqlite/database.h"
+
+#include <sqlite3.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace sqlite {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::StatusCode CodeFor(int extended) {
+  switch (extended & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::StatusCode::kDataLoss;
+    case SQLITE_IOERR:
+      return extended == SQLITE_IOERR_CORRUPTFS ? absl::StatusCode::kDataLoss
+                                                : absl::StatusCode::kUnavailable;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_FULL:
+    case SQLITE_NOMEM:
+    case SQLITE_PROTOCOL:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      return absl::StatusCode::kUnavailable;
+    default:
+      return absl::StatusCode::kInternal;
+  }
+}
+
+bool MayNotWrite(int extended) {
+  const int code = extended & 0xff;
+  return code == SQLITE_CANTOPEN || code == SQLITE_READONLY || code == SQLITE_PERM;
+}
+
+// Why a path cannot be a database file, as far as the file system tells.
+std::optional<absl::Status> WrongPlace(const std::string& path) {
+  std::error_code ignored;
+  const fs::path directory = fs::path(path).parent_path();
+  if (!directory.empty() && !fs::exists(directory, ignored) && !ignored) {
+    return absl::NotFoundError(absl::StrCat("cannot open database ", path,
+                                            ": there is no directory ", directory.string(),
+                                            "; create it or choose another path"));
+  }
+  if (fs::is_directory(path, ignored)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot open database ", path, ": it is a directory; name a file in it"));
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+
+Statement::Statement(Database& database, const std::string& sql) : database_(&database), sql_(sql) {
+  if (auto found = database.prepared_.extract(sql)) {
+    prepared_ = std::move(found.mapped());
+    return;
+  }
+  sqlite3_stmt* statement = nullptr;
+  Check(sqlite3_prepare_v3(database.handle_, sql.c_str(), static_cast<int>(sql.size()),
+                           SQLITE_PREPARE_PERSISTENT, &statement, /*pzTail=*/nullptr));
+  prepared_.reset(statement);
+}
+
+Statement::~Statement() {
+  if (prepared_ == nullptr) return;
+  sqlite3_reset(prepared_.get());
+  sqlite3_clear_bindings(prepared_.get());
+  database_->prepared_.emplace(std::move(sql_), std::move(prepared_));
+}
+
+void Statement::Bind(int index, std::int64_t value) {
+  if (status_.ok()) Check(sqlite3_bind_int64(prepared_.get(), index, value));
+}
+
+void Statement::Bind(int index, const std::string& value) {
+  if (!status_.ok()) return;
+  Check(sqlite3_bind_text64(prepared_.get(), index, value.data(), value.size(), SQLITE_TRANSIENT,
+                            SQLITE_UTF8));
+}
+
+void Statement::Bind(int index, const Blob& value) {
+  if (!status_.ok()) return;
+  Check(sqlite3_bind_blob64(prepared_.get(), index, value.bytes.data(), value.bytes.size(),
+                            SQLITE_TRANSIENT));
+}
+
+void Statement::CheckBound(int values) {
+  if (!status_.ok()) return;
+  const int wanted = sqlite3_bind_parameter_count(prepared_.get());
+  if (wanted == values) return;
+  status_ =
+      absl::InternalError(absl::StrCat(values, " values for ", wanted, " parameters: ", sql_));
+}
+
+void Statement::Check(int code) {
+  if (code != SQLITE_OK) status_ = database_->ToStatus(code);
+}
+
+bool Statement::Next() {
+  if (!status_.ok()) return false;
+  const int code = sqlite3_step(prepared_.get());
+  if (code == SQLITE_ROW) return true;
+  if (code != SQLITE_DONE) Check(code);
+  sqlite3_reset(prepared_.get());
+  return false;
+}
+
+std::int64_t Statement::Int64(int column) const {
+  return sqlite3_column_int64(prepared_.get(), column);
+}
+
+std::string Statement::String(int column) const {
+  const void* bytes = sqlite3_column_blob(prepared_.get(), column);
+  if (bytes == nullptr) return "";
+  return std::string(static_cast<const char*>(bytes),
+                     static_cast<std::size_t>(sqlite3_column_bytes(prepared_.get(), column)));
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path,
+                                                         const Schema& schema,
+                                                         const Options& options) {
+  std::unique_ptr<Database> database(new Database(options));
+  absl::Status status = database->Connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  if (status.ok()) status = database->Prepare(path, schema);
+  if (!status.ok()) return database->ToOpenStatus(path, status);
+  return database;
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::OpenForReading(const std::string& path,
+                                                                   const Options& options) {
+  std::unique_ptr<Database> database(new Database(options));
+  absl::Status status = database->Connect(path, SQLITE_OPEN_READWRITE);
+  if (status.ok()) status = database->RunScript("PRAGMA query_only = ON");
+  if (!status.ok()) return database->ToOpenStatus(path, status);
+  return database;
+}
+
+Database::~Database() {
+  prepared_.clear();
+  sqlite3_close_v2(handle_);
+}
+
+absl::Status Database::Connect(const std::string& path, int flags) {
+  // SQLite takes these two names for databases that no second connection can see.
+  if (path.empty() || path == ":memory:") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot open database '", path, "': it must be a file; give it a path"));
+  }
+  if (const int code =
+          sqlite3_open_v2(path.c_str(), &handle_, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+      code != SQLITE_OK) {
+    return ToStatus(handle_ == nullptr ? code : sqlite3_extended_errcode(handle_));
+  }
+  sqlite3_extended_result_codes(handle_, 1);
+  sqlite3_busy_handler(handle_, &Database::OnBusy, this);
+  // SQLite opens a file that it may not write, for reading, and says nothing.
+  if (sqlite3_db_readonly(handle_, "main") == 1) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("cannot open database ", path,
+                     ": it may be read but not written; give this user the right to write it and "
+                     "its directory"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Database::Prepare(const std::string& path, const Schema& schema) {
+  const absl::StatusOr<Header> header = ReadHeader();
+  if (!header.ok()) return header.status();
+  // Before anything is written: another application's file stays as it is.
+  const bool fresh = header->empty && header->application_id == 0 && header->version == 0;
+  if (!fresh && header->application_id != schema.application_id) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cannot use database ", path, ": it belongs to another application; choose another path"));
+  }
+  if (absl::Status status = SwitchToWriteAheadLog(path); !status.ok()) return status;
+  if (absl::Status status = RunScript("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+      !status.ok()) {
+    return status;
+  }
+  return Migrate(path, schema);
+}
+
+absl::Status Database::SwitchToWriteAheadLog(const std::string& path) {
+  // Two processes that create the file at once would each wait for the other: SQLite
+  // tells one of them so without calling the busy handler.
+  const auto give_up = std::chrono::steady_clock::now() + options_.busy_timeout;
+  for (;;) {
+    Statement mode = Query("PRAGMA journal_mode = WAL");
+    if (mode.Next()) {
+      if (mode.String(0) == "wal") return absl::OkStatus();
+      return absl::FailedPreconditionError(
+          absl::StrCat("cannot open database ", path,
+                       ": its file system has no shared memory; choose a path on a local disk"));
+    }
+    if (!absl::IsUnavailable(mode.status()) || std::chrono::steady_clock::now() >= give_up) {
+      return mode.status();
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+absl::Status Database::Migrate(const std::string& path, const Schema& schema) {
+  const auto newest = static_cast<std::int64_t>(schema.migrations.size());
+  absl::StatusOr<Header> header = ReadHeader();
+  if (!header.ok()) return header.status();
+  if (header->version == newest) return absl::OkStatus();
+
+  absl::StatusOr<Transaction> transaction = Transaction::Begin(*this);
+  if (!transaction.ok()) return transaction.status();
+  header = ReadHeader();  // Another process may have been faster.
+  if (!header.ok()) return header.status();
+  if (header->version > newest) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot use database ", path,
+                     ": a newer version of this program wrote it (schema ", header->version,
+                     ", this one knows ", newest, "); run that version or choose another path"));
+  }
+  for (std::int64_t version = header->version; version < newest; ++version) {
+    absl::Status status = RunScript(schema.migrations[static_cast<std::size_t>(version)]);
+    if (!status.ok()) return status;
+  }
+  absl::Status status = RunScript(absl::StrCat("PRAGMA application_id = ", schema.application_id,
+                                               "; PRAGMA user_version = ", newest));
+  if (!status.ok()) return status;
+  return transaction->Commit();
+}
+
+absl::StatusOr<Database::Header> Database::ReadHeader() {
+  // In one snapshot: another process may be creating the tables now.
+  const bool own_snapshot = !InTransaction();
+  if (own_snapshot) {
+    if (absl::Status status = RunScript("BEGIN"); !status.ok()) return status;
+  }
+  Header header;
+  absl::Status status;
+  {
+    Statement application_id = Query("PRAGMA application_id");
+    if (application_id.Next()) header.application_id = application_id.Int64(0);
+    status.Update(application_id.status());
+    Statement version = Query("PRAGMA user_version");
+    if (version.Next()) header.version = version.Int64(0);
+    status.Update(version.status());
+    Statement tables = Query("SELECT count(*) FROM sqlite_schema");
+    if (tables.Next()) header.empty = tables.Int64(0) == 0;
+    status.Update(tables.status());
+  }
+  if (own_snapshot && InTransaction()) status.Update(RunScript("ROLLBACK"));
+  if (!status.ok()) return status;
+  return header;
+}
+
+absl::Status Database::RunScript(const std::string& sql) {
+  const int code = sqlite3_exec(handle_, sql.c_str(), /*callback=*/nullptr, nullptr, nullptr);
+  return code == SQLITE_OK ? absl::OkStatus() : ToStatus(code);
+}
+
+std::int64_t Database::Changes() const { return sqlite3_changes64(handle_); }
+
+absl::Status Database::Checkpoint() {
+  const int code = sqlite3_wal_checkpoint_v2(handle_, /*zDb=*/nullptr, SQLITE_CHECKPOINT_PASSIVE,
+                                             /*pnLog=*/nullptr, /*pnCkpt=*/nullptr);
+  // Another process is doing it.
+  if ((code & 0xff) == SQLITE_BUSY) return absl::OkStatus();
+  return code == SQLITE_OK ? absl::OkStatus() : ToStatus(code);
+}
+
+absl::Status Database::ToStatus(int code) {
+  last_error_ = code;
+  const char* words = handle_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(handle_);
+  return absl::Status(CodeFor(code), absl::StrCat("database: ", words, " (SQLite ", code, ")"));
+}
+
+absl::Status Database::ToOpenStatus(const std::string& path, const absl::Status& status) const {
+  // These name the path already.
+  if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status)) return status;
+  if (std::optional<absl::Status> wrong_place = WrongPlace(path)) return *wrong_place;
+  const std::string what = absl::StrCat("cannot open database ", path, ": ");
+  if (MayNotWrite(last_error_)) {
+    const int error = sqlite3_system_errno(handle_);
+    // SQLite's second try is to open a file for reading that is not there.
+    const bool telling = error != 0 && error != ENOENT;
+    return absl::PermissionDeniedError(
+        absl::StrCat(what, telling ? std::strerror(error) : "it may not be written or created",
+                     "; give this user the right to write it and its directory"));
+  }
+  const std::string words(status.message());
+  if (absl::IsDataLoss(status)) {
+    return absl::DataLossError(absl::StrCat(what, "it is damaged or no SQLite database (", words,
+                                            "); restore it from a backup or choose another path"));
+  }
+  if (absl::IsUnavailable(status)) {
+    return absl::UnavailableError(absl::StrCat(
+        what, words, "; see whether another process locks it and whether its disk has room"));
+  }
+  return absl::Status(status.code(), absl::StrCat(what, words));
+}
+
+bool Database::InTransaction() const { return sqlite3_get_autocommit(handle_) == 0; }
+
+// SQLite's own busy timeout sleeps longer and longer, up to 100 ms, so a process
+// that writes without a pause starves all others. This one looks every millisecond.
+int Database::OnBusy(void* database, int attempt) {
+  auto& self = *static_cast<Database*>(database);
+  const auto now = std::chrono::steady_clock::now();
+  if (attempt == 0) self.busy_since_ = now;
+  if (now - self.busy_since_ >= self.options_.busy_timeout) return 0;
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return 1;
+}
+
+absl::StatusOr<Transaction> Transaction::Begin(Database& database) {
+  if (absl::Status status = database.Run("BEGIN IMMEDIATE"); !status.ok()) return status;
+  return Transaction(database);
+}
+
+Transaction::Transaction(Transaction&& other) noexcept
+    : database_(std::exchange(other.database_, nullptr)) {}
+
+Transaction::~Transaction() {
+  // Some errors have rolled it back already.
+  if (database_ == nullptr || !database_->InTransaction()) return;
+  database_->Run("ROLLBACK").IgnoreError();
+}
+
+absl::Status Transaction::Commit() { return database_->Run("COMMIT"); }
+
+}  // namespace sqlite

@@ -1,0 +1,363 @@
+#include "service/sqlite/database.h"
+
+#include <linux/capability.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace sqlite {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const Schema kNotes{.application_id = 7, .migrations = {"CREATE TABLE notes (text TEXT NOT NULL)"}};
+constexpr Database::Options kImpatient{.busy_timeout = std::chrono::milliseconds(0)};
+
+void WriteFile(const std::string& path, const std::string& content) {
+  std::ofstream(path, std::ios::binary) << content;
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// Root may write everything; this thread then no longer may.
+void ObeyFilePermissions() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  ASSERT_EQ(syscall(SYS_capget, &header, data), 0);
+  data[0].effective &= ~((1u << CAP_DAC_OVERRIDE) | (1u << CAP_DAC_READ_SEARCH));
+  ASSERT_EQ(syscall(SYS_capset, &header, data), 0);
+}
+
+class DatabaseTest : public ::testing::Test {
+ protected:
+  DatabaseTest() {
+    std::string pattern = ::testing::TempDir() + "/database.XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+    path_ = directory_ + "/notes.sqlite3";
+  }
+  ~DatabaseTest() override { fs::remove_all(directory_); }
+
+  std::unique_ptr<Database> OpenNotes(const Database::Options& options = {}) {
+    absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path_, kNotes, options);
+    EXPECT_TRUE(database.ok()) << database.status();
+    return database.ok() ? *std::move(database) : nullptr;
+  }
+
+  absl::Status FailToOpen(const std::string& path, const Schema& schema = kNotes) {
+    const absl::StatusOr<std::unique_ptr<Database>> database =
+        Database::Open(path, schema, kImpatient);
+    EXPECT_FALSE(database.ok());
+    EXPECT_THAT(std::string(database.status().message()), HasSubstr(path));
+    return database.status();
+  }
+
+  static std::vector<std::string> Notes(Database& database) {
+    std::vector<std::string> notes;
+    Statement rows = database.Query("SELECT text FROM notes ORDER BY rowid");
+    while (rows.Next()) notes.push_back(rows.String(0));
+    EXPECT_TRUE(rows.status().ok()) << rows.status();
+    return notes;
+  }
+
+  static absl::Status AddNote(Database& database, const std::string& text) {
+    return database.Run("INSERT INTO notes VALUES (?)", text);
+  }
+
+  std::string directory_;
+  std::string path_;
+};
+
+TEST_F(DatabaseTest, KeepsWhatWasWrittenWhenOpenedAgain) {
+  ASSERT_TRUE(AddNote(*OpenNotes(), "first").ok());
+  EXPECT_THAT(Notes(*OpenNotes()), ElementsAre("first"));
+}
+
+TEST_F(DatabaseTest, KeepsTextBlobsAndNumbersAsTheyAre) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  const std::string bytes("a\0\xff", 3);
+  Statement row =
+      database->Query("SELECT ?, ?, ?, ?", bytes, Blob{bytes}, INT64_MIN, std::string());
+  ASSERT_TRUE(row.Next()) << row.status();
+  EXPECT_EQ(row.String(0), bytes);
+  EXPECT_EQ(row.String(1), bytes);
+  EXPECT_EQ(row.Int64(2), INT64_MIN);
+  EXPECT_EQ(row.String(3), "");
+  EXPECT_FALSE(row.Next());
+  EXPECT_TRUE(row.status().ok());
+}
+
+TEST_F(DatabaseTest, CommitsDurablyWithTheSafestSettings) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  std::vector<std::string> settings;
+  for (const char* setting : {"journal_mode", "synchronous", "foreign_keys"}) {
+    Statement row = database->Query(std::string("PRAGMA ") + setting);
+    ASSERT_TRUE(row.Next());
+    settings.push_back(row.String(0));
+  }
+  EXPECT_THAT(settings, ElementsAre("wal", /*FULL*/ "2", "1"));
+}
+
+TEST_F(DatabaseTest, RunsTheSameStatementInsideItself) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  ASSERT_TRUE(AddNote(*database, "a").ok());
+  ASSERT_TRUE(AddNote(*database, "b").ok());
+  std::vector<std::string> pairs;
+  Statement outer = database->Query("SELECT text FROM notes ORDER BY text");
+  while (outer.Next()) {
+    Statement inner = database->Query("SELECT text FROM notes ORDER BY text");
+    while (inner.Next()) pairs.push_back(outer.String(0) + inner.String(0));
+  }
+  EXPECT_THAT(pairs, ElementsAre("aa", "ab", "ba", "bb"));
+}
+
+TEST_F(DatabaseTest, TellsWrongSqlAndWrongValuesAsInternalErrors) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  EXPECT_TRUE(absl::IsInternal(database->Run("SELEKT")));
+  EXPECT_TRUE(absl::IsInternal(database->Run("INSERT INTO notes VALUES (?)")));
+  EXPECT_TRUE(absl::IsInternal(database->Run("SELECT 1", std::int64_t{1})));
+  EXPECT_TRUE(absl::IsInternal(database->Run("INSERT INTO notes VALUES (NULL)")));
+}
+
+TEST_F(DatabaseTest, TransactionIsRolledBackUnlessCommitted) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  {
+    absl::StatusOr<Transaction> transaction = Transaction::Begin(*database);
+    ASSERT_TRUE(transaction.ok());
+    ASSERT_TRUE(AddNote(*database, "forgotten").ok());
+  }
+  {
+    absl::StatusOr<Transaction> transaction = Transaction::Begin(*database);
+    ASSERT_TRUE(transaction.ok());
+    ASSERT_TRUE(AddNote(*database, "kept").ok());
+    ASSERT_TRUE(transaction->Commit().ok());
+  }
+  EXPECT_THAT(Notes(*database), ElementsAre("kept"));
+}
+
+TEST_F(DatabaseTest, IsUnavailableToASecondWriterWhenTheBusyTimeoutIsOver) {
+  const std::unique_ptr<Database> one = OpenNotes();
+  const std::unique_ptr<Database> other = OpenNotes(kImpatient);
+  absl::StatusOr<Transaction> transaction = Transaction::Begin(*one);
+  ASSERT_TRUE(transaction.ok());
+  EXPECT_TRUE(absl::IsUnavailable(AddNote(*other, "late")));
+  EXPECT_TRUE(absl::IsUnavailable(Transaction::Begin(*other).status()));
+  ASSERT_TRUE(transaction->Commit().ok());
+  EXPECT_TRUE(AddNote(*other, "now").ok());
+}
+
+TEST_F(DatabaseTest, SecondWriterHasItsTurnWhileTheFirstNeverPauses) {
+  std::atomic<bool> enough = false;
+  std::thread busy([&, database = OpenNotes({.busy_timeout = std::chrono::seconds(60)})] {
+    while (!enough) EXPECT_TRUE(AddNote(*database, "busy").ok());
+  });
+  const std::unique_ptr<Database> patient = OpenNotes({.busy_timeout = std::chrono::seconds(60)});
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(AddNote(*patient, "patient").ok());
+  enough = true;
+  busy.join();
+}
+
+TEST_F(DatabaseTest, ReadersSeeTheLastCommitWhileAWriterIsAtWork) {
+  const std::unique_ptr<Database> writer = OpenNotes();
+  ASSERT_TRUE(AddNote(*writer, "committed").ok());
+  const auto reader = Database::OpenForReading(path_, kImpatient);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  absl::StatusOr<Transaction> transaction = Transaction::Begin(*writer);
+  ASSERT_TRUE(transaction.ok());
+  ASSERT_TRUE(AddNote(*writer, "not yet").ok());
+  EXPECT_THAT(Notes(**reader), ElementsAre("committed"));
+  ASSERT_TRUE(transaction->Commit().ok());
+  EXPECT_THAT(Notes(**reader), ElementsAre("committed", "not yet"));
+}
+
+TEST_F(DatabaseTest, ConnectionForReadingDoesNotWrite) {
+  OpenNotes();
+  const auto reader = Database::OpenForReading(path_, kImpatient);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_FALSE(AddNote(**reader, "no").ok());
+}
+
+TEST_F(DatabaseTest, IsUnavailableAndUnchangedWhenTheDiskIsFull) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  ASSERT_TRUE(AddNote(*database, "small").ok());
+  ASSERT_TRUE(database->RunScript("PRAGMA max_page_count = 3").ok());
+  {
+    absl::StatusOr<Transaction> transaction = Transaction::Begin(*database);
+    ASSERT_TRUE(transaction.ok());
+    EXPECT_TRUE(absl::IsUnavailable(AddNote(*database, std::string(1'000'000, 'x'))));
+  }
+  EXPECT_THAT(Notes(*database), ElementsAre("small"));
+  EXPECT_TRUE(AddNote(*database, "still works").ok());
+}
+
+TEST_F(DatabaseTest, TellsDamageThatIsMetLaterAsDataLoss) {
+  {
+    const std::unique_ptr<Database> database = OpenNotes();
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(AddNote(*database, std::string(1000, 'x')).ok());
+  }
+  std::string content = ReadFile(path_);
+  for (std::size_t page = 4096; page < content.size(); page += 4096) content[page] = '\x77';
+  WriteFile(path_, content);
+  const std::unique_ptr<Database> database = OpenNotes();
+  EXPECT_TRUE(absl::IsDataLoss(database->Run("SELECT text FROM notes")));
+}
+
+TEST_F(DatabaseTest, CheckpointMovesTheLogIntoTheFile) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  ASSERT_TRUE(AddNote(*database, "a note to look for").ok());
+  EXPECT_THAT(ReadFile(path_), ::testing::Not(HasSubstr("a note to look for")));
+  EXPECT_TRUE(database->Checkpoint().ok());
+  EXPECT_THAT(ReadFile(path_), HasSubstr("a note to look for"));
+}
+
+TEST_F(DatabaseTest, BringsAnOlderFileUpToDate) {
+  ASSERT_TRUE(AddNote(*OpenNotes(), "old").ok());
+  Schema newer = kNotes;
+  newer.migrations.push_back("ALTER TABLE notes ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'");
+  const auto database = Database::Open(path_, newer, {});
+  ASSERT_TRUE(database.ok()) << database.status();
+  Statement row = (*database)->Query("SELECT text, author FROM notes");
+  ASSERT_TRUE(row.Next()) << row.status();
+  EXPECT_EQ(row.String(0) + " by " + row.String(1), "old by nobody");
+}
+
+TEST_F(DatabaseTest, LeavesAnOlderFileAsItIsWhenAMigrationFails) {
+  ASSERT_TRUE(AddNote(*OpenNotes(), "old").ok());
+  Schema newer = kNotes;
+  newer.migrations.push_back("DELETE FROM notes");
+  newer.migrations.push_back("SELEKT");
+  EXPECT_TRUE(absl::IsInternal(FailToOpen(path_, newer)));
+  EXPECT_THAT(Notes(*OpenNotes()), ElementsAre("old"));
+}
+
+TEST_F(DatabaseTest, IsCreatedOnceWhenManyOpenItAtOnce) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      const std::unique_ptr<Database> database =
+          OpenNotes({.busy_timeout = std::chrono::seconds(60)});
+      ASSERT_NE(database, nullptr);
+      EXPECT_TRUE(AddNote(*database, "here").ok());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(Notes(*OpenNotes()).size(), 8u);
+}
+
+TEST_F(DatabaseTest, RefusesAPathWithoutADirectoryAndNamesTheDirectory) {
+  const absl::Status status = FailToOpen(directory_ + "/nowhere/notes.sqlite3");
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("there is no directory " + directory_ + "/nowhere;"));
+}
+
+TEST_F(DatabaseTest, RefusesADirectory) {
+  const absl::Status status = FailToOpen(directory_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("it is a directory"));
+}
+
+TEST_F(DatabaseTest, RefusesNamesThatAreNoFiles) {
+  EXPECT_TRUE(absl::IsFailedPrecondition(FailToOpen("")));
+  EXPECT_TRUE(absl::IsFailedPrecondition(FailToOpen(":memory:")));
+}
+
+TEST_F(DatabaseTest, RefusesAFileThatMayOnlyBeRead) {
+  OpenNotes();
+  ASSERT_EQ(chmod(path_.c_str(), 0444), 0);
+  std::thread([&] {
+    ObeyFilePermissions();
+    const absl::Status status = FailToOpen(path_);
+    EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("may be read but not written"));
+  }).join();
+}
+
+TEST_F(DatabaseTest, RefusesAFileThatMayNotBeReadOrCreated) {
+  OpenNotes();
+  ASSERT_EQ(chmod(path_.c_str(), 0), 0);
+  ASSERT_EQ(chmod(directory_.c_str(), 0555), 0);
+  std::thread([&] {
+    ObeyFilePermissions();
+    for (const std::string& path : {path_, directory_ + "/new.sqlite3"}) {
+      const absl::Status status = FailToOpen(path);
+      EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr("; give this user the right"));
+    }
+  }).join();
+  ASSERT_EQ(chmod(directory_.c_str(), 0755), 0);
+}
+
+TEST_F(DatabaseTest, RefusesADirectoryThatMayNotBeWrittenThoughTheFileMay) {
+  OpenNotes();
+  ASSERT_EQ(chmod(directory_.c_str(), 0555), 0);
+  std::thread([&] {
+    ObeyFilePermissions();
+    const absl::Status status = FailToOpen(path_);
+    EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("write it and its directory"));
+  }).join();
+  ASSERT_EQ(chmod(directory_.c_str(), 0755), 0);
+}
+
+TEST_F(DatabaseTest, RefusesGarbageAndLeavesItAsItIs) {
+  for (const std::string& garbage : {std::string("hello"), std::string(10'000, 'x')}) {
+    WriteFile(path_, garbage);
+    const absl::Status status = FailToOpen(path_);
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("no SQLite database"));
+    EXPECT_EQ(ReadFile(path_), garbage);
+  }
+}
+
+TEST_F(DatabaseTest, RefusesADatabaseOfAnotherApplicationAndLeavesItAsItIs) {
+  // One that numbers its files as this one does, and one that numbers nothing.
+  const Schema others{.application_id = 8, .migrations = {"CREATE TABLE songs (title TEXT)"}};
+  ASSERT_TRUE(Database::Open(path_, others, {}).ok());
+  const std::string unnumbered = directory_ + "/unnumbered.sqlite3";
+  ASSERT_TRUE((*Database::Open(unnumbered, others, {}))
+                  ->RunScript("PRAGMA application_id = 0; PRAGMA user_version = 0;"
+                              "PRAGMA journal_mode = DELETE")
+                  .ok());
+  for (const std::string& path : {path_, unnumbered}) {
+    const std::string before = ReadFile(path);
+    const absl::Status status = FailToOpen(path);
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("belongs to another application"));
+    EXPECT_EQ(ReadFile(path), before);
+  }
+}
+
+TEST_F(DatabaseTest, RefusesAFileOfANewerVersion) {
+  Schema newer = kNotes;
+  newer.migrations.push_back("CREATE TABLE later (id INTEGER)");
+  ASSERT_TRUE(Database::Open(path_, newer, {}).ok());
+  const absl::Status status = FailToOpen(path_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("a newer version of this program wrote it (schema 2, this one knows 1)"));
+}
+
+}  // namespace
+}  // namespace sqlite
