@@ -82,18 +82,24 @@ absl::Status WithErrorInfo(absl::Status status, const std::string& domain,
   return With(std::move(status), info);
 }
 
+absl::Status WithErrorMetadata(absl::Status status, const std::string& domain,
+                               const std::string& reason,
+                               const std::map<std::string, std::string>& metadata) {
+  google::rpc::ErrorInfo info;
+  const auto payload = status.GetPayload(TypeUrl(info));
+  if (!payload || !info.ParseFromString(std::string(*payload))) {
+    info.set_domain(domain);
+    info.set_reason(reason);
+  }
+  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  return With(std::move(status), info);
+}
+
 absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay) {
   google::rpc::RetryInfo info;
   info.mutable_retry_delay()->set_seconds(delay.count() / 1000);
   info.mutable_retry_delay()->set_nanos(static_cast<int>(delay.count() % 1000) * 1000000);
   return With(std::move(status), info);
-}
-
-std::string ErrorReason(const absl::Status& status) {
-  google::rpc::ErrorInfo info;
-  const auto payload = status.GetPayload(TypeUrl(info));
-  if (!payload || !info.ParseFromString(std::string(*payload))) return "";
-  return info.reason();
 }
 
 absl::Status Goodbye(const std::string& domain, const std::map<std::string, std::string>& metadata) {

@@ -47,11 +47,14 @@ absl::Status WithErrorInfo(absl::Status status, const std::string& domain,
                            const std::string& reason,
                            const std::map<std::string, std::string>& metadata = {});
 
+// Adds metadata to the ErrorInfo of `status`; gives it one of `domain` and `reason`
+// first when it has none.
+absl::Status WithErrorMetadata(absl::Status status, const std::string& domain,
+                               const std::string& reason,
+                               const std::map<std::string, std::string>& metadata);
+
 // Adds a RetryInfo: the caller may try again after `delay`.
 absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay);
-
-// The reason of the ErrorInfo in `status`; empty when there is none.
-std::string ErrorReason(const absl::Status& status);
 
 // How a stream ends in a drain: UNAVAILABLE with RetryInfo and
 // ErrorInfo{reason: SERVER_DRAINING, metadata}. `metadata` says where to go on:

@@ -1,0 +1,42 @@
+// The orders server: reads its flags, opens everything from the bottom up, serves
+// until it is told to stop, and stops (service/lifecycle/shutdown_sequence.h).
+
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "service/config/server_config.h"
+#include "service/lifecycle/process.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/observability/lifecycle_log.h"
+#include "service/orders/composition.h"  // example
+#include "service/rpc/drain_signal.h"
+#include "service/rpc/server_host.h"
+
+int main(int argc, char** argv) {
+  lifecycle::BlockStopSignals();  // Before there is any other thread.
+  const config::ServerConfig config =
+      config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
+  observability::SetUpLog("orders");
+  observability::LifecycleLog log;
+  lifecycle::Process process(config.stop, log);
+
+  rpc::DrainSignal drain;
+  std::vector<rpc::ServerHost::NamedService> services;
+  auto orders = orders::Composition::Open(  // example
+      orders::Composition::OptionsFromFlags(), process, drain);  // example
+  if (!orders.ok()) return process.CouldNotStart(orders.status());  // example
+  services.push_back({orders::v1::OrdersService::service_full_name(), (*orders)->service()});  // example
+
+  rpc::ServerHost server({.address = config.address,
+                          .port_file = config.port_file,
+                          .connection_age = config.connection_age},
+                         std::move(services), drain);
+  if (const absl::Status started = server.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
+  std::printf("serving on %s; call it: bazel-bin/client/client --address=%s list\n",
+              server.address().c_str(), server.address().c_str());
+  std::fflush(stdout);
+  return process.ServeUntilStopped(server);
+}

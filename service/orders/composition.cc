@@ -1,0 +1,95 @@
+#include "service/orders/composition.h"
+
+#include <chrono>
+#include <cstdint>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "service/orders/sqlite_order_store.h"
+#include "spdlog/spdlog.h"
+
+ABSL_FLAG(std::string, database, "orders.sqlite3",
+          "The file that holds the orders; made when it is not there.");
+ABSL_FLAG(std::string, inventory, "127.0.0.1:50052", "Where the inventory serves, HOST:PORT.");
+
+namespace orders {
+namespace {
+
+using lifecycle::Clock;
+using lifecycle::ShutdownRegistry;
+
+// SQLite has one writer, and readers that do not wait for it.
+constexpr std::size_t kPoolThreads = 4;
+// At a tenth of a millisecond each, more waiting work is older than its caller's
+// patience.
+constexpr std::size_t kPoolCapacity = 10000;
+
+void TellWhetherReachable(const InventoryClient& inventory, const std::string& address) {
+  if (inventory.AwaitConnected(Clock::Steady().Now() + std::chrono::milliseconds(500))) return;
+  spdlog::warn(
+      "no inventory at {}: PlaceOrder and ImportOrders are refused with UNAVAILABLE until there is "
+      "one; --inventory says where to look",
+      address);
+}
+
+}  // namespace
+
+Composition::Options Composition::OptionsFromFlags() {
+  return {absl::GetFlag(FLAGS_database), absl::GetFlag(FLAGS_inventory)};
+}
+
+absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Options& options,
+                                                               lifecycle::Process& process,
+                                                               const rpc::DrainSignal& drain) {
+  auto store = SqliteOrderStore::Open(options.database);
+  if (!store.ok()) return store.status();
+  OrderStore& opened = **store;
+  ShutdownRegistry& registry = process.registry();
+  const ShutdownRegistry::Handle database =
+      registry.Register("database", [&opened](Clock::TimePoint) { return opened.Close(); });
+
+  auto sales = Sales::Load(opened);
+  if (!sales.ok()) return sales.status();
+  std::unique_ptr<Composition> all(
+      new Composition(*std::move(store), *std::move(sales), options, drain));
+  Composition& it = *all;
+
+  const absl::StatusOr<std::int64_t> replayed = it.feed_.CatchUp();
+  if (!replayed.ok()) return replayed.status();
+  spdlog::info("sales totals: replayed {} events of the order log", *replayed);
+
+  const ShutdownRegistry::Handle channel = registry.Register(
+      "inventory channel",
+      [&it](Clock::TimePoint deadline) { return it.inventory_.Close(deadline); }, {.uses = {{}}});
+  registry.Register(
+      "store pool", [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
+      {.uses = {{database, channel}}});
+  process.SaveOnStop("sales totals", [&it](Clock::TimePoint) {
+    const absl::StatusOr<std::int64_t> last = it.feed_.CatchUp();
+    return last.ok() ? it.sales_->Save() : last.status();
+  });
+  process.workers().Start("event feed", [&it](std::stop_token stop) { it.feed_.Run(stop); });
+  process.workers().Start("outbox relay",
+                          [&it, address = options.inventory](std::stop_token stop) {
+                            TellWhetherReachable(it.inventory_, address);
+                            it.relay_.Run(stop);
+                          });
+  return all;
+}
+
+Composition::Composition(std::unique_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
+                         const Options& options, const rpc::DrainSignal& drain)
+    : store_(std::move(store)),
+      sales_(std::move(sales)),
+      inventory_(options.inventory),
+      pool_(kPoolThreads, kPoolCapacity),
+      feed_(*store_, *sales_),
+      relay_(*store_, inventory_, [this] { feed_.Wake(); }),
+      placer_(*store_, inventory_, pool_,
+              [this] {
+                feed_.Wake();
+                relay_.Wake();
+              }),
+      service_(*store_, placer_, feed_, pool_, drain) {}
+
+}  // namespace orders

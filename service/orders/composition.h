@@ -1,0 +1,58 @@
+#ifndef SERVICE_ORDERS_COMPOSITION_H_
+#define SERVICE_ORDERS_COMPOSITION_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "service/lifecycle/process.h"
+#include "service/orders/event_feed.h"
+#include "service/orders/inventory_client.h"
+#include "service/orders/order_placer.h"
+#include "service/orders/order_store.h"
+#include "service/orders/orders_service.h"
+#include "service/orders/outbox_relay.h"
+#include "service/orders/sales.h"
+#include "service/rpc/blocking_pool.h"
+#include "service/rpc/drain_signal.h"
+
+namespace orders {
+
+// Everything that the orders service consists of, opened from the bottom up, and
+// told to the process: what to close, what to save, who works in the background.
+//
+// Lifetime: declared after the process and before the server, so that it outlives
+// the calls.
+class Composition {
+ public:
+  struct Options {
+    std::string database;   // --database
+    std::string inventory;  // --inventory
+  };
+  static Options OptionsFromFlags();
+
+  // An error says in one sentence what is wrong and what to do.
+  static absl::StatusOr<std::unique_ptr<Composition>> Open(const Options& options,
+                                                           lifecycle::Process& process,
+                                                           const rpc::DrainSignal& drain);
+
+  OrdersService& service() { return service_; }
+
+ private:
+  Composition(std::unique_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
+              const Options& options, const rpc::DrainSignal& drain);
+
+  // Each uses only what stands above it.
+  const std::unique_ptr<OrderStore> store_;
+  const std::unique_ptr<Sales> sales_;
+  InventoryClient inventory_;
+  rpc::BlockingPool pool_;
+  EventFeed feed_;
+  OutboxRelay relay_;
+  OrderPlacer placer_;
+  OrdersService service_;
+};
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_COMPOSITION_H_

@@ -1,0 +1,84 @@
+#ifndef SERVICE_ORDERS_EVENT_FEED_H_
+#define SERVICE_ORDERS_EVENT_FEED_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "service/orders/order_store.h"
+#include "service/orders/sales.h"
+
+namespace orders {
+
+// The tail of the order log: one reader for all watchers.
+//
+// The problem: other replicas write to the same log, so it must be looked at again
+// and again; but not by each of thousands of watchers.
+//
+// Guarantees: events are taken in and told in the order of the log, none twice and
+// none left out.
+//
+// Threads: all methods may be called from any thread. CatchUp() blocks on a disk.
+class EventFeed {
+ public:
+  // Hears that there is something new, on the feed's thread. Must not block, nor
+  // call the feed's Subscribe() or Unsubscribe().
+  class Subscriber {
+   public:
+    virtual ~Subscriber() = default;
+    virtual void OnNews() = 0;
+  };
+
+  // Goes on from where `sales` stands, and keeps it up to date. Both outlive the
+  // feed.
+  EventFeed(OrderStore& store, Sales& sales);
+
+  // Reads the log to its end. Returns how many events were new.
+  absl::StatusOr<std::int64_t> CatchUp();
+
+  // A background worker: catches up whenever this process has written something,
+  // and every kInterval for what others have.
+  void Run(std::stop_token stop);
+
+  // Says that this process has written something. Does not block.
+  void Wake();
+
+  // From now on `subscriber` is told. After Unsubscribe() has returned it is not
+  // called any more.
+  void Subscribe(Subscriber& subscriber);
+  void Unsubscribe(Subscriber& subscriber);
+
+  // The last event taken in; 0: none.
+  std::int64_t last_sequence() const;
+
+  // The events after `sequence`, at most `limit`; none: there is nothing newer.
+  // Unset: so old ones are not kept; they are in the store.
+  std::optional<std::vector<OrderEvent>> After(std::int64_t sequence, int limit) const;
+
+ private:
+  void TellSubscribers();
+
+  OrderStore& store_;
+  Sales& sales_;
+  std::mutex catching_up_;  // Held by whoever reads the log, before mutex_.
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  bool woken_ = false;               // Guarded by mutex_.
+  std::int64_t last_sequence_;       // Guarded by mutex_.
+  std::deque<OrderEvent> recent_;    // Guarded by mutex_. Without gaps.
+
+  std::mutex subscribers_mutex_;
+  std::set<Subscriber*> subscribers_;  // Guarded by subscribers_mutex_.
+};
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_EVENT_FEED_H_

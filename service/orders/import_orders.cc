@@ -1,0 +1,77 @@
+#include "service/orders/import_orders.h"
+
+#include <string>
+#include <utility>
+
+#include "service/rpc/status.h"
+
+namespace orders {
+namespace {
+
+constexpr char kDomain[] = "orders.v1";
+constexpr char kDurable[] = "durable_orders";
+
+}  // namespace
+
+ImportOrders::ImportOrders(const grpc::CallbackServerContext& context,
+                           v1::ImportOrdersResponse& response, OrderPlacer& placer,
+                           std::stop_token draining)
+    : context_(context), response_(response), placer_(placer) {
+  StartRead(&request_);
+  on_drain_.emplace(std::move(draining), [this] { OnDrain(); });
+}
+
+void ImportOrders::OnReadDone(bool ok) {
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return;
+    if (!ok) {
+      response_.set_durable_orders(durable_);
+      return End(absl::OkStatus());
+    }
+    placing_ = true;
+  }
+  placer_.Place(context_, request_.order(), [this](const absl::StatusOr<v1::Order>& placed) {
+    OnPlaced(placed.status());
+  });
+}
+
+void ImportOrders::OnPlaced(const absl::Status& status) {
+  std::lock_guard lock(mutex_);
+  placing_ = false;
+  if (status.ok()) {
+    ++durable_;
+  } else if (!cancelled_) {
+    return End(rpc::WithErrorMetadata(status, kDomain, "ORDER_REFUSED",
+                                      {{kDurable, std::to_string(durable_)}}));
+  }
+  if (cancelled_) return End(absl::CancelledError("the caller has gone"));
+  if (draining_) return End(Goodbye());
+  StartRead(&request_);
+}
+
+void ImportOrders::OnDrain() {
+  std::lock_guard lock(mutex_);
+  draining_ = true;
+  // An order that is being placed is finished first: that is the safe point.
+  if (!placing_) End(Goodbye());
+}
+
+void ImportOrders::OnCancel() {
+  std::lock_guard lock(mutex_);
+  cancelled_ = true;
+  if (!placing_) End(absl::CancelledError("the caller has gone"));
+}
+
+void ImportOrders::OnDone() { delete this; }
+
+void ImportOrders::End(const absl::Status& status) {
+  if (std::exchange(ended_, true)) return;
+  Finish(rpc::ToGrpc(status));
+}
+
+absl::Status ImportOrders::Goodbye() const {
+  return rpc::Goodbye(kDomain, {{kDurable, std::to_string(durable_)}});
+}
+
+}  // namespace orders

@@ -1,0 +1,61 @@
+#ifndef SERVICE_ORDERS_INVENTORY_CLIENT_H_
+#define SERVICE_ORDERS_INVENTORY_CLIENT_H_
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/status.h"
+#include "grpcpp/server_context.h"
+#include "inventory/v1/inventory.grpc.pb.h"
+#include "orders/v1/orders.pb.h"
+#include "service/lifecycle/clock.h"
+#include "service/rpc/backend_channel.h"
+
+namespace orders {
+
+// What orders asks of the inventory, in orders' own words and errors.
+//
+// Threads: all methods may be called from any thread.
+// Lifetime: outlives every Reserve() until its `done` was called.
+class InventoryClient {
+ public:
+  explicit InventoryClient(const std::string& address);
+
+  // Reserves the order's items on behalf of `caller`, whose deadline and
+  // cancellation go with it. Does not block; `done` is called once, on a thread of
+  // gRPC's, with OK or the error to answer the caller with (orders.proto).
+  void Reserve(const grpc::CallbackServerContext& caller, const v1::PlaceOrderRequest& order,
+               std::function<void(absl::Status)> done);
+
+  // The id that Reserve() reserves under: the same for every retry of an order.
+  static std::string ReservationId(const std::string& request_id);
+
+  // Confirms a reservation. Blocks until the inventory has answered, for a short
+  // time; once `stop` is requested, for a moment only, and is then CANCELLED.
+  //
+  // FAILED_PRECONDITION, NOT_FOUND: there is no such reservation any more, and no
+  // stock. UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED: ask again later.
+  absl::Status Confirm(const std::string& reservation_id, std::stop_token stop);
+
+  // Whether the inventory can be reached, at `deadline` at the latest.
+  bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const {
+    return channel_.AwaitConnected(deadline);
+  }
+
+  // Closes the channel; calls made later are UNAVAILABLE.
+  absl::Status Close(lifecycle::Clock::TimePoint deadline);
+
+ private:
+  std::shared_ptr<inventory::v1::InventoryService::Stub> stub() const;
+
+  rpc::BackendChannel channel_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<inventory::v1::InventoryService::Stub> stub_;  // Guarded by mutex_.
+};
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_INVENTORY_CLIENT_H_

@@ -1,0 +1,47 @@
+#include "service/orders/order_errors.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "service/rpc/status.h"
+#include "spdlog/spdlog.h"
+
+namespace orders {
+namespace {
+
+constexpr char kDomain[] = "orders.v1";
+constexpr std::chrono::milliseconds kRetryDelay(200);
+
+}  // namespace
+
+absl::Status Overloaded() {
+  absl::Status status = absl::ResourceExhaustedError("too many calls wait for the database");
+  status = rpc::WithErrorInfo(std::move(status), kDomain, "OVERLOADED");
+  return rpc::WithRetryInfo(std::move(status), kRetryDelay);
+}
+
+absl::Status UnknownOrder(const std::string& order_id) {
+  return rpc::WithErrorInfo(absl::NotFoundError(absl::StrCat("there is no order ", order_id)),
+                            kDomain, "UNKNOWN_ORDER");
+}
+
+absl::Status RequestIdReused(const std::string& request_id) {
+  return rpc::WithErrorInfo(
+      absl::AlreadyExistsError(
+          absl::StrCat("request_id ", request_id, " has placed an order with other content")),
+      kDomain, "REQUEST_ID_REUSED");
+}
+
+absl::Status FromStore(const absl::Status& status) {
+  if (status.ok()) return status;
+  spdlog::warn("the order store has failed: {}", status.ToString());
+  if (absl::IsUnavailable(status) || absl::IsFailedPrecondition(status)) {
+    absl::Status told = absl::UnavailableError("the database is busy or gone; try again");
+    told = rpc::WithErrorInfo(std::move(told), kDomain, "STORE_UNAVAILABLE");
+    return rpc::WithRetryInfo(std::move(told), kRetryDelay);
+  }
+  return absl::InternalError(status.message());
+}
+
+}  // namespace orders

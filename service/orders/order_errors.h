@@ -1,0 +1,26 @@
+#ifndef SERVICE_ORDERS_ORDER_ERRORS_H_
+#define SERVICE_ORDERS_ORDER_ERRORS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace orders {
+
+// The errors that orders.proto promises.
+
+// Too much waits for the database already.
+absl::Status Overloaded();
+
+// There is no such order.
+absl::Status UnknownOrder(const std::string& order_id);
+
+// The request_id belongs to another order.
+absl::Status RequestIdReused(const std::string& request_id);
+
+// What a caller is told when the store has failed with `status`.
+absl::Status FromStore(const absl::Status& status);
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_ORDER_ERRORS_H_

@@ -1,0 +1,51 @@
+#ifndef SERVICE_ORDERS_ORDERS_SERVICE_H_
+#define SERVICE_ORDERS_ORDERS_SERVICE_H_
+
+#include "orders/v1/orders.grpc.pb.h"
+#include "service/orders/event_feed.h"
+#include "service/orders/order_placer.h"
+#include "service/orders/order_store.h"
+#include "service/rpc/blocking_pool.h"
+#include "service/rpc/drain_signal.h"
+
+namespace orders {
+
+// What orders.proto promises. Every method validates, hands what may block to the
+// pool, and returns at once.
+//
+// Lifetime: outlives the server, and is outlived by what it is given.
+class OrdersService final : public v1::OrdersService::CallbackService {
+ public:
+  OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed, rpc::BlockingPool& pool,
+                const rpc::DrainSignal& drain);
+
+  grpc::ServerUnaryReactor* PlaceOrder(grpc::CallbackServerContext* context,
+                                       const v1::PlaceOrderRequest* request,
+                                       v1::PlaceOrderResponse* response) override;
+  grpc::ServerUnaryReactor* GetOrder(grpc::CallbackServerContext* context,
+                                     const v1::GetOrderRequest* request,
+                                     v1::GetOrderResponse* response) override;
+  grpc::ServerUnaryReactor* ListOrders(grpc::CallbackServerContext* context,
+                                       const v1::ListOrdersRequest* request,
+                                       v1::ListOrdersResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchOrdersResponse>* WatchOrders(
+      grpc::CallbackServerContext* context, const v1::WatchOrdersRequest* request) override;
+  grpc::ServerReadReactor<v1::ImportOrdersRequest>* ImportOrders(
+      grpc::CallbackServerContext* context, v1::ImportOrdersResponse* response) override;
+  grpc::ServerBidiReactor<v1::TrackOrdersRequest, v1::TrackOrdersResponse>* TrackOrders(
+      grpc::CallbackServerContext* context) override;
+
+ private:
+  // Runs `work` in the pool and ends the call with its answer.
+  void InPool(grpc::ServerUnaryReactor& call, std::function<absl::Status()> work);
+
+  OrderStore& store_;
+  OrderPlacer& placer_;
+  EventFeed& feed_;
+  rpc::BlockingPool& pool_;
+  const rpc::DrainSignal& drain_;
+};
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_ORDERS_SERVICE_H_

@@ -1,0 +1,84 @@
+#include "service/orders/outbox_relay.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "spdlog/spdlog.h"
+
+namespace orders {
+namespace {
+
+constexpr int kPage = 64;
+// How often the outbox is looked at for what another replica has left behind.
+constexpr std::chrono::milliseconds kInterval(500);
+constexpr std::chrono::milliseconds kFirstBackoff(50);
+constexpr std::chrono::milliseconds kLongestBackoff(2000);
+
+}  // namespace
+
+OutboxRelay::OutboxRelay(OrderStore& store, InventoryClient& inventory,
+                         std::function<void()> on_settled)
+    : store_(store), inventory_(inventory), on_settled_(std::move(on_settled)) {}
+
+void OutboxRelay::Run(std::stop_token stop) {
+  std::chrono::milliseconds backoff = kFirstBackoff;
+  while (!stop.stop_requested()) {
+    if (Work(stop)) {
+      backoff = kFirstBackoff;
+      Rest(stop, kInterval);
+    } else {
+      // Not woken by new items: they would meet the same trouble.
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, stop, backoff, [] { return false; });
+      backoff = std::min(backoff * 2, kLongestBackoff);
+    }
+  }
+}
+
+void OutboxRelay::Wake() {
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  changed_.notify_all();
+}
+
+bool OutboxRelay::Work(const std::stop_token& stop) {
+  std::int64_t after = 0;
+  for (;;) {
+    const absl::StatusOr<std::vector<OutboxItem>> items = store_.Outbox(after, kPage);
+    if (!items.ok()) {
+      spdlog::warn("the outbox cannot be read, will try again: {}", items.status().ToString());
+      return false;
+    }
+    if (items->empty()) return true;
+    for (const OutboxItem& item : *items) {
+      if (stop.stop_requested()) return true;
+      after = item.id;
+      const absl::Status confirmed = inventory_.Confirm(item.reservation_id, stop);
+      v1::OrderState state = v1::ORDER_STATE_CONFIRMED;
+      if (absl::IsFailedPrecondition(confirmed) || absl::IsNotFound(confirmed)) {
+        spdlog::warn("order {} is cancelled: {}", item.order_id, confirmed.ToString());
+        state = v1::ORDER_STATE_CANCELLED;
+      } else if (!confirmed.ok()) {
+        return false;
+      }
+      if (const absl::Status settled = store_.Settle(item, state); !settled.ok()) {
+        spdlog::warn("order {} is not settled, will try again: {}", item.order_id,
+                     settled.ToString());
+        return false;
+      }
+      on_settled_();
+    }
+  }
+}
+
+void OutboxRelay::Rest(const std::stop_token& stop, std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, stop, limit, [this] { return woken_; });
+  woken_ = false;
+}
+
+}  // namespace orders

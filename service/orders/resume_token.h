@@ -1,0 +1,22 @@
+#ifndef SERVICE_ORDERS_RESUME_TOKEN_H_
+#define SERVICE_ORDERS_RESUME_TOKEN_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace orders {
+
+// A place in the order log, or in the list of orders, as callers hold it: opaque,
+// valid for ever and at every replica. A check digit tells a token of ours from
+// anything else, and one kind from the other.
+enum class TokenKind : char { kWatch = 'w', kPage = 'p' };
+
+std::string MakeToken(TokenKind kind, std::int64_t position);
+
+// Unset: not a token of this kind that MakeToken() has made.
+std::optional<std::int64_t> ReadToken(TokenKind kind, const std::string& token);
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_RESUME_TOKEN_H_

@@ -1,0 +1,42 @@
+#ifndef SERVICE_ORDERS_SALES_H_
+#define SERVICE_ORDERS_SALES_H_
+
+#include <memory>
+#include <mutex>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "service/orders/order_store.h"
+
+namespace orders {
+
+// How much of each SKU was sold, kept in memory from the order log: the example of
+// state that a stop must save while the database is still open. After a clean stop
+// the next start has nothing to replay; after kill -9, only the tail.
+//
+// Threads: all methods may be called from any thread; Load() and Save() may block
+// on a disk.
+class Sales {
+ public:
+  // What was saved last. `store` outlives it.
+  static absl::StatusOr<std::unique_ptr<Sales>> Load(OrderStore& store);
+
+  // Takes the next event of the log in. Events that were taken in already change
+  // nothing.
+  void Apply(const OrderEvent& event);
+
+  SalesTotals totals() const;
+
+  absl::Status Save();
+
+ private:
+  Sales(OrderStore& store, SalesTotals totals);
+
+  OrderStore& store_;
+  mutable std::mutex mutex_;
+  SalesTotals totals_;  // Guarded by mutex_.
+};
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_SALES_H_
