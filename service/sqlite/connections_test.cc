@@ -86,6 +86,8 @@ TEST_F(ConnectionsTest, CloseWaitsForLoansAndLendsNothingMeanwhile) {
   given_back = true;
   reader.reset();
   EXPECT_TRUE(close.get().ok());
+  // The last connection takes the log with it: the one that was lent is closed too.
+  EXPECT_FALSE(fs::exists(path() + "-wal"));
 }
 
 TEST_F(ConnectionsTest, CloseLeavesOneFileWithEverythingInIt) {
