@@ -3,7 +3,7 @@
 #   tests/sanitizers/prove.sh [asan|ubsan|tsan ...]
 # Not a test of Bazel's, because it runs Bazel.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 (($#)) || set -- asan ubsan tsan
 
 failed=0
