@@ -23,6 +23,10 @@ absl::Status BadToken(const std::string& field) {
   return wrong.ToStatus();
 }
 
+// As orders.proto says.
+constexpr int kUsualPage = 50;
+constexpr int kLargestPage = 1000;
+
 // A stream that is refused before it begins.
 class Refused final : public grpc::ServerWriteReactor<v1::WatchOrdersResponse> {
  public:
@@ -64,8 +68,6 @@ grpc::ServerUnaryReactor* OrdersService::GetOrder(grpc::CallbackServerContext* c
 grpc::ServerUnaryReactor* OrdersService::ListOrders(grpc::CallbackServerContext* context,
                                                     const v1::ListOrdersRequest* request,
                                                     v1::ListOrdersResponse* response) {
-  constexpr int kUsualPage = 50;
-  constexpr int kLargestPage = 1000;
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
   InPool(*call, [this, request, response]() -> absl::Status {
     if (request->page_size() < 0) {

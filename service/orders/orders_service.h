@@ -1,6 +1,9 @@
 #ifndef SERVICE_ORDERS_ORDERS_SERVICE_H_
 #define SERVICE_ORDERS_ORDERS_SERVICE_H_
 
+#include <functional>
+
+#include "absl/status/status.h"
 #include "orders/v1/orders.grpc.pb.h"
 #include "service/orders/event_feed.h"
 #include "service/orders/order_placer.h"
