@@ -26,8 +26,7 @@ class Patience {
   // Blocks until `done()` is true, or patience is over, or `sooner` has come;
   // returns `done()`. Requires what Clock::WaitUntil() requires.
   bool Wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
-            const std::function<bool()>& done,
-            Clock::TimePoint sooner = Clock::TimePoint::max());
+            const std::function<bool()>& done, Clock::TimePoint sooner = Clock::TimePoint::max());
 
   // The same for a state that notifies nobody: looks at it every kPollInterval.
   bool Poll(const std::function<bool()>& done);

@@ -5,6 +5,8 @@
 #include <exception>
 #include <mutex>
 #include <numeric>
+#include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -21,10 +23,11 @@ struct ShutdownRegistry::Entry {
   std::vector<std::size_t> uses;
 
   Stage stage = Stage::kOpen;
-  absl::Status status{};          // Set from kReturned on.
-  Clock::TimePoint started{};     // Set from kClosing on.
-  Clock::TimePoint deadline{};    // Set from kClosing on.
-  Clock::TimePoint returned{};    // Set from kReturned on.
+  std::thread thread{};         // Joinable from kClosing to kDone.
+  absl::Status status{};        // Set from kReturned on.
+  Clock::TimePoint started{};   // Set from kClosing on.
+  Clock::TimePoint deadline{};  // Set from kClosing on.
+  Clock::TimePoint returned{};  // Set from kReturned on.
 };
 
 struct ShutdownRegistry::State {
@@ -32,14 +35,32 @@ struct ShutdownRegistry::State {
   std::condition_variable_any returned;
   std::vector<Entry> entries;  // Guarded by mutex.
 
+  // Runs the closer of an entry that is kClosing. Requires: mutex is not held.
+  void Run(std::size_t index, Clock& clock);
+
   // The rest requires mutex.
 
-  // No entry that uses this one is still to be closed.
+  // An entry that can be closed now: no entry that uses it is still to be closed.
+  std::optional<std::size_t> NextUnused() const {
+    for (std::size_t index = 0; index < entries.size(); ++index) {
+      if (entries[index].stage == Entry::Stage::kOpen && Unused(index)) return index;
+    }
+    return std::nullopt;
+  }
+
   bool Unused(std::size_t index) const {
     return std::none_of(entries.begin(), entries.end(), [index](const Entry& user) {
       return user.stage != Entry::Stage::kDone &&
              std::find(user.uses.begin(), user.uses.end(), index) != user.uses.end();
     });
+  }
+
+  // The deadline of an entry that is closed from `now` on, when everything must be
+  // closed by `end`: each that stands in a row below it has as much time as it.
+  Clock::TimePoint FairDeadline(std::size_t index, Clock::TimePoint now,
+                                Clock::TimePoint end) const {
+    const Clock::Duration left = std::max(end - now, Clock::Duration::zero());
+    return now + std::min(entries[index].limit, left / Height(index));
   }
 
   // How many entries stand in a row from this one down to the last that it uses.
@@ -54,16 +75,13 @@ struct ShutdownRegistry::State {
     return heights[index];
   }
 
-  // An entry that is done with now: it has returned, or its time is over.
-  Entry* NextDone(Clock::TimePoint now, Clock::TimePoint end) {
-    Entry* late = nullptr;
-    for (Entry& entry : entries) {
-      if (entry.stage == Entry::Stage::kReturned) return &entry;
-      if (entry.stage == Entry::Stage::kClosing && now >= std::min(entry.deadline, end)) {
-        late = &entry;
-      }
+  // Divides what is left of the time anew.
+  void BringDeadlinesForward(Clock::TimePoint now, Clock::TimePoint end) {
+    for (std::size_t index = 0; index < entries.size(); ++index) {
+      Entry& entry = entries[index];
+      if (entry.stage != Entry::Stage::kClosing) continue;
+      entry.deadline = std::min(entry.deadline, FairDeadline(index, now, end));
     }
-    return late;
   }
 
   Clock::TimePoint NextDeadline() const {
@@ -72,6 +90,16 @@ struct ShutdownRegistry::State {
       if (entry.stage == Entry::Stage::kClosing) next = std::min(next, entry.deadline);
     }
     return next;
+  }
+
+  // An entry that is done with now: it has returned, or its time is over.
+  Entry* NextDone(Clock::TimePoint now) {
+    Entry* late = nullptr;
+    for (Entry& entry : entries) {
+      if (entry.stage == Entry::Stage::kReturned) return &entry;
+      if (entry.stage == Entry::Stage::kClosing && now >= entry.deadline) late = &entry;
+    }
+    return late;
   }
 
   bool AllDone() const {
@@ -98,6 +126,23 @@ absl::Status RunCloser(const ShutdownRegistry::Closer& close, Clock::TimePoint d
 }
 
 }  // namespace
+
+void ShutdownRegistry::State::Run(std::size_t index, Clock& clock) {
+  std::unique_lock lock(mutex);
+  if (entries[index].stage != Entry::Stage::kClosing) return;  // Passed over before it began.
+  Closer close = std::move(entries[index].close);
+  const Clock::TimePoint deadline = entries[index].deadline;
+  lock.unlock();
+  absl::Status status = RunCloser(close, deadline);
+  close = nullptr;  // What it captured is gone before it counts as closed.
+  lock.lock();
+  Entry& entry = entries[index];
+  if (entry.stage != Entry::Stage::kClosing) return;  // Passed over meanwhile.
+  entry.status = std::move(status);
+  entry.returned = clock.Now();
+  entry.stage = Entry::Stage::kReturned;
+  returned.notify_all();
+}
 
 ShutdownRegistry::ShutdownRegistry() : state_(std::make_shared<State>()) {}
 
@@ -127,56 +172,51 @@ void ShutdownRegistry::Forget(Handle handle) {
 
 void ShutdownRegistry::CloseAll(Patience& patience,
                                 const std::function<void(const Closed&)>& on_closed) {
-  using Stage = Entry::Stage;
   Clock& clock = patience.clock();
-
-  // On a thread of its own, which outlives this call when the closer hangs.
-  const auto start = [this, &clock](std::size_t index) {
-    Closer close = std::move(state_->entries[index].close);
-    const Clock::TimePoint deadline = state_->entries[index].deadline;
-    std::thread([state = state_, &clock, index, deadline, close = std::move(close)]() mutable {
-      absl::Status status = RunCloser(close, deadline);
-      close = nullptr;  // What it captured is gone before it counts as closed.
-      std::lock_guard lock(state->mutex);
-      Entry& entry = state->entries[index];
-      if (entry.stage != Stage::kClosing) return;  // Passed over meanwhile.
-      entry.status = std::move(status);
-      entry.returned = clock.Now();
-      entry.stage = Stage::kReturned;
-      state->returned.notify_all();
-    }).detach();
-  };
-
   std::unique_lock lock(state_->mutex);
   while (!state_->AllDone()) {
-    const Clock::TimePoint now = clock.Now();
-    for (std::size_t index = 0; index < state_->entries.size(); ++index) {
-      Entry& entry = state_->entries[index];
-      if (entry.stage != Stage::kOpen || !state_->Unused(index)) continue;
-      const Clock::Duration left =
-          std::max(patience.deadline() - now, Clock::Duration::zero());
-      entry.stage = Stage::kClosing;
-      entry.started = now;
-      entry.deadline = now + std::min(entry.limit, left / state_->Height(index));
-      start(index);
+    while (const std::optional<std::size_t> index = state_->NextUnused()) {
+      StartClosing(*index, patience, lock);
     }
 
+    const Clock::TimePoint end = patience.deadline();
+    const auto hurried = [&] { return patience.deadline() < end; };
     patience.Wait(
-        lock, state_->returned, [this] { return state_->AnyReturned(); },
+        lock, state_->returned, [&] { return state_->AnyReturned() || hurried(); },
         state_->NextDeadline());
+    if (hurried()) state_->BringDeadlinesForward(clock.Now(), patience.deadline());
 
-    while (Entry* entry = state_->NextDone(clock.Now(), patience.deadline())) {
+    while (Entry* entry = state_->NextDone(clock.Now())) {
       Closed closed{entry->name, entry->status, entry->returned - entry->started};
-      if (entry->stage == Stage::kClosing) {
+      if (entry->stage == Entry::Stage::kClosing) {
         closed.passed_over = true;
         closed.took = clock.Now() - entry->started;
         closed.status = absl::DeadlineExceededError("did not return in its time");
       }
-      entry->stage = Stage::kDone;
+      entry->stage = Entry::Stage::kDone;
+      std::thread thread = std::move(entry->thread);
       lock.unlock();
+      if (thread.joinable()) closed.passed_over ? thread.detach() : thread.join();
       on_closed(closed);
       lock.lock();
     }
+  }
+}
+
+void ShutdownRegistry::StartClosing(std::size_t index, const Patience& patience,
+                                    std::unique_lock<std::mutex>& lock) {
+  Clock& clock = patience.clock();
+  Entry& entry = state_->entries[index];
+  entry.stage = Entry::Stage::kClosing;
+  entry.started = clock.Now();
+  entry.deadline = state_->FairDeadline(index, entry.started, patience.deadline());
+  try {
+    // The thread outlives this call, and shares the state, when the closer hangs.
+    entry.thread = std::thread([state = state_, index, &clock] { state->Run(index, clock); });
+  } catch (const std::system_error&) {
+    lock.unlock();
+    state_->Run(index, clock);
+    lock.lock();
   }
 }
 

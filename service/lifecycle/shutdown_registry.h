@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,10 +30,12 @@ namespace lifecycle {
 //  * A closer that fails, throws or does not return in its time is named in the
 //    answer, and the rest goes on.
 //  * Every entry has its turn: time is divided so that a closer that hangs cannot
-//    use up that of those below it.
+//    use up that of those below it, and divided anew when a hurry leaves less.
 //
-// Threads: all methods may be called from any thread; each closer runs on one of
-// its own.
+// Threads: all methods may be called from any thread, but CloseAll() from one at a
+// time and from no closer. Each closer runs on a thread of its own, which is gone
+// when CloseAll() returns, unless the closer was passed over. When the system has
+// no thread left, the closer runs on that of CloseAll(), without a limit.
 class ShutdownRegistry {
  public:
   // Closes one resource, by `deadline`. Called once at most. What it captured by
@@ -39,7 +43,7 @@ class ShutdownRegistry {
   // was passed over, it may still be in use: such a use must then fail, not crash.
   using Closer = std::function<absl::Status(Clock::TimePoint deadline)>;
 
-  // Names an entry.
+  // Names an entry of the registry that gave it.
   class Handle {
    private:
     friend class ShutdownRegistry;
@@ -76,7 +80,8 @@ class ShutdownRegistry {
   };
 
   // Closes every entry. Calls `on_closed` for each, on this thread, in the order
-  // in which they were done with. Another call finds what was registered since.
+  // in which they were done with. What is registered meanwhile is closed as well;
+  // another call finds what was registered since.
   void CloseAll(Patience& patience, const std::function<void(const Closed&)>& on_closed);
 
   // The names of the closers that run now; empty also when that cannot be told
@@ -86,6 +91,11 @@ class ShutdownRegistry {
  private:
   struct Entry;
   struct State;
+
+  // Requires: `lock` is held; releases it for a moment.
+  void StartClosing(std::size_t index, const Patience& patience,
+                    std::unique_lock<std::mutex>& lock);
+
   // Shared with the closers' threads, so that one that hangs has it still.
   const std::shared_ptr<State> state_;
 };

@@ -1,0 +1,389 @@
+#include "service/lifecycle/shutdown_registry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <barrier>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "service/lifecycle/fake_clock.h"
+
+namespace lifecycle {
+namespace {
+
+using Handle = ShutdownRegistry::Handle;
+using Options = ShutdownRegistry::Options;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+// A closer that says that it has begun, and returns when it is let go.
+class Held {
+ public:
+  ShutdownRegistry::Closer Closer() {
+    return [state = state_](Clock::TimePoint deadline) {
+      state->began.set_value(deadline);
+      state->let_go.get_future().wait();
+      return absl::OkStatus();
+    };
+  }
+  ~Held() { LetGo(); }
+
+  // Blocks until the closer has begun; returns the deadline that it was given.
+  Clock::TimePoint AwaitBegun() { return state_->began.get_future().get(); }
+
+  void LetGo() {
+    if (!std::exchange(let_go_, true)) state_->let_go.set_value();
+  }
+
+ private:
+  struct State {
+    std::promise<Clock::TimePoint> began;
+    std::promise<void> let_go;
+  };
+  // Shared with the closer, which may outlive the test.
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+  bool let_go_ = false;
+};
+
+std::string Word(const ShutdownRegistry::Closed& closed) {
+  if (closed.passed_over) return closed.name + " passed over";
+  return closed.status.ok() ? closed.name : closed.name + " " + closed.status.ToString();
+}
+
+class ShutdownRegistryTest : public testing::Test {
+ protected:
+  Handle Register(const std::string& name) { return Register(name, Options()); }
+  Handle Register(const std::string& name, Options options) {
+    return registry_.Register(
+        name,
+        [this, name](Clock::TimePoint) {
+          std::lock_guard lock(mutex_);
+          called_.push_back(name);
+          return absl::OkStatus();
+        },
+        std::move(options));
+  }
+  // Two of these return only when both run at the same time.
+  Handle RegisterMeeting(const std::string& name, std::vector<Handle> uses) {
+    return registry_.Register(name,
+                              [this](Clock::TimePoint) {
+                                meeting_.arrive_and_wait();
+                                return absl::OkStatus();
+                              },
+                              {.uses = std::move(uses)});
+  }
+
+  // What CloseAll() told, in order.
+  std::vector<std::string> CloseAll(Clock::Duration budget = seconds(30)) {
+    std::vector<std::string> told;
+    Patience patience(clock_, budget, hurry_.get_token());
+    registry_.CloseAll(
+        patience, [&](const ShutdownRegistry::Closed& closed) { told.push_back(Word(closed)); });
+    return told;
+  }
+  // The same on a thread of its own, for a test that moves the clock meanwhile.
+  std::future<std::vector<std::string>> StartCloseAll(Clock::Duration budget = seconds(30)) {
+    return std::async(std::launch::async, [this, budget] { return CloseAll(budget); });
+  }
+
+  // Blocks until exactly these closers run. Asks again and again, because
+  // TryClosing() may not be able to tell.
+  void AwaitClosing(const std::vector<std::string>& names) {
+    while (registry_.TryClosing() != names) std::this_thread::yield();
+  }
+
+  FakeClock clock_;
+  std::stop_source hurry_;
+  ShutdownRegistry registry_;
+  std::mutex mutex_;
+  std::vector<std::string> called_;  // Guarded by mutex_.
+  std::barrier<> meeting_{2};
+};
+
+TEST_F(ShutdownRegistryTest, ClosesInReverseOrderOfRegistration) {
+  Register("database");
+  Register("cache");
+  Register("channel");
+  EXPECT_THAT(CloseAll(), ElementsAre("channel", "cache", "database"));
+  EXPECT_THAT(called_, ElementsAre("channel", "cache", "database"));
+}
+
+TEST_F(ShutdownRegistryTest, HasNothingToDoWhenEmpty) { EXPECT_THAT(CloseAll(), IsEmpty()); }
+
+TEST_F(ShutdownRegistryTest, ClosesInParallelWhatDoesNotUseEachOther) {
+  RegisterMeeting("one", {});
+  RegisterMeeting("two", {});
+  EXPECT_THAT(CloseAll(), UnorderedElementsAre("one", "two"));
+}
+
+TEST_F(ShutdownRegistryTest, ClosesADiamondFromItsTopWithItsSidesInParallel) {
+  const Handle bottom = Register("bottom");
+  const Handle left = RegisterMeeting("left", {bottom});
+  const Handle right = RegisterMeeting("right", {bottom});
+  Register("top", {.uses = {{left, right}}});
+  const std::vector<std::string> told = CloseAll();
+  ASSERT_EQ(told.size(), 4u);
+  EXPECT_EQ(told.front(), "top");
+  EXPECT_EQ(told.back(), "bottom");
+}
+
+TEST_F(ShutdownRegistryTest, ClosesNothingThatIsStillUsed) {
+  Held user;
+  const Handle used = Register("used", {.uses = {{}}});
+  registry_.Register("user", user.Closer(), {.uses = {{used}}});
+  Register("other", {.uses = {{used}}});
+  auto told = StartCloseAll();
+  user.AwaitBegun();
+  AwaitClosing({"user"});
+  clock_.AwaitWaiters(1);
+  {
+    std::lock_guard lock(mutex_);
+    EXPECT_THAT(called_, testing::Not(testing::Contains("used")));
+  }
+  user.LetGo();
+  EXPECT_THAT(told.get(), ElementsAre("other", "user", "used"));
+}
+
+TEST_F(ShutdownRegistryTest, PassesOverACloserThatHangsAndClosesTheRest) {
+  Held hangs;
+  Register("database");
+  registry_.Register("channel", hangs.Closer(), {.limit = seconds(2)});
+  Register("cache");
+  auto told = StartCloseAll();
+  EXPECT_EQ(hangs.AwaitBegun(), clock_.Now() + seconds(2));
+  clock_.Advance(seconds(2));
+  EXPECT_THAT(told.get(), ElementsAre("cache", "channel passed over", "database"));
+}
+
+TEST_F(ShutdownRegistryTest, DoesNotPassOverACloserBeforeItsLimit) {
+  Held slow;
+  registry_.Register("slow", slow.Closer(), {.limit = seconds(2)});
+  auto told = StartCloseAll();
+  slow.AwaitBegun();
+  clock_.Advance(seconds(2) - milliseconds(1));
+  clock_.AwaitWaiters(1);
+  slow.LetGo();
+  EXPECT_THAT(told.get(), ElementsAre("slow"));
+}
+
+TEST_F(ShutdownRegistryTest, DividesTheTimeSoThatEveryCloserHasItsTurn) {
+  Held first, second, third;
+  registry_.Register("third", third.Closer());
+  registry_.Register("second", second.Closer());
+  registry_.Register("first", first.Closer());
+  auto told = StartCloseAll(seconds(9));
+  for (Held* held : {&first, &second, &third}) {
+    EXPECT_EQ(held->AwaitBegun(), clock_.Now() + seconds(3));
+    clock_.Advance(seconds(3));
+  }
+  EXPECT_THAT(told.get(),
+              ElementsAre("first passed over", "second passed over", "third passed over"));
+}
+
+TEST_F(ShutdownRegistryTest, GivesTheTimeThatACloserLeavesToThoseBelow) {
+  Held first, second;
+  registry_.Register("second", second.Closer());
+  registry_.Register("first", first.Closer());
+  auto told = StartCloseAll(seconds(4));
+  EXPECT_EQ(first.AwaitBegun(), clock_.Now() + seconds(2));
+  first.LetGo();
+  EXPECT_EQ(second.AwaitBegun(), clock_.Now() + seconds(4));
+  second.LetGo();
+  EXPECT_THAT(told.get(), ElementsAre("first", "second"));
+}
+
+TEST_F(ShutdownRegistryTest, DividesTheTimeAnewWhenHurriedWhileACloserHangs) {
+  Held hangs, below;
+  registry_.Register("below", below.Closer());
+  registry_.Register("hangs", hangs.Closer());
+  auto told = StartCloseAll();
+  hangs.AwaitBegun();
+  clock_.AwaitWaiters(1);
+  const Clock::TimePoint hurried_at = clock_.Now();
+  hurry_.request_stop();
+  clock_.AwaitWaiters(1);
+  clock_.Advance(Patience::kHurried / 2);
+  EXPECT_EQ(below.AwaitBegun(), hurried_at + Patience::kHurried);
+  below.LetGo();
+  EXPECT_THAT(told.get(), ElementsAre("hangs passed over", "below"));
+}
+
+TEST_F(ShutdownRegistryTest, IsShortFromTheBeginningWhenHurriedBefore) {
+  hurry_.request_stop();
+  Held hangs;
+  Register("below");
+  registry_.Register("hangs", hangs.Closer());
+  auto told = StartCloseAll();
+  EXPECT_EQ(hangs.AwaitBegun(), clock_.Now() + Patience::kHurried / 2);
+  clock_.Advance(Patience::kHurried / 2);
+  EXPECT_THAT(told.get(), ElementsAre("hangs passed over", "below"));
+}
+
+TEST_F(ShutdownRegistryTest, NamesEveryEntryInOrderWhenThereIsNoTimeAtAll) {
+  Held one, two;
+  registry_.Register("one", one.Closer());
+  registry_.Register("two", two.Closer());
+  EXPECT_THAT(CloseAll(seconds(0)), ElementsAre("two passed over", "one passed over"));
+}
+
+TEST_F(ShutdownRegistryTest, GoesOnAfterACloserThatFailsOrThrows) {
+  Register("last");
+  registry_.Register("odd", [](Clock::TimePoint) -> absl::Status { throw 7; });
+  registry_.Register(
+      "throws", [](Clock::TimePoint) -> absl::Status { throw std::runtime_error("broken pipe"); });
+  registry_.Register("fails", [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
+  EXPECT_THAT(CloseAll(),
+              ElementsAre("fails DATA_LOSS: disk full", "throws INTERNAL: threw: broken pipe",
+                          "odd INTERNAL: threw something that is no std::exception", "last"));
+}
+
+TEST_F(ShutdownRegistryTest, TellsHowLongEachTook) {
+  registry_.Register("slow", [this](Clock::TimePoint) {
+    clock_.Advance(milliseconds(700));
+    return absl::OkStatus();
+  });
+  Patience patience(clock_, seconds(9), {});
+  Clock::Duration took{};
+  registry_.CloseAll(patience, [&](const auto& closed) { took = closed.took; });
+  EXPECT_EQ(took, milliseconds(700));
+}
+
+TEST_F(ShutdownRegistryTest, DoesNotCallTheCloserOfAForgottenEntry) {
+  Register("database");
+  const Handle cache = Register("cache");
+  Register("channel");
+  registry_.Forget(cache);
+  registry_.Forget(cache);
+  EXPECT_THAT(CloseAll(), ElementsAre("channel", "database"));
+  registry_.Forget(cache);
+}
+
+TEST_F(ShutdownRegistryTest, LetsGoOfWhatAForgottenCloserCaptured) {
+  const auto captured = std::make_shared<int>(1);
+  const Handle entry =
+      registry_.Register("entry", [captured](Clock::TimePoint) { return absl::OkStatus(); });
+  EXPECT_EQ(captured.use_count(), 2);
+  registry_.Forget(entry);
+  EXPECT_EQ(captured.use_count(), 1);
+}
+
+TEST_F(ShutdownRegistryTest, DoesNotForgetWhatIsBeingClosed) {
+  Held held;
+  const Handle entry = registry_.Register("entry", held.Closer());
+  auto told = StartCloseAll();
+  held.AwaitBegun();
+  registry_.Forget(entry);
+  held.LetGo();
+  EXPECT_THAT(told.get(), ElementsAre("entry"));
+}
+
+TEST_F(ShutdownRegistryTest, ClosesOnceHoweverOftenItIsAsked) {
+  Register("database");
+  EXPECT_THAT(CloseAll(), ElementsAre("database"));
+  EXPECT_THAT(CloseAll(), IsEmpty());
+  Register("late");
+  EXPECT_THAT(CloseAll(), ElementsAre("late"));
+  EXPECT_THAT(called_, ElementsAre("database", "late"));
+}
+
+TEST_F(ShutdownRegistryTest, RollsBackAStartThatFailedHalfWay) {
+  const auto open = [this](const std::string& name, absl::Status status) {
+    if (status.ok()) Register(name);
+    return status;
+  };
+  ASSERT_TRUE(open("database", absl::OkStatus()).ok());
+  ASSERT_TRUE(open("channel", absl::OkStatus()).ok());
+  ASSERT_FALSE(open("listener", absl::UnavailableError("port in use")).ok());
+  EXPECT_THAT(CloseAll(), ElementsAre("channel", "database"));
+}
+
+TEST_F(ShutdownRegistryTest, ClosesWhatIsRegisteredWhileItCloses) {
+  registry_.Register("first", [this](Clock::TimePoint) {
+    Register("registered meanwhile");
+    return absl::OkStatus();
+  });
+  EXPECT_THAT(CloseAll(), ElementsAre("first", "registered meanwhile"));
+}
+
+TEST_F(ShutdownRegistryTest, HasLetGoOfWhatACloserCapturedWhenItTellsThatItIsClosed) {
+  const auto captured = std::make_shared<int>(1);
+  registry_.Register("entry", [captured](Clock::TimePoint) { return absl::OkStatus(); });
+  Patience patience(clock_, seconds(1), {});
+  long uses = 0;
+  registry_.CloseAll(patience, [&](const auto&) { uses = captured.use_count(); });
+  EXPECT_EQ(uses, 1);
+}
+
+TEST_F(ShutdownRegistryTest, LeavesNoThreadOfACloserThatReturned) {
+  static std::atomic<int> alive;
+  struct Counted {
+    Counted() { ++alive; }
+    ~Counted() { --alive; }
+  };
+  registry_.Register("entry", [](Clock::TimePoint) {
+    thread_local Counted counted;
+    (void)counted;
+    return absl::OkStatus();
+  });
+  EXPECT_THAT(CloseAll(), ElementsAre("entry"));
+  EXPECT_EQ(alive, 0);
+}
+
+TEST_F(ShutdownRegistryTest, MayBeDestroyedWhileACloserThatWasPassedOverStillRuns) {
+  Held hangs;
+  {
+    ShutdownRegistry registry;
+    registry.Register("hangs", hangs.Closer());
+    auto told = std::async(std::launch::async, [&] {
+      Patience patience(clock_, seconds(1), {});
+      registry.CloseAll(patience, [](const auto&) {});
+    });
+    hangs.AwaitBegun();
+    clock_.Advance(seconds(1));
+    told.get();
+  }
+  hangs.LetGo();
+}
+
+TEST_F(ShutdownRegistryTest, ClosesOnItsOwnThreadWhenThereIsNoOtherToBeHad) {
+  Register("database");
+  Register("channel");
+  pthread_attr_t usual;
+  pthread_getattr_default_np(&usual);
+  pthread_attr_t impossible;
+  pthread_attr_init(&impossible);
+  pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
+  ASSERT_EQ(pthread_setattr_default_np(&impossible), 0);
+  EXPECT_THAT(CloseAll(), ElementsAre("channel", "database"));
+  pthread_setattr_default_np(&usual);
+}
+
+TEST_F(ShutdownRegistryTest, TellsWhichClosersRun) {
+  Held held;
+  registry_.Register("held", held.Closer());
+  EXPECT_THAT(registry_.TryClosing(), IsEmpty());
+  auto told = StartCloseAll();
+  held.AwaitBegun();
+  AwaitClosing({"held"});
+  held.LetGo();
+  told.get();
+  EXPECT_THAT(registry_.TryClosing(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace lifecycle
