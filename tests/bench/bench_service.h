@@ -1,0 +1,36 @@
+#ifndef TESTS_BENCH_BENCH_SERVICE_H_
+#define TESTS_BENCH_BENCH_SERVICE_H_
+
+#include <stop_token>
+
+#include "grpcpp/support/status.h"
+#include "tests/bench/bench.grpc.pb.h"
+
+namespace bench {
+
+// The service of bench.proto. Both servers serve this one, so that nothing but the
+// harness differs between them.
+//
+// Threads: gRPC's. No handler blocks.
+// Lifetime: outlives its server.
+class BenchService final : public Bench::CallbackService {
+ public:
+  // Streams end with `goodbye` once a stop is requested of `drain`; with the
+  // default, never.
+  explicit BenchService(std::stop_token drain = {}, grpc::Status goodbye = {});
+
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const EchoRequest* request,
+                                 EchoReply* reply) override;
+  grpc::ServerWriteReactor<Event>* Watch(grpc::CallbackServerContext* context,
+                                         const WatchRequest* request) override;
+  grpc::ServerBidiReactor<ChatMessage, ChatMessage>* Chat(
+      grpc::CallbackServerContext* context) override;
+
+ private:
+  const std::stop_token drain_;
+  const grpc::Status goodbye_;
+};
+
+}  // namespace bench
+
+#endif  // TESTS_BENCH_BENCH_SERVICE_H_

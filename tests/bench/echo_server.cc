@@ -1,0 +1,30 @@
+// The same service as bare_server.cc, through the harness: the smallest server that
+// it makes.
+#include "service/config/server_config.h"
+#include "service/lifecycle/process.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/observability/lifecycle_log.h"
+#include "service/rpc/drain_signal.h"
+#include "service/rpc/server_host.h"
+#include "service/rpc/status.h"
+#include "tests/bench/bench_service.h"
+
+int main(int argc, char** argv) {
+  lifecycle::BlockStopSignals();
+  const config::ServerConfig config =
+      config::ParseCommandLine("Serves bench.Bench of tests/bench/bench.proto.", argc, argv);
+  observability::SetUpLog("echo");
+  observability::LifecycleLog log;
+  lifecycle::Process process(config.stop, log);
+
+  rpc::DrainSignal drain;
+  bench::BenchService service(drain.token(), rpc::ToGrpc(rpc::Goodbye("bench")));
+  rpc::ServerHost server({.address = config.address,
+                          .port_file = config.port_file,
+                          .connection_age = config.connection_age},
+                         {{"bench.Bench", service}}, drain);
+  if (const absl::Status started = server.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
+  return process.ServeUntilStopped(server);
+}

@@ -1,0 +1,34 @@
+#include "tests/common/server_process.h"
+
+#include "tests/common/port_file.h"
+#include "tests/common/runfiles.h"
+
+namespace testkit {
+namespace {
+
+std::vector<std::string> Command(const ServerProcess::Options& options,
+                                 const std::string& port_file) {
+  std::vector<std::string> command = options.under;
+  command.push_back(RunfileOrDie(options.binary));
+  command.push_back("--address=" + options.address);
+  command.push_back("--port_file=" + port_file);
+  command.insert(command.end(), options.flags.begin(), options.flags.end());
+  return command;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
+    Options options, std::chrono::milliseconds limit) {
+  std::unique_ptr<ServerProcess> server(new ServerProcess(options));
+  absl::StatusOr<std::string> address =
+      AwaitPortFile(server->directory_.File("port"), server->process_, limit);
+  if (!address.ok()) return address.status();
+  server->address_ = *std::move(address);
+  return server;
+}
+
+ServerProcess::ServerProcess(const Options& options)
+    : process_(Command(options, directory_.File("port"))) {}
+
+}  // namespace testkit

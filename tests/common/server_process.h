@@ -1,0 +1,52 @@
+#ifndef TESTS_COMMON_SERVER_PROCESS_H_
+#define TESTS_COMMON_SERVER_PROCESS_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tests/common/child_process.h"
+#include "tests/common/temp_dir.h"
+
+namespace testkit {
+
+// A server of this repository in a process of its own, serving.
+//
+// Threads and lifetime: those of ChildProcess.
+class ServerProcess {
+ public:
+  struct Options {
+    // As for Runfile(): "tests/bench/echo_server".
+    std::string binary;
+    // Besides --address and --port_file.
+    std::vector<std::string> flags = {};
+    // Port 0: any free one.
+    std::string address = "127.0.0.1:0";
+    // A program and its arguments that run the server, "valgrind" for one.
+    std::vector<std::string> under = {};
+  };
+
+  // Returns once the server serves.
+  //
+  // Errors: those of AwaitPortFile().
+  static absl::StatusOr<std::unique_ptr<ServerProcess>> Start(
+      Options options, std::chrono::milliseconds limit = std::chrono::seconds(60));
+
+  // "127.0.0.1:40123": where it listens.
+  const std::string& address() const { return address_; }
+
+  ChildProcess& process() { return process_; }
+
+ private:
+  explicit ServerProcess(const Options& options);
+
+  const TempDir directory_;  // Of the port file.
+  ChildProcess process_;
+  std::string address_;
+};
+
+}  // namespace testkit
+
+#endif  // TESTS_COMMON_SERVER_PROCESS_H_

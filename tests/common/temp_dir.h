@@ -1,0 +1,35 @@
+#ifndef TESTS_COMMON_TEMP_DIR_H_
+#define TESTS_COMMON_TEMP_DIR_H_
+
+#include <string>
+
+namespace testkit {
+
+// An empty directory of one's own, gone when the object is.
+//
+// It lies where the test runner (TEST_TMPDIR) or the system (TMPDIR, else /tmp)
+// wants such things. A directory that cannot be made ends the process with a
+// sentence: nothing that needs one could go on.
+//
+// Threads: any. Destroy it after the processes that write into it.
+class TempDir {
+ public:
+  TempDir();
+  // Removes the directory and everything in it.
+  ~TempDir();
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+
+  // Absolute, without a slash at its end.
+  const std::string& path() const { return path_; }
+
+  // The path of something in it.
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace testkit
+
+#endif  // TESTS_COMMON_TEMP_DIR_H_
