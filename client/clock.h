@@ -1,0 +1,29 @@
+#ifndef CLIENT_CLOCK_H_
+#define CLIENT_CLOCK_H_
+
+#include <chrono>
+#include <stop_token>
+
+namespace client {
+
+// Time, and waiting for it: everything in this room that waits between two tries
+// waits here, so that a test waits for nothing.
+//
+// Threads: all methods may be called from any thread.
+class Clock {
+ public:
+  // Monotonic: a change of the wall clock moves no limit.
+  using TimePoint = std::chrono::steady_clock::time_point;
+  using Duration = std::chrono::steady_clock::duration;
+
+  virtual ~Clock() = default;
+
+  virtual TimePoint Now() const = 0;
+
+  // Waits so long; less when a stop is requested.
+  virtual void Sleep(Duration duration, std::stop_token stop) = 0;
+};
+
+}  // namespace client
+
+#endif  // CLIENT_CLOCK_H_

@@ -1,0 +1,79 @@
+#ifndef CLIENT_CONNECTION_H_
+#define CLIENT_CONNECTION_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/clock.h"
+#include "client/retry.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/security/credentials.h"
+
+namespace client {
+
+struct ClientOptions {
+  // What one unary call may take, all its retries and the wait for a server
+  // included. Streams have no deadline.
+  std::chrono::milliseconds timeout{10000};
+  // How streams that break are opened again.
+  RetryOptions retry = {};
+  // Null: plain text.
+  std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
+  // A peer that is silent for so long is asked whether it is still there. Servers
+  // that do not say otherwise end connections that ask more than every 5 minutes.
+  std::chrono::milliseconds keepalive{310000};
+  // Null: the machine's.
+  std::shared_ptr<Clock> clock = nullptr;
+};
+
+// The channel to one service, with what every call on it should have: the service
+// config of client/service_config.json, quick reconnects, a deadline.
+//
+// Threads: all methods may be called from any thread.
+class Connection {
+ public:
+  // `target` is what gRPC understands: "localhost:50051", "dns:///orders:50051", or
+  // several servers: "ipv4:127.0.0.1:50051,127.0.0.1:50061". Connects when the first
+  // call needs it; a server that is not there yet is no error.
+  //
+  // INVALID_ARGUMENT: `target` is empty, or a time is not positive.
+  static absl::StatusOr<Connection> Create(const std::string& target, ClientOptions options);
+
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  const RetryOptions& retry() const { return options_.retry; }
+  Clock& clock() const { return *options_.clock; }
+
+  // One unary call, `method` as in &OrdersService::StubInterface::GetOrder.
+  //
+  // UNAVAILABLE with a message that names the target, instead of
+  // DEADLINE_EXCEEDED, when there was no server to talk to.
+  template <class Stub, class Request, class Response>
+  absl::StatusOr<Response> Call(Stub& stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const Request& request) const {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + options_.timeout);
+    Response response;
+    const absl::Status status = Explain((stub.*method)(&context, request, &response));
+    if (!status.ok()) return status;
+    return response;
+  }
+
+ private:
+  Connection(std::string target, ClientOptions options, std::shared_ptr<grpc::Channel> channel);
+
+  absl::Status Explain(const grpc::Status& status) const;
+
+  std::string target_;
+  ClientOptions options_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+}  // namespace client
+
+#endif  // CLIENT_CONNECTION_H_

@@ -1,0 +1,103 @@
+#include "client/error_details.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "google/rpc/status.pb.h"
+
+namespace client {
+namespace {
+
+constexpr char kTypePrefix[] = "type.googleapis.com/";
+
+template <class Detail>
+std::optional<Detail> Find(const absl::Status& status) {
+  const auto payload =
+      status.GetPayload(absl::StrCat(kTypePrefix, std::string(Detail::descriptor()->full_name())));
+  Detail detail;
+  if (!payload.has_value() || !detail.ParseFromString(std::string(*payload))) return std::nullopt;
+  return detail;
+}
+
+}  // namespace
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  absl::Status result(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  google::rpc::Status details;
+  if (result.ok() || !details.ParseFromString(status.error_details())) return result;
+  for (const auto& detail : details.details()) {
+    result.SetPayload(std::string(detail.type_url()), absl::Cord(std::string(detail.value())));
+  }
+  return result;
+}
+
+std::optional<google::rpc::BadRequest> FindBadRequest(const absl::Status& status) {
+  return Find<google::rpc::BadRequest>(status);
+}
+
+std::optional<google::rpc::ErrorInfo> FindErrorInfo(const absl::Status& status) {
+  return Find<google::rpc::ErrorInfo>(status);
+}
+
+std::optional<google::rpc::RetryInfo> FindRetryInfo(const absl::Status& status) {
+  return Find<google::rpc::RetryInfo>(status);
+}
+
+std::string ErrorReason(const absl::Status& status) {
+  const auto info = FindErrorInfo(status);
+  return info.has_value() ? std::string(info->reason()) : "";
+}
+
+std::optional<std::string> ErrorMetadata(const absl::Status& status, const std::string& key) {
+  const auto info = FindErrorInfo(status);
+  if (!info.has_value()) return std::nullopt;
+  const auto entry = info->metadata().find(key);
+  if (entry == info->metadata().end()) return std::nullopt;
+  return std::string(entry->second);
+}
+
+std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status) {
+  const auto info = FindRetryInfo(status);
+  if (!info.has_value() || !info->has_retry_delay()) return std::nullopt;
+  constexpr std::chrono::seconds kMost = std::chrono::hours(24);
+  const std::chrono::seconds seconds(info->retry_delay().seconds());
+  if (seconds >= kMost) return kMost;
+  if (seconds.count() < 0) return std::chrono::milliseconds(0);
+  // Rounded up: "at least this long".
+  const auto nanos = std::chrono::nanoseconds(std::clamp(info->retry_delay().nanos(), 0, 999999999));
+  return seconds + std::chrono::ceil<std::chrono::milliseconds>(nanos);
+}
+
+std::string Describe(const absl::Status& status) {
+  std::vector<std::string> wrong;
+  if (const auto bad = FindBadRequest(status)) {
+    for (const auto& violation : bad->field_violations()) {
+      wrong.push_back(absl::StrCat(std::string(violation.field()), ": ",
+                                   std::string(violation.description())));
+    }
+  }
+  std::string text = absl::StrCat(absl::StatusCodeToString(status.code()), ": ");
+  absl::StrAppend(&text, wrong.empty() ? std::string(status.message()) : absl::StrJoin(wrong, "; "));
+  if (const auto info = FindErrorInfo(status)) {
+    absl::StrAppend(&text, " (", std::string(info->reason()));
+    // A protobuf map has no order of its own.
+    const std::map<std::string, std::string> sorted(info->metadata().begin(),
+                                                    info->metadata().end());
+    for (const auto& [key, value] : sorted) absl::StrAppend(&text, ", ", key, "=", value);
+    absl::StrAppend(&text, ")");
+  }
+  return OneLine(std::move(text));
+}
+
+std::string OneLine(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return text;
+}
+
+}  // namespace client

@@ -1,0 +1,66 @@
+#ifndef CLIENT_ORDER_TRACKER_H_
+#define CLIENT_ORDER_TRACKER_H_
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "client/connection.h"
+#include "client/stream_end.h"
+#include "grpcpp/support/sync_stream.h"
+#include "orders/v1/orders.grpc.pb.h"
+
+namespace client {
+
+// Follows chosen orders: tells each one's present state, then every change.
+//
+// The problem: a new stream knows nothing of the ids that the broken one followed,
+// and sends the present state of each again. The tracker remembers both, so nothing
+// is missed and nothing is told twice.
+//
+// Threads: Add() and Remove() from any thread, also from within `on_change`; Run()
+// on one. Lifetime: the OrdersClient that made it outlives it.
+class OrderTracker {
+ public:
+  // Before Run() too. An id that is followed already changes nothing.
+  void Add(const std::vector<std::string>& order_ids);
+
+  // What was on its way for these ids is not told any more.
+  void Remove(const std::vector<std::string>& order_ids);
+
+  // Calls `on_change` with each order as it is and as it becomes, until a stop is
+  // requested; an unknown id comes with state ORDER_STATE_UNSPECIFIED. Returns
+  // otherwise as OrdersClient::WatchOrders() does. Changes that follow each other
+  // while the stream is broken are told as one.
+  StreamEnd Run(const std::function<void(const orders::v1::Order&)>& on_change,
+                std::stop_token stop = {});
+
+ private:
+  friend class OrdersClient;
+  using Stub = orders::v1::OrdersService::StubInterface;
+  using Stream = grpc::ClientReaderWriterInterface<orders::v1::TrackOrdersRequest,
+                                                   orders::v1::TrackOrdersResponse>;
+
+  OrderTracker(const Connection& connection, Stub& stub);
+
+  void Attach(Stream* stream);
+  void Detach();
+  // Whether this is followed, and not what was told last.
+  bool IsNews(const orders::v1::Order& order);
+
+  const Connection& connection_;
+  Stub& stub_;
+  std::mutex mutex_;
+  // What is followed: id -> the order as it was told last, serialized; empty: not
+  // yet. Guarded by mutex_.
+  std::map<std::string, std::string> told_;
+  // Guarded by mutex_, writing to it too. Null: there is none now.
+  Stream* stream_ = nullptr;
+};
+
+}  // namespace client
+
+#endif  // CLIENT_ORDER_TRACKER_H_

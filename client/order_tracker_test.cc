@@ -1,0 +1,183 @@
+#include "client/order_tracker.h"
+
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "client/fake_clock.h"
+#include "client/fake_services.h"
+#include "client/orders_client.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace client {
+namespace {
+
+using orders::v1::Order;
+using orders::v1::ORDER_STATE_CONFIRMED;
+using orders::v1::ORDER_STATE_PLACED;
+using orders::v1::ORDER_STATE_UNSPECIFIED;
+using orders::v1::OrderState;
+using orders::v1::TrackOrdersRequest;
+using orders::v1::TrackOrdersResponse;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::Ge;
+using testing::IsEmpty;
+
+void Tell(FakeOrders::Track& stream, const std::string& id, OrderState state) {
+  TrackOrdersResponse response;
+  *response.mutable_order() = MakeOrder(id, state);
+  response.set_resume_token("token of " + id);
+  stream.Write(response);
+}
+
+// The ids that the next request of `stream` adds, or removes ("-id").
+std::vector<std::string> Asked(FakeOrders::Track& stream) {
+  TrackOrdersRequest request;
+  std::vector<std::string> ids;
+  if (!stream.Read(&request)) return {"(the stream has ended)"};
+  for (const auto& id : request.add_order_ids()) ids.push_back(std::string(id));
+  for (const auto& id : request.remove_order_ids()) ids.push_back("-" + std::string(id));
+  return ids;
+}
+
+class OrderTrackerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ClientOptions options;
+    options.clock = clock_;
+    auto client = OrdersClient::Create(server_.address(), options);
+    ASSERT_TRUE(client.ok()) << client.status();
+    client_ = *std::move(client);
+    tracker_ = client_->TrackOrders();
+  }
+
+  // Follows until `last` is told: "id STATE".
+  StreamEnd RunUntil(const std::string& last) {
+    return tracker_->Run(
+        [&](const Order& order) {
+          told_.push_back(std::string(order.order_id()) + " " +
+                          std::string(orders::v1::OrderState_Name(order.state())).substr(12));
+          if (on_told_) on_told_(told_.back());
+          if (told_.back() == last) stop_.request_stop();
+        },
+        stop_.get_token());
+  }
+
+  FakeServer server_;
+  FakeOrders& fake_ = server_.orders;
+  const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
+  std::unique_ptr<OrdersClient> client_;
+  std::unique_ptr<OrderTracker> tracker_;
+  std::stop_source stop_;
+  std::vector<std::string> told_;
+  std::function<void(const std::string&)> on_told_;
+};
+
+TEST_F(OrderTrackerTest, TellsEachOrdersPresentStateAndItsChanges) {
+  fake_.track.Then([](FakeOrders::Track& stream) {
+    EXPECT_THAT(Asked(stream), ElementsAre("a", "b"));
+    Tell(stream, "a", ORDER_STATE_PLACED);
+    Tell(stream, "b", ORDER_STATE_UNSPECIFIED);
+    Tell(stream, "a", ORDER_STATE_CONFIRMED);
+    return grpc::Status::OK;
+  });
+  tracker_->Add({"a", "b"});
+  const StreamEnd end = RunUntil("a CONFIRMED");
+  EXPECT_TRUE(end.status.ok()) << end.status;
+  EXPECT_EQ(end.resume_token, "token of a");
+  EXPECT_THAT(told_, ElementsAre("a PLACED", "b UNSPECIFIED", "a CONFIRMED"));
+}
+
+TEST_F(OrderTrackerTest, FollowsTheSameIdsOnANewStreamAndTellsNothingTwice) {
+  fake_.track
+      .Then([](FakeOrders::Track& stream) {
+        EXPECT_THAT(Asked(stream), ElementsAre("a", "b"));
+        Tell(stream, "a", ORDER_STATE_PLACED);
+        Tell(stream, "b", ORDER_STATE_PLACED);
+        return Goodbye("resume_token", "7", 3);
+      })
+      .Then([](FakeOrders::Track& stream) {
+        EXPECT_THAT(Asked(stream), ElementsAre("a", "b"));
+        Tell(stream, "a", ORDER_STATE_PLACED);
+        // Changed in between.
+        Tell(stream, "b", ORDER_STATE_CONFIRMED);
+        return grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed");
+      })
+      .Then([](FakeOrders::Track& stream) {
+        EXPECT_THAT(Asked(stream), ElementsAre("a", "b"));
+        Tell(stream, "a", ORDER_STATE_CONFIRMED);
+        return grpc::Status::OK;
+      });
+  tracker_->Add({"a", "b"});
+  EXPECT_TRUE(RunUntil("a CONFIRMED").status.ok());
+  EXPECT_THAT(told_, ElementsAre("a PLACED", "b PLACED", "b CONFIRMED", "a CONFIRMED"));
+  EXPECT_THAT(clock_->sleeps(), ElementsAre(Ge(seconds(3)), testing::Le(seconds(1))));
+}
+
+TEST_F(OrderTrackerTest, AddsAndRemovesWhileItRuns) {
+  fake_.track
+      .Then([](FakeOrders::Track& stream) {
+        EXPECT_THAT(Asked(stream), ElementsAre("a"));
+        Tell(stream, "a", ORDER_STATE_PLACED);
+        EXPECT_THAT(Asked(stream), ElementsAre("b"));
+        EXPECT_THAT(Asked(stream), ElementsAre("-a"));
+        // Was on its way when "a" was removed.
+        Tell(stream, "a", ORDER_STATE_CONFIRMED);
+        return Goodbye("resume_token", "7", 0);
+      })
+      .Then([](FakeOrders::Track& stream) {
+        EXPECT_THAT(Asked(stream), ElementsAre("b"));
+        Tell(stream, "b", ORDER_STATE_PLACED);
+        return grpc::Status::OK;
+      });
+  tracker_->Add({"a"});
+  on_told_ = [&](const std::string& what) {
+    if (what != "a PLACED") return;
+    tracker_->Add({"a", "b"});
+    tracker_->Remove({"a", "never added"});
+  };
+  EXPECT_TRUE(RunUntil("b PLACED").status.ok());
+  EXPECT_THAT(told_, ElementsAre("a PLACED", "b PLACED"));
+}
+
+TEST_F(OrderTrackerTest, AddsFromAnotherThreadWhileNothingHappens) {
+  std::jthread other;
+  fake_.track.Then([&](FakeOrders::Track& stream) {
+    EXPECT_THAT(Asked(stream), ElementsAre("a"));
+    other = std::jthread([&] { tracker_->Add({"b"}); });
+    EXPECT_THAT(Asked(stream), ElementsAre("b"));
+    Tell(stream, "b", ORDER_STATE_PLACED);
+    return grpc::Status::OK;
+  });
+  tracker_->Add({"a"});
+  EXPECT_TRUE(RunUntil("b PLACED").status.ok());
+}
+
+TEST_F(OrderTrackerTest, EndsWhenAStopIsRequestedWhileNothingHappens) {
+  fake_.track.Then([&](FakeOrders::Track& stream) {
+    EXPECT_THAT(Asked(stream), ElementsAre("a"));
+    stop_.request_stop();
+    // The client has ended the stream.
+    EXPECT_THAT(Asked(stream), ElementsAre("(the stream has ended)"));
+    return grpc::Status::OK;
+  });
+  tracker_->Add({"a"});
+  EXPECT_TRUE(RunUntil("never").status.ok());
+  EXPECT_THAT(told_, IsEmpty());
+}
+
+TEST_F(OrderTrackerTest, DoesNotTryAgainWhatWillNeverSucceed) {
+  fake_.track.Then([](FakeOrders::Track&) {
+    return BadRequest({{"add_order_ids[0]", "must not be empty"}});
+  });
+  tracker_->Add({""});
+  EXPECT_TRUE(absl::IsInvalidArgument(RunUntil("never").status));
+  EXPECT_EQ(fake_.track.calls(), 1u);
+}
+
+}  // namespace
+}  // namespace client

@@ -1,0 +1,135 @@
+#ifndef CLIENT_ORDERS_CLIENT_H_
+#define CLIENT_ORDERS_CLIENT_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/connection.h"
+#include "client/order_tracker.h"
+#include "client/stream_end.h"
+#include "orders/v1/orders.grpc.pb.h"
+
+namespace client {
+
+struct WatchOptions {
+  // Empty: from now on. "start": from the first event. Else a token of an earlier
+  // watch.
+  std::string resume_token = {};
+};
+
+// The next order to import; unset: that was the last.
+using OrderSource = std::function<std::optional<orders::v1::PlaceOrderRequest>()>;
+
+struct ImportProgress {
+  // So many orders, from the first on, are stored for certain.
+  std::int64_t durable = 0;
+  // So many are sent, those included. Falls back when a stream breaks.
+  std::int64_t sent = 0;
+};
+
+struct ImportOptions {
+  // After so many orders the stream is ended, which makes the server say that they
+  // are stored, and another begins. It is also how many are kept in memory, and how
+  // many are sent twice at most when a stream breaks without a word.
+  int orders_per_stream = 1000;
+  std::function<void(const ImportProgress&)> on_progress = nullptr;
+};
+
+struct ImportEnd {
+  // OK: every order is stored. CANCELLED: a stop was requested before the source
+  // said that there are no more.
+  absl::Status status;
+  // So many orders, from the first on, are stored. When one was refused, it is the
+  // next.
+  std::int64_t durable_orders = 0;
+};
+
+// All orders, oldest first, asking for a page when the one before is used up.
+//
+// Threads: one at a time. Lifetime: its OrdersClient outlives it.
+class OrderList {
+ public:
+  // Unset: that was the last. After an error the same page is asked for again.
+  absl::StatusOr<std::optional<orders::v1::Order>> Next();
+
+ private:
+  friend class OrdersClient;
+  using Fetch = std::function<absl::StatusOr<orders::v1::ListOrdersResponse>(
+      const orders::v1::ListOrdersRequest&)>;
+  OrderList(Fetch fetch, int page_size);
+
+  const Fetch fetch_;
+  orders::v1::ListOrdersRequest request_;
+  std::deque<orders::v1::Order> page_;
+  bool last_page_ = false;
+};
+
+// Calls orders.v1.OrdersService (proto/orders/v1/orders.proto) as its contract asks
+// callers to: with deadlines, with retries that cannot do anything twice, and with
+// streams that go on where they broke.
+//
+// The problem: servers stop, restart and die, and each kind of call has its own way
+// to live through that. Written once here, a server that drains is nothing that the
+// code which uses this client ever sees.
+//
+// Errors: absl::Status with the server's code, message and google.rpc details;
+// client/error_details.h reads them.
+//
+// Threads: all methods may be called from any thread; each blocks until it is done.
+// Lifetime: outlives the lists and trackers that it made.
+class OrdersClient {
+ public:
+  // See Connection::Create().
+  static absl::StatusOr<std::unique_ptr<OrdersClient>> Create(const std::string& target,
+                                                              ClientOptions options = {});
+
+  // Places one order. A request without request_id gets a new one; to repeat the
+  // call after an error that leaves the outcome open, choose it (NewRequestId()).
+  absl::StatusOr<orders::v1::Order> PlaceOrder(orders::v1::PlaceOrderRequest request);
+
+  absl::StatusOr<orders::v1::Order> GetOrder(const std::string& order_id);
+
+  // `page_size` 0: as the server likes.
+  OrderList ListOrders(int page_size = 0);
+
+  // Calls `on_event` for every event, in order, each exactly once, until a stop is
+  // requested: across drains, restarts and broken connections. Returns otherwise
+  // only with an error that trying again cannot cure, or when the server was away
+  // for longer than RetryOptions::give_up_after.
+  //
+  // After a stop is requested `on_event` is not called again.
+  StreamEnd WatchOrders(const WatchOptions& options,
+                        const std::function<void(const orders::v1::WatchOrdersResponse&)>& on_event,
+                        std::stop_token stop = {});
+
+  // Places all orders of `source`, each exactly once, in order. Those without
+  // request_id get one. Ends at the first that is refused.
+  //
+  // When a stop is requested, nothing more is taken from `source`, and the server
+  // is asked how much is stored.
+  ImportEnd ImportOrders(const OrderSource& source, const ImportOptions& options = {},
+                         std::stop_token stop = {});
+
+  // See OrderTracker.
+  std::unique_ptr<OrderTracker> TrackOrders();
+
+ private:
+  explicit OrdersClient(Connection connection);
+
+  const Connection connection_;
+  const std::unique_ptr<orders::v1::OrdersService::StubInterface> stub_;
+};
+
+// A random UUID.
+std::string NewRequestId();
+
+}  // namespace client
+
+#endif  // CLIENT_ORDERS_CLIENT_H_
