@@ -23,10 +23,9 @@ int main(int argc, char** argv) {
 
   rpc::DrainSignal drain;
   std::vector<rpc::ServerHost::NamedService> services;
-  auto orders = orders::Composition::Open(  // example
-      orders::Composition::OptionsFromFlags(), process, drain);  // example
+  auto orders = orders::Composition::Open(process, drain);          // example
   if (!orders.ok()) return process.CouldNotStart(orders.status());  // example
-  services.push_back({orders::v1::OrdersService::service_full_name(), (*orders)->service()});  // example
+  services.push_back((*orders)->service());                         // example
 
   rpc::ServerHost server({.address = config.address,
                           .port_file = config.port_file,

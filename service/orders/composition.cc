@@ -34,14 +34,10 @@ void TellWhetherReachable(const InventoryClient& inventory, const std::string& a
 
 }  // namespace
 
-Composition::Options Composition::OptionsFromFlags() {
-  return {absl::GetFlag(FLAGS_database), absl::GetFlag(FLAGS_inventory)};
-}
-
-absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Options& options,
-                                                               lifecycle::Process& process,
+absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Process& process,
                                                                const rpc::DrainSignal& drain) {
-  auto store = SqliteOrderStore::Open(options.database);
+  const std::string inventory = absl::GetFlag(FLAGS_inventory);
+  auto store = SqliteOrderStore::Open(absl::GetFlag(FLAGS_database));
   if (!store.ok()) return store.status();
   OrderStore& opened = **store;
   ShutdownRegistry& registry = process.registry();
@@ -51,7 +47,7 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Options& op
   auto sales = Sales::Load(opened);
   if (!sales.ok()) return sales.status();
   std::unique_ptr<Composition> all(
-      new Composition(*std::move(store), *std::move(sales), options, drain));
+      new Composition(*std::move(store), *std::move(sales), inventory, drain));
   Composition& it = *all;
 
   const absl::StatusOr<std::int64_t> replayed = it.feed_.CatchUp();
@@ -61,27 +57,26 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Options& op
   const ShutdownRegistry::Handle channel = registry.Register(
       "inventory channel",
       [&it](Clock::TimePoint deadline) { return it.inventory_.Close(deadline); }, {.uses = {{}}});
-  registry.Register(
-      "store pool", [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
-      {.uses = {{database, channel}}});
+  registry.Register("store pool",
+                    [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
+                    {.uses = {{database, channel}}});
   process.SaveOnStop("sales totals", [&it](Clock::TimePoint) {
     const absl::StatusOr<std::int64_t> last = it.feed_.CatchUp();
     return last.ok() ? it.sales_->Save() : last.status();
   });
   process.workers().Start("event feed", [&it](std::stop_token stop) { it.feed_.Run(stop); });
-  process.workers().Start("outbox relay",
-                          [&it, address = options.inventory](std::stop_token stop) {
-                            TellWhetherReachable(it.inventory_, address);
-                            it.relay_.Run(stop);
-                          });
+  process.workers().Start("outbox relay", [&it, inventory](std::stop_token stop) {
+    TellWhetherReachable(it.inventory_, inventory);
+    it.relay_.Run(stop);
+  });
   return all;
 }
 
 Composition::Composition(std::unique_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
-                         const Options& options, const rpc::DrainSignal& drain)
+                         const std::string& inventory, const rpc::DrainSignal& drain)
     : store_(std::move(store)),
       sales_(std::move(sales)),
-      inventory_(options.inventory),
+      inventory_(inventory),
       pool_(kPoolThreads, kPoolCapacity),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_, [this] { feed_.Wake(); }),
@@ -91,5 +86,9 @@ Composition::Composition(std::unique_ptr<OrderStore> store, std::unique_ptr<Sale
                 relay_.Wake();
               }),
       service_(*store_, placer_, feed_, pool_, drain) {}
+
+rpc::ServerHost::NamedService Composition::service() {
+  return {v1::OrdersService::service_full_name(), service_};
+}
 
 }  // namespace orders

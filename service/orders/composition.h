@@ -15,6 +15,7 @@
 #include "service/orders/sales.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/drain_signal.h"
+#include "service/rpc/server_host.h"
 
 namespace orders {
 
@@ -25,22 +26,16 @@ namespace orders {
 // the calls.
 class Composition {
  public:
-  struct Options {
-    std::string database;   // --database
-    std::string inventory;  // --inventory
-  };
-  static Options OptionsFromFlags();
-
-  // An error says in one sentence what is wrong and what to do.
-  static absl::StatusOr<std::unique_ptr<Composition>> Open(const Options& options,
-                                                           lifecycle::Process& process,
+  // Opens what --database and --inventory say. An error tells in one sentence what
+  // is wrong and what to do.
+  static absl::StatusOr<std::unique_ptr<Composition>> Open(lifecycle::Process& process,
                                                            const rpc::DrainSignal& drain);
 
-  OrdersService& service() { return service_; }
+  rpc::ServerHost::NamedService service();
 
  private:
   Composition(std::unique_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
-              const Options& options, const rpc::DrainSignal& drain);
+              const std::string& inventory, const rpc::DrainSignal& drain);
 
   // Each uses only what stands above it.
   const std::unique_ptr<OrderStore> store_;
