@@ -1,0 +1,164 @@
+#include "service/inventory/inventory_service.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "grpcpp/alarm.h"
+#include "service/inventory/inventory_errors.h"
+#include "service/rpc/status.h"
+
+namespace inventory {
+namespace {
+
+using std::chrono::milliseconds;
+
+// What inventory.proto allows.
+constexpr std::size_t kLongestReservationId = 128;
+constexpr std::size_t kLongestSku = 64;
+constexpr int kMostItems = 100;
+constexpr std::int64_t kMostOfOne = 1'000'000;
+constexpr milliseconds kUsualTtl = std::chrono::minutes(10);
+constexpr milliseconds kLongestTtl = std::chrono::hours(24);
+
+void RequireLength(rpc::BadRequest& wrong, const std::string& field, const std::string& value,
+                   std::size_t most) {
+  if (value.empty() || value.size() > most) {
+    wrong.Add(field, absl::StrCat("must have 1 to ", most, " characters, has ", value.size()));
+  }
+}
+
+absl::Status ValidateReservationId(const std::string& id) {
+  rpc::BadRequest wrong;
+  RequireLength(wrong, "reservation_id", id, kLongestReservationId);
+  return wrong.ToStatus();
+}
+
+milliseconds Ttl(const v1::ReserveRequest& request) {
+  if (!request.has_ttl()) return kUsualTtl;
+  return milliseconds(request.ttl().seconds() * 1000 + request.ttl().nanos() / 1'000'000);
+}
+
+bool TtlIsAllowed(const v1::ReserveRequest& request) {
+  // Looked at first: what no duration holds must not overflow.
+  if (request.ttl().seconds() < 0 || request.ttl().seconds() > 2 * kLongestTtl.count() / 1000) {
+    return false;
+  }
+  return Ttl(request) > milliseconds(0) && Ttl(request) <= kLongestTtl;
+}
+
+StockStore::Quantities Items(const v1::ReserveRequest& request) {
+  StockStore::Quantities items;
+  for (const v1::ReservationItem& item : request.items()) items[item.sku()] = item.quantity();
+  return items;
+}
+
+absl::Status Validate(const v1::ReserveRequest& request) {
+  rpc::BadRequest wrong;
+  RequireLength(wrong, "reservation_id", request.reservation_id(), kLongestReservationId);
+  if (request.items().empty() || request.items_size() > kMostItems) {
+    wrong.Add("items", absl::StrCat("must be 1 to ", kMostItems, ", are ", request.items_size()));
+  }
+  StockStore::Quantities seen;
+  for (int i = 0; i < request.items_size() && i < kMostItems; ++i) {
+    const v1::ReservationItem& item = request.items(i);
+    const std::string field = absl::StrCat("items[", i, "]");
+    RequireLength(wrong, field + ".sku", item.sku(), kLongestSku);
+    if (!seen.emplace(item.sku(), i).second) {
+      wrong.Add(field + ".sku", absl::StrCat("stands here twice: ", item.sku()));
+    }
+    if (item.quantity() < 1 || item.quantity() > kMostOfOne) {
+      wrong.Add(field + ".quantity",
+                absl::StrCat("must be 1 to ", kMostOfOne, ", is ", item.quantity()));
+    }
+  }
+  if (!TtlIsAllowed(request)) wrong.Add("ttl", "must be more than 0 and at most 24 hours");
+  return wrong.ToStatus();
+}
+
+// A call that begins after a delay, and at once when its caller has gone.
+class DelayedCall final : public grpc::ServerUnaryReactor {
+ public:
+  DelayedCall(milliseconds delay, std::function<void(grpc::ServerUnaryReactor&)> begin) {
+    alarm_.Set(std::chrono::system_clock::now() + delay,
+               [this, begin = std::move(begin)](bool /*expired*/) { begin(*this); });
+  }
+
+  void OnCancel() override { alarm_.Cancel(); }
+  void OnDone() override { delete this; }
+
+ private:
+  grpc::Alarm alarm_;
+};
+
+}  // namespace
+
+InventoryService::InventoryService(StockStore& store, rpc::BlockingPool& pool, milliseconds latency)
+    : store_(store), pool_(pool), latency_(latency) {}
+
+grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext* context,
+                                                    const v1::ReserveRequest* request,
+                                                    v1::ReserveResponse*) {
+  const auto begin = [this, context, request](grpc::ServerUnaryReactor& call) {
+    if (absl::Status valid = Validate(*request); !valid.ok()) {
+      return call.Finish(rpc::ToGrpc(valid));
+    }
+    InPool(*context, call, [this, request] {
+      return store_.Reserve(request->reservation_id(), Items(*request), Ttl(*request));
+    });
+  };
+  if (latency_ > milliseconds(0)) return new DelayedCall(latency_, begin);
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  begin(*call);
+  return call;
+}
+
+grpc::ServerUnaryReactor* InventoryService::Confirm(grpc::CallbackServerContext* context,
+                                                    const v1::ConfirmRequest* request,
+                                                    v1::ConfirmResponse*) {
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  if (absl::Status valid = ValidateReservationId(request->reservation_id()); !valid.ok()) {
+    call->Finish(rpc::ToGrpc(valid));
+    return call;
+  }
+  InPool(*context, *call, [this, request] { return store_.Confirm(request->reservation_id()); });
+  return call;
+}
+
+grpc::ServerUnaryReactor* InventoryService::Release(grpc::CallbackServerContext* context,
+                                                    const v1::ReleaseRequest* request,
+                                                    v1::ReleaseResponse*) {
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  if (absl::Status valid = ValidateReservationId(request->reservation_id()); !valid.ok()) {
+    call->Finish(rpc::ToGrpc(valid));
+    return call;
+  }
+  InPool(*context, *call, [this, request] { return store_.Release(request->reservation_id()); });
+  return call;
+}
+
+grpc::ServerUnaryReactor* InventoryService::GetStock(grpc::CallbackServerContext* context,
+                                                     const v1::GetStockRequest* request,
+                                                     v1::GetStockResponse* response) {
+  grpc::ServerUnaryReactor* call = context->DefaultReactor();
+  InPool(*context, *call, [this, request, response]() -> absl::Status {
+    absl::StatusOr<std::vector<v1::Stock>> stock =
+        store_.Get({request->skus().begin(), request->skus().end()});
+    if (!stock.ok()) return stock.status();
+    for (v1::Stock& one : *stock) *response->add_stock() = std::move(one);
+    return absl::OkStatus();
+  });
+  return call;
+}
+
+void InventoryService::InPool(const grpc::CallbackServerContext& context,
+                              grpc::ServerUnaryReactor& call, std::function<absl::Status()> work) {
+  const bool taken = pool_.Run([&context, &call, work = std::move(work)] {
+    if (context.IsCancelled()) return call.Finish(grpc::Status::CANCELLED);
+    call.Finish(rpc::ToGrpc(FromStore(work())));
+  });
+  if (!taken) call.Finish(rpc::ToGrpc(Overloaded()));
+}
+
+}  // namespace inventory

@@ -1,0 +1,50 @@
+#ifndef SERVICE_INVENTORY_INVENTORY_SERVICE_H_
+#define SERVICE_INVENTORY_INVENTORY_SERVICE_H_
+
+#include <chrono>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "inventory/v1/inventory.grpc.pb.h"
+#include "service/inventory/stock_store.h"
+#include "service/rpc/blocking_pool.h"
+
+namespace inventory {
+
+// inventory.proto, answered: each call is checked here, worked on in the pool, and
+// its caller told what the proto promises.
+//
+// Lifetime: outlives its server; the store and the pool outlive it.
+class InventoryService final : public v1::InventoryService::CallbackService {
+ public:
+  // `latency`: how much later every Reserve begins, to be a slow backend on
+  // purpose. A caller that goes meanwhile ends the wait.
+  InventoryService(StockStore& store, rpc::BlockingPool& pool,
+                   std::chrono::milliseconds latency = std::chrono::milliseconds(0));
+
+  grpc::ServerUnaryReactor* Reserve(grpc::CallbackServerContext* context,
+                                    const v1::ReserveRequest* request,
+                                    v1::ReserveResponse* response) override;
+  grpc::ServerUnaryReactor* Confirm(grpc::CallbackServerContext* context,
+                                    const v1::ConfirmRequest* request,
+                                    v1::ConfirmResponse* response) override;
+  grpc::ServerUnaryReactor* Release(grpc::CallbackServerContext* context,
+                                    const v1::ReleaseRequest* request,
+                                    v1::ReleaseResponse* response) override;
+  grpc::ServerUnaryReactor* GetStock(grpc::CallbackServerContext* context,
+                                     const v1::GetStockRequest* request,
+                                     v1::GetStockResponse* response) override;
+
+ private:
+  // Answers `call` with what `work` returns, unless its caller has gone.
+  void InPool(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor& call,
+              std::function<absl::Status()> work);
+
+  StockStore& store_;
+  rpc::BlockingPool& pool_;
+  const std::chrono::milliseconds latency_;
+};
+
+}  // namespace inventory
+
+#endif  // SERVICE_INVENTORY_INVENTORY_SERVICE_H_

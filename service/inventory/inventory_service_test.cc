@@ -1,0 +1,283 @@
+#include "service/inventory/inventory_service.h"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "grpcpp/grpcpp.h"
+#include "gtest/gtest.h"
+#include "service/inventory/stock_store.h"
+#include "service/rpc/blocking_pool.h"
+
+namespace inventory {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
+
+template <typename Detail>
+Detail DetailOf(const grpc::Status& status) {
+  google::rpc::Status rich;
+  EXPECT_TRUE(rich.ParseFromString(status.error_details()));
+  for (const google::protobuf::Any& any : rich.details()) {
+    Detail detail;
+    if (any.Is<Detail>() && any.UnpackTo(&detail)) return detail;
+  }
+  ADD_FAILURE() << "no such detail: " << status.error_message();
+  return Detail();
+}
+
+std::vector<std::string> WrongFields(const grpc::Status& status) {
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  std::vector<std::string> fields;
+  const auto wrong = DetailOf<google::rpc::BadRequest>(status);
+  for (const auto& violation : wrong.field_violations()) {
+    fields.push_back(violation.field());
+    EXPECT_THAT(violation.description(), Not(IsEmpty()));
+  }
+  return fields;
+}
+
+v1::ReserveRequest MakeReserve(const std::string& id, const StockStore::Quantities& items) {
+  v1::ReserveRequest request;
+  request.set_reservation_id(id);
+  for (const auto& [sku, quantity] : items) {
+    v1::ReservationItem& item = *request.add_items();
+    item.set_sku(sku);
+    item.set_quantity(quantity);
+  }
+  return request;
+}
+
+// Occupies the pool's only thread.
+class Occupied {
+ public:
+  explicit Occupied(rpc::BlockingPool& pool) {
+    std::promise<void> started;
+    EXPECT_TRUE(pool.Run([&started, let_go = let_go_.get_future().share()] {
+      started.set_value();
+      let_go.wait();
+    }));
+    started.get_future().wait();
+  }
+  ~Occupied() { let_go_.set_value(); }
+
+ private:
+  std::promise<void> let_go_;
+};
+
+class InventoryServiceTest : public ::testing::Test {
+ protected:
+  InventoryServiceTest() {
+    std::string pattern = ::testing::TempDir() + "/inventory.XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+    store_ = *StockStore::Open(directory_ + "/inventory.sqlite3");
+    EXPECT_TRUE(store_->Seed({{"apple", 10}, {"pear", 5}}).ok());
+    pool_.emplace(/*threads=*/1, /*capacity=*/1);
+    Serve(std::chrono::milliseconds(0));
+  }
+  ~InventoryServiceTest() override {
+    StopServing();
+    pool_.reset();
+    store_.reset();
+    fs::remove_all(directory_);
+  }
+
+  void Serve(std::chrono::milliseconds latency) {
+    StopServing();
+    service_.emplace(*store_, *pool_, latency);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&*service_);
+    server_ = builder.BuildAndStart();
+    stub_ = v1::InventoryService::NewStub(
+        grpc::CreateChannel(absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
+  }
+
+  void StopServing() {
+    if (server_ == nullptr) return;
+    stub_.reset();
+    server_->Shutdown();
+    server_.reset();
+  }
+
+  grpc::Status Reserve(const v1::ReserveRequest& request) {
+    grpc::ClientContext context;
+    v1::ReserveResponse response;
+    return stub_->Reserve(&context, request, &response);
+  }
+  grpc::Status Confirm(const std::string& id) {
+    grpc::ClientContext context;
+    v1::ConfirmRequest request;
+    v1::ConfirmResponse response;
+    request.set_reservation_id(id);
+    return stub_->Confirm(&context, request, &response);
+  }
+  grpc::Status Release(const std::string& id) {
+    grpc::ClientContext context;
+    v1::ReleaseRequest request;
+    v1::ReleaseResponse response;
+    request.set_reservation_id(id);
+    return stub_->Release(&context, request, &response);
+  }
+  grpc::Status GetStock(const std::vector<std::string>& skus, v1::GetStockResponse* response) {
+    grpc::ClientContext context;
+    v1::GetStockRequest request;
+    request.mutable_skus()->Assign(skus.begin(), skus.end());
+    return stub_->GetStock(&context, request, response);
+  }
+  // "10 = 7 + 2 + 1": initial = available + reserved + confirmed.
+  std::string Apples() {
+    v1::GetStockResponse response;
+    EXPECT_TRUE(GetStock({"apple"}, &response).ok());
+    const v1::Stock& stock = response.stock(0);
+    return absl::StrCat(stock.initial(), " = ", stock.available(), " + ", stock.reserved(), " + ",
+                        stock.confirmed());
+  }
+
+  std::string directory_;
+  std::unique_ptr<StockStore> store_;
+  std::optional<rpc::BlockingPool> pool_;
+  std::optional<InventoryService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::InventoryService::Stub> stub_;
+};
+
+TEST_F(InventoryServiceTest, ReservesConfirmsAndReleases) {
+  EXPECT_TRUE(Reserve(MakeReserve("sold", {{"apple", 1}})).ok());
+  EXPECT_TRUE(Reserve(MakeReserve("kept", {{"apple", 2}})).ok());
+  EXPECT_TRUE(Reserve(MakeReserve("released", {{"apple", 4}})).ok());
+  EXPECT_TRUE(Confirm("sold").ok());
+  EXPECT_TRUE(Release("released").ok());
+  EXPECT_EQ(Apples(), "10 = 7 + 2 + 1");
+}
+
+TEST_F(InventoryServiceTest, TellsTheStockOfAllSkusWhenNoneIsChosen) {
+  v1::GetStockResponse response;
+  ASSERT_TRUE(GetStock({}, &response).ok());
+  ASSERT_EQ(response.stock_size(), 2);
+  EXPECT_EQ(response.stock(0).sku(), "apple");
+  EXPECT_EQ(response.stock(1).sku(), "pear");
+}
+
+TEST_F(InventoryServiceTest, SendsTheReasonAndWhatAProgramNeedsWithARefusal) {
+  const grpc::Status status = Reserve(MakeReserve("r", {{"pear", 6}}));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(status.error_message(), "only 5 of pear are left");
+  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
+  EXPECT_EQ(info.domain() + " " + info.reason(), "inventory.v1 OUT_OF_STOCK");
+  EXPECT_THAT(info.metadata(), UnorderedElementsAre(Pair("sku", "pear"), Pair("available", "5")));
+}
+
+TEST_F(InventoryServiceTest, NamesEveryWrongFieldOfAReserve) {
+  v1::ReserveRequest request = MakeReserve(std::string(129, 'x'), {{"", 1}, {"apple", 0}});
+  *request.add_items() = request.items(1);
+  request.mutable_items(2)->set_quantity(1'000'001);
+  request.mutable_ttl()->set_seconds(0);
+  EXPECT_THAT(WrongFields(Reserve(request)),
+              ElementsAre("reservation_id", "items[0].sku", "items[1].quantity", "items[2].sku",
+                          "items[2].quantity", "ttl"));
+}
+
+TEST_F(InventoryServiceTest, RefusesNoItemsAndTooManyItems) {
+  EXPECT_THAT(WrongFields(Reserve(MakeReserve("r", {}))), ElementsAre("items"));
+  StockStore::Quantities many;
+  for (int i = 0; i < 101; ++i) many[absl::StrCat("sku-", i)] = 1;
+  EXPECT_THAT(WrongFields(Reserve(MakeReserve("r", many))), ElementsAre("items"));
+}
+
+TEST_F(InventoryServiceTest, AllowsATtlOfUpToADay) {
+  v1::ReserveRequest request = MakeReserve("r", {{"apple", 1}});
+  for (const std::int64_t seconds :
+       {std::int64_t{-1}, std::int64_t{86'401}, INT64_MAX, INT64_MIN}) {
+    request.mutable_ttl()->set_seconds(seconds);
+    EXPECT_THAT(WrongFields(Reserve(request)), ElementsAre("ttl")) << seconds;
+  }
+  request.mutable_ttl()->set_seconds(86'400);
+  EXPECT_TRUE(Reserve(request).ok());
+}
+
+TEST_F(InventoryServiceTest, RefusesAReservationIdThatIsEmptyOrTooLong) {
+  for (const std::string& id : {std::string(), std::string(129, 'x')}) {
+    EXPECT_THAT(WrongFields(Confirm(id)), ElementsAre("reservation_id"));
+    EXPECT_THAT(WrongFields(Release(id)), ElementsAre("reservation_id"));
+  }
+}
+
+TEST_F(InventoryServiceTest, RefusesCallsWhenTooManyWaitForTheDatabase) {
+  const Occupied occupied(*pool_);
+  ASSERT_TRUE(pool_->Run([] {}));  // Now nothing more may wait.
+  const grpc::Status status = Confirm("r");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).reason(), "OVERLOADED");
+  EXPECT_TRUE(DetailOf<google::rpc::RetryInfo>(status).has_retry_delay());
+}
+
+TEST_F(InventoryServiceTest, TellsCallersToTryAgainWhenTheDatabaseIsClosed) {
+  ASSERT_TRUE(store_->Close().ok());
+  const grpc::Status status = Confirm("r");
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).reason(), "STORE_UNAVAILABLE");
+}
+
+TEST_F(InventoryServiceTest, ReservesAfterItsLatency) {
+  constexpr std::chrono::milliseconds kLatency(20);
+  Serve(kLatency);
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Reserve(MakeReserve("r", {{"apple", 1}})).ok());
+  EXPECT_GE(std::chrono::steady_clock::now() - before, kLatency);
+  EXPECT_EQ(Apples(), "10 = 9 + 1 + 0");
+}
+
+TEST_F(InventoryServiceTest, BlocksNoThreadOfGrpcsDuringTheLatency) {
+  Serve(std::chrono::hours(1));
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::future<grpc::Status>> answers;
+  const v1::ReserveRequest request = MakeReserve("r", {{"apple", 1}});
+  std::vector<v1::ReserveResponse> responses(50);
+  for (v1::ReserveResponse& response : responses) {
+    grpc::ClientContext& context = *contexts.emplace_back(std::make_unique<grpc::ClientContext>());
+    auto answer = std::make_shared<std::promise<grpc::Status>>();
+    answers.push_back(answer->get_future());
+    stub_->async()->Reserve(&context, &request, &response,
+                            [answer](grpc::Status status) { answer->set_value(status); });
+  }
+  EXPECT_EQ(Apples(), "10 = 10 + 0 + 0") << "while 50 callers wait";
+  for (const auto& context : contexts) context->TryCancel();
+  for (auto& answer : answers) {
+    EXPECT_EQ(answer.get().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  // Returns only when no call waits any more.
+  StopServing();
+}
+
+TEST_F(InventoryServiceTest, ReservesNothingForACallerThatHasGone) {
+  Serve(std::chrono::hours(1));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
+  v1::ReserveResponse response;
+  const grpc::Status status = stub_->Reserve(&context, MakeReserve("r", {{"apple", 1}}), &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  StopServing();
+  Serve(std::chrono::milliseconds(0));
+  EXPECT_EQ(Apples(), "10 = 10 + 0 + 0");
+}
+
+}  // namespace
+}  // namespace inventory

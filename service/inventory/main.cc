@@ -1,0 +1,88 @@
+// The inventory server: reads its flags, opens everything from the bottom up,
+// serves until it is told to stop, and stops (service/lifecycle/shutdown_sequence.h).
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/flags/declare.h"
+#include "absl/flags/flag.h"
+#include "absl/time/time.h"
+#include "service/config/server_config.h"
+#include "service/inventory/inventory_service.h"
+#include "service/inventory/stock_flag.h"
+#include "service/inventory/stock_store.h"
+#include "service/lifecycle/process.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/observability/lifecycle_log.h"
+#include "service/rpc/blocking_pool.h"
+#include "service/rpc/drain_signal.h"
+#include "service/rpc/server_host.h"
+
+ABSL_DECLARE_FLAG(std::string, address);
+ABSL_FLAG(std::string, database, "inventory.sqlite3",
+          "The file that holds the stock; made when it is not there.");
+ABSL_FLAG(std::string, stock,
+          "apple=1000000,banana=1000000,cherry=1000000,fig=1000000,pear=1000000",
+          "What there is at first, SKU=QUANTITY with commas between; a SKU that the database knows "
+          "already stays as it is.");
+ABSL_FLAG(absl::Duration, latency, absl::ZeroDuration(),
+          "How much later each Reserve begins, to try out a slow backend.");
+
+namespace {
+
+inventory::StockStore::Quantities StockFromFlag() {
+  auto stock = inventory::ParseStock(absl::GetFlag(FLAGS_stock));
+  if (!stock.ok()) config::UsageError("--stock: " + std::string(stock.status().message()));
+  return *std::move(stock);
+}
+
+std::chrono::milliseconds LatencyFromFlag() {
+  const absl::Duration latency = absl::GetFlag(FLAGS_latency);
+  if (latency < absl::ZeroDuration() || latency > absl::Hours(1)) {
+    config::UsageError("--latency: must be from 0 to 1h");
+  }
+  return absl::ToChronoMilliseconds(latency);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  lifecycle::BlockStopSignals();                     // Before there is any other thread.
+  absl::SetFlag(&FLAGS_address, "127.0.0.1:50052");  // Beside orders, which serves on 50051.
+  const config::ServerConfig config =
+      config::ParseCommandLine("The stock that orders are served from.", argc, argv);
+  const inventory::StockStore::Quantities stock = StockFromFlag();
+  const std::chrono::milliseconds latency = LatencyFromFlag();
+  observability::SetUpLog("inventory");
+  observability::LifecycleLog log;
+  lifecycle::Process process(config.stop, log);
+  using Clock = lifecycle::Clock;
+
+  const auto store = inventory::StockStore::Open(absl::GetFlag(FLAGS_database));
+  if (!store.ok()) return process.CouldNotStart(store.status());
+  process.registry().Register("database", [&](Clock::TimePoint) { return (*store)->Close(); });
+  if (const absl::Status seeded = (*store)->Seed(stock); !seeded.ok()) {
+    return process.CouldNotStart(seeded);
+  }
+
+  // SQLite has one writer, and readers that do not wait for it.
+  rpc::BlockingPool pool(/*threads=*/4, /*capacity=*/10000);
+  process.registry().Register("store pool",
+                              [&](Clock::TimePoint deadline) { return pool.Close(deadline); });
+
+  inventory::InventoryService service(**store, pool, latency);
+  rpc::DrainSignal drain;
+  rpc::ServerHost server({.address = config.address,
+                          .port_file = config.port_file,
+                          .connection_age = config.connection_age},
+                         {{inventory::v1::InventoryService::service_full_name(), service}}, drain);
+  if (const absl::Status started = server.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
+  std::printf("the inventory serves on %s; call it through orders: --inventory=%s\n",
+              server.address().c_str(), server.address().c_str());
+  std::fflush(stdout);
+  return process.ServeUntilStopped(server);
+}

@@ -1,0 +1,18 @@
+#ifndef SERVICE_INVENTORY_STOCK_FLAG_H_
+#define SERVICE_INVENTORY_STOCK_FLAG_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "service/inventory/stock_store.h"
+
+namespace inventory {
+
+// Reads "apple=1000,pear=500". INVALID_ARGUMENT, with a sentence that names the
+// part: not SKU=QUANTITY, a SKU twice or longer than the proto allows, a quantity
+// that is no whole number of at least 0.
+absl::StatusOr<StockStore::Quantities> ParseStock(const std::string& text);
+
+}  // namespace inventory
+
+#endif  // SERVICE_INVENTORY_STOCK_FLAG_H_

@@ -1,0 +1,82 @@
+#ifndef SERVICE_INVENTORY_STOCK_STORE_H_
+#define SERVICE_INVENTORY_STOCK_STORE_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "inventory/v1/inventory.pb.h"
+#include "service/sqlite/connections.h"
+
+namespace inventory {
+
+// The stock and its reservations, in one SQLite file.
+//
+// Guarantees: for every SKU, at any moment, initial = available + reserved +
+// confirmed. What a method has returned OK for survives kill -9 and power loss.
+// Several processes may use the same file at once.
+//
+// Errors of every method: those that inventory.proto promises (inventory_errors.h),
+// named at the method; and, without an ErrorInfo, UNAVAILABLE (the database is
+// busy, full or gone; nothing was stored), DATA_LOSS (it is damaged),
+// FAILED_PRECONDITION (it was closed).
+//
+// Threads: all methods may be called from any thread and may block on a disk, so
+// never on a gRPC thread.
+// Lifetime: Close() may be called while other methods run, and they after it; the
+// destructor may not.
+class StockStore {
+ public:
+  // How many of each SKU.
+  using Quantities = std::map<std::string, std::int64_t>;
+  // What time it is; reservations outlive the process, so this is the wall clock.
+  using Now = std::function<std::chrono::system_clock::time_point()>;
+
+  // Errors: see sqlite::Database::Open(); each is a sentence for who starts the
+  // server.
+  static absl::StatusOr<std::unique_ptr<StockStore>> Open(const std::string& path,
+                                                          Now now = std::chrono::system_clock::now);
+
+  // Takes in the SKUs that are not known yet; the others stay as they are.
+  absl::Status Seed(const Quantities& initial);
+
+  // Takes `items` from what is available, all or none. Nothing happens when the id
+  // was used for the same items before. UNKNOWN_SKU, OUT_OF_STOCK,
+  // RESERVATION_ID_REUSED.
+  absl::Status Reserve(const std::string& reservation_id, const Quantities& items,
+                       std::chrono::milliseconds ttl);
+
+  // Sells what is reserved, or takes it anew when the reservation has expired.
+  // UNKNOWN_RESERVATION, RESERVATION_RELEASED, OUT_OF_STOCK.
+  absl::Status Confirm(const std::string& reservation_id);
+
+  // Gives back what is reserved. RESERVATION_CONFIRMED.
+  absl::Status Release(const std::string& reservation_id);
+
+  // What there is of `skus`, or of all when it is empty; by SKU, each once.
+  // UNKNOWN_SKU.
+  absl::StatusOr<std::vector<v1::Stock>> Get(const std::vector<std::string>& skus);
+
+  // Waits for what runs, then closes. Methods called later return
+  // FAILED_PRECONDITION. Closing twice is OK.
+  absl::Status Close() { return connections_->Close(); }
+
+ private:
+  StockStore(std::unique_ptr<sqlite::Connections> connections, Now now)
+      : connections_(std::move(connections)), now_(std::move(now)) {}
+
+  const std::unique_ptr<sqlite::Connections> connections_;
+  const Now now_;
+};
+
+}  // namespace inventory
+
+#endif  // SERVICE_INVENTORY_STOCK_STORE_H_

@@ -1,0 +1,258 @@
+#include "service/inventory/stock_store.h"
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "google/rpc/error_details.pb.h"
+#include "gtest/gtest.h"
+
+namespace inventory {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
+
+google::rpc::ErrorInfo InfoOf(const absl::Status& status) {
+  google::rpc::ErrorInfo info;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
+  EXPECT_TRUE(payload && info.ParseFromString(std::string(*payload))) << status;
+  return info;
+}
+
+// "FAILED_PRECONDITION OUT_OF_STOCK"
+std::string Refusal(const absl::Status& status) {
+  if (status.ok()) return "OK";
+  EXPECT_EQ(InfoOf(status).domain(), "inventory.v1");
+  return absl::StrCat(absl::StatusCodeToString(status.code()), " ", InfoOf(status).reason());
+}
+
+class StockStoreTest : public ::testing::Test {
+ protected:
+  StockStoreTest() {
+    std::string pattern = ::testing::TempDir() + "/inventory.XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+    store_ = Open();
+    EXPECT_TRUE(store_->Seed({{"apple", 10}, {"pear", 5}}).ok());
+  }
+  ~StockStoreTest() override {
+    store_.reset();
+    fs::remove_all(directory_);
+  }
+
+  std::unique_ptr<StockStore> Open() {
+    absl::StatusOr<std::unique_ptr<StockStore>> store =
+        StockStore::Open(directory_ + "/inventory.sqlite3", [this] { return now_; });
+    EXPECT_TRUE(store.ok()) << store.status();
+    return store.ok() ? *std::move(store) : nullptr;
+  }
+
+  // "apple 10 = 7 + 2 + 1": initial = available + reserved + confirmed.
+  std::vector<std::string> Stock(const std::vector<std::string>& skus = {}) {
+    const absl::StatusOr<std::vector<v1::Stock>> all = store_->Get(skus);
+    EXPECT_TRUE(all.ok()) << all.status();
+    std::vector<std::string> lines;
+    for (const v1::Stock& stock : *all) {
+      EXPECT_EQ(stock.initial(), stock.available() + stock.reserved() + stock.confirmed());
+      lines.push_back(absl::StrCat(stock.sku(), " ", stock.initial(), " = ", stock.available(),
+                                   " + ", stock.reserved(), " + ", stock.confirmed()));
+    }
+    return lines;
+  }
+
+  std::string Reserve(const std::string& id, const StockStore::Quantities& items,
+                      milliseconds ttl = minutes(10)) {
+    return Refusal(store_->Reserve(id, items, ttl));
+  }
+  std::string Confirm(const std::string& id) { return Refusal(store_->Confirm(id)); }
+  std::string Release(const std::string& id) { return Refusal(store_->Release(id)); }
+
+  std::string directory_;
+  std::chrono::system_clock::time_point now_{std::chrono::hours(500'000)};
+  std::unique_ptr<StockStore> store_;
+};
+
+TEST_F(StockStoreTest, HasAllOfItAvailableAtFirst) {
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 10 + 0 + 0", "pear 5 = 5 + 0 + 0"));
+}
+
+TEST_F(StockStoreTest, TakesInOnlySkusThatItDoesNotKnow) {
+  ASSERT_EQ(Reserve("r", {{"apple", 1}}), "OK");
+  ASSERT_TRUE(store_->Seed({{"apple", 99}, {"fig", 3}}).ok());
+  EXPECT_THAT(Stock(),
+              ElementsAre("apple 10 = 9 + 1 + 0", "fig 3 = 3 + 0 + 0", "pear 5 = 5 + 0 + 0"));
+}
+
+TEST_F(StockStoreTest, TellsChosenSkusEachOnceAndByName) {
+  EXPECT_THAT(Stock({"pear", "apple", "pear"}),
+              ElementsAre("apple 10 = 10 + 0 + 0", "pear 5 = 5 + 0 + 0"));
+  EXPECT_THAT(Stock({"pear"}), ElementsAre("pear 5 = 5 + 0 + 0"));
+  EXPECT_EQ(Refusal(store_->Get({"pear", "plum"}).status()), "NOT_FOUND UNKNOWN_SKU");
+}
+
+TEST_F(StockStoreTest, ReservesAllItemsOrNone) {
+  EXPECT_EQ(Reserve("all", {{"apple", 4}, {"pear", 5}}), "OK");
+  EXPECT_EQ(Reserve("too many pears", {{"apple", 1}, {"pear", 1}}),
+            "FAILED_PRECONDITION OUT_OF_STOCK");
+  EXPECT_EQ(Reserve("unknown", {{"apple", 1}, {"plum", 1}}), "NOT_FOUND UNKNOWN_SKU");
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 6 + 4 + 0", "pear 5 = 0 + 5 + 0"));
+}
+
+TEST_F(StockStoreTest, SaysWhatIsOutOfStockAndHowMuchIsLeft) {
+  const absl::Status status = store_->Reserve("r", {{"apple", 1}, {"pear", 6}}, minutes(1));
+  EXPECT_THAT(InfoOf(status).metadata(),
+              UnorderedElementsAre(Pair("sku", "pear"), Pair("available", "5")));
+}
+
+TEST_F(StockStoreTest, ReservesOnceHoweverOftenItIsAsked) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}}), "OK");
+  EXPECT_EQ(Reserve("r", {{"apple", 4}}), "OK");
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 4 + 0"));
+  ASSERT_EQ(Confirm("r"), "OK");
+  EXPECT_EQ(Reserve("r", {{"apple", 4}}), "OK");
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 0 + 4"));
+}
+
+TEST_F(StockStoreTest, RepeatedReserveKeepsTheFirstTtl) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(1)), "OK");
+  ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(60)), "OK");
+  now_ += minutes(1);
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 10 + 0 + 0"));
+}
+
+TEST_F(StockStoreTest, RefusesAReservationIdForOtherItems) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}}), "OK");
+  for (const StockStore::Quantities& other :
+       {StockStore::Quantities{{"apple", 5}}, {{"pear", 4}}, {{"apple", 4}, {"pear", 1}}}) {
+    EXPECT_EQ(Reserve("r", other), "ALREADY_EXISTS RESERVATION_ID_REUSED");
+  }
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 6 + 4 + 0", "pear 5 = 5 + 0 + 0"));
+}
+
+TEST_F(StockStoreTest, SellsAReservationOnceAndForGood) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}, {"pear", 1}}), "OK");
+  EXPECT_EQ(Confirm("r"), "OK");
+  EXPECT_EQ(Confirm("r"), "OK");
+  now_ += std::chrono::hours(48);
+  EXPECT_EQ(Release("r"), "FAILED_PRECONDITION RESERVATION_CONFIRMED");
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 6 + 0 + 4", "pear 5 = 4 + 0 + 1"));
+}
+
+TEST_F(StockStoreTest, GivesAReservationBackOnce) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}}), "OK");
+  ASSERT_EQ(Reserve("other", {{"apple", 1}}), "OK");
+  EXPECT_EQ(Release("r"), "OK");
+  EXPECT_EQ(Release("r"), "OK");
+  EXPECT_EQ(Confirm("r"), "FAILED_PRECONDITION RESERVATION_RELEASED");
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 9 + 1 + 0"));
+}
+
+TEST_F(StockStoreTest, ReleasesWhatItDoesNotKnowAndConfirmsItNot) {
+  EXPECT_EQ(Release("unknown"), "OK");
+  EXPECT_EQ(Confirm("unknown"), "NOT_FOUND UNKNOWN_RESERVATION");
+}
+
+TEST_F(StockStoreTest, HasAReservationsStockAvailableAgainWhenItsTtlIsOver) {
+  ASSERT_EQ(Reserve("short", {{"apple", 4}}, milliseconds(1000)), "OK");
+  ASSERT_EQ(Reserve("long", {{"apple", 1}, {"pear", 1}}, milliseconds(1001)), "OK");
+  now_ += milliseconds(999);
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 5 + 5 + 0", "pear 5 = 4 + 1 + 0"));
+  EXPECT_EQ(Reserve("next", {{"apple", 9}}), "FAILED_PRECONDITION OUT_OF_STOCK");
+  now_ += milliseconds(1);
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 9 + 1 + 0", "pear 5 = 4 + 1 + 0"));
+  EXPECT_EQ(Reserve("next", {{"apple", 9}}), "OK");
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 0 + 10 + 0", "pear 5 = 4 + 1 + 0"));
+}
+
+TEST_F(StockStoreTest, TakesAnExpiredReservationAgainWhenItIsConfirmed) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(1)), "OK");
+  now_ += minutes(1);
+  EXPECT_EQ(Reserve("r", {{"apple", 4}}), "OK") << "a repeated call answers as the first did";
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 10 + 0 + 0"));
+  EXPECT_EQ(Confirm("r"), "OK");
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 0 + 4"));
+}
+
+TEST_F(StockStoreTest, RefusesToConfirmAnExpiredReservationWhoseStockIsGone) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}, {"pear", 1}}, minutes(1)), "OK");
+  now_ += minutes(1);
+  ASSERT_EQ(Reserve("faster", {{"apple", 7}}), "OK");
+  EXPECT_EQ(Confirm("r"), "FAILED_PRECONDITION OUT_OF_STOCK");
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 3 + 7 + 0", "pear 5 = 5 + 0 + 0"));
+  ASSERT_EQ(Release("faster"), "OK");
+  EXPECT_EQ(Confirm("r"), "OK");
+}
+
+TEST_F(StockStoreTest, ReleasedStaysReleasedAlsoAfterItHadExpired) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(1)), "OK");
+  now_ += minutes(1);
+  EXPECT_EQ(Release("r"), "OK");
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 10 + 0 + 0"));
+  EXPECT_EQ(Confirm("r"), "FAILED_PRECONDITION RESERVATION_RELEASED");
+}
+
+TEST_F(StockStoreTest, GoesOnWhereItWasWhenOpenedAgain) {
+  ASSERT_EQ(Reserve("sold", {{"apple", 1}}), "OK");
+  ASSERT_EQ(Confirm("sold"), "OK");
+  ASSERT_EQ(Reserve("expires", {{"apple", 2}}, minutes(1)), "OK");
+  ASSERT_EQ(Reserve("stays", {{"apple", 4}}, minutes(2)), "OK");
+  ASSERT_TRUE(store_->Close().ok());
+  now_ += minutes(1);
+  store_ = Open();
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 5 + 4 + 1"));
+  EXPECT_EQ(Reserve("sold", {{"apple", 1}}), "OK");
+  EXPECT_EQ(Confirm("stays"), "OK");
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 5 + 0 + 5"));
+}
+
+TEST_F(StockStoreTest, NeverSellsMoreThanThereIsWhenTwoProcessesReserveAtOnce) {
+  const std::unique_ptr<StockStore> other = Open();
+  StockStore* const stores[] = {store_.get(), other.get()};
+  std::atomic<int> reserved = 0;
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (int i = 0; i < 10; ++i) {
+        const std::string id = absl::StrCat(caller, "-", i);
+        const absl::Status status = stores[caller % 2]->Reserve(id, {{"apple", 1}}, minutes(1));
+        if (status.ok()) {
+          ++reserved;
+          EXPECT_TRUE(stores[(caller + i) % 2]->Confirm(id).ok());
+        } else {
+          EXPECT_EQ(Refusal(status), "FAILED_PRECONDITION OUT_OF_STOCK") << status;
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(reserved, 10);
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 0 + 0 + 10"));
+}
+
+TEST_F(StockStoreTest, RefusesEveryCallAfterItWasClosed) {
+  ASSERT_TRUE(store_->Close().ok());
+  EXPECT_TRUE(store_->Close().ok());
+  for (const absl::Status& answer :
+       {store_->Seed({}), store_->Reserve("r", {{"apple", 1}}, minutes(1)), store_->Confirm("r"),
+        store_->Release("r"), store_->Get({}).status()}) {
+    EXPECT_TRUE(absl::IsFailedPrecondition(answer)) << answer;
+  }
+}
+
+}  // namespace
+}  // namespace inventory
