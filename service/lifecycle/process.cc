@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,14 +37,15 @@ Process::Process(const StopBudget& budget, Observer& observer)
       observer_(observer),
       request_(clock_),
       signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
-  watchdog_.emplace(request_, budget.grace - budget.reserve, [this] { Bite(); });
+  watchdog_.emplace(request_, budget.grace - budget.reserve, [this] { Bite(WhereItStands()); });
   signal_thread_.emplace(signal_meaning_);
 }
 
 Process::~Process() = default;
 
 void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
-  savers_.Register(std::move(name), std::move(save), {.uses = {{}}});
+  const std::vector<ShutdownRegistry::Handle> nothing;
+  savers_.Register(std::move(name), std::move(save), {.uses = nothing});
 }
 
 int Process::ServeUntilStopped(Traffic& traffic) {
@@ -63,31 +66,43 @@ int Process::ServeUntilStopped(Traffic& traffic) {
   sequence_ = &sequence;
   const StopOutcome outcome = sequence.Run(reason);
   if (outcome.abandoned) ExitAtOnce(outcome.exit_code);
-  watchdog_.reset();  // Looks at `sequence`.
+
+  // What main destroys now may hang as well, and must not be looked at.
+  const Clock::TimePoint end = request_.requested_at() + budget_.grace - budget_.reserve / 2;
+  watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite("after the stop, in main"); });
   return static_cast<int>(outcome.exit_code);
 }
 
 int Process::CouldNotStart(const absl::Status& why) {
+  request_.Request(StopReason::kInterrupt);
+  Tell(Phase::kStarting, "CouldNotStart", "", why);
   bool abandoned = false;
   workers_.RequestStop();
   Patience for_workers(clock_, budget_.workers, request_.hurry());
   for (const TaskGroup::Left& left : workers_.Join(for_workers)) {
     abandoned |= absl::IsDeadlineExceeded(left.status);
+    Tell(Phase::kWorking, "WorkerFailed", left.name, left.status);
   }
   Patience for_closing(clock_, budget_.close, request_.hurry());
   registry_.CloseAll(for_closing, [&](const ShutdownRegistry::Closed& closed) {
     abandoned |= closed.passed_over;
+    Tell(Phase::kClosing, closed.status.ok() ? "Closed" : "CloseFailed", closed.name,
+         closed.status);
   });
   WriteLastWords(absl::StrCat("could not start: ", std::string(why.message())));
   if (abandoned) ExitAtOnce(ExitCode::kCouldNotStart);
   return static_cast<int>(ExitCode::kCouldNotStart);
 }
 
-void Process::Bite() {
-  std::string stuck = "before the stop began";
-  if (const ShutdownSequence* sequence = sequence_) {
-    stuck = absl::StrCat("in phase ", PhaseName(sequence->phase()));
-  }
+void Process::Tell(Phase phase, std::string name, std::string subject, const absl::Status& status) {
+  observer_.OnEvent({std::move(name), std::move(subject), status.ok() ? "" : status.ToString(),
+                     phase, status.ok(), clock_.Now()});
+}
+
+std::string Process::WhereItStands() const {
+  const ShutdownSequence* sequence = sequence_;
+  std::string stuck = absl::StrCat(
+      "in phase ", PhaseName(sequence == nullptr ? Phase::kStarting : sequence->phase()));
   if (const Traffic* traffic = traffic_) {
     if (const int calls = traffic->TryCallsRunning(); calls > 0) {
       absl::StrAppend(&stuck, "; calls running: ", calls);
@@ -97,6 +112,10 @@ void Process::Bite() {
   if (!saving.empty()) absl::StrAppend(&stuck, "; saving: ", absl::StrJoin(saving, ", "));
   const std::vector<std::string> closing = registry_.TryClosing();
   if (!closing.empty()) absl::StrAppend(&stuck, "; closing: ", absl::StrJoin(closing, ", "));
+  return stuck;
+}
+
+void Process::Bite(const std::string& stuck) {
   WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
                               absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
                               stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));

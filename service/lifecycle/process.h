@@ -1,11 +1,14 @@
 #ifndef SERVICE_LIFECYCLE_PROCESS_H_
 #define SERVICE_LIFECYCLE_PROCESS_H_
 
+#include <atomic>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/observer.h"
+#include "service/lifecycle/phase.h"
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/shutdown_sequence.h"
 #include "service/lifecycle/signal_thread.h"
@@ -26,7 +29,9 @@ namespace lifecycle {
 //   return process.ServeUntilStopped(server);
 //
 // Requires: BlockStopSignals() came first; one at a time in a process; declared
-// before everything that is registered with it, so that it is destroyed last.
+// before everything that is registered with it, so that it is destroyed last; main
+// returns through ServeUntilStopped() or CouldNotStart() once it has started a
+// worker.
 //
 // Threads: the accessors may be used from any thread, the rest from main's.
 class Process {
@@ -53,15 +58,26 @@ class Process {
   //
   // Does not return when something could not be made to end: it would use what
   // main's destructors destroy. The process then ends here, with its exit code.
-  // It also ends here at the third signal, and when the whole budget is spent.
+  // It also ends here at the third signal, and when the whole budget is spent,
+  // which covers the destructors in main, too.
+  //
+  // Tells the observer Serving, StopRequested, and what the sequence tells.
   int ServeUntilStopped(Traffic& traffic);
 
   // Ends a start that failed: closes what was opened, in the same order as a stop
-  // would, and returns what main() returns. `why` is told in one line.
+  // would, and returns what main() returns. `why` is told in one line. It is a stop
+  // like any other: the watchdog limits it, signals make it hurry, and it does not
+  // return when something could not be made to end.
+  //
+  // Tells the observer CouldNotStart, WorkerFailed..., Closed | CloseFailed...
   int CouldNotStart(const absl::Status& why);
 
  private:
-  [[noreturn]] void Bite();
+  void Tell(Phase phase, std::string name, std::string subject, const absl::Status& status);
+
+  // Where the stop stands, for the watchdog. Takes no lock that it may wait for.
+  std::string WhereItStands() const;
+  [[noreturn]] void Bite(const std::string& stuck);
   [[noreturn]] void LeaveAtOnce();
 
   Clock& clock_;
@@ -74,9 +90,9 @@ class Process {
   std::atomic<ShutdownSequence*> sequence_{nullptr};
   std::atomic<Traffic*> traffic_{nullptr};
   SignalMeaning signal_meaning_;
-  TaskGroup workers_;
   std::optional<Watchdog> watchdog_;
   std::optional<SignalThread> signal_thread_;
+  TaskGroup workers_;  // Waited for while the watchdog and the signals still work.
 };
 
 }  // namespace lifecycle

@@ -333,7 +333,10 @@ TEST_F(ShutdownRegistryTest, LeavesNoThreadOfACloserThatReturned) {
   static std::atomic<int> alive;
   struct Counted {
     Counted() { ++alive; }
-    ~Counted() { --alive; }
+    ~Counted() {
+      for (int i = 0; i < 100; ++i) std::this_thread::yield();
+      --alive;
+    }
   };
   registry_.Register("entry", [](Clock::TimePoint) {
     thread_local Counted counted;

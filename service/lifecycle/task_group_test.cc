@@ -126,7 +126,10 @@ TEST(TaskGroup, EndsThreadsWithThem) {
   static std::atomic<int> alive;
   struct Counted {
     Counted() { ++alive; }
-    ~Counted() { --alive; }
+    ~Counted() {
+      for (int i = 0; i < 100; ++i) std::this_thread::yield();
+      --alive;
+    }
   };
   FakeClock clock;
   TaskGroup group;

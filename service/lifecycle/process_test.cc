@@ -1,0 +1,307 @@
+#include "service/lifecycle/process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <barrier>
+#include <future>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/fake_traffic.h"
+#include "service/lifecycle/recording_observer.h"
+
+namespace lifecycle {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::ExitedWithCode;
+
+// Long enough that no part of it is ever spent.
+StopBudget Ample() {
+  return {.grace = hours(8),
+          .lame_duck = hours(1),
+          .connections = hours(1),
+          .calls = hours(1),
+          .streams = hours(1),
+          .workers = hours(1),
+          .save = hours(1),
+          .close = hours(1),
+          .reserve = hours(1)};
+}
+
+[[noreturn]] void HangForEver() {
+  for (;;) pause();
+}
+
+ShutdownRegistry::Closer Returns() {
+  return [](Clock::TimePoint) { return absl::OkStatus(); };
+}
+
+ShutdownRegistry::Closer Hangs() {
+  return [](Clock::TimePoint) -> absl::Status { HangForEver(); };
+}
+
+void Send(int signal) { kill(getpid(), signal); }
+
+void Await(std::stop_token token) {
+  while (!token.stop_requested()) std::this_thread::yield();
+}
+
+// Something in main that is destroyed when main returns.
+struct OfMain {
+  ~OfMain() { _exit(99); }
+};
+
+class ProcessTest : public testing::Test {
+ protected:
+  ProcessTest() { BlockStopSignals(); }
+
+  RecordingObserver observer_;
+  FakeTraffic traffic_;
+};
+
+TEST_F(ProcessTest, ServesUntilItIsStoppedAndClosesEverythingInOrder) {
+  Process process(Ample(), observer_);
+  process.registry().Register("database", Returns());
+  process.registry().Register("channel", Returns());
+  process.SaveOnStop("totals", Returns());
+  process.workers().Start("relay", [](std::stop_token stop) { Await(stop); });
+  std::future<int> code =
+      std::async(std::launch::async, [&] { return process.ServeUntilStopped(traffic_); });
+  observer_.Await("Serving");
+  process.stop_request().Request(StopReason::kTerminate);
+  EXPECT_EQ(code.get(), static_cast<int>(ExitCode::kClean));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
+                          "Closed database", "Stopped"));
+}
+
+TEST_F(ProcessTest, IsNoLameDuckWhenItWasStoppedBeforeItServed) {
+  Process process(Ample(), observer_);
+  process.stop_request().Request(StopReason::kTerminate);
+  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("StopRequested", "ListenerClosed", "GoodbyeSaid", "ShutdownBegun",
+                          "CallsFinished", "ServerStopped", "WorkersStopped", "Stopped"));
+  EXPECT_EQ(observer_.Events()[0].phase, Phase::kStarting);
+}
+
+TEST_F(ProcessTest, SavesEverythingAtOnce) {
+  Process process(Ample(), observer_);
+  std::barrier meeting(2);
+  for (const std::string name : {"totals", "offsets"}) {
+    process.SaveOnStop(name, [&](Clock::TimePoint) {
+      meeting.arrive_and_wait();
+      return absl::OkStatus();
+    });
+  }
+  process.stop_request().Request(StopReason::kInterrupt);
+  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
+}
+
+TEST_F(ProcessTest, ReturnsTheCodeOfAFailureThatLeftNothingRunning) {
+  Process process(Ample(), observer_);
+  process.registry().Register("database",
+                              [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
+  process.stop_request().Request(StopReason::kInterrupt);
+  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kCloseFailed));
+}
+
+TEST_F(ProcessTest, ClosesWhatWasOpenedWhenItCouldNotStart) {
+  Process process(Ample(), observer_);
+  process.registry().Register("database", Returns());
+  process.registry().Register("channel",
+                              [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
+  process.workers().Start("good", [](std::stop_token stop) { Await(stop); });
+  process.workers().Start("bad", [](std::stop_token) { throw std::runtime_error("no disk"); });
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(process.CouldNotStart(absl::UnavailableError("port in use")),
+            static_cast<int>(ExitCode::kCouldNotStart));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "could not start: port in use\n");
+  EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "WorkerFailed bad",
+                                             "CloseFailed channel", "Closed database"));
+}
+
+// What ends the process: each in a process of its own.
+class ProcessDeathTest : public ProcessTest {
+ protected:
+  ProcessDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+
+  int Run(const StopBudget& budget, void (*set_up)(Process&, FakeTraffic&)) {
+    Process process(budget, observer_);
+    set_up(process, traffic_);
+    return process.ServeUntilStopped(traffic_);
+  }
+};
+
+TEST_F(ProcessDeathTest, StopsCleanAtASigterm) {
+  EXPECT_EXIT(_exit(Run(Ample(), [](Process&, FakeTraffic&) { Send(SIGTERM); })), ExitedWithCode(0),
+              "");
+}
+
+TEST_F(ProcessDeathTest, HurriesAtTheSecondSignal) {
+  EXPECT_EXIT(_exit(Run(Ample(),
+                        [](Process&, FakeTraffic& traffic) {
+                          // Would wait for an hour.
+                          traffic.calls_that_do_not_finish = 1;
+                          traffic.on_call = [](const std::string& method) {
+                            if (method == "AwaitCallsFinished") Send(SIGINT);
+                          };
+                          Send(SIGTERM);
+                        })),
+              ExitedWithCode(3), "");
+}
+
+TEST_F(ProcessDeathTest, LeavesAtOnceAtTheThirdSignal) {
+  EXPECT_EXIT(Run(Ample(),
+                  [](Process& process, FakeTraffic&) {
+                    Send(SIGINT);
+                    Await(process.stop_request().requested());
+                    Send(SIGINT);
+                    Await(process.stop_request().hurry());
+                    Send(SIGINT);
+                    HangForEver();
+                  }),
+              ExitedWithCode(6),
+              "^third signal: leaving at once, nothing more is saved or closed\n$");
+}
+
+TEST_F(ProcessDeathTest, DestroysNothingWhenACallDoesNotEnd) {
+  EXPECT_EXIT(
+      {
+        OfMain of_main;
+        Run({.grace = seconds(60)}, [](Process& process, FakeTraffic& traffic) {
+          traffic.ends = false;
+          process.stop_request().Request(StopReason::kInterrupt);
+        });
+      },
+      ExitedWithCode(3), "");
+}
+
+TEST_F(ProcessDeathTest, DestroysNothingWhenAWorkerDoesNotEnd) {
+  EXPECT_EXIT(
+      {
+        OfMain of_main;
+        Run({.grace = seconds(60)}, [](Process& process, FakeTraffic&) {
+          process.workers().Start("relay", [](std::stop_token) { HangForEver(); });
+          process.stop_request().Request(StopReason::kInterrupt);
+        });
+      },
+      ExitedWithCode(3), "");
+}
+
+TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturn) {
+  EXPECT_EXIT(
+      {
+        OfMain of_main;
+        Run({.grace = seconds(60)}, [](Process& process, FakeTraffic&) {
+          process.registry().Register("database", Hangs());
+          process.stop_request().Request(StopReason::kInterrupt);
+        });
+      },
+      ExitedWithCode(4), "");
+}
+
+TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturnAfterAStartThatFailed) {
+  EXPECT_EXIT(
+      {
+        OfMain of_main;
+        Process process({.grace = seconds(60)}, observer_);
+        process.registry().Register("database", Hangs());
+        process.CouldNotStart(absl::UnavailableError("port in use"));
+      },
+      ExitedWithCode(2), "^could not start: port in use\n$");
+}
+
+// A budget of which the watchdog sees nothing but the end.
+StopBudget Short() {
+  StopBudget budget = Ample();
+  budget.grace = milliseconds(50);
+  budget.reserve = milliseconds(0);
+  return budget;
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysHowManyCallsRun) {
+  EXPECT_EXIT(Run(Short(),
+                  [](Process& process, FakeTraffic& traffic) {
+                    traffic.calls_that_do_not_finish = 2;
+                    process.stop_request().Request(StopReason::kInterrupt);
+                  }),
+              ExitedWithCode(5),
+              "^watchdog: the stop has spent its grace of 50ms; stuck in phase Draining; calls "
+              "running: 2; exit code 5\n$");
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotClose) {
+  EXPECT_EXIT(Run(Short(),
+                  [](Process& process, FakeTraffic&) {
+                    process.registry().Register("database", Hangs(), {.limit = hours(1)});
+                    process.stop_request().Request(StopReason::kInterrupt);
+                  }),
+              ExitedWithCode(5), "stuck in phase Closing; closing: database; exit code 5\n$");
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotSave) {
+  EXPECT_EXIT(Run(Short(),
+                  [](Process& process, FakeTraffic&) {
+                    process.SaveOnStop("totals", Hangs());
+                    process.stop_request().Request(StopReason::kInterrupt);
+                  }),
+              ExitedWithCode(5), "stuck in phase Saving; saving: totals; exit code 5\n$");
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAServerCallHangs) {
+  EXPECT_EXIT(Run(Short(),
+                  [](Process& process, FakeTraffic& traffic) {
+                    traffic.on_call = [](const std::string& method) {
+                      if (method == "BeginShutdown") HangForEver();
+                    };
+                    process.stop_request().Request(StopReason::kInterrupt);
+                  }),
+              ExitedWithCode(5), "stuck in phase Draining; exit code 5\n$");
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItIsStoppedDuringAStartThatHangs) {
+  EXPECT_EXIT(Run(Short(),
+                  [](Process&, FakeTraffic&) {
+                    Send(SIGTERM);
+                    HangForEver();
+                  }),
+              ExitedWithCode(5), "stuck in phase Starting; exit code 5\n$");
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
+  EXPECT_EXIT(
+      {
+        Process process({.grace = milliseconds(300), .reserve = milliseconds(200)}, observer_);
+        process.stop_request().Request(StopReason::kInterrupt);
+        process.ServeUntilStopped(traffic_);
+        HangForEver();
+      },
+      ExitedWithCode(5), "stuck after the stop, in main; exit code 5\n$");
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorHangsAfterAStartThatFailed) {
+  EXPECT_EXIT(
+      {
+        Process process(Short(), observer_);
+        process.CouldNotStart(absl::UnavailableError("port in use"));
+        HangForEver();
+      },
+      ExitedWithCode(5), "stuck in phase Starting; exit code 5\n$");
+}
+
+}  // namespace
+}  // namespace lifecycle

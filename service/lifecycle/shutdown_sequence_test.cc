@@ -1,0 +1,455 @@
+#include "service/lifecycle/shutdown_sequence.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <ostream>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/fake_traffic.h"
+#include "service/lifecycle/recording_observer.h"
+
+namespace lifecycle {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::ElementsAre;
+
+// Who takes part: a server, a worker, a saver, a channel that uses a database.
+class ShutdownSequenceTest : public testing::Test {
+ protected:
+  ~ShutdownSequenceTest() override { let_go_.set_value(); }
+
+  static ShutdownRegistry::Closer Returns(absl::Status status = absl::OkStatus()) {
+    return [status](Clock::TimePoint) { return status; };
+  }
+  // Does not return before the test is over. Says "<who> hangs".
+  ShutdownRegistry::Closer Hangs(const std::string& who) {
+    return [this, who, let_go = let_go_future_](Clock::TimePoint) {
+      observer_.Note(who + " hangs");
+      let_go.wait();
+      return absl::OkStatus();
+    };
+  }
+  TaskGroup::Task WorksForEver() {
+    return [let_go = let_go_future_](std::stop_token) { let_go.wait(); };
+  }
+  static TaskGroup::Task WorksUntilStopped() {
+    return [](std::stop_token stop) {
+      std::mutex mutex;
+      std::condition_variable_any never;
+      std::unique_lock lock(mutex);
+      never.wait(lock, stop, [] { return false; });
+    };
+  }
+
+  // Fills in those that the test has not.
+  void SetTheOthersUp() {
+    if (!worker_) worker_ = WorksUntilStopped();
+    if (!saver_) saver_ = Returns();
+    if (!channel_) channel_ = Returns();
+    workers_.Start("relay", worker_);
+    savers_.Register("totals", saver_, {.uses = {{}}, .limit = seconds(60)});
+    registry_.Register("database", Returns());
+    registry_.Register("channel", channel_, {.limit = seconds(60)});
+    traffic_.on_call = [this](const std::string& method) { observer_.Note(method + "()"); };
+  }
+
+  StopOutcome Run(StopReason reason) {
+    SetTheOthersUp();
+    return RunIt(reason);
+  }
+
+  // On a thread of its own, for a test that moves the clock.
+  std::future<StopOutcome> Start(StopReason reason) {
+    SetTheOthersUp();
+    return std::async(std::launch::async, [this, reason] { return RunIt(reason); });
+  }
+
+  // Lets the time pass in which the sequence waits now.
+  void Pass(Clock::Duration time) {
+    clock_.AwaitWaiters(1);
+    clock_.Advance(time);
+  }
+
+  // The lines without what the server was asked.
+  std::vector<std::string> Told() const {
+    std::vector<std::string> told;
+    for (const std::string& line : observer_.Lines()) {
+      if (!line.ends_with("()") && !line.ends_with(" hangs")) told.push_back(line);
+    }
+    return told;
+  }
+
+  std::string DetailOf(const std::string& name) const {
+    for (const Event& event : observer_.Events()) {
+      if (event.name == name) return event.detail;
+    }
+    return "no such event";
+  }
+
+  FakeClock clock_;
+  StopBudget budget_ = {.grace = seconds(40),
+                        .lame_duck = seconds(10),
+                        .least_lame_duck = seconds(0),
+                        .connections = seconds(9),
+                        .calls = seconds(7),
+                        .streams = seconds(2),
+                        .workers = seconds(3),
+                        .save = seconds(4),
+                        .close = seconds(5)};
+  std::stop_source hurry_;
+  RecordingObserver observer_;
+  FakeTraffic traffic_;
+  TaskGroup::Task worker_;
+  ShutdownRegistry::Closer saver_;
+  ShutdownRegistry::Closer channel_;
+
+ private:
+  StopOutcome RunIt(StopReason reason) {
+    ShutdownSequence sequence({traffic_, workers_, savers_, registry_}, budget_, hurry_.get_token(),
+                              clock_, observer_);
+    const StopOutcome outcome = sequence.Run(reason);
+    EXPECT_EQ(sequence.phase(), Phase::kStopped);
+    return outcome;
+  }
+
+  std::promise<void> let_go_;
+  const std::shared_future<void> let_go_future_ = let_go_.get_future().share();
+  ShutdownRegistry savers_;
+  ShutdownRegistry registry_;
+  TaskGroup workers_;
+};
+
+TEST_F(ShutdownSequenceTest, DoesEverythingInOrderAfterATerminate) {
+  const StopOutcome outcome = Run(StopReason::kTerminate);
+  EXPECT_THAT(
+      observer_.Lines(),
+      ElementsAre("EnterLameDuck()", "LameDuckEntered", "AwaitQuiet()",                         //
+                  "CloseListener()", "ListenerClosed", "SayGoodbye()", "GoodbyeSaid",           //
+                  "AwaitConnectionsGone()", "ConnectionsGone",                                  //
+                  "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished",  //
+                  "Cancel()", "ServerStopped",                                                  //
+                  "WorkersStopped", "StateSaved totals",                                        //
+                  "Closed channel", "Closed database", "Stopped"));
+  EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
+  EXPECT_FALSE(outcome.abandoned);
+}
+
+TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAndIdleConnectionsAfterAnInterrupt) {
+  traffic_.quiet = false;
+  traffic_.connections_gone = false;
+  const StopOutcome outcome = Run(StopReason::kInterrupt);
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("CloseListener()", "ListenerClosed", "SayGoodbye()", "GoodbyeSaid",
+                          "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
+                          "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
+}
+
+TEST_F(ShutdownSequenceTest, WaitsForNothingWhenThereIsNothingToWaitFor) {
+  const Clock::TimePoint start = clock_.Now();
+  Run(StopReason::kTerminate);
+  EXPECT_EQ(clock_.Now(), start);
+}
+
+TEST_F(ShutdownSequenceTest, SaysInWhichPhaseEachEventHappened) {
+  Run(StopReason::kTerminate);
+  std::vector<std::string> told;
+  for (const Event& event : observer_.Events()) {
+    EXPECT_TRUE(event.ok) << event.name;
+    told.push_back(std::string(PhaseName(event.phase)) + " " + event.name);
+  }
+  EXPECT_THAT(
+      told,
+      ElementsAre("LameDuck LameDuckEntered", "Leaving ListenerClosed", "Leaving GoodbyeSaid",
+                  "Leaving ConnectionsGone", "Draining ShutdownBegun", "Draining CallsFinished",
+                  "Cancelling ServerStopped", "Working WorkersStopped", "Saving StateSaved",
+                  "Closing Closed", "Closing Closed", "Stopped Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, StaysALameDuckForItsLeastAlsoWhenItIsQuiet) {
+  budget_.least_lame_duck = seconds(2);
+  auto outcome = Start(StopReason::kTerminate);
+  Pass(seconds(2) - milliseconds(1));
+  clock_.AwaitWaiters(1);
+  EXPECT_THAT(observer_.Lines(), ElementsAre("EnterLameDuck()", "LameDuckEntered"));
+  Pass(milliseconds(1));
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+}
+
+TEST_F(ShutdownSequenceTest, StaysALameDuckForItsMostWhenItDoesNotGetQuiet) {
+  budget_.least_lame_duck = seconds(2);
+  traffic_.quiet = false;
+  auto outcome = Start(StopReason::kTerminate);
+  Pass(seconds(2));
+  Pass(seconds(8));
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+}
+
+TEST_F(ShutdownSequenceTest, GoesOnCleanWhenConnectionsAreLeft) {
+  traffic_.connections_gone = false;
+  auto outcome = Start(StopReason::kTerminate);
+  Pass(budget_.connections);
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+  EXPECT_THAT(Told(),
+              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsLeft",
+                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, TellsHowManyStreamsItSaidGoodbyeTo) {
+  traffic_.streams = 4;
+  Run(StopReason::kTerminate);
+  EXPECT_EQ(DetailOf("GoodbyeSaid"), "4 streams");
+}
+
+TEST_F(ShutdownSequenceTest, GivesTheServerTheDeadlineOfTheDrain) {
+  const Clock::TimePoint start = clock_.Now();
+  Run(StopReason::kInterrupt);
+  EXPECT_EQ(traffic_.shutdown_deadline(), start + budget_.calls);
+}
+
+TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
+  traffic_.calls_that_do_not_finish = 3;
+  auto outcome = Start(StopReason::kTerminate);
+  Pass(budget_.calls);
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kForced);
+  EXPECT_THAT(Told(),
+              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
+                          "ShutdownBegun", "CallsCut", "ServerStopped", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_EQ(DetailOf("CallsCut"), "3 calls still ran");
+  EXPECT_EQ(DetailOf("Stopped"), "exit code 3");
+}
+
+TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndAndSavesAndClosesAllTheSame) {
+  traffic_.calls_that_do_not_finish = 1;
+  traffic_.ends = false;
+  auto future = Start(StopReason::kTerminate);
+  Pass(budget_.calls);
+  Pass(budget_.streams);
+  const StopOutcome outcome = future.get();
+  EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
+  EXPECT_TRUE(outcome.abandoned);
+  EXPECT_THAT(Told(),
+              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
+                          "ShutdownBegun", "CallsCut", "ServerAbandoned", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_EQ(DetailOf("ServerAbandoned"), "1 calls do not end");
+}
+
+TEST_F(ShutdownSequenceTest, NamesAWorkerThatHangsAndMustNotBeOutlived) {
+  worker_ = WorksForEver();
+  auto future = Start(StopReason::kTerminate);
+  Pass(budget_.workers);
+  const StopOutcome outcome = future.get();
+  EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
+  EXPECT_TRUE(outcome.abandoned);
+  EXPECT_THAT(Told(),
+              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
+                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkerFailed relay",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, NamesAWorkerThatThrew) {
+  worker_ = [](std::stop_token) { throw std::runtime_error("no disk"); };
+  const StopOutcome outcome = Run(StopReason::kTerminate);
+  EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
+  EXPECT_FALSE(outcome.abandoned);
+  EXPECT_EQ(DetailOf("WorkerFailed"), "INTERNAL: threw: no disk");
+}
+
+TEST_F(ShutdownSequenceTest, NamesASaverThatFails) {
+  saver_ = Returns(absl::DataLossError("disk full"));
+  const StopOutcome outcome = Run(StopReason::kTerminate);
+  EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
+  EXPECT_FALSE(outcome.abandoned);
+  EXPECT_THAT(Told(),
+              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
+                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+                          "SaveFailed totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_EQ(DetailOf("SaveFailed"), "DATA_LOSS: disk full");
+}
+
+TEST_F(ShutdownSequenceTest, PassesOverASaverThatHangs) {
+  saver_ = Hangs("totals");
+  auto future = Start(StopReason::kTerminate);
+  observer_.Await("totals hangs");
+  clock_.Advance(budget_.save);
+  const StopOutcome outcome = future.get();
+  EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
+  EXPECT_TRUE(outcome.abandoned);
+  EXPECT_THAT(Told(),
+              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
+                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+                          "SaveFailed totals", "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, NamesACloserThatFails) {
+  channel_ = Returns(absl::UnavailableError("gone"));
+  const StopOutcome outcome = Run(StopReason::kTerminate);
+  EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
+  EXPECT_FALSE(outcome.abandoned);
+  EXPECT_THAT(Told(), ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
+                                  "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                                  "ServerStopped", "WorkersStopped", "StateSaved totals",
+                                  "CloseFailed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, NamesACloserThatThrows) {
+  channel_ = [](Clock::TimePoint) -> absl::Status { throw std::runtime_error("oops"); };
+  const StopOutcome outcome = Run(StopReason::kTerminate);
+  EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
+  EXPECT_FALSE(outcome.abandoned);
+  EXPECT_EQ(DetailOf("CloseFailed"), "INTERNAL: threw: oops");
+}
+
+TEST_F(ShutdownSequenceTest, PassesOverACloserThatHangs) {
+  channel_ = Hangs("channel");
+  auto future = Start(StopReason::kTerminate);
+  observer_.Await("channel hangs");
+  clock_.Advance(budget_.close / 2);
+  const StopOutcome outcome = future.get();
+  EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
+  EXPECT_TRUE(outcome.abandoned);
+  EXPECT_THAT(Told(), ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
+                                  "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                                  "ServerStopped", "WorkersStopped", "StateSaved totals",
+                                  "CloseFailed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, ReturnsTheHighestCodeThatApplies) {
+  saver_ = Returns(absl::DataLossError("disk full"));
+  worker_ = [](std::stop_token) { throw std::runtime_error("no disk"); };
+  EXPECT_EQ(Run(StopReason::kTerminate).exit_code, ExitCode::kCloseFailed);
+}
+
+TEST_F(ShutdownSequenceTest, MarksEveryFailureForAPersonToLookAt) {
+  saver_ = Returns(absl::DataLossError("disk full"));
+  channel_ = Returns(absl::UnavailableError("gone"));
+  worker_ = [](std::stop_token) { throw std::runtime_error("no disk"); };
+  Run(StopReason::kTerminate);
+  std::vector<std::string> failures;
+  for (const Event& event : observer_.Events()) {
+    if (!event.ok) failures.push_back(event.name);
+  }
+  EXPECT_THAT(failures, ElementsAre("WorkerFailed", "SaveFailed", "CloseFailed"));
+}
+
+TEST_F(ShutdownSequenceTest, EndsWithinItsGraceWhenNothingEnds) {
+  budget_.least_lame_duck = budget_.lame_duck / 2;
+  traffic_.quiet = traffic_.connections_gone = traffic_.ends = false;
+  traffic_.calls_that_do_not_finish = 1;
+  worker_ = WorksForEver();
+  saver_ = Hangs("totals");
+  channel_ = Hangs("channel");
+  const Clock::TimePoint start = clock_.Now();
+  auto future = Start(StopReason::kTerminate);
+  Pass(budget_.lame_duck / 2);
+  Pass(budget_.lame_duck / 2);
+  Pass(budget_.connections);
+  Pass(budget_.calls);
+  Pass(budget_.streams);
+  Pass(budget_.workers);
+  observer_.Await("totals hangs");
+  Pass(budget_.save);
+  observer_.Await("channel hangs");
+  Pass(budget_.close / 2);
+  const StopOutcome outcome = future.get();
+  EXPECT_LE(clock_.Now(), start + budget_.grace);
+  EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
+  EXPECT_TRUE(outcome.abandoned);
+  EXPECT_THAT(Told(), ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
+                                  "ConnectionsLeft", "ShutdownBegun", "CallsCut", "ServerAbandoned",
+                                  "WorkerFailed relay", "SaveFailed totals", "CloseFailed channel",
+                                  "Closed database", "Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingEnds) {
+  budget_.least_lame_duck = budget_.lame_duck / 2;
+  traffic_.quiet = traffic_.connections_gone = traffic_.ends = false;
+  traffic_.calls_that_do_not_finish = 1;
+  worker_ = WorksForEver();
+  channel_ = Hangs("channel");
+  hurry_.request_stop();
+  auto future = Start(StopReason::kTerminate);
+  // The lame duck, connections, calls, streams and workers.
+  for (int phase = 0; phase < 5; ++phase) Pass(Patience::kHurried);
+  observer_.Await("channel hangs");
+  clock_.Advance(Patience::kHurried / 2);
+  EXPECT_EQ(future.get().exit_code, ExitCode::kCloseFailed);
+  EXPECT_THAT(Told(), ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
+                                  "ConnectionsLeft", "ShutdownBegun", "CallsCut", "ServerAbandoned",
+                                  "WorkerFailed relay", "StateSaved totals", "CloseFailed channel",
+                                  "Closed database", "Stopped"));
+}
+
+// A second signal that comes while the sequence is held in one phase.
+struct Hold {
+  const char* phase;
+  ExitCode exit_code;
+  // What it tells instead of the event of a clean stop.
+  const char* instead_of;
+  const char* told;
+};
+std::ostream& operator<<(std::ostream& out, const Hold& hold) { return out << hold.phase; }
+
+class SecondSignal : public ShutdownSequenceTest, public testing::WithParamInterface<Hold> {
+ protected:
+  void SetUp() override {
+    const std::string phase = GetParam().phase;
+    if (phase == "LameDuck") traffic_.quiet = false;
+    if (phase == "Leaving") traffic_.connections_gone = false;
+    if (phase == "Draining") traffic_.calls_that_do_not_finish = 2;
+    if (phase == "Cancelling") traffic_.ends = false;
+    if (phase == "Working") worker_ = WorksForEver();
+    if (phase == "Saving") saver_ = Hangs("it");
+    if (phase == "Closing") channel_ = Hangs("it");
+  }
+};
+
+TEST_P(SecondSignal, ShrinksTheWaitToNextToNothingAndKeepsTheOrder) {
+  const std::string phase = GetParam().phase;
+  auto future = Start(StopReason::kTerminate);
+  if (phase == "Saving" || phase == "Closing") observer_.Await("it hangs");
+  Pass(milliseconds(100));
+  clock_.AwaitWaiters(1);
+  hurry_.request_stop();
+  // The channel must leave the other half to the database.
+  Pass(phase == "Closing" ? Patience::kHurried / 2 : Patience::kHurried);
+  EXPECT_EQ(future.get().exit_code, GetParam().exit_code);
+
+  std::vector<std::string> expected = {"LameDuckEntered", "ListenerClosed",  "GoodbyeSaid",
+                                       "ConnectionsGone", "ShutdownBegun",   "CallsFinished",
+                                       "ServerStopped",   "WorkersStopped",  "StateSaved totals",
+                                       "Closed channel",  "Closed database", "Stopped"};
+  std::replace(expected.begin(), expected.end(), std::string(GetParam().instead_of),
+               std::string(GetParam().told));
+  EXPECT_EQ(Told(), expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    InEachPhase, SecondSignal,
+    testing::Values(
+        Hold{"LameDuck", ExitCode::kClean, "", ""},
+        Hold{"Leaving", ExitCode::kClean, "ConnectionsGone", "ConnectionsLeft"},
+        Hold{"Draining", ExitCode::kForced, "CallsFinished", "CallsCut"},
+        Hold{"Cancelling", ExitCode::kForced, "ServerStopped", "ServerAbandoned"},
+        Hold{"Working", ExitCode::kForced, "WorkersStopped", "WorkerFailed relay"},
+        Hold{"Saving", ExitCode::kCloseFailed, "StateSaved totals", "SaveFailed totals"},
+        Hold{"Closing", ExitCode::kCloseFailed, "Closed channel", "CloseFailed channel"}),
+    [](const auto& info) { return info.param.phase; });
+
+}  // namespace
+}  // namespace lifecycle
