@@ -68,7 +68,8 @@ std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status) 
   if (seconds >= kMost) return kMost;
   if (seconds.count() < 0) return std::chrono::milliseconds(0);
   // Rounded up: "at least this long".
-  const auto nanos = std::chrono::nanoseconds(std::clamp(info->retry_delay().nanos(), 0, 999999999));
+  const auto nanos =
+      std::chrono::nanoseconds(std::clamp(info->retry_delay().nanos(), 0, 999999999));
   return seconds + std::chrono::ceil<std::chrono::milliseconds>(nanos);
 }
 
@@ -76,12 +77,13 @@ std::string Describe(const absl::Status& status) {
   std::vector<std::string> wrong;
   if (const auto bad = FindBadRequest(status)) {
     for (const auto& violation : bad->field_violations()) {
-      wrong.push_back(absl::StrCat(std::string(violation.field()), ": ",
-                                   std::string(violation.description())));
+      wrong.push_back(
+          absl::StrCat(std::string(violation.field()), ": ", std::string(violation.description())));
     }
   }
   std::string text = absl::StrCat(absl::StatusCodeToString(status.code()), ": ");
-  absl::StrAppend(&text, wrong.empty() ? std::string(status.message()) : absl::StrJoin(wrong, "; "));
+  absl::StrAppend(&text,
+                  wrong.empty() ? std::string(status.message()) : absl::StrJoin(wrong, "; "));
   if (const auto info = FindErrorInfo(status)) {
     absl::StrAppend(&text, " (", std::string(info->reason()));
     // A protobuf map has no order of its own.

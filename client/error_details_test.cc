@@ -63,8 +63,8 @@ TEST(ErrorDetailsTest, ARetryDelayIsRoundedUpAndKeptWithinReason) {
 }
 
 TEST(ErrorDetailsTest, TheDescriptionNamesEveryWrongField) {
-  EXPECT_EQ(Describe(FromGrpc(BadRequest({{"customer", "must not be empty"},
-                                          {"items[0].quantity", "must be at least 1"}}))),
+  EXPECT_EQ(Describe(FromGrpc(BadRequest(
+                {{"customer", "must not be empty"}, {"items[0].quantity", "must be at least 1"}}))),
             "INVALID_ARGUMENT: customer: must not be empty; items[0].quantity: must be at least 1");
 }
 

@@ -77,8 +77,8 @@ class FakeOrders final : public orders::v1::OrdersService::Service {
  public:
   using Watch = grpc::ServerWriter<orders::v1::WatchOrdersResponse>;
   using Import = grpc::ServerReader<orders::v1::ImportOrdersRequest>;
-  using Track = grpc::ServerReaderWriter<orders::v1::TrackOrdersResponse,
-                                         orders::v1::TrackOrdersRequest>;
+  using Track =
+      grpc::ServerReaderWriter<orders::v1::TrackOrdersResponse, orders::v1::TrackOrdersRequest>;
 
   Script<const orders::v1::PlaceOrderRequest&, orders::v1::Order&> place;
   Script<const orders::v1::GetOrderRequest&, orders::v1::Order&> get;

@@ -178,8 +178,8 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
     const absl::Status status = FromGrpc(writer->Finish());
     const std::int64_t stored = Stored(status, response);
     if (stored < 0 || stored > window.size() || (status.ok() && stored < sent)) {
-      return {absl::InternalError(absl::StrFormat(
-                  "the server says that it stored %d of %d orders", stored, sent)),
+      return {absl::InternalError(
+                  absl::StrFormat("the server says that it stored %d of %d orders", stored, sent)),
               durable};
     }
     durable += stored;

@@ -160,7 +160,9 @@ TEST_F(OrdersClientUnaryTest, ListOrdersReadsPageAfterPageAndNoneTooEarly) {
       return kOk;
     };
   };
-  fake_.list.Then(page("", {"a", "b"}, "p2")).Then(page("p2", {}, "p3")).Then(page("p3", {"c"}, ""));
+  fake_.list.Then(page("", {"a", "b"}, "p2"))
+      .Then(page("p2", {}, "p3"))
+      .Then(page("p3", {"c"}, ""));
   const auto client = Connect();
   OrderList list = client->ListOrders(2);
   EXPECT_EQ(fake_.list.calls(), 0u);
@@ -229,12 +231,13 @@ class OrdersClientWatchTest : public OrdersClientTest {
   StreamEnd WatchUntil(int last) {
     std::stop_source stop;
     return Connect(server_.address(), options_)
-        ->WatchOrders({.resume_token = "start"},
-                      [&, last](const WatchOrdersResponse& response) {
-                        seen_.push_back(std::string(response.order().order_id()));
-                        if (seen_.back() == std::to_string(last)) stop.request_stop();
-                      },
-                      stop.get_token());
+        ->WatchOrders(
+            {.resume_token = "start"},
+            [&, last](const WatchOrdersResponse& response) {
+              seen_.push_back(std::string(response.order().order_id()));
+              if (seen_.back() == std::to_string(last)) stop.request_stop();
+            },
+            stop.get_token());
   }
 
   ClientOptions options_ = Options();
@@ -304,8 +307,8 @@ TEST_F(OrdersClientWatchTest, GivesUpAfterTheLimitWhenNobodyIsThere) {
   ClientOptions options = Options();
   options.retry.give_up_after = seconds(60);
   const auto start = clock_->Now();
-  const StreamEnd end = Connect("127.0.0.1:1", options)
-                            ->WatchOrders({}, [](const WatchOrdersResponse&) { FAIL(); });
+  const StreamEnd end =
+      Connect("127.0.0.1:1", options)->WatchOrders({}, [](const WatchOrdersResponse&) { FAIL(); });
   EXPECT_TRUE(absl::IsUnavailable(end.status)) << end.status;
   EXPECT_EQ(end.resume_token, "");
   EXPECT_THAT(clock_->Now() - start, AllOf(Ge(seconds(54)), Le(seconds(60))));
@@ -313,8 +316,8 @@ TEST_F(OrdersClientWatchTest, GivesUpAfterTheLimitWhenNobodyIsThere) {
 
 TEST_F(OrdersClientWatchTest, TellsEachInterruption) {
   std::vector<std::string> reasons;
-  options_.retry.on_retry = [&](const absl::Status& why, Clock::Duration) {
-    reasons.push_back(ErrorReason(why));
+  options_.retry.on_retry = [&](const Interruption& now) {
+    reasons.push_back(ErrorReason(now.why));
   };
   Serve(0, 1, Goodbye("resume_token", "1", 1));
   Serve(1, 2, kBroken);
@@ -337,8 +340,8 @@ TEST_F(OrdersClientWatchTest, EndsAtOnceWhenAStopIsRequestedWhileNothingHappens)
     std::condition_variable_any().wait(lock, released.get_token(), [] { return false; });
     return kOk;
   });
-  const StreamEnd end =
-      Connect()->WatchOrders({}, [](const WatchOrdersResponse&) { FAIL(); }, stop.get_token());
+  const StreamEnd end = Connect()->WatchOrders(
+      {}, [](const WatchOrdersResponse&) { FAIL(); }, stop.get_token());
   released.request_stop();
   EXPECT_TRUE(end.status.ok()) << end.status;
 }

@@ -13,20 +13,19 @@ bool IsRetryable(const absl::Status& status) {
 }
 
 Retry::Retry(const RetryOptions& options, Clock& clock, std::stop_token stop)
-    : options_(options),
-      clock_(clock),
-      stop_(std::move(stop)),
-      backoff_(options.initial_backoff) {}
+    : options_(options), clock_(clock), stop_(std::move(stop)), backoff_(options.initial_backoff) {}
 
 void Retry::Succeeded() {
   backoff_ = options_.initial_backoff;
   failing_since_.reset();
+  failures_ = 0;
 }
 
 bool Retry::AwaitNext(const absl::Status& status) {
   if (stop_.stop_requested() || !(status.ok() || IsRetryable(status))) return false;
   const Clock::TimePoint now = clock_.Now();
   if (!failing_since_.has_value()) failing_since_ = now;
+  ++failures_;
 
   const double share = std::uniform_real_distribution<double>(0.5, 1)(random_);
   const auto wait = std::chrono::duration_cast<Clock::Duration>(backoff_ * share) +
@@ -37,7 +36,7 @@ bool Retry::AwaitNext(const absl::Status& status) {
       now + wait > *failing_since_ + *options_.give_up_after) {
     return false;
   }
-  if (options_.on_retry) options_.on_retry(status, wait);
+  if (options_.on_retry) options_.on_retry({status, wait, failures_});
   clock_.Sleep(wait, stop_);
   return !stop_.stop_requested();
 }

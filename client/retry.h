@@ -12,17 +12,26 @@
 
 namespace client {
 
+// A stream broke, and will be opened again.
+struct Interruption {
+  const absl::Status& why;
+  // Until the next try.
+  Clock::Duration wait;
+  // How many times in a row the server did not answer, this one included.
+  int failures;
+};
+
 // How a stream that broke is opened again.
 struct RetryOptions {
   // The wait after the first failure; each further one multiplies it.
   std::chrono::milliseconds initial_backoff{100};
-  std::chrono::milliseconds max_backoff{5000};
+  std::chrono::milliseconds max_backoff{2000};
   double multiplier = 1.6;
   // How long to try without an answer, counted from the first failure; unset: for
   // ever.
   std::optional<std::chrono::milliseconds> give_up_after = std::nullopt;
-  // Told before each wait: why, and how long it will be.
-  std::function<void(const absl::Status& why, Clock::Duration wait)> on_retry = nullptr;
+  // Told before each wait.
+  std::function<void(const Interruption&)> on_retry = nullptr;
 };
 
 // Whether the same call may succeed a little later: UNAVAILABLE; CANCELLED (by the
@@ -58,6 +67,7 @@ class Retry {
   std::minstd_rand random_{std::random_device{}()};
   std::chrono::duration<double, std::milli> backoff_;
   std::optional<Clock::TimePoint> failing_since_;
+  int failures_ = 0;
 };
 
 }  // namespace client

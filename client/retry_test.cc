@@ -27,16 +27,14 @@ auto Between(Clock::Duration least, Clock::Duration most) { return AllOf(Ge(leas
 
 TEST(RetryTest, WaitsLongerAfterEachFailureUpToTheMaximumAndNeverLessThanHalf) {
   FakeClock clock;
-  const RetryOptions options{.initial_backoff = seconds(1),
-                             .max_backoff = seconds(5),
-                             .multiplier = 2};
+  const RetryOptions options{
+      .initial_backoff = seconds(1), .max_backoff = seconds(5), .multiplier = 2};
   Retry retry(options, clock, {});
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(retry.AwaitNext(kBroken));
-  EXPECT_THAT(clock.sleeps(), ElementsAre(Between(milliseconds(500), seconds(1)),
-                                          Between(seconds(1), seconds(2)),
-                                          Between(seconds(2), seconds(4)),
-                                          Between(milliseconds(2500), seconds(5)),
-                                          Between(milliseconds(2500), seconds(5))));
+  EXPECT_THAT(clock.sleeps(),
+              ElementsAre(Between(milliseconds(500), seconds(1)), Between(seconds(1), seconds(2)),
+                          Between(seconds(2), seconds(4)), Between(milliseconds(2500), seconds(5)),
+                          Between(milliseconds(2500), seconds(5))));
 }
 
 TEST(RetryTest, CallersThatFailTogetherDoNotComeBackTogether) {
@@ -67,9 +65,8 @@ TEST(RetryTest, BeginsAnewWhenTheServerHasAnswered) {
 
 TEST(RetryTest, GivesUpWhenTheServerWasAwayForTooLong) {
   FakeClock clock;
-  const RetryOptions options{.initial_backoff = seconds(2),
-                             .max_backoff = seconds(2),
-                             .give_up_after = seconds(10)};
+  const RetryOptions options{
+      .initial_backoff = seconds(2), .max_backoff = seconds(2), .give_up_after = seconds(10)};
   Retry retry(options, clock, {});
   const Clock::TimePoint start = clock.Now();
   while (retry.AwaitNext(kBroken)) {
@@ -119,16 +116,20 @@ TEST(RetryTest, DoesNotTryAgainWhenAStopIsRequestedDuringTheWait) {
   EXPECT_FALSE(Retry(options, clock, stop.get_token()).AwaitNext(kBroken));
 }
 
-TEST(RetryTest, TellsWhyItWaitsAndHowLong) {
+TEST(RetryTest, TellsWhyItWaitsAndHowLongAndHowOftenInARow) {
   FakeClock clock;
   std::vector<std::string> told;
   RetryOptions options;
-  options.on_retry = [&](const absl::Status& why, Clock::Duration wait) {
-    EXPECT_GT(wait, Clock::Duration(0));
-    told.push_back(std::string(why.message()));
+  options.on_retry = [&](const Interruption& now) {
+    EXPECT_GT(now.wait, Clock::Duration(0));
+    told.push_back(std::string(now.why.message()) + std::to_string(now.failures));
   };
-  Retry(options, clock, {}).AwaitNext(kBroken);
-  EXPECT_THAT(told, ElementsAre("broken"));
+  Retry retry(options, clock, {});
+  retry.AwaitNext(kBroken);
+  retry.AwaitNext(kBroken);
+  retry.Succeeded();
+  retry.AwaitNext(kBroken);
+  EXPECT_THAT(told, ElementsAre("broken1", "broken2", "broken1"));
 }
 
 }  // namespace

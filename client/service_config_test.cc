@@ -41,8 +41,8 @@ std::set<std::string> Retried() {
 
 TEST(ServiceConfigTest, RetriesEveryUnaryMethodAndNoStream) {
   const std::set<std::string> retried = Retried();
-  for (const FileDescriptor* file : {orders::v1::Order::descriptor()->file(),
-                                     inventory::v1::Stock::descriptor()->file()}) {
+  for (const FileDescriptor* file :
+       {orders::v1::Order::descriptor()->file(), inventory::v1::Stock::descriptor()->file()}) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) {
         const auto* method = file->service(s)->method(m);

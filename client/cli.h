@@ -1,0 +1,17 @@
+#ifndef CLIENT_CLI_H_
+#define CLIENT_CLI_H_
+
+#include <string>
+#include <vector>
+
+#include "client/terminal.h"
+
+namespace client {
+
+// The whole program: `arguments` as behind its name on the command line. Returns the
+// ExitCode.
+int Run(const std::vector<std::string>& arguments, const Terminal& terminal);
+
+}  // namespace client
+
+#endif  // CLIENT_CLI_H_

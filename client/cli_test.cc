@@ -1,0 +1,506 @@
+#include "client/cli.h"
+
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <sstream>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "client/fake_clock.h"
+#include "client/fake_services.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/util/json_util.h"
+#include "gtest/gtest.h"
+
+namespace client {
+namespace {
+
+using grpc::StatusCode;
+using inventory::v1::GetStockRequest;
+using inventory::v1::GetStockResponse;
+using orders::v1::GetOrderRequest;
+using orders::v1::ImportOrdersRequest;
+using orders::v1::ImportOrdersResponse;
+using orders::v1::ListOrdersRequest;
+using orders::v1::ListOrdersResponse;
+using orders::v1::Order;
+using orders::v1::ORDER_STATE_CONFIRMED;
+using orders::v1::ORDER_STATE_PLACED;
+using orders::v1::ORDER_STATE_UNSPECIFIED;
+using orders::v1::PlaceOrderRequest;
+using orders::v1::TrackOrdersRequest;
+using orders::v1::TrackOrdersResponse;
+using orders::v1::WatchOrdersRequest;
+using orders::v1::WatchOrdersResponse;
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::MatchesRegex;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr char kOrderA[] = "a  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n";
+
+class CliTest : public testing::Test {
+ protected:
+  // Runs the program against the fake server.
+  int Client(std::vector<std::string> arguments) {
+    const bool is_stock = !arguments.empty() && arguments[0] == "stock";
+    arguments.push_back((is_stock ? "--inventory=" : "--address=") + server_.address());
+    return Anywhere(arguments);
+  }
+
+  int Anywhere(const std::vector<std::string>& arguments) {
+    out_.str("");
+    err_.str("");
+    return client::Run(arguments, {.in = in_,
+                                   .out = out_,
+                                   .err = err_,
+                                   .err_is_terminal = err_is_terminal_,
+                                   .stop_on_interrupt = [this] { return interrupt_.get_token(); },
+                                   .clock = clock_});
+  }
+
+  std::string out() const { return out_.str(); }
+  std::string err() const { return err_.str(); }
+
+  FakeServer server_;
+  FakeOrders& fake_ = server_.orders;
+  std::istringstream in_;
+  bool err_is_terminal_ = false;
+  std::stop_source interrupt_;
+  const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
+
+ private:
+  std::ostringstream out_;
+  std::ostringstream err_;
+};
+
+using CliHelpTest = CliTest;
+
+TEST_F(CliHelpTest, ListsEveryCommandAndExitCode) {
+  EXPECT_EQ(Anywhere({"help"}), kDone);
+  for (const char* command :
+       {"place", "get", "list", "watch", "import", "track", "stock", "help"}) {
+    EXPECT_THAT(out(), HasSubstr("\n  client " + std::string(command)));
+  }
+  for (const char* code : {"0", "1", "2", "3", "4"}) {
+    EXPECT_THAT(out(), HasSubstr("\n  " + std::string(code) + "  "));
+  }
+}
+
+TEST_F(CliHelpTest, ShowsACommandsFlagsWhicheverWayItIsAsked) {
+  EXPECT_EQ(Anywhere({"help", "place"}), kDone);
+  const std::string help = out();
+  EXPECT_THAT(help, StartsWith("client place --customer=NAME SKU=QUANTITY...: place an order\n"));
+  EXPECT_THAT(help, HasSubstr("--request-id=ID"));
+  EXPECT_EQ(Anywhere({"place", "--help"}), kDone);
+  EXPECT_EQ(out(), help);
+  EXPECT_EQ(Anywhere({"place", "apple=1", "-h"}), kDone);
+  EXPECT_EQ(out(), help);
+}
+
+TEST_F(CliHelpTest, IsNoWiderThanATerminal) {
+  for (const char* command : {"", "place", "get", "list", "watch", "import", "track", "stock"}) {
+    std::vector<std::string> arguments{"help"};
+    if (*command != '\0') arguments.push_back(command);
+    Anywhere(arguments);
+    std::istringstream lines(out());
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100u) << line;
+  }
+}
+
+TEST_F(CliHelpTest, NoCommandAndAnUnknownOneAreUsageErrors) {
+  EXPECT_EQ(Anywhere({}), kUsage);
+  EXPECT_THAT(err(), HasSubstr("client place"));
+  EXPECT_EQ(out(), "");
+  EXPECT_EQ(Anywhere({"palce"}), kUsage);
+  EXPECT_EQ(err(), "client: there is no command palce (see: client help)\n");
+  EXPECT_EQ(Anywhere({"help", "palce"}), kUsage);
+}
+
+TEST_F(CliHelpTest, AWrongCommandLineIsOneLineThatSaysWhatWouldBeRight) {
+  const struct {
+    std::vector<std::string> arguments;
+    std::string error;
+  } cases[] = {
+      {{"place", "apple=2"}, "who orders? --customer=NAME"},
+      {{"place", "--customer=ann"}, "what is ordered? SKU=QUANTITY..."},
+      {{"place", "--customer=ann", "apple"},
+       "\"apple\" is no item: write SKU=QUANTITY, as in apple=2"},
+      {{"place", "--customer=ann", "apple=two"},
+       "\"apple=two\" is no item: write SKU=QUANTITY, as in apple=2"},
+      {{"get"}, "which order? One id"},
+      {{"get", "a", "b"}, "which order? One id"},
+      {{"get", "a", "--timeout=10"}, "\"10\" is no time: write it with its unit, as in 10s or 2m"},
+      {{"list", "--count=none"}, "\"none\" is no whole number from 1 on"},
+      {{"list", "--from=x"}, "there is no flag --from"},
+      {{"watch", "a"}, "watches all orders; `client track ID` some"},
+      {{"track"}, "which orders? One id or more"},
+      {{"import"}, "which file? One, or - for stdin"},
+      {{"stock", "--json=x"}, "--json takes no value"},
+  };
+  for (const auto& c : cases) {
+    EXPECT_EQ(Anywhere(c.arguments), kUsage);
+    EXPECT_EQ(err(), "client " + c.arguments[0] + ": " + c.error + " (see: client help " +
+                         c.arguments[0] + ")\n");
+    EXPECT_EQ(out(), "");
+  }
+}
+
+using CliPlaceTest = CliTest;
+
+TEST_F(CliPlaceTest, PlacesTheOrderAndPrintsIt) {
+  fake_.place.Then([](const PlaceOrderRequest& request, Order& order) {
+    EXPECT_EQ(request.customer(), "ann");
+    EXPECT_EQ(request.request_id(), "r1");
+    EXPECT_EQ(request.items_size(), 2);
+    EXPECT_EQ(request.items(1).sku(), "odd=sku");
+    EXPECT_EQ(request.items(1).quantity(), 3);
+    order = MakeOrder("a", ORDER_STATE_PLACED);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"place", "--customer=ann", "--request-id=r1", "apple=2", "odd=sku=3"}), kDone);
+  EXPECT_EQ(out(), kOrderA);
+  EXPECT_EQ(err(), "");
+}
+
+TEST_F(CliPlaceTest, PrintsTheOrderAsJson) {
+  fake_.place.Then([](const PlaceOrderRequest&, Order& order) {
+    order = MakeOrder("a", ORDER_STATE_PLACED);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"place", "--customer=ann", "apple=2", "--json"}), kDone);
+  EXPECT_EQ(out(),
+            "{\"orderId\":\"a\",\"customer\":\"ann\",\"items\":[{\"sku\":\"apple\",\"quantity\":"
+            "\"2\"}],\"state\":\"ORDER_STATE_PLACED\",\"createTime\":\"2023-11-14T22:13:20Z\"}\n");
+}
+
+TEST_F(CliPlaceTest, NamesEveryFieldThatIsWrong) {
+  fake_.place.Then([](const PlaceOrderRequest&, Order&) {
+    return BadRequest({{"customer", "at most 128 characters"}, {"items[0].quantity", "from 1 on"}});
+  });
+  EXPECT_EQ(Client({"place", "--customer=ann", "apple=-2"}), kRefused);
+  EXPECT_EQ(err(),
+            "client place: INVALID_ARGUMENT: customer: at most 128 characters; "
+            "items[0].quantity: from 1 on\n");
+  EXPECT_EQ(out(), "");
+}
+
+TEST_F(CliPlaceTest, SaysWhatToDoWhenStockIsOut) {
+  fake_.place.Then([](const PlaceOrderRequest&, Order&) {
+    return Refusal(StatusCode::FAILED_PRECONDITION, "too few left", "OUT_OF_STOCK",
+                   {{"sku", "pear"}});
+  });
+  EXPECT_EQ(Client({"place", "--customer=ann", "pear=2"}), kRefused);
+  EXPECT_EQ(err(),
+            "client place: FAILED_PRECONDITION: too few left (OUT_OF_STOCK, sku=pear). "
+            "`client stock` shows what is left.\n");
+}
+
+TEST_F(CliPlaceTest, GivesTheRequestIdToRepeatTheOrderWithWhenTheOutcomeIsOpen) {
+  Recorded<std::string> ids;
+  fake_.place.Then([&ids](const PlaceOrderRequest& request, Order&) {
+    ids.Add(request.request_id());
+    return Refusal(StatusCode::RESOURCE_EXHAUSTED, "busy", "OVERLOADED");
+  });
+  EXPECT_EQ(Client({"place", "--customer=ann", "pear=2"}), kTryAgain);
+  ASSERT_EQ(ids.all().size(), 1u);
+  EXPECT_EQ(err(),
+            "client place: RESOURCE_EXHAUSTED: busy (OVERLOADED). Try again later. The order may "
+            "be stored: the same command with --request-id=" +
+                ids.all()[0] + " makes sure of it, and stores it once.\n");
+}
+
+using CliGetTest = CliTest;
+
+TEST_F(CliGetTest, PrintsTheOrder) {
+  fake_.get.Then([](const GetOrderRequest& request, Order& order) {
+    order = MakeOrder(request.order_id(), ORDER_STATE_PLACED);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"get", "a"}), kDone);
+  EXPECT_EQ(out(), kOrderA);
+}
+
+TEST_F(CliGetTest, LetsNoOrderCommandTheTerminal) {
+  fake_.get.Then([](const GetOrderRequest&, Order& order) {
+    order = MakeOrder("a", ORDER_STATE_PLACED);
+    order.set_customer("\x1b[2Jann\n");
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"get", "a"}), kDone);
+  EXPECT_EQ(out(), "a  PLACED     2023-11-14T22:13:20Z   [2Jann   apple=2\n");
+}
+
+TEST_F(CliGetTest, AnUnknownOrderIsRefused) {
+  fake_.get.Then([](const GetOrderRequest&, Order&) {
+    return Refusal(StatusCode::NOT_FOUND, "there is no order x", "UNKNOWN_ORDER");
+  });
+  EXPECT_EQ(Client({"get", "x"}), kRefused);
+  EXPECT_EQ(err(),
+            "client get: NOT_FOUND: there is no order x (UNKNOWN_ORDER). `client list` shows the "
+            "orders there are.\n");
+}
+
+TEST_F(CliGetTest, NoServerIsExitCodeThreeAndNamesTheAddress) {
+  EXPECT_EQ(Anywhere({"get", "x", "--address=127.0.0.1:1", "--timeout=50ms"}), kTryAgain);
+  EXPECT_EQ(err(),
+            "client get: UNAVAILABLE: no server serves at 127.0.0.1:1 (waited 50ms). "
+            "Does the server run, and is its address right?\n");
+}
+
+class CliListTest : public CliTest {
+ protected:
+  void SetUp() override {
+    const auto page = [](const ListOrdersRequest&, ListOrdersResponse& response) {
+      *response.add_orders() = MakeOrder("a", ORDER_STATE_PLACED);
+      *response.add_orders() = MakeOrder("b", ORDER_STATE_CONFIRMED);
+      response.set_next_page_token("next");
+      return grpc::Status::OK;
+    };
+    fake_.list.Then(page).Then([=](const ListOrdersRequest& request, ListOrdersResponse& response) {
+      page(request, response);
+      response.clear_next_page_token();
+      return grpc::Status::OK;
+    });
+  }
+};
+
+TEST_F(CliListTest, PrintsAllPages) {
+  const std::string page =
+      std::string(kOrderA) + "b  CONFIRMED  2023-11-14T22:13:20Z  ann  apple=2\n";
+  EXPECT_EQ(Client({"list"}), kDone);
+  EXPECT_EQ(out(), page + page);
+}
+
+TEST_F(CliListTest, AsksForNoMoreThanTheCount) {
+  EXPECT_EQ(Client({"list", "--count=2"}), kDone);
+  EXPECT_EQ(fake_.list.calls(), 1u);
+}
+
+class CliWatchTest : public CliTest {
+ protected:
+  // Sends the events `from` to `to`, then ends with `end`.
+  void Serve(std::string token, int from, int to, grpc::Status end) {
+    fake_.watch.Then([=](const WatchOrdersRequest& request, FakeOrders::Watch& writer) {
+      EXPECT_EQ(request.resume_token(), token);
+      WatchOrdersResponse response;
+      for (int i = from; i <= to; ++i) {
+        response.set_resume_token(std::to_string(i));
+        *response.mutable_order() = MakeOrder("o" + std::to_string(i), ORDER_STATE_PLACED);
+        writer.Write(response);
+      }
+      return end;
+    });
+  }
+
+  const grpc::Status broken_{StatusCode::UNAVAILABLE, "Socket closed"};
+};
+
+TEST_F(CliWatchTest, PrintsEachEventOnceAcrossARestartAndThenWhereToGoOn) {
+  Serve("start", 1, 2, Goodbye("resume_token", "2", 0));
+  Serve("2", 3, 5, broken_);
+  EXPECT_EQ(Client({"watch", "--from=start", "--count=4"}), kDone);
+  EXPECT_EQ(out(),
+            "o1  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n"
+            "o2  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n"
+            "o3  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n"
+            "o4  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n");
+  EXPECT_EQ(err(), "client watch: go on with: client watch --from=4\n");
+}
+
+TEST_F(CliWatchTest, PrintsEventsAsJson) {
+  Serve("", 7, 7, broken_);
+  EXPECT_EQ(Client({"watch", "--json", "--count=1"}), kDone);
+  WatchOrdersResponse event;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(out(), &event).ok()) << out();
+  EXPECT_EQ(event.resume_token(), "7");
+  EXPECT_EQ(event.order().order_id(), "o7");
+}
+
+TEST_F(CliWatchTest, SaysOnceThatTheServerIsAwayUnlessItDrains) {
+  Serve("start", 1, 1, Goodbye("resume_token", "1", 0));
+  Serve("1", 1, 0, broken_);
+  Serve("1", 1, 0, broken_);
+  Serve("1", 2, 2, broken_);
+  EXPECT_EQ(Client({"watch", "--from=start", "--count=2"}), kDone);
+  EXPECT_EQ(err(),
+            "client watch: UNAVAILABLE: Socket closed. Trying again.\n"
+            "client watch: go on with: client watch --from=2\n");
+}
+
+TEST_F(CliWatchTest, CtrlCIsACleanEndThatSaysWhereToGoOn) {
+  Serve("", 1, 1, broken_);
+  fake_.watch.Then([this](const WatchOrdersRequest&, FakeOrders::Watch&) {
+    interrupt_.request_stop();
+    return broken_;
+  });
+  EXPECT_EQ(Client({"watch"}), kDone);
+  EXPECT_THAT(err(), EndsWith("client watch: go on with: client watch --from=1\n"));
+}
+
+TEST_F(CliWatchTest, AForeignTokenIsRefused) {
+  fake_.watch.Then([](const WatchOrdersRequest&, FakeOrders::Watch&) {
+    return BadRequest({{"resume_token", "was not made by this service"}});
+  });
+  EXPECT_EQ(Client({"watch", "--from=x"}), kRefused);
+  EXPECT_THAT(err(), StartsWith("client watch: INVALID_ARGUMENT: resume_token: was not made by "
+                                "this service\n"));
+}
+
+TEST_F(CliWatchTest, GivesUpAfterTheTimeout) {
+  EXPECT_EQ(Anywhere({"watch", "--address=127.0.0.1:1", "--timeout=1m"}), kTryAgain);
+  EXPECT_GT(clock_->sleeps().size(), 10u);
+  EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right?\n"));
+}
+
+using CliTrackTest = CliTest;
+
+TEST_F(CliTrackTest, PrintsEachOrderAndItsChanges) {
+  fake_.track.Then([](FakeOrders::Track& stream) {
+    TrackOrdersRequest request;
+    EXPECT_TRUE(stream.Read(&request));
+    EXPECT_THAT(request.add_order_ids(), ElementsAre("a", "x"));
+    TrackOrdersResponse response;
+    response.set_resume_token("t");
+    *response.mutable_order() = MakeOrder("a", ORDER_STATE_PLACED);
+    stream.Write(response);
+    response.mutable_order()->Clear();
+    response.mutable_order()->set_order_id("x");
+    stream.Write(response);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"track", "a", "x", "--count=2"}), kDone);
+  EXPECT_EQ(out(), std::string(kOrderA) + "x  UNKNOWN     \n");
+  EXPECT_EQ(err(), "client track: go on with: client watch --from=t\n");
+}
+
+class CliImportTest : public CliTest {
+ protected:
+  // Reads up to `most` orders, then ends with `end`.
+  void Serve(int most, grpc::Status end) {
+    fake_.import.Then([=, this](FakeOrders::Import& reader, ImportOrdersResponse& response) {
+      ImportOrdersRequest request;
+      int count = 0;
+      while (count < most && reader.Read(&request)) {
+        ++count;
+        ids_.Add(std::string(request.order().request_id()));
+      }
+      response.set_durable_orders(count);
+      return end;
+    });
+  }
+
+  static constexpr int kAll = 1000000;
+  Recorded<std::string> ids_;
+};
+
+TEST_F(CliImportTest, PlacesEveryLineOfStdinAcrossADrain) {
+  in_.str("{\"customer\": \"a\"}\n\n{\"customer\": \"b\", \"request_id\": \"mine\"}\n{}\n");
+  Serve(1, Goodbye("durable_orders", "1", 0));
+  Serve(kAll, grpc::Status::OK);
+  EXPECT_EQ(Client({"import", "-", "--batch=monday"}), kDone);
+  EXPECT_EQ(out(), "3 orders are stored\n");
+  EXPECT_EQ(err(), "");
+  EXPECT_THAT(ids_.all(), ElementsAre("monday-1", "mine", "monday-4"));
+}
+
+TEST_F(CliImportTest, ReadsAFile) {
+  const std::string name = testing::TempDir() + "/orders.jsonl";
+  std::ofstream(name) << "{\"customer\": \"a\"}\n";
+  Serve(kAll, grpc::Status::OK);
+  EXPECT_EQ(Client({"import", name, "--json"}), kDone);
+  EXPECT_EQ(out(), "{\"durableOrders\":\"1\"}\n");
+}
+
+TEST_F(CliImportTest, AMalformedLineIsNamedAndNothingIsSent) {
+  in_.str("{\"customer\": \"a\"}\n{\"custmer\": \"b\"}\n");
+  EXPECT_EQ(Client({"import", "-"}), kUsage);
+  EXPECT_THAT(err(), MatchesRegex("client import: -: line 2: .*custmer.*. Nothing was sent.\n"));
+  EXPECT_EQ(fake_.import.calls(), 0u);
+}
+
+TEST_F(CliImportTest, AFileThatIsNotThereIsNamed) {
+  EXPECT_EQ(Client({"import", "no/such/file"}), kUsage);
+  EXPECT_EQ(err(), "client import: no/such/file: No such file or directory. Nothing was sent.\n");
+}
+
+TEST_F(CliImportTest, ADirectoryIsNoFile) {
+  EXPECT_EQ(Client({"import", testing::TempDir()}), kUsage);
+  EXPECT_THAT(err(), EndsWith(". Nothing was sent.\n"));
+}
+
+TEST_F(CliImportTest, TheLineThatIsRefusedIsNamed) {
+  in_.str("{}\n\n{}\n{}\n");
+  Serve(2, Refusal(StatusCode::FAILED_PRECONDITION, "too few left", "OUT_OF_STOCK",
+                   {{"durable_orders", "1"}}));
+  EXPECT_EQ(Client({"import", "-", "--batch=b"}), kRefused);
+  EXPECT_EQ(err(),
+            "client import: line 3: FAILED_PRECONDITION: too few left (OUT_OF_STOCK, "
+            "durable_orders=1). 1 of 3 orders are stored; the same file with --batch=b stores the "
+            "rest, and none twice.\n");
+  EXPECT_EQ(out(), "");
+}
+
+TEST_F(CliImportTest, CtrlCSaysHowMuchIsStoredAndHowToGoOn) {
+  in_.str("{}\n{}\n{}\n");
+  fake_.import.Then([this](FakeOrders::Import& reader, ImportOrdersResponse&) {
+    ImportOrdersRequest request;
+    EXPECT_TRUE(reader.Read(&request));
+    interrupt_.request_stop();
+    return Goodbye("durable_orders", "1", 0);
+  });
+  EXPECT_EQ(Client({"import", "-", "--batch=b"}), kInterrupted);
+  EXPECT_EQ(err(),
+            "client import: interrupted. 1 of 3 orders are stored; the same file with --batch=b "
+            "stores the rest, and none twice.\n");
+}
+
+TEST_F(CliImportTest, ShowsProgressOnATerminalAndTakesItAway) {
+  err_is_terminal_ = true;
+  in_.str("{}\n{}\n");
+  Serve(kAll, grpc::Status::OK);
+  EXPECT_EQ(Client({"import", "-"}), kDone);
+  EXPECT_THAT(err(), HasSubstr("] 2 of 2 stored"));
+  EXPECT_THAT(err(), EndsWith("\r\x1b[K"));
+}
+
+class CliStockTest : public CliTest {
+ protected:
+  void SetUp() override {
+    server_.inventory.get_stock.Then(
+        [this](const GetStockRequest& request, GetStockResponse& response) {
+          for (const auto& sku : request.skus()) asked_.Add(sku);
+          auto* stock = response.add_stock();
+          stock->set_sku("apple");
+          stock->set_initial(100);
+          stock->set_available(70);
+          stock->set_reserved(10);
+          stock->set_confirmed(20);
+          return grpc::Status::OK;
+        });
+  }
+
+  Recorded<std::string> asked_;
+};
+
+TEST_F(CliStockTest, PrintsATable) {
+  EXPECT_EQ(Client({"stock"}), kDone);
+  EXPECT_EQ(out(),
+            "SKU     available    reserved   confirmed     initial\n"
+            "apple          70          10          20         100\n");
+}
+
+TEST_F(CliStockTest, PrintsJsonForTheSkusAskedFor) {
+  EXPECT_EQ(Client({"stock", "apple", "--json"}), kDone);
+  EXPECT_EQ(out(),
+            "{\"sku\":\"apple\",\"initial\":\"100\",\"available\":\"70\",\"reserved\":\"10\","
+            "\"confirmed\":\"20\"}\n");
+  EXPECT_THAT(asked_.all(), ElementsAre("apple"));
+}
+
+}  // namespace
+}  // namespace client

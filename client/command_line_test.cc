@@ -1,0 +1,80 @@
+#include "client/command_line.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace client {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+
+const std::vector<Flag>& Known() {
+  static const auto& known =
+      *new std::vector<Flag>{{"name", "NAME", "who"}, {"json", "", "print JSON"}};
+  return known;
+}
+
+std::string ErrorOf(const std::vector<std::string>& arguments) {
+  return std::string(ParseCommandLine(arguments, Known()).status().message());
+}
+
+TEST(CommandLineTest, FlagsAndWordsComeInAnyOrder) {
+  const auto line = ParseCommandLine({"a", "--name=x=y", "b=2", "--json"}, Known());
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->Get("name"), "x=y");
+  EXPECT_TRUE(line->Has("json"));
+  EXPECT_THAT(line->words, ElementsAre("a", "b=2"));
+}
+
+TEST(CommandLineTest, AFlagThatIsNotThereHasTheValueThatIsGiven) {
+  const auto line = ParseCommandLine({}, Known());
+  ASSERT_TRUE(line.ok());
+  EXPECT_FALSE(line->Has("json"));
+  EXPECT_EQ(line->Get("name", "ann"), "ann");
+}
+
+TEST(CommandLineTest, TheLastOfTwoCounts) {
+  EXPECT_EQ(ParseCommandLine({"--name=a", "--name=b"}, Known())->Get("name"), "b");
+}
+
+TEST(CommandLineTest, ADashIsAWordAndTwoDashesEndTheFlags) {
+  const auto line = ParseCommandLine({"-", "--", "--json", "-x"}, Known());
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_FALSE(line->Has("json"));
+  EXPECT_THAT(line->words, ElementsAre("-", "--json", "-x"));
+}
+
+TEST(CommandLineTest, ErrorsSayWhatWouldBeRight) {
+  EXPECT_EQ(ErrorOf({"--nmae=x"}), "there is no flag --nmae");
+  EXPECT_EQ(ErrorOf({"-x"}), "there is no flag -x");
+  EXPECT_EQ(ErrorOf({"--name", "x"}), "--name needs a value: --name=NAME");
+  EXPECT_EQ(ErrorOf({"--name="}), "--name needs a value: --name=NAME");
+  EXPECT_EQ(ErrorOf({"--json=yes"}), "--json takes no value");
+}
+
+TEST(CommandLineTest, ATimeHasAUnitAndIsWithinReason) {
+  EXPECT_EQ(*ParseTime("1.5s"), milliseconds(1500));
+  EXPECT_EQ(*ParseTime("2m"), milliseconds(120000));
+  for (const char* wrong : {"", "10", "0s", "-1s", "inf", "25h", "1us", "soon"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(ParseTime(wrong).status())) << wrong;
+  }
+}
+
+TEST(CommandLineTest, ACountIsAWholeNumberFromOneOn) {
+  EXPECT_EQ(*ParseCount("3000000000"), 3000000000);
+  for (const char* wrong : {"", "0", "-1", "1.5", "x", "99999999999999999999"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(ParseCount(wrong).status())) << wrong;
+  }
+}
+
+TEST(CommandLineTest, TheHelpIsAligned) {
+  EXPECT_EQ(FlagsHelp(Known()),
+            "  --name=NAME  who\n"
+            "  --json       print JSON\n");
+}
+
+}  // namespace
+}  // namespace client

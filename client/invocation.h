@@ -1,0 +1,39 @@
+#ifndef CLIENT_INVOCATION_H_
+#define CLIENT_INVOCATION_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/command_line.h"
+#include "client/terminal.h"
+#include "google/protobuf/message.h"
+#include "orders/v1/orders.pb.h"
+
+namespace client {
+
+// One run of one command, and what all commands say and answer in the same way.
+struct Invocation {
+  std::string command;
+  CommandLine line;
+  const Terminal& terminal;
+
+  // On stderr, in one line. All but the first return the exit code.
+  void Say(const std::string& what) const;
+  int Complain(ExitCode code, const std::string& what) const;
+  int UsageError(const std::string& what) const;
+  int UsageError(const absl::Status& status) const;
+  // A call failed. `and_then`: what else to do when the same command may succeed.
+  int Failed(const absl::Status& status, const std::string& and_then = "") const;
+
+  // On stdout, in one line.
+  void PrintJson(const google::protobuf::Message& message) const;
+  // As JSON with --json.
+  void PrintOrder(const orders::v1::Order& order) const;
+};
+
+// kTryAgain or kRefused.
+ExitCode ExitCodeFor(const absl::Status& status);
+
+}  // namespace client
+
+#endif  // CLIENT_INVOCATION_H_

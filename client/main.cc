@@ -1,0 +1,44 @@
+// The command line to orders and inventory: `client help`.
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <thread>
+
+#include "client/cli.h"
+
+namespace {
+
+// The first Ctrl-C (or SIGTERM) requests a stop; the second ends the process as
+// usual, in case the first is not heard.
+std::stop_token StopOnInterrupt() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::stop_source stop;
+  std::thread([signals, stop]() mutable {
+    int signal = 0;
+    sigwait(&signals, &signal);
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+    stop.request_stop();
+    while (true) pause();
+  }).detach();
+  return stop.get_token();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // What is wrong is said in our own words; gRPC's would only stand between them.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  return client::Run({argv + 1, argv + argc}, {.in = std::cin,
+                                               .out = std::cout,
+                                               .err = std::cerr,
+                                               .err_is_terminal = isatty(STDERR_FILENO) == 1,
+                                               .stop_on_interrupt = StopOnInterrupt});
+}
