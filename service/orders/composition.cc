@@ -61,19 +61,18 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Options& op
   const ShutdownRegistry::Handle channel = registry.Register(
       "inventory channel",
       [&it](Clock::TimePoint deadline) { return it.inventory_.Close(deadline); }, {.uses = {{}}});
-  registry.Register(
-      "store pool", [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
-      {.uses = {{database, channel}}});
+  registry.Register("store pool",
+                    [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
+                    {.uses = {{database, channel}}});
   process.SaveOnStop("sales totals", [&it](Clock::TimePoint) {
     const absl::StatusOr<std::int64_t> last = it.feed_.CatchUp();
     return last.ok() ? it.sales_->Save() : last.status();
   });
   process.workers().Start("event feed", [&it](std::stop_token stop) { it.feed_.Run(stop); });
-  process.workers().Start("outbox relay",
-                          [&it, address = options.inventory](std::stop_token stop) {
-                            TellWhetherReachable(it.inventory_, address);
-                            it.relay_.Run(stop);
-                          });
+  process.workers().Start("outbox relay", [&it, address = options.inventory](std::stop_token stop) {
+    TellWhetherReachable(it.inventory_, address);
+    it.relay_.Run(stop);
+  });
   return all;
 }
 
@@ -82,9 +81,9 @@ Composition::Composition(std::unique_ptr<OrderStore> store, std::unique_ptr<Sale
     : store_(std::move(store)),
       sales_(std::move(sales)),
       inventory_(options.inventory),
-      pool_(kPoolThreads, kPoolCapacity),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_, [this] { feed_.Wake(); }),
+      pool_(kPoolThreads, kPoolCapacity),
       placer_(*store_, inventory_, pool_,
               [this] {
                 feed_.Wake();

@@ -46,9 +46,9 @@ class Composition {
   const std::unique_ptr<OrderStore> store_;
   const std::unique_ptr<Sales> sales_;
   InventoryClient inventory_;
-  rpc::BlockingPool pool_;
   EventFeed feed_;
   OutboxRelay relay_;
+  rpc::BlockingPool pool_;  // Work in it uses all of these.
   OrderPlacer placer_;
   OrdersService service_;
 };
