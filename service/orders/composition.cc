@@ -37,17 +37,17 @@ void TellWhetherReachable(const InventoryClient& inventory, const std::string& a
 absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Process& process,
                                                                const rpc::DrainSignal& drain) {
   const std::string inventory = absl::GetFlag(FLAGS_inventory);
-  auto store = SqliteOrderStore::Open(absl::GetFlag(FLAGS_database));
-  if (!store.ok()) return store.status();
-  OrderStore& opened = **store;
+  auto opened = SqliteOrderStore::Open(absl::GetFlag(FLAGS_database));
+  if (!opened.ok()) return opened.status();
+  // Shared with its closer, which is called also when the rest cannot be opened.
+  const std::shared_ptr<OrderStore> store = *std::move(opened);
   ShutdownRegistry& registry = process.registry();
   const ShutdownRegistry::Handle database =
-      registry.Register("database", [&opened](Clock::TimePoint) { return opened.Close(); });
+      registry.Register("database", [store](Clock::TimePoint) { return store->Close(); });
 
-  auto sales = Sales::Load(opened);
+  auto sales = Sales::Load(*store);
   if (!sales.ok()) return sales.status();
-  std::unique_ptr<Composition> all(
-      new Composition(*std::move(store), *std::move(sales), inventory, drain));
+  std::unique_ptr<Composition> all(new Composition(store, *std::move(sales), inventory, drain));
   Composition& it = *all;
 
   const absl::StatusOr<std::int64_t> replayed = it.feed_.CatchUp();
@@ -72,14 +72,14 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
   return all;
 }
 
-Composition::Composition(std::unique_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
+Composition::Composition(std::shared_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
                          const std::string& inventory, const rpc::DrainSignal& drain)
     : store_(std::move(store)),
       sales_(std::move(sales)),
       inventory_(inventory),
-      pool_(kPoolThreads, kPoolCapacity),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_, [this] { feed_.Wake(); }),
+      pool_(kPoolThreads, kPoolCapacity),
       placer_(*store_, inventory_, pool_,
               [this] {
                 feed_.Wake();

@@ -34,16 +34,16 @@ class Composition {
   rpc::ServerHost::NamedService service();
 
  private:
-  Composition(std::unique_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
+  Composition(std::shared_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
               const std::string& inventory, const rpc::DrainSignal& drain);
 
   // Each uses only what stands above it.
-  const std::unique_ptr<OrderStore> store_;
+  const std::shared_ptr<OrderStore> store_;
   const std::unique_ptr<Sales> sales_;
   InventoryClient inventory_;
-  rpc::BlockingPool pool_;
   EventFeed feed_;
   OutboxRelay relay_;
+  rpc::BlockingPool pool_;  // Work in it uses all of these.
   OrderPlacer placer_;
   OrdersService service_;
 };

@@ -84,8 +84,10 @@ std::int64_t EventFeed::last_sequence() const {
 
 std::optional<std::vector<OrderEvent>> EventFeed::After(std::int64_t sequence, int limit) const {
   std::lock_guard lock(mutex_);
-  if (sequence >= last_sequence_) return std::vector<OrderEvent>();
-  if (recent_.empty() || sequence + 1 < recent_.front().sequence) return std::nullopt;
+  if (sequence == last_sequence_) return std::vector<OrderEvent>();
+  if (sequence > last_sequence_ || recent_.empty() || sequence + 1 < recent_.front().sequence) {
+    return std::nullopt;
+  }
   auto from = std::upper_bound(
       recent_.begin(), recent_.end(), sequence,
       [](std::int64_t value, const OrderEvent& event) { return value < event.sequence; });

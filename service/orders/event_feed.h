@@ -58,8 +58,9 @@ class EventFeed {
   // The last event taken in; 0: none.
   std::int64_t last_sequence() const;
 
-  // The events after `sequence`, at most `limit`; none: there is nothing newer.
-  // Unset: so old ones are not kept; they are in the store.
+  // The events after `sequence`, at most `limit`; none: it is the last.
+  // Unset: ask the store; so old ones are not kept, or `sequence` is ahead of what
+  // was taken in.
   std::optional<std::vector<OrderEvent>> After(std::int64_t sequence, int limit) const;
 
  private:
@@ -71,9 +72,9 @@ class EventFeed {
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  bool woken_ = false;               // Guarded by mutex_.
-  std::int64_t last_sequence_;       // Guarded by mutex_.
-  std::deque<OrderEvent> recent_;    // Guarded by mutex_. Without gaps.
+  bool woken_ = false;             // Guarded by mutex_.
+  std::int64_t last_sequence_;     // Guarded by mutex_.
+  std::deque<OrderEvent> recent_;  // Guarded by mutex_. Without gaps.
 
   std::mutex subscribers_mutex_;
   std::set<Subscriber*> subscribers_;  // Guarded by subscribers_mutex_.

@@ -72,25 +72,37 @@ void EventPump::Pump() {
 
 void EventPump::FetchFromStore() {
   busy_ = true;
-  const bool taken = pool_.Run([self = shared_from_this(), after = fetched_] {
-    self->OnFetched(self->store_.EventsAfter(after, kBatch));
-  });
-  // Too much waits for the database: the next news tries again.
-  if (!taken) busy_ = false;
+  const bool taken = pool_.Run(
+      [self = shared_from_this(), after = fetched_] { self->OnFetched(self->Fetch(after)); });
+  if (!taken) End(Overloaded());
+}
+
+absl::StatusOr<std::vector<OrderEvent>> EventPump::Fetch(std::int64_t after) {
+  if (after > feed_.last_sequence()) {
+    // Another replica, whose feed is ahead of this one, has told of that event.
+    const absl::StatusOr<std::int64_t> read = feed_.CatchUp();
+    if (!read.ok()) return FromStore(read.status());
+    // Or it was another database.
+    if (after > feed_.last_sequence()) return BadToken("resume_token");
+  }
+  absl::StatusOr<std::vector<OrderEvent>> events = store_.EventsAfter(after, kBatch);
+  if (!events.ok()) return FromStore(events.status());
+  return events;
 }
 
 void EventPump::OnFetched(absl::StatusOr<std::vector<OrderEvent>> events) {
-  std::unique_lock lock(mutex_);
+  std::lock_guard lock(mutex_);
   if (stopped_) return;
-  if (!events.ok()) {
-    stopped_ = true;
-    lock.unlock();
-    return fail_(FromStore(events.status()));
-  }
+  if (!events.ok()) return End(events.status());
   busy_ = false;
   if (!events->empty()) fetched_ = events->back().sequence;
   queue_.assign(std::make_move_iterator(events->begin()), std::make_move_iterator(events->end()));
   Pump();
+}
+
+void EventPump::End(const absl::Status& status) {
+  stopped_ = true;
+  fail_(status);
 }
 
 }  // namespace orders

@@ -33,8 +33,8 @@ class EventPump final : private EventFeed::Subscriber,
   // Starts to write `event`, and returns true: Sent() will say when the next may
   // come. False: this stream leaves the event out. Calls no method of the pump.
   using Send = std::function<bool(const OrderEvent& event)>;
-  // The log cannot be read. Called once at most, and no other callback after it.
-  // May call Stop().
+  // The log cannot be read on, as `status` tells the caller. Called once at most,
+  // and no other callback after it. Calls no method of the pump.
   using Fail = std::function<void(const absl::Status& status)>;
 
   // Goes on after `sequence`, once Sent() has been called for the first time.
@@ -46,7 +46,7 @@ class EventPump final : private EventFeed::Subscriber,
   // The stream is ready for the next event.
   void Sent();
 
-  // Ends it, and waits for a Send that runs, so call it in none. Returns the
+  // Ends it, and waits for a callback that runs, so call it in none. Returns the
   // sequence of the last event that was given to `send`. May be called again.
   std::int64_t Stop();
 
@@ -59,7 +59,11 @@ class EventPump final : private EventFeed::Subscriber,
   void Pump();
   // Requires mutex_.
   void FetchFromStore();
+  // Blocks.
+  absl::StatusOr<std::vector<OrderEvent>> Fetch(std::int64_t after);
   void OnFetched(absl::StatusOr<std::vector<OrderEvent>> events);
+  // Requires mutex_.
+  void End(const absl::Status& status);
 
   OrderStore& store_;
   EventFeed& feed_;

@@ -22,51 +22,49 @@ ImportOrders::ImportOrders(const grpc::CallbackServerContext& context,
 }
 
 void ImportOrders::OnReadDone(bool ok) {
-  {
-    std::lock_guard lock(mutex_);
-    if (ended_) return;
-    if (!ok) {
-      response_.set_durable_orders(durable_);
-      return End(absl::OkStatus());
-    }
-    placing_ = true;
+  std::unique_lock lock(mutex_);
+  if (ended_) return;
+  if (!ok) {
+    response_.set_durable_orders(durable_);
+    return End(std::move(lock), absl::OkStatus());
   }
-  placer_.Place(context_, request_.order(), [this](const absl::StatusOr<v1::Order>& placed) {
-    OnPlaced(placed.status());
-  });
+  placing_ = true;
+  lock.unlock();
+  placer_.Place(context_, request_.order(),
+                [this](const absl::StatusOr<v1::Order>& placed) { OnPlaced(placed.status()); });
 }
 
 void ImportOrders::OnPlaced(const absl::Status& status) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   placing_ = false;
-  if (status.ok()) {
-    ++durable_;
-  } else if (!cancelled_) {
-    return End(rpc::WithErrorMetadata(status, kDomain, "ORDER_REFUSED",
-                                      {{kDurable, std::to_string(durable_)}}));
+  if (cancelled_) return End(std::move(lock), absl::CancelledError("the caller has gone"));
+  if (!status.ok()) {
+    return End(std::move(lock), rpc::WithErrorMetadata(status, kDomain, "ORDER_REFUSED",
+                                                       {{kDurable, std::to_string(durable_)}}));
   }
-  if (cancelled_) return End(absl::CancelledError("the caller has gone"));
-  if (draining_) return End(Goodbye());
+  ++durable_;
+  if (draining_) return End(std::move(lock), Goodbye());
   StartRead(&request_);
 }
 
 void ImportOrders::OnDrain() {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   draining_ = true;
   // An order that is being placed is finished first: that is the safe point.
-  if (!placing_) End(Goodbye());
+  if (!placing_) End(std::move(lock), Goodbye());
 }
 
 void ImportOrders::OnCancel() {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   cancelled_ = true;
-  if (!placing_) End(absl::CancelledError("the caller has gone"));
+  if (!placing_) End(std::move(lock), absl::CancelledError("the caller has gone"));
 }
 
 void ImportOrders::OnDone() { delete this; }
 
-void ImportOrders::End(const absl::Status& status) {
+void ImportOrders::End(std::unique_lock<std::mutex> lock, const absl::Status& status) {
   if (std::exchange(ended_, true)) return;
+  lock.unlock();
   Finish(rpc::ToGrpc(status));
 }
 

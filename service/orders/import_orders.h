@@ -31,8 +31,9 @@ class ImportOrders final : public grpc::ServerReadReactor<v1::ImportOrdersReques
   void OnCancel() override;
   void OnDone() override;
 
-  // Finish(), once; later calls do nothing. Requires mutex_.
-  void End(const absl::Status& status);
+  // Finish(), once; later calls do nothing. Requires `lock` on mutex_, and lets go
+  // of it first: after Finish() this object may be gone at any moment.
+  void End(std::unique_lock<std::mutex> lock, const absl::Status& status);
   absl::Status Goodbye() const;
 
   const grpc::CallbackServerContext& context_;
@@ -41,10 +42,10 @@ class ImportOrders final : public grpc::ServerReadReactor<v1::ImportOrdersReques
   v1::ImportOrdersRequest request_;  // gRPC's while it is read, the placer's while it is placed.
 
   std::mutex mutex_;
-  bool placing_ = false;     // Guarded by mutex_.
-  bool draining_ = false;    // Guarded by mutex_.
-  bool cancelled_ = false;   // Guarded by mutex_.
-  bool ended_ = false;       // Guarded by mutex_.
+  bool placing_ = false;      // Guarded by mutex_.
+  bool draining_ = false;     // Guarded by mutex_.
+  bool cancelled_ = false;    // Guarded by mutex_.
+  bool ended_ = false;        // Guarded by mutex_.
   std::int64_t durable_ = 0;  // Guarded by mutex_.
 
   // Last: when the drain has begun already, its constructor calls back.

@@ -34,14 +34,14 @@ absl::Status ToOrders(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return absl::OkStatus();
-    case absl::StatusCode::kCancelled:
-      return absl::CancelledError("the caller has gone");
     case absl::StatusCode::kFailedPrecondition:
       return with_reason(absl::StatusCode::kFailedPrecondition, "OUT_OF_STOCK");
     case absl::StatusCode::kNotFound:
       return with_reason(absl::StatusCode::kFailedPrecondition, "UNKNOWN_SKU");
     case absl::StatusCode::kAlreadyExists:
       return with_reason(absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED");
+    // CANCELLED too: when it was not the caller, whom no answer reaches, it was a
+    // stopping server (grpc/grpc#41785).
     default:
       return Unavailable();
   }

@@ -26,6 +26,12 @@ absl::Status UnknownOrder(const std::string& order_id) {
                             kDomain, "UNKNOWN_ORDER");
 }
 
+absl::Status BadToken(const std::string& field) {
+  rpc::BadRequest wrong;
+  wrong.Add(field, "is no token of this service; send one that it gave you, unchanged");
+  return wrong.ToStatus();
+}
+
 absl::Status RequestIdReused(const std::string& request_id) {
   return rpc::WithErrorInfo(
       absl::AlreadyExistsError(

@@ -15,6 +15,9 @@ absl::Status Overloaded();
 // There is no such order.
 absl::Status UnknownOrder(const std::string& order_id);
 
+// `field` is no token that this service, with this database, has made.
+absl::Status BadToken(const std::string& field);
+
 // The request_id belongs to another order.
 absl::Status RequestIdReused(const std::string& request_id);
 

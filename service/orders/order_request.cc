@@ -1,6 +1,7 @@
 #include "service/orders/order_request.h"
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 
@@ -15,6 +16,13 @@ void RequireLength(rpc::BadRequest& wrong, const std::string& field, const std::
   if (value.empty() || value.size() > most) {
     wrong.Add(field, absl::StrCat("must have 1 to ", most, " characters, has ", value.size()));
   }
+}
+
+std::map<std::string, std::int64_t> QuantityBySku(
+    const google::protobuf::RepeatedPtrField<v1::OrderItem>& items) {
+  std::map<std::string, std::int64_t> quantities;
+  for (const v1::OrderItem& item : items) quantities[item.sku()] = item.quantity();
+  return quantities;
 }
 
 }  // namespace
@@ -45,16 +53,8 @@ absl::Status Validate(const v1::PlaceOrderRequest& request) {
 }
 
 bool SameContent(const v1::PlaceOrderRequest& request, const v1::Order& order) {
-  if (request.customer() != order.customer() || request.items_size() != order.items_size()) {
-    return false;
-  }
-  for (int i = 0; i < request.items_size(); ++i) {
-    if (request.items(i).sku() != order.items(i).sku() ||
-        request.items(i).quantity() != order.items(i).quantity()) {
-      return false;
-    }
-  }
-  return true;
+  return request.customer() == order.customer() &&
+         QuantityBySku(request.items()) == QuantityBySku(order.items());
 }
 
 }  // namespace orders

@@ -17,12 +17,6 @@
 namespace orders {
 namespace {
 
-absl::Status BadToken(const std::string& field) {
-  rpc::BadRequest wrong;
-  wrong.Add(field, "is no token of this service; send one that it gave you, unchanged");
-  return wrong.ToStatus();
-}
-
 // As orders.proto says.
 constexpr int kUsualPage = 50;
 constexpr int kLargestPage = 1000;
@@ -75,8 +69,8 @@ grpc::ServerUnaryReactor* OrdersService::ListOrders(grpc::CallbackServerContext*
       wrong.Add("page_size", "must not be negative");
       return wrong.ToStatus();
     }
-    const int size = request->page_size() == 0 ? kUsualPage
-                                               : std::min(request->page_size(), kLargestPage);
+    const int size =
+        request->page_size() == 0 ? kUsualPage : std::min(request->page_size(), kLargestPage);
     std::int64_t from = 0;
     if (!request->page_token().empty()) {
       const auto position = ReadToken(TokenKind::kPage, request->page_token());

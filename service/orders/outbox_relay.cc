@@ -16,6 +16,13 @@ constexpr std::chrono::milliseconds kInterval(500);
 constexpr std::chrono::milliseconds kFirstBackoff(50);
 constexpr std::chrono::milliseconds kLongestBackoff(2000);
 
+// Whether the next item would meet the same trouble: it lies with the inventory or
+// the store, and not with the one item.
+bool ConcernsAll(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsCancelled(status);
+}
+
 }  // namespace
 
 OutboxRelay::OutboxRelay(OrderStore& store, InventoryClient& inventory,
@@ -57,22 +64,24 @@ bool OutboxRelay::Work(const std::stop_token& stop) {
     for (const OutboxItem& item : *items) {
       if (stop.stop_requested()) return true;
       after = item.id;
-      const absl::Status confirmed = inventory_.Confirm(item.reservation_id, stop);
-      v1::OrderState state = v1::ORDER_STATE_CONFIRMED;
-      if (absl::IsFailedPrecondition(confirmed) || absl::IsNotFound(confirmed)) {
-        spdlog::warn("order {} is cancelled: {}", item.order_id, confirmed.ToString());
-        state = v1::ORDER_STATE_CANCELLED;
-      } else if (!confirmed.ok()) {
-        return false;
+      const absl::Status settled = Settle(item, stop);
+      if (settled.ok()) {
+        on_settled_();
+        continue;
       }
-      if (const absl::Status settled = store_.Settle(item, state); !settled.ok()) {
-        spdlog::warn("order {} is not settled, will try again: {}", item.order_id,
-                     settled.ToString());
-        return false;
-      }
-      on_settled_();
+      spdlog::warn("order {} is not settled, will try again: {}", item.order_id,
+                   settled.ToString());
+      if (ConcernsAll(settled)) return false;
     }
   }
+}
+
+absl::Status OutboxRelay::Settle(const OutboxItem& item, const std::stop_token& stop) {
+  const absl::Status confirmed = inventory_.Confirm(item.reservation_id, stop);
+  if (confirmed.ok()) return store_.Settle(item, v1::ORDER_STATE_CONFIRMED);
+  if (!absl::IsFailedPrecondition(confirmed) && !absl::IsNotFound(confirmed)) return confirmed;
+  spdlog::warn("order {} is cancelled: {}", item.order_id, confirmed.ToString());
+  return store_.Settle(item, v1::ORDER_STATE_CANCELLED);
 }
 
 void OutboxRelay::Rest(const std::stop_token& stop, std::chrono::milliseconds limit) {

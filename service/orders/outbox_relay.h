@@ -7,6 +7,7 @@
 #include <mutex>
 #include <stop_token>
 
+#include "absl/status/status.h"
 #include "service/orders/inventory_client.h"
 #include "service/orders/order_store.h"
 
@@ -36,6 +37,9 @@ class OutboxRelay {
   // Works through the outbox once. False: the inventory or the store must be given
   // time.
   bool Work(const std::stop_token& stop);
+
+  // Carries one order to its end. CANCELLED: `stop` was requested meanwhile.
+  absl::Status Settle(const OutboxItem& item, const std::stop_token& stop);
 
   // Sleeps until Wake(), `stop`, or `limit`.
   void Rest(const std::stop_token& stop, std::chrono::milliseconds limit);

@@ -7,6 +7,12 @@
 #include "service/rpc/status.h"
 
 namespace orders {
+namespace {
+
+// How many answers may wait for a caller before its next request is read.
+constexpr std::size_t kMostUnread = 4096;
+
+}  // namespace
 
 TrackOrders* TrackOrders::Start(OrderStore& store, EventFeed& feed, rpc::BlockingPool& pool,
                                 std::stop_token draining) {
@@ -14,46 +20,51 @@ TrackOrders* TrackOrders::Start(OrderStore& store, EventFeed& feed, rpc::Blockin
   TrackOrders* reactor = call.get();
   reactor->self_ = std::move(call);
   reactor->pump_ = EventPump::Create(
-      reactor->begin_, store, feed, pool,
+      reactor->seen_, store, feed, pool,
       [reactor](const OrderEvent& event) { return reactor->Send(event); },
       [reactor](const absl::Status& status) {
         std::lock_guard lock(reactor->mutex_);
         reactor->End(status);
       });
+  {
+    std::lock_guard lock(reactor->mutex_);
+    reactor->GoOn();
+  }
   reactor->pump_->Sent();
-  reactor->StartRead(&reactor->request_);
   reactor->on_drain_.emplace(std::move(draining), [reactor] {
     std::lock_guard lock(reactor->mutex_);
-    reactor->End(rpc::Goodbye("orders.v1"));
+    reactor->End(rpc::Goodbye("orders.v1", {{"resume_token", reactor->resume_token_}}));
   });
   return reactor;
 }
 
 TrackOrders::TrackOrders(OrderStore& store, EventFeed& feed, rpc::BlockingPool& pool)
-    : store_(store), pool_(pool), begin_(feed.last_sequence()) {}
+    : store_(store),
+      pool_(pool),
+      seen_(feed.last_sequence()),
+      resume_token_(MakeToken(TokenKind::kWatch, seen_)) {}
 
 void TrackOrders::OnReadDone(bool ok) {
-  std::unique_lock lock(mutex_);
+  std::lock_guard lock(mutex_);
   if (ended_) return;
   if (!ok) {
     caller_is_done_ = true;
-    WriteNext();
-    return;
+    return GoOn();
   }
   std::vector<std::string> added;
   for (const std::string& id : request_.add_order_ids()) {
     if (told_.emplace(id, -1).second) added.push_back(id);
   }
   for (const std::string& id : request_.remove_order_ids()) told_.erase(id);
-  if (!added.empty()) {
-    ++looking_up_;
-    if (!pool_.Run([self = self_, added = std::move(added)] { self->LookUp(added); })) {
-      return End(Overloaded());
-    }
+  if (added.empty()) {
+    read_waits_ = true;
+    return GoOn();
   }
   // The next request is read when this one was looked up: a caller that adds
   // faster than the store answers waits.
-  if (looking_up_ == 0) StartRead(&request_);
+  if (!pool_.Run([self = self_, added = std::move(added)] { self->LookUp(added); })) {
+    End(Overloaded());
+  }
 }
 
 void TrackOrders::LookUp(const std::vector<std::string>& order_ids) {
@@ -62,44 +73,47 @@ void TrackOrders::LookUp(const std::vector<std::string>& order_ids) {
   for (const std::string& id : order_ids) found.push_back(store_.Find(id));
 
   std::lock_guard lock(mutex_);
-  --looking_up_;
-  if (ended_) return;
   for (std::size_t i = 0; i < order_ids.size(); ++i) {
     if (!found[i].ok()) return End(FromStore(found[i].status()));
     v1::Order unknown;
     unknown.set_order_id(order_ids[i]);
-    Tell(found[i]->value_or(unknown), begin_);
+    Tell(found[i]->value_or(unknown));
   }
-  WriteNext();
-  if (!ended_) StartRead(&request_);
+  read_waits_ = true;
+  GoOn();
 }
 
 bool TrackOrders::Send(const OrderEvent& event) {
   std::lock_guard lock(mutex_);
-  if (ended_ || !Tell(event.order, event.sequence)) return false;
+  seen_ = event.sequence;
+  if (ended_ || !Tell(event.order)) return false;
   pump_waits_ = true;
-  WriteNext();
+  GoOn();
   return true;
 }
 
-bool TrackOrders::Tell(const v1::Order& order, std::int64_t sequence) {
+bool TrackOrders::Tell(const v1::Order& order) {
   const auto followed = told_.find(order.order_id());
   if (followed == told_.end() || followed->second >= order.state()) return false;
   followed->second = order.state();
   v1::TrackOrdersResponse& response = queue_.emplace_back();
   *response.mutable_order() = order;
-  response.set_resume_token(MakeToken(TokenKind::kWatch, sequence));
+  response.set_resume_token(MakeToken(TokenKind::kWatch, seen_));
   return true;
 }
 
-void TrackOrders::WriteNext() {
-  if (ended_ || writing_) return;
-  if (!queue_.empty()) {
+void TrackOrders::GoOn() {
+  if (ended_) return;
+  if (!writing_ && !queue_.empty()) {
     writing_ = true;
+    resume_token_ = queue_.front().resume_token();
     StartWrite(&queue_.front());
-  } else if (caller_is_done_ && looking_up_ == 0) {
-    End(absl::OkStatus());
   }
+  if (read_waits_ && queue_.size() < kMostUnread) {
+    read_waits_ = false;
+    StartRead(&request_);
+  }
+  if (caller_is_done_ && queue_.empty()) End(absl::OkStatus());
 }
 
 void TrackOrders::OnWriteDone(bool ok) {
@@ -109,7 +123,7 @@ void TrackOrders::OnWriteDone(bool ok) {
     writing_ = false;
     queue_.pop_front();
     if (!ok) return;  // The call is broken, and OnCancel() comes.
-    WriteNext();
+    GoOn();
     if (queue_.empty()) pump_goes_on = std::exchange(pump_waits_, false);
   }
   if (pump_goes_on) pump_->Sent();

@@ -48,26 +48,28 @@ class TrackOrders final
 
   // What follows requires mutex_.
   // Puts it in line, unless the order is not followed or was told as far already.
-  bool Tell(const v1::Order& order, std::int64_t sequence);
-  void WriteNext();
+  bool Tell(const v1::Order& order);
+  // Starts what can be started now: a write, a read, the end.
+  void GoOn();
   // Finish(), once; later calls do nothing.
   void End(const absl::Status& status);
 
   OrderStore& store_;
   rpc::BlockingPool& pool_;
-  const std::int64_t begin_;
   std::shared_ptr<TrackOrders> self_;  // Reset when the call is over.
   std::shared_ptr<EventPump> pump_;
   v1::TrackOrdersRequest request_;  // gRPC's while it is read.
 
   std::mutex mutex_;
-  bool writing_ = false;                            // Guarded by mutex_.
-  bool ended_ = false;                              // Guarded by mutex_.
-  bool caller_is_done_ = false;                     // Guarded by mutex_.
-  int looking_up_ = 0;                              // Guarded by mutex_.
-  bool pump_waits_ = false;                         // Guarded by mutex_.
-  std::deque<v1::TrackOrdersResponse> queue_;       // Guarded by mutex_; front: gRPC's while writing_.
-  std::map<std::string, int> told_;                 // Guarded by mutex_: id -> state, -1: none.
+  bool writing_ = false;                       // Guarded by mutex_.
+  bool ended_ = false;                         // Guarded by mutex_.
+  bool caller_is_done_ = false;                // Guarded by mutex_.
+  bool read_waits_ = true;                     // Guarded by mutex_.
+  bool pump_waits_ = false;                    // Guarded by mutex_.
+  std::int64_t seen_;                          // Guarded by mutex_: the last event of the pump's.
+  std::string resume_token_;                   // Guarded by mutex_: of what was written last.
+  std::deque<v1::TrackOrdersResponse> queue_;  // Guarded by mutex_; front: gRPC's while writing_.
+  std::map<std::string, int> told_;            // Guarded by mutex_: id -> state, -1: none.
 
   // Last: when the drain has begun already, its constructor calls back.
   std::optional<std::stop_callback<std::function<void()>>> on_drain_;

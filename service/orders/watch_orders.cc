@@ -30,20 +30,19 @@ void WatchOrders::OnWriteDone(bool ok) {
   // Otherwise the call is broken, and OnCancel() comes.
 }
 
-void WatchOrders::OnCancel() { End(absl::CancelledError("the caller has gone")); }
+void WatchOrders::OnCancel() {
+  pump_->Stop();
+  End(absl::CancelledError("the caller has gone"));
+}
 
 void WatchOrders::SayGoodbye() {
-  if (ended_.exchange(true)) return;
   // A write that is under way arrives before the status does.
   const std::int64_t sent = pump_->Stop();
-  Finish(rpc::ToGrpc(
-      rpc::Goodbye("orders.v1", {{"resume_token", MakeToken(TokenKind::kWatch, sent)}})));
+  End(rpc::Goodbye("orders.v1", {{"resume_token", MakeToken(TokenKind::kWatch, sent)}}));
 }
 
 void WatchOrders::End(const absl::Status& status) {
-  if (ended_.exchange(true)) return;
-  pump_->Stop();
-  Finish(rpc::ToGrpc(status));
+  if (!ended_.exchange(true)) Finish(rpc::ToGrpc(status));
 }
 
 void WatchOrders::OnDone() { delete this; }

@@ -32,8 +32,8 @@ class WatchOrders final : public grpc::ServerWriteReactor<v1::WatchOrdersRespons
   void OnCancel() override;
   void OnDone() override;
 
-  // Ends the call, once; later calls do nothing.
   void SayGoodbye();
+  // Finish(), once; later calls do nothing. Requires that the pump has stopped.
   void End(const absl::Status& status);
 
   v1::WatchOrdersResponse message_;  // gRPC's while it is written.
