@@ -1,0 +1,45 @@
+#include "tests/common/event_log.h"
+
+#include <cstddef>
+#include <regex>
+
+namespace testkit {
+namespace {
+
+std::optional<LoggedEvent> EventIn(const std::string& line) {
+  // 12:00:01.251 I orders: stop +0.001s Closing     Closed "database": detail
+  static const std::regex kEvent(
+      R"re(\d\d:\d\d:\d\d\.\d{3} ([A-Z]) \S+: (?:stop \+(\d+)\.(\d{3})s )?([A-Z]\w*) +([A-Z]\w*)(?: "([^"]*)")?(?:: (.*))?)re");
+  std::smatch match;
+  if (!std::regex_match(line, match, kEvent)) return std::nullopt;
+  LoggedEvent event;
+  if (match[2].matched) {
+    event.since_stop =
+        std::chrono::seconds(std::stol(match[2])) + std::chrono::milliseconds(std::stol(match[3]));
+  }
+  event.phase = match[4];
+  event.name = match[5];
+  event.subject = match[6];
+  event.detail = match[7];
+  event.ok = match[1] == "I";
+  return event;
+}
+
+}  // namespace
+
+std::vector<LoggedEvent> EventsIn(const std::string& output) {
+  std::vector<LoggedEvent> events;
+  std::size_t begin = 0;
+  for (std::size_t end; (end = output.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    if (auto event = EventIn(output.substr(begin, end - begin))) events.push_back(*event);
+  }
+  return events;
+}
+
+std::vector<std::string> EventNamesIn(const std::string& output) {
+  std::vector<std::string> names;
+  for (const LoggedEvent& event : EventsIn(output)) names.push_back(event.name);
+  return names;
+}
+
+}  // namespace testkit

@@ -1,0 +1,33 @@
+#ifndef TESTS_COMMON_EVENT_LOG_H_
+#define TESTS_COMMON_EVENT_LOG_H_
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace testkit {
+
+// An event of a server's life (service/lifecycle/observer.h), read back from a line
+// of its log.
+struct LoggedEvent {
+  // Since the request to stop; unset before it.
+  std::optional<std::chrono::milliseconds> since_stop;
+  std::string phase;
+  std::string name;
+  std::string subject;
+  std::string detail;
+  // False: a person should look at this.
+  bool ok = true;
+};
+
+// The events in what a server wrote, in order. Lines that tell of no event, and the
+// beginning of one that is not yet whole, are passed over.
+std::vector<LoggedEvent> EventsIn(const std::string& output);
+
+// Their names alone.
+std::vector<std::string> EventNamesIn(const std::string& output);
+
+}  // namespace testkit
+
+#endif  // TESTS_COMMON_EVENT_LOG_H_
