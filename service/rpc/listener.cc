@@ -61,8 +61,8 @@ absl::Status BindError(const std::string& address, int error) {
   const std::string what = absl::StrCat("cannot listen on ", address, ": ");
   switch (error) {
     case EADDRINUSE:
-      return absl::AlreadyExistsError(absl::StrCat(
-          what, "another process listens there; stop it or choose another --address"));
+      return absl::AlreadyExistsError(
+          absl::StrCat(what, "another process listens there; stop it or choose another --address"));
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(
