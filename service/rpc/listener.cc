@@ -61,8 +61,8 @@ absl::Status BindError(const std::string& address, int error) {
   const std::string what = absl::StrCat("cannot listen on ", address, ": ");
   switch (error) {
     case EADDRINUSE:
-      return absl::AlreadyExistsError(absl::StrCat(
-          what, "another process listens there; stop it or choose another --address"));
+      return absl::AlreadyExistsError(
+          absl::StrCat(what, "another process listens there; stop it or choose another --address"));
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(
@@ -151,13 +151,13 @@ void Listener::Close() {
 
 void Listener::Run(const Accept& accept) {
   constexpr int kNoTimeout = -1;
-  constexpr int kUntilDescriptorsAreFree = 10;  // Milliseconds.
+  constexpr int kUntilItMayWorkAgain = 10;  // Milliseconds.
   int timeout = kNoTimeout;
   for (;;) {
     pollfd fds[] = {{wake_fd_, POLLIN, 0}, {fd_, POLLIN, 0}};
-    // Without a free descriptor the port stays readable: look at it less often.
+    // When nobody can be accepted the port stays readable: look at it less often.
     poll(fds, timeout == kNoTimeout ? 2 : 1, timeout);
-    timeout = AcceptArrived(accept) ? kNoTimeout : kUntilDescriptorsAreFree;
+    timeout = AcceptArrived(accept) ? kNoTimeout : kUntilItMayWorkAgain;
     if ((fds[0].revents & POLLIN) != 0) return;
   }
 }
@@ -178,14 +178,22 @@ bool Listener::AcceptArrived(const Accept& accept) {
       case EWOULDBLOCK:
 #endif
         return true;
-      case EMFILE:
-      case ENFILE:
-      case ENOBUFS:
-      case ENOMEM:
-        return false;
-      default:
+      case EINTR:
+      case ECONNABORTED:
+      case EPROTO:
+      case ENETDOWN:
+      case ENETUNREACH:
+      case EHOSTDOWN:
+      case EHOSTUNREACH:
+      case ENONET:
+      case ENOPROTOOPT:
+      case EOPNOTSUPP:
         // That one connection is gone already (accept(2), "Error handling").
         continue;
+      default:
+        // EMFILE and its like; and whatever is wrong with the port itself must not
+        // keep a core busy.
+        return false;
     }
   }
 }

@@ -53,8 +53,8 @@ class Listener {
   Listener(int fd, int wake_fd, std::string address);
 
   void Run(const Accept& accept);
-  // Accepts everybody who has arrived. False: no more file descriptors are to be
-  // had for the moment.
+  // Accepts everybody who has arrived. False: it cannot for the moment, for want of
+  // file descriptors perhaps.
   bool AcceptArrived(const Accept& accept);
 
   int fd_;

@@ -87,9 +87,7 @@ absl::Status ServerHost::Start() {
   return WritePortFile();
 }
 
-std::string ServerHost::address() const {
-  return listener_ == nullptr ? "" : listener_->address();
-}
+std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }
 
 void ServerHost::EnterLameDuck() { server_->GetHealthCheckService()->SetServingStatus(false); }
 

@@ -46,7 +46,7 @@ class ServerHost final : public lifecycle::Traffic {
     // 10 % jitter). It is what leads callers away that look at no health, so it
     // must fit the connections budget. Calls that run then run on. Zero: no limit.
     std::chrono::milliseconds connection_age{0};
-      // No call for so long: nobody is there any more.
+    // No call for so long: nobody is there any more.
     std::chrono::milliseconds quiet_period{300};
     // The largest request that is read.
     int max_request_bytes = 4 * 1024 * 1024;

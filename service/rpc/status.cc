@@ -102,7 +102,8 @@ absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay)
   return With(std::move(status), info);
 }
 
-absl::Status Goodbye(const std::string& domain, const std::map<std::string, std::string>& metadata) {
+absl::Status Goodbye(const std::string& domain,
+                     const std::map<std::string, std::string>& metadata) {
   // Long enough for the caller's channel to have seen the GOAWAY, short enough
   // that nobody notices.
   constexpr std::chrono::milliseconds kRetryDelay(100);

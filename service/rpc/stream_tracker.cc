@@ -26,8 +26,8 @@ class StreamTracker::Interceptor final : public grpc::experimental::Interceptor 
     // Runs inside TryCancel(), with the shard's mutex held by whoever cancels.
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_CANCEL)) return;
     // Not in the constructor: the context is not bound to its call there yet.
-    if (link_.context == nullptr && methods->QueryInterceptionHookPoint(
-                                        InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+    if (link_.context == nullptr &&
+        methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
       link_.context = info_.server_context();
       link_.infrastructure = IsInfrastructure(info_.method());
       tracker_.Enter(link_);

@@ -1,0 +1,122 @@
+#include "service/rpc/blocking_pool.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "service/lifecycle/clock.h"
+
+namespace rpc {
+namespace {
+
+using ::lifecycle::Clock;
+using ::testing::ElementsAre;
+
+// Work that says when it has started, and ends when it is let go.
+class Gate {
+ public:
+  void operator()() {
+    started_.set_value();
+    open_.get_future().wait();
+  }
+  void AwaitStarted() { started_.get_future().wait(); }
+  void Open() { open_.set_value(); }
+
+ private:
+  std::promise<void> started_;
+  std::promise<void> open_;
+};
+
+Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::seconds(60); }
+Clock::TimePoint Past() { return Clock::Steady().Now() - std::chrono::seconds(1); }
+
+TEST(BlockingPool, RunsOneAfterTheOtherInTheOrderInWhichWorkCame) {
+  BlockingPool pool(/*threads=*/1, /*capacity=*/100);
+  std::vector<int> order;
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(pool.Run([&order, i] { order.push_back(i); }));
+  ASSERT_TRUE(pool.Close(Soon()).ok());
+  EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(BlockingPool, RunsAsMuchAtOnceAsItHasThreads) {
+  BlockingPool pool(/*threads=*/2, /*capacity=*/10);
+  Gate first, second;
+  ASSERT_TRUE(pool.Run(std::ref(first)));
+  ASSERT_TRUE(pool.Run(std::ref(second)));
+  first.AwaitStarted();
+  second.AwaitStarted();
+  second.Open();
+  first.Open();
+}
+
+TEST(BlockingPool, RefusesWhatIsMoreThanItsCapacity) {
+  BlockingPool pool(/*threads=*/1, /*capacity=*/2);
+  Gate gate;
+  ASSERT_TRUE(pool.Run(std::ref(gate)));
+  gate.AwaitStarted();
+  std::atomic<int> ran = 0;
+  EXPECT_TRUE(pool.Run([&ran] { ++ran; }));
+  EXPECT_TRUE(pool.Run([&ran] { ++ran; }));
+  EXPECT_FALSE(pool.Run([&ran] { ++ran; }));
+  gate.Open();
+  EXPECT_TRUE(pool.Close(Soon()).ok());
+  EXPECT_EQ(ran, 2);
+}
+
+TEST(BlockingPool, RefusesEverythingOnceItIsClosed) {
+  BlockingPool pool(/*threads=*/1, /*capacity=*/1);
+  ASSERT_TRUE(pool.Close(Soon()).ok());
+  EXPECT_FALSE(pool.Run([] { ADD_FAILURE() << "was run"; }));
+  EXPECT_TRUE(pool.Close(Past()).ok()) << "closed already";
+}
+
+TEST(BlockingPool, TellsWhenWorkStillRunsAtTheDeadlineAndRunsItToItsEnd) {
+  BlockingPool pool(/*threads=*/1, /*capacity=*/10);
+  Gate gate;
+  std::atomic<bool> waiting_ran = false;
+  ASSERT_TRUE(pool.Run(std::ref(gate)));
+  ASSERT_TRUE(pool.Run([&] { waiting_ran = true; }));
+  gate.AwaitStarted();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(pool.Close(Past())));
+  EXPECT_FALSE(waiting_ran);
+  gate.Open();
+  EXPECT_TRUE(pool.Close(Soon()).ok());
+  EXPECT_TRUE(waiting_ran);
+}
+
+TEST(BlockingPool, RunsWhatWaitsBeforeItIsDestroyed) {
+  std::atomic<int> ran = 0;
+  {
+    BlockingPool pool(/*threads=*/3, /*capacity=*/1000);
+    for (int i = 0; i < 500; ++i) ASSERT_TRUE(pool.Run([&ran] { ++ran; }));
+  }
+  EXPECT_EQ(ran, 500);
+}
+
+TEST(BlockingPool, TakesWorkFromItsOwnWork) {
+  BlockingPool pool(/*threads=*/1, /*capacity=*/1);
+  std::promise<bool> taken;
+  std::promise<void> ran;
+  ASSERT_TRUE(pool.Run([&] { taken.set_value(pool.Run([&ran] { ran.set_value(); })); }));
+  EXPECT_TRUE(taken.get_future().get());
+  ran.get_future().wait();
+}
+
+TEST(BlockingPool, LetsGoOfWhatWorkHeldBeforeItCountsAsEnded) {
+  BlockingPool pool(/*threads=*/1, /*capacity=*/1);
+  auto held = std::make_shared<int>(0);
+  const std::weak_ptr<int> watched = held;
+  ASSERT_TRUE(pool.Run([held = std::move(held)] {}));
+  ASSERT_TRUE(pool.Close(Soon()).ok());
+  EXPECT_TRUE(watched.expired());
+}
+
+}  // namespace
+}  // namespace rpc

@@ -1,0 +1,151 @@
+#include "service/rpc/status.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "grpcpp/support/status.h"
+
+namespace rpc {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+template <typename Detail>
+std::string TypeUrlOf() {
+  return "type.googleapis.com/" + std::string(Detail::descriptor()->full_name());
+}
+
+// What a caller in any language reads from the trailer.
+google::rpc::Status Trailer(const grpc::Status& status) {
+  google::rpc::Status rich;
+  EXPECT_TRUE(rich.ParseFromString(status.error_details()));
+  return rich;
+}
+
+// The detail of this type in a status; an empty one, and a failure, when there is none.
+template <typename Detail>
+Detail DetailOf(const absl::Status& status) {
+  Detail detail;
+  const auto payload = status.GetPayload(TypeUrlOf<Detail>());
+  EXPECT_TRUE(payload.has_value()) << TypeUrlOf<Detail>();
+  EXPECT_TRUE(detail.ParseFromString(payload.has_value() ? std::string(*payload) : ""));
+  return detail;
+}
+
+TEST(Status, KeepsCodeAndMessageBothWays) {
+  for (int code = 1; code <= 16; ++code) {
+    const grpc::Status sent(static_cast<grpc::StatusCode>(code), "why");
+    const absl::Status inside = FromGrpc(sent);
+    EXPECT_EQ(static_cast<int>(inside.code()), code);
+    EXPECT_EQ(std::string(inside.message()), "why");
+    EXPECT_EQ(ToGrpc(inside).error_code(), sent.error_code());
+  }
+  EXPECT_TRUE(ToGrpc(absl::OkStatus()).ok());
+  EXPECT_TRUE(FromGrpc(grpc::Status::OK).ok());
+}
+
+TEST(Status, SendsTheSameCodeAndMessageInTheTrailer) {
+  const grpc::Status sent = ToGrpc(WithErrorInfo(absl::NotFoundError("no order 7"), "d", "R"));
+  EXPECT_EQ(Trailer(sent).code(), grpc::NOT_FOUND);
+  EXPECT_EQ(Trailer(sent).message(), "no order 7");
+  EXPECT_EQ(sent.error_message(), "no order 7");
+}
+
+TEST(Status, SendsNoTrailerWithoutDetails) {
+  EXPECT_THAT(ToGrpc(absl::NotFoundError("no order 7")).error_details(), IsEmpty());
+}
+
+TEST(Status, KeepsDetailsBothWays) {
+  absl::Status status =
+      WithErrorInfo(absl::ResourceExhaustedError("full"), "orders.v1", "STOCK", {{"sku", "pear"}});
+  status = WithRetryInfo(status, std::chrono::milliseconds(2500));
+  const absl::Status back = FromGrpc(ToGrpc(status));
+  EXPECT_EQ(back, status);
+  const auto info = DetailOf<google::rpc::ErrorInfo>(back);
+  EXPECT_EQ(info.domain(), "orders.v1");
+  EXPECT_EQ(info.reason(), "STOCK");
+  EXPECT_EQ(info.metadata().at("sku"), "pear");
+  const auto retry = DetailOf<google::rpc::RetryInfo>(back);
+  EXPECT_EQ(retry.retry_delay().seconds(), 2);
+  EXPECT_EQ(retry.retry_delay().nanos(), 500000000);
+}
+
+TEST(Status, HidesWhatWasWrongInside) {
+  for (const absl::Status& status : {absl::InternalError("disk /dev/sda1 is broken"),
+                                     absl::UnknownError("disk /dev/sda1 is broken")}) {
+    const grpc::Status sent = ToGrpc(WithErrorInfo(status, "orders.v1", "DISK"));
+    EXPECT_EQ(sent.error_message(), "internal error");
+    EXPECT_THAT(sent.error_details(), Not(HasSubstr("sda1")));
+    EXPECT_EQ(static_cast<int>(sent.error_code()), static_cast<int>(status.code()));
+  }
+}
+
+TEST(Status, SendsNoPayloadOfAnyOtherKind) {
+  absl::Status status = absl::UnavailableError("busy");
+  status.SetPayload("type.googleapis.com/our.Secret", absl::Cord("secret"));
+  status.SetPayload("google.rpc.ErrorInfo", absl::Cord("secret"));
+  EXPECT_THAT(ToGrpc(status).error_details(), IsEmpty());
+}
+
+TEST(Status, TakesDetailsThatAreNoneForNone) {
+  const absl::Status status = FromGrpc(grpc::Status(grpc::UNAVAILABLE, "busy", "\xff\xff\xff"));
+  EXPECT_EQ(status, absl::UnavailableError("busy"));
+}
+
+TEST(BadRequest, IsOkWhenNothingWasAdded) { EXPECT_TRUE(BadRequest().ToStatus().ok()); }
+
+TEST(BadRequest, NamesEveryWrongField) {
+  BadRequest wrong;
+  wrong.Add("items[0].sku", "must not be empty");
+  wrong.Add("items[2].quantity", "must be 1 or more");
+  const absl::Status status = wrong.ToStatus();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_EQ(std::string(status.message()),
+            "items[0].sku must not be empty; items[2].quantity must be 1 or more");
+  const auto detail = DetailOf<google::rpc::BadRequest>(FromGrpc(ToGrpc(status)));
+  ASSERT_EQ(detail.field_violations_size(), 2);
+  EXPECT_EQ(detail.field_violations(0).field(), "items[0].sku");
+  EXPECT_EQ(detail.field_violations(0).description(), "must not be empty");
+  EXPECT_EQ(detail.field_violations(1).field(), "items[2].quantity");
+}
+
+TEST(ErrorMetadata, IsAddedToTheErrorInfoThatIsThere) {
+  absl::Status status = WithErrorInfo(absl::AbortedError("x"), "orders.v1", "FIRST", {{"a", "1"}});
+  status = WithErrorMetadata(status, "other", "SECOND", {{"b", "2"}});
+  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
+  EXPECT_EQ(info.domain(), "orders.v1");
+  EXPECT_EQ(info.reason(), "FIRST");
+  EXPECT_EQ(info.metadata().at("a"), "1");
+  EXPECT_EQ(info.metadata().at("b"), "2");
+}
+
+TEST(ErrorMetadata, BringsAnErrorInfoWhenThereIsNone) {
+  const auto info = DetailOf<google::rpc::ErrorInfo>(
+      WithErrorMetadata(absl::AbortedError("x"), "orders.v1", "ONLY", {{"b", "2"}}));
+  EXPECT_EQ(info.reason(), "ONLY");
+  EXPECT_EQ(info.metadata().at("b"), "2");
+}
+
+TEST(Goodbye, SaysWhyWhenAndWhereToGoOn) {
+  const absl::Status status = FromGrpc(ToGrpc(Goodbye("orders.v1", {{"resume_token", "42"}})));
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
+  EXPECT_EQ(info.domain(), "orders.v1");
+  EXPECT_EQ(info.reason(), "SERVER_DRAINING");
+  EXPECT_EQ(info.metadata().at("resume_token"), "42");
+  const auto retry = DetailOf<google::rpc::RetryInfo>(status);
+  EXPECT_EQ(retry.retry_delay().seconds(), 0);
+  EXPECT_GT(retry.retry_delay().nanos(), 0);
+}
+
+}  // namespace
+}  // namespace rpc

@@ -1,0 +1,120 @@
+#include "service/rpc/testing/callers.h"
+
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstddef>
+#include <thread>
+#include <utility>
+
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/support/channel_arguments.h"
+
+namespace rpc {
+namespace {
+
+// Far more than anything takes on a busy machine under a sanitizer.
+constexpr std::chrono::seconds kLimit(60);
+
+std::string Frame(char type, char flags, char stream, const std::string& payload) {
+  std::string frame = {static_cast<char>(payload.size() >> 16),
+                       static_cast<char>(payload.size() >> 8), static_cast<char>(payload.size())};
+  frame += {type, flags, 0, 0, 0, stream};
+  return frame + payload;
+}
+
+// RFC 7541, 6.2.2: a literal without indexing, with a new name.
+std::string Header(const std::string& name, const std::string& value) {
+  return std::string(1, 0) + static_cast<char>(name.size()) + name +
+         static_cast<char>(value.size()) + value;
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> NewConnection(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+std::unique_ptr<grpc::ClientContext> Bounded() {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->set_deadline(std::chrono::system_clock::now() + kLimit);
+  return context;
+}
+
+bool Eventually(const std::function<bool()>& so) {
+  const auto limit = std::chrono::steady_clock::now() + kLimit;
+  while (!so()) {
+    if (std::chrono::steady_clock::now() > limit) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+RawConnection::RawConnection(const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  std::string host = address.substr(0, colon);
+  if (host.front() == '[') host = host.substr(1, host.size() - 2);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &found) != 0) return;
+  fd_ = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  connected_ = connect(fd_, found->ai_addr, found->ai_addrlen) == 0;
+  freeaddrinfo(found);
+}
+
+RawConnection::~RawConnection() {
+  if (fd_ >= 0) close(fd_);
+}
+
+void RawConnection::Send(const std::string& bytes) {
+  [[maybe_unused]] const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
+bool RawConnection::Receive(const std::string& text) {
+  std::string received;
+  while (received.size() < text.size()) {
+    char bytes[256];
+    if (!Readable()) return false;
+    const ssize_t size = recv(fd_, bytes, text.size() - received.size(), 0);
+    if (size <= 0) return false;
+    received.append(bytes, static_cast<std::size_t>(size));
+  }
+  return received == text;
+}
+
+bool RawConnection::AwaitEnd() {
+  char bytes[4096];
+  do {
+    if (!Readable()) return false;
+  } while (recv(fd_, bytes, sizeof bytes, 0) > 0);
+  return true;
+}
+
+bool RawConnection::Readable() {
+  pollfd one = {fd_, POLLIN, 0};
+  return poll(&one, 1, std::chrono::milliseconds(kLimit).count()) == 1;
+}
+
+std::string Http2Preface() {
+  constexpr char kSettings = 4;
+  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, "");
+}
+
+std::string Http2Headers(const std::string& path) {
+  constexpr char kHeaders = 1;
+  constexpr char kEndHeaders = 4;
+  return Frame(kHeaders, kEndHeaders, 1,
+               Header(":method", "POST") + Header(":scheme", "http") + Header(":path", path) +
+                   Header(":authority", "probe") + Header("te", "trailers") +
+                   Header("content-type", "application/grpc"));
+}
+
+}  // namespace rpc
