@@ -121,7 +121,9 @@ class Side {
     const Clock::time_point end = Clock::now() + duration;
     for (std::size_t i = 0; i < callers_.size(); ++i) {
       threads.emplace_back([&, i] {
-        while (Clock::now() < end) latencies[i].push_back(callers_[i]->Call(request));
+        do {
+          latencies[i].push_back(callers_[i]->Call(request));
+        } while (Clock::now() < end);
       });
     }
     for (std::thread& thread : threads) thread.join();
