@@ -24,6 +24,10 @@ using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectio
 // How long connections have to end by themselves once no call runs: their callers
 // answer the GOAWAY, so the last answers are known to have arrived.
 constexpr Clock::Duration kFarewell = std::chrono::milliseconds(20);
+// How much later gRPC cuts off what is left than the sequence does. At the same
+// moment, gRPC would often be first, and calls that it has cut off count as
+// finished.
+constexpr Clock::Duration kAfterTheSequence = std::chrono::seconds(1);
 // How often what is left is cancelled: a call may be accepted in the very moment
 // of the first time.
 constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
@@ -129,7 +133,7 @@ bool ServerHost::AwaitConnectionsGone(Patience& patience) {
 
 void ServerHost::BeginShutdown(Clock::TimePoint deadline) {
   shutdown_thread_ = std::thread([this, deadline] {
-    server_->Shutdown(OnTheWall(deadline));
+    server_->Shutdown(OnTheWall(deadline + kAfterTheSequence));
     std::lock_guard lock(mutex_);
     shutdown_returned_ = true;
     shutdown_changed_.notify_all();
