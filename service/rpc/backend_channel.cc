@@ -44,7 +44,7 @@ BackendChannel::BackendChannel(Options options) : timeout_(options.timeout) {
 
 std::shared_ptr<grpc::Channel> BackendChannel::channel() const {
   std::lock_guard lock(mutex_);
-  return channel_;
+  return closed_ ? nullptr : channel_;
 }
 
 std::unique_ptr<grpc::ClientContext> BackendChannel::NewContext(
@@ -68,19 +68,19 @@ bool BackendChannel::AwaitConnected(lifecycle::Clock::TimePoint deadline) const 
 }
 
 absl::Status BackendChannel::Close(lifecycle::Clock::TimePoint deadline) {
-  std::weak_ptr<grpc::Channel> last;
   {
     std::lock_guard lock(mutex_);
-    last = std::exchange(channel_, nullptr);
+    closed_ = true;
   }
-  // gRPC tells nobody when the last reference goes.
-  while (!last.expired()) {
+  // gRPC tells nobody when a reference goes.
+  while (channel_.use_count() > 1) {
     if (lifecycle::Clock::Steady().Now() >= deadline) {
       return absl::DeadlineExceededError(
-          absl::StrCat("the channel is still held, ", last.use_count(), " times"));
+          absl::StrCat("the channel is still held, ", channel_.use_count() - 1, " times"));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  channel_ = nullptr;
   return absl::OkStatus();
 }
 

@@ -53,14 +53,18 @@ class BackendChannel {
   // Waits until the backend can be reached, at most until `deadline`.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const;
 
-  // Gives the channel up and waits until nobody holds it. DEADLINE_EXCEEDED: a
-  // stub or a call still does, and so the connection stays open.
+  // Gives the channel up and waits until nobody else holds it. DEADLINE_EXCEEDED: a
+  // stub or a call still does, and so the connection stays open. May be called
+  // again, by one thread at a time.
   absl::Status Close(lifecycle::Clock::TimePoint deadline);
 
  private:
   const std::chrono::milliseconds timeout_;
   mutable std::mutex mutex_;
-  std::shared_ptr<grpc::Channel> channel_;  // Guarded by mutex_; null once closed.
+  bool closed_ = false;  // Guarded by mutex_.
+  // Ours is the last reference: when it is a call's, dropped on a thread of gRPC's,
+  // that thread joins itself.
+  std::shared_ptr<grpc::Channel> channel_;
 };
 
 }  // namespace rpc
