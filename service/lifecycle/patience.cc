@@ -31,11 +31,15 @@ bool Patience::Poll(const std::function<bool()>& done) {
   return true;
 }
 
-void Patience::Exhaust() {
+void Patience::Pause(Clock::Duration duration) {
+  const Clock::TimePoint now = clock_.Now();
+  const Clock::TimePoint end =
+      duration < deadline_ - now ? now + duration : Clock::TimePoint::max();
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
-  Wait(lock, never, [] { return false; });
+  Wait(
+      lock, never, [] { return false; }, end);
 }
 
 bool Patience::Hurried() {

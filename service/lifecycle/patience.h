@@ -32,7 +32,10 @@ class Patience {
   bool Poll(const std::function<bool()>& done);
 
   // Blocks until patience is over, whatever happens.
-  void Exhaust();
+  void Exhaust() { Pause(Clock::Duration::max()); }
+
+  // Blocks for `duration`, or until patience is over.
+  void Pause(Clock::Duration duration);
 
   // When patience is over; earlier once there is a hurry.
   Clock::TimePoint deadline() const { return deadline_; }

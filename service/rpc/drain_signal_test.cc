@@ -2,21 +2,44 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <list>
 #include <stop_token>
+#include <thread>
+
+#include "service/lifecycle/fake_clock.h"
 
 namespace rpc {
 namespace {
 
+using lifecycle::Clock;
+using lifecycle::FakeClock;
+using lifecycle::Patience;
+using std::chrono::seconds;
+
+// Calls that count how many of them were told.
+class Calls {
+ public:
+  Calls(DrainSignal& drain, int count) {
+    for (int i = 0; i < count; ++i) callbacks_.emplace_back(drain.token(), [this] { ++told_; });
+  }
+  int told() const { return told_; }
+
+ private:
+  std::atomic<int> told_{0};
+  std::list<std::stop_callback<std::function<void()>>> callbacks_;
+};
+
 TEST(DrainSignal, ReachesEveryTokenOnce) {
   DrainSignal drain;
-  int told = 0;
-  const auto count = [&told] { ++told; };
-  const std::stop_callback first(drain.token(), count);
-  const std::stop_callback second(drain.token(), count);
-  EXPECT_EQ(told, 0);
+  Calls calls(drain, 1000);
+  EXPECT_EQ(calls.told(), 0);
   drain.Announce();
+  EXPECT_EQ(calls.told(), 1000);
   drain.Announce();
-  EXPECT_EQ(told, 2);
+  EXPECT_EQ(calls.told(), 1000);
 }
 
 TEST(DrainSignal, ReachesATokenThatIsTakenLater) {
@@ -24,6 +47,36 @@ TEST(DrainSignal, ReachesATokenThatIsTakenLater) {
   EXPECT_FALSE(drain.token().stop_requested());
   drain.Announce();
   EXPECT_TRUE(drain.token().stop_requested());
+}
+
+TEST(DrainSignal, TellsOneGroupAfterTheOther) {
+  DrainSignal drain;
+  Calls calls(drain, 640);
+  FakeClock clock;
+  std::jthread announcing([&] {
+    Patience patience(clock, seconds(100), {});
+    drain.Announce(seconds(64), patience);
+  });
+  for (int group = 1; group <= 64; ++group) {
+    clock.AwaitWaiters(1);
+    EXPECT_EQ(calls.told(), group * 10);
+    clock.Advance(seconds(1));
+  }
+}
+
+TEST(DrainSignal, TellsAllThatAreLeftWhenPatienceIsOver) {
+  DrainSignal drain;
+  Calls calls(drain, 640);
+  FakeClock clock;
+  std::jthread announcing([&] {
+    Patience patience(clock, seconds(10), {});
+    drain.Announce(seconds(64 * 60), patience);
+  });
+  clock.AwaitWaiters(1);
+  EXPECT_EQ(calls.told(), 10);
+  clock.Advance(seconds(10));
+  announcing.join();
+  EXPECT_EQ(calls.told(), 640);
 }
 
 }  // namespace

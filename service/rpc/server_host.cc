@@ -1,5 +1,6 @@
 #include "service/rpc/server_host.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
@@ -110,9 +111,14 @@ bool ServerHost::AwaitQuiet(Patience& patience) {
 
 void ServerHost::CloseListener() { listener_->Close(); }
 
-int ServerHost::SayGoodbye(Patience&) {
+int ServerHost::SayGoodbye(Patience& patience) {
   const int streams = streams_.streams();
-  drain_.Announce();
+  // What streams come back to can take so many a second without their other
+  // callers noticing; but half of the time belongs to the streams' last words.
+  constexpr int kStreamsPerSecond = 2000;
+  const Clock::Duration fair = std::chrono::seconds(1) * streams / kStreamsPerSecond;
+  const Clock::Duration most = (patience.deadline() - patience.clock().Now()) / 2;
+  drain_.Announce(std::min(fair, most), patience);
   return streams;
 }
 
