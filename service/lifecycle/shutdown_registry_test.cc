@@ -273,6 +273,16 @@ TEST_F(ShutdownRegistryTest, DoesNotCallTheCloserOfAForgottenEntry) {
   registry_.Forget(cache);
 }
 
+TEST_F(ShutdownRegistryTest, KeepsNoTimeBackForAForgottenEntry) {
+  Held first;
+  registry_.Forget(Register("forgotten"));
+  registry_.Register("first", first.Closer());
+  auto told = StartCloseAll(seconds(4));
+  EXPECT_EQ(first.AwaitBegun(), clock_.Now() + seconds(4));
+  first.LetGo();
+  told.get();
+}
+
 TEST_F(ShutdownRegistryTest, LetsGoOfWhatAForgottenCloserCaptured) {
   const auto captured = std::make_shared<int>(1);
   const Handle entry =
@@ -327,6 +337,38 @@ TEST_F(ShutdownRegistryTest, HasLetGoOfWhatACloserCapturedWhenItTellsThatItIsClo
   long uses = 0;
   registry_.CloseAll(patience, [&](const auto&) { uses = captured.use_count(); });
   EXPECT_EQ(uses, 1);
+}
+
+TEST_F(ShutdownRegistryTest, CountsACloserAsRunningUntilWhatItCapturedIsGone) {
+  Held destructor;
+  std::shared_ptr<void> slow_to_go(
+      nullptr, [hangs = destructor.Closer()](void*) { hangs(Clock::TimePoint()).IgnoreError(); });
+  registry_.Register(
+      "entry", [captured = std::move(slow_to_go)](Clock::TimePoint) { return absl::OkStatus(); });
+  auto told = StartCloseAll();
+  destructor.AwaitBegun();
+  clock_.Advance(seconds(5));
+  EXPECT_THAT(told.get(), ElementsAre("entry passed over"));
+}
+
+TEST_F(ShutdownRegistryTest, TellsNothingMoreOfACloserThatReturnsAfterItWasPassedOver) {
+  static std::promise<void> thread_ended;
+  struct TellsTheEnd {
+    ~TellsTheEnd() { thread_ended.set_value(); }
+  };
+  Held late;
+  registry_.Register("late", [closer = late.Closer()](Clock::TimePoint deadline) {
+    thread_local TellsTheEnd end;
+    (void)end;
+    return closer(deadline);
+  });
+  auto told = StartCloseAll();
+  late.AwaitBegun();
+  clock_.Advance(seconds(5));
+  EXPECT_THAT(told.get(), ElementsAre("late passed over"));
+  late.LetGo();
+  thread_ended.get_future().wait();
+  EXPECT_THAT(CloseAll(), IsEmpty());
 }
 
 TEST_F(ShutdownRegistryTest, LeavesNoThreadOfACloserThatReturned) {

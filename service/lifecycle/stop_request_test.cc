@@ -55,7 +55,13 @@ TEST(StopRequest, ReleasesWhoWaitsEvenWhenACallbackOfItsTokenHangs) {
     called.set_value();
     released.get_future().wait();
   });
-  std::future<StopReason> waits = std::async(std::launch::async, [&] { return request.Wait(); });
+  std::promise<void> about_to_wait;
+  std::future<StopReason> waits = std::async(std::launch::async, [&] {
+    about_to_wait.set_value();
+    return request.Wait();
+  });
+  about_to_wait.get_future().wait();
+  for (int i = 0; i < 100; ++i) std::this_thread::yield();  // Most probably, it waits by now.
   std::jthread asks([&] { request.Request(StopReason::kTerminate); });
   called.get_future().wait();
   EXPECT_EQ(waits.get(), StopReason::kTerminate);

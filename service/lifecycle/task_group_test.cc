@@ -122,6 +122,23 @@ TEST(TaskGroup, HasLetGoOfWhatATaskCapturedWhenItWasJoined) {
   EXPECT_EQ(captured.use_count(), 1);
 }
 
+TEST(TaskGroup, CountsATaskAsRunningUntilWhatItCapturedIsGone) {
+  FakeClock clock;
+  std::promise<void> going;
+  std::promise<void> released;
+  TaskGroup group;
+  std::shared_ptr<void> slow_to_go(nullptr, [&](void*) {
+    going.set_value();
+    released.get_future().wait();
+  });
+  group.Start("task", [captured = std::move(slow_to_go)](std::stop_token) {});
+  going.get_future().wait();
+  Patience none(clock, seconds(0), {});
+  const std::vector<std::string> told = Told(group.Join(none));
+  released.set_value();
+  EXPECT_THAT(told, ElementsAre("task: DEADLINE_EXCEEDED: did not end in its time"));
+}
+
 TEST(TaskGroup, EndsThreadsWithThem) {
   static std::atomic<int> alive;
   struct Counted {

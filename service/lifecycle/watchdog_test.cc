@@ -33,9 +33,13 @@ TEST(Watchdog, BitesWhenTheStopWasRequestedBeforeItWasThere) {
 TEST(Watchdog, DoesNothingBeforeAStopIsRequested) {
   StopRequest request(Clock::Steady());
   std::atomic<bool> bitten = false;
-  {
-    Watchdog watchdog(request, milliseconds(0), [&] { bitten = true; });
-  }
+  Watchdog watchdog(request, milliseconds(0), [&] { bitten = true; });
+  // Another one, whose time begins now, has bitten before anything is looked at.
+  StopRequest requested(Clock::Steady());
+  requested.Request(StopReason::kTerminate);
+  std::promise<void> other_has_bitten;
+  Watchdog other(requested, milliseconds(5), [&] { other_has_bitten.set_value(); });
+  other_has_bitten.get_future().wait();
   EXPECT_FALSE(bitten);
 }
 
