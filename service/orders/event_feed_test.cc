@@ -1,0 +1,153 @@
+#include "service/orders/event_feed.h"
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/eventually.h"
+#include "service/orders/fake_order_log.h"
+
+namespace orders {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+std::vector<std::int64_t> Sequences(const std::optional<std::vector<OrderEvent>>& events) {
+  std::vector<std::int64_t> sequences;
+  if (!events) return {-1};
+  for (const OrderEvent& event : *events) sequences.push_back(event.sequence);
+  return sequences;
+}
+
+class Counter final : public EventFeed::Subscriber {
+ public:
+  void OnNews() override { ++news_; }
+  int news() const { return news_; }
+
+ private:
+  std::atomic<int> news_{0};
+};
+
+class EventFeedTest : public ::testing::Test {
+ protected:
+  FakeOrderLog log_;
+  const std::unique_ptr<Sales> sales_ = *Sales::Load(log_);
+  EventFeed feed_{log_, *sales_};
+};
+
+TEST_F(EventFeedTest, TakesInTheWholeLog) {
+  log_.Append(1500);
+  EXPECT_EQ(*feed_.CatchUp(), 1500);
+  EXPECT_EQ(feed_.last_sequence(), 1500);
+  EXPECT_EQ(sales_->totals().sequence, 1500);
+  EXPECT_EQ(sales_->totals().quantity_by_sku.at("tea"), 1500 * 1501 / 2);
+  EXPECT_EQ(*feed_.CatchUp(), 0);
+}
+
+TEST_F(EventFeedTest, GoesOnFromWhereTheSalesStand) {
+  log_.Append(10);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EventFeed next(log_, *sales_);
+  EXPECT_EQ(next.last_sequence(), 10);
+  EXPECT_EQ(*next.CatchUp(), 0);
+}
+
+TEST_F(EventFeedTest, HasTheEventsAfterAPosition) {
+  log_.Append(5);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_THAT(Sequences(feed_.After(0, 100)), ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_THAT(Sequences(feed_.After(2, 2)), ElementsAre(3, 4));
+  EXPECT_THAT(Sequences(feed_.After(5, 100)), IsEmpty());
+}
+
+TEST_F(EventFeedTest, SendsToTheStoreForWhatItHasNot) {
+  EXPECT_THAT(Sequences(feed_.After(0, 100)), IsEmpty());
+  log_.Append(3);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EventFeed next(log_, *sales_);
+  EXPECT_EQ(next.After(2, 100), std::nullopt) << "from before it began";
+  EXPECT_EQ(next.After(4, 100), std::nullopt) << "ahead of it";
+}
+
+TEST_F(EventFeedTest, KeepsOnlyTheLatestInMemory) {
+  log_.Append(10000);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_EQ(feed_.After(0, 100), std::nullopt);
+  EXPECT_EQ(feed_.After(10000 - 4096 - 1, 100), std::nullopt);
+  EXPECT_THAT(Sequences(feed_.After(10000 - 4096, 1)), ElementsAre(10000 - 4096 + 1));
+  EXPECT_THAT(Sequences(feed_.After(9999, 100)), ElementsAre(10000));
+}
+
+TEST_F(EventFeedTest, TellsSubscribersUntilTheyLeave) {
+  Counter counter;
+  feed_.Subscribe(counter);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_EQ(counter.news(), 0);
+  log_.Append(1);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_EQ(counter.news(), 1);
+  feed_.Unsubscribe(counter);
+  log_.Append(1);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_EQ(counter.news(), 1);
+}
+
+TEST_F(EventFeedTest, SavesTheSalesNowAndThen) {
+  log_.Append(999);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_EQ(log_.saved(), 0);
+  log_.Append(1);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_EQ(log_.saved(), 1000);
+  log_.Append(3000);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_GT(log_.saved(), 3000);
+}
+
+TEST_F(EventFeedTest, TakesNothingInTwiceWhenTwoCatchUpAtOnce) {
+  log_.Append(2000);
+  std::int64_t others = 0;
+  std::thread other([&] { others = *feed_.CatchUp(); });
+  const std::int64_t own = *feed_.CatchUp();
+  other.join();
+  EXPECT_EQ(own + others, 2000);
+  EXPECT_EQ(sales_->totals().quantity_by_sku.at("tea"), 2000 * 2001 / 2);
+}
+
+TEST_F(EventFeedTest, SaysThatTheLogCannotBeRead) {
+  log_.FailWith(absl::UnavailableError("busy"));
+  EXPECT_TRUE(absl::IsUnavailable(feed_.CatchUp().status()));
+}
+
+TEST_F(EventFeedTest, FindsWhatOthersHaveWrittenByItself) {
+  std::jthread runs([this](std::stop_token stop) { feed_.Run(stop); });
+  log_.Append(1);
+  EXPECT_TRUE(Eventually([this] { return feed_.last_sequence() == 1; }));
+}
+
+TEST_F(EventFeedTest, GoesOnWhenTheLogCanBeReadAgain) {
+  log_.FailWith(absl::UnavailableError("busy"));
+  log_.Append(1);
+  std::jthread runs([this](std::stop_token stop) { feed_.Run(stop); });
+  ASSERT_TRUE(Eventually([this] { return log_.reads() > 1; }));
+  EXPECT_EQ(feed_.last_sequence(), 0);
+  log_.FailWith(absl::OkStatus());
+  EXPECT_TRUE(Eventually([this] { return feed_.last_sequence() == 1; }));
+}
+
+TEST_F(EventFeedTest, ReadsAgainWhenItIsWokenWhileItReads) {
+  log_.Hold();
+  std::jthread runs([this](std::stop_token stop) { feed_.Run(stop); });
+  ASSERT_TRUE(log_.AwaitHeld());
+  feed_.Wake();
+  log_.Release();
+  log_.Append(1);
+  EXPECT_TRUE(Eventually([this] { return feed_.last_sequence() == 1; }));
+}
+
+}  // namespace
+}  // namespace orders

@@ -1,0 +1,181 @@
+#include "service/orders/inventory_client.h"
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <utility>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/eventually.h"
+#include "service/orders/fake_inventory.h"
+#include "service/orders/status_details.h"
+
+namespace orders {
+namespace {
+
+using lifecycle::Clock;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+
+v1::PlaceOrderRequest TwoTeasAndAMilk() {
+  v1::PlaceOrderRequest request;
+  request.set_request_id("r1");
+  request.set_customer("Ada");
+  v1::OrderItem* item = request.add_items();
+  item->set_sku("tea");
+  item->set_quantity(2);
+  item = request.add_items();
+  item->set_sku("milk");
+  item->set_quantity(1);
+  return request;
+}
+
+class InventoryClientTest : public ::testing::Test {
+ protected:
+  std::future<absl::Status> StartReserve() {
+    auto promise = std::make_shared<std::promise<absl::Status>>();
+    client_.Reserve(caller_, TwoTeasAndAMilk(),
+                    [promise](absl::Status status) { promise->set_value(std::move(status)); });
+    return promise->get_future();
+  }
+  absl::Status Reserve() { return Get(StartReserve()); }
+
+  static absl::Status Get(std::future<absl::Status> status) {
+    if (status.wait_for(kLong) != std::future_status::ready) {
+      return absl::DeadlineExceededError("`done` was not called");
+    }
+    return status.get();
+  }
+  static Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::milliseconds(20); }
+  static Clock::TimePoint Late() { return Clock::Steady().Now() + kLong; }
+
+  FakeInventory inventory_;
+  InventoryClient client_{inventory_.address()};
+  // Of no real call: without deadline, never cancelled.
+  const grpc::CallbackServerContext caller_;
+};
+
+TEST_F(InventoryClientTest, ReservesAllItemsUnderAnIdThatEveryRetryHas) {
+  EXPECT_TRUE(Reserve().ok());
+  EXPECT_TRUE(Reserve().ok());
+  const auto reserves = inventory_.reserves();
+  ASSERT_EQ(reserves.size(), 2u);
+  EXPECT_EQ(reserves[0].reservation_id(), "order/r1");
+  EXPECT_EQ(reserves[1].reservation_id(), "order/r1");
+  ASSERT_EQ(reserves[0].items_size(), 2);
+  EXPECT_EQ(reserves[0].items(0).sku(), "tea");
+  EXPECT_EQ(reserves[0].items(0).quantity(), 2);
+  EXPECT_EQ(reserves[0].items(1).sku(), "milk");
+}
+
+TEST_F(InventoryClientTest, TellsWhatWasRefusedInTheWordsOfOrders) {
+  const std::pair<grpc::StatusCode, std::string> answers[] = {
+      {grpc::StatusCode::FAILED_PRECONDITION, "FAILED_PRECONDITION OUT_OF_STOCK"},
+      {grpc::StatusCode::NOT_FOUND, "FAILED_PRECONDITION UNKNOWN_SKU"},
+      {grpc::StatusCode::ALREADY_EXISTS, "ALREADY_EXISTS REQUEST_ID_REUSED"},
+  };
+  for (const auto& [code, told] : answers) {
+    inventory_.AnswerReserve({code, "of tea there is none"});
+    const absl::Status status = Reserve();
+    EXPECT_EQ(CodeAndReason(status), told);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("of tea there is none"));
+    EXPECT_FALSE(SaysWhenToRetry(status));
+  }
+}
+
+TEST_F(InventoryClientTest, TellsEveryOtherErrorAsUnavailable) {
+  for (const grpc::StatusCode code :
+       {grpc::StatusCode::UNAVAILABLE, grpc::StatusCode::CANCELLED, grpc::StatusCode::INTERNAL,
+        grpc::StatusCode::DEADLINE_EXCEEDED, grpc::StatusCode::RESOURCE_EXHAUSTED,
+        grpc::StatusCode::UNKNOWN, grpc::StatusCode::INVALID_ARGUMENT,
+        grpc::StatusCode::UNIMPLEMENTED}) {
+    inventory_.AnswerReserve({code, "a secret of the inventory's"});
+    const absl::Status status = Reserve();
+    EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE INVENTORY_UNAVAILABLE") << code;
+    EXPECT_TRUE(SaysWhenToRetry(status)) << code;
+    EXPECT_THAT(std::string(status.message()), ::testing::Not(HasSubstr("secret")));
+  }
+}
+
+TEST_F(InventoryClientTest, TriesAgainBeforeItTellsAnything) {
+  inventory_.RefuseNext(2);
+  EXPECT_TRUE(Reserve().ok());
+  EXPECT_EQ(inventory_.reserves().size(), 3u);
+}
+
+TEST_F(InventoryClientTest, IsUnavailableWhenNobodyListens) {
+  inventory_.Stop();
+  EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  EXPECT_THAT(client_.Confirm("order/r1", {}).code(),
+              AnyOf(absl::StatusCode::kUnavailable, absl::StatusCode::kDeadlineExceeded));
+  EXPECT_FALSE(client_.AwaitConnected(Soon()));
+}
+
+TEST_F(InventoryClientTest, ConfirmsAndTellsTheAnswerAsItIs) {
+  EXPECT_TRUE(client_.AwaitConnected(Late()));
+  EXPECT_TRUE(client_.Confirm("order/r1", {}).ok());
+  inventory_.AnswerConfirm({grpc::StatusCode::FAILED_PRECONDITION, "expired"});
+  EXPECT_TRUE(absl::IsFailedPrecondition(client_.Confirm("order/r1", {})));
+  inventory_.AnswerConfirm({grpc::StatusCode::NOT_FOUND, "unknown"});
+  EXPECT_TRUE(absl::IsNotFound(client_.Confirm("order/r1", {})));
+}
+
+TEST_F(InventoryClientTest, ConfirmsStillWhenAStopIsRequestedBeforeTheAnswer) {
+  inventory_.Hold();
+  std::stop_source stop;
+  auto confirmed =
+      std::async(std::launch::async, [&] { return client_.Confirm("order/r1", stop.get_token()); });
+  ASSERT_TRUE(inventory_.AwaitConfirms(1));
+  stop.request_stop();
+  inventory_.Release();
+  EXPECT_TRUE(Get(std::move(confirmed)).ok());
+}
+
+TEST_F(InventoryClientTest, GivesUpConfirmingAMomentAfterAStopIsRequested) {
+  inventory_.Hold();
+  std::stop_source stop;
+  auto confirmed =
+      std::async(std::launch::async, [&] { return client_.Confirm("order/r1", stop.get_token()); });
+  ASSERT_TRUE(inventory_.AwaitConfirms(1));
+  stop.request_stop();
+  EXPECT_TRUE(absl::IsCancelled(Get(std::move(confirmed))));
+  EXPECT_TRUE(inventory_.AwaitCancelled(1));
+}
+
+TEST_F(InventoryClientTest, RefusesEverythingOnceItIsClosed) {
+  ASSERT_TRUE(Reserve().ok());
+  ASSERT_TRUE(client_.Close(Late()).ok());
+  EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  EXPECT_TRUE(absl::IsUnavailable(client_.Confirm("order/r1", {})));
+  EXPECT_TRUE(client_.Close(Late()).ok());
+}
+
+TEST_F(InventoryClientTest, SaysInCloseThatACallStillHoldsTheChannel) {
+  inventory_.Hold();
+  auto reserved = StartReserve();
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(client_.Close(Soon())));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(client_.Close(Soon())));
+  inventory_.Release();
+  EXPECT_TRUE(Get(std::move(reserved)).ok());
+  EXPECT_TRUE(client_.Close(Late()).ok());
+}
+
+TEST_F(InventoryClientTest, WaitsInCloseForACallThatEndsMeanwhile) {
+  inventory_.Hold();
+  auto reserved = StartReserve();
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  auto closed = std::async(std::launch::async, [this] { return client_.Close(Late()); });
+  // Closed, so nothing new; but what runs is waited for.
+  ASSERT_TRUE(Eventually([this] { return !client_.AwaitConnected(Soon()); }));
+  inventory_.Release();
+  EXPECT_TRUE(Get(std::move(reserved)).ok());
+  EXPECT_TRUE(Get(std::move(closed)).ok());
+}
+
+}  // namespace
+}  // namespace orders

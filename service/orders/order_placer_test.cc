@@ -1,0 +1,173 @@
+#include "service/orders/order_placer.h"
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/eventually.h"
+#include "service/orders/fake_inventory.h"
+#include "service/orders/status_details.h"
+#include "service/orders/temporary_database.h"
+
+namespace orders {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class OrderPlacerTest : public ::testing::Test {
+ protected:
+  using Answer = absl::StatusOr<v1::Order>;
+
+  // `request` lives until the answer is there.
+  std::future<Answer> Start(const v1::PlaceOrderRequest& request) {
+    auto promise = std::make_shared<std::promise<Answer>>();
+    placer_.Place(caller_, request,
+                  [promise](Answer placed) { promise->set_value(std::move(placed)); });
+    return promise->get_future();
+  }
+  static Answer Get(std::future<Answer> answer) {
+    if (answer.wait_for(kLong) != std::future_status::ready) {
+      return absl::DeadlineExceededError("`done` was not called");
+    }
+    return answer.get();
+  }
+  Answer Place(const v1::PlaceOrderRequest& request) { return Get(Start(request)); }
+
+  std::size_t Stored() { return store_->List(0, 1000)->orders.size(); }
+
+  const TemporaryDatabase database_;
+  const std::unique_ptr<OrderStore> store_ = database_.Open();
+  FakeInventory inventory_;
+  InventoryClient client_{inventory_.address()};
+  std::atomic<int> told_{0};
+  // Of no real call: without deadline, never cancelled.
+  const grpc::CallbackServerContext caller_;
+  rpc::BlockingPool pool_{2, 100};
+  OrderPlacer placer_{*store_, client_, pool_, [this] { ++told_; }};
+};
+
+TEST_F(OrderPlacerTest, ReservesThenStoresThenTells) {
+  const v1::PlaceOrderRequest request = NewRequest("r1", "tea", 3);
+  inventory_.Hold();
+  auto answer = Start(request);
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  EXPECT_EQ(Stored(), 0u);
+  EXPECT_EQ(told_, 0);
+  inventory_.Release();
+
+  const Answer placed = Get(std::move(answer));
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  EXPECT_EQ(told_, 1);
+  EXPECT_EQ(placed->request_id(), "r1");
+  EXPECT_EQ(placed->customer(), "Ada");
+  EXPECT_EQ(placed->items(0).quantity(), 3);
+  EXPECT_EQ(placed->state(), v1::ORDER_STATE_PLACED);
+  EXPECT_GT(placed->create_time().seconds(), 1600000000);
+  EXPECT_EQ((*store_->Find(placed->order_id()))->SerializeAsString(), placed->SerializeAsString());
+  EXPECT_EQ(store_->Outbox(0, 10)->at(0).reservation_id, "order/r1");
+}
+
+TEST_F(OrderPlacerTest, GivesEveryOrderAnIdOfItsOwn) {
+  std::set<std::string> ids;
+  for (int i = 0; i < 50; ++i) ids.insert(Place(NewRequest("r" + std::to_string(i)))->order_id());
+  EXPECT_EQ(ids.size(), 50u);
+}
+
+TEST_F(OrderPlacerTest, AnswersAWrongRequestBeforeItReturns) {
+  bool answered = false;
+  placer_.Place(caller_, v1::PlaceOrderRequest(), [&](const Answer& placed) {
+    answered = true;
+    EXPECT_TRUE(absl::IsInvalidArgument(placed.status()));
+  });
+  EXPECT_TRUE(answered);
+  EXPECT_THAT(inventory_.reserves(), IsEmpty());
+}
+
+TEST_F(OrderPlacerTest, AnswersARetryThoughTheInventoryIsGone) {
+  const Answer first = Place(NewRequest("r1"));
+  ASSERT_TRUE(first.ok()) << first.status();
+  inventory_.Stop();
+  const Answer again = Place(NewRequest("r1"));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->order_id(), first->order_id());
+}
+
+TEST_F(OrderPlacerTest, StoresNothingThatIsNotReserved) {
+  inventory_.AnswerReserve({grpc::StatusCode::FAILED_PRECONDITION, "no tea"});
+  EXPECT_EQ(CodeAndReason(Place(NewRequest("r1")).status()), "FAILED_PRECONDITION OUT_OF_STOCK");
+  EXPECT_EQ(Stored(), 0u);
+  EXPECT_EQ(told_, 0);
+  inventory_.AnswerReserve(grpc::Status::OK);
+  EXPECT_TRUE(Place(NewRequest("r1")).ok());
+}
+
+TEST_F(OrderPlacerTest, RefusesAnIdThatAnotherOrderHas) {
+  ASSERT_TRUE(Place(NewRequest("r1", "tea", 1)).ok());
+  EXPECT_EQ(CodeAndReason(Place(NewRequest("r1", "tea", 2)).status()),
+            "ALREADY_EXISTS REQUEST_ID_REUSED");
+  EXPECT_EQ(inventory_.reserves().size(), 1u);
+}
+
+TEST_F(OrderPlacerTest, RefusesAnIdThatAnotherOrderTakesMeanwhile) {
+  const v1::PlaceOrderRequest request = NewRequest("r1", "tea", 1);
+  inventory_.Hold();
+  auto answer = Start(request);
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  PlaceIn(*database_.Open(), "r1", "tea", 2);
+  inventory_.Release();
+  EXPECT_EQ(CodeAndReason(Get(std::move(answer)).status()), "ALREADY_EXISTS REQUEST_ID_REUSED");
+}
+
+TEST_F(OrderPlacerTest, IsOverloadedWhenThePoolIs) {
+  ASSERT_TRUE(pool_.Close(lifecycle::Clock::TimePoint::max()).ok());
+  const absl::Status status = Place(NewRequest("r1")).status();
+  EXPECT_EQ(CodeAndReason(status), "RESOURCE_EXHAUSTED OVERLOADED");
+  EXPECT_TRUE(SaysWhenToRetry(status));
+}
+
+TEST_F(OrderPlacerTest, IsOverloadedWhenThePoolIsAfterTheReservation) {
+  const v1::PlaceOrderRequest request = NewRequest("r1");
+  inventory_.Hold();
+  auto answer = Start(request);
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  ASSERT_TRUE(pool_.Close(lifecycle::Clock::TimePoint::max()).ok());
+  inventory_.Release();
+  EXPECT_EQ(CodeAndReason(Get(std::move(answer)).status()), "RESOURCE_EXHAUSTED OVERLOADED");
+  EXPECT_EQ(Stored(), 0u);
+}
+
+TEST_F(OrderPlacerTest, SaysThatTheStoreIsGone) {
+  ASSERT_TRUE(store_->Close().ok());
+  const absl::Status status = Place(NewRequest("r1")).status();
+  EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE STORE_UNAVAILABLE");
+  EXPECT_TRUE(SaysWhenToRetry(status));
+}
+
+TEST_F(OrderPlacerTest, PlacesOneOrderForManyRetriesAtOnce) {
+  const v1::PlaceOrderRequest request = NewRequest("r1");
+  inventory_.Hold();
+  std::vector<std::future<Answer>> answers;
+  for (int i = 0; i < 8; ++i) answers.push_back(Start(request));
+  ASSERT_TRUE(inventory_.AwaitReserves(8));
+  inventory_.Release();
+  std::set<std::string> ids;
+  for (auto& answer : answers) {
+    const Answer placed = Get(std::move(answer));
+    ASSERT_TRUE(placed.ok()) << placed.status();
+    ids.insert(placed->order_id());
+  }
+  EXPECT_EQ(ids.size(), 1u);
+  EXPECT_EQ(Stored(), 1u);
+  EXPECT_EQ(*store_->LastSequence(), 1);
+}
+
+}  // namespace
+}  // namespace orders

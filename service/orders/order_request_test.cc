@@ -1,0 +1,117 @@
+#include "service/orders/order_request.h"
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/status_details.h"
+
+namespace orders {
+namespace {
+
+using ::testing::ElementsAre;
+
+v1::PlaceOrderRequest GoodRequest() {
+  v1::PlaceOrderRequest request;
+  request.set_request_id("r");
+  request.set_customer("c");
+  v1::OrderItem& item = *request.add_items();
+  item.set_sku("tea");
+  item.set_quantity(1);
+  return request;
+}
+
+void AddItem(v1::PlaceOrderRequest& request, const std::string& sku, std::int64_t quantity) {
+  v1::OrderItem& item = *request.add_items();
+  item.set_sku(sku);
+  item.set_quantity(quantity);
+}
+
+TEST(Validate, TakesARequestAtEveryLimit) {
+  EXPECT_TRUE(Validate(GoodRequest()).ok());
+  v1::PlaceOrderRequest largest;
+  largest.set_request_id(std::string(64, 'r'));
+  largest.set_customer(std::string(128, 'c'));
+  for (int i = 100; i < 200; ++i)
+    AddItem(largest, std::string(61, 's') + std::to_string(i), 1000000);
+  EXPECT_TRUE(Validate(largest).ok()) << Validate(largest);
+}
+
+TEST(Validate, NamesTheFieldThatIsWrong) {
+  const std::vector<std::pair<std::string, std::function<void(v1::PlaceOrderRequest&)>>> mistakes =
+      {
+          {"request_id", [](auto& request) { request.clear_request_id(); }},
+          {"request_id", [](auto& request) { request.set_request_id(std::string(65, 'r')); }},
+          {"customer", [](auto& request) { request.clear_customer(); }},
+          {"customer", [](auto& request) { request.set_customer(std::string(129, 'c')); }},
+          {"items", [](auto& request) { request.clear_items(); }},
+          {"items",
+           [](auto& request) {
+             for (int i = 0; i < 100; ++i) AddItem(request, std::to_string(i), 1);
+           }},
+          {"items[0].sku", [](auto& request) { request.mutable_items(0)->clear_sku(); }},
+          {"items[1].sku", [](auto& request) { AddItem(request, std::string(65, 's'), 1); }},
+          {"items[1].sku", [](auto& request) { AddItem(request, "tea", 1); }},
+          {"items[0].quantity", [](auto& request) { request.mutable_items(0)->set_quantity(0); }},
+          {"items[0].quantity", [](auto& request) { request.mutable_items(0)->set_quantity(-1); }},
+          {"items[1].quantity", [](auto& request) { AddItem(request, "milk", 1000001); }},
+      };
+  for (const auto& [field, mistake] : mistakes) {
+    v1::PlaceOrderRequest request = GoodRequest();
+    mistake(request);
+    const absl::Status status = Validate(request);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << field;
+    EXPECT_THAT(WrongFields(status), ElementsAre(field));
+  }
+}
+
+TEST(Validate, NamesEverythingThatIsWrongAtOnce) {
+  v1::PlaceOrderRequest request;
+  AddItem(request, "", 0);
+  EXPECT_THAT(WrongFields(Validate(request)),
+              ElementsAre("request_id", "customer", "items[0].sku", "items[0].quantity"));
+}
+
+v1::Order OrderOf(const v1::PlaceOrderRequest& request) {
+  v1::Order order;
+  order.set_order_id("o");
+  order.set_request_id(request.request_id());
+  order.set_customer(request.customer());
+  *order.mutable_items() = request.items();
+  order.set_state(v1::ORDER_STATE_CONFIRMED);
+  return order;
+}
+
+TEST(SameContent, OfARetryIsSame) {
+  EXPECT_TRUE(SameContent(GoodRequest(), OrderOf(GoodRequest())));
+}
+
+TEST(SameContent, TakesItemsInAnyOrder) {
+  v1::PlaceOrderRequest request = GoodRequest();
+  AddItem(request, "milk", 2);
+  const v1::Order order = OrderOf(request);
+  request.mutable_items()->SwapElements(0, 1);
+  EXPECT_TRUE(SameContent(request, order));
+}
+
+TEST(SameContent, IsAnotherWhenAnythingDiffers) {
+  const v1::Order order = OrderOf(GoodRequest());
+  v1::PlaceOrderRequest request = GoodRequest();
+  request.set_customer("d");
+  EXPECT_FALSE(SameContent(request, order));
+  request = GoodRequest();
+  request.mutable_items(0)->set_sku("milk");
+  EXPECT_FALSE(SameContent(request, order));
+  request = GoodRequest();
+  request.mutable_items(0)->set_quantity(2);
+  EXPECT_FALSE(SameContent(request, order));
+  request = GoodRequest();
+  AddItem(request, "milk", 1);
+  EXPECT_FALSE(SameContent(request, order));
+}
+
+}  // namespace
+}  // namespace orders

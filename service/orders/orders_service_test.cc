@@ -1,0 +1,288 @@
+#include "service/orders/orders_service.h"
+
+#include <future>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/eventually.h"
+#include "service/orders/fake_inventory.h"
+#include "service/orders/orders_under_test.h"
+#include "service/orders/resume_token.h"
+#include "service/orders/status_details.h"
+#include "service/orders/temporary_database.h"
+#include "service/rpc/status.h"
+
+namespace orders {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Its unary methods; the streams have tests of their own.
+class OrdersServiceTest : public ::testing::Test {
+ protected:
+  std::size_t Stored() { return orders_.store().List(0, 1000)->orders.size(); }
+
+  const TemporaryDatabase database_;
+  FakeInventory inventory_;
+  OrdersUnderTest orders_{database_, inventory_};
+  const std::unique_ptr<v1::OrdersService::Stub> stub_ = orders_.NewStub();
+};
+
+TEST_F(OrdersServiceTest, PlacesAnOrderThatCanBeReadAfterwards) {
+  const auto placed = Place(*stub_, NewRequest("r1", "tea", 3));
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  EXPECT_EQ(placed->state(), v1::ORDER_STATE_PLACED);
+  const auto got = Get(*stub_, placed->order_id());
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->SerializeAsString(), placed->SerializeAsString());
+}
+
+TEST_F(OrdersServiceTest, ConfirmsWhatItHasPlaced) {
+  orders_.StartRelay();
+  const auto placed = Place(*stub_, NewRequest("r1"));
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  EXPECT_TRUE(Eventually(
+      [&] { return Get(*stub_, placed->order_id())->state() == v1::ORDER_STATE_CONFIRMED; }));
+}
+
+TEST_F(OrdersServiceTest, AnswersARepeatedRequestWithTheSameOrder) {
+  const auto first = Place(*stub_, NewRequest("r1"));
+  const auto again = Place(*stub_, NewRequest("r1"));
+  ASSERT_TRUE(first.ok() && again.ok()) << first.status() << again.status();
+  EXPECT_EQ(first->order_id(), again->order_id());
+  EXPECT_EQ(Stored(), 1u);
+}
+
+TEST_F(OrdersServiceTest, AnswersARepeatedRequestAtEveryReplica) {
+  OrdersUnderTest replica(database_, inventory_);
+  const auto first = Place(*stub_, NewRequest("r1"));
+  const auto again = Place(*replica.NewStub(), NewRequest("r1"));
+  ASSERT_TRUE(first.ok() && again.ok()) << first.status() << again.status();
+  EXPECT_EQ(first->order_id(), again->order_id());
+}
+
+TEST_F(OrdersServiceTest, PlacesOneOrderWhenTheSameRequestComesManyTimesAtOnce) {
+  OrdersUnderTest replica(database_, inventory_);
+  const auto other_stub = replica.NewStub();
+  std::vector<std::future<absl::StatusOr<v1::Order>>> calls;
+  inventory_.Hold();
+  for (int i = 0; i < 8; ++i) {
+    calls.push_back(std::async(std::launch::async, [&, i] {
+      return Place(i % 2 == 0 ? *stub_ : *other_stub, NewRequest("r1"));
+    }));
+  }
+  ASSERT_TRUE(inventory_.AwaitReserves(8));
+  inventory_.Release();
+  std::set<std::string> ids;
+  for (auto& call : calls) {
+    const auto placed = call.get();
+    ASSERT_TRUE(placed.ok()) << placed.status();
+    ids.insert(placed->order_id());
+  }
+  EXPECT_EQ(ids.size(), 1u);
+  EXPECT_EQ(Stored(), 1u);
+}
+
+TEST_F(OrdersServiceTest, RefusesAnIdThatComesWithOtherContent) {
+  ASSERT_TRUE(Place(*stub_, NewRequest("r1", "tea", 1)).ok());
+  const absl::Status status = Place(*stub_, NewRequest("r1", "tea", 2)).status();
+  EXPECT_EQ(CodeAndReason(status), "ALREADY_EXISTS REQUEST_ID_REUSED");
+}
+
+TEST_F(OrdersServiceTest, TakesOneOfManyContentsThatComeUnderOneIdAtOnce) {
+  std::vector<std::future<absl::StatusOr<v1::Order>>> calls;
+  inventory_.Hold();
+  for (int i = 1; i <= 8; ++i) {
+    calls.push_back(std::async(std::launch::async,
+                               [&, i] { return Place(*stub_, NewRequest("r1", "tea", i)); }));
+  }
+  ASSERT_TRUE(inventory_.AwaitReserves(8));
+  inventory_.Release();
+  int placed = 0;
+  for (auto& call : calls) {
+    const auto answer = call.get();
+    if (answer.ok()) {
+      ++placed;
+    } else {
+      EXPECT_EQ(CodeAndReason(answer.status()), "ALREADY_EXISTS REQUEST_ID_REUSED");
+    }
+  }
+  EXPECT_EQ(placed, 1);
+}
+
+TEST_F(OrdersServiceTest, NamesEveryFieldThatIsWrong) {
+  v1::PlaceOrderRequest request = NewRequest("", "", 0);
+  const absl::Status status = Place(*stub_, request).status();
+  EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT");
+  EXPECT_THAT(WrongFields(status), ElementsAre("request_id", "items[0].sku", "items[0].quantity"));
+}
+
+TEST_F(OrdersServiceTest, RefusesAnOrderThatIsOutOfStock) {
+  inventory_.AnswerReserve({grpc::StatusCode::FAILED_PRECONDITION, "tea: 3 wanted, 2 there"});
+  const absl::Status status = Place(*stub_, NewRequest("r1", "tea", 3)).status();
+  EXPECT_EQ(CodeAndReason(status), "FAILED_PRECONDITION OUT_OF_STOCK");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("tea"));
+  EXPECT_EQ(Stored(), 0u);
+}
+
+TEST_F(OrdersServiceTest, RefusesAnOrderOfWhatNobodySells) {
+  inventory_.AnswerReserve({grpc::StatusCode::NOT_FOUND, "there is no unicorn"});
+  const absl::Status status = Place(*stub_, NewRequest("r1", "unicorn")).status();
+  EXPECT_EQ(CodeAndReason(status), "FAILED_PRECONDITION UNKNOWN_SKU");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("unicorn"));
+}
+
+TEST_F(OrdersServiceTest, StoresNothingWhenTheInventoryCannotBeReached) {
+  inventory_.Stop();
+  const absl::Status status = Place(*stub_, NewRequest("r1")).status();
+  EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  EXPECT_TRUE(SaysWhenToRetry(status));
+  EXPECT_EQ(Stored(), 0u);
+}
+
+TEST_F(OrdersServiceTest, SaysOfEveryMethodThatTheDatabaseIsGone) {
+  ASSERT_TRUE(orders_.store().Close().ok());
+  for (const absl::Status& status : {Place(*stub_, NewRequest("r1")).status(),
+                                     Get(*stub_, "o").status(), List(*stub_).status()}) {
+    EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE STORE_UNAVAILABLE");
+    EXPECT_TRUE(SaysWhenToRetry(status));
+  }
+}
+
+TEST_F(OrdersServiceTest, SaysOfEveryMethodThatItIsOverloaded) {
+  OrdersUnderTest small(database_, inventory_, {.pool_threads = 1, .pool_capacity = 1});
+  const auto stub = small.NewStub();
+  Busy busy(small.pool());
+  ASSERT_TRUE(small.pool().Run([] {}));
+  for (const absl::Status& status :
+       {Place(*stub, NewRequest("r1")).status(), Get(*stub, "o").status(), List(*stub).status()}) {
+    EXPECT_EQ(CodeAndReason(status), "RESOURCE_EXHAUSTED OVERLOADED");
+    EXPECT_TRUE(SaysWhenToRetry(status));
+  }
+  busy.End();
+  EXPECT_TRUE(Eventually([&] { return List(*stub).ok(); }));
+}
+
+TEST_F(OrdersServiceTest, KnowsNoOrderThatWasNotPlaced) {
+  for (const char* id : {"no such order", ""}) {
+    EXPECT_EQ(CodeAndReason(Get(*stub_, id).status()), "NOT_FOUND UNKNOWN_ORDER");
+  }
+}
+
+TEST_F(OrdersServiceTest, RefusesARequestThatIsTooLarge) {
+  v1::PlaceOrderRequest request = NewRequest("r1");
+  request.set_customer(std::string(5 << 20, 'c'));
+  EXPECT_TRUE(absl::IsResourceExhausted(Place(*stub_, request).status()));
+}
+
+TEST_F(OrdersServiceTest, ListsAllOrdersAPageAtATime) {
+  std::vector<std::string> placed;
+  for (int i = 0; i < 7; ++i) {
+    placed.push_back("r" + std::to_string(i));
+    PlaceIn(orders_.store(), placed.back());
+  }
+  std::vector<std::string> listed;
+  std::vector<int> sizes;
+  std::string token;
+  do {
+    const auto page = List(*stub_, 3, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    sizes.push_back(page->orders_size());
+    for (const v1::Order& order : page->orders()) listed.push_back(order.request_id());
+    token = page->next_page_token();
+  } while (!token.empty());
+  EXPECT_EQ(listed, placed);
+  EXPECT_THAT(sizes, ElementsAre(3, 3, 1));
+}
+
+TEST_F(OrdersServiceTest, ListsNothingWhenThereIsNothing) {
+  const auto page = List(*stub_);
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_THAT(page->orders(), IsEmpty());
+  EXPECT_EQ(page->next_page_token(), "");
+}
+
+TEST_F(OrdersServiceTest, ListsAtMostAsManyAsItPromises) {
+  for (int i = 0; i < 60; ++i) PlaceIn(orders_.store(), "r" + std::to_string(i));
+  EXPECT_EQ(List(*stub_)->orders_size(), 50);
+  EXPECT_EQ(List(*stub_, 1000000)->orders_size(), 60);
+}
+
+TEST_F(OrdersServiceTest, RefusesAPageThatCannotBe) {
+  const absl::Status negative = List(*stub_, -1).status();
+  EXPECT_EQ(CodeAndReason(negative), "INVALID_ARGUMENT");
+  EXPECT_THAT(WrongFields(negative), ElementsAre("page_size"));
+  for (const std::string& token : {std::string("junk"), MakeToken(TokenKind::kWatch, 1)}) {
+    const absl::Status status = List(*stub_, 0, token).status();
+    EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT");
+    EXPECT_THAT(WrongFields(status), ElementsAre("page_token"));
+  }
+}
+
+TEST_F(OrdersServiceTest, AnswersWhatItAcceptedThoughItDrains) {
+  inventory_.Hold();
+  auto placing = std::async(std::launch::async, [this] { return Place(*stub_, NewRequest("r1")); });
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  orders_.Drain();
+  EXPECT_TRUE(List(*stub_).ok());
+  inventory_.Release();
+  EXPECT_TRUE(placing.get().ok());
+}
+
+TEST_F(OrdersServiceTest, StoresNothingForACallerWhoLeavesBeforeTheStockIsReserved) {
+  inventory_.Hold();
+  CallContext context;
+  auto placing = std::async(std::launch::async, [&] {
+    v1::PlaceOrderResponse response;
+    return rpc::FromGrpc(stub_->PlaceOrder(&context, NewRequest("r1"), &response));
+  });
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  context.TryCancel();
+  EXPECT_TRUE(absl::IsCancelled(placing.get()));
+  // Its cancellation goes on to the inventory.
+  EXPECT_TRUE(inventory_.AwaitCancelled(1));
+  inventory_.Release();
+  EXPECT_EQ(Stored(), 0u);
+  EXPECT_TRUE(Place(*stub_, NewRequest("r1")).ok());
+}
+
+TEST_F(OrdersServiceTest, GivesTheInventoryNoLongerThanItsCallerHas) {
+  inventory_.Hold();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
+  v1::PlaceOrderResponse response;
+  EXPECT_EQ(stub_->PlaceOrder(&context, NewRequest("r1"), &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_TRUE(inventory_.AwaitCancelled(1));
+}
+
+TEST_F(OrdersServiceTest, OutlivesCallersWhoLeaveWhileTheDatabaseIsSlow) {
+  OrdersUnderTest slow(database_, inventory_, {.pool_threads = 1, .pool_capacity = 100});
+  const auto stub = slow.NewStub();
+  // The connection stands before the calls are made.
+  ASSERT_TRUE(List(*stub).ok());
+  Busy busy(slow.pool());
+  std::vector<std::future<absl::Status>> calls;
+  for (int i = 0; i < 10; ++i) {
+    calls.push_back(std::async(std::launch::async, [&] {
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
+      v1::ListOrdersResponse response;
+      return rpc::FromGrpc(stub->ListOrders(&context, v1::ListOrdersRequest(), &response));
+    }));
+  }
+  for (auto& call : calls) EXPECT_TRUE(absl::IsDeadlineExceeded(call.get()));
+  busy.End();
+  EXPECT_TRUE(List(*stub).ok());
+}
+
+}  // namespace
+}  // namespace orders

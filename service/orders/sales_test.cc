@@ -1,0 +1,112 @@
+#include "service/orders/sales.h"
+
+#include <memory>
+#include <utility>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/event_feed.h"
+#include "service/orders/temporary_database.h"
+
+namespace orders {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+OrderEvent Event(std::int64_t sequence, v1::OrderState state, int quantity) {
+  OrderEvent event;
+  event.sequence = sequence;
+  event.order.set_state(state);
+  v1::OrderItem& item = *event.order.add_items();
+  item.set_sku("tea");
+  item.set_quantity(quantity);
+  return event;
+}
+
+class SalesTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Sales> Load() {
+    auto sales = Sales::Load(*store_);
+    EXPECT_TRUE(sales.ok()) << sales.status();
+    return *std::move(sales);
+  }
+  // Of a start: how many events were read again.
+  std::int64_t Replay(Sales& sales) {
+    const auto replayed = EventFeed(*store_, sales).CatchUp();
+    EXPECT_TRUE(replayed.ok()) << replayed.status();
+    return replayed.value_or(-1);
+  }
+
+  const TemporaryDatabase database_;
+  const std::unique_ptr<OrderStore> store_ = database_.Open();
+};
+
+TEST_F(SalesTest, CountAnOrderFromItsPlacingUntilItIsCancelled) {
+  const auto sales = Load();
+  sales->Apply(Event(1, v1::ORDER_STATE_PLACED, 5));
+  sales->Apply(Event(2, v1::ORDER_STATE_PLACED, 2));
+  EXPECT_THAT(sales->totals().quantity_by_sku, ElementsAre(Pair("tea", 7)));
+  sales->Apply(Event(3, v1::ORDER_STATE_CONFIRMED, 5));
+  EXPECT_THAT(sales->totals().quantity_by_sku, ElementsAre(Pair("tea", 7)));
+  sales->Apply(Event(4, v1::ORDER_STATE_CANCELLED, 2));
+  EXPECT_THAT(sales->totals().quantity_by_sku, ElementsAre(Pair("tea", 5)));
+  EXPECT_EQ(sales->totals().sequence, 4);
+}
+
+TEST_F(SalesTest, CountAnEventOnce) {
+  const auto sales = Load();
+  sales->Apply(Event(1, v1::ORDER_STATE_PLACED, 5));
+  sales->Apply(Event(1, v1::ORDER_STATE_PLACED, 5));
+  EXPECT_THAT(sales->totals().quantity_by_sku, ElementsAre(Pair("tea", 5)));
+}
+
+TEST_F(SalesTest, BeginWithNothing) {
+  EXPECT_THAT(Load()->totals().quantity_by_sku, IsEmpty());
+  EXPECT_EQ(Load()->totals().sequence, 0);
+}
+
+TEST_F(SalesTest, ReplayNothingAfterACleanStop) {
+  PlaceIn(*store_, "r1", "tea", 3);
+  PlaceIn(*store_, "r2", "milk", 4);
+  const auto before = Load();
+  EXPECT_EQ(Replay(*before), 2);
+  ASSERT_TRUE(before->Save().ok());
+
+  const auto after = Load();
+  EXPECT_EQ(Replay(*after), 0);
+  EXPECT_THAT(after->totals().quantity_by_sku, ElementsAre(Pair("milk", 4), Pair("tea", 3)));
+}
+
+TEST_F(SalesTest, ReplayOnlyTheTailAfterAKill) {
+  PlaceIn(*store_, "r1", "tea", 3);
+  const auto saved = Load();
+  EXPECT_EQ(Replay(*saved), 1);
+  ASSERT_TRUE(saved->Save().ok());
+  PlaceIn(*store_, "r2", "tea", 4);
+  EXPECT_EQ(Replay(*saved), 1);
+  // Killed: not saved again.
+
+  const auto after = Load();
+  EXPECT_EQ(Replay(*after), 1);
+  EXPECT_THAT(after->totals().quantity_by_sku, ElementsAre(Pair("tea", 7)));
+}
+
+TEST_F(SalesTest, OfAReplicaThatIsBehindDoNotReplaceLaterOnes) {
+  const auto behind = Load();
+  PlaceIn(*store_, "r1", "tea", 3);
+  const auto ahead = Load();
+  Replay(*ahead);
+  ASSERT_TRUE(ahead->Save().ok());
+  ASSERT_TRUE(behind->Save().ok());
+  EXPECT_THAT(Load()->totals().quantity_by_sku, ElementsAre(Pair("tea", 3)));
+}
+
+TEST_F(SalesTest, CannotBeLoadedFromAClosedStore) {
+  ASSERT_TRUE(store_->Close().ok());
+  EXPECT_FALSE(Sales::Load(*store_).ok());
+}
+
+}  // namespace
+}  // namespace orders

@@ -1,0 +1,280 @@
+#include "service/orders/track_orders.h"
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/eventually.h"
+#include "service/orders/fake_inventory.h"
+#include "service/orders/orders_under_test.h"
+#include "service/orders/resume_token.h"
+#include "service/orders/status_details.h"
+#include "service/orders/temporary_database.h"
+#include "service/rpc/status.h"
+
+namespace orders {
+namespace {
+
+
+// One TrackOrders call.
+class Track {
+ public:
+  explicit Track(v1::OrdersService::Stub& stub) : stream_(stub.TrackOrders(&context_)) {}
+
+  bool Add(const std::vector<std::string>& ids) {
+    v1::TrackOrdersRequest request;
+    for (const std::string& id : ids) request.add_add_order_ids(id);
+    return stream_->Write(request);
+  }
+  bool Remove(const std::string& id) {
+    v1::TrackOrdersRequest request;
+    request.add_remove_order_ids(id);
+    return stream_->Write(request);
+  }
+  // "order PLACED"; "end" when there is no more.
+  std::string Next() {
+    v1::TrackOrdersResponse response;
+    if (!stream_->Read(&response)) return "end";
+    resume_token_ = response.resume_token();
+    return response.order().order_id() + " " +
+           v1::OrderState_Name(response.order().state()).substr(std::string("ORDER_STATE_").size());
+  }
+  void Cancel() { context_.TryCancel(); }
+  void CloseOwnSide() { stream_->WritesDone(); }
+  absl::Status End() {
+    while (Next() != "end") continue;
+    return rpc::FromGrpc(stream_->Finish());
+  }
+
+  const std::string& resume_token() const { return resume_token_; }
+
+ private:
+  CallContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::TrackOrdersRequest, v1::TrackOrdersResponse>>
+      stream_;
+  std::string resume_token_;
+};
+
+class TrackOrdersTest : public ::testing::Test {
+ protected:
+  void Settle(const std::string& request_id, v1::OrderState state) {
+    const auto outbox = orders_.store().Outbox(0, 1000);
+    for (const OutboxItem& item : *outbox) {
+      if (item.order_id == "order of " + request_id) {
+        EXPECT_TRUE(orders_.store().Settle(item, state).ok());
+      }
+    }
+  }
+
+  const TemporaryDatabase database_;
+  FakeInventory inventory_;
+  OrdersUnderTest orders_{database_, inventory_};
+  const std::unique_ptr<v1::OrdersService::Stub> stub_ = orders_.NewStub();
+};
+
+TEST_F(TrackOrdersTest, TellsEachOrdersPresentStateAndThenItsChanges) {
+  PlaceIn(orders_.store(), "r1");
+  PlaceIn(orders_.store(), "r2");
+  Settle("r2", v1::ORDER_STATE_CONFIRMED);
+  Track track(*stub_);
+  track.Add({"order of r1", "order of r2"});
+  EXPECT_EQ(track.Next(), "order of r1 PLACED");
+  EXPECT_EQ(track.Next(), "order of r2 CONFIRMED");
+  Settle("r1", v1::ORDER_STATE_CANCELLED);
+  EXPECT_EQ(track.Next(), "order of r1 CANCELLED");
+}
+
+TEST_F(TrackOrdersTest, TellsNothingOfOtherOrders) {
+  PlaceIn(orders_.store(), "r1");
+  Track track(*stub_);
+  track.Add({"order of r1"});
+  EXPECT_EQ(track.Next(), "order of r1 PLACED");
+  PlaceIn(orders_.store(), "r2");
+  Settle("r2", v1::ORDER_STATE_CONFIRMED);
+  Settle("r1", v1::ORDER_STATE_CONFIRMED);
+  EXPECT_EQ(track.Next(), "order of r1 CONFIRMED");
+}
+
+TEST_F(TrackOrdersTest, FollowsAnOrderThatIsNotThereYet) {
+  Track track(*stub_);
+  track.Add({"order of r1"});
+  EXPECT_EQ(track.Next(), "order of r1 UNSPECIFIED");
+  PlaceIn(orders_.store(), "r1");
+  EXPECT_EQ(track.Next(), "order of r1 PLACED");
+}
+
+TEST_F(TrackOrdersTest, TellsNothingOfAnOrderThatIsNoLongerFollowed) {
+  for (const char* id : {"r1", "r2"}) PlaceIn(orders_.store(), id);
+  Track track(*stub_);
+  track.Add({"order of r1", "order of r2"});
+  EXPECT_EQ(track.Next(), "order of r1 PLACED");
+  EXPECT_EQ(track.Next(), "order of r2 PLACED");
+  track.Remove("order of r1");
+  track.Add({"order of r3"});
+  EXPECT_EQ(track.Next(), "order of r3 UNSPECIFIED");  // So the removal was read.
+  Settle("r1", v1::ORDER_STATE_CONFIRMED);
+  Settle("r2", v1::ORDER_STATE_CONFIRMED);
+  EXPECT_EQ(track.Next(), "order of r2 CONFIRMED");
+}
+
+TEST_F(TrackOrdersTest, TellsThePresentStateAgainWhenAnOrderIsAddedAgain) {
+  PlaceIn(orders_.store(), "r1");
+  Track track(*stub_);
+  track.Add({"order of r1"});
+  EXPECT_EQ(track.Next(), "order of r1 PLACED");
+  track.Remove("order of r1");
+  track.Add({"order of r1"});
+  EXPECT_EQ(track.Next(), "order of r1 PLACED");
+}
+
+TEST_F(TrackOrdersTest, TellsAnOrderOnceThatIsAddedTwice) {
+  PlaceIn(orders_.store(), "r1");
+  Track track(*stub_);
+  track.Add({"order of r1", "order of r1"});
+  track.Add({"order of r1"});
+  track.Add({"order of r2"});
+  EXPECT_EQ(track.Next(), "order of r1 PLACED");
+  EXPECT_EQ(track.Next(), "order of r2 UNSPECIFIED");
+}
+
+TEST_F(TrackOrdersTest, EndsWellWhenItsCallerCloses) {
+  PlaceIn(orders_.store(), "r1");
+  Track track(*stub_);
+  track.Add({"order of r1"});
+  track.CloseOwnSide();
+  EXPECT_EQ(track.Next(), "order of r1 PLACED");
+  const absl::Status status = track.End();
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_F(TrackOrdersTest, EndsWellWhenItsCallerClosesWithoutAWord) {
+  Track track(*stub_);
+  track.CloseOwnSide();
+  EXPECT_TRUE(track.End().ok());
+}
+
+TEST_F(TrackOrdersTest, TellsTheLastStateOfEachOrderWhileAllOfThemChange) {
+  constexpr int kOrders = 200;
+  orders_.StartRelay();
+  Track track(*stub_);
+  std::jthread places([this] {
+    for (int i = 0; i < kOrders; ++i) PlaceIn(orders_.store(), std::to_string(i));
+  });
+  std::jthread adds([&] {
+    for (int i = 0; i < kOrders; ++i) track.Add({"order of " + std::to_string(i)});
+  });
+  std::set<std::string> told;
+  std::set<std::string> confirmed;
+  std::int64_t position = 0;
+  while (confirmed.size() < kOrders) {
+    const std::string next = track.Next();
+    ASSERT_NE(next, "end");
+    EXPECT_TRUE(told.insert(next).second) << next << " again";
+    if (next.ends_with(" CONFIRMED")) confirmed.insert(next);
+    const auto token = ReadToken(TokenKind::kWatch, track.resume_token());
+    ASSERT_TRUE(token);
+    EXPECT_GE(*token, position);
+    position = *token;
+  }
+}
+
+TEST_F(TrackOrdersTest, AnswersACallerWhoReadsLate) {
+  // More than the service keeps for one caller.
+  constexpr int kRequests = 60;
+  constexpr int kIds = 250;
+  Track track(*stub_);
+  std::jthread adds([&] {
+    for (int i = 0; i < kRequests; ++i) {
+      std::vector<std::string> ids;
+      for (int j = 0; j < kIds; ++j) ids.push_back(std::to_string(i) + "." + std::to_string(j));
+      EXPECT_TRUE(track.Add(ids));
+    }
+    track.CloseOwnSide();
+  });
+  std::set<std::string> told;
+  for (std::string next = track.Next(); next != "end"; next = track.Next()) told.insert(next);
+  EXPECT_EQ(told.size(), static_cast<std::size_t>(kRequests * kIds));
+  EXPECT_TRUE(track.End().ok());
+}
+
+TEST_F(TrackOrdersTest, SaysGoodbyeWhenTheServerDrains) {
+  PlaceIn(orders_.store(), "r1");
+  Track track(*stub_);
+  track.Add({"order of r1"});
+  ASSERT_EQ(track.Next(), "order of r1 PLACED");
+  orders_.Drain();
+  const absl::Status status = track.End();
+  EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE SERVER_DRAINING");
+  EXPECT_TRUE(SaysWhenToRetry(status));
+  EXPECT_EQ(Metadata(status, "resume_token"), track.resume_token());
+}
+
+TEST_F(TrackOrdersTest, SaysGoodbyeAtOnceWhenTheServerDrainsAlready) {
+  orders_.Drain();
+  Track track(*stub_);
+  track.Add({"order of r1"});
+  EXPECT_EQ(track.Next(), "end");
+  const absl::Status status = track.End();
+  EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE SERVER_DRAINING");
+  EXPECT_EQ(Metadata(status, "resume_token"), MakeToken(TokenKind::kWatch, 0));
+}
+
+TEST_F(TrackOrdersTest, SaysThatTheDatabaseIsGone) {
+  ASSERT_TRUE(orders_.store().Close().ok());
+  Track track(*stub_);
+  track.Add({"order of r1"});
+  EXPECT_EQ(CodeAndReason(track.End()), "UNAVAILABLE STORE_UNAVAILABLE");
+}
+
+TEST_F(TrackOrdersTest, SaysThatItIsOverloaded) {
+  OrdersUnderTest small(database_, inventory_, {.pool_threads = 1, .pool_capacity = 1});
+  const auto stub = small.NewStub();
+  const Busy busy(small.pool());
+  ASSERT_TRUE(small.pool().Run([] {}));
+  Track track(*stub);
+  track.Add({"order of r1"});
+  EXPECT_EQ(CodeAndReason(track.End()), "RESOURCE_EXHAUSTED OVERLOADED");
+}
+
+TEST_F(TrackOrdersTest, MayBeLeftWhileTheDatabaseIsSlow) {
+  OrdersUnderTest slow(database_, inventory_, {.pool_threads = 1, .pool_capacity = 100});
+  const auto stub = slow.NewStub();
+  Busy busy(slow.pool());
+  for (int i = 0; i < 20; ++i) {
+    Track track(*stub);
+    track.Add({"order of r1"});
+    track.Cancel();
+    EXPECT_TRUE(absl::IsCancelled(track.End()));
+  }
+}
+
+TEST_F(TrackOrdersTest, MayEndInAnyWayAtAnyMoment) {
+  std::jthread places([this](std::stop_token stop) {
+    for (int i = 0; !stop.stop_requested(); ++i) PlaceIn(orders_.store(), std::to_string(i));
+  });
+  std::vector<std::jthread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([this] {
+      const auto stub = orders_.NewStub();
+      for (int i = 0; i < 50; ++i) {
+        Track track(*stub);
+        track.Add({"order of " + std::to_string(i), "order of " + std::to_string(i + 50)});
+        if (i % 3 == 0) track.Next();
+        if (i % 2 == 0) track.Cancel();
+        if (i % 2 == 1) track.CloseOwnSide();
+        track.End().IgnoreError();
+      }
+    });
+  }
+  ASSERT_TRUE(Eventually([this] { return *orders_.store().LastSequence() > 100; }));
+  orders_.Drain();
+}
+
+}  // namespace
+}  // namespace orders
