@@ -27,10 +27,7 @@ int main(int argc, char** argv) {
   if (!orders.ok()) return process.CouldNotStart(orders.status());  // example
   services.push_back((*orders)->service());                         // example
 
-  rpc::ServerHost server({.address = config.address,
-                          .port_file = config.port_file,
-                          .connection_age = config.connection_age},
-                         std::move(services), drain);
+  rpc::ServerHost server(config.server, std::move(services), drain);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "service/lifecycle/exit_code.h"
+#include "service/rpc/connection_limits.h"
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051",
           "Where to listen, HOST:PORT; port 0: any free one; host 0.0.0.0: everywhere.");
@@ -42,6 +44,27 @@ ABSL_FLAG(std::optional<absl::Duration>, stop_close, std::nullopt,
 ABSL_FLAG(std::optional<absl::Duration>, stop_reserve, std::nullopt,
           "Budget of the stop: kept back; the watchdog ends the process when only this is left.");
 
+// What one connection may cost: see service/rpc/connection_limits.h for the reasons.
+ABSL_FLAG(std::optional<absl::Duration>, connection_age, std::nullopt,
+          "A connection of this age is asked to make place for a new one; 0: never. Unset: eight "
+          "tenths of the stop's budget for connections.");
+ABSL_FLAG(absl::Duration, connection_idle, absl::FromChrono(rpc::ConnectionLimits().idle),
+          "A connection without a call for so long is given up; 0: never.");
+ABSL_FLAG(absl::Duration, keepalive, absl::FromChrono(rpc::ConnectionLimits().keepalive),
+          "A peer that is silent for so long is asked whether it still lives; 0: never.");
+ABSL_FLAG(absl::Duration, keepalive_timeout,
+          absl::FromChrono(rpc::ConnectionLimits().keepalive_timeout),
+          "A peer that does not answer that for so long is given up.");
+ABSL_FLAG(absl::Duration, least_ping_interval,
+          absl::FromChrono(rpc::ConnectionLimits().least_ping_interval),
+          "A caller that pings more often without data is sent away.");
+ABSL_FLAG(int, concurrent_calls, rpc::ConnectionLimits().concurrent_calls,
+          "Calls of one connection at one time; more wait at the caller.");
+ABSL_FLAG(int, request_bytes, rpc::ConnectionLimits().request_bytes,
+          "The largest message that is read.");
+ABSL_FLAG(int, response_bytes, rpc::ConnectionLimits().response_bytes,
+          "The largest message that is sent.");
+
 namespace config {
 namespace {
 
@@ -69,6 +92,37 @@ lifecycle::StopBudget BudgetFromFlags() {
   return *budget;
 }
 
+// gRPC counts these in milliseconds in an int.
+std::chrono::milliseconds Milliseconds(const char* flag, absl::Duration value) {
+  if (value < absl::ZeroDuration() || value > absl::Hours(24 * 7)) {
+    UsageError(
+        absl::StrCat("--", flag, " must be from 0 to a week, is ", absl::FormatDuration(value)));
+  }
+  return absl::ToChronoMilliseconds(value);
+}
+
+int Positive(const char* flag, int value) {
+  if (value < 1) UsageError(absl::StrCat("--", flag, " must be at least 1, is ", value));
+  return value;
+}
+
+rpc::ConnectionLimits LimitsFromFlags(const lifecycle::StopBudget& stop) {
+  rpc::ConnectionLimits limits;
+  // gRPC adds up to a tenth to a connection's age; the rest is for its last calls.
+  const absl::Duration fits = absl::FromChrono(stop.connections) * 8 / 10;
+  limits.age = Milliseconds("connection_age", absl::GetFlag(FLAGS_connection_age).value_or(fits));
+  limits.idle = Milliseconds("connection_idle", absl::GetFlag(FLAGS_connection_idle));
+  limits.keepalive = Milliseconds("keepalive", absl::GetFlag(FLAGS_keepalive));
+  limits.keepalive_timeout =
+      Milliseconds("keepalive_timeout", absl::GetFlag(FLAGS_keepalive_timeout));
+  limits.least_ping_interval =
+      Milliseconds("least_ping_interval", absl::GetFlag(FLAGS_least_ping_interval));
+  limits.concurrent_calls = Positive("concurrent_calls", absl::GetFlag(FLAGS_concurrent_calls));
+  limits.request_bytes = Positive("request_bytes", absl::GetFlag(FLAGS_request_bytes));
+  limits.response_bytes = Positive("response_bytes", absl::GetFlag(FLAGS_response_bytes));
+  return limits;
+}
+
 }  // namespace
 
 ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
@@ -82,12 +136,10 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
     UsageError(absl::StrCat("\"", words[1], "\" is no flag; --help lists them"));
   }
   ServerConfig config;
-  config.address = absl::GetFlag(FLAGS_address);
-  config.port_file = absl::GetFlag(FLAGS_port_file);
   config.stop = BudgetFromFlags();
-  // gRPC adds up to a tenth to a connection's age; the rest is for its last calls.
-  config.connection_age =
-      std::chrono::duration_cast<std::chrono::milliseconds>(config.stop.connections * 8 / 10);
+  config.server.address = absl::GetFlag(FLAGS_address);
+  config.server.port_file = absl::GetFlag(FLAGS_port_file);
+  config.server.limits = LimitsFromFlags(config.stop);
   return config;
 }
 

@@ -1,25 +1,19 @@
 #ifndef SERVICE_CONFIG_SERVER_CONFIG_H_
 #define SERVICE_CONFIG_SERVER_CONFIG_H_
 
-#include <chrono>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "service/lifecycle/stop_budget.h"
+#include "service/rpc/server_host.h"
 
 namespace config {
 
 // What every server of this repository can be told on its command line.
 struct ServerConfig {
-  // --address
-  std::string address;
-  // --port_file
-  std::string port_file;
-  // --termination_grace and the budgets set by hand
+  // --address, --port_file, and how connections are bounded.
+  rpc::ServerHost::Options server;
+  // --termination_grace, and the budgets set by hand.
   lifecycle::StopBudget stop;
-  // Derived from the connections budget: the oldest connection has gone before
-  // that is spent, jitter included.
-  std::chrono::milliseconds connection_age{};
 };
 
 // Parses the command line into the flags of the whole program, and prints the help

@@ -74,9 +74,7 @@ int main(int argc, char** argv) {
 
   inventory::InventoryService service(**store, pool, latency);
   rpc::DrainSignal drain;
-  rpc::ServerHost server({.address = config.address,
-                          .port_file = config.port_file,
-                          .connection_age = config.connection_age},
+  rpc::ServerHost server(config.server,
                          {{inventory::v1::InventoryService::service_full_name(), service}}, drain);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);

@@ -21,7 +21,6 @@
 namespace orders {
 namespace {
 
-
 // One TrackOrders call.
 class Track {
  public:

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -65,14 +64,7 @@ absl::Status ServerHost::Start() {
   grpc::ServerBuilder builder;
   acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
       ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
-  builder.SetMaxReceiveMessageSize(options_.max_request_bytes);
-  if (options_.connection_age.count() > 0) {
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
-                               static_cast<int>(options_.connection_age.count()));
-    // Streams may be older than their connection should be: they are told when the
-    // time has come, and not cut.
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, INT_MAX);
-  }
+  options_.limits.ApplyTo(builder);
   for (const NamedService& each : services_) builder.RegisterService(&each.service);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;
   factories.push_back(streams_.NewInterceptorFactory());

@@ -14,6 +14,7 @@
 #include "grpcpp/server_builder.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/call_counts.h"
+#include "service/rpc/connection_limits.h"
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/listener.h"
 #include "service/rpc/stream_tracker.h"
@@ -42,14 +43,9 @@ class ServerHost final : public lifecycle::Traffic {
     std::string address = "127.0.0.1:0";
     // Where the bound address is written once the server serves; empty: nowhere.
     std::string port_file;
-    // How old a connection becomes before its caller is asked for a new one (with
-    // 10 % jitter). It is what leads callers away that look at no health, so it
-    // must fit the connections budget. Calls that run then run on. Zero: no limit.
-    std::chrono::milliseconds connection_age{0};
     // No call for so long: nobody is there any more.
     std::chrono::milliseconds quiet_period{300};
-    // The largest request that is read.
-    int max_request_bytes = 4 * 1024 * 1024;
+    ConnectionLimits limits;
   };
 
   struct NamedService {

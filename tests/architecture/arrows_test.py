@@ -21,7 +21,7 @@ ARROWS = {
     "service/lifecycle": set(),
     "service/rpc": {"service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
     "service/observability": {"service/lifecycle"},
-    "service/config": {"service/lifecycle"},
+    "service/config": {"service/lifecycle", "service/rpc"},
     "service/sqlite": set(),
     "service/inventory": {"service/lifecycle", "service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
     "service/orders": {

@@ -19,10 +19,7 @@ int main(int argc, char** argv) {
 
   rpc::DrainSignal drain;
   bench::BenchService service(drain.token(), rpc::ToGrpc(rpc::Goodbye("bench")));
-  rpc::ServerHost server({.address = config.address,
-                          .port_file = config.port_file,
-                          .connection_age = config.connection_age},
-                         {{"bench.Bench", service}}, drain);
+  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, drain);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
