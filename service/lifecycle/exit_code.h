@@ -13,7 +13,8 @@ enum class ExitCode {
   // A flag is unknown or malformed, or the flags contradict each other. Also what
   // abseil's own flag parser exits with.
   kUsage = 1,
-  // Something that was needed to serve could not be opened.
+  // Something that was needed to serve could not be opened; also when what had been
+  // opened did not close well.
   kCouldNotStart = 2,
   // A call or a worker did not end in its time and was cut off.
   kForced = 3,
