@@ -2,12 +2,12 @@
 
 #include <string>
 #include <thread>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "service/rpc/wall_clock.h"
 
 namespace rpc {
 namespace {
@@ -18,12 +18,6 @@ std::string ServiceConfig(const std::string& service) {
     "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.05s", "maxBackoff": "0.5s",
                     "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}],
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1}})");
-}
-
-std::chrono::system_clock::time_point OnTheWall(lifecycle::Clock::TimePoint point) {
-  return std::chrono::system_clock::now() +
-         std::chrono::duration_cast<std::chrono::system_clock::duration>(
-             point - std::chrono::steady_clock::now());
 }
 
 }  // namespace
@@ -40,6 +34,7 @@ BackendChannel::BackendChannel(Options options) : timeout_(options.timeout) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   channel_ =
       grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments);
+  watched_ = channel_;
 }
 
 std::shared_ptr<grpc::Channel> BackendChannel::channel() const {
@@ -68,16 +63,15 @@ bool BackendChannel::AwaitConnected(lifecycle::Clock::TimePoint deadline) const 
 }
 
 absl::Status BackendChannel::Close(lifecycle::Clock::TimePoint deadline) {
-  std::weak_ptr<grpc::Channel> last;
   {
     std::lock_guard lock(mutex_);
-    last = std::exchange(channel_, nullptr);
+    channel_ = nullptr;
   }
   // gRPC tells nobody when the last reference goes.
-  while (!last.expired()) {
+  while (!watched_.expired()) {
     if (lifecycle::Clock::Steady().Now() >= deadline) {
       return absl::DeadlineExceededError(
-          absl::StrCat("the channel is still held, ", last.use_count(), " times"));
+          absl::StrCat("the channel is still held, ", watched_.use_count(), " times"));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

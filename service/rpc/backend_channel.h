@@ -54,13 +54,15 @@ class BackendChannel {
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const;
 
   // Gives the channel up and waits until nobody holds it. DEADLINE_EXCEEDED: a
-  // stub or a call still does, and so the connection stays open.
+  // stub or a call still does, and so the connection stays open; called again, it
+  // waits again.
   absl::Status Close(lifecycle::Clock::TimePoint deadline);
 
  private:
   const std::chrono::milliseconds timeout_;
   mutable std::mutex mutex_;
   std::shared_ptr<grpc::Channel> channel_;  // Guarded by mutex_; null once closed.
+  std::weak_ptr<grpc::Channel> watched_;    // Constant: tells whether anybody holds it.
 };
 
 }  // namespace rpc
