@@ -2,12 +2,12 @@
 
 #include <string>
 #include <thread>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "service/rpc/wall_clock.h"
 
 namespace rpc {
 namespace {
@@ -18,12 +18,6 @@ std::string ServiceConfig(const std::string& service) {
     "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.05s", "maxBackoff": "0.5s",
                     "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}],
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1}})");
-}
-
-std::chrono::system_clock::time_point OnTheWall(lifecycle::Clock::TimePoint point) {
-  return std::chrono::system_clock::now() +
-         std::chrono::duration_cast<std::chrono::system_clock::duration>(
-             point - std::chrono::steady_clock::now());
 }
 
 }  // namespace

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +15,7 @@
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
+#include "service/rpc/wall_clock.h"
 
 namespace rpc {
 namespace {
@@ -21,6 +24,9 @@ using lifecycle::Clock;
 using lifecycle::Patience;
 using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
 
+// How long a call that gRPC took just before the shutdown may be on its way to its
+// handler, where it is counted.
+constexpr Clock::Duration kSettled = std::chrono::milliseconds(30);
 // How long connections have to end by themselves once no call runs: their callers
 // answer the GOAWAY, so the last answers are known to have arrived.
 constexpr Clock::Duration kFarewell = std::chrono::milliseconds(20);
@@ -32,11 +38,27 @@ constexpr Clock::Duration kAfterTheSequence = std::chrono::seconds(1);
 // of the first time.
 constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
 
-std::chrono::system_clock::time_point OnTheWall(Clock::TimePoint point) {
-  return std::chrono::system_clock::now() +
-         std::chrono::duration_cast<std::chrono::system_clock::duration>(
-             point - std::chrono::steady_clock::now());
-}
+// For how long something has been as it is.
+template <typename State>
+class Unchanged {
+ public:
+  explicit Unchanged(const Clock& clock) : clock_(clock) {}
+
+  // `state`: as it is now. The time since it was seen to change last.
+  Clock::Duration For(const State& state) {
+    const Clock::TimePoint now = clock_.Now();
+    if (state != state_) {
+      state_ = state;
+      since_ = now;
+    }
+    return now - since_;
+  }
+
+ private:
+  const Clock& clock_;
+  std::optional<State> state_;  // None was seen yet.
+  Clock::TimePoint since_;
+};
 
 }  // namespace
 
@@ -66,22 +88,22 @@ absl::Status ServerHost::Start() {
       ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
   options_.limits.ApplyTo(builder);
   for (const NamedService& each : services_) builder.RegisterService(&each.service);
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;
-  factories.push_back(streams_.NewInterceptorFactory());
-  builder.experimental().SetInterceptorCreators(std::move(factories));
-  server_ = CallCounts::BuildAndStart(builder, counts_);
+  calls_.Install(builder);
+  server_ = Connections::BuildAndStart(builder, connections_);
   if (server_ == nullptr) return absl::UnavailableError("gRPC could not build the server");
   for (const NamedService& each : services_) {
     server_->GetHealthCheckService()->SetServingStatus(each.name, true);
   }
 
+  // Before anybody is accepted: callers wait at the port, and none is cut when it fails.
+  if (absl::Status written = WritePortFile(); !written.ok()) return written;
   listener_->Start([this](int listener_fd, int fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.listener_fd = listener_fd;
     connection.fd = fd;
     acceptor_->HandleNewConnection(&connection);
   });
-  return WritePortFile();
+  return absl::OkStatus();
 }
 
 std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }
@@ -89,22 +111,14 @@ std::string ServerHost::address() const { return listener_ == nullptr ? "" : lis
 void ServerHost::EnterLameDuck() { server_->GetHealthCheckService()->SetServingStatus(false); }
 
 bool ServerHost::AwaitQuiet(Patience& patience) {
-  std::int64_t started = counts_.Now().started;
-  Clock::TimePoint since = patience.clock().Now();
-  return patience.Poll([&] {
-    const Clock::TimePoint now = patience.clock().Now();
-    if (const std::int64_t latest = counts_.Now().started; latest != started) {
-      started = latest;
-      since = now;
-    }
-    return now - since >= options_.quiet_period;
-  });
+  Unchanged<std::int64_t> begun(patience.clock());
+  return patience.Poll([&] { return begun.For(calls_.begun()) >= options_.quiet_period; });
 }
 
 void ServerHost::CloseListener() { listener_->Close(); }
 
 int ServerHost::SayGoodbye(Patience& patience) {
-  const int streams = streams_.streams();
+  const int streams = calls_.streams();
   // What streams come back to can take so many a second without their other
   // callers noticing; but half of the time belongs to the streams' last words.
   constexpr int kStreamsPerSecond = 2000;
@@ -115,17 +129,11 @@ int ServerHost::SayGoodbye(Patience& patience) {
 }
 
 bool ServerHost::AwaitConnectionsGone(Patience& patience) {
-  std::int64_t started = counts_.Now().started;
-  Clock::TimePoint since = patience.clock().Now();
+  Unchanged<std::pair<std::int64_t, int>> calls(patience.clock());
   return patience.Poll([&] {
-    if (!counts_.AnyConnection()) return true;
-    const Clock::TimePoint now = patience.clock().Now();
-    const std::int64_t latest = counts_.Now().started;
-    if (latest != started || CallsRunning() > 0) {
-      started = latest;
-      since = now;
-    }
-    return now - since >= options_.quiet_period;
+    if (!connections_.Any()) return true;
+    const int running = calls_.running();
+    return calls.For({calls_.begun(), running}) >= options_.quiet_period && running == 0;
   });
 }
 
@@ -139,8 +147,11 @@ void ServerHost::BeginShutdown(Clock::TimePoint deadline) {
 }
 
 int ServerHost::AwaitCallsFinished(Patience& patience) {
-  patience.Poll([this] { return ShutdownReturned() || CallsRunning() == 0; });
-  return ShutdownReturned() ? 0 : CallsRunning();
+  Unchanged<std::int64_t> begun(patience.clock());
+  const bool finished = patience.Poll([&] {
+    return ShutdownReturned() || (begun.For(calls_.begun()) >= kSettled && calls_.running() == 0);
+  });
+  return finished ? 0 : calls_.running();
 }
 
 bool ServerHost::Cancel(Patience& patience) {
@@ -149,8 +160,8 @@ bool ServerHost::Cancel(Patience& patience) {
     std::unique_lock lock(mutex_);
     return patience.Wait(lock, shutdown_changed_, returned, patience.clock().Now() + duration);
   };
-  bool gone = CallsRunning() == 0 && wait_for(kFarewell);
-  if (!gone) streams_.CancelAll();
+  bool gone = calls_.running() == 0 && wait_for(kFarewell);
+  if (!gone) calls_.CancelAll();
   while (!gone) {
     // Ends idle, frozen and silent connections too, which Shutdown() would wait
     // for (grpc/grpc: src/core/lib/surface/server.cc, CancelAllCalls).
@@ -163,11 +174,7 @@ bool ServerHost::Cancel(Patience& patience) {
   return true;
 }
 
-int ServerHost::TryCallsRunning() const { return CallsRunning(); }
-
-int ServerHost::CallsRunning() const {
-  return std::max(static_cast<int>(counts_.Now().running) - streams_.infrastructure_streams(), 0);
-}
+int ServerHost::TryCallsRunning() const { return calls_.running(); }
 
 bool ServerHost::ShutdownReturned() {
   std::lock_guard lock(mutex_);

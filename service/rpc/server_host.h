@@ -13,11 +13,11 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "service/lifecycle/traffic.h"
-#include "service/rpc/call_counts.h"
+#include "service/rpc/call_tracker.h"
 #include "service/rpc/connection_limits.h"
+#include "service/rpc/connections.h"
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/listener.h"
-#include "service/rpc/stream_tracker.h"
 
 namespace rpc {
 
@@ -42,10 +42,10 @@ class ServerHost final : public lifecycle::Traffic {
     // "HOST:PORT"; port 0: any free one. A host name is looked up.
     std::string address = "127.0.0.1:0";
     // Where the bound address is written once the server serves; empty: nowhere.
-    std::string port_file;
+    std::string port_file = "";
     // No call for so long: nobody is there any more.
     std::chrono::milliseconds quiet_period{300};
-    ConnectionLimits limits;
+    ConnectionLimits limits{};
   };
 
   struct NamedService {
@@ -81,16 +81,14 @@ class ServerHost final : public lifecycle::Traffic {
 
  private:
   absl::Status WritePortFile() const;
-  // Calls of the services that this process is for.
-  int CallsRunning() const;
   bool ShutdownReturned();
 
   const Options options_;
   const std::vector<NamedService> services_;
   DrainSignal& drain_;
 
-  StreamTracker streams_;
-  CallCounts counts_;
+  CallTracker calls_;
+  Connections connections_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;

@@ -56,6 +56,52 @@ bool Eventually(const std::function<bool()>& so) {
   return true;
 }
 
+RawStream::RawStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& method)
+    : stub_(channel) {
+  stub_.PrepareBidiStreamingCall(context_.get(), method, {}, this);
+  AddHold();  // Ask() starts operations from outside of the reactions.
+  StartCall();
+}
+
+RawStream::~RawStream() {
+  Cancel();
+  AwaitEnd();
+}
+
+std::string RawStream::Ask(const std::string& message) {
+  const grpc::Slice slice(message);
+  sent_ = grpc::ByteBuffer(&slice, 1);
+  received_.Clear();
+  StartWrite(&sent_);
+  StartRead(&received_);
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return read_.has_value(); });
+  const bool ok = *std::exchange(read_, std::nullopt);
+  grpc::Slice flat;
+  return ok && received_.DumpToSingleSlice(&flat).ok()
+             ? std::string(reinterpret_cast<const char*>(flat.begin()), flat.size())
+             : "";
+}
+
+grpc::Status RawStream::AwaitEnd() {
+  if (!std::exchange(released_, true)) RemoveHold();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return status_.has_value(); });
+  return *status_;
+}
+
+void RawStream::OnReadDone(bool ok) {
+  std::lock_guard lock(mutex_);
+  read_ = ok;
+  changed_.notify_all();
+}
+
+void RawStream::OnDone(const grpc::Status& status) {
+  std::lock_guard lock(mutex_);
+  status_ = status;
+  changed_.notify_all();
+}
+
 RawConnection::RawConnection(const std::string& address) {
   const std::size_t colon = address.rfind(':');
   std::string host = address.substr(0, colon);

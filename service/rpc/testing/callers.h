@@ -1,12 +1,19 @@
 #ifndef SERVICE_RPC_TESTING_CALLERS_H_
 #define SERVICE_RPC_TESTING_CALLERS_H_
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/client_callback.h"
+#include "grpcpp/support/status.h"
 
 namespace rpc {
 
@@ -19,6 +26,38 @@ std::unique_ptr<grpc::ClientContext> Bounded();
 
 // Looks until it is so. False: it took too long.
 bool Eventually(const std::function<bool()>& so);
+
+// A stream of any method, whose messages are bytes.
+//
+// Threads: one.
+class RawStream final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  RawStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& method);
+  // Cancels the stream if it still runs.
+  ~RawStream() override;
+
+  // Sends `message` and waits for one in return; "" when the stream ended instead.
+  std::string Ask(const std::string& message);
+
+  void Cancel() { context_->TryCancel(); }
+
+  // Waits until the stream has ended, and says how.
+  grpc::Status AwaitEnd();
+
+ private:
+  void OnReadDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+
+  const std::unique_ptr<grpc::ClientContext> context_ = Bounded();
+  grpc::GenericStub stub_;
+  bool released_ = false;
+  grpc::ByteBuffer sent_;
+  grpc::ByteBuffer received_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<bool> read_;            // Guarded by mutex_: how the last read went.
+  std::optional<grpc::Status> status_;  // Guarded by mutex_: how the stream ended.
+};
 
 // A caller below gRPC: a TCP connection that says what it is told to.
 class RawConnection {

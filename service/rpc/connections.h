@@ -1,37 +1,35 @@
-#ifndef SERVICE_RPC_CALL_COUNTS_H_
-#define SERVICE_RPC_CALL_COUNTS_H_
+#ifndef SERVICE_RPC_CONNECTIONS_H_
+#define SERVICE_RPC_CONNECTIONS_H_
 
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 
 namespace rpc {
 
-// How many calls a server has begun and ended, and whether a connection to it is
-// open: gRPC's own counters (channelz), which cost a call nothing, because they
-// are kept in any case.
+// Whether a connection to a server is open, from gRPC's own records (channelz),
+// which are kept in any case.
+//
+// They count calls as well, and wrongly: one that is refused before it reaches
+// anybody, as all are once the server shuts down, has begun and never ends
+// (grpc/grpc: FilterStackCall::SetFinalStatus). call_tracker.h counts calls.
 //
 // Threads: all methods may be called from any thread.
-class CallCounts {
+class Connections {
  public:
-  // Builds a server and finds its counters. Null when the server cannot be built.
+  // Builds a server and finds its records. Null when the server cannot be built.
   //
   // channelz numbers servers in the order of their making and tells nothing else
   // about them, so no other server must be built in the process meanwhile by other
   // means than this.
   static std::unique_ptr<grpc::Server> BuildAndStart(grpc::ServerBuilder& builder,
-                                                     CallCounts& counts);
+                                                     Connections& connections);
 
-  struct Calls {
-    std::int64_t started = 0;
-    std::int64_t running = 0;
-  };
-  // Of any kind: unary and streams, ours and gRPC's own. Zero without a server.
-  Calls Now() const;
-
-  bool AnyConnection() const;
+  // False without a server.
+  bool Any() const;
 
  private:
   std::int64_t server_id_ = 0;
@@ -43,4 +41,4 @@ std::int64_t NumberInJson(const std::string& json, const std::string& key);
 
 }  // namespace rpc
 
-#endif  // SERVICE_RPC_CALL_COUNTS_H_
+#endif  // SERVICE_RPC_CONNECTIONS_H_

@@ -1,4 +1,4 @@
-#include "service/rpc/call_counts.h"
+#include "service/rpc/connections.h"
 
 #include <algorithm>
 #include <cctype>
@@ -45,28 +45,20 @@ std::int64_t NumberInJson(const std::string& json, const std::string& key) {
   return std::atoll(json.c_str() + at);
 }
 
-std::unique_ptr<grpc::Server> CallCounts::BuildAndStart(grpc::ServerBuilder& builder,
-                                                        CallCounts& counts) {
+std::unique_ptr<grpc::Server> Connections::BuildAndStart(grpc::ServerBuilder& builder,
+                                                         Connections& connections) {
   static std::mutex& one_at_a_time = *new std::mutex;
   std::lock_guard lock(one_at_a_time);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server != nullptr) counts.server_id_ = LargestServerId();
+  if (server != nullptr) connections.server_id_ = LargestServerId();
   return server;
 }
 
-CallCounts::Calls CallCounts::Now() const {
-  const std::string server = Take(grpc_channelz_get_server(server_id_));
-  // Ended before started: a call between the two looks counts as running.
-  const std::int64_t ended =
-      NumberInJson(server, "callsSucceeded") + NumberInJson(server, "callsFailed");
-  const std::int64_t started = NumberInJson(server, "callsStarted");
-  return {started, std::max<std::int64_t>(started - ended, 0)};
-}
-
-bool CallCounts::AnyConnection() const {
+bool Connections::Any() const {
   const std::string sockets =
       Take(grpc_channelz_get_server_sockets(server_id_, /*start_socket_id=*/0, /*max_results=*/1));
-  return sockets.find("\"socketRef\"") != std::string::npos;
+  // Without one the list is empty, or left out, as the version has it.
+  return sockets.find("\"socketId\"") != std::string::npos;
 }
 
 }  // namespace rpc

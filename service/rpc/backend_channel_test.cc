@@ -1,0 +1,252 @@
+#include "service/rpc/backend_channel.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "service/lifecycle/clock.h"
+#include "service/rpc/connections.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/probe_service.h"
+
+namespace rpc {
+namespace {
+
+using ::lifecycle::Clock;
+using ::probe::Note;
+using ::probe::Probe;
+using ::std::chrono::milliseconds;
+
+Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::seconds(45); }
+Clock::TimePoint Past() { return Clock::Steady().Now() - std::chrono::seconds(1); }
+
+// A server that runs until it is destroyed.
+class Server {
+ public:
+  explicit Server(grpc::Service& service, const std::string& address = "127.0.0.1:0") {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(&service);
+    server_ = Connections::BuildAndStart(builder, connections_);
+  }
+  ~Server() {
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+  }
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  const Connections& connections() const { return connections_; }
+
+ private:
+  int port_ = 0;
+  Connections connections_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// Fails with `code` so often, and answers then.
+class Flaky final : public Probe::CallbackService {
+ public:
+  Flaky(int failures, grpc::StatusCode code) : failures_(failures), code_(code) {}
+
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note*,
+                                 Note*) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(++calls_ <= failures_ ? grpc::Status(code_, "not now") : grpc::Status::OK);
+    return reactor;
+  }
+
+  int calls() const { return calls_; }
+
+ private:
+  const int failures_;
+  const grpc::StatusCode code_;
+  std::atomic<int> calls_ = 0;
+};
+
+BackendChannel::Options To(const Server& server, milliseconds timeout = milliseconds(45000)) {
+  return {.target = server.address(), .service = "probe.Probe", .timeout = timeout};
+}
+
+grpc::Status Echo(const BackendChannel& backend) {
+  Note note;
+  return Probe::NewStub(backend.channel())->Echo(backend.NewContext().get(), note, &note);
+}
+
+TEST(BackendChannel, TriesAgainWhenTheBackendIsUnavailable) {
+  Flaky flaky(2, grpc::UNAVAILABLE);
+  const Server server(flaky);
+  BackendChannel backend(To(server));
+  EXPECT_TRUE(Echo(backend).ok());
+  EXPECT_EQ(flaky.calls(), 3);
+}
+
+TEST(BackendChannel, GivesUpAfterTheFourthAttempt) {
+  Flaky flaky(100, grpc::UNAVAILABLE);
+  const Server server(flaky);
+  BackendChannel backend(To(server));
+  EXPECT_EQ(Echo(backend).error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(flaky.calls(), 4);
+}
+
+TEST(BackendChannel, DoesNotTryAgainWhatFailsForAnotherReason) {
+  Flaky flaky(100, grpc::FAILED_PRECONDITION);
+  const Server server(flaky);
+  BackendChannel backend(To(server));
+  EXPECT_EQ(Echo(backend).error_code(), grpc::FAILED_PRECONDITION);
+  EXPECT_EQ(flaky.calls(), 1);
+}
+
+TEST(BackendChannel, LetsNoCallTakeLongerThanItsTimeout) {
+  ProbeService probe;
+  const Server server(probe);
+  BackendChannel backend(To(server, milliseconds(100)));
+  Note note;
+  EXPECT_EQ(
+      Probe::NewStub(backend.channel())->Hold(backend.NewContext().get(), note, &note).error_code(),
+      grpc::DEADLINE_EXCEEDED);
+}
+
+TEST(BackendChannel, TellsWhetherTheBackendCanBeReachedAndFindsItWhenItComesBack) {
+  ProbeService probe;
+  auto server = std::make_optional<Server>(probe);
+  const std::string address = server->address();
+  BackendChannel backend(To(*server));
+  EXPECT_TRUE(backend.AwaitConnected(Soon()));
+  server.reset();
+  EXPECT_EQ(Echo(backend).error_code(), grpc::UNAVAILABLE);
+  EXPECT_FALSE(backend.AwaitConnected(Clock::Steady().Now() + milliseconds(50)));
+  server.emplace(probe, address);
+  EXPECT_TRUE(backend.AwaitConnected(Soon()));
+  EXPECT_TRUE(Echo(backend).ok());
+}
+
+// A service that asks the backend on behalf of its caller, and says how that ended.
+class Front final : public Probe::CallbackService {
+ public:
+  explicit Front(const BackendChannel& backend) : backend_(backend) {}
+
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note*,
+                                 Note*) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    context_ = backend_.NewContext(*context);
+    stub_ = Probe::NewStub(backend_.channel());
+    stub_->async()->Hold(context_.get(), &note_, &note_,
+                         [this, reactor](const grpc::Status& status) {
+                           ended_.set_value(status);
+                           reactor->Finish(status);
+                         });
+    return reactor;
+  }
+
+  std::future<grpc::Status> AwaitEnded() { return ended_.get_future(); }
+
+  // What keeps the channel alive.
+  void Drop() {
+    context_.reset();
+    stub_.reset();
+  }
+
+ private:
+  const BackendChannel& backend_;
+  Note note_;
+  std::unique_ptr<grpc::ClientContext> context_;
+  std::unique_ptr<Probe::Stub> stub_;
+  std::promise<grpc::Status> ended_;
+};
+
+class BackendChannelOnBehalf : public ::testing::Test {
+ protected:
+  ProbeService probe_;
+  const Server backend_server_{probe_};
+  BackendChannel backend_{To(backend_server_)};
+  Front front_{backend_};
+  const Server front_server_{front_};
+};
+
+TEST_F(BackendChannelOnBehalf, PassesOnThatTheCallerHasCancelled) {
+  const std::unique_ptr<grpc::ClientContext> context = Bounded();
+  std::future<grpc::Status> call = std::async(std::launch::async, [&] {
+    Note note;
+    return Probe::NewStub(NewConnection(front_server_.address()))->Echo(context.get(), note, &note);
+  });
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  context->TryCancel();
+  EXPECT_EQ(front_.AwaitEnded().get().error_code(), grpc::CANCELLED);
+  EXPECT_EQ(call.get().error_code(), grpc::CANCELLED);
+}
+
+TEST_F(BackendChannelOnBehalf, PassesTheCallersDeadlineOn) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + milliseconds(200));
+  Note note;
+  EXPECT_EQ(Probe::NewStub(NewConnection(front_server_.address()))
+                ->Echo(&context, note, &note)
+                .error_code(),
+            grpc::DEADLINE_EXCEEDED);
+  // Cancelled, when the caller's side was quicker than the clock.
+  const grpc::StatusCode ended = front_.AwaitEnded().get().error_code();
+  EXPECT_TRUE(ended == grpc::DEADLINE_EXCEEDED || ended == grpc::CANCELLED) << ended;
+}
+
+TEST_F(BackendChannelOnBehalf, AnswersWhenTheBackendDoes) {
+  std::future<grpc::Status> call = std::async(std::launch::async, [&] {
+    Note note;
+    return Probe::NewStub(NewConnection(front_server_.address()))
+        ->Echo(Bounded().get(), note, &note);
+  });
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  probe_.Release();
+  EXPECT_TRUE(front_.AwaitEnded().get().ok());
+  EXPECT_TRUE(call.get().ok());
+  // A call that has ended holds the channel as well, until its context is dropped.
+  EXPECT_TRUE(absl::IsDeadlineExceeded(backend_.Close(Past())));
+  front_.Drop();
+  EXPECT_TRUE(backend_.Close(Soon()).ok());
+}
+
+TEST(BackendChannelClose, TellsWhenAStubStillHoldsItAndWhenNoneDoes) {
+  ProbeService probe;
+  const Server server(probe);
+  BackendChannel backend(To(server));
+  std::unique_ptr<Probe::Stub> stub = Probe::NewStub(backend.channel());
+  EXPECT_TRUE(Echo(backend).ok());
+  EXPECT_TRUE(server.connections().Any());
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(absl::IsDeadlineExceeded(backend.Close(Past())));
+  EXPECT_EQ(backend.channel(), nullptr);
+  EXPECT_TRUE(server.connections().Any());
+  stub.reset();
+  EXPECT_TRUE(backend.Close(Soon()).ok());
+  EXPECT_TRUE(Eventually([&] { return !server.connections().Any(); }));
+  EXPECT_TRUE(backend.Close(Past()).ok());
+}
+
+TEST(BackendChannelClose, WaitsForTheLastHolder) {
+  ProbeService probe;
+  const Server server(probe);
+  BackendChannel backend(To(server));
+  std::unique_ptr<Probe::Stub> stub = Probe::NewStub(backend.channel());
+  std::future<absl::Status> closed =
+      std::async(std::launch::async, [&] { return backend.Close(Soon()); });
+  EXPECT_TRUE(Eventually([&] { return backend.channel() == nullptr; }));
+  stub.reset();
+  EXPECT_TRUE(closed.get().ok());
+}
+
+TEST(BackendChannelClose, NeedsNoBackend) {
+  BackendChannel backend({.target = "127.0.0.1:1", .service = "probe.Probe"});
+  EXPECT_TRUE(backend.Close(Soon()).ok());
+  EXPECT_FALSE(backend.AwaitConnected(Soon())) << "closed";
+}
+
+}  // namespace
+}  // namespace rpc

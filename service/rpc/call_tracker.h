@@ -1,0 +1,91 @@
+#ifndef SERVICE_RPC_CALL_TRACKER_H_
+#define SERVICE_RPC_CALL_TRACKER_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "grpcpp/server_builder.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/server_interceptor.h"
+
+namespace rpc {
+
+// Knows how many calls a server runs, and every stream among them.
+//
+// The problem: the shutdown must tell when no call is left, must not wait for
+// endless ones that belong to nobody's work, and must cancel what does not end. An
+// interceptor sees every call, but costs a unary one an eighth of its time. So a
+// unary call is counted when gRPC asks whether it should get one, and when gRPC
+// gives its context back; streams, and gRPC's own calls (/grpc.*: health and
+// reflection), do get one.
+//
+// Guarantees: a call counts as running from before its handler is called until its
+// handler is done with it, also when its caller has gone long before. running() is
+// never too small, whatever begins and ends while it is read.
+//
+// Threads: all methods may be called from any thread.
+// Lifetime: outlives the server that it is installed in.
+class CallTracker {
+ public:
+  CallTracker() = default;
+  CallTracker(const CallTracker&) = delete;
+  CallTracker& operator=(const CallTracker&) = delete;
+
+  // Has the server that `builder` builds tell of its calls. Once.
+  void Install(grpc::ServerBuilder& builder);
+
+  // How many calls have begun, and how many run, of the services that this process
+  // is for: unary calls and streams.
+  std::int64_t begun() const { return begun_; }
+  int running() const { return running_; }
+
+  // Streams that run: of the services that this process is for, and of gRPC's own.
+  int streams() const { return streams_; }
+  int infrastructure_streams() const { return infrastructure_streams_; }
+
+  // Cancels every stream through its own context. A stream that begins later is
+  // not cancelled.
+  void CancelAll();
+
+ private:
+  // One call's place in its list; lives in the call's interceptor.
+  struct Link {
+    Link* previous = this;
+    Link* next = this;
+    grpc::ServerContextBase* context = nullptr;
+
+    void InsertBefore(Link& place);
+    void Remove();
+  };
+
+  // Lists of their own, so that calls that begin and end on different cores do not
+  // meet at one mutex.
+  struct alignas(64) Shard {
+    // Recursive, because TryCancel() may end the call, and so unlink it, before it
+    // returns.
+    std::recursive_mutex mutex;
+    Link running;    // Guarded by mutex.
+    Link cancelled;  // Guarded by mutex.
+  };
+
+  class Interceptor;
+  class Factory;
+  class Releases;
+
+  Shard& ShardOf(const Link& link);
+  void Enter(Link& link);
+  void Leave(Link& link);
+
+  std::array<Shard, 16> shards_;
+  std::atomic<std::int64_t> begun_{0};
+  std::atomic<int> running_{0};
+  std::atomic<int> streams_{0};
+  std::atomic<int> infrastructure_streams_{0};
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_CALL_TRACKER_H_

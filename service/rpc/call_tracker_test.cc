@@ -1,0 +1,305 @@
+#include "service/rpc/call_tracker.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/generic/async_generic_service.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/probe_service.h"
+
+namespace rpc {
+namespace {
+
+using probe::Note;
+
+constexpr char kWatch[] = "/probe.Probe/Watch";
+constexpr char kChat[] = "/probe.Probe/Chat";
+constexpr char kHealthWatch[] = "/grpc.health.v1.Health/Watch";
+constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+const std::string kListServices("\x3a\0", 2);  // As reflection.proto has it: list_services: ""
+
+// The same service by the older API, one thread for each call.
+class SyncProbe final : public probe::Probe::Service {
+ public:
+  grpc::Status Hold(grpc::ServerContext* context, const Note*, Note*) override {
+    return AwaitCancelled(context);
+  }
+  grpc::Status Watch(grpc::ServerContext* context, const Note* request,
+                     grpc::ServerWriter<Note>* writer) override {
+    writer->Write(*request);
+    return AwaitCancelled(context);
+  }
+
+ private:
+  static grpc::Status AwaitCancelled(grpc::ServerContext* context) {
+    EXPECT_TRUE(Eventually([&] { return context->IsCancelled(); }));
+    return grpc::Status::CANCELLED;
+  }
+};
+
+// Serves any method: sends every message back.
+class Parrot final : public grpc::CallbackGenericService {
+ public:
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+    class Reactor final : public grpc::ServerGenericBidiReactor {
+     public:
+      Reactor() { StartRead(&message_); }
+      void OnReadDone(bool ok) override {
+        if (!ok) return Finish(grpc::Status::OK);
+        StartWrite(&message_);
+      }
+      void OnWriteDone(bool ok) override {
+        if (ok) StartRead(&message_);
+      }
+      void OnDone() override { delete this; }
+
+     private:
+      grpc::ByteBuffer message_;
+    };
+    return new Reactor;
+  }
+};
+
+class CallTrackerTest : public ::testing::Test {
+ protected:
+  void Start(grpc::Service& service) {
+    builder_.RegisterService(&service);
+    Start();
+  }
+
+  void Start() {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    int port = 0;
+    builder_.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    tracker_.Install(builder_);
+    server_ = builder_.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+    address_ = "127.0.0.1:" + std::to_string(port);
+  }
+
+  void TearDown() override {
+    if (server_ == nullptr) return;
+    probe_.Release();
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_.reset();
+    // Whatever has begun has ended, and has been told exactly once.
+    EXPECT_EQ(tracker_.running(), 0);
+    EXPECT_EQ(tracker_.streams(), 0);
+    EXPECT_EQ(tracker_.infrastructure_streams(), 0);
+  }
+
+  std::shared_ptr<grpc::Channel> Connect() const { return NewConnection(address_); }
+
+  // A thread that calls Hold and wants it answered.
+  std::thread Holder() {
+    return std::thread([this, channel = Connect()] {
+      Note note;
+      const grpc::Status status =
+          probe::Probe::NewStub(channel)->Hold(Bounded().get(), Note(), &note);
+      EXPECT_TRUE(status.ok()) << status.error_message();
+    });
+  }
+
+  CallTracker tracker_;
+  ProbeService probe_;
+  SyncProbe sync_probe_;
+  Parrot parrot_;
+  grpc::ServerBuilder builder_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+TEST_F(CallTrackerTest, CountsUnaryCallsUntilTheyAreAnswered) {
+  Start(probe_);
+  std::thread first = Holder();
+  std::thread second = Holder();
+  ASSERT_TRUE(probe_.AwaitHeld(2));
+  EXPECT_EQ(tracker_.begun(), 2);
+  EXPECT_EQ(tracker_.running(), 2);
+  EXPECT_EQ(tracker_.streams(), 0);
+  probe_.Release();
+  first.join();
+  second.join();
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_EQ(tracker_.begun(), 2);
+}
+
+TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneUntilItsHandlerIsDone) {
+  Start(probe_);
+  const std::unique_ptr<grpc::ClientContext> context = Bounded();
+  std::thread caller([&] {
+    Note deaf, answer;
+    deaf.set_text("deaf");
+    const grpc::Status status =
+        probe::Probe::NewStub(Connect())->Hold(context.get(), deaf, &answer);
+    EXPECT_EQ(status.error_code(), grpc::CANCELLED);
+  });
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  context->TryCancel();
+  caller.join();
+  EXPECT_EQ(tracker_.running(), 1);
+  probe_.Release();
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+}
+
+TEST_F(CallTrackerTest, CountsCallsThatCannotBeServed) {
+  Start(probe_);
+  const auto channel = Connect();
+  EXPECT_EQ(RawStream(channel, "/probe.Probe/NoSuchMethod").AwaitEnd().error_code(),
+            grpc::UNIMPLEMENTED);
+  RawStream unreadable(channel, "/probe.Probe/Hold");
+  unreadable.Ask("\xff\xff\xff");
+  EXPECT_FALSE(unreadable.AwaitEnd().ok());
+  EXPECT_TRUE(Eventually([&] { return tracker_.begun() == 2 && tracker_.running() == 0; }));
+}
+
+TEST_F(CallTrackerTest, DoesNotCountACallThatReachesNobody) {
+  Start(probe_);
+  {
+    RawConnection caller(address_);
+    caller.Send(Http2Preface() + Http2Headers("/probe.Probe/Echo"));  // And never its message.
+    Note note;
+    EXPECT_TRUE(probe::Probe::NewStub(Connect())->Echo(Bounded().get(), note, &note).ok());
+  }
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+}
+
+TEST_F(CallTrackerTest, KnowsStreamsOfTheCallbackApi) {
+  Start(probe_);
+  RawStream watch(Connect(), kWatch);
+  EXPECT_EQ(watch.Ask(""), "");
+  RawStream chat(Connect(), kChat);
+  chat.Ask("");
+  EXPECT_TRUE(Eventually([&] { return tracker_.streams() == 2; }));
+  EXPECT_EQ(tracker_.running(), 2);
+  EXPECT_EQ(tracker_.begun(), 2);
+  tracker_.CancelAll();
+  EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_EQ(chat.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_EQ(tracker_.streams(), 0);
+}
+
+TEST_F(CallTrackerTest, KnowsCallsOfTheSyncApi) {
+  Start(sync_probe_);
+  RawStream watch(Connect(), kWatch);
+  watch.Ask("");
+  RawStream hold(Connect(), "/probe.Probe/Hold");
+  std::thread asking([&] { hold.Ask(""); });
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 2; }));
+  EXPECT_EQ(tracker_.streams(), 1);
+  tracker_.CancelAll();
+  asking.join();
+  EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_EQ(hold.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+}
+
+TEST_F(CallTrackerTest, KnowsStreamsOfAGenericService) {
+  builder_.RegisterCallbackGenericService(&parrot_);
+  Start();
+  RawStream stream(Connect(), "/any.Service/Method");
+  EXPECT_EQ(stream.Ask("pretty"), "pretty");
+  EXPECT_EQ(tracker_.streams(), 1);
+  EXPECT_EQ(tracker_.running(), 1);
+  tracker_.CancelAll();
+  EXPECT_EQ(stream.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+}
+
+TEST_F(CallTrackerTest, TellsHealthAndReflectionApartFromWork) {
+  Start(probe_);
+  RawStream health(Connect(), kHealthWatch);
+  EXPECT_NE(health.Ask(""), "");
+  RawStream reflection(Connect(), kReflection);
+  EXPECT_NE(reflection.Ask(kListServices), "");
+  grpc::health::v1::HealthCheckResponse answer;
+  EXPECT_TRUE(
+      grpc::health::v1::Health::NewStub(Connect())->Check(Bounded().get(), {}, &answer).ok());
+  EXPECT_EQ(tracker_.infrastructure_streams(), 2);
+  EXPECT_EQ(tracker_.streams(), 0);
+  EXPECT_EQ(tracker_.running(), 0);
+  EXPECT_EQ(tracker_.begun(), 0);
+  tracker_.CancelAll();
+  EXPECT_EQ(health.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_EQ(reflection.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(Eventually([&] { return tracker_.infrastructure_streams() == 0; }));
+}
+
+TEST_F(CallTrackerTest, LeavesUnaryCallsAloneWhenItCancels) {
+  Start(probe_);
+  std::thread caller = Holder();
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  tracker_.CancelAll();
+  probe_.Release();
+  caller.join();  // Answered.
+}
+
+TEST_F(CallTrackerTest, NeverSeesTooFewCallsWhileHealthWatchesEnd) {
+  Start(probe_);
+  std::thread caller = Holder();
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  std::vector<std::unique_ptr<RawStream>> watches;
+  for (int i = 0; i < 100; ++i) {
+    watches.push_back(std::make_unique<RawStream>(Connect(), kHealthWatch));
+    ASSERT_NE(watches.back()->Ask(""), "");
+  }
+  ASSERT_EQ(tracker_.infrastructure_streams(), 100);
+  std::atomic<bool> ended = false;
+  int least = 1;
+  std::thread looking([&] {
+    while (!ended) least = std::min(least, tracker_.running());
+  });
+  for (const auto& watch : watches) watch->Cancel();
+  EXPECT_TRUE(Eventually([&] { return tracker_.infrastructure_streams() == 0; }));
+  ended = true;
+  looking.join();
+  EXPECT_EQ(least, 1);
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 1; }));
+  probe_.Release();
+  caller.join();
+}
+
+TEST_F(CallTrackerTest, CancelsWhileStreamsBeginAndEndByThemselves) {
+  Start(probe_);
+  std::atomic<int> ended = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&, channel = Connect()] {
+      const auto stub = probe::Probe::NewStub(channel);
+      for (int call = 0; call < 200; ++call, ++ended) {
+        const auto context = Bounded();
+        const auto chat = stub->Chat(context.get());
+        Note note;
+        chat->Write(note);
+        if (call % 2 == 0) chat->Read(&note);
+        if (call % 3 == 0) context->TryCancel();
+        chat->WritesDone();
+        while (chat->Read(&note)) continue;
+        const grpc::StatusCode code = chat->Finish().error_code();
+        EXPECT_TRUE(code == grpc::OK || code == grpc::CANCELLED) << code;
+      }
+    });
+  }
+  while (ended < 4 * 200) tracker_.CancelAll();
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_EQ(tracker_.begun(), 4 * 200);
+}
+
+}  // namespace
+}  // namespace rpc

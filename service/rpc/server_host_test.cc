@@ -1,0 +1,509 @@
+#include "service/rpc/server_host.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "google/rpc/error_details.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/patience.h"
+#include "service/rpc/drain_signal.h"
+#include "service/rpc/status.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/probe_service.h"
+
+namespace rpc {
+namespace {
+
+using ::grpc::health::v1::Health;
+using ::grpc::health::v1::HealthCheckRequest;
+using ::grpc::health::v1::HealthCheckResponse;
+using ::lifecycle::Clock;
+using ::lifecycle::Patience;
+using ::probe::Note;
+using ::probe::Probe;
+using ::std::chrono::milliseconds;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+
+constexpr char kHealthWatch[] = "/grpc.health.v1.Health/Watch";
+constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+// So long that a test which waits it out fails by its own limit.
+constexpr std::chrono::hours kNever(1);
+
+// Patience that is never used up when all is well.
+Patience Long() { return Patience(Clock::Steady(), std::chrono::seconds(45), {}); }
+Patience Short() { return Patience(Clock::Steady(), milliseconds(200), {}); }
+
+std::string Read(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+class ServerHostTest : public ::testing::Test {
+ protected:
+  void Start(ServerHost::Options options = {}) {
+    host_.emplace(std::move(options), Services(), drain_);
+    const absl::Status started = host_->Start();
+    ASSERT_TRUE(started.ok()) << started;
+  }
+
+  std::vector<ServerHost::NamedService> Services() { return {{"probe.Probe", probe_}}; }
+
+  // Ends the server as the sequence does, and it must not need force.
+  void StopCleanly() {
+    Patience patience = Long();
+    host_->CloseListener();
+    host_->SayGoodbye(patience);
+    EXPECT_TRUE(host_->AwaitConnectionsGone(patience));
+    host_->BeginShutdown(Clock::Steady().Now() + kNever);
+    EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
+    EXPECT_TRUE(host_->Cancel(patience));
+  }
+
+  void BeginShutdown() { host_->BeginShutdown(Clock::Steady().Now() + kNever); }
+
+  void TearDown() override { probe_.Release(); }
+
+  std::shared_ptr<grpc::Channel> Connect() const { return NewConnection(host_->address()); }
+
+  static grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel,
+                           const std::string& text = "hello") {
+    Note note, echo;
+    note.set_text(text);
+    const grpc::Status status = Probe::NewStub(channel)->Echo(Bounded().get(), note, &echo);
+    EXPECT_TRUE(!status.ok() || echo.text() == text);
+    return status;
+  }
+
+  // A call on a thread of its own that ends when the test releases it.
+  static std::future<grpc::Status> Hold(const std::shared_ptr<grpc::Channel>& channel,
+                                        const std::string& text = "") {
+    return std::async(std::launch::async, [channel, text] {
+      Note note, held;
+      note.set_text(text);
+      return Probe::NewStub(channel)->Hold(Bounded().get(), note, &held);
+    });
+  }
+
+  static HealthCheckResponse::ServingStatus HealthOf(const std::shared_ptr<grpc::Channel>& channel,
+                                                     const std::string& service) {
+    HealthCheckRequest request;
+    request.set_service(service);
+    HealthCheckResponse response;
+    const grpc::Status status =
+        Health::NewStub(channel)->Check(Bounded().get(), request, &response);
+    return status.error_code() == grpc::NOT_FOUND ? HealthCheckResponse::SERVICE_UNKNOWN
+                                                  : response.status();
+  }
+
+  DrainSignal drain_;
+  ProbeService probe_{drain_.token()};
+  std::optional<ServerHost> host_;
+};
+
+TEST_F(ServerHostTest, ServesWhatItIsGiven) {
+  Start();
+  EXPECT_TRUE(Echo(Connect()).ok());
+  EXPECT_EQ(RawStream(Connect(), "/probe.Probe/NoSuchMethod").AwaitEnd().error_code(),
+            grpc::UNIMPLEMENTED);
+}
+
+TEST_F(ServerHostTest, IsHealthyAsAWholeAndByTheNameOfEachService) {
+  Start();
+  const auto channel = Connect();
+  EXPECT_EQ(HealthOf(channel, ""), HealthCheckResponse::SERVING);
+  EXPECT_EQ(HealthOf(channel, "probe.Probe"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(HealthOf(channel, "no.Such"), HealthCheckResponse::SERVICE_UNKNOWN);
+}
+
+TEST_F(ServerHostTest, DescribesItsServicesAndHealthThroughReflection) {
+  Start();
+  RawStream reflection(Connect(), kReflection);
+  // Fields of reflection.proto: list_services = 7, file_containing_symbol = 4.
+  const std::string services = reflection.Ask(std::string("\x3a\0", 2));
+  EXPECT_THAT(services, HasSubstr("probe.Probe"));
+  EXPECT_THAT(services, HasSubstr("grpc.health.v1.Health"));
+  EXPECT_THAT(reflection.Ask("\x22\x15grpc.health.v1.Health"), HasSubstr("HealthCheckRequest"));
+  EXPECT_THAT(reflection.Ask("\x22\x0bprobe.Probe"), HasSubstr("Note"));
+}
+
+TEST_F(ServerHostTest, RefusesAMessageThatIsTooLarge) {
+  Start({.limits = {.request_bytes = 1000}});
+  EXPECT_TRUE(Echo(Connect(), std::string(900, 'x')).ok());
+  EXPECT_EQ(Echo(Connect(), std::string(1100, 'x')).error_code(), grpc::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ServerHostTest, HasAHostBesideItInTheSameProcess) {
+  Start();
+  ProbeService other_probe;
+  DrainSignal other_drain;
+  {
+    ServerHost other({}, {{"other", other_probe}}, other_drain);
+    ASSERT_TRUE(other.Start().ok());
+    EXPECT_TRUE(Echo(NewConnection(other.address())).ok());
+    EXPECT_TRUE(Echo(Connect()).ok());
+  }
+  EXPECT_TRUE(Echo(Connect()).ok());
+}
+
+TEST_F(ServerHostTest, HasNoAddressBeforeItStarts) {
+  EXPECT_EQ(ServerHost({}, Services(), drain_).address(), "");
+}
+
+TEST_F(ServerHostTest, CannotStartWhereSomebodyListens) {
+  Start();
+  ServerHost second({.address = host_->address()}, Services(), drain_);
+  EXPECT_TRUE(absl::IsAlreadyExists(second.Start()));
+  EXPECT_TRUE(Echo(Connect()).ok());
+}
+
+TEST_F(ServerHostTest, WritesThePortFileWholeOrNotAtAll) {
+  const std::string directory = ::testing::TempDir() + "port_file";
+  std::filesystem::create_directory(directory);
+  const std::string path = directory + "/port";
+  std::string seen;
+  std::thread watching([&] {
+    EXPECT_TRUE(Eventually([&] { return std::filesystem::exists(path); }));
+    seen = Read(path);
+  });
+  Start({.port_file = path});
+  watching.join();
+  EXPECT_EQ(seen, host_->address() + "\n");
+  EXPECT_TRUE(Echo(NewConnection(seen.substr(0, seen.size() - 1))).ok());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1);
+  std::filesystem::remove_all(directory);
+}
+
+TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
+  const std::string path = ::testing::TempDir() + "no_such_directory/port";
+  host_.emplace(ServerHost::Options{.port_file = path}, Services(), drain_);
+  const absl::Status started = host_->Start();
+  EXPECT_TRUE(absl::IsUnavailable(started)) << started;
+  EXPECT_THAT(std::string(started.message()), HasSubstr(path));
+  EXPECT_THAT(std::string(started.message()), HasSubstr("No such file or directory"));
+  RawConnection caller(host_->address());
+  caller.Send(Http2Preface());
+  host_.reset();
+  EXPECT_TRUE(caller.AwaitEnd());
+}
+
+TEST_F(ServerHostTest, SaysThatItLeavesAndServesOnInLameDuck) {
+  Start();
+  const auto old = Connect();
+  EXPECT_TRUE(Echo(old).ok());
+  const auto context = Bounded();
+  const auto watch = Health::NewStub(old)->Watch(context.get(), {});
+  HealthCheckResponse update;
+  ASSERT_TRUE(watch->Read(&update));
+  EXPECT_EQ(update.status(), HealthCheckResponse::SERVING);
+
+  host_->EnterLameDuck();
+  ASSERT_TRUE(watch->Read(&update));
+  EXPECT_EQ(update.status(), HealthCheckResponse::NOT_SERVING);
+  for (const auto& channel : {old, Connect()}) {
+    EXPECT_EQ(HealthOf(channel, ""), HealthCheckResponse::NOT_SERVING);
+    EXPECT_EQ(HealthOf(channel, "probe.Probe"), HealthCheckResponse::NOT_SERVING);
+    EXPECT_TRUE(Echo(channel).ok());
+  }
+}
+
+TEST_F(ServerHostTest, IsNotQuietWhileCallsArrive) {
+  Start({.quiet_period = std::chrono::seconds(2)});
+  std::atomic<bool> enough = false;
+  std::thread caller([this, &enough] {
+    const auto channel = Connect();
+    while (!enough) EXPECT_TRUE(Echo(channel).ok());
+  });
+  Patience patience(Clock::Steady(), milliseconds(2200), {});
+  EXPECT_FALSE(host_->AwaitQuiet(patience));
+  enough = true;
+  caller.join();
+}
+
+TEST_F(ServerHostTest, IsQuietThoughCallsRunAndHealthIsChecked) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  std::atomic<bool> enough = false;
+  std::thread prober([this, &enough] {
+    const auto channel = Connect();
+    while (!enough) EXPECT_EQ(HealthOf(channel, ""), HealthCheckResponse::SERVING);
+  });
+  Patience patience = Long();
+  EXPECT_TRUE(host_->AwaitQuiet(patience));
+  enough = true;
+  prober.join();
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+}
+
+TEST_F(ServerHostTest, RefusesNewConnectionsAndServesOldOnesOnceTheListenerIsClosed) {
+  Start();
+  const auto old = Connect();
+  EXPECT_TRUE(Echo(old).ok());
+  host_->CloseListener();
+  EXPECT_FALSE(RawConnection(host_->address()).connected());
+  EXPECT_EQ(Echo(Connect()).error_code(), grpc::UNAVAILABLE);
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(Echo(old).ok());
+  host_->CloseListener();
+}
+
+TEST_F(ServerHostTest, TellsStreamsToEndThemselves) {
+  Start();
+  RawStream watch(Connect(), "/probe.Probe/Watch");
+  watch.Ask("");
+  RawStream chat(Connect(), "/probe.Probe/Chat");
+  chat.Ask("");
+  RawStream health(Connect(), kHealthWatch);
+  health.Ask("");
+  Patience patience = Long();
+  EXPECT_EQ(host_->SayGoodbye(patience), 2);
+  for (RawStream* stream : {&watch, &chat}) {
+    const absl::Status ended = FromGrpc(stream->AwaitEnd());
+    EXPECT_TRUE(absl::IsUnavailable(ended)) << ended;
+    EXPECT_TRUE(ended.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
+  }
+}
+
+TEST_F(ServerHostTest, HasNoConnectionsLeftAsSoonAsTheLastHasGone) {
+  Start({.quiet_period = kNever});
+  {
+    const auto channel = Connect();
+    EXPECT_TRUE(Echo(channel).ok());
+    Patience patience = Short();
+    EXPECT_FALSE(host_->AwaitConnectionsGone(patience));
+  }
+  Patience patience = Long();
+  EXPECT_TRUE(host_->AwaitConnectionsGone(patience));
+}
+
+TEST_F(ServerHostTest, WaitsForNoIdleConnectionLongerThanTheQuietPeriod) {
+  Start();
+  const auto idle = Connect();
+  EXPECT_TRUE(Echo(idle).ok());
+  Patience patience = Long();
+  EXPECT_TRUE(host_->AwaitConnectionsGone(patience));
+  EXPECT_EQ(idle->GetState(false), GRPC_CHANNEL_READY);
+}
+
+TEST_F(ServerHostTest, WaitsForConnectionsWhileACallRuns) {
+  Start({.quiet_period = milliseconds(20)});
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  Patience patience = Short();
+  EXPECT_FALSE(host_->AwaitConnectionsGone(patience));
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+}
+
+TEST_F(ServerHostTest, LeadsConnectionsAwayByTheirAgeAndCutsNoCall) {
+  Start({.quiet_period = kNever, .limits = {.age = milliseconds(100)}});
+  const auto channel = Connect();
+  std::future<grpc::Status> held = Hold(channel);
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  // The call runs on while its connection takes no other one.
+  EXPECT_TRUE(Eventually([&] { return channel->GetState(false) != GRPC_CHANNEL_READY; }));
+  EXPECT_TRUE(Echo(channel).ok()) << "on a new connection";
+  host_->CloseListener();
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+  Patience patience = Long();
+  EXPECT_TRUE(host_->AwaitConnectionsGone(patience)) << "callers are still connected";
+}
+
+TEST_F(ServerHostTest, AnswersCallsInFlight) {
+  Start();
+  const auto channel = Connect();
+  std::future<grpc::Status> first = Hold(channel);
+  std::future<grpc::Status> second = Hold(channel);
+  ASSERT_TRUE(probe_.AwaitHeld(2));
+  EXPECT_EQ(host_->TryCallsRunning(), 2);
+  host_->CloseListener();
+  BeginShutdown();
+  Patience too_short = Short();
+  EXPECT_EQ(host_->AwaitCallsFinished(too_short), 2);
+  probe_.Release();
+  Patience patience = Long();
+  EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
+  EXPECT_TRUE(host_->Cancel(patience));
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(second.get().ok());
+  EXPECT_EQ(host_->TryCallsRunning(), 0);
+}
+
+TEST_F(ServerHostTest, WaitsForNoCallThatReachesNobody) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  RawConnection halfway(host_->address());
+  halfway.Send(Http2Preface() + Http2Headers("/probe.Probe/Echo"));
+  RawConnection late(host_->address());
+  late.Send(Http2Preface());
+  EXPECT_TRUE(late.Receive(std::string("\0\0", 2))) << "it is connected";
+  host_->CloseListener();
+  BeginShutdown();
+  late.Send(Http2Headers("/probe.Probe/Echo"));
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+  Patience patience = Long();
+  EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
+  EXPECT_TRUE(host_->Cancel(patience));
+}
+
+TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  std::vector<std::unique_ptr<RawStream>> watches;
+  for (int i = 0; i < 100; ++i) {
+    watches.push_back(std::make_unique<RawStream>(Connect(), kHealthWatch));
+    ASSERT_NE(watches.back()->Ask(""), "");
+  }
+  host_->CloseListener();
+  BeginShutdown();
+  for (const auto& watch : watches) watch->Cancel();
+  Patience patience = Short();
+  EXPECT_EQ(host_->AwaitCallsFinished(patience), 1);
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+}
+
+TEST_F(ServerHostTest, IsNotDelayedByOpenHealthAndReflectionStreams) {
+  Start();
+  RawStream health(Connect(), kHealthWatch);
+  EXPECT_NE(health.Ask(""), "");
+  RawStream reflection(Connect(), kReflection);
+  EXPECT_NE(reflection.Ask(std::string("\x3a\0", 2)), "");
+  Patience patience = Long();
+  EXPECT_TRUE(host_->AwaitQuiet(patience));
+  StopCleanly();
+  EXPECT_FALSE(health.AwaitEnd().ok());
+  EXPECT_FALSE(reflection.AwaitEnd().ok());
+}
+
+// Server::Shutdown() would wait for each of these for an hour.
+
+TEST_F(ServerHostTest, EndsConnectionsThatCarryNothing) {
+  Start();
+  const auto idle = Connect();
+  EXPECT_TRUE(Echo(idle).ok());
+  RawConnection silent(host_->address());
+  RawConnection frozen(host_->address());
+  frozen.Send(Http2Preface());
+  EXPECT_TRUE(frozen.Receive(std::string("\0\0", 2)));
+  StopCleanly();
+  EXPECT_TRUE(silent.AwaitEnd());
+  EXPECT_TRUE(frozen.AwaitEnd());
+}
+
+TEST_F(ServerHostTest, CancelsWhatStillRuns) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  RawStream chat(Connect(), "/probe.Probe/Chat");
+  chat.Ask("");
+  host_->CloseListener();
+  BeginShutdown();
+  Patience patience = Long();
+  EXPECT_TRUE(host_->Cancel(patience));
+  EXPECT_THAT(held.get().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
+  EXPECT_THAT(chat.AwaitEnd().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
+}
+
+TEST_F(ServerHostTest, CancelsThoughCallsArriveAtThatInstant) {
+  for (int round = 0; round < 20; ++round) {
+    Start();
+    std::vector<std::thread> callers;
+    std::atomic<int> answered = 0;
+    for (int i = 0; i < 4; ++i) {
+      callers.emplace_back([&, channel = Connect()] {
+        for (bool ok = true; ok; ++answered) {
+          ok = Echo(channel).ok();
+          RawStream(channel, "/probe.Probe/Chat").Ask("");
+        }
+      });
+    }
+    EXPECT_TRUE(Eventually([&] { return answered > 8; }));
+    host_->CloseListener();
+    BeginShutdown();
+    Patience patience = Long();
+    EXPECT_TRUE(host_->Cancel(patience));
+    for (std::thread& caller : callers) caller.join();
+  }
+}
+
+TEST_F(ServerHostTest, IsAbandonedWhenAHandlerNeverFinishes) {
+  Start();
+  std::future<grpc::Status> deaf = Hold(Connect(), "deaf");
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  host_->CloseListener();
+  BeginShutdown();
+  Patience patience = Short();
+  EXPECT_FALSE(host_->Cancel(patience));
+  EXPECT_EQ(host_->TryCallsRunning(), 1);
+  EXPECT_FALSE(deaf.get().ok());
+  // So that the test can end.
+  probe_.Release();
+}
+
+TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedWithoutAStop) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  RawStream watch(Connect(), "/probe.Probe/Watch");
+  watch.Ask("");
+  RawStream health(Connect(), kHealthWatch);
+  EXPECT_NE(health.Ask(""), "");
+  RawConnection silent(host_->address());
+  const std::string address = host_->address();
+  host_.reset();
+  EXPECT_FALSE(held.get().ok());
+  EXPECT_FALSE(watch.AwaitEnd().ok());
+  EXPECT_FALSE(health.AwaitEnd().ok());
+  EXPECT_TRUE(silent.AwaitEnd());
+  EXPECT_FALSE(RawConnection(address).connected());
+}
+
+TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedAmidAStop) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  host_->CloseListener();
+  BeginShutdown();
+  host_.reset();
+  EXPECT_FALSE(held.get().ok());
+}
+
+TEST_F(ServerHostTest, LeavesNoDescriptorBehind) {
+  const auto serve_and_stop = [this] {
+    Start();
+    EXPECT_TRUE(Echo(Connect()).ok());
+    RawConnection silent(host_->address());
+    StopCleanly();
+    host_.reset();
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+  };
+  // gRPC keeps some for the whole process, and closes sockets a little later.
+  const auto before = serve_and_stop();
+  for (int i = 0; i < 5; ++i) serve_and_stop();
+  EXPECT_TRUE(Eventually([&] { return serve_and_stop() <= before; }));
+}
+
+}  // namespace
+}  // namespace rpc

@@ -1,0 +1,22 @@
+#ifndef SERVICE_RPC_WALL_CLOCK_H_
+#define SERVICE_RPC_WALL_CLOCK_H_
+
+#include <algorithm>
+#include <chrono>
+
+#include "service/lifecycle/clock.h"
+
+namespace rpc {
+
+// The same moment as gRPC takes it: by the clock on the wall. A moment that is never
+// to come is in a year.
+inline std::chrono::system_clock::time_point OnTheWall(lifecycle::Clock::TimePoint point) {
+  constexpr lifecycle::Clock::Duration kYear = std::chrono::hours(365 * 24);
+  const lifecycle::Clock::Duration left = point - std::chrono::steady_clock::now();
+  return std::chrono::system_clock::now() +
+         std::chrono::duration_cast<std::chrono::system_clock::duration>(std::min(left, kYear));
+}
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_WALL_CLOCK_H_
