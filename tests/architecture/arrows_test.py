@@ -32,6 +32,8 @@ ARROWS = {
         "proto/inventory",
         "proto/orders",
     },
+    # Callers, who happen to start their servers themselves.
+    "service/orders/demo": {"client", "proto/inventory", "proto/orders"},
     "client": {"proto/google/rpc", "proto/grpc/health", "proto/inventory", "proto/orders"},
 }
 

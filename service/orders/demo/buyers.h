@@ -1,0 +1,62 @@
+#ifndef SERVICE_ORDERS_DEMO_BUYERS_H_
+#define SERVICE_ORDERS_DEMO_BUYERS_H_
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "client/orders_client.h"
+#include "orders/v1/orders.pb.h"
+
+namespace demo {
+
+// Callers who place one order after the other, each on a thread of its own, with
+// the client library and nothing else: they know of no stop and no restart.
+//
+// Threads: Stop() and the destructor on one; the rest on any.
+class Buyers {
+ public:
+  // `skus`: what there is to buy. `pause`: between an answer and the next order.
+  Buyers(client::OrdersClient& client, int count, std::vector<std::string> skus,
+         std::chrono::milliseconds pause);
+  // As Stop().
+  ~Buyers();
+  Buyers(const Buyers&) = delete;
+  Buyers& operator=(const Buyers&) = delete;
+
+  // No more orders; waits for the answers to those that are on their way.
+  void Stop();
+
+  int answered() const { return answered_; }
+  // Orders that are on their way.
+  int waiting() const { return waiting_; }
+  // How long the slowest answer took.
+  std::chrono::milliseconds slowest() const;
+
+  // What was answered, and why calls failed. Requires: Stop() has returned.
+  const std::vector<orders::v1::Order>& acknowledged() const { return acknowledged_; }
+  const std::vector<std::string>& failures() const { return failures_; }
+
+ private:
+  void Buy(int number, std::stop_token stop);
+
+  client::OrdersClient& client_;
+  const std::vector<std::string> skus_;
+  const std::chrono::milliseconds pause_;
+  std::atomic<int> answered_{0};
+  std::atomic<int> waiting_{0};
+  mutable std::mutex mutex_;
+  std::chrono::milliseconds slowest_{0};         // Guarded by mutex_.
+  std::vector<orders::v1::Order> acknowledged_;  // Guarded by mutex_.
+  std::vector<std::string> failures_;            // Guarded by mutex_.
+  std::vector<std::jthread> threads_;            // Last: they use the others.
+};
+
+}  // namespace demo
+
+#endif  // SERVICE_ORDERS_DEMO_BUYERS_H_

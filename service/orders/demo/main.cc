@@ -1,0 +1,381 @@
+// bazel run //:demo
+//
+// A SIGTERM in the middle of traffic, to look at: starts the inventory and the orders
+// server, places and watches orders with the client library, stops the orders server
+// and starts it again, and then holds what the callers were told against what is
+// stored. Exits with 0 if nothing was lost.
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/error_details.h"
+#include "client/inventory_client.h"
+#include "client/orders_client.h"
+#include "service/orders/demo/buyers.h"
+#include "service/orders/demo/screen.h"
+#include "service/orders/demo/verdict.h"
+#include "service/orders/demo/watcher.h"
+#include "tests/common/event_log.h"
+#include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
+
+namespace demo {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testkit::ServerProcess;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kBuyers = 4;
+constexpr int kWatchers = 3;
+constexpr milliseconds kBetweenOrders{5};
+constexpr seconds kTrade{3};
+// What is shown is never older.
+constexpr milliseconds kRefresh{20};
+// Limits of what takes far less.
+constexpr seconds kStart{10};
+constexpr seconds kStop{20};
+constexpr seconds kSettle{10};
+constexpr seconds kAltogether{55};
+
+constexpr int kKept = 0;
+constexpr int kBroken = 1;
+// As the shell says it of a program that Ctrl-C ended.
+constexpr int kInterrupted = 130;
+
+// What an event's name does not say by itself.
+const std::map<std::string, std::string> kMeaning = {
+    {"StopRequested", "the signal has arrived"},
+    {"LameDuckEntered", "health says NOT_SERVING; all is served"},
+    {"ListenerClosed", "new connections are refused"},
+    {"GoodbyeSaid", "streams end, and say where to go on"},
+    {"ConnectionsGone", "the callers have left"},
+    {"ShutdownBegun", "nothing new is taken"},
+    {"CallsFinished", "what was accepted is answered"},
+    {"ServerStopped", "gRPC holds nothing any more"},
+    {"WorkersStopped", "each finished what it was at"},
+    {"StateSaved", "while everything is still open"},
+    {"Closed", "after all that uses it"},
+};
+
+// The server's words about its stop, one line an event.
+std::string Line(const testkit::LoggedEvent& event) {
+  const auto meaning = kMeaning.find(event.name);
+  const std::string more = meaning != kMeaning.end() ? meaning->second : event.detail;
+  const std::chrono::duration<double> since = event.since_stop.value_or(milliseconds(0));
+  return absl::StrFormat("%+7.3fs  %-11s %-26s %s", since.count(), event.phase,
+                         absl::StrCat(event.name, event.subject.empty() ? "" : ": ", event.subject),
+                         more);
+}
+
+std::string Seconds(std::chrono::duration<double> duration) {
+  return absl::StrFormat("%.1f s", duration.count());
+}
+
+// The signals that end a demonstration, which main() has blocked.
+sigset_t StopSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+// The story, a step after the other. A step returns false when it cannot go on; then
+// `why_` says why.
+//
+// Threads: main's, which is also the parent of the servers.
+class Demonstration {
+ public:
+  explicit Demonstration(Screen& screen) : screen_(screen) {}
+
+  int Run() {
+    using Step = bool (Demonstration::*)();
+    for (const Step step :
+         {&Demonstration::StartServers, &Demonstration::BeginTraffic, &Demonstration::Trade,
+          &Demonstration::StopOrders, &Demonstration::StartOrdersAgain, &Demonstration::Trade,
+          &Demonstration::EndTraffic, &Demonstration::ReadBack}) {
+      if (!(this->*step)()) Abandon();
+    }
+    return Conclude();
+  }
+
+ private:
+  bool StartServers();
+  bool BeginTraffic();
+  bool Trade();
+  bool StopOrders();
+  bool StartOrdersAgain();
+  bool EndTraffic();
+  bool ReadBack();
+  int Conclude();
+
+  bool StartOrders(const std::string& address);
+  // Shows what happens until `done()`, at most for `limit`.
+  bool LookOn(const std::function<bool()>& done, Clock::duration limit);
+  void ShowTheLatest();
+  void ShowServerEvents();
+  bool EverybodyHasSeen(std::size_t events) const;
+  // Reads the events from the first on, until `count` have come.
+  bool ReadLog(std::size_t count);
+
+  bool GiveUp(std::string why) {
+    why_ = std::move(why);
+    return false;
+  }
+  // Ends the process, whatever the threads of the traffic wait for.
+  [[noreturn]] void Abandon();
+
+  Screen& screen_;
+  const Clock::time_point start_ = Clock::now();
+  std::string why_;
+  int exit_code_ = kBroken;
+
+  // Each uses what stands above it.
+  std::optional<testkit::TempDir> directory_{std::in_place};
+  std::unique_ptr<ServerProcess> inventory_;
+  std::unique_ptr<ServerProcess> orders_;
+  std::size_t events_shown_ = 0;
+  std::unique_ptr<client::OrdersClient> client_;
+  std::unique_ptr<Buyers> buyers_;
+  std::vector<std::unique_ptr<Watcher>> watchers_;
+  Evidence evidence_;
+};
+
+bool Demonstration::StartServers() {
+  screen_.Say("a SIGTERM in the middle of traffic, and a restart; in the end everything is counted",
+              Tone::kStrong);
+  auto inventory =
+      ServerProcess::Start({.binary = "service/inventory/inventory",
+                            .flags = {"--database=" + directory_->File("inventory.sqlite3"),
+                                      "--stock=apple=100000,banana=100000,cherry=100000"}},
+                           kStart);
+  if (!inventory.ok()) return GiveUp(std::string(inventory.status().message()));
+  inventory_ = *std::move(inventory);
+  screen_.Say("inventory serves on " + inventory_->address());
+  if (!StartOrders("127.0.0.1:0")) return false;
+  screen_.Say("orders serves on " + orders_->address());
+  return true;
+}
+
+bool Demonstration::StartOrders(const std::string& address) {
+  auto orders = ServerProcess::Start(
+      {.binary = "service/orders_server",
+       .flags = {"--database=" + directory_->File("orders.sqlite3"),
+                 "--inventory=" + inventory_->address(), "--termination_grace=15s"},
+       .address = address},
+      kStart);
+  if (!orders.ok()) return GiveUp(std::string(orders.status().message()));
+  orders_ = *std::move(orders);
+  events_shown_ = testkit::EventsIn(orders_->process().Output()).size();
+  return true;
+}
+
+bool Demonstration::BeginTraffic() {
+  const std::string target = orders_->address();
+  auto client = client::OrdersClient::Create(target);
+  if (!client.ok()) return GiveUp(client::Describe(client.status()));
+  client_ = *std::move(client);
+  for (int i = 0; i < kWatchers; ++i) {
+    auto watcher = Watcher::Create(target);
+    if (!watcher.ok()) return GiveUp(client::Describe(watcher.status()));
+    watchers_.push_back(*std::move(watcher));
+  }
+  const std::vector<std::string> skus = {"apple", "banana", "cherry"};
+  buyers_ = std::make_unique<Buyers>(*client_, kBuyers, skus, kBetweenOrders);
+  screen_.Say(
+      absl::StrFormat("%d buyers place orders, %d watchers watch them", kBuyers, kWatchers));
+  return true;
+}
+
+bool Demonstration::Trade() {
+  LookOn([] { return false; }, kTrade);
+  return why_.empty();
+}
+
+bool Demonstration::StopOrders() {
+  screen_.Say("SIGTERM to orders", Tone::kStrong);
+  const int answered = buyers_->answered();
+  const Clock::time_point start = Clock::now();
+  orders_->process().Signal(SIGTERM);
+  const auto ended = [this] {
+    return orders_->process().Wait(milliseconds(0)) != testkit::Ending();
+  };
+  if (!LookOn(ended, kStop)) {
+    return why_.empty() ? GiveUp("the orders server did not stop in " + Seconds(kStop)) : false;
+  }
+  std::ostringstream ending;
+  ending << orders_->process().Wait(milliseconds(0));
+  evidence_.server_ended = ending.str();
+  screen_.Say(
+      absl::StrFormat("orders has ended after %s with %s; it answered %d calls meanwhile",
+                      Seconds(Clock::now() - start), ending.str(), buyers_->answered() - answered),
+      Tone::kStrong);
+  return true;
+}
+
+bool Demonstration::StartOrdersAgain() {
+  if (!StartOrders(orders_->address())) return false;
+  screen_.Say("orders serves again on " + orders_->address(), Tone::kStrong);
+  const int answered = buyers_->answered();
+  const auto all_go_on = [&] {
+    return buyers_->answered() > answered &&
+           std::all_of(watchers_.begin(), watchers_.end(),
+                       [](const auto& watcher) { return watcher->resumed() > 0; });
+  };
+  if (!LookOn(all_go_on, kSettle)) {
+    return why_.empty() ? GiveUp("not everybody came back in " + Seconds(kSettle)) : false;
+  }
+  screen_.Say(absl::StrFormat("all buyers and watchers go on; the slowest answer took %s",
+                              Seconds(buyers_->slowest())));
+  return true;
+}
+
+bool Demonstration::EndTraffic() {
+  buyers_->Stop();
+  evidence_.acknowledged = buyers_->acknowledged();
+  evidence_.failures = buyers_->failures();
+  screen_.Say(absl::StrFormat("the buyers go home; %s orders were acknowledged",
+                              Thousands(static_cast<std::int64_t>(evidence_.acknowledged.size()))));
+  return why_.empty();
+}
+
+bool Demonstration::ReadBack() {
+  // An order is at rest once the relay has confirmed it at the inventory.
+  absl::Status failed;
+  const auto at_rest = [&] {
+    evidence_.stored.clear();
+    client::OrderList list = client_->ListOrders(/*page_size=*/1000);
+    bool rest = true;
+    for (auto order = list.Next(); failed.ok() && !(order.ok() && !*order); order = list.Next()) {
+      failed = order.status();
+      if (!failed.ok()) break;
+      rest = rest && (*order)->state() != orders::v1::ORDER_STATE_PLACED;
+      evidence_.stored.push_back(**order);
+    }
+    return rest || !failed.ok();
+  };
+  if (!LookOn(at_rest, kSettle) && !why_.empty()) return false;
+  if (!failed.ok()) return GiveUp("cannot list the orders: " + client::Describe(failed));
+  if (!ReadLog(2 * evidence_.stored.size())) return false;
+  LookOn([this] { return EverybodyHasSeen(evidence_.log.size()); }, kSettle);
+  for (const auto& watcher : watchers_) evidence_.watched.push_back(watcher->events());
+
+  auto inventory = client::InventoryClient::Create(inventory_->address());
+  if (!inventory.ok()) return GiveUp(client::Describe(inventory.status()));
+  auto stock = (*inventory)->GetStock({});
+  if (!stock.ok()) return GiveUp("cannot read the stock: " + client::Describe(stock.status()));
+  evidence_.stock = *std::move(stock);
+  return why_.empty();
+}
+
+bool Demonstration::ReadLog(std::size_t count) {
+  auto reader = Watcher::Create(orders_->address());
+  if (!reader.ok()) return GiveUp(client::Describe(reader.status()));
+  LookOn([&] { return (*reader)->seen() >= count; }, kSettle);
+  evidence_.log = (*reader)->events();
+  return why_.empty();
+}
+
+int Demonstration::Conclude() {
+  watchers_.clear();
+  screen_.Latest("");
+  screen_.Say("what the callers were told, held against what is stored", Tone::kStrong);
+  bool all_kept = true;
+  for (const Finding& finding : Judge(evidence_)) {
+    all_kept = all_kept && finding.kept;
+    screen_.Continue(absl::StrFormat("%-4s %-53s %s", finding.kept ? "yes" : "NO", finding.promise,
+                                     finding.proof),
+                     finding.kept ? Tone::kGood : Tone::kBad);
+  }
+  screen_.Say(all_kept ? "Nothing was lost." : "Not every promise was kept.",
+              all_kept ? Tone::kGood : Tone::kBad);
+  return all_kept ? kKept : kBroken;
+}
+
+bool Demonstration::LookOn(const std::function<bool()>& done, Clock::duration limit) {
+  const sigset_t signals = StopSignals();
+  const timespec refresh{0, std::chrono::nanoseconds(kRefresh).count()};
+  const Clock::time_point end = Clock::now() + limit;
+  for (;;) {
+    // Asked first: what the server wrote before it ended is then shown below.
+    const bool over = done();
+    ShowServerEvents();
+    ShowTheLatest();
+    if (over) return true;
+    if (Clock::now() >= end) return false;
+    if (Clock::now() - start_ >= kAltogether) {
+      return GiveUp("not done after " + Seconds(kAltogether));
+    }
+    if (sigtimedwait(&signals, nullptr, &refresh) > 0) {
+      exit_code_ = kInterrupted;
+      return GiveUp("interrupted");
+    }
+  }
+}
+
+void Demonstration::ShowTheLatest() {
+  std::string watched;
+  for (const auto& watcher : watchers_) {
+    absl::StrAppend(&watched, "  ", Thousands(static_cast<std::int64_t>(watcher->seen())));
+  }
+  screen_.Latest(absl::StrFormat("%s orders placed, %d waiting; events watched:%s",
+                                 Thousands(buyers_->answered()), buyers_->waiting(), watched));
+}
+
+void Demonstration::ShowServerEvents() {
+  const std::vector<testkit::LoggedEvent> events = testkit::EventsIn(orders_->process().Output());
+  for (; events_shown_ < events.size(); ++events_shown_) {
+    const testkit::LoggedEvent& event = events[events_shown_];
+    screen_.Continue(Line(event), event.ok ? Tone::kPlain : Tone::kBad);
+  }
+}
+
+bool Demonstration::EverybodyHasSeen(std::size_t events) const {
+  return std::all_of(watchers_.begin(), watchers_.end(),
+                     [&](const auto& watcher) { return watcher->seen() >= events; });
+}
+
+void Demonstration::Abandon() {
+  screen_.Latest("");
+  screen_.Say(why_, Tone::kBad);
+  orders_.reset();
+  inventory_.reset();
+  directory_.reset();
+  std::cout << std::flush;
+  _exit(exit_code_);
+}
+
+}  // namespace
+}  // namespace demo
+
+int main() {
+  // Blocked in every thread: main() takes them while it looks on.
+  const sigset_t signals = demo::StopSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // Whoever reads may stop; what was started is cleaned up all the same.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  const char* const term = getenv("TERM");
+  const bool terminal = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nullptr &&
+                        term != nullptr && std::strcmp(term, "dumb") != 0;
+  demo::Screen screen(std::cout, terminal);
+  return demo::Demonstration(screen).Run();
+}

@@ -1,0 +1,56 @@
+#ifndef SERVICE_ORDERS_DEMO_WATCHER_H_
+#define SERVICE_ORDERS_DEMO_WATCHER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/orders_client.h"
+#include "service/orders/demo/verdict.h"
+
+namespace demo {
+
+// Somebody who watches all orders from the first event on, with the client library:
+// it goes on by itself where a stream was ended.
+//
+// Threads: the destructor on one; the rest on any.
+class Watcher {
+ public:
+  // See client::Connection::Create().
+  static absl::StatusOr<std::unique_ptr<Watcher>> Create(const std::string& target);
+  // Ends the watch.
+  ~Watcher();
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+
+  // How many events it has seen.
+  std::size_t seen() const { return seen_; }
+  // How often a server that was draining ended its stream.
+  int goodbyes() const { return goodbyes_; }
+  // How often events came again after the stream had broken.
+  int resumed() const { return resumed_; }
+
+  // What it has seen so far, in order.
+  std::vector<Told> events() const;
+
+ private:
+  Watcher() = default;
+
+  std::atomic<std::size_t> seen_{0};
+  std::atomic<int> goodbyes_{0};
+  std::atomic<int> resumed_{0};
+  std::atomic<bool> broken_{false};
+  mutable std::mutex mutex_;
+  std::vector<Told> events_;  // Guarded by mutex_.
+  std::unique_ptr<client::OrdersClient> client_;
+  std::jthread thread_;  // Last: it uses the others.
+};
+
+}  // namespace demo
+
+#endif  // SERVICE_ORDERS_DEMO_WATCHER_H_
