@@ -115,6 +115,12 @@ TEST_F(InventoryClientTest, IsUnavailableWhenNobodyListens) {
   EXPECT_FALSE(client_.AwaitConnected(Soon()));
 }
 
+TEST_F(InventoryClientTest, IsUnavailableWhenTheInventoryHangs) {
+  inventory_.Hold();
+  EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  EXPECT_TRUE(inventory_.AwaitCancelled(1));
+}
+
 TEST_F(InventoryClientTest, ConfirmsAndTellsTheAnswerAsItIs) {
   EXPECT_TRUE(client_.AwaitConnected(Late()));
   EXPECT_TRUE(client_.Confirm("order/r1", {}).ok());

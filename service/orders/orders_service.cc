@@ -19,7 +19,7 @@ namespace {
 
 // As orders.proto says.
 constexpr int kUsualPage = 50;
-constexpr int kLargestPage = 1000;
+constexpr int kLargestPage = 500;
 
 // A stream that is refused before it begins.
 class Refused final : public grpc::ServerWriteReactor<v1::WatchOrdersResponse> {
