@@ -1,5 +1,7 @@
 #include "client/fake_services.h"
 
+#include <condition_variable>
+
 #include "google/protobuf/any.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -32,8 +34,8 @@ grpc::Status WithDetails(grpc::StatusCode code, const std::string& message,
 
 }  // namespace
 
-FakeServer::FakeServer() {
-  grpc::EnableDefaultHealthCheckService(true);
+FakeServer::FakeServer(Health health) {
+  grpc::EnableDefaultHealthCheckService(health == Health::kServed);
   grpc::ServerBuilder builder;
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   int port = 0;
@@ -48,6 +50,12 @@ FakeServer::~FakeServer() { server_->Shutdown(std::chrono::system_clock::now());
 
 void FakeServer::SetServing(bool serving) {
   server_->GetHealthCheckService()->SetServingStatus("", serving);
+}
+
+void AwaitStop(std::stop_token stop) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any().wait(lock, std::move(stop), [] { return false; });
 }
 
 grpc::Status Goodbye(const std::string& key, const std::string& value, int retry_seconds) {

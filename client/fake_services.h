@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -125,13 +126,16 @@ class FakeInventory final : public inventory::v1::InventoryService::Service {
 // Both services on a free port of this machine, until destroyed.
 class FakeServer {
  public:
-  FakeServer();
+  enum class Health { kNone, kServed };
+
+  explicit FakeServer(Health health = Health::kNone);
   ~FakeServer();
 
   // "127.0.0.1:12345"
   const std::string& address() const { return address_; }
 
   // What health checks of the whole server are answered; at first, SERVING.
+  // Requires: Health::kServed.
   void SetServing(bool serving);
 
   FakeOrders orders;
@@ -141,6 +145,9 @@ class FakeServer {
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
 };
+
+// Blocks a handler until the test requests a stop.
+void AwaitStop(std::stop_token stop);
 
 // How a stream ends in a drain.
 grpc::Status Goodbye(const std::string& key, const std::string& value, int retry_seconds);

@@ -129,27 +129,6 @@ TEST_F(OrdersClientUnaryTest, ARefusalIsNotRepeatedAndKeepsItsDetails) {
   EXPECT_EQ(fake_.place.calls(), 1u);
 }
 
-TEST_F(OrdersClientUnaryTest, NoServerAtTheAddressIsUnavailableAndNamesIt) {
-  ClientOptions options = Options();
-  options.timeout = milliseconds(50);
-  // Port 1 of this machine: nobody listens there.
-  const auto order = Connect("127.0.0.1:1", options)->GetOrder("o1");
-  EXPECT_TRUE(absl::IsUnavailable(order.status())) << order.status();
-  EXPECT_THAT(std::string(order.status().message()), HasSubstr("127.0.0.1:1"));
-}
-
-TEST_F(OrdersClientUnaryTest, AServerThatIsNotHealthyIsLeftForOneThatIs) {
-  FakeServer other;
-  server_.SetServing(false);
-  for (int i = 0; i < 20; ++i) {
-    other.orders.get.Then([](const GetOrderRequest&, Order&) { return kOk; });
-  }
-  const auto client = Connect("ipv4:" + server_.address() + "," + other.address(), Options());
-  for (int i = 0; i < 20; ++i) EXPECT_TRUE(client->GetOrder("o1").ok());
-  EXPECT_EQ(other.orders.get.calls(), 20u);
-  EXPECT_EQ(fake_.get.calls(), 0u);
-}
-
 TEST_F(OrdersClientUnaryTest, ListOrdersReadsPageAfterPageAndNoneTooEarly) {
   const auto page = [](std::string token, std::vector<std::string> ids, std::string next) {
     return [=](const ListOrdersRequest& request, ListOrdersResponse& response) {
@@ -192,9 +171,6 @@ TEST_F(OrdersClientUnaryTest, ListOrdersAsksForTheSamePageAgainAfterAnError) {
 
 TEST_F(OrdersClientUnaryTest, CreateRefusesWhatCannotWork) {
   EXPECT_TRUE(absl::IsInvalidArgument(OrdersClient::Create("").status()));
-  ClientOptions options;
-  options.timeout = seconds(0);
-  EXPECT_TRUE(absl::IsInvalidArgument(OrdersClient::Create("localhost:1", options).status()));
 }
 
 TEST(NewRequestIdTest, IsARandomUuid) {
@@ -335,9 +311,7 @@ TEST_F(OrdersClientWatchTest, EndsAtOnceWhenAStopIsRequestedWhileNothingHappens)
     writer.Write(standing);
     stop.request_stop();
     // Not before the client has gone.
-    std::mutex mutex;
-    std::unique_lock lock(mutex);
-    std::condition_variable_any().wait(lock, released.get_token(), [] { return false; });
+    AwaitStop(released.get_token());
     return kOk;
   });
   const StreamEnd end = Connect()->WatchOrders(

@@ -1,0 +1,91 @@
+#include "client/connection.h"
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "client/fake_services.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "orders/v1/orders.grpc.pb.h"
+
+namespace client {
+namespace {
+
+using orders::v1::GetOrderRequest;
+using orders::v1::Order;
+using orders::v1::OrdersService;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+// One call through a connection to `target`.
+absl::Status CallOnce(const std::string& target, milliseconds timeout = seconds(60),
+                      int times = 1) {
+  ClientOptions options;
+  options.timeout = timeout;
+  const auto connection = Connection::Create(target, options);
+  if (!connection.ok()) return connection.status();
+  const auto stub = OrdersService::NewStub(connection->channel());
+  absl::Status status;
+  for (int i = 0; i < times && status.ok(); ++i) {
+    status = connection
+                 ->Call<OrdersService::StubInterface>(
+                     *stub, &OrdersService::StubInterface::GetOrder, GetOrderRequest())
+                 .status();
+  }
+  return status;
+}
+
+void AnswerCalls(FakeServer& server, int times) {
+  for (int i = 0; i < times; ++i) {
+    server.orders.get.Then([](const GetOrderRequest&, Order&) { return grpc::Status::OK; });
+  }
+}
+
+TEST(ConnectionTest, AServerThatIsNotHealthyIsLeftForOneThatIs) {
+  FakeServer leaving(FakeServer::Health::kServed);
+  FakeServer staying(FakeServer::Health::kServed);
+  leaving.SetServing(false);
+  AnswerCalls(staying, 20);
+  const absl::Status status =
+      CallOnce("ipv4:" + leaving.address() + "," + staying.address(), seconds(60), 20);
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(staying.orders.get.calls(), 20u);
+  EXPECT_EQ(leaving.orders.get.calls(), 0u);
+}
+
+TEST(ConnectionTest, AServerWithoutHealthServiceIsTakenForHealthy) {
+  FakeServer server(FakeServer::Health::kNone);
+  AnswerCalls(server, 1);
+  EXPECT_TRUE(CallOnce(server.address()).ok());
+}
+
+TEST(ConnectionTest, NobodyAtTheAddressIsUnavailableAndTheAddressIsNamed) {
+  // Nobody listens at port 1.
+  const absl::Status status = CallOnce("127.0.0.1:1", milliseconds(50));
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("127.0.0.1:1"));
+}
+
+TEST(ConnectionTest, AnAnswerThatDoesNotComeInTimeIsDeadlineExceeded) {
+  FakeServer server;
+  std::stop_source released;
+  server.orders.get.Then([&released](const GetOrderRequest&, Order&) {
+    AwaitStop(released.get_token());
+    return grpc::Status::OK;
+  });
+  EXPECT_TRUE(absl::IsDeadlineExceeded(CallOnce(server.address(), milliseconds(500))));
+  released.request_stop();
+}
+
+TEST(ConnectionTest, WhatCannotWorkIsRefused) {
+  EXPECT_TRUE(absl::IsInvalidArgument(Connection::Create("", {}).status()));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Connection::Create("localhost:1", {.timeout = seconds(0)}).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      Connection::Create("localhost:1", {.keepalive = seconds(-1)}).status()));
+}
+
+}  // namespace
+}  // namespace client
