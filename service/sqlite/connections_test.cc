@@ -90,7 +90,7 @@ TEST_F(ConnectionsTest, CloseWaitsForLoansAndLendsNothingMeanwhile) {
   EXPECT_FALSE(fs::exists(path() + "-wal"));
 }
 
-TEST_F(ConnectionsTest, CloseLeavesOneFileWithEverythingInIt) {
+TEST_F(ConnectionsTest, CloseMovesEverythingIntoTheFile) {
   const std::unique_ptr<Connections> connections = Open();
   ASSERT_TRUE((*connections->Writer())->Run("INSERT INTO notes VALUES ('kept')").ok());
   EXPECT_TRUE(connections->Close().ok());

@@ -191,6 +191,9 @@ absl::Status Database::Prepare(const std::string& path, const Schema& schema) {
       !status.ok()) {
     return status;
   }
+  absl::StatusOr<std::unique_ptr<Turnstile>> turnstile = Turnstile::Open(path + "-turn");
+  if (!turnstile.ok()) return turnstile.status();
+  turnstile_ = *std::move(turnstile);
   return Migrate(path, schema);
 }
 
@@ -311,19 +314,31 @@ absl::Status Database::ToOpenStatus(const std::string& path, const absl::Status&
 
 bool Database::InTransaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
-// SQLite's own busy timeout sleeps longer and longer, up to 100 ms, so a process
-// that writes without a pause starves all others. This one looks every millisecond.
+absl::Status Database::BeginImmediate() {
+  const auto now = std::chrono::steady_clock::now();
+  give_up_ = now + options_.busy_timeout;
+  beginning_ = true;
+  // Half of the time: one that was frozen in the turnstile holds nobody up for good.
+  const bool entered = turnstile_->Enter(now + options_.busy_timeout / 2);
+  absl::Status status = Run("BEGIN IMMEDIATE");
+  if (entered) turnstile_->Leave();
+  beginning_ = false;
+  return status;
+}
+
+// SQLite's own busy timeout sleeps longer and longer, up to 100 ms, while the
+// database may have been free for long. This one looks every millisecond.
 int Database::OnBusy(void* database, int attempt) {
   auto& self = *static_cast<Database*>(database);
   const auto now = std::chrono::steady_clock::now();
-  if (attempt == 0) self.busy_since_ = now;
-  if (now - self.busy_since_ >= self.options_.busy_timeout) return 0;
+  if (attempt == 0 && !self.beginning_) self.give_up_ = now + self.options_.busy_timeout;
+  if (now >= self.give_up_) return 0;
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return 1;
 }
 
 absl::StatusOr<Transaction> Transaction::Begin(Database& database) {
-  if (absl::Status status = database.Run("BEGIN IMMEDIATE"); !status.ok()) return status;
+  if (absl::Status status = database.BeginImmediate(); !status.ok()) return status;
   return Transaction(database);
 }
 

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "service/sqlite/turnstile.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -91,12 +92,13 @@ class Statement {
 class Database {
  public:
   struct Options {
-    // How long to wait for another process that writes.
+    // How long to wait for other processes that write.
     std::chrono::milliseconds busy_timeout{2000};
   };
 
   // Opens `path`, creates the file when there is none, and brings it up to date.
-  // A file that belongs to somebody else is left as it is.
+  // A file that belongs to somebody else is left as it is. Beside it lie PATH-wal and
+  // PATH-shm while it is open, and PATH-turn, a Turnstile.
   //
   // Every error is one sentence with the path and what to do about it.
   // NOT_FOUND: the directory does not exist. PERMISSION_DENIED: may not be written.
@@ -162,13 +164,17 @@ class Database {
   absl::StatusOr<Header> ReadHeader();
   absl::Status ToStatus(int code);
   absl::Status ToOpenStatus(const std::string& path, const absl::Status& status) const;
+  absl::Status BeginImmediate();
   bool InTransaction() const;
 
   static int OnBusy(void* database, int attempt);
 
   const Options options_;
   sqlite3* handle_ = nullptr;
-  std::chrono::steady_clock::time_point busy_since_{};
+  std::unique_ptr<Turnstile> turnstile_;  // Null when this connection only reads.
+  bool beginning_ = false;
+  // When to stop waiting for others; set while somebody waits.
+  std::chrono::steady_clock::time_point give_up_{};
   int last_error_ = 0;
   // Prepared and not running, by their SQL.
   std::unordered_map<std::string, Statement::Prepared> prepared_;
@@ -180,7 +186,8 @@ class Database {
 // what others wrote meanwhile. Rolled back at the end of its life unless committed.
 class Transaction {
  public:
-  // Waits for other writers at most the busy timeout; then UNAVAILABLE.
+  // Waits for other writers, each in turn, at most the busy timeout; then
+  // UNAVAILABLE. Requires: no connection that only reads.
   static absl::StatusOr<Transaction> Begin(Database& database);
   Transaction(Transaction&& other) noexcept;
   Transaction& operator=(Transaction&&) = delete;

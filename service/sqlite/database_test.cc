@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -21,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/sqlite/turnstile.h"
 
 namespace sqlite {
 namespace {
@@ -83,6 +83,16 @@ class DatabaseTest : public ::testing::Test {
 
   static absl::Status AddNote(Database& database, const std::string& text) {
     return database.Run("INSERT INTO notes VALUES (?)", text);
+  }
+
+  // Returns when somebody stands in the turnstile.
+  void AwaitOccupied() {
+    const auto turnstile = Turnstile::Open(path_ + "-turn");
+    ASSERT_TRUE(turnstile.ok());
+    while ((*turnstile)->Enter(std::chrono::steady_clock::now())) {
+      (*turnstile)->Leave();
+      std::this_thread::yield();
+    }
   }
 
   std::string directory_;
@@ -167,15 +177,32 @@ TEST_F(DatabaseTest, IsUnavailableToASecondWriterWhenTheBusyTimeoutIsOver) {
   EXPECT_TRUE(AddNote(*other, "now").ok());
 }
 
-TEST_F(DatabaseTest, SecondWriterHasItsTurnWhileTheFirstNeverPauses) {
-  std::atomic<bool> enough = false;
-  std::thread busy([&, database = OpenNotes({.busy_timeout = std::chrono::seconds(60)})] {
-    while (!enough) EXPECT_TRUE(AddNote(*database, "busy").ok());
+TEST_F(DatabaseTest, LetsWhoWaitsWriteBeforeWhoWroteLast) {
+  constexpr Database::Options kPatient{.busy_timeout = std::chrono::minutes(10)};
+  const std::unique_ptr<Database> hasty = OpenNotes(kPatient);
+  absl::StatusOr<Transaction> first = Transaction::Begin(*hasty);
+  ASSERT_TRUE(first.ok());
+  std::thread waiting([&, database = OpenNotes(kPatient)] {
+    absl::StatusOr<Transaction> transaction = Transaction::Begin(*database);
+    ASSERT_TRUE(transaction.ok());
+    EXPECT_TRUE(AddNote(*database, "waited").ok());
+    EXPECT_TRUE(transaction->Commit().ok());
   });
-  const std::unique_ptr<Database> patient = OpenNotes({.busy_timeout = std::chrono::seconds(60)});
-  for (int i = 0; i < 20; ++i) EXPECT_TRUE(AddNote(*patient, "patient").ok());
-  enough = true;
-  busy.join();
+  AwaitOccupied();
+  ASSERT_TRUE(first->Commit().ok());
+
+  const absl::StatusOr<Transaction> second = Transaction::Begin(*hasty);
+  ASSERT_TRUE(second.ok());
+  EXPECT_THAT(Notes(*hasty), ElementsAre("waited"));
+  waiting.join();
+}
+
+TEST_F(DatabaseTest, WritesAlsoWhenSomebodyStaysInTheTurnstile) {
+  const std::unique_ptr<Database> database =
+      OpenNotes({.busy_timeout = std::chrono::milliseconds(10)});
+  const auto turnstile = Turnstile::Open(path_ + "-turn");
+  ASSERT_TRUE((*turnstile)->Enter(std::chrono::steady_clock::now()));
+  EXPECT_TRUE(Transaction::Begin(*database).ok());
 }
 
 TEST_F(DatabaseTest, ReadersSeeTheLastCommitWhileAWriterIsAtWork) {

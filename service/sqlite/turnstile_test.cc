@@ -1,0 +1,54 @@
+#include "service/sqlite/turnstile.h"
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+
+namespace sqlite {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+class TurnstileTest : public ::testing::Test {
+ protected:
+  TurnstileTest() {
+    std::string pattern = ::testing::TempDir() + "/turnstile.XXXXXX";
+    directory_ = mkdtemp(pattern.data());
+  }
+  ~TurnstileTest() override { std::filesystem::remove_all(directory_); }
+
+  std::unique_ptr<Turnstile> Open() { return *Turnstile::Open(directory_ + "/turn"); }
+
+  std::string directory_;
+};
+
+TEST_F(TurnstileTest, LetsOneInAtATime) {
+  const auto one = Open();
+  const auto other = Open();
+  EXPECT_TRUE(one->Enter(Clock::now()));
+  EXPECT_FALSE(other->Enter(Clock::now()));
+  one->Leave();
+  EXPECT_TRUE(other->Enter(Clock::now()));
+  EXPECT_FALSE(one->Enter(Clock::now()));
+}
+
+TEST_F(TurnstileTest, LetsTheNextInWhenItsHolderIsGone) {
+  auto one = Open();
+  const auto other = Open();
+  ASSERT_TRUE(one->Enter(Clock::now()));
+  std::thread waiting([&] { EXPECT_TRUE(other->Enter(Clock::time_point::max())); });
+  one.reset();
+  waiting.join();
+}
+
+TEST_F(TurnstileTest, SaysWhereItCannotBe) {
+  EXPECT_TRUE(absl::IsPermissionDenied(Turnstile::Open(directory_ + "/nowhere/turn").status()));
+}
+
+}  // namespace
+}  // namespace sqlite
