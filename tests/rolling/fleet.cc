@@ -1,0 +1,105 @@
+#include "tests/rolling/fleet.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tests/common/event_log.h"
+
+namespace rolling {
+namespace {
+
+using testkit::Ending;
+using testkit::ServerProcess;
+
+// Longer than any grace that a server is given here.
+constexpr std::chrono::seconds kStopLimit{120};
+
+absl::Status Stop(const std::string& name, ServerProcess& server) {
+  server.process().Signal(SIGTERM);
+  const Ending ending = server.process().Wait(kStopLimit);
+  if (ending == Ending::Exited(0)) return absl::OkStatus();
+  std::ostringstream text;
+  text << name << " ended with " << ending << "\n" << server.process().Output();
+  return absl::InternalError(text.str());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Start(std::vector<std::string> orders_flags) {
+  std::unique_ptr<Fleet> fleet(new Fleet(std::move(orders_flags)));
+  absl::Status started = fleet->StartInventory();
+  for (std::size_t replica = 0; started.ok() && replica < kReplicas; ++replica) {
+    started = fleet->StartReplica(replica);
+  }
+  if (!started.ok()) return started;
+  return fleet;
+}
+
+Fleet::Fleet(std::vector<std::string> orders_flags)
+    : orders_flags_(std::move(orders_flags)), replicas_(kReplicas) {
+  for (std::size_t i = 0; i < kReplicas; ++i) {
+    ports_.push_back(std::make_unique<testkit::ReservedPort>());
+  }
+}
+
+std::vector<std::string> Fleet::addresses() const {
+  std::vector<std::string> addresses;
+  for (const auto& port : ports_) addresses.push_back(port->address());
+  return addresses;
+}
+
+std::string Fleet::target() const { return "ipv4:" + absl::StrJoin(addresses(), ","); }
+
+absl::Status Fleet::Restart(std::size_t replica) {
+  absl::Status stopped = StopReplica(replica);
+  stopped.Update(StartReplica(replica));
+  return stopped;
+}
+
+absl::Status Fleet::Stop() {
+  absl::Status stopped;
+  for (std::size_t replica = 0; replica < kReplicas; ++replica) {
+    stopped.Update(StopReplica(replica));
+  }
+  stopped.Update(rolling::Stop("inventory", *inventory_));
+  return stopped;
+}
+
+absl::Status Fleet::StartInventory() {
+  auto inventory =
+      ServerProcess::Start({.binary = "service/inventory/inventory",
+                            .flags = {"--database=" + directory_.File("inventory.sqlite3")}});
+  if (!inventory.ok()) return inventory.status();
+  inventory_ = *std::move(inventory);
+  return absl::OkStatus();
+}
+
+absl::Status Fleet::StartReplica(std::size_t replica) {
+  std::vector<std::string> flags = orders_flags_;
+  flags.push_back("--database=" + directory_.File("orders.sqlite3"));
+  flags.push_back("--inventory=" + inventory_->address());
+  auto server = ServerProcess::Start({.binary = "service/orders_server",
+                                      .flags = std::move(flags),
+                                      .address = ports_[replica]->address()});
+  if (!server.ok()) return server.status();
+  replicas_[replica] = *std::move(server);
+  return absl::OkStatus();
+}
+
+absl::Status Fleet::StopReplica(std::size_t replica) {
+  absl::Status stopped = rolling::Stop(absl::StrCat("replica ", replica), *replicas_[replica]);
+  const std::vector<std::string> events =
+      testkit::EventNamesIn(replicas_[replica]->process().Output());
+  ++stops_;
+  stops_with_connections_left_ +=
+      static_cast<int>(std::count(events.begin(), events.end(), "ConnectionsLeft"));
+  return stopped;
+}
+
+}  // namespace rolling

@@ -1,0 +1,65 @@
+#ifndef TESTS_ROLLING_FLEET_H_
+#define TESTS_ROLLING_FLEET_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tests/common/reserved_port.h"
+#include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
+
+namespace rolling {
+
+// Three orders servers that share one database, and the inventory they call: each a
+// process of its own.
+//
+// Threads: one at a time; see ChildProcess. Killed with this object.
+class Fleet {
+ public:
+  static constexpr std::size_t kReplicas = 3;
+
+  // `orders_flags`: of every orders server, besides those that make it one of these.
+  static absl::StatusOr<std::unique_ptr<Fleet>> Start(std::vector<std::string> orders_flags);
+
+  // Where each replica serves; the same for the fleet's whole life.
+  std::vector<std::string> addresses() const;
+  // All of them as one gRPC target.
+  std::string target() const;
+  const std::string& inventory_address() const { return inventory_->address(); }
+
+  // SIGTERM, waits for exit code 0, starts the replica again on the same port.
+  //
+  // INTERNAL with its log: another exit code, or none in its time.
+  absl::Status Restart(std::size_t replica);
+
+  // The same without a start, of everything.
+  absl::Status Stop();
+
+  // How many replicas have stopped so far, and how many of them had to begin
+  // Server::Shutdown() while connections were still in use.
+  int stops() const { return stops_; }
+  int stops_with_connections_left() const { return stops_with_connections_left_; }
+
+ private:
+  explicit Fleet(std::vector<std::string> orders_flags);
+
+  absl::Status StartInventory();
+  absl::Status StartReplica(std::size_t replica);
+  absl::Status StopReplica(std::size_t replica);
+
+  const testkit::TempDir directory_;  // Of the databases.
+  const std::vector<std::string> orders_flags_;
+  std::unique_ptr<testkit::ServerProcess> inventory_;
+  std::vector<std::unique_ptr<testkit::ReservedPort>> ports_;
+  std::vector<std::unique_ptr<testkit::ServerProcess>> replicas_;
+  int stops_ = 0;
+  int stops_with_connections_left_ = 0;
+};
+
+}  // namespace rolling
+
+#endif  // TESTS_ROLLING_FLEET_H_

@@ -1,0 +1,42 @@
+#ifndef TESTS_ROLLING_INVARIANTS_H_
+#define TESTS_ROLLING_INVARIANTS_H_
+
+#include <string>
+#include <vector>
+
+#include "inventory/v1/inventory.pb.h"
+#include "orders/v1/orders.pb.h"
+#include "tests/rolling/evidence.h"
+
+namespace rolling {
+
+// What must hold after any number of restarts. Each function returns a sentence for
+// everything that does not; nothing: all is well.
+using Violations = std::vector<std::string>;
+
+// Every order is stored once, by its id and by its request's; every one that was
+// acknowledged is stored, under the id that was told.
+Violations CheckOrders(const std::vector<orders::v1::Order>& stored,
+                       const std::vector<Acknowledged>& acknowledged);
+
+// The log says of every stored order that it was placed and then confirmed, each
+// once, and says nothing else.
+Violations CheckLog(const std::vector<Event>& log, const std::vector<orders::v1::Order>& stored);
+
+// The watcher was told the whole log, in order, every event once.
+Violations CheckWatch(const std::string& watcher, const std::vector<Event>& told,
+                      const std::vector<Event>& log);
+
+// Of each of the orders that it asked for the tracker was told in the end that it is
+// confirmed, and nothing twice or backwards. Changes may be told as one.
+Violations CheckTrack(const std::string& tracker, const std::vector<std::string>& order_ids,
+                      const std::vector<Event>& told);
+
+// For every SKU initial = available + reserved + confirmed, and what is confirmed is
+// what the stored orders have bought.
+Violations CheckStock(const std::vector<inventory::v1::Stock>& stock,
+                      const std::vector<orders::v1::Order>& stored);
+
+}  // namespace rolling
+
+#endif  // TESTS_ROLLING_INVARIANTS_H_

@@ -1,0 +1,33 @@
+#ifndef TESTS_ROLLING_LIBRARY_CALLER_H_
+#define TESTS_ROLLING_LIBRARY_CALLER_H_
+
+#include <stop_token>
+#include <string>
+
+#include "tests/rolling/evidence.h"
+#include "tests/rolling/tally.h"
+
+namespace rolling::library {
+
+// C++ callers that use client/orders_client.h as it is. A stream that breaks without
+// a goodbye is not their failure: the library opens it again.
+
+// Places orders and reads them back, one call at a time.
+void PlaceAndRead(const std::string& target, Tally& tally, Evidence& evidence,
+                  const std::stop_token& stop);
+
+// Watches from the first event on.
+void Watch(const std::string& target, Tally& tally, Journal<Event>& told,
+           const std::stop_token& stop);
+
+// Imports orders without an end.
+void Import(const std::string& target, Tally& tally, Evidence& evidence,
+            const std::stop_token& stop);
+
+// Follows the orders that others place, one in a few.
+void Track(const std::string& target, Tally& tally, const Journal<Acknowledged>& placed,
+           Tracked& tracked, const std::stop_token& stop);
+
+}  // namespace rolling::library
+
+#endif  // TESTS_ROLLING_LIBRARY_CALLER_H_
