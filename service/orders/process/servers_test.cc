@@ -1,0 +1,301 @@
+// The example as it runs: the real orders server over the real inventory, stopped
+// by real signals in the middle of real calls.
+#include <signal.h>
+
+#include <chrono>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/error_details.h"
+#include "gmock/gmock.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "gtest/gtest.h"
+#include "orders/v1/orders.grpc.pb.h"
+#include "tests/common/child_process.h"
+#include "tests/common/event_log.h"
+#include "tests/common/runfiles.h"
+#include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
+
+namespace orders {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testkit::ChildProcess;
+using testkit::Ending;
+using testkit::ServerProcess;
+
+// Only how long a broken test takes to fail.
+constexpr std::chrono::seconds kLimit{40};
+// An hour for everything; the lame duck ends when no call arrives. A stop that
+// waited for a budget would not end in the time of a test.
+const std::vector<std::string> kAllTheTime = {"--termination_grace=1h", "--stop_least_lame_duck=0"};
+
+std::vector<std::string> With(std::vector<std::string> flags,
+                              const std::vector<std::string>& more) {
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+v1::PlaceOrderRequest AnOrder(const std::string& request_id) {
+  v1::PlaceOrderRequest request;
+  request.set_request_id(request_id);
+  request.set_customer("ann");
+  v1::OrderItem& item = *request.add_items();
+  item.set_sku("apple");
+  item.set_quantity(1);
+  return request;
+}
+
+class ServersTest : public ::testing::Test {
+ protected:
+  void StartInventory(const std::vector<std::string>& flags = {},
+                      const std::string& address = "127.0.0.1:0") {
+    auto server = ServerProcess::Start(
+        {.binary = "service/inventory/inventory",
+         .flags = With({"--database=" + directory_.File("inventory.sqlite3")}, flags),
+         .address = address});
+    ASSERT_TRUE(server.ok()) << server.status();
+    inventory_ = *std::move(server);
+  }
+
+  // `inventory`: where it looks for one.
+  void StartOrders(const std::string& inventory, const std::vector<std::string>& flags = {}) {
+    auto server = ServerProcess::Start(
+        {.binary = "service/orders_server",
+         .flags = With({"--database=" + OrdersDatabase(), "--inventory=" + inventory},
+                       With(kAllTheTime, flags))});
+    ASSERT_TRUE(server.ok()) << server.status();
+    orders_ = *std::move(server);
+    stub_ = v1::OrdersService::NewStub(
+        grpc::CreateChannel(orders_->address(), grpc::InsecureChannelCredentials()));
+  }
+
+  void Start() {
+    ASSERT_NO_FATAL_FAILURE(StartInventory());
+    ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  }
+
+  std::string OrdersDatabase() const { return directory_.File("orders.sqlite3"); }
+  ChildProcess& orders() { return orders_->process(); }
+
+  grpc::Status Place(const std::string& request_id) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kLimit);
+    context.set_wait_for_ready(true);
+    v1::PlaceOrderResponse response;
+    return stub_->PlaceOrder(&context, AnOrder(request_id), &response);
+  }
+
+  std::vector<std::string> StoredRequestIds() {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kLimit);
+    context.set_wait_for_ready(true);
+    v1::ListOrdersRequest request;
+    request.set_page_size(1000);
+    v1::ListOrdersResponse response;
+    const grpc::Status status = stub_->ListOrders(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    std::vector<std::string> ids;
+    for (const v1::Order& order : response.orders()) ids.push_back(order.request_id());
+    return ids;
+  }
+
+  // Sends SIGTERM and waits for the end.
+  Ending Stop() {
+    orders().Signal(SIGTERM);
+    return orders().Wait(kLimit);
+  }
+
+  const testkit::TempDir directory_;
+  std::unique_ptr<ServerProcess> inventory_;
+  std::unique_ptr<ServerProcess> orders_;
+  std::unique_ptr<v1::OrdersService::Stub> stub_;
+};
+
+TEST_F(ServersTest, AStopTellsItsEventsInThisOrder) {
+  Start();
+  ASSERT_TRUE(Place("one").ok());
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+  std::vector<std::string> told;
+  for (const testkit::LoggedEvent& event : testkit::EventsIn(orders().Output())) {
+    told.push_back(event.name + (event.subject.empty() ? "" : " " + event.subject));
+  }
+  // The database and the channel do not use each other, and close at once.
+  EXPECT_THAT(told, ::testing::AnyOf(
+                        ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                                    "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+                                    "CallsFinished", "ServerStopped", "WorkersStopped",
+                                    "StateSaved sales totals", "Closed store pool",
+                                    "Closed inventory channel", "Closed database", "Stopped"),
+                        ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                                    "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+                                    "CallsFinished", "ServerStopped", "WorkersStopped",
+                                    "StateSaved sales totals", "Closed store pool",
+                                    "Closed database", "Closed inventory channel", "Stopped")))
+      << orders().Output();
+}
+
+TEST_F(ServersTest, OrdersThatWaitForASlowInventoryAreAnsweredDuringTheStop) {
+  // Longer than the quiet period: nothing but the calls themselves holds the stop.
+  ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1s"}));
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  StoredRequestIds();  // The connection stands.
+  struct Call {
+    grpc::ClientContext context;
+    v1::PlaceOrderRequest request;
+    v1::PlaceOrderResponse response;
+    std::promise<grpc::Status> status;
+  };
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 8; ++i) {
+    calls.push_back(std::make_unique<Call>());
+    Call& call = *calls.back();
+    call.request = AnOrder("slow-" + std::to_string(i));
+    call.context.set_deadline(std::chrono::system_clock::now() + kLimit);
+    stub_->async()->PlaceOrder(&call.context, &call.request, &call.response,
+                               [&call](grpc::Status status) { call.status.set_value(status); });
+  }
+  StoredRequestIds();  // Answered after the others were accepted, on the same connection.
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+  for (const std::unique_ptr<Call>& call : calls) {
+    const grpc::Status status = call->status.get_future().get();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  EXPECT_THAT(testkit::EventNamesIn(orders().Output()), ::testing::Contains("CallsFinished"));
+}
+
+TEST_F(ServersTest, AWatcherIsToldWhereToGoOnAndMissesNothing) {
+  Start();
+  ASSERT_TRUE(Place("before").ok());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kLimit);
+  v1::WatchOrdersRequest from_start;
+  from_start.set_resume_token("start");
+  const auto watch = stub_->WatchOrders(&context, from_start);
+  v1::WatchOrdersResponse event;
+  ASSERT_TRUE(watch->Read(&event));  // The watch stands.
+  ASSERT_TRUE(watch->Read(&event));
+  EXPECT_EQ(event.order().request_id(), "before");
+  ASSERT_TRUE(watch->Read(&event));
+  EXPECT_EQ(event.order().state(), v1::ORDER_STATE_CONFIRMED);
+
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+  EXPECT_FALSE(watch->Read(&event));
+  const absl::Status goodbye = client::FromGrpc(watch->Finish());
+  EXPECT_EQ(goodbye.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(client::ErrorReason(goodbye), "SERVER_DRAINING");
+  EXPECT_TRUE(client::RetryDelay(goodbye).has_value());
+  EXPECT_EQ(client::ErrorMetadata(goodbye, "resume_token"), event.resume_token());
+
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  ASSERT_TRUE(Place("after").ok());
+  grpc::ClientContext again;
+  again.set_deadline(std::chrono::system_clock::now() + kLimit);
+  again.set_wait_for_ready(true);
+  v1::WatchOrdersRequest resume;
+  resume.set_resume_token(event.resume_token());
+  const auto resumed = stub_->WatchOrders(&again, resume);
+  ASSERT_TRUE(resumed->Read(&event));
+  ASSERT_TRUE(resumed->Read(&event));
+  EXPECT_EQ(event.order().request_id(), "after");
+  EXPECT_EQ(event.order().state(), v1::ORDER_STATE_PLACED);
+  again.TryCancel();
+}
+
+TEST_F(ServersTest, AfterACleanStopNothingIsReplayedAndAfterKillOnlyTheTail) {
+  Start();
+  ASSERT_TRUE(Place("one").ok());
+  ASSERT_TRUE(Place("two").ok());
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  EXPECT_THAT(orders().Output(), HasSubstr("replayed 0 events"));
+  ASSERT_TRUE(Place("three").ok());
+  orders().Signal(SIGKILL);
+  EXPECT_EQ(orders().Wait(kLimit), Ending::Killed(SIGKILL));
+
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  // Placed, and perhaps confirmed; not what the clean stop had saved.
+  EXPECT_THAT(orders().Output(),
+              ::testing::AnyOf(HasSubstr("replayed 1 events"), HasSubstr("replayed 2 events")));
+  EXPECT_THAT(StoredRequestIds(), ElementsAre("one", "two", "three"));
+  // The caller that had no answer asks again, and there is no second order.
+  ASSERT_TRUE(Place("three").ok());
+  EXPECT_THAT(StoredRequestIds(), ElementsAre("one", "two", "three"));
+}
+
+TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCanAndRefusesTheRest) {
+  // An address where nobody listens, and that nobody else gets meanwhile.
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  const std::string address = inventory_->address();
+  inventory_->process().Signal(SIGINT);
+  ASSERT_EQ(inventory_->process().Wait(kLimit), Ending::Exited(0));
+
+  ASSERT_NO_FATAL_FAILURE(StartOrders(address));
+  EXPECT_TRUE(orders().AwaitOutput("no inventory at " + address, kLimit)) << orders().Output();
+  EXPECT_THAT(StoredRequestIds(), ElementsAre());
+  const absl::Status refused = client::FromGrpc(Place("early"));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(client::ErrorReason(refused), "INVENTORY_UNAVAILABLE");
+  EXPECT_THAT(StoredRequestIds(), ElementsAre());
+
+  // It comes, and goes, and comes: each time the same call says so.
+  ASSERT_NO_FATAL_FAILURE(StartInventory({}, address));
+  const auto end = std::chrono::steady_clock::now() + kLimit;
+  grpc::Status placed;
+  do {
+    placed = Place("early");
+  } while (placed.error_code() == grpc::StatusCode::UNAVAILABLE &&
+           std::chrono::steady_clock::now() < end);
+  EXPECT_TRUE(placed.ok()) << placed.error_message();
+  inventory_->process().Signal(SIGKILL);
+  ASSERT_EQ(inventory_->process().Wait(kLimit), Ending::Killed(SIGKILL));
+  EXPECT_EQ(Place("late").error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(StoredRequestIds(), ElementsAre("early"));
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+}
+
+// A server that is given a database that it cannot use.
+class BadDatabaseTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::string Output(const std::string& database) {
+    ChildProcess server(
+        {testkit::RunfileOrDie(GetParam()), "--address=127.0.0.1:0", "--database=" + database});
+    EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
+    return server.Output();
+  }
+
+  const testkit::TempDir directory_;
+};
+
+TEST_P(BadDatabaseTest, AFileThatIsNoDatabaseIsNamedAndLeftAsItIs) {
+  const std::string path = directory_.File("garbage");
+  std::ofstream(path) << "this is no database, whatever its name may be";
+  EXPECT_THAT(Output(path), AllOf(HasSubstr("could not start"), HasSubstr(path)));
+  std::ifstream file(path);
+  std::string content;
+  std::getline(file, content);
+  EXPECT_EQ(content, "this is no database, whatever its name may be");
+}
+
+TEST_P(BadDatabaseTest, ADirectoryThatIsMissingIsNamed) {
+  const std::string path = directory_.File("missing") + "/db";
+  EXPECT_THAT(Output(path), AllOf(HasSubstr("could not start"), HasSubstr(path)));
+}
+
+INSTANTIATE_TEST_SUITE_P(BothServers, BadDatabaseTest,
+                         ::testing::Values("service/orders_server", "service/inventory/inventory"),
+                         [](const auto& info) {
+                           return info.param == "service/orders_server" ? "Orders" : "Inventory";
+                         });
+
+}  // namespace
+}  // namespace orders
