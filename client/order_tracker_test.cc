@@ -1,7 +1,9 @@
 #include "client/order_tracker.h"
 
+#include <functional>
+#include <latch>
 #include <memory>
-#include <set>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -145,10 +147,14 @@ TEST_F(OrderTrackerTest, AddsAndRemovesWhileItRuns) {
 }
 
 TEST_F(OrderTrackerTest, AddsFromAnotherThreadWhileNothingHappens) {
-  std::jthread other;
-  fake_.track.Then([&](FakeOrders::Track& stream) {
+  std::latch running(1);
+  const std::jthread other([&] {
+    running.wait();
+    tracker_->Add({"b"});
+  });
+  fake_.track.Then([&running](FakeOrders::Track& stream) {
     EXPECT_THAT(Asked(stream), ElementsAre("a"));
-    other = std::jthread([&] { tracker_->Add({"b"}); });
+    running.count_down();
     EXPECT_THAT(Asked(stream), ElementsAre("b"));
     Tell(stream, "b", ORDER_STATE_PLACED);
     return grpc::Status::OK;
