@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "grpcpp/alarm.h"
@@ -58,8 +59,9 @@ class Watching final : public grpc::ServerWriteReactor<Event> {
     if (ended_) return;
     if (interval_ms_ == 0) return WriteNext();
     pausing_ = true;
-    alarm_ = grpc::Alarm();  // The last one may not have returned from its callback yet.
-    alarm_.Set(After(interval_ms_), [this](bool) { OnPauseOver(); });
+    // Each pause has its own: the last one may not have returned from its callback.
+    alarm_.emplace();
+    alarm_->Set(After(interval_ms_), [this](bool) { OnPauseOver(); });
   }
 
   void OnCancel() override { End(grpc::Status::CANCELLED); }
@@ -79,7 +81,7 @@ class Watching final : public grpc::ServerWriteReactor<Event> {
       if (std::exchange(ended_, true)) return;
       // The alarm still needs the call: it finishes it when it is done.
       status_ = status;
-      if (pausing_) return alarm_.Cancel();
+      if (pausing_) return alarm_->Cancel();
     }
     Finish(status);
   }
@@ -96,10 +98,10 @@ class Watching final : public grpc::ServerWriteReactor<Event> {
   const std::uint32_t interval_ms_;
   Event event_;
   std::mutex mutex_;
-  bool pausing_ = false;  // Guarded by mutex_: between two events, the alarm set.
-  bool ended_ = false;    // Guarded by mutex_: nothing may be started any more.
-  grpc::Status status_;   // Guarded by mutex_ until ended_, constant then.
-  grpc::Alarm alarm_;
+  bool pausing_ = false;              // Guarded by mutex_: between two events, the alarm set.
+  bool ended_ = false;                // Guarded by mutex_: nothing may be started any more.
+  grpc::Status status_;               // Guarded by mutex_ until ended_, constant then.
+  std::optional<grpc::Alarm> alarm_;  // Guarded by mutex_.
   std::stop_callback<std::function<void()>> drained_;
 };
 

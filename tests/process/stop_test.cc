@@ -281,7 +281,8 @@ TEST_F(StopTest, AStreamWhoseCallerDoesNotReadIsCutOffAndCounted) {
   Start({"--termination_grace=1h", "--stop_least_lame_duck=0", "--stop_connections=100ms",
          "--stop_calls=100ms"});
   bench::WatchRequest request;
-  request.set_payload(std::string(1024, 'x'));
+  // Larger than what flow control lets go unread.
+  request.set_payload(std::string(3 << 20, 'x'));
   const auto watch = Open("/bench.Bench/Watch", request.SerializeAsString());
   ASSERT_TRUE(watch->Read().has_value());
   process().Signal(SIGTERM);
