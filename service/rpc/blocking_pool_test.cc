@@ -38,16 +38,16 @@ Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::seconds(60
 Clock::TimePoint Past() { return Clock::Steady().Now() - std::chrono::seconds(1); }
 
 TEST(BlockingPool, RunsOneAfterTheOtherInTheOrderInWhichWorkCame) {
-  BlockingPool pool(/*threads=*/1, /*capacity=*/100);
   std::vector<int> order;
+  BlockingPool pool(/*threads=*/1, /*capacity=*/100);
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(pool.Run([&order, i] { order.push_back(i); }));
   ASSERT_TRUE(pool.Close(Soon()).ok());
   EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4));
 }
 
 TEST(BlockingPool, RunsAsMuchAtOnceAsItHasThreads) {
-  BlockingPool pool(/*threads=*/2, /*capacity=*/10);
   Gate first, second;
+  BlockingPool pool(/*threads=*/2, /*capacity=*/10);
   ASSERT_TRUE(pool.Run(std::ref(first)));
   ASSERT_TRUE(pool.Run(std::ref(second)));
   first.AwaitStarted();
@@ -57,8 +57,8 @@ TEST(BlockingPool, RunsAsMuchAtOnceAsItHasThreads) {
 }
 
 TEST(BlockingPool, RefusesWhatIsMoreThanItsCapacity) {
-  BlockingPool pool(/*threads=*/1, /*capacity=*/2);
   Gate gate;
+  BlockingPool pool(/*threads=*/1, /*capacity=*/2);
   ASSERT_TRUE(pool.Run(std::ref(gate)));
   gate.AwaitStarted();
   std::atomic<int> ran = 0;
@@ -78,9 +78,9 @@ TEST(BlockingPool, RefusesEverythingOnceItIsClosed) {
 }
 
 TEST(BlockingPool, TellsWhenWorkStillRunsAtTheDeadlineAndRunsItToItsEnd) {
-  BlockingPool pool(/*threads=*/1, /*capacity=*/10);
   Gate gate;
   std::atomic<bool> waiting_ran = false;
+  BlockingPool pool(/*threads=*/1, /*capacity=*/10);
   ASSERT_TRUE(pool.Run(std::ref(gate)));
   ASSERT_TRUE(pool.Run([&] { waiting_ran = true; }));
   gate.AwaitStarted();
@@ -101,9 +101,9 @@ TEST(BlockingPool, RunsWhatWaitsBeforeItIsDestroyed) {
 }
 
 TEST(BlockingPool, TakesWorkFromItsOwnWork) {
-  BlockingPool pool(/*threads=*/1, /*capacity=*/1);
   std::promise<bool> taken;
   std::promise<void> ran;
+  BlockingPool pool(/*threads=*/1, /*capacity=*/1);
   ASSERT_TRUE(pool.Run([&] { taken.set_value(pool.Run([&ran] { ran.set_value(); })); }));
   EXPECT_TRUE(taken.get_future().get());
   ran.get_future().wait();

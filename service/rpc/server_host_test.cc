@@ -18,7 +18,6 @@
 
 #include "absl/status/status.h"
 #include "google/rpc/error_details.pb.h"
-#include "grpc/health/v1/health.grpc.pb.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/patience.h"
 #include "service/rpc/drain_signal.h"
@@ -30,9 +29,6 @@
 namespace rpc {
 namespace {
 
-using ::grpc::health::v1::Health;
-using ::grpc::health::v1::HealthCheckRequest;
-using ::grpc::health::v1::HealthCheckResponse;
 using ::lifecycle::Clock;
 using ::lifecycle::Patience;
 using ::probe::Note;
@@ -43,6 +39,11 @@ using ::testing::HasSubstr;
 
 constexpr char kHealthWatch[] = "/grpc.health.v1.Health/Watch";
 constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+// HealthCheckResponse, as bytes: the generated code would bring the descriptor that
+// the host must bring by itself.
+constexpr char kServing[] = "\x08\x01";
+constexpr char kNotServing[] = "\x08\x02";
+constexpr char kUnknown[] = "";
 // So long that a test which waits it out fails by its own limit.
 constexpr std::chrono::hours kNever(1);
 
@@ -101,15 +102,11 @@ class ServerHostTest : public ::testing::Test {
     });
   }
 
-  static HealthCheckResponse::ServingStatus HealthOf(const std::shared_ptr<grpc::Channel>& channel,
-                                                     const std::string& service) {
-    HealthCheckRequest request;
-    request.set_service(service);
-    HealthCheckResponse response;
-    const grpc::Status status =
-        Health::NewStub(channel)->Check(Bounded().get(), request, &response);
-    return status.error_code() == grpc::NOT_FOUND ? HealthCheckResponse::SERVICE_UNKNOWN
-                                                  : response.status();
+  static std::string HealthOf(const std::shared_ptr<grpc::Channel>& channel,
+                              const std::string& service) {
+    // HealthCheckRequest.service = 1.
+    const std::string request = "\x0a" + std::string(1, static_cast<char>(service.size()));
+    return RawStream(channel, "/grpc.health.v1.Health/Check").Ask(request + service);
   }
 
   DrainSignal drain_;
@@ -127,9 +124,9 @@ TEST_F(ServerHostTest, ServesWhatItIsGiven) {
 TEST_F(ServerHostTest, IsHealthyAsAWholeAndByTheNameOfEachService) {
   Start();
   const auto channel = Connect();
-  EXPECT_EQ(HealthOf(channel, ""), HealthCheckResponse::SERVING);
-  EXPECT_EQ(HealthOf(channel, "probe.Probe"), HealthCheckResponse::SERVING);
-  EXPECT_EQ(HealthOf(channel, "no.Such"), HealthCheckResponse::SERVICE_UNKNOWN);
+  EXPECT_EQ(HealthOf(channel, ""), kServing);
+  EXPECT_EQ(HealthOf(channel, "probe.Probe"), kServing);
+  EXPECT_EQ(HealthOf(channel, "no.Such"), kUnknown);
 }
 
 TEST_F(ServerHostTest, DescribesItsServicesAndHealthThroughReflection) {
@@ -200,25 +197,21 @@ TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
   RawConnection caller(host_->address());
   caller.Send(Http2Preface());
   host_.reset();
-  EXPECT_TRUE(caller.AwaitEnd());
+  EXPECT_FALSE(caller.Receive(std::string("\0\0", 2))) << "it was connected";
 }
 
 TEST_F(ServerHostTest, SaysThatItLeavesAndServesOnInLameDuck) {
   Start();
   const auto old = Connect();
   EXPECT_TRUE(Echo(old).ok());
-  const auto context = Bounded();
-  const auto watch = Health::NewStub(old)->Watch(context.get(), {});
-  HealthCheckResponse update;
-  ASSERT_TRUE(watch->Read(&update));
-  EXPECT_EQ(update.status(), HealthCheckResponse::SERVING);
+  RawStream watch(old, kHealthWatch);
+  EXPECT_EQ(watch.Ask(""), kServing);
 
   host_->EnterLameDuck();
-  ASSERT_TRUE(watch->Read(&update));
-  EXPECT_EQ(update.status(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(watch.Next(), kNotServing);
   for (const auto& channel : {old, Connect()}) {
-    EXPECT_EQ(HealthOf(channel, ""), HealthCheckResponse::NOT_SERVING);
-    EXPECT_EQ(HealthOf(channel, "probe.Probe"), HealthCheckResponse::NOT_SERVING);
+    EXPECT_EQ(HealthOf(channel, ""), kNotServing);
+    EXPECT_EQ(HealthOf(channel, "probe.Probe"), kNotServing);
     EXPECT_TRUE(Echo(channel).ok());
   }
 }
@@ -243,7 +236,7 @@ TEST_F(ServerHostTest, IsQuietThoughCallsRunAndHealthIsChecked) {
   std::atomic<bool> enough = false;
   std::thread prober([this, &enough] {
     const auto channel = Connect();
-    while (!enough) EXPECT_EQ(HealthOf(channel, ""), HealthCheckResponse::SERVING);
+    while (!enough) EXPECT_EQ(HealthOf(channel, ""), kServing);
   });
   Patience patience = Long();
   EXPECT_TRUE(host_->AwaitQuiet(patience));

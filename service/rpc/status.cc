@@ -1,5 +1,6 @@
 #include "service/rpc/status.h"
 
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/cord.h"
@@ -11,6 +12,12 @@ namespace rpc {
 namespace {
 
 constexpr char kTypePrefix[] = "type.googleapis.com/";
+// Callers take 8 KiB of metadata, and of a status with more they see nothing but
+// RESOURCE_EXHAUSTED. The message goes there twice, once with three bytes for one.
+constexpr std::size_t kMostMessage = 1000;
+constexpr std::size_t kMostDetails = 2000;
+// What a BadRequest lists, so that it stays below both.
+constexpr std::size_t kMostViolations = 800;
 
 std::string TypeUrl(const google::protobuf::Message& detail) {
   return kTypePrefix + std::string(detail.GetTypeName());
@@ -21,7 +28,15 @@ absl::Status With(absl::Status status, const google::protobuf::Message& detail) 
   return status;
 }
 
-bool HidesItsMessage(absl::StatusCode code) {
+// The beginning of a text that is too long, without half a character at its end.
+std::string Shortened(std::string text) {
+  if (text.size() <= kMostMessage) return text;
+  std::size_t end = kMostMessage;
+  while (end > 0 && (text[end] & 0xc0) == 0x80) --end;
+  return text.substr(0, end) + "...";
+}
+
+bool HidesWhatWasWrong(absl::StatusCode code) {
   return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown;
 }
 
@@ -31,11 +46,16 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status rich;
   rich.set_code(static_cast<int>(status.code()));
-  rich.set_message(HidesItsMessage(status.code()) ? "internal error"
-                                                  : std::string(status.message()));
-  status.ForEachPayload([&rich](const auto& type_url, const absl::Cord& value) {
+  if (HidesWhatWasWrong(status.code())) {
+    return grpc::Status(static_cast<grpc::StatusCode>(status.code()), "internal error");
+  }
+  rich.set_message(Shortened(std::string(status.message())));
+  std::size_t size = 0;
+  status.ForEachPayload([&](const auto& type_url, const absl::Cord& value) {
     const std::string type(type_url);
     if (type.rfind(std::string(kTypePrefix) + "google.rpc.", 0) != 0) return;
+    size += type.size() + value.size();
+    if (size > kMostDetails) return;
     google::protobuf::Any& detail = *rich.add_details();
     detail.set_type_url(type);
     detail.set_value(std::string(value));
@@ -63,12 +83,16 @@ absl::Status BadRequest::ToStatus() const {
   if (violations_.empty()) return absl::OkStatus();
   google::rpc::BadRequest detail;
   std::string message;
+  std::size_t left = violations_.size();
   for (const Violation& violation : violations_) {
+    if (message.size() > kMostViolations) break;
+    --left;
     google::rpc::BadRequest::FieldViolation& field = *detail.add_field_violations();
     field.set_field(violation.field);
     field.set_description(violation.description);
     message += (message.empty() ? "" : "; ") + violation.field + " " + violation.description;
   }
+  if (left > 0) message += "; and " + std::to_string(left) + " more";
   return With(absl::InvalidArgumentError(message), detail);
 }
 

@@ -17,14 +17,15 @@ namespace rpc {
 // The functions that make a status put google.rpc details into its payload; the
 // conversion sends them in the `grpc-status-details-bin` trailer. A caller never
 // sees a payload of any other kind, nor what was wrong inside: INTERNAL and
-// UNKNOWN are sent without their message.
+// UNKNOWN are sent with neither message nor details. What is too large for a
+// trailer is cut: the end of the message, then whole details.
 grpc::Status ToGrpc(const absl::Status& status);
 
 // The other way, for what a backend answered: code, message and details.
 absl::Status FromGrpc(const grpc::Status& status);
 
 // A request that will never succeed as it is: INVALID_ARGUMENT with a BadRequest
-// that names every wrong field.
+// that names every wrong field; of very many, the first.
 class BadRequest {
  public:
   // `field` is a path, "items[2].quantity"; `description` says what would be right.

@@ -71,8 +71,12 @@ RawStream::~RawStream() {
 std::string RawStream::Ask(const std::string& message) {
   const grpc::Slice slice(message);
   sent_ = grpc::ByteBuffer(&slice, 1);
-  received_.Clear();
   StartWrite(&sent_);
+  return Next();
+}
+
+std::string RawStream::Next() {
+  received_.Clear();
   StartRead(&received_);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return read_.has_value(); });

@@ -39,6 +39,9 @@ class RawStream final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
   // Sends `message` and waits for one in return; "" when the stream ended instead.
   std::string Ask(const std::string& message);
 
+  // Waits for another message; "" when the stream ended instead.
+  std::string Next();
+
   void Cancel() { context_->TryCancel(); }
 
   // Waits until the stream has ended, and says how.
