@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# What Spin says of stop.pml:
+#   model_test.sh every_state      no run breaks a rule, every run was looked at, no line is there for nothing
+#   model_test.sh planted_bugs     a model that finds nothing may be one that cannot: each bug that is planted here is
+#                                  found, by the rule that it breaks
+set -euo pipefail
+
+model="tests/model/stop.pml"
+work="$(mktemp -d "${TEST_TMPDIR:-/tmp}/model.XXXXXX")"
+trap 'rm -rf "$work"' EXIT
+
+# .ci/run installs it first, and counts that as a step; elsewhere nobody needs it.
+if ! command -v spin >/dev/null; then
+  echo "SKIPPED: Spin is not installed; bazel/packages.txt names its package"
+  exit 0
+fi
+
+# Visits every state of the model in directory $1; what Spin says is in answer there.
+visit() {
+  (
+    cd "$1"
+    spin -a stop.pml >spin.log || { cat spin.log && exit 1; }
+    # It ends with an error rather than take all the memory of a machine.
+    gcc -O1 -w -DMEMLIM=4096 -o pan pan.c
+    ./pan -a -m100000 >answer 2>&1 || true
+  )
+}
+
+# The rule that the model in directory $1 breaks, by its name in stop.pml; nothing if it breaks none.
+broken_rule() {
+  local line
+  case "$(grep '^pan:1: ' "$1/answer")" in
+    *"assertion violated"*)
+      line="$(cd "$1" && spin -t stop.pml | sed -n 's/^spin: stop.pml:\([0-9]*\), Error: assertion violated$/\1/p')"
+      sed -n "${line}s,.*/\* \([A-Z_]*\).*,\1,p" "$1/stop.pml"
+      ;;
+    *"acceptance cycle"*) echo "every_run_ends" ;;
+  esac
+}
+
+fail() {
+  echo "FAILED: $*"
+  cat "$work/answer"
+  exit 1
+}
+
+every_state() {
+  cp "$model" "$work/stop.pml"
+  visit "$work"
+  answer="$(cat "$work/answer")"
+
+  rule="$(broken_rule "$work")"
+  if [[ -n $rule ]]; then
+    (cd "$work" && spin -t -p stop.pml)
+    fail "the run above breaks the rule $rule"
+  fi
+  [[ $answer == *", errors: 0"* ]] || fail "Spin does not say that there are no errors"
+  [[ $answer == *"Full statespace search"* ]] || fail "Spin did not look at every state"
+  [[ $answer != *"Search not completed"* ]] || fail "Spin was stopped before it had seen every state"
+  [[ $answer != *"max search depth too small"* ]] || fail "Spin has left out what lies deeper"
+  [[ $answer == *"+ (every_run_ends)"* ]] || fail "Spin did not ask whether every run ends"
+  # Time has no end of its own.
+  never="$(grep $'^\tstop.pml:' "$work/answer" | grep -v '"-end-"' || true)"
+  [[ -z $never ]] || fail "no run comes to these lines:"$'\n'"$never"
+
+  echo "$(sed -n 's/^ *\([0-9e.+]*\) states, stored.*/\1/p' "$work/answer") states, no rule broken"
+}
+
+failed=0
+planted=()
+plant() { # which bug; the rule that must find it; how it is planted
+  local bug="$1" rule="$2" found
+  rm -rf "$work/bug" && mkdir "$work/bug"
+  sed -e "$3" "$model" >"$work/bug/stop.pml"
+  planted+=("$rule")
+  if cmp -s "$model" "$work/bug/stop.pml"; then
+    found="nothing to plant it in"
+  else
+    visit "$work/bug"
+    found="$(broken_rule "$work/bug")"
+  fi
+  if [[ $found == "$rule" ]]; then
+    printf 'ok      %-50s %s\n' "$bug" "$rule"
+  else
+    printf 'FAILED  %-50s %s expected, found: %s\n' "$bug" "$rule" "${found:-nothing}"
+    failed=1
+  fi
+}
+
+planted_bugs() {
+  plant "closes before it saves" NOT_IN_USE 's/Save(); Close();/Close(); Save();/'
+  plant "cancels before it drains" FORWARD 's/Drain(); Cancel();/Cancel(); Drain();/'
+  plant "drains before it closes the listener" LISTENER_FIRST 's/Leave(); Drain();/Drain(); Leave();/'
+  plant "does not wait for what saves" IN_ITS_PHASE 's/CloseAll(Bit(kSaver))/started = started | Bit(kSaver)/'
+  plant "saves nothing" NOT_IN_USE 's/Save(); Close();/Close();/'
+  plant "closes a backend under a call" NOT_IN_USE 's/Drain(); Cancel();/Drain();/'
+  plant "closes what something in the registry uses" NOT_IN_USE 's/ && !(EntriesUsing(i) & ~done) ->/ ->/'
+  plant "lets one closer have all the time" EACH_HAS_ITS_TURN 's,(deadline - now) / Height(i),(deadline - now),'
+  plant "keeps a failed closer to itself" CLEAN 's/-> TellFailure(kCloseFailed)/-> skip/'
+  plant "keeps a cut call to itself" CLEAN 's/if :: finished :: else -> TellFailure(kForced) fi/skip/'
+  plant "frees what a hung closer holds" DESTROYS_NOTHING_IN_USE 's/; abandoned = true/; skip/'
+  plant "joins a closer that hangs" every_run_ends 's/:: Bit(i) & open -> PassOver(i)/:: Bit(i) \& open -> false/'
+  plant "waits for a worker without a limit" BITES_NO_PATIENCE '/Bit(kWorker)), hung/s/.*/wait_until = kNever; !(open \& Bit(kWorker)); finished = true;/'
+  plant "has no watchdog" WITHIN_GRACE 's/bites_at = kParts;/bites_at = kNever;/'
+  plant "has no watchdog once it has stopped" WITHIN_GRACE 's/bites_at = kParts + 1/bites_at = kNever/'
+  plant "has no reserve" WITHIN_GRACE 's/kGrace (kParts + 2)/kGrace kParts/'
+
+  for rule in $(sed -n 's,.*assert(.*/\* \([A-Z_]*\).*,\1,p' "$model") every_run_ends; do
+    [[ " ${planted[*]} " == *" $rule "* ]] && continue
+    echo "FAILED  no bug is planted for the rule $rule"
+    failed=1
+  done
+  echo "${#planted[@]} bugs planted"
+  return $failed
+}
+
+"$1"

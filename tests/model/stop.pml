@@ -1,0 +1,264 @@
+/* The stop of a process as a model in Promela, of which Spin visits every state: the
+ * signals, the sequence on main, what it waits for, the watchdog, the platform.
+ *
+ * The words are those of service/lifecycle/. What the model shows for every order of
+ * events, tests/common/order_rules.cc checks in the logs of real processes;
+ * words_test.py compares the names. A rule is an assert with its name behind it;
+ * model_test.sh runs the model, and shows with planted bugs that each rule bites.
+ *
+ * Time is counted in ticks from the request to stop. A phase's budget is one tick,
+ * that of kClosing one for each entry in a row. Whoever takes part may take any
+ * time. Main and the watchdog take none: no deadline of theirs passes unseen.
+ */
+
+/* phase.h; the model begins when the process serves. */
+#define kServing 1
+#define kLameDuck 2
+#define kLeaving 3
+#define kDraining 4
+#define kCancelling 5
+#define kWorking 6
+#define kSaving 7
+#define kClosing 8
+#define kStopped 9
+
+/* exit_code.h; the codes left out are of a start, not of a stop. */
+#define kClean 0
+#define kForced 3
+#define kCloseFailed 4
+#define kWatchdog 5
+#define kImpatient 6
+
+/* Who takes part. The first four are entries of the registry: the pool uses the
+ * database and the channel, and each of these the files. The rest use all four. */
+#define kFiles 0
+#define kDatabase 1
+#define kChannel 2
+#define kPool 3
+#define kSaver 4
+#define kHandler 5
+#define kWorker 6
+#define Bit(who) (1 << (who))
+#define Middle(who) (who == kDatabase || who == kChannel)
+#define EntriesUsing(who) \
+  ((who == kFiles) * (Bit(kDatabase) | Bit(kChannel)) | Middle(who) * Bit(kPool))
+#define UsersOf(who) \
+  (EntriesUsing(who) | (who < kSaver) * (Bit(kSaver) | Bit(kHandler) | Bit(kWorker)))
+/* How many entries stand in a row from this one down to the last that it uses. */
+#define Height(who) (1 + Middle(who) + 2 * (who == kPool))
+
+/* StopBudget: all parts but the reserve, then with it. */
+#define kParts (6 + Height(kPool))
+#define kGrace (kParts + 2)
+#define kNever 255
+
+/* Sets of who takes part. */
+byte open = 127;    /* Runs, or is not saved or closed yet. */
+byte hung;          /* Never ends. */
+byte passed_over;   /* Hung, and the stop goes on without it. */
+byte failed;        /* Ended badly, and nobody has told it yet. */
+byte started;       /* Its closer was started. */
+byte done;          /* Its registry has done with it. */
+bool clean = true;  /* Nobody was cut off, ended badly or hung. */
+
+bool requested, interrupt, hurry;         /* StopRequest */
+byte phase = kServing;
+bool listening = true;                    /* New connections are accepted. */
+bool cancelled, workers_asked;
+byte exit_code = kClean; bool abandoned;  /* StopOutcome */
+bool ended;                               /* The process is gone; Spin looks no further. */
+
+byte now;               /* Ticks since the request. */
+byte wait_until;        /* How long main waits at most; 0: it does not wait. */
+bool stuck;             /* Main hangs where no limit reaches. */
+byte close_by[5];       /* The deadline of each closer that runs. */
+byte bites_at = kParts; /* The watchdog. */
+
+/* What runs under `_pid` ends, or does not: for a stop, what has not ended when its
+ * time is over is the same as what never ends, so only that is passed over. */
+#define Ends open = open & ~Bit(_pid)
+#define EndsBadly d_step { true -> Ends; failed = failed | Bit(_pid); clean = false }
+#define Hangs d_step { true -> hung = hung | Bit(_pid); clean = false }; false
+
+/* The thread of a closer or a saver: returns, or fails, or hangs. */
+active [5] proctype Closer() {
+  started & Bit(_pid);
+  if
+  :: atomic { true ->
+      assert(phase == (_pid == kSaver -> kSaving : kClosing));  /* IN_ITS_PHASE */
+      assert((open & ~passed_over & UsersOf(_pid)) == 0)        /* NOT_IN_USE */
+    }
+  :: Hangs  /* Before it has begun. */
+  fi;
+  if :: Ends :: EndsBadly :: Hangs fi
+}
+
+/* A call: ends by itself, or when it is cancelled, or never. */
+active proctype Handler() {
+  if :: Ends :: d_step { cancelled -> Ends; clean = false } :: Hangs fi
+}
+
+/* A background worker: ends when it is asked to, or throws, or hangs. */
+active proctype Worker() {
+  if :: workers_asked -> Ends :: EndsBadly :: Hangs fi
+}
+
+inline Exit(code) {
+  assert(code != kClean || clean && !open);  /* CLEAN */
+  ended = true
+}
+
+/* The first signal, a second and a third, each at any moment, or no more of them. A
+ * SIGTERM that is repeated at once counts for nothing (SignalMeaning): no step here. */
+active proctype SignalThread() {
+  atomic { if :: interrupt = true :: true fi; requested = true };
+  if :: hurry = true :: true -> false fi;
+  if :: atomic { true -> Exit(kImpatient) } :: true -> false fi  /* LeaveAtOnce() */
+}
+
+#define TellFailure(code) exit_code = (exit_code > code -> exit_code : code)
+#define PassOver(who) passed_over = passed_over | Bit(who); abandoned = true
+
+inline Enter(next, budget) {
+  atomic {
+    assert(next > phase);  /* FORWARD */
+    phase = next;
+    deadline = now + budget
+  };
+  MayHang()
+}
+
+/* Whatever main does itself may hang: on a lock, a disk, a destructor. */
+inline MayHang() { if :: true :: stuck = true; false fi }
+
+/* Patience: a hurry may end it at any moment. */
+#define Over(deadline) (hurry || now >= deadline)
+inline Wait(is_done, may_be_left) {
+  atomic {
+    wait_until = deadline;
+    if
+    :: (is_done) -> finished = true
+    :: (may_be_left) && Over(deadline) -> finished = false
+    fi;
+    wait_until = 0
+  }
+}
+
+/* ShutdownRegistry::CloseAll() */
+#define Closing(who) (Bit(who) & started & ~done)
+#define Returned(who) (Closing(who) && !(Bit(who) & open))
+#define Late(who) ((Closing(who) & hung) && Over(close_by[who]))
+#define DoneWith(who) :: Returned(who) || Late(who) -> i = who
+inline CloseAll(entries) {
+  do
+  :: !((entries) & ~done) -> break
+  :: else -> atomic {
+      wait_until = kNever;
+      for (i : kFiles .. kSaver) {
+        if
+        :: ((entries) & Bit(i) & ~started) && !(EntriesUsing(i) & ~done) ->
+          started = started | Bit(i);
+          close_by[i] = now + (deadline - now) / Height(i);
+          assert(close_by[i] > now)  /* EACH_HAS_ITS_TURN */
+        :: else
+        fi;
+        wait_until = (Closing(i) && close_by[i] < wait_until -> close_by[i] : wait_until)
+      }
+      if
+      DoneWith(kFiles) DoneWith(kDatabase) DoneWith(kChannel) DoneWith(kPool) DoneWith(kSaver)
+      fi;
+      wait_until = 0;
+      if :: Bit(i) & open -> PassOver(i) :: else fi;
+      if :: Bit(i) & (failed | passed_over) -> TellFailure(kCloseFailed) :: else fi;
+      failed = failed & ~Bit(i);
+      done = done | Bit(i);
+      close_by[i] = 0
+    }
+  od
+}
+
+/* Callers leave at once or not in time; in between makes no difference. */
+inline WaitForCallers() {
+  atomic { if :: true :: wait_until = deadline; Over(deadline) fi; wait_until = 0 }
+}
+
+inline LameDuck() { Enter(kLameDuck, 1); WaitForCallers() }
+
+inline Leave() {
+  Enter(kLeaving, 1);
+  listening = false;
+  if :: interrupt :: else -> WaitForCallers() fi;
+  interrupt = false  /* Nobody asks any more: so much less to visit. */
+}
+
+inline Drain() {
+  Enter(kDraining, 1);
+  assert(!listening);  /* LISTENER_FIRST: gRPC kills the calls that come from now on. */
+  Wait(!(open & Bit(kHandler)), true);
+  if :: finished :: else -> TellFailure(kForced) fi
+}
+
+inline Cancel() {
+  Enter(kCancelling, 1);
+  cancelled = true;
+  Wait(!(open & Bit(kHandler)), hung & Bit(kHandler));
+  if :: finished :: else -> PassOver(kHandler); TellFailure(kForced) fi
+}
+
+inline StopWorkers() {
+  Enter(kWorking, 1);
+  workers_asked = true;
+  Wait(!(open & Bit(kWorker)), hung & Bit(kWorker));
+  if :: finished :: else -> PassOver(kWorker) fi;
+  if :: (failed | passed_over) & Bit(kWorker) -> TellFailure(kForced) :: else fi
+}
+
+inline Save() { Enter(kSaving, 1); CloseAll(Bit(kSaver)) }
+
+inline Close() {
+  Enter(kClosing, Height(kPool));
+  CloseAll(Bit(kFiles) | Bit(kDatabase) | Bit(kChannel) | Bit(kPool))
+}
+
+/* Process::ServeUntilStopped(), ShutdownSequence::Run() */
+active proctype Main() {
+  byte deadline, i; bool finished;
+  requested;
+  if :: interrupt :: else -> LameDuck() fi;
+  Leave(); Drain(); Cancel(); StopWorkers(); Save(); Close();
+  Enter(kStopped, 0);
+  if
+  :: abandoned  /* Nothing is destroyed. */
+  :: else ->
+    bites_at = kParts + 1;
+    assert(!open);  /* DESTROYS_NOTHING_IN_USE: main's destructors run. */
+    MayHang()
+  fi;
+  atomic {
+    if  /* One line each: Spin tells of a line that no run comes to. */
+    :: exit_code == kClean -> Exit(kClean)
+    :: exit_code == kForced -> Exit(kForced)
+    :: exit_code == kCloseFailed -> Exit(kCloseFailed)
+    fi
+  }
+}
+
+active proctype Watchdog() {
+  atomic {
+    requested && now >= bites_at ->
+    assert(stuck || wait_until <= bites_at);  /* BITES_NO_PATIENCE */
+    Exit(kWatchdog)
+  }
+}
+
+active proctype Time() {
+  do
+  :: d_step {
+      requested && now < bites_at && (stuck || now < wait_until) ->
+      now++;
+      assert(now < kGrace)  /* WITHIN_GRACE: the platform never has to kill. */
+    }
+  od
+}
+
+ltl every_run_ends { <> ended }
