@@ -92,8 +92,9 @@ class Statement {
 class Database {
  public:
   struct Options {
-    // How long to wait for other processes that write.
-    std::chrono::milliseconds busy_timeout{2000};
+    // How long to wait for other processes that write. Longer than a busy disk takes
+    // for one commit, which can be seconds.
+    std::chrono::milliseconds busy_timeout{5000};
   };
 
   // Opens `path`, creates the file when there is none, and brings it up to date.

@@ -12,8 +12,8 @@ namespace sqlite {
 // Where processes queue for the right to write: who waits for it stands in the
 // turnstile, and whoever comes next, the present writer included, waits outside.
 //
-// The problem: SQLite's lock goes to whoever looks first after its release. A
-// process that writes without a pause is always first, and all others time out.
+// The problem: SQLite's lock goes to whoever looks first after its release. That is
+// nearly always a process that writes without a pause; others wait for long.
 //
 // Guarantees: a courtesy and no lock: it is given up by the system when its holder
 // dies, and who finds it occupied for too long goes on without it.
