@@ -90,7 +90,8 @@ int Follow(const Invocation& run,
   };
   const StreamEnd end = follow(**client, after_each, stop.get_token());
   const int code = end.status.ok() ? int{kDone} : run.Failed(end.status);
-  if (!end.resume_token.empty()) {
+  // A refused token leads nowhere.
+  if (code != kRefused && !end.resume_token.empty()) {
     run.Say("go on with: client watch --from=" + end.resume_token);
   }
   return code;

@@ -23,9 +23,10 @@ struct ClientOptions {
   RetryOptions retry = {};
   // Null: plain text.
   std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
-  // A peer that is silent for so long is asked whether it is still there. Servers
-  // that do not say otherwise end connections that ask more than every 5 minutes.
-  std::chrono::milliseconds keepalive{310000};
+  // A server that is silent for so long during a call is asked whether it is still
+  // there. Not less than the server's --least_ping_interval; a gRPC server that has
+  // no such setting wants 5 minutes.
+  std::chrono::milliseconds keepalive{30000};
   // Null: the machine's.
   std::shared_ptr<Clock> clock = nullptr;
 };

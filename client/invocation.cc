@@ -53,7 +53,8 @@ int Invocation::Failed(const absl::Status& status, const std::string& and_then) 
   const ExitCode code = ExitCodeFor(status);
   std::string what = Describe(status);
   for (const std::string& more : {Advice(status), code == kTryAgain ? and_then : ""}) {
-    if (!more.empty()) absl::StrAppend(&what, what.ends_with('.') ? " " : ". ", more);
+    const bool sentence_ended = what.ends_with('.') || what.ends_with('?');
+    if (!more.empty()) absl::StrAppend(&what, sentence_ended ? " " : ". ", more);
   }
   return Complain(code, what);
 }
