@@ -1,6 +1,7 @@
 #include "service/rpc/listener.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -43,6 +44,21 @@ std::optional<HostAndPort> Split(const std::string& address) {
     return std::nullopt;
   }
   return split;
+}
+
+// The port of a TCP socket's own end; 0 of anything else.
+in_port_t LocalPort(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return 0;
+  switch (storage.ss_family) {
+    case AF_INET:
+      return ntohs(reinterpret_cast<const sockaddr_in&>(storage).sin_port);
+    case AF_INET6:
+      return ntohs(reinterpret_cast<const sockaddr_in6&>(storage).sin6_port);
+    default:
+      return 0;
+  }
 }
 
 std::string BoundAddress(int fd) {
@@ -129,7 +145,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& addr
 }
 
 Listener::Listener(int fd, int wake_fd, std::string address)
-    : fd_(fd), wake_fd_(wake_fd), address_(std::move(address)) {}
+    : fd_(fd), wake_fd_(wake_fd), port_(LocalPort(fd)), address_(std::move(address)) {}
 
 Listener::~Listener() {
   Close();
@@ -147,6 +163,20 @@ void Listener::Close() {
   if (thread_.joinable()) thread_.join();
   close(fd_);
   fd_ = -1;
+}
+
+void Listener::CutConnections() const {
+  DIR* const open_files = opendir("/proc/self/fd");
+  if (open_files == nullptr) return;
+  while (const dirent* const entry = readdir(open_files)) {
+    int fd = -1;
+    // Not through a duplicate, although gRPC may close its own meanwhile: to close the
+    // duplicate of what has become a database would drop the database's locks.
+    if (absl::SimpleAtoi(entry->d_name, &fd) && fd != fd_ && LocalPort(fd) == port_) {
+      shutdown(fd, SHUT_RDWR);
+    }
+  }
+  closedir(open_files);
 }
 
 void Listener::Run(const Accept& accept) {

@@ -1,6 +1,8 @@
 #ifndef SERVICE_RPC_LISTENER_H_
 #define SERVICE_RPC_LISTENER_H_
 
+#include <netinet/in.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,7 +21,7 @@ namespace rpc {
 // Guarantees: every connection that was established when Close() was called is
 // handed over, not reset; later ones are refused.
 //
-// Threads: Close() and the destructor on one thread, address() on any. `accept`
+// Threads: Close() and the destructor on one thread, the rest on any. `accept`
 // runs on the listener's own thread.
 class Listener {
  public:
@@ -46,6 +48,13 @@ class Listener {
   // return. Closing twice does nothing.
   void Close();
 
+  // Ends every connection that came in here and is still open, at the socket, which
+  // gRPC cannot: a connection whose peer does not read it closes only after what it
+  // is writing (grpc/grpc: chttp2_transport.cc, close_transport_locked).
+  //
+  // Any connection of this process from the same local port is ended.
+  void CutConnections() const;
+
   // "127.0.0.1:50051": what is bound.
   const std::string& address() const { return address_; }
 
@@ -59,6 +68,7 @@ class Listener {
 
   int fd_;
   const int wake_fd_;  // An eventfd: readable once Close() was called.
+  const in_port_t port_;
   const std::string address_;
   std::thread thread_;
 };

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <iterator>
@@ -92,6 +93,29 @@ TEST(Listener, HandsOverSocketsThatNeitherBlockNorDelayNorLeakIntoChildren) {
   socklen_t size = sizeof no_delay;
   ASSERT_EQ(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size), 0);
   EXPECT_TRUE(no_delay);
+}
+
+TEST(Listener, CutsWhatCameInAndNothingElse) {
+  Host host;
+  Host other_host;
+  const auto listener = BindOrDie();
+  const auto other = BindOrDie();
+  listener->Start(host.Accept());
+  other->Start(other_host.Accept());
+  RawConnection caller(listener->address());
+  RawConnection other_caller(other->address());
+  ASSERT_TRUE(caller.Receive("hello"));
+  ASSERT_TRUE(other_caller.Receive("hello"));
+  listener->Close();
+  other->Close();
+
+  listener->CutConnections();
+  ASSERT_EQ(host.accepted().size(), 1u);
+  ASSERT_EQ(other_host.accepted().size(), 1u);
+  EXPECT_EQ(send(host.accepted()[0], "more", 4, MSG_NOSIGNAL), -1);
+  EXPECT_EQ(errno, EPIPE);
+  EXPECT_EQ(send(other_host.accepted()[0], "more", 4, MSG_NOSIGNAL), 4);
+  EXPECT_TRUE(other_caller.Receive("more"));
 }
 
 TEST(Listener, LetsCallersWaitUntilItStarts) {

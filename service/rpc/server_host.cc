@@ -37,6 +37,9 @@ constexpr Clock::Duration kAfterTheSequence = std::chrono::seconds(1);
 // How often what is left is cancelled: a call may be accepted in the very moment
 // of the first time.
 constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
+// How long what is cancelled has before its connection is cut: peers that read are
+// told by gRPC within a few milliseconds.
+constexpr Clock::Duration kBeforeCutting = std::chrono::milliseconds(100);
 
 // For how long something has been as it is.
 template <typename State>
@@ -160,6 +163,7 @@ bool ServerHost::Cancel(Patience& patience) {
     std::unique_lock lock(mutex_);
     return patience.Wait(lock, shutdown_changed_, returned, patience.clock().Now() + duration);
   };
+  const Clock::TimePoint begun = patience.clock().Now();
   bool gone = calls_.running() == 0 && wait_for(kFarewell);
   if (!gone) calls_.CancelAll();
   while (!gone) {
@@ -167,6 +171,7 @@ bool ServerHost::Cancel(Patience& patience) {
     // for (grpc/grpc: src/core/lib/surface/server.cc, CancelAllCalls).
     grpc_server_cancel_all_calls(server_->c_server());
     gone = wait_for(kCancelInterval);
+    if (!gone && patience.clock().Now() - begun >= kBeforeCutting) listener_->CutConnections();
     if (!gone && patience.clock().Now() >= patience.deadline()) return false;
   }
   shutdown_thread_.join();

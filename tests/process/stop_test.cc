@@ -84,6 +84,44 @@ class EchoCall {
   std::shared_future<grpc::Status> answer_ = status_.get_future().share();
 };
 
+// A TCP connection whose other end is written here by hand, and never reads more than
+// it is told to.
+class RawConnection {
+ public:
+  explicit RawConnection(const std::string& address)
+      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in peer{};
+    peer.sin_family = AF_INET;
+    peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int port = std::stoi(address.substr(address.rfind(':') + 1));
+    peer.sin_port = htons(static_cast<std::uint16_t>(port));
+    EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&peer), sizeof peer), 0);
+  }
+  ~RawConnection() { close(fd_); }
+  RawConnection(const RawConnection&) = delete;
+  RawConnection& operator=(const RawConnection&) = delete;
+
+  void Send(const std::string& bytes) {
+    EXPECT_EQ(write(fd_, bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  }
+  // Waits for `count` bytes.
+  void Read(std::size_t count) {
+    std::string bytes(count, '\0');
+    EXPECT_EQ(recv(fd_, bytes.data(), count, MSG_WAITALL), static_cast<ssize_t>(count));
+  }
+
+ private:
+  const int fd_;
+};
+
+// One frame of HTTP/2 (RFC 9113, section 4.1).
+std::string Frame(char type, char flags, char stream, const std::string& payload) {
+  const std::size_t size = payload.size();
+  return {std::string{static_cast<char>(size >> 16), static_cast<char>(size >> 8),
+                      static_cast<char>(size), type, flags, 0, 0, 0, stream} +
+          payload};
+}
+
 class StopTest : public ::testing::Test {
  protected:
   void Start(const std::vector<std::string>& flags) {
@@ -169,19 +207,10 @@ TEST_F(StopTest, AConnectionThatIsIdleDelaysNothing) {
 TEST_F(StopTest, AConnectionThatNeverSaysAWordDelaysNothing) {
   Start(kAllTheTime);
   EXPECT_TRUE(Echo().ok());
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const std::string& text = server_->address();
-  address.sin_port = htons(static_cast<std::uint16_t>(std::stoi(text.substr(text.rfind(':') + 1))));
-  const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  ASSERT_EQ(connect(silent, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  // gRPC greets first: then the server has it.
-  char greeting = 0;
-  ASSERT_EQ(read(silent, &greeting, 1), 1);
+  RawConnection silent(server_->address());
+  silent.Read(1);  // gRPC greets first: the server has it.
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(0)) << process().Output();
-  close(silent);
 }
 
 TEST_F(StopTest, ACallThatRunsIsAnsweredWhileConnectionsLeave) {
@@ -290,6 +319,37 @@ TEST_F(StopTest, AStreamWhoseCallerDoesNotReadIsCutOffAndCounted) {
   EXPECT_FALSE(watch->Finish().ok());
   EXPECT_EQ(Wait(), Ending::Exited(3)) << process().Output();
   EXPECT_EQ(Event("CallsCut").detail, "1 calls still ran");
+  Event("ServerStopped");
+}
+
+TEST_F(StopTest, ACallerThatIsFrozenWhileItIsSentToDelaysNothing) {
+  // Less than the 10 s for which gRPC looks after a write that has to wait.
+  Start({"--termination_grace=8s", "--stop_least_lame_duck=0", "--stop_connections=100ms",
+         "--stop_calls=100ms"});
+  bench::WatchRequest request;
+  request.set_payload(std::string(16000, 'x'));
+  const std::string message = request.SerializeAsString();
+  const std::string path = "/bench.Bench/Watch";
+  RawConnection frozen(server_->address());
+  // Lets the server send as much as it likes, asks for it, and reads next to nothing:
+  // the server is left in the middle of a write.
+  const std::string anything = "\x7f\xff\xff\xff";
+  const std::string more = std::string("\x7f\xff\0\0", 4);
+  frozen.Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
+              Frame(/*SETTINGS*/ 4, 0, 0, std::string("\0\x04", 2) + anything) +
+              Frame(/*WINDOW_UPDATE*/ 8, 0, 0, more) +
+              Frame(/*HEADERS*/ 1, /*END_HEADERS*/ 4, 1,
+                    std::string("\x83\x86\x04") + static_cast<char>(path.size()) + path +
+                        "\x01\x01x" + "\x0f\x10\x10" + "application/grpc" +
+                        std::string("\0\x02te\x08trailers", 13)) +
+              Frame(/*DATA*/ 0, /*END_STREAM*/ 1, 1,
+                    std::string({0, 0, 0, static_cast<char>(message.size() >> 8),
+                                 static_cast<char>(message.size())}) +
+                        message));
+  frozen.Read(1 << 20);
+  process().Signal(SIGTERM);
+  EXPECT_EQ(Wait(), Ending::Exited(3)) << process().Output();
+  Event("CallsCut");
   Event("ServerStopped");
 }
 
