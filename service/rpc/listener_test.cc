@@ -75,6 +75,7 @@ TEST(Listener, HandsOverWhoArrives) {
   EXPECT_THAT(listener->address(), MatchesRegex("127\\.0\\.0\\.1:[0-9]+"));
   listener->Start(host.Accept());
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));
+  listener->Close();  // The host notes whom it has greeted.
   EXPECT_EQ(host.accepted().size(), 3u);
 }
 
