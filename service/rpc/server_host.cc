@@ -77,6 +77,11 @@ ServerHost::~ServerHost() {
 }
 
 absl::Status ServerHost::Start() {
+  // Never undone: gRPC's own shutdown, at its last user's end, joins a thread that
+  // polls on for 10 s after the last write that had to wait (grpc/grpc: tcp_posix.cc,
+  // run_poller). The process would live on so much longer than its stop.
+  grpc_init();
+
   absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(options_.address);
   if (!listener.ok()) return listener.status();
   listener_ = *std::move(listener);
