@@ -232,7 +232,7 @@ TEST_F(CallTrackerTest, TellsHealthAndReflectionApartFromWork) {
       grpc::health::v1::Health::NewStub(Connect())->Check(Bounded().get(), {}, &answer).ok());
   EXPECT_EQ(tracker_.infrastructure_streams(), 2);
   EXPECT_EQ(tracker_.streams(), 0);
-  EXPECT_EQ(tracker_.running(), 0);
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
   EXPECT_EQ(tracker_.begun(), 0);
   tracker_.CancelAll();
   EXPECT_EQ(health.AwaitEnd().error_code(), grpc::CANCELLED);

@@ -48,9 +48,9 @@ class Host {
   Listener::Accept Accept() {
     return [this](int listener_fd, int fd) {
       EXPECT_GE(listener_fd, 0);
-      EXPECT_EQ(write(fd, "hello", 5), 5);
       std::lock_guard lock(mutex_);
       accepted_.push_back(fd);
+      EXPECT_EQ(write(fd, "hello", 5), 5);
     };
   }
 

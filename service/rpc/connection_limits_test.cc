@@ -1,0 +1,110 @@
+#include "service/rpc/connection_limits.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/probe_service.h"
+
+namespace rpc {
+namespace {
+
+using ::probe::Note;
+using ::probe::Probe;
+using ::std::chrono::milliseconds;
+
+class ConnectionLimitsTest : public ::testing::Test {
+ protected:
+  void Start(const ConnectionLimits& limits) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&probe_);
+    limits.ApplyTo(builder);
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+    address_ = "127.0.0.1:" + std::to_string(port);
+  }
+
+  void TearDown() override {
+    probe_.Release();
+    server_->Shutdown(std::chrono::system_clock::now());
+  }
+
+  grpc::StatusCode EchoOf(std::size_t size) const {
+    Note note;
+    note.set_text(std::string(size, 'x'));
+    return Probe::NewStub(NewConnection(address_))->Echo(Bounded().get(), note, &note).error_code();
+  }
+
+  ProbeService probe_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+TEST_F(ConnectionLimitsTest, RefuseALargerRequest) {
+  Start({.request_bytes = 1000});
+  EXPECT_EQ(EchoOf(900), grpc::OK);
+  EXPECT_EQ(EchoOf(1100), grpc::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ConnectionLimitsTest, RefuseALargerResponse) {
+  Start({.response_bytes = 1000});
+  EXPECT_EQ(EchoOf(900), grpc::OK);
+  EXPECT_EQ(EchoOf(1100), grpc::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(ConnectionLimitsTest, LetMoreCallsWaitAtTheirCaller) {
+  Start({.concurrent_calls = 1});
+  const auto stub = Probe::NewStub(NewConnection(address_));
+  const auto echo = [&stub](milliseconds limit) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + limit);
+    Note note;
+    return stub->Echo(&context, note, &note).error_code();
+  };
+  std::future<grpc::Status> held = std::async(std::launch::async, [&] {
+    Note note;
+    return stub->Hold(Bounded().get(), note, &note);
+  });
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  EXPECT_EQ(echo(milliseconds(200)), grpc::DEADLINE_EXCEEDED);
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+  EXPECT_EQ(echo(std::chrono::seconds(45)), grpc::OK);
+}
+
+TEST_F(ConnectionLimitsTest, GiveUpAConnectionWithoutCalls) {
+  Start({.idle = milliseconds(50)});
+  RawConnection caller(address_);
+  caller.Send(Http2Preface());
+  EXPECT_TRUE(caller.AwaitEnd());
+}
+
+TEST_F(ConnectionLimitsTest, GiveUpAPeerThatIsSilent) {
+  Start({.idle = milliseconds(0),
+         .keepalive = milliseconds(50),
+         .keepalive_timeout = milliseconds(50)});
+  RawConnection caller(address_);
+  caller.Send(Http2Preface());  // And no answer to any PING.
+  EXPECT_TRUE(caller.AwaitEnd());
+}
+
+TEST_F(ConnectionLimitsTest, AreNoneWhereTheyAreZero) {
+  Start({.age = milliseconds(0), .idle = milliseconds(0), .keepalive = milliseconds(0)});
+  const auto channel = NewConnection(address_);
+  Note note;
+  EXPECT_TRUE(Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
+  EXPECT_EQ(channel->GetState(false), GRPC_CHANNEL_READY);
+}
+
+}  // namespace
+}  // namespace rpc
