@@ -270,11 +270,14 @@ TEST_F(OrdersServiceTest, StoresNothingForACallerWhoLeavesBeforeTheStockIsReserv
 
 TEST_F(OrdersServiceTest, GivesTheInventoryNoLongerThanItsCallerHas) {
   inventory_.Hold();
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
-  v1::PlaceOrderResponse response;
-  EXPECT_EQ(stub_->PlaceOrder(&context, NewRequest("r1"), &response).error_code(),
-            grpc::StatusCode::DEADLINE_EXCEEDED);
+  // On a busy machine the first may be too late before it gets there.
+  while (inventory_.reserves().empty()) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
+    v1::PlaceOrderResponse response;
+    EXPECT_EQ(stub_->PlaceOrder(&context, NewRequest("r1"), &response).error_code(),
+              grpc::StatusCode::DEADLINE_EXCEEDED);
+  }
   EXPECT_TRUE(inventory_.AwaitCancelled(1));
 }
 

@@ -81,6 +81,10 @@ TEST_F(TrackOrdersTest, TellsEachOrdersPresentStateAndThenItsChanges) {
   PlaceIn(orders_.store(), "r1");
   PlaceIn(orders_.store(), "r2");
   Settle("r2", v1::ORDER_STATE_CONFIRMED);
+  // So the feed has all of it; else r2's states may both be told.
+  Watch watch(*stub_, "start");
+  ASSERT_TRUE(watch.Next());
+  ASSERT_EQ(watch.Next(3).size(), 3u);
   Track track(*stub_);
   track.Add({"order of r1", "order of r2"});
   EXPECT_EQ(track.Next(), "order of r1 PLACED");
