@@ -33,6 +33,7 @@
 #include "service/orders/demo/verdict.h"
 #include "service/orders/demo/watcher.h"
 #include "tests/common/event_log.h"
+#include "tests/common/reserved_port.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
 
@@ -128,7 +129,7 @@ class Demonstration {
   bool ReadBack();
   int Conclude();
 
-  bool StartOrders(const std::string& address);
+  bool StartOrders();
   // Shows what happens until `done()`, at most for `limit`.
   bool LookOn(const std::function<bool()>& done, Clock::duration limit);
   void ShowTheLatest();
@@ -152,6 +153,7 @@ class Demonstration {
   // Each uses what stands above it.
   std::optional<testkit::TempDir> directory_{std::in_place};
   std::unique_ptr<ServerProcess> inventory_;
+  const testkit::ReservedPort port_;  // Of orders, both times.
   std::unique_ptr<ServerProcess> orders_;
   std::size_t events_shown_ = 0;
   std::unique_ptr<client::OrdersClient> client_;
@@ -171,17 +173,17 @@ bool Demonstration::StartServers() {
   if (!inventory.ok()) return GiveUp(std::string(inventory.status().message()));
   inventory_ = *std::move(inventory);
   screen_.Say("inventory serves on " + inventory_->address());
-  if (!StartOrders("127.0.0.1:0")) return false;
+  if (!StartOrders()) return false;
   screen_.Say("orders serves on " + orders_->address());
   return true;
 }
 
-bool Demonstration::StartOrders(const std::string& address) {
+bool Demonstration::StartOrders() {
   auto orders = ServerProcess::Start(
       {.binary = "service/orders_server",
        .flags = {"--database=" + directory_->File("orders.sqlite3"),
                  "--inventory=" + inventory_->address(), "--termination_grace=15s"},
-       .address = address},
+       .address = port_.address()},
       kStart);
   if (!orders.ok()) return GiveUp(std::string(orders.status().message()));
   orders_ = *std::move(orders);
@@ -233,7 +235,7 @@ bool Demonstration::StopOrders() {
 }
 
 bool Demonstration::StartOrdersAgain() {
-  if (!StartOrders(orders_->address())) return false;
+  if (!StartOrders()) return false;
   screen_.Say("orders serves again on " + orders_->address(), Tone::kStrong);
   const int answered = buyers_->answered();
   const auto all_go_on = [&] {
