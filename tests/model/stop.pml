@@ -1,10 +1,10 @@
 /* The stop of a process as a model in Promela, of which Spin visits every state: the
  * signals, the sequence on main, what it waits for, the watchdog, the platform.
  *
- * The words are those of service/lifecycle/. What the model shows for every order of
- * events, tests/common/order_rules.cc checks in the logs of real processes;
- * words_test.py compares the names. A rule is an assert with its name behind it;
- * model_test.sh runs the model, and shows with planted bugs that each rule bites.
+ * The words are those of service/lifecycle/. A rule is an assert with its name behind
+ * it. model_test.sh runs the model, and shows with planted bugs that each rule bites.
+ * tests/common/order_rules.cc has the same rules for the logs of real processes, and
+ * real_stop_test.cc such processes. tests/architecture/words_test.py compares names.
  *
  * Time is counted in ticks from the request to stop. A phase's budget is one tick,
  * that of kClosing one for each entry in a row. Whoever takes part may take any
@@ -243,6 +243,7 @@ active proctype Main() {
   }
 }
 
+/* When main has used up every part to its last tick, either of the two is first. */
 active proctype Watchdog() {
   atomic {
     requested && now >= bites_at ->
