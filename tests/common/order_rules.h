@@ -1,0 +1,59 @@
+#ifndef TESTS_COMMON_ORDER_RULES_H_
+#define TESTS_COMMON_ORDER_RULES_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "tests/common/child_process.h"
+
+namespace testkit {
+
+// The rules that every stop keeps, checked in what a process has written: those of
+// tests/model/stop.pml, by the same names, as far as a log can show them.
+//
+//   FORWARD         no phase comes twice, none comes after a later one
+//   IN_ITS_PHASE    each event is told in its own phase
+//   LISTENER_FIRST  LameDuckEntered, ListenerClosed, ... Stopped, in the order of
+//                   service/lifecycle/shutdown_sequence.h; what is told once is not
+//                   told twice
+//   NOT_IN_USE      what uses an entry is done with before it
+//   CLEAN           0 is for a stop without a warning; else the highest code of what
+//                   went wrong; 2, 5 and 6 come with their last words
+//   every_run_ends  nothing that belongs to the order is missing, unless the process
+//                   was ended on its way; without a lame duck there is no waiting for
+//                   connections
+//
+// and, which the model has no need of:
+//
+//   TOLD            the code that Stopped tells is the code of the process
+//   TIME            runs on, from 0 at the request
+//
+// What a log cannot show is for the model alone: EACH_HAS_ITS_TURN,
+// DESTROYS_NOTHING_IN_USE, BITES_NO_PATIENCE, WITHIN_GRACE.
+
+// Pairs of names that are in the registry: the first uses the second.
+using Uses = std::vector<std::pair<std::string, std::string>>;
+
+// What `output`, of a process that ended in this way, breaks: each a sentence that
+// begins with the rule's name; none: all is well. A process that was killed has to
+// keep the order as far as it came.
+//
+// Requires: the process had begun to stop, or could not start; workers, savers and
+// entries have names of their own. It reads the details of StopRequested and Stopped.
+std::vector<std::string> BrokenRules(const std::string& output, Ending ending,
+                                     const Uses& uses = {});
+
+// EXPECT_THAT(server.Output(), KeepsTheOrderOfAStop(Ending::Exited(0)));
+MATCHER_P2(KeepsTheOrderOfAStop, ending, uses, "keeps the order of a stop") {
+  const std::vector<std::string> broken = BrokenRules(arg, ending, uses);
+  for (const std::string& rule : broken) *result_listener << "\n  " << rule;
+  return broken.empty();
+}
+
+inline auto KeepsTheOrderOfAStop(Ending ending) { return KeepsTheOrderOfAStop(ending, Uses()); }
+
+}  // namespace testkit
+
+#endif  // TESTS_COMMON_ORDER_RULES_H_

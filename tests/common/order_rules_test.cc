@@ -1,0 +1,274 @@
+#include "tests/common/order_rules.h"
+
+#include <signal.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace testkit {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+// A clean stop, after a SIGTERM.
+const std::string kStory =
+    "serving on 127.0.0.1:50051\n"
+    "12:00:00.000 I orders: Serving      Serving\n"
+    "12:00:01.000 I orders: stop +0.000s Serving     StopRequested: terminate, all = 30s\n"
+    "12:00:01.001 I orders: stop +0.001s LameDuck    LameDuckEntered\n"
+    "12:00:01.002 I orders: stop +0.002s Leaving     ListenerClosed\n"
+    "12:00:01.003 I orders: stop +0.003s Leaving     GoodbyeSaid: 2 streams\n"
+    "12:00:01.004 I orders: stop +0.004s Leaving     ConnectionsGone\n"
+    "12:00:01.005 I orders: stop +0.005s Draining    ShutdownBegun\n"
+    "12:00:01.006 I orders: stop +0.006s Draining    CallsFinished\n"
+    "12:00:01.007 I orders: stop +0.007s Cancelling  ServerStopped\n"
+    "12:00:01.008 I orders: stop +0.008s Working     WorkersStopped\n"
+    "12:00:01.009 I orders: stop +0.009s Saving      StateSaved \"totals\"\n"
+    "12:00:01.010 I orders: stop +0.010s Closing     Closed \"channel\"\n"
+    "12:00:01.011 I orders: stop +0.011s Closing     Closed \"database\"\n"
+    "12:00:01.012 I orders: stop +0.012s Stopped     Stopped: exit code 0\n";
+
+const Ending kClean = Ending::Exited(0);
+
+using Changes = std::vector<std::pair<std::string, std::string>>;
+
+std::string Story(const Changes& changes) {
+  std::string story = kStory;
+  for (const auto& [from, to] : changes) {
+    const std::size_t at = story.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    story.replace(at, from.size(), to);
+  }
+  return story;
+}
+
+std::vector<std::string> Broken(const Changes& changes, Ending ending = kClean,
+                                const Uses& uses = {}) {
+  return BrokenRules(Story(changes), ending, uses);
+}
+
+// The whole line of an event, to take it out.
+std::string LineOf(const std::string& event) {
+  const std::size_t at = kStory.find(" " + event);
+  const std::size_t begin = kStory.rfind('\n', at) + 1;
+  return kStory.substr(begin, kStory.find('\n', at) + 1 - begin);
+}
+
+std::string UpTo(const std::string& event) { return kStory.substr(0, kStory.find(LineOf(event))); }
+
+TEST(OrderRulesTest, AreKeptByACleanStop) {
+  EXPECT_THAT(kStory, KeepsTheOrderOfAStop(kClean));
+  EXPECT_THAT(kStory, KeepsTheOrderOfAStop(kClean, Uses{{"channel", "database"}}));
+}
+
+TEST(OrderRulesTest, AreKeptByAStopInWhichNothingWentWell) {
+  const Changes all = {
+      {"ConnectionsGone", "ConnectionsLeft"},
+      {"I orders: stop +0.006s Draining    CallsFinished",
+       "W orders: stop +0.006s Draining    CallsCut: 1 calls still ran"},
+      {"I orders: stop +0.007s Cancelling  ServerStopped",
+       "W orders: stop +0.007s Cancelling  ServerAbandoned: 1 calls do not end"},
+      {"I orders: stop +0.008s Working     WorkersStopped",
+       "W orders: stop +0.008s Working     WorkerFailed \"feed\": INTERNAL: threw: x\n"
+       "12:00:01.008 W orders: stop +0.008s Working     WorkerFailed \"relay\": DEADLINE_EXCEEDED"},
+      {"I orders: stop +0.009s Saving      StateSaved \"totals\"",
+       "W orders: stop +0.009s Saving      SaveFailed \"totals\": DATA_LOSS: disk full"},
+      {"I orders: stop +0.010s Closing     Closed \"channel\"",
+       "W orders: stop +0.010s Closing     CloseFailed \"channel\": DEADLINE_EXCEEDED"},
+      {"exit code 0", "exit code 4"}};
+  EXPECT_THAT(Broken(all, Ending::Exited(4)), IsEmpty());
+}
+
+TEST(OrderRulesTest, AreKeptByAnInterruptedStop) {
+  EXPECT_THAT(Broken({{"terminate", "interrupt"},
+                      {LineOf("LameDuckEntered"), ""},
+                      {LineOf("ConnectionsGone"), ""}}),
+              IsEmpty());
+}
+
+TEST(OrderRulesTest, AreKeptByAStopBeforeItServed) {
+  EXPECT_THAT(Broken({{LineOf("Serving  "), ""},
+                      {"Serving     StopRequested", "Starting    StopRequested"},
+                      {LineOf("LameDuckEntered"), ""},
+                      {LineOf("ConnectionsGone"), ""}}),
+              IsEmpty());
+}
+
+TEST(OrderRulesTest, AreKeptByWhoeverWasEndedOnItsWay) {
+  const std::string so_far = UpTo("ServerStopped");
+  EXPECT_THAT(so_far, KeepsTheOrderOfAStop(Ending::Killed(SIGKILL)));
+  EXPECT_THAT(so_far + "watchdog: the stop has spent its grace of 30s; stuck in phase Cancelling\n",
+              KeepsTheOrderOfAStop(Ending::Exited(5)));
+  EXPECT_THAT(so_far + "third signal: leaving at once, nothing more is saved or closed\n",
+              KeepsTheOrderOfAStop(Ending::Exited(6)));
+  EXPECT_THAT(kStory + "watchdog: the stop has spent its grace of 30s; stuck after the stop\n",
+              KeepsTheOrderOfAStop(Ending::Exited(5)));
+}
+
+TEST(OrderRulesTest, AreKeptByAStartThatFailed) {
+  const std::string story =
+      "12:00:00.000 W orders: Starting     CouldNotStart: UNAVAILABLE: port in use\n"
+      "12:00:00.001 W orders: Closing      CloseFailed \"channel\": DATA_LOSS: disk full\n"
+      "12:00:00.002 I orders: Closing      Closed \"database\"\n"
+      "could not start: port in use\n";
+  EXPECT_THAT(story, KeepsTheOrderOfAStop(Ending::Exited(2)));
+  EXPECT_THAT(BrokenRules(story, Ending::Exited(4)),
+              ElementsAre("CLEAN: could not start, but exit code 4"));
+  EXPECT_THAT(BrokenRules("could not start: port in use\n", Ending::Exited(2)),
+              ElementsAre("every_run_ends: CouldNotStart is missing"));
+  EXPECT_THAT(Broken({}, Ending::Exited(2)),
+              ElementsAre("CLEAN: did start, but exit code 2",
+                          "CLEAN: exit code 2, but what is told leads to 0",
+                          "TOLD: Stopped tells \"exit code 0\", but it was exit code 2"));
+}
+
+TEST(OrderRulesTest, ForwardIsBrokenByAPhaseThatComesAgain) {
+  EXPECT_THAT(Broken({{"Cancelling  ServerStopped", "Leaving     ServerStopped"}}),
+              ElementsAre("IN_ITS_PHASE: ServerStopped in Leaving instead of Cancelling",
+                          "FORWARD: ServerStopped in Leaving after Draining"));
+}
+
+TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEventInThePhaseBeforeItsOwn) {
+  EXPECT_THAT(Broken({{"Working     WorkersStopped", "Cancelling  WorkersStopped"}}),
+              ElementsAre("IN_ITS_PHASE: WorkersStopped in Cancelling instead of Working"));
+}
+
+TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEventThatNobodyKnows) {
+  EXPECT_THAT(Broken({{"GoodbyeSaid: 2 streams",
+                       "GoodbyeSaid\n"
+                       "12:00:01.003 I orders: stop +0.003s Leaving     "
+                       "AuRevoirSaid"}}),
+              ElementsAre("IN_ITS_PHASE: AuRevoirSaid is no event of a stop"));
+}
+
+TEST(OrderRulesTest, ListenerFirstIsBrokenByAGoodbyeBeforeTheListenerIsClosed) {
+  EXPECT_THAT(Broken({{"ListenerClosed", "GoodbyeSaid"}, {"GoodbyeSaid: 2", "ListenerClosed: 2"}}),
+              ElementsAre("LISTENER_FIRST: ListenerClosed after GoodbyeSaid"));
+}
+
+TEST(OrderRulesTest, ListenerFirstIsBrokenByAShutdownBeforeTheListenerIsClosed) {
+  const std::string listener = LineOf("ListenerClosed");
+  const std::string shutdown = LineOf("ShutdownBegun");
+  EXPECT_THAT(Broken({{listener, ""}, {shutdown, shutdown + listener}}),
+              ElementsAre("FORWARD: ListenerClosed in Leaving after Draining",
+                          "LISTENER_FIRST: ListenerClosed after ShutdownBegun",
+                          "TIME: ListenerClosed is earlier than what was told before it"));
+}
+
+TEST(OrderRulesTest, ListenerFirstIsBrokenByWhatIsToldTwice) {
+  const std::string calls = LineOf("CallsFinished");
+  EXPECT_THAT(Broken({{calls, calls + calls}}),
+              ElementsAre("LISTENER_FIRST: CallsFinished besides CallsFinished"));
+  const std::string database = LineOf("Closed \"database\"");
+  EXPECT_THAT(Broken({{database, database + database}}),
+              ElementsAre("LISTENER_FIRST: Closed \"database\" was told of before"));
+}
+
+TEST(OrderRulesTest, ListenerFirstIsBrokenByTwoThatExcludeEachOther) {
+  EXPECT_THAT(Broken({{LineOf("WorkersStopped"),
+                       LineOf("WorkersStopped") +
+                           "12:00:01.008 W orders: stop +0.008s Working     WorkerFailed \"x\"\n"},
+                      {"exit code 0", "exit code 3"}},
+                     Ending::Exited(3)),
+              ElementsAre("LISTENER_FIRST: WorkerFailed \"x\" besides WorkersStopped"));
+}
+
+TEST(OrderRulesTest, NotInUseIsBrokenWhenWhatIsUsedIsClosedFirst) {
+  EXPECT_THAT(Broken({}, kClean, {{"database", "channel"}}),
+              ElementsAre("NOT_IN_USE: \"channel\" is closed before \"database\", which uses it"));
+}
+
+TEST(OrderRulesTest, NotInUseIsBrokenWhenWhatUsesItIsNotClosedAtAll) {
+  EXPECT_THAT(Broken({}, kClean, {{"pool", "database"}}),
+              ElementsAre("NOT_IN_USE: \"database\" is closed before \"pool\", which uses it",
+                          "every_run_ends: \"pool\" was not closed"));
+}
+
+TEST(OrderRulesTest, CleanIsBrokenByAWarningBeforeExitCode0) {
+  EXPECT_THAT(Broken({{"I orders: stop +0.011s Closing     Closed",
+                       "W orders: stop +0.011s Closing     CloseFailed"}}),
+              ElementsAre("CLEAN: exit code 0, but what is told leads to 4"));
+}
+
+TEST(OrderRulesTest, CleanIsBrokenByAnExitCodeThatNothingLedTo) {
+  EXPECT_THAT(Broken({{"exit code 0", "exit code 3"}}, Ending::Exited(3)),
+              ElementsAre("CLEAN: exit code 3, but what is told leads to 0"));
+}
+
+TEST(OrderRulesTest, CleanIsBrokenByAFailureWithoutItsWarning) {
+  EXPECT_THAT(
+      Broken({{"CallsFinished", "CallsCut"}, {"exit code 0", "exit code 3"}}, Ending::Exited(3)),
+      ElementsAre("CLEAN: CallsCut without a warning"));
+}
+
+TEST(OrderRulesTest, CleanIsBrokenByAWarningAboutWhatIsWell) {
+  EXPECT_THAT(Broken({{"I orders: stop +0.004s", "W orders: stop +0.004s"}}),
+              ElementsAre("CLEAN: ConnectionsGone as a warning"));
+}
+
+TEST(OrderRulesTest, CleanIsBrokenByLastWordsThatDoNotFitTheExitCode) {
+  EXPECT_THAT(BrokenRules(kStory, Ending::Exited(5)),
+              ElementsAre("CLEAN: the watchdog's exit code without its last words"));
+  EXPECT_THAT(BrokenRules(kStory, Ending::Exited(6)),
+              ElementsAre("CLEAN: the third signal's exit code without its last words"));
+  EXPECT_THAT(BrokenRules(UpTo("Stopped:") + "watchdog: the stop has spent its grace\n", kClean),
+              ElementsAre("CLEAN: last words as of one that left on its way, but exit code 0",
+                          "every_run_ends: Stopped is missing"));
+  EXPECT_THAT(BrokenRules(kStory + "watchdog: the stop has spent its grace\n", kClean), IsEmpty());
+}
+
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByWhatIsMissing) {
+  for (const std::string event :
+       {"LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+        "CallsFinished", "ServerStopped", "WorkersStopped", "Stopped:"}) {
+    EXPECT_THAT(Broken({{LineOf(event), ""}}),
+                ElementsAre(testing::MatchesRegex("every_run_ends: .* is missing")))
+        << event;
+  }
+}
+
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByALameDuckAfterAnInterrupt) {
+  EXPECT_THAT(Broken({{"terminate", "interrupt"}}),
+              ElementsAre("every_run_ends: LameDuckEntered after an interrupt, or without having "
+                          "served",
+                          "every_run_ends: ConnectionsGone or ConnectionsLeft after an interrupt, "
+                          "or without having served"));
+}
+
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByAProcessThatRuns) {
+  EXPECT_THAT(BrokenRules(UpTo("Stopped:"), Ending()),
+              ElementsAre("every_run_ends: the process still runs"));
+}
+
+TEST(OrderRulesTest, ToldIsBrokenByAnotherExitCodeThanTheProcesss) {
+  EXPECT_THAT(Broken({{"exit code 0", "exit code 3"}}),
+              ElementsAre("TOLD: Stopped tells \"exit code 3\", but it was exit code 0"));
+}
+
+TEST(OrderRulesTest, TimeIsBrokenWhenItRunsBackwards) {
+  EXPECT_THAT(Broken({{"+0.008s", "+0.003s"}}),
+              ElementsAre("TIME: WorkersStopped is earlier than what was told before it"));
+}
+
+TEST(OrderRulesTest, TimeIsBrokenByARequestThatIsNotItsBeginning) {
+  EXPECT_THAT(Broken({{"+0.000s", "+0.001s"}}),
+              ElementsAre("TIME: StopRequested is not at +0.000s"));
+}
+
+TEST(OrderRulesTest, SayWhichIsBrokenWhenATestFails) {
+  testing::StringMatchResultListener words;
+  EXPECT_FALSE(testing::ExplainMatchResult(
+      KeepsTheOrderOfAStop(kClean, Uses{{"database", "channel"}}), kStory, &words));
+  EXPECT_THAT(words.str(), HasSubstr("\n  NOT_IN_USE: \"channel\" is closed before"));
+  EXPECT_THAT("", Not(KeepsTheOrderOfAStop(kClean)));
+}
+
+}  // namespace
+}  // namespace testkit
