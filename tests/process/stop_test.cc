@@ -29,6 +29,7 @@
 #include "gtest/gtest.h"
 #include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
 #include "tests/process/open_stream.h"
 
@@ -154,7 +155,11 @@ class StopTest : public ::testing::Test {
     ASSERT_TRUE(process().AwaitOutput(" " + name, kLimit)) << process().Output();
   }
 
-  Ending Wait() { return process().Wait(kLimit); }
+  Ending Wait() {
+    const Ending ending = process().Wait(kLimit);
+    EXPECT_THAT(process().Output(), testkit::KeepsTheOrderOfAStop(ending));
+    return ending;
+  }
 
   std::vector<std::string> EventNames() { return EventNamesIn(process().Output()); }
 
