@@ -228,7 +228,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturnAfterAStartThatF
 // A budget of which the watchdog sees nothing but the end.
 StopBudget Short() {
   StopBudget budget = Ample();
-  budget.grace = milliseconds(50);
+  budget.grace = milliseconds(1000);
   budget.reserve = milliseconds(0);
   return budget;
 }
@@ -240,7 +240,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysHowManyCallsRun) {
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
               ExitedWithCode(5),
-              "^watchdog: the stop has spent its grace of 50ms; stuck in phase Draining; calls "
+              "^watchdog: the stop has spent its grace of 1s; stuck in phase Draining; calls "
               "running: 2; exit code 5\n$");
 }
 
