@@ -266,10 +266,14 @@ TEST_F(StopTest, AnOpenHealthWatchIsToldAndDelaysNothing) {
   Start(kAllTheTime);
   const auto watch = Open("/grpc.health.v1.Health/Watch");
   HealthCheckResponse health;
-  ASSERT_TRUE(health.ParseFromString(watch->Read().value_or("no message")));
+  std::optional<std::string> message = watch->Read();
+  ASSERT_TRUE(message.has_value()) << client::FromGrpc(watch->Finish()) << process().Output();
+  ASSERT_TRUE(health.ParseFromString(*message));
   EXPECT_EQ(health.status(), HealthCheckResponse::SERVING);
   process().Signal(SIGTERM);
-  ASSERT_TRUE(health.ParseFromString(watch->Read().value_or("no message")));
+  message = watch->Read();
+  ASSERT_TRUE(message.has_value()) << client::FromGrpc(watch->Finish()) << process().Output();
+  ASSERT_TRUE(health.ParseFromString(*message));
   EXPECT_EQ(health.status(), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(Wait(), Ending::Exited(0)) << process().Output();
   Event("ConnectionsGone");

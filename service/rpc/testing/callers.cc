@@ -72,7 +72,13 @@ std::string RawStream::Ask(const std::string& message) {
   const grpc::Slice slice(message);
   sent_ = grpc::ByteBuffer(&slice, 1);
   StartWrite(&sent_);
-  return Next();
+  std::string answer = Next();
+  // The answer may be here before the word that the question was sent, and gRPC takes no
+  // further question before that.
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return written_; });
+  written_ = false;
+  return answer;
 }
 
 std::string RawStream::Next() {
@@ -97,6 +103,12 @@ grpc::Status RawStream::AwaitEnd() {
 void RawStream::OnReadDone(bool ok) {
   std::lock_guard lock(mutex_);
   read_ = ok;
+  changed_.notify_all();
+}
+
+void RawStream::OnWriteDone(bool) {
+  std::lock_guard lock(mutex_);
+  written_ = true;
   changed_.notify_all();
 }
 

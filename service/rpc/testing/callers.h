@@ -49,6 +49,7 @@ class RawStream final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
 
  private:
   void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
   const std::unique_ptr<grpc::ClientContext> context_ = Bounded();
@@ -59,6 +60,7 @@ class RawStream final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
   std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<bool> read_;            // Guarded by mutex_: how the last read went.
+  bool written_ = false;                // Guarded by mutex_: the last write has ended.
   std::optional<grpc::Status> status_;  // Guarded by mutex_: how the stream ended.
 };
 
