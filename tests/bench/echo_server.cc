@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   lifecycle::Process process(config.stop, log);
 
   rpc::DrainSignal drain;
-  bench::BenchService service(drain.token(), rpc::ToGrpc(rpc::Goodbye("bench")));
+  bench::BenchService service([&] { return drain.token(); }, rpc::ToGrpc(rpc::Goodbye("bench")));
   rpc::ServerHost server(config.server, {{"bench.Bench", service}}, drain);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);

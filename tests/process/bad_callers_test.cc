@@ -73,9 +73,7 @@ class BadCallersTest : public ::testing::Test {
 };
 
 TEST_F(BadCallersTest, AFrozenProcessThatReadsAStream) {
-  const auto watcher = testkit::Runfile("tests/process/endless_watcher");
-  ASSERT_TRUE(watcher.ok()) << watcher.status();
-  testkit::ChildProcess caller({*watcher, address()});
+  testkit::ChildProcess caller({testkit::RunfileOrDie("tests/process/endless_watcher"), address()});
   ASSERT_TRUE(caller.AwaitOutput("watching", kLimit)) << caller.Output();
   caller.Signal(SIGSTOP);
   StopsAsIfNobodyWereThere();
