@@ -12,6 +12,8 @@ using grpc::experimental::InterceptionHookPoints;
 using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
+constexpr char kHint[] = "draining";
+
 bool IsInfrastructure(const char* method) { return std::strncmp(method, "/grpc.", 6) == 0; }
 
 }  // namespace
@@ -76,6 +78,10 @@ class CallTracker::Factory final : public grpc::experimental::ServerInterceptorF
     if (!call.infrastructure) {
       ++tracker_.begun_;
       ++tracker_.running_;
+      if (call.callback && tracker_.hinting_.load(std::memory_order_relaxed)) {
+        info->server_context()->AddTrailingMetadata(kHint, "1");
+        ++tracker_.hinted_;
+      }
       if (call.callback && !call.stream) return nullptr;
     }
     return new Interceptor(tracker_, *info, call);
@@ -103,6 +109,12 @@ void CallTracker::Install(grpc::ServerBuilder& builder) {
   factories.push_back(std::make_unique<Factory>(*this));
   builder.experimental().SetInterceptorCreators(std::move(factories));
   builder.SetContextAllocator(std::make_unique<Releases>(*this));
+}
+
+void CallTracker::Hint(bool on) {
+  if (hinting_ == on) return;
+  if (on) hinted_ = 0;
+  hinting_ = on;
 }
 
 void CallTracker::CancelAll() {

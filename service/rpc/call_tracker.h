@@ -26,6 +26,12 @@ namespace rpc {
 // handler is done with it, also when its caller has gone long before. running() is
 // never too small, whatever begins and ends while it is read.
 //
+// The same place hints callers that the server is about to leave: the answer of a
+// call that begins then carries `draining: 1` in its trailing metadata. gRPC asks
+// for an interceptor on the thread that begins the call, before its handler can
+// see the context, and sends the context's trailing metadata with the status, so
+// nobody else writes there yet. Calls of the sync API and gRPC's own get no hint.
+//
 // Threads: all methods may be called from any thread.
 // Lifetime: outlives the server that it is installed in.
 class CallTracker {
@@ -45,6 +51,12 @@ class CallTracker {
   // Streams that run: of the services that this process is for, and of gRPC's own.
   int streams() const { return streams_; }
   int infrastructure_streams() const { return infrastructure_streams_; }
+
+  // Hints, or not, each call that begins from now on. Counts anew when it begins to.
+  void Hint(bool on);
+
+  // How many calls were hinted since Hint(true).
+  std::int64_t hinted() const { return hinted_; }
 
   // Cancels every stream through its own context. A stream that begins later is
   // not cancelled.
@@ -84,6 +96,8 @@ class CallTracker {
   std::atomic<int> running_{0};
   std::atomic<int> streams_{0};
   std::atomic<int> infrastructure_streams_{0};
+  std::atomic<bool> hinting_{false};
+  std::atomic<std::int64_t> hinted_{0};
 };
 
 }  // namespace rpc
