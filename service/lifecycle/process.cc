@@ -36,6 +36,7 @@ Process::Process(const StopBudget& budget, Observer& observer)
       budget_(budget),
       observer_(observer),
       request_(clock_),
+      drain_(request_),
       signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
   watchdog_.emplace(request_, budget.grace - budget.reserve, [this] { Bite(WhereItStands()); });
   signal_thread_.emplace(signal_meaning_);
@@ -49,28 +50,29 @@ void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
 }
 
 int Process::ServeUntilStopped(Traffic& traffic) {
-  const bool served = !request_.requested().stop_requested();
-  if (served) observer_.OnEvent({"Serving", "", "", Phase::kServing, true, clock_.Now()});
-
-  StopReason reason = request_.Wait();
-  observer_.OnEvent({"StopRequested", "",
-                     absl::StrCat(reason == StopReason::kTerminate ? "terminate" : "interrupt",
-                                  ", ", budget_.ToString()),
-                     served ? Phase::kServing : Phase::kStarting, true, request_.requested_at()});
-  // Nobody can have found a replica that has never served.
-  if (!served) reason = StopReason::kInterrupt;
-
-  ShutdownSequence sequence({traffic, workers_, savers_, registry_}, budget_, request_.hurry(),
+  ShutdownSequence sequence({request_, drain_, traffic, workers_, savers_, registry_}, budget_,
                             clock_, observer_);
   traffic_ = &traffic;
   sequence_ = &sequence;
-  const StopOutcome outcome = sequence.Run(reason);
+  const StopOutcome outcome = sequence.Run();
   if (outcome.abandoned) ExitAtOnce(outcome.exit_code);
 
   // What main destroys now may hang as well, and must not be looked at.
   const Clock::TimePoint end = request_.requested_at() + budget_.grace - budget_.reserve / 2;
   watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite("after the stop, in main"); });
   return static_cast<int>(outcome.exit_code);
+}
+
+Standing Process::Look() const {
+  const ShutdownSequence* const sequence = sequence_;
+  if (sequence == nullptr) return {};
+  Standing standing{.phase = sequence->phase()};
+  if (const std::optional<Clock::TimePoint> ends = sequence->phase_ends()) {
+    standing.time_left = std::max(*ends - clock_.Now(), Clock::Duration::zero());
+  }
+  standing.drained = sequence->drained();
+  standing.load = traffic_.load()->Look();
+  return standing;
 }
 
 int Process::CouldNotStart(const absl::Status& why) {

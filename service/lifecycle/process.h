@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/drain_request.h"
 #include "service/lifecycle/observer.h"
 #include "service/lifecycle/phase.h"
 #include "service/lifecycle/shutdown_registry.h"
@@ -19,6 +20,16 @@
 #include "service/lifecycle/watchdog.h"
 
 namespace lifecycle {
+
+// Where a process stands at one moment, as well as can be told while it goes on.
+struct Standing {
+  Phase phase = Phase::kStarting;
+  // What is left of the phase's time; unset: it has no limit.
+  std::optional<Clock::Duration> time_left = std::nullopt;
+  // A drain by hand has come to its end: no caller is left.
+  bool drained = false;
+  Traffic::Load load{};
+};
 
 // One process, from its first signal to its exit code: what a main() holds on to
 // while it opens things from the bottom up, and hands over to once it serves.
@@ -53,15 +64,23 @@ class Process {
 
   StopRequest& stop_request() { return request_; }
 
+  // The wish to lead the callers away without a stop.
+  DrainRequest& drain_request() { return drain_; }
+
+  // Requires: not called any more once the registry was closed, which is why who
+  // calls it is registered there.
+  Standing Look() const;
+
   // Serves until a stop is requested, then stops, in the order that
-  // shutdown_sequence.h draws. Returns what main() returns.
+  // shutdown_sequence.h draws; and leads the callers away before, when a drain is
+  // requested. Returns what main() returns.
   //
   // Does not return when something could not be made to end: it would use what
   // main's destructors destroy. The process then ends here, with its exit code.
   // It also ends here at the third signal, and when the whole budget is spent,
   // which covers the destructors in main, too.
   //
-  // Tells the observer Serving, StopRequested, and what the sequence tells.
+  // Tells the observer what the sequence tells.
   int ServeUntilStopped(Traffic& traffic);
 
   // Ends a start that failed: closes what was opened, in the same order as a stop
@@ -84,9 +103,10 @@ class Process {
   const StopBudget budget_;
   Observer& observer_;
   StopRequest request_;
+  DrainRequest drain_;
   ShutdownRegistry registry_;
   ShutdownRegistry savers_;
-  // Set while a stop is under way, for the watchdog to look at.
+  // Set from Serving on, for the watchdog and Look().
   std::atomic<ShutdownSequence*> sequence_{nullptr};
   std::atomic<Traffic*> traffic_{nullptr};
   SignalMeaning signal_meaning_;

@@ -49,7 +49,10 @@ class StopRequest {
   // `interrupt`.
   std::optional<StopReason> Wait(std::stop_token interrupt);
 
-  // Requested by Request().
+  // What Request() said; unset before it.
+  std::optional<StopReason> reason() const;
+
+  // Requested by Request(), a moment after reason() is set.
   std::stop_token requested() const { return requested_.get_token(); }
 
   // When Request() was first called. Requires: it was.

@@ -116,14 +116,25 @@ absl::Status ServerHost::Start() {
 
 std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }
 
-void ServerHost::EnterLameDuck() { server_->GetHealthCheckService()->SetServingStatus(false); }
+void ServerHost::EnterLameDuck() {
+  calls_.Hint(true);
+  server_->GetHealthCheckService()->SetServingStatus(false);
+}
+
+void ServerHost::LeaveLameDuck() {
+  server_->GetHealthCheckService()->SetServingStatus(true);
+  calls_.Hint(false);
+}
 
 bool ServerHost::AwaitQuiet(Patience& patience) {
   Unchanged<std::int64_t> begun(patience.clock());
   return patience.Poll([&] { return begun.For(calls_.begun()) >= options_.quiet_period; });
 }
 
-void ServerHost::CloseListener() { listener_->Close(); }
+void ServerHost::CloseListener() {
+  calls_.Hint(true);
+  listener_->Close();
+}
 
 int ServerHost::SayGoodbye(Patience& patience) {
   const int streams = calls_.streams();
@@ -182,6 +193,13 @@ bool ServerHost::Cancel(Patience& patience) {
   shutdown_thread_.join();
   server_.reset();
   return true;
+}
+
+lifecycle::Traffic::Load ServerHost::Look() const {
+  return {.connections = connections_.Count(),
+          .calls = calls_.running(),
+          .streams = calls_.streams(),
+          .hinted = calls_.hinted()};
 }
 
 int ServerHost::TryCallsRunning() const { return calls_.running(); }

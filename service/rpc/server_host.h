@@ -32,8 +32,8 @@ namespace rpc {
 // each service by name) and server reflection; calls of these two never hold up a
 // stop.
 //
-// Threads: Start(), Traffic's methods and the destructor on one thread; the rest
-// on any.
+// Threads: Start(), Traffic's methods and the destructor on one thread; what
+// Traffic says may be called from any, and the rest, on any.
 // Lifetime: the services, and what they use, outlive the server inside, which
 // lives until Cancel() has returned true; `drain` outlives the host.
 class ServerHost final : public lifecycle::Traffic {
@@ -70,6 +70,7 @@ class ServerHost final : public lifecycle::Traffic {
   std::string address() const;
 
   void EnterLameDuck() override;
+  void LeaveLameDuck() override;
   bool AwaitQuiet(lifecycle::Patience& patience) override;
   void CloseListener() override;
   int SayGoodbye(lifecycle::Patience& patience) override;
@@ -77,6 +78,7 @@ class ServerHost final : public lifecycle::Traffic {
   void BeginShutdown(lifecycle::Clock::TimePoint deadline) override;
   int AwaitCallsFinished(lifecycle::Patience& patience) override;
   bool Cancel(lifecycle::Patience& patience) override;
+  Load Look() const override;
   int TryCallsRunning() const override;
 
  private:
