@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "service/admin/admin_server.h"
 #include "service/config/server_config.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
@@ -20,6 +21,10 @@ int main(int argc, char** argv) {
   observability::SetUpLog("orders");
   observability::LifecycleLog log;
   lifecycle::Process process(config.stop, log);
+  admin::AdminServer admin(process, config.admin);
+  if (const absl::Status started = admin.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
 
   rpc::DrainSignal drain;
   std::vector<rpc::ServerHost::NamedService> services;

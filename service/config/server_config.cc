@@ -20,6 +20,12 @@ ABSL_FLAG(std::string, address, "127.0.0.1:50051",
           "Where to listen, HOST:PORT; port 0: any free one; host 0.0.0.0: everywhere.");
 ABSL_FLAG(std::string, port_file, "",
           "Write the bound HOST:PORT into this file once the server serves.");
+ABSL_FLAG(
+    std::string, admin_address, "",
+    "Where to listen for operators (`client drain`), HOST:PORT; empty: nowhere. Who can reach "
+    "it can take this replica out of service: keep it on loopback.");
+ABSL_FLAG(std::string, admin_port_file, "",
+          "Write the HOST:PORT that is bound for operators into this file.");
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
           "From SIGTERM to the end of the process, everything included: what the platform waits "
           "for before it kills. Every budget of the stop is a part of it.");
@@ -140,6 +146,8 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
   config.server.limits = LimitsFromFlags(config.stop);
+  config.admin.address = absl::GetFlag(FLAGS_admin_address);
+  config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
   return config;
 }
 

@@ -13,6 +13,7 @@ import sources
 
 # A room -> the rooms that it may use. A room is the longest of these that a path begins with.
 ARROWS = {
+    "proto/admin": set(),
     "proto/google/rpc": set(),
     "proto/grpc/health": set(),
     "proto/inventory": {"proto/google/rpc"},
@@ -20,6 +21,7 @@ ARROWS = {
     "service": {"service/lifecycle"},
     "service/lifecycle": set(),
     "service/rpc": {"service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
+    "service/admin": {"service/lifecycle", "service/rpc", "proto/admin", "proto/google/rpc"},
     "service/observability": {"service/lifecycle"},
     "service/config": {"service/lifecycle", "service/rpc"},
     "service/sqlite": set(),
@@ -35,7 +37,7 @@ ARROWS = {
     # Callers, who happen to start their servers themselves.
     "service/orders/demo": {"client", "proto/inventory", "proto/orders"},
     "service/orders/process": {"client", "proto/orders", "service", "service/inventory"},
-    "client": {"proto/google/rpc", "proto/grpc/health", "proto/inventory", "proto/orders"},
+    "client": {"proto/admin", "proto/google/rpc", "proto/grpc/health", "proto/inventory", "proto/orders"},
 }
 
 # Rooms that keep libraries out: includes and deps that begin with one of these.
