@@ -51,6 +51,7 @@ FakeServer::FakeServer(Health health) {
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&orders);
   builder.RegisterService(&inventory);
+  builder.RegisterService(&admin);
   server_ = builder.BuildAndStart();
   address_ = "127.0.0.1:" + std::to_string(port);
 }
