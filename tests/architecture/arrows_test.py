@@ -36,7 +36,7 @@ ARROWS = {
     },
     # Callers, who happen to start their servers themselves.
     "service/orders/demo": {"client", "proto/inventory", "proto/orders"},
-    "service/orders/process": {"client", "proto/orders", "service", "service/inventory"},
+    "service/orders/process": {"client", "proto/admin", "proto/orders", "service", "service/inventory"},
     "client": {"proto/admin", "proto/google/rpc", "proto/grpc/health", "proto/inventory", "proto/orders"},
 }
 
