@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -83,6 +84,8 @@ class ServerHost final : public lifecycle::Traffic {
 
  private:
   absl::Status WritePortFile() const;
+  // The thread that runs server_->Shutdown().
+  void ShutDownWhenToldTo();
   bool ShutdownReturned();
 
   const Options options_;
@@ -95,9 +98,11 @@ class ServerHost final : public lifecycle::Traffic {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
 
-  std::thread shutdown_thread_;  // Runs server_->Shutdown().
+  std::thread shutdown_thread_;
   std::mutex mutex_;
   std::condition_variable_any shutdown_changed_;
+  // Guarded by mutex_, constant once it is set.
+  std::optional<lifecycle::Clock::TimePoint> shutdown_deadline_;
   bool shutdown_returned_ = false;  // Guarded by mutex_.
 };
 
