@@ -38,7 +38,8 @@ Process::Process(const StopBudget& budget, Observer& observer)
       request_(clock_),
       drain_(request_),
       signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
-  watchdog_.emplace(request_, budget.grace - budget.reserve, [this] { Bite(WhereItStands()); });
+  // Half of the reserve: a stop that uses up all its parts ends by itself.
+  watchdog_.emplace(request_, budget.grace - budget.reserve / 2, [this] { Bite(WhereItStands()); });
   signal_thread_.emplace(signal_meaning_);
 }
 

@@ -25,8 +25,8 @@ struct StopBudget {
   Clock::Duration workers{};          // Phase::kWorking
   Clock::Duration save{};             // Phase::kSaving
   Clock::Duration close{};            // Phase::kClosing
-  // Kept back for the report and the exit; the watchdog fires when only this is
-  // left of the grace.
+  // Kept back for the report and the exit; the watchdog fires when only half of it
+  // is left, so that it is never in a race with a part that is used up.
   Clock::Duration reserve{};
 
   // Parts that are set by hand; the others share what these leave.

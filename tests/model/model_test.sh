@@ -106,8 +106,9 @@ planted_bugs() {
   plant "frees what a hung closer holds" DESTROYS_NOTHING_IN_USE 's/; abandoned = true/; skip/'
   plant "joins a closer that hangs" every_run_ends 's/:: Bit(i) & open -> PassOver(i)/:: Bit(i) \& open -> false/'
   plant "waits for a worker without a limit" BITES_NO_PATIENCE '/Bit(kWorker)), hung/s/.*/wait_until = kNever; !(open \& Bit(kWorker)); finished = true;/'
-  plant "has no watchdog" WITHIN_GRACE 's/bites_at = kParts;/bites_at = kNever;/'
-  plant "has no watchdog once it has stopped" WITHIN_GRACE 's/bites_at = kParts + 1/bites_at = kNever/'
+  plant "has no watchdog" WITHIN_GRACE 's/kBites (kParts + 1)/kBites kNever/'
+  plant "has no watchdog once it has stopped" WITHIN_GRACE 's/now < kBites/(now < kBites || phase == kStopped)/;s/now >= kBites/& \&\& phase != kStopped/'
+  plant "keeps nothing back for the watchdog" BITES_NO_PATIENCE 's/kBites (kParts + 1)/kBites kParts/'
   plant "has no reserve" WITHIN_GRACE 's/kGrace (kParts + 2)/kGrace kParts/'
 
   for rule in $(sed -n 's,.*assert(.*/\* \([A-Z_]*\).*,\1,p' "$model") every_run_ends; do

@@ -51,6 +51,7 @@
 
 /* StopBudget: all parts but the reserve, then with it. */
 #define kParts (6 + Height(kPool))
+#define kBites (kParts + 1)
 #define kGrace (kParts + 2)
 #define kNever 255
 
@@ -83,7 +84,6 @@ byte now;               /* Ticks since the request. */
 byte wait_until;        /* How long main waits at most; 0: it does not wait. */
 bool stuck;             /* Main hangs where no limit reaches. */
 byte close_by[5];       /* The deadline of each closer that runs. */
-byte bites_at = kParts; /* The watchdog. */
 
 /* What runs under `_pid` ends, or does not: for a stop, what has not ended when its
  * time is over is the same as what never ends, so only that is passed over. */
@@ -312,7 +312,6 @@ active proctype Main() {
   if
   :: abandoned  /* Nothing is destroyed. */
   :: else ->
-    bites_at = kParts + 1;
     assert(!open);  /* DESTROYS_NOTHING_IN_USE: main's destructors run. */
     MayHang()
   fi;
@@ -325,11 +324,10 @@ active proctype Main() {
   }
 }
 
-/* When main has used up every part to its last tick, either of the two is first. */
 active proctype Watchdog() {
   atomic {
-    requested && now >= bites_at ->
-    assert(stuck || wait_until <= bites_at);  /* BITES_NO_PATIENCE */
+    requested && now >= kBites ->
+    assert(stuck || wait_until < kBites);  /* BITES_NO_PATIENCE */
     Exit(kWatchdog)
   }
 }
@@ -337,7 +335,7 @@ active proctype Watchdog() {
 active proctype Time() {
   do
   :: d_step {
-      requested && now < bites_at && (stuck || now < wait_until) ->
+      requested && now < kBites && (stuck || now < wait_until) ->
       now++;
       assert(now < kGrace)  /* WITHIN_GRACE: the platform never has to kill. */
     }
