@@ -21,6 +21,7 @@ class FakeTraffic final : public Traffic {
   bool connections_gone = true;
   int calls_that_do_not_finish = 0;
   bool ends = true;
+  CallTally tally{};
 
   // Called at the beginning of every method that the sequence calls, with its
   // name. What it does not return from, the sequence hangs in.
@@ -60,6 +61,7 @@ class FakeTraffic final : public Traffic {
     return ends;
   }
   int TryCallsRunning() const override { return calls_that_do_not_finish; }
+  CallTally TryTally() const override { return tally; }
 
  private:
   std::atomic<Clock::TimePoint> shutdown_deadline_{};

@@ -1,10 +1,7 @@
 #include "service/lifecycle/process.h"
 
-#include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,20 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "service/lifecycle/last_words.h"
 
 namespace lifecycle {
 namespace {
-
-// Writes past every lock and buffer, and never blocks: a reader that has stopped
-// reading must not keep the process alive. PIPE_BUF bounds what fits for certain.
-void WriteLastWords(std::string words) {
-  words.resize(std::min<std::size_t>(words.size(), 4000));
-  words.push_back('\n');
-  pollfd out{STDERR_FILENO, POLLOUT, 0};
-  if (poll(&out, 1, /*timeout=*/0) == 1 && (out.revents & POLLOUT) != 0) {
-    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, words.data(), words.size());
-  }
-}
 
 [[noreturn]] void ExitAtOnce(ExitCode code) { _exit(static_cast<int>(code)); }
 
@@ -53,9 +40,8 @@ int Process::ServeUntilStopped(Traffic& traffic) {
   if (served) observer_.OnEvent({"Serving", "", "", Phase::kServing, true, clock_.Now()});
 
   StopReason reason = request_.Wait();
-  observer_.OnEvent({"StopRequested", "",
-                     absl::StrCat(reason == StopReason::kTerminate ? "terminate" : "interrupt",
-                                  ", ", budget_.ToString()),
+  reason_ = reason == StopReason::kTerminate ? "terminate" : "interrupt";
+  observer_.OnEvent({"StopRequested", "", absl::StrCat(reason_.load(), ", ", budget_.ToString()),
                      served ? Phase::kServing : Phase::kStarting, true, request_.requested_at()});
   // Nobody can have found a replica that has never served.
   if (!served) reason = StopReason::kInterrupt;
@@ -65,31 +51,44 @@ int Process::ServeUntilStopped(Traffic& traffic) {
   traffic_ = &traffic;
   sequence_ = &sequence;
   const StopOutcome outcome = sequence.Run(reason);
+  GuardMain();
+  TellEnd(outcome.exit_code, "");
+  {
+    std::lock_guard lock(tally_mutex_);
+    traffic_ = nullptr;
+  }
   if (outcome.abandoned) ExitAtOnce(outcome.exit_code);
+  return static_cast<int>(outcome.exit_code);
+}
 
-  // What main destroys now may hang as well, and must not be looked at.
+void Process::GuardMain() {
+  // The objects of the stop are about to go, and must not be looked at.
   const Clock::TimePoint end = request_.requested_at() + budget_.grace - budget_.reserve / 2;
   watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite("after the stop, in main"); });
-  return static_cast<int>(outcome.exit_code);
 }
 
 int Process::CouldNotStart(const absl::Status& why) {
   request_.Request(StopReason::kInterrupt);
+  reason_ = "could not start";
   Tell(Phase::kStarting, "CouldNotStart", "", why);
   bool abandoned = false;
+  observer_.OnPhase(Phase::kWorking, clock_.Now(), budget_.workers);
   workers_.RequestStop();
   Patience for_workers(clock_, budget_.workers, request_.hurry());
   for (const TaskGroup::Left& left : workers_.Join(for_workers)) {
     abandoned |= absl::IsDeadlineExceeded(left.status);
     Tell(Phase::kWorking, "WorkerFailed", left.name, left.status);
   }
+  observer_.OnPhase(Phase::kClosing, clock_.Now(), budget_.close);
   Patience for_closing(clock_, budget_.close, request_.hurry());
   registry_.CloseAll(for_closing, [&](const ShutdownRegistry::Closed& closed) {
     abandoned |= closed.passed_over;
-    Tell(Phase::kClosing, closed.status.ok() ? "Closed" : "CloseFailed", closed.name,
-         closed.status);
+    observer_.OnEvent(EventOf(closed, closed.status.ok() ? "Closed" : "CloseFailed",
+                              Phase::kClosing, clock_.Now()));
   });
+  observer_.OnPhase(Phase::kStopped, clock_.Now(), budget_.reserve);
   WriteLastWords(absl::StrCat("could not start: ", std::string(why.message())));
+  TellEnd(ExitCode::kCouldNotStart, std::string(why.message()));
   if (abandoned) ExitAtOnce(ExitCode::kCouldNotStart);
   return static_cast<int>(ExitCode::kCouldNotStart);
 }
@@ -97,6 +96,23 @@ int Process::CouldNotStart(const absl::Status& why) {
 void Process::Tell(Phase phase, std::string name, std::string subject, const absl::Status& status) {
   observer_.OnEvent({std::move(name), std::move(subject), status.ok() ? "" : status.ToString(),
                      phase, status.ok(), clock_.Now()});
+}
+
+void Process::TellEnd(ExitCode code, std::string why) {
+  observer_.OnEnd({.exit_code = code,
+                   .reason = reason_.load(),
+                   .why = std::move(why),
+                   .hurried = request_.hurry().stop_requested(),
+                   .requested_at = request_.requested_at(),
+                   .at = clock_.Now(),
+                   .budget = budget_,
+                   .calls = Tally()});
+}
+
+CallTally Process::Tally() {
+  std::lock_guard lock(tally_mutex_);
+  if (const Traffic* traffic = traffic_) tally_ = traffic->TryTally();
+  return tally_;
 }
 
 std::string Process::WhereItStands() const {
@@ -119,11 +135,13 @@ void Process::Bite(const std::string& stuck) {
   WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
                               absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
                               stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));
+  TellEnd(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
   ExitAtOnce(ExitCode::kWatchdog);
 }
 
 void Process::LeaveAtOnce() {
   WriteLastWords("third signal: leaving at once, nothing more is saved or closed");
+  TellEnd(ExitCode::kImpatient, "third signal");
   ExitAtOnce(ExitCode::kImpatient);
 }
 

@@ -2,11 +2,14 @@
 #define SERVICE_LIFECYCLE_PROCESS_H_
 
 #include <atomic>
+#include <mutex>
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/observer.h"
 #include "service/lifecycle/phase.h"
 #include "service/lifecycle/shutdown_registry.h"
@@ -61,7 +64,7 @@ class Process {
   // It also ends here at the third signal, and when the whole budget is spent,
   // which covers the destructors in main, too.
   //
-  // Tells the observer Serving, StopRequested, and what the sequence tells.
+  // Tells the observer Serving, StopRequested, what the sequence tells, and the end.
   int ServeUntilStopped(Traffic& traffic);
 
   // Ends a start that failed: closes what was opened, in the same order as a stop
@@ -69,16 +72,22 @@ class Process {
   // like any other: the watchdog limits it, signals make it hurry, and it does not
   // return when something could not be made to end.
   //
-  // Tells the observer CouldNotStart, WorkerFailed..., Closed | CloseFailed...
+  // Tells the observer CouldNotStart, WorkerFailed..., Closed | CloseFailed..., and
+  // the end.
   int CouldNotStart(const absl::Status& why);
 
  private:
   void Tell(Phase phase, std::string name, std::string subject, const absl::Status& status);
+  void TellEnd(ExitCode code, std::string why);
+  // What became of the calls, also when what served them has gone.
+  CallTally Tally();
 
   // Where the stop stands, for the watchdog. Takes no lock that it may wait for.
   std::string WhereItStands() const;
   [[noreturn]] void Bite(const std::string& stuck);
   [[noreturn]] void LeaveAtOnce();
+  // What main destroys now may hang as well.
+  void GuardMain();
 
   Clock& clock_;
   const StopBudget budget_;
@@ -89,6 +98,10 @@ class Process {
   // Set while a stop is under way, for the watchdog to look at.
   std::atomic<ShutdownSequence*> sequence_{nullptr};
   std::atomic<Traffic*> traffic_{nullptr};
+  // For the report.
+  std::atomic<const char*> reason_{"stopped while starting"};
+  std::mutex tally_mutex_;  // Held while *traffic_ is asked for its tally.
+  CallTally tally_;         // The last that was had. Guarded by tally_mutex_.
   SignalMeaning signal_meaning_;
   std::optional<Watchdog> watchdog_;
   std::optional<SignalThread> signal_thread_;

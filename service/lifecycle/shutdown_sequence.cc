@@ -91,23 +91,22 @@ void ShutdownSequence::StopWorkers() {
 void ShutdownSequence::Save() {
   Patience patience = Enter(Phase::kSaving, budget_.save);
   parts_.savers.CloseAll(patience, [this](const ShutdownRegistry::Closed& saved) {
-    if (saved.passed_over) outcome_.abandoned = true;
-    if (saved.status.ok()) return Tell("StateSaved", saved.name);
-    TellFailure(ExitCode::kCloseFailed, "SaveFailed", saved.name, saved.status.ToString());
+    if (saved.status.ok()) return TellClosed(ExitCode::kClean, "StateSaved", saved);
+    TellClosed(ExitCode::kCloseFailed, "SaveFailed", saved);
   });
 }
 
 void ShutdownSequence::Close() {
   Patience patience = Enter(Phase::kClosing, budget_.close);
   parts_.registry.CloseAll(patience, [this](const ShutdownRegistry::Closed& closed) {
-    if (closed.passed_over) outcome_.abandoned = true;
-    if (closed.status.ok()) return Tell("Closed", closed.name);
-    TellFailure(ExitCode::kCloseFailed, "CloseFailed", closed.name, closed.status.ToString());
+    if (closed.status.ok()) return TellClosed(ExitCode::kClean, "Closed", closed);
+    TellClosed(ExitCode::kCloseFailed, "CloseFailed", closed);
   });
 }
 
 Patience ShutdownSequence::Enter(Phase phase, Clock::Duration budget) {
   phase_ = phase;
+  observer_.OnPhase(phase, clock_.Now(), budget);
   return Patience(clock_, budget, hurry_);
 }
 
@@ -121,6 +120,20 @@ void ShutdownSequence::TellFailure(ExitCode code, std::string name, std::string 
   outcome_.exit_code = std::max(outcome_.exit_code, code);
   observer_.OnEvent({std::move(name), std::move(subject), std::move(detail), phase_,
                      /*ok=*/false, clock_.Now()});
+}
+
+void ShutdownSequence::TellClosed(ExitCode code, std::string name,
+                                  const ShutdownRegistry::Closed& closed) {
+  outcome_.exit_code = std::max(outcome_.exit_code, code);
+  outcome_.abandoned |= closed.passed_over;
+  observer_.OnEvent(EventOf(closed, std::move(name), phase_, clock_.Now()));
+}
+
+Event EventOf(const ShutdownRegistry::Closed& closed, std::string name, Phase phase,
+              Clock::TimePoint at) {
+  return {std::move(name), closed.name,        closed.status.ok() ? "" : closed.status.ToString(),
+          phase,           closed.status.ok(), at,
+          closed.took,     closed.passed_over};
 }
 
 }  // namespace lifecycle

@@ -82,6 +82,7 @@ class ShutdownSequence {
   void Tell(std::string name, std::string subject = "", std::string detail = "");
   // Tells it as something that a person should look at, and remembers the code.
   void TellFailure(ExitCode code, std::string name, std::string subject, std::string detail);
+  void TellClosed(ExitCode code, std::string name, const ShutdownRegistry::Closed& closed);
 
   const StopParts parts_;
   const StopBudget budget_;
@@ -91,6 +92,10 @@ class ShutdownSequence {
   StopOutcome outcome_;
   std::atomic<Phase> phase_{Phase::kServing};
 };
+
+// What is told of an entry of a registry that was done with.
+Event EventOf(const ShutdownRegistry::Closed& closed, std::string name, Phase phase,
+              Clock::TimePoint at);
 
 }  // namespace lifecycle
 

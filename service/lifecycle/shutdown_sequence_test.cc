@@ -178,6 +178,43 @@ TEST_F(ShutdownSequenceTest, SaysInWhichPhaseEachEventHappened) {
                   "Closing Closed", "Closing Closed", "Stopped Stopped"));
 }
 
+TEST_F(ShutdownSequenceTest, SaysWhenEachPhaseBeginsAndItsBudget) {
+  traffic_.quiet = false;
+  const Clock::TimePoint start = clock_.Now();
+  auto future = Start(StopReason::kTerminate);
+  Pass(budget_.lame_duck);
+  future.get();
+  const auto later = start + budget_.lame_duck;
+  const auto phase = [](Phase name, Clock::TimePoint at, Clock::Duration budget) {
+    return testing::FieldsAre(name, at, budget);
+  };
+  EXPECT_THAT(observer_.Phases(), ElementsAre(phase(Phase::kLameDuck, start, budget_.lame_duck),
+                                              phase(Phase::kLeaving, later, budget_.connections),
+                                              phase(Phase::kDraining, later, budget_.calls),
+                                              phase(Phase::kCancelling, later, budget_.streams),
+                                              phase(Phase::kWorking, later, budget_.workers),
+                                              phase(Phase::kSaving, later, budget_.save),
+                                              phase(Phase::kClosing, later, budget_.close),
+                                              phase(Phase::kStopped, later, budget_.reserve)));
+}
+
+TEST_F(ShutdownSequenceTest, SaysHowLongACloserTookAndThatItWasPassedOver) {
+  channel_ = Hangs("channel");
+  auto future = Start(StopReason::kTerminate);
+  observer_.Await("channel hangs");
+  clock_.Advance(budget_.close / 2);
+  future.get();
+  const std::vector<Event> events = observer_.Events();
+  ASSERT_GE(events.size(), 3U);
+  const Event& channel = events[events.size() - 3];
+  EXPECT_EQ(channel.subject, "channel");
+  EXPECT_EQ(channel.took, budget_.close / 2);
+  EXPECT_TRUE(channel.passed_over);
+  const Event& database = events[events.size() - 2];
+  EXPECT_EQ(database.subject, "database");
+  EXPECT_FALSE(database.passed_over);
+}
+
 TEST_F(ShutdownSequenceTest, StaysALameDuckForItsLeastAlsoWhenItIsQuiet) {
   budget_.least_lame_duck = seconds(2);
   auto outcome = Start(StopReason::kTerminate);

@@ -1,6 +1,7 @@
 #ifndef SERVICE_LIFECYCLE_TRAFFIC_H_
 #define SERVICE_LIFECYCLE_TRAFFIC_H_
 
+#include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/patience.h"
 
@@ -48,6 +49,11 @@ class Traffic {
 
   // How many calls run at this moment, by what can be told without waiting.
   virtual int TryCallsRunning() const = 0;
+
+  // What became of the calls since EnterLameDuck() or CloseListener(), whichever came
+  // first. For the report: it must not wait for anything that may hang, and is called
+  // at any time, from any thread.
+  virtual CallTally TryTally() const { return {}; }
 };
 
 }  // namespace lifecycle
