@@ -12,6 +12,9 @@ using grpc::experimental::InterceptionHookPoints;
 using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
+// More methods than a server has: names that callers make up are not kept for ever.
+constexpr std::size_t kMostMethods = 200;
+
 bool IsInfrastructure(const char* method) { return std::strncmp(method, "/grpc.", 6) == 0; }
 
 }  // namespace
@@ -25,13 +28,16 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   };
 
   Interceptor(CallTracker& tracker, ServerRpcInfo& info, Call call)
-      : tracker_(tracker), info_(info), call_(call) {}
+      : tracker_(tracker), info_(info), call_(call), method_(info.method()) {
+    if (!call_.infrastructure) link_.method = &method_;
+  }
 
   ~Interceptor() override {
+    const bool entered = link_.context != nullptr;
+    if (entered) tracker_.Leave(link_);
+    if (!call_.infrastructure && tracker_.counting_) CountThis();
+    if (entered && call_.stream) --Streams();
     if (!call_.callback && !call_.infrastructure) --tracker_.running_;
-    if (link_.context == nullptr) return;
-    if (call_.stream) --Streams();
-    tracker_.Leave(link_);
   }
 
   void Intercept(InterceptorBatchMethods* methods) override {
@@ -49,10 +55,20 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE)) {
       ++tracker_.running_;
     }
+    // The older APIs would wait here for the very thing that they are telling.
+    if (call_.callback &&
+        methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE)) {
+      cancelled_ = info_.server_context()->IsCancelled();
+    }
     methods->Proceed();
   }
 
  private:
+  void CountThis() {
+    tracker_.Count(method_, cancelled_ || link_.cut);
+    if (call_.stream) ++(link_.cut ? tracker_.streams_cut_ : tracker_.streams_ended_);
+  }
+
   std::atomic<int>& Streams() {
     return call_.infrastructure ? tracker_.infrastructure_streams_ : tracker_.streams_;
   }
@@ -60,6 +76,8 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   CallTracker& tracker_;
   ServerRpcInfo& info_;
   const Call call_;
+  const std::string method_;
+  bool cancelled_ = false;  // As gRPC saw it when the call ended.
   Link link_;
 };
 
@@ -76,7 +94,13 @@ class CallTracker::Factory final : public grpc::experimental::ServerInterceptorF
     if (!call.infrastructure) {
       ++tracker_.begun_;
       ++tracker_.running_;
-      if (call.callback && !call.stream) return nullptr;
+      // Without a place it gets an interceptor, too.
+      if (call.callback && !call.stream &&
+          tracker_.unary_.Begin(info->server_context(), info->method())) {
+        return nullptr;
+      }
+    } else {
+      ++tracker_.infrastructure_begun_;
     }
     return new Interceptor(tracker_, *info, call);
   }
@@ -91,7 +115,11 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
  public:
   explicit Releases(CallTracker& tracker) : tracker_(tracker) {}
 
-  void Release(grpc::CallbackServerContext*) override { --tracker_.running_; }
+  void Release(grpc::CallbackServerContext* context) override {
+    const char* method = tracker_.unary_.End(static_cast<grpc::ServerContextBase*>(context));
+    if (method != nullptr && tracker_.counting_) tracker_.Count(method, context->IsCancelled());
+    --tracker_.running_;
+  }
   void Release(grpc::GenericCallbackServerContext*) override { --tracker_.running_; }
 
  private:
@@ -113,9 +141,43 @@ void CallTracker::CancelAll() {
       // Out of the way first: TryCancel() may unlink this one, and others.
       link.Remove();
       link.InsertBefore(shard.cancelled);
+      link.cut = true;
       link.context->TryCancel();
     }
   }
+}
+
+lifecycle::CallTally CallTracker::TryTally() {
+  std::lock_guard lock(tally_mutex_);
+  for (auto& [name, row] : tally_) row.left = 0;
+  unary_.ForEach([this](const char* method) { ++RowOf(method).left; });
+  for (Shard& shard : shards_) {
+    std::unique_lock shard_lock(shard.mutex, std::try_to_lock);
+    if (!shard_lock) continue;
+    for (const Link* list : {&shard.running, &shard.cancelled}) {
+      for (const Link* link = list->next; link != list; link = link->next) {
+        if (link->method != nullptr) ++RowOf(*link->method).left;
+      }
+    }
+  }
+  lifecycle::CallTally tally;
+  tally.streams_ended = streams_ended_;
+  tally.streams_cut = streams_cut_;
+  for (const auto& [name, row] : tally_) tally.methods.push_back(row);
+  return tally;
+}
+
+void CallTracker::Count(const std::string& method, bool cancelled) {
+  std::lock_guard lock(tally_mutex_);
+  lifecycle::CallTally::Method& row = RowOf(method);
+  ++(cancelled ? row.cancelled : row.finished);
+}
+
+lifecycle::CallTally::Method& CallTracker::RowOf(const std::string& method) {
+  const bool kept = tally_.size() < kMostMethods || tally_.contains(method);
+  lifecycle::CallTally::Method& row = tally_[kept ? method : ""];
+  row.name = kept ? method : "";
+  return row;
 }
 
 void CallTracker::Link::InsertBefore(Link& place) {

@@ -4,12 +4,16 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_interceptor.h"
+#include "service/lifecycle/call_tally.h"
+#include "service/rpc/live_calls.h"
 
 namespace rpc {
 
@@ -46,6 +50,17 @@ class CallTracker {
   int streams() const { return streams_; }
   int infrastructure_streams() const { return infrastructure_streams_; }
 
+  // Of gRPC's own services: how many calls have begun.
+  std::int64_t infrastructure_begun() const { return infrastructure_begun_; }
+
+  // Counts by method what ends from now on, which is too dear to be done always.
+  void CountByMethod() { counting_ = true; }
+
+  // What has ended since CountByMethod(), and what runs. Waits for no handler: a list
+  // that somebody works on is left out. `refused` is not known here, and of a call that
+  // the callback API does not serve only whether CancelAll() ended it.
+  lifecycle::CallTally TryTally();
+
   // Cancels every stream through its own context. A stream that begins later is
   // not cancelled.
   void CancelAll();
@@ -56,6 +71,9 @@ class CallTracker {
     Link* previous = this;
     Link* next = this;
     grpc::ServerContextBase* context = nullptr;
+    // Null for gRPC's own services. Lives as long as the link.
+    const std::string* method = nullptr;
+    bool cut = false;  // CancelAll() has cancelled it. Guarded by the shard's mutex.
 
     void InsertBefore(Link& place);
     void Remove();
@@ -79,11 +97,24 @@ class CallTracker {
   void Enter(Link& link);
   void Leave(Link& link);
 
+  // A call has ended. Requires: counting_.
+  void Count(const std::string& method, bool cancelled);
+  // Requires: tally_mutex_.
+  lifecycle::CallTally::Method& RowOf(const std::string& method);
+
   std::array<Shard, 16> shards_;
   std::atomic<std::int64_t> begun_{0};
   std::atomic<int> running_{0};
   std::atomic<int> streams_{0};
   std::atomic<int> infrastructure_streams_{0};
+  std::atomic<std::int64_t> infrastructure_begun_{0};
+
+  LiveCalls unary_;  // Those that get no interceptor.
+  std::atomic<bool> counting_{false};
+  std::atomic<std::int64_t> streams_ended_{0};
+  std::atomic<std::int64_t> streams_cut_{0};
+  std::mutex tally_mutex_;                                     // Held for nothing that can block.
+  std::map<std::string, lifecycle::CallTally::Method> tally_;  // Guarded by tally_mutex_.
 };
 
 }  // namespace rpc

@@ -61,4 +61,9 @@ bool Connections::Any() const {
   return sockets.find("\"socketId\"") != std::string::npos;
 }
 
+std::int64_t Connections::CallsBegun() const {
+  if (server_id_ == 0) return 0;
+  return NumberInJson(Take(grpc_channelz_get_server(server_id_)), "callsStarted");
+}
+
 }  // namespace rpc

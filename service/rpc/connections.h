@@ -31,6 +31,10 @@ class Connections {
   // False without a server.
   bool Any() const;
 
+  // How many calls have come, as gRPC counts them: also those that reached nobody.
+  // 0 without a server.
+  std::int64_t CallsBegun() const;
+
  private:
   std::int64_t server_id_ = 0;
 };

@@ -116,14 +116,20 @@ absl::Status ServerHost::Start() {
 
 std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }
 
-void ServerHost::EnterLameDuck() { server_->GetHealthCheckService()->SetServingStatus(false); }
+void ServerHost::EnterLameDuck() {
+  CountCalls();
+  server_->GetHealthCheckService()->SetServingStatus(false);
+}
 
 bool ServerHost::AwaitQuiet(Patience& patience) {
   Unchanged<std::int64_t> begun(patience.clock());
   return patience.Poll([&] { return begun.For(calls_.begun()) >= options_.quiet_period; });
 }
 
-void ServerHost::CloseListener() { listener_->Close(); }
+void ServerHost::CloseListener() {
+  CountCalls();
+  listener_->Close();
+}
 
 int ServerHost::SayGoodbye(Patience& patience) {
   const int streams = calls_.streams();
@@ -177,14 +183,32 @@ bool ServerHost::Cancel(Patience& patience) {
     grpc_server_cancel_all_calls(server_->c_server());
     gone = wait_for(kCancelInterval);
     if (!gone && patience.clock().Now() - begun >= kBeforeCutting) listener_->CutConnections();
-    if (!gone && patience.clock().Now() >= patience.deadline()) return false;
+    if (!gone && patience.clock().Now() >= patience.deadline()) break;
   }
+  refused_ = std::max<std::int64_t>(CallsLost() - lost_before_, 0);
+  if (!gone) return false;
   shutdown_thread_.join();
   server_.reset();
   return true;
 }
 
 int ServerHost::TryCallsRunning() const { return calls_.running(); }
+
+lifecycle::CallTally ServerHost::TryTally() const {
+  lifecycle::CallTally tally = calls_.TryTally();
+  tally.refused = refused_;
+  return tally;
+}
+
+void ServerHost::CountCalls() {
+  if (std::exchange(counting_, true)) return;
+  calls_.CountByMethod();
+  lost_before_ = CallsLost();
+}
+
+std::int64_t ServerHost::CallsLost() const {
+  return connections_.CallsBegun() - calls_.begun() - calls_.infrastructure_begun();
+}
 
 bool ServerHost::ShutdownReturned() {
   std::lock_guard lock(mutex_);

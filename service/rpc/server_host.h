@@ -1,8 +1,10 @@
 #ifndef SERVICE_RPC_SERVER_HOST_H_
 #define SERVICE_RPC_SERVER_HOST_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -78,16 +80,25 @@ class ServerHost final : public lifecycle::Traffic {
   int AwaitCallsFinished(lifecycle::Patience& patience) override;
   bool Cancel(lifecycle::Patience& patience) override;
   int TryCallsRunning() const override;
+  lifecycle::CallTally TryTally() const override;
 
  private:
   absl::Status WritePortFile() const;
   bool ShutdownReturned();
 
+  // Counts from now on what becomes of the calls. Once.
+  void CountCalls();
+  // Calls that have come and reached nobody, since the server started.
+  std::int64_t CallsLost() const;
+
   const Options options_;
   const std::vector<NamedService> services_;
   DrainSignal& drain_;
 
-  CallTracker calls_;
+  mutable CallTracker calls_;  // Asked by TryTally(), too.
+  bool counting_ = false;
+  std::int64_t lost_before_ = 0;
+  std::atomic<std::int64_t> refused_{0};
   Connections connections_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
