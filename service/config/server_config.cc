@@ -20,6 +20,8 @@ ABSL_FLAG(std::string, address, "127.0.0.1:50051",
           "Where to listen, HOST:PORT; port 0: any free one; host 0.0.0.0: everywhere.");
 ABSL_FLAG(std::string, port_file, "",
           "Write the bound HOST:PORT into this file once the server serves.");
+ABSL_FLAG(std::string, drain_report, "",
+          "Write what the stop did into this file, as JSON (docs/drain_report.md), at its end.");
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
           "From SIGTERM to the end of the process, everything included: what the platform waits "
           "for before it kills. Every budget of the stop is a part of it.");
@@ -139,6 +141,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.stop = BudgetFromFlags();
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
+  config.drain_report = absl::GetFlag(FLAGS_drain_report);
   config.server.limits = LimitsFromFlags(config.stop);
   return config;
 }

@@ -14,6 +14,8 @@ struct ServerConfig {
   rpc::ServerHost::Options server;
   // --termination_grace, and the budgets set by hand.
   lifecycle::StopBudget stop;
+  // --drain_report; empty: no file.
+  std::string drain_report;
 };
 
 // Parses the command line into the flags of the whole program, and prints the help
