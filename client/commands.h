@@ -14,6 +14,7 @@ int Watch(const Invocation& run);
 int Import(const Invocation& run);
 int Track(const Invocation& run);
 int Stock(const Invocation& run);
+int Report(const Invocation& run);
 
 }  // namespace client
 
