@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -17,9 +18,8 @@ using report::v1::DrainReport;
 
 constexpr std::uint32_t kVersion = 1;
 
-std::string Times(std::uint64_t count, const std::string& what) {
-  return absl::StrCat(count, " ", what);
-}
+// What a string field holds, whichever of the types that Protobuf's versions give it.
+std::string Text(std::string_view field) { return std::string(field); }
 
 // What went wrong in a phase, in a few words; what rows below it say is left to them.
 std::string MarkOf(const report::v1::Phase& phase, const DrainReport& report) {
@@ -31,11 +31,11 @@ std::string MarkOf(const report::v1::Phase& phase, const DrainReport& report) {
     if (event.name() == "CloseFailed" || event.name() == "SaveFailed") {
       ++below;
     } else {
-      marks.push_back(
-          OneLine(event.subject().empty() ? event.name() : event.name() + " " + event.subject()));
+      const char* space = event.subject().empty() ? "" : " ";
+      marks.push_back(OneLine(absl::StrCat(Text(event.name()), space, Text(event.subject()))));
     }
   }
-  if (below > 0) marks.push_back(Times(below, "not closed well"));
+  if (below > 0) marks.push_back(absl::StrCat(below, " not closed well"));
   return absl::StrJoin(marks, ", ");
 }
 
@@ -43,13 +43,14 @@ template <typename Closers>
 void AddClosers(const Closers& closers, Timeline& timeline) {
   const std::size_t first = timeline.rows.size();
   for (const report::v1::Closer& closer : closers) {
-    timeline.rows.push_back({.label = OneLine(closer.name()),
-                             .nested = true,
-                             .start = closer.start_ms(),
-                             .end = std::uint64_t{closer.start_ms()} + closer.took_ms(),
-                             .time = TimeText(closer.took_ms()),
-                             .forced = closer.result() != "closed",
-                             .mark = closer.result() == "closed" ? "" : OneLine(closer.result())});
+    timeline.rows.push_back(
+        {.label = OneLine(Text(closer.name())),
+         .nested = true,
+         .start = closer.start_ms(),
+         .end = std::uint64_t{closer.start_ms()} + closer.took_ms(),
+         .time = TimeText(closer.took_ms()),
+         .forced = closer.result() != "closed",
+         .mark = closer.result() == "closed" ? "" : OneLine(Text(closer.result()))});
   }
   std::stable_sort(timeline.rows.begin() + static_cast<std::ptrdiff_t>(first), timeline.rows.end(),
                    [](const auto& a, const auto& b) { return a.start < b.start; });
@@ -58,7 +59,7 @@ void AddClosers(const Closers& closers, Timeline& timeline) {
 void AddRows(const DrainReport& report, Timeline& timeline) {
   for (const report::v1::Phase& phase : report.phases()) {
     timeline.rows.push_back(
-        {.label = OneLine(phase.name()),
+        {.label = OneLine(Text(phase.name())),
          .start = phase.start_ms(),
          .end = std::uint64_t{phase.start_ms()} + phase.took_ms(),
          .budget_end = std::uint64_t{phase.start_ms()} + phase.budget_ms(),
@@ -90,7 +91,7 @@ void AddSummary(const DrainReport& report, Timeline& timeline) {
   add(absl::StrCat("calls: ", calls.finished(), " finished, ", calls.cancelled(), " cancelled, ",
                    calls.left(), " left, ", calls.refused(), " refused"));
   for (const report::v1::MethodCalls& method : calls.methods()) {
-    add(absl::StrCat("  ", method.method().empty() ? "(others)" : method.method(), ": ",
+    add(absl::StrCat("  ", method.method().empty() ? "(others)" : Text(method.method()), ": ",
                      method.finished(), " finished, ", method.cancelled(), " cancelled, ",
                      method.left(), " left"));
   }
@@ -127,7 +128,7 @@ Timeline TimelineOf(const DrainReport& report) {
       absl::StrCat(report.program(), ": ", report.reason(), report.hurried() ? ", hurried" : "",
                    ", exit code ", report.exit_code(), ", ", TimeText(report.took_ms()), " of ",
                    TimeText(report.grace_ms()), ", ", report.requested_at())));
-  timeline.title.push_back(OneLine(report.why()));
+  timeline.title.push_back(OneLine(Text(report.why())));
   AddRows(report, timeline);
   AddAxis(report, timeline);
   AddSummary(report, timeline);

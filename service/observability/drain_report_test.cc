@@ -115,7 +115,7 @@ TEST_F(DrainReportTest, HasClosersWithResultAndDuration) {
   const report::v1::DrainReport report = Read();
   std::vector<std::string> results;
   for (const auto& closer : report.closers()) {
-    results.push_back(closer.name() + " " + closer.result());
+    results.push_back(std::string(closer.name()) + " " + std::string(closer.result()));
     EXPECT_EQ(closer.start_ms(), 30U);
     EXPECT_EQ(closer.took_ms(), 20U);
   }

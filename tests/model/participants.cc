@@ -84,9 +84,12 @@ int main(int argc, char** argv) {
   }
 
   observability::DrainReport report("participants", how["report"], log);
-  lifecycle::Process process(*lifecycle::StopBudget::Split(std::chrono::seconds(3),
-                                                           {.least_lame_duck = Clock::Duration{}}),
-                             report);
+  // A reserve that a busy machine writes a report in.
+  lifecycle::Process process(
+      *lifecycle::StopBudget::Split(
+          std::chrono::seconds(4),
+          {.reserve = std::chrono::milliseconds(1100), .least_lame_duck = Clock::Duration{}}),
+      report);
   std::puts("starting");  // From here on a signal is a request.
   std::fflush(stdout);
   const OfMain of_main{how["destructor"] == "hangs"};

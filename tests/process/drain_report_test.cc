@@ -78,7 +78,7 @@ class DrainReportTest : public ::testing::Test {
     std::vector<std::string> names;
     std::uint32_t end = 0;
     for (const auto& phase : report.phases()) {
-      names.push_back(phase.name());
+      names.emplace_back(phase.name());
       EXPECT_GE(phase.start_ms(), end) << phase.name();
       end = phase.start_ms() + phase.took_ms();
     }
@@ -90,7 +90,7 @@ class DrainReportTest : public ::testing::Test {
   static std::vector<std::string> ClosersOf(const report::v1::DrainReport& report) {
     std::vector<std::string> results;
     for (const auto& closer : report.closers()) {
-      results.push_back(closer.name() + " " + closer.result());
+      results.push_back(std::string(closer.name()) + " " + std::string(closer.result()));
     }
     return results;
   }
