@@ -156,8 +156,7 @@ bool RunWithin(Clock::Duration limit, std::function<void()> work) {
     return false;  // No thread is left.
   }
   std::unique_lock lock(state->mutex);
-  const bool done = state->changed.wait_until(lock, std::chrono::system_clock::now() + limit,
-                                              [&] { return state->done; });
+  const bool done = state->changed.wait_for(lock, limit, [&] { return state->done; });
   lock.unlock();
   done ? thread.join() : thread.detach();
   return done;
