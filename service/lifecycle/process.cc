@@ -52,12 +52,14 @@ int Process::ServeUntilStopped(Traffic& traffic) {
   sequence_ = &sequence;
   const StopOutcome outcome = sequence.Run(reason);
   GuardMain();
+  BeginEnd();
   TellEnd(outcome.exit_code, "");
   {
     std::lock_guard lock(tally_mutex_);
     traffic_ = nullptr;
   }
   if (outcome.abandoned) ExitAtOnce(outcome.exit_code);
+  EndEnd();
   return static_cast<int>(outcome.exit_code);
 }
 
@@ -88,8 +90,10 @@ int Process::CouldNotStart(const absl::Status& why) {
   });
   observer_.OnPhase(Phase::kStopped, clock_.Now(), budget_.reserve);
   WriteLastWords(absl::StrCat("could not start: ", std::string(why.message())));
+  BeginEnd();
   TellEnd(ExitCode::kCouldNotStart, std::string(why.message()));
   if (abandoned) ExitAtOnce(ExitCode::kCouldNotStart);
+  EndEnd();
   return static_cast<int>(ExitCode::kCouldNotStart);
 }
 
@@ -107,6 +111,30 @@ void Process::TellEnd(ExitCode code, std::string why) {
                    .at = clock_.Now(),
                    .budget = budget_,
                    .calls = Tally()});
+}
+
+bool Process::BeginEnd(std::optional<Clock::Duration> limit) {
+  std::unique_lock lock(end_mutex_);
+  const auto free = [this] { return !ending_; };
+  if (!limit) {
+    end_changed_.wait(lock, free);
+  } else if (!end_changed_.wait_for(lock, *limit, free)) {
+    return false;
+  }
+  ending_ = true;
+  return true;
+}
+
+void Process::EndEnd() {
+  std::lock_guard lock(end_mutex_);
+  ending_ = false;
+  end_changed_.notify_all();
+}
+
+void Process::LeaveWith(ExitCode code, std::string why) {
+  // An observer has a quarter of the reserve.
+  if (BeginEnd(budget_.reserve / 4 + std::chrono::milliseconds(100))) TellEnd(code, std::move(why));
+  ExitAtOnce(code);
 }
 
 CallTally Process::Tally() {
@@ -135,14 +163,12 @@ void Process::Bite(const std::string& stuck) {
   WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
                               absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
                               stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));
-  TellEnd(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
-  ExitAtOnce(ExitCode::kWatchdog);
+  LeaveWith(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
 }
 
 void Process::LeaveAtOnce() {
   WriteLastWords("third signal: leaving at once, nothing more is saved or closed");
-  TellEnd(ExitCode::kImpatient, "third signal");
-  ExitAtOnce(ExitCode::kImpatient);
+  LeaveWith(ExitCode::kImpatient, "third signal");
 }
 
 }  // namespace lifecycle

@@ -2,6 +2,7 @@
 #define SERVICE_LIFECYCLE_PROCESS_H_
 
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -79,6 +80,13 @@ class Process {
  private:
   void Tell(Phase phase, std::string name, std::string subject, const absl::Status& status);
   void TellEnd(ExitCode code, std::string why);
+  // Between these two one thread tells how the process ends; who leaves in between
+  // keeps all others from telling another end. False: somebody else has not come to
+  // its end in `limit`; unset: waits for it.
+  bool BeginEnd(std::optional<Clock::Duration> limit = std::nullopt);
+  void EndEnd();
+  // Tells it if nobody else hangs in doing so, and ends the process.
+  [[noreturn]] void LeaveWith(ExitCode code, std::string why);
   // What became of the calls, also when what served them has gone.
   CallTally Tally();
 
@@ -100,6 +108,9 @@ class Process {
   std::atomic<Traffic*> traffic_{nullptr};
   // For the report.
   std::atomic<const char*> reason_{"stopped while starting"};
+  std::mutex end_mutex_;
+  std::condition_variable end_changed_;
+  bool ending_ = false;     // Guarded by end_mutex_.
   std::mutex tally_mutex_;  // Held while *traffic_ is asked for its tally.
   CallTally tally_;         // The last that was had. Guarded by tally_mutex_.
   SignalMeaning signal_meaning_;
