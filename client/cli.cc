@@ -26,6 +26,7 @@ struct Command {
 std::vector<Command> Commands() {
   const Flag address{"address", "HOST:PORT",
                      "where the orders server is (127.0.0.1:50051), or any other gRPC target"};
+  const Flag admin{"admin", "HOST:PORT", "where the server listens for operators (no default)"};
   const Flag json{"json", "", "print JSON, one message on each line"};
   const Flag timeout{"timeout", "TIME", "how long to wait for the answer (10s)"};
   const Flag patience{"timeout", "TIME", "how long to look for a server that is away (no limit)"};
@@ -88,6 +89,21 @@ std::vector<Command> Commands() {
         timeout,
         json},
        Stock},
+      {"drain",
+       "--admin=HOST:PORT",
+       "lead the callers away from a server",
+       "Prints where the server stands until no caller is left. The server lives on without\n"
+       "callers until it is stopped. While it is a LAME_DUCK, `client undrain` takes it back.\n"
+       "Ctrl-C ends only the printing.\n",
+       {admin, {"timeout", "TIME", "how long to wait for the end (no limit)"}, json},
+       Drain},
+      {"undrain", "--admin=HOST:PORT", "take a drain back", "", {admin, timeout, json}, Undrain},
+      {"state",
+       "--admin=HOST:PORT",
+       "show where a server stands",
+       "",
+       {admin, timeout, json},
+       State},
       {"report",
        "FILE",
        "draw what a server did when it stopped",
@@ -100,7 +116,7 @@ std::vector<Command> Commands() {
 }
 
 std::string Overview() {
-  std::string text = "Places orders, shows them, follows them.\n\n";
+  std::string text = "Places orders, shows them, follows them; drains servers.\n\n";
   for (const Command& command : Commands()) {
     absl::StrAppendFormat(&text, "  client %-38s %s\n", command.name + " " + command.arguments,
                           command.summary);

@@ -48,8 +48,10 @@ class CliTest : public testing::Test {
  protected:
   // Runs the program against the fake server.
   int Client(std::vector<std::string> arguments) {
-    const bool is_stock = !arguments.empty() && arguments[0] == "stock";
-    arguments.push_back((is_stock ? "--inventory=" : "--address=") + server_.address());
+    std::string flag = "--address=";
+    if (arguments[0] == "stock") flag = "--inventory=";
+    if (arguments[0].ends_with("drain") || arguments[0] == "state") flag = "--admin=";
+    arguments.push_back(flag + server_.address());
     return Anywhere(arguments);
   }
 
@@ -83,8 +85,8 @@ using CliHelpTest = CliTest;
 
 TEST_F(CliHelpTest, ListsEveryCommandAndExitCode) {
   EXPECT_EQ(Anywhere({"help"}), kDone);
-  for (const char* command :
-       {"place", "get", "list", "watch", "import", "track", "stock", "help"}) {
+  for (const char* command : {"place", "get", "list", "watch", "import", "track", "stock", "drain",
+                              "undrain", "state", "help"}) {
     EXPECT_THAT(out(), HasSubstr("\n  client " + std::string(command)));
   }
   for (const char* code : {"0", "1", "2", "3", "4"}) {
@@ -104,7 +106,8 @@ TEST_F(CliHelpTest, ShowsACommandsFlagsWhicheverWayItIsAsked) {
 }
 
 TEST_F(CliHelpTest, IsNoWiderThanATerminal) {
-  for (const char* command : {"", "place", "get", "list", "watch", "import", "track", "stock"}) {
+  for (const char* command : {"", "place", "get", "list", "watch", "import", "track", "stock",
+                              "drain", "undrain", "state"}) {
     std::vector<std::string> arguments{"help"};
     if (*command != '\0') arguments.push_back(command);
     Anywhere(arguments);
@@ -142,6 +145,8 @@ TEST_F(CliHelpTest, AWrongCommandLineIsOneLineThatSaysWhatWouldBeRight) {
       {{"track"}, "which orders? One id or more"},
       {{"import"}, "which file? One, or - for stdin"},
       {{"stock", "--json=x"}, "--json takes no value"},
+      {{"drain"}, "which server? --admin=HOST:PORT, its --admin_address"},
+      {{"undrain", "all"}, "takes flags only"},
   };
   for (const auto& c : cases) {
     EXPECT_EQ(Anywhere(c.arguments), kUsage);
@@ -509,6 +514,74 @@ TEST_F(CliStockTest, PrintsJsonForTheSkusAskedFor) {
             "{\"sku\":\"apple\",\"initial\":\"100\",\"available\":\"70\",\"reserved\":\"10\","
             "\"confirmed\":\"20\"}\n");
   EXPECT_THAT(asked_.all(), ElementsAre("apple"));
+}
+
+using CliAdminTest = CliTest;
+
+TEST_F(CliAdminTest, PrintsTheWayOfADrain) {
+  server_.admin.drain.Then([](FakeAdmin::States& states) {
+    admin::v1::DrainResponse response;
+    admin::v1::State& state = *response.mutable_state();
+    state.set_phase(admin::v1::PHASE_LAME_DUCK);
+    state.mutable_time_left()->set_seconds(5);
+    state.set_connections(2);
+    state.set_calls(3);
+    state.set_streams(1);
+    states.Write(response);
+    state.Clear();
+    state.set_phase(admin::v1::PHASE_LEAVING);
+    state.set_drained(true);
+    state.set_hinted_calls(12);
+    states.Write(response);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"drain"}), kDone);
+  EXPECT_EQ(out(),
+            "LAME_DUCK   calls=3  streams=1  connections=2  hinted=0  left=5s\n"
+            "LEAVING     calls=0  streams=0  connections=0  hinted=12  drained\n");
+  EXPECT_EQ(err(), "");
+}
+
+TEST_F(CliAdminTest, SaysThatADrainWasTakenBack) {
+  server_.admin.drain.Then([](FakeAdmin::States&) {
+    return Refusal(StatusCode::ABORTED, "the drain was taken back", "UNDRAINED");
+  });
+  EXPECT_EQ(Client({"drain"}), kRefused);
+  EXPECT_EQ(err(), "client drain: ABORTED: the drain was taken back (UNDRAINED)\n");
+}
+
+TEST_F(CliAdminTest, SaysThatADrainGoesOnWhenItTakesTooLong) {
+  std::stop_source over;
+  server_.admin.drain.Then([&](FakeAdmin::States&) {
+    AwaitStop(over.get_token());
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"drain", "--timeout=50ms"}), kTryAgain);
+  EXPECT_EQ(err(), "client drain: not yet drained; it goes on. `client state` shows it\n");
+  over.request_stop();
+}
+
+TEST_F(CliAdminTest, PrintsTheStateAlsoAsJson) {
+  const auto serving = [](admin::v1::State& state) {
+    state.set_phase(admin::v1::PHASE_SERVING);
+    return grpc::Status::OK;
+  };
+  server_.admin.undrain.Then(serving);
+  server_.admin.get_state.Then(serving).Then(serving);
+  EXPECT_EQ(Client({"undrain"}), kDone);
+  EXPECT_EQ(out(), "SERVING     calls=0  streams=0  connections=0  hinted=0\n");
+  EXPECT_EQ(Client({"state"}), kDone);
+  EXPECT_EQ(out(), "SERVING     calls=0  streams=0  connections=0  hinted=0\n");
+  EXPECT_EQ(Client({"state", "--json"}), kDone);
+  EXPECT_EQ(out(), "{\"phase\":\"PHASE_SERVING\"}\n");
+}
+
+TEST_F(CliAdminTest, SaysWhyADrainCannotBeTakenBack) {
+  server_.admin.undrain.Then([](admin::v1::State&) {
+    return Refusal(StatusCode::FAILED_PRECONDITION, "the lame duck is over", "UNDRAIN_TOO_LATE");
+  });
+  EXPECT_EQ(Client({"undrain"}), kRefused);
+  EXPECT_THAT(err(), HasSubstr("the lame duck is over"));
 }
 
 TEST_F(CliTest, ReportDrawsAStop) {

@@ -20,6 +20,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/admin_client.h"
 #include "client/command_line.h"
 #include "client/drain_report.h"
 #include "client/error_details.h"
@@ -99,6 +100,29 @@ int Follow(const Invocation& run,
     run.Say("go on with: client watch --from=" + end.resume_token);
   }
   return code;
+}
+
+absl::StatusOr<std::unique_ptr<AdminClient>> ConnectToAdmin(const Invocation& run) {
+  if (!run.line.words.empty()) return absl::InvalidArgumentError("takes flags only");
+  const std::string address = run.line.Get("admin");
+  if (address.empty()) {
+    return absl::InvalidArgumentError("which server? --admin=HOST:PORT, its --admin_address");
+  }
+  auto options = Options(run);
+  if (!options.ok()) return options.status();
+  return AdminClient::Create(address, *std::move(options));
+}
+
+void PrintState(const Invocation& run, const admin::v1::State& state) {
+  if (run.line.Has("json")) return run.PrintJson(state);
+  std::string phase(admin::v1::Phase_Name(state.phase()));
+  if (phase.starts_with("PHASE_")) phase = phase.substr(std::strlen("PHASE_"));
+  std::string text =
+      absl::StrFormat("%-10s  calls=%d  streams=%d  connections=%d  hinted=%d", OneLine(phase),
+                      state.calls(), state.streams(), state.connections(), state.hinted_calls());
+  if (state.has_time_left()) absl::StrAppend(&text, "  left=", state.time_left().seconds(), "s");
+  if (state.drained()) absl::StrAppend(&text, "  drained");
+  run.terminal.out << text << std::endl;
 }
 
 absl::StatusOr<std::vector<OrderLine>> ReadFile(const Invocation& run, const std::string& name) {
@@ -274,6 +298,37 @@ int Stock(const Invocation& run) {
   for (const auto& one : *stock) {
     row(std::string(one.sku()), one.available(), one.reserved(), one.confirmed(), one.initial());
   }
+  return kDone;
+}
+
+int Drain(const Invocation& run) {
+  const auto client = ConnectToAdmin(run);
+  if (!client.ok()) return run.UsageError(client.status());
+  std::optional<std::chrono::milliseconds> limit;
+  if (run.line.Has("timeout")) limit = *ParseTime(run.line.Get("timeout"));
+  const absl::Status end =
+      (*client)->Drain([&run](const admin::v1::State& state) { PrintState(run, state); }, limit);
+  if (absl::IsDeadlineExceeded(end)) {
+    return run.Complain(kTryAgain, "not yet drained; it goes on. `client state` shows it");
+  }
+  return end.ok() ? int{kDone} : run.Failed(end);
+}
+
+int Undrain(const Invocation& run) {
+  const auto client = ConnectToAdmin(run);
+  if (!client.ok()) return run.UsageError(client.status());
+  const auto state = (*client)->Undrain();
+  if (!state.ok()) return run.Failed(state.status());
+  PrintState(run, *state);
+  return kDone;
+}
+
+int State(const Invocation& run) {
+  const auto client = ConnectToAdmin(run);
+  if (!client.ok()) return run.UsageError(client.status());
+  const auto state = (*client)->GetState();
+  if (!state.ok()) return run.Failed(state.status());
+  PrintState(run, *state);
   return kDone;
 }
 

@@ -14,6 +14,9 @@ int Watch(const Invocation& run);
 int Import(const Invocation& run);
 int Track(const Invocation& run);
 int Stock(const Invocation& run);
+int Drain(const Invocation& run);
+int Undrain(const Invocation& run);
+int State(const Invocation& run);
 int Report(const Invocation& run);
 
 }  // namespace client

@@ -56,14 +56,22 @@ void AddClosers(const Closers& closers, Timeline& timeline) {
                    [](const auto& a, const auto& b) { return a.start < b.start; });
 }
 
+// On the axis, which begins with the request.
+std::uint64_t Drawn(std::int64_t milliseconds) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(milliseconds, 0));
+}
+
 void AddRows(const DrainReport& report, Timeline& timeline) {
   for (const report::v1::Phase& phase : report.phases()) {
+    const std::int64_t start = phase.start_ms();
     timeline.rows.push_back(
         {.label = OneLine(Text(phase.name())),
-         .start = phase.start_ms(),
-         .end = std::uint64_t{phase.start_ms()} + phase.took_ms(),
-         .budget_end = std::uint64_t{phase.start_ms()} + phase.budget_ms(),
-         .time = absl::StrCat(TimeText(phase.took_ms()), " of ", TimeText(phase.budget_ms())),
+         .start = Drawn(start),
+         .end = Drawn(start + phase.took_ms()),
+         .budget_end = Drawn(start + phase.budget_ms()),
+         .time = absl::StrCat(
+             TimeText(phase.took_ms()),
+             phase.has_budget_ms() ? absl::StrCat(" of ", TimeText(phase.budget_ms())) : ""),
          .forced = phase.forced(),
          .mark = MarkOf(phase, report)});
     if (phase.name() == "Saving") AddClosers(report.savers(), timeline);
@@ -129,6 +137,11 @@ Timeline TimelineOf(const DrainReport& report) {
                    ", exit code ", report.exit_code(), ", ", TimeText(report.took_ms()), " of ",
                    TimeText(report.grace_ms()), ", ", report.requested_at())));
   timeline.title.push_back(OneLine(Text(report.why())));
+  if (report.phases_size() > 0 && report.phases(0).start_ms() < 0) {
+    const std::int64_t before = -std::int64_t{report.phases(0).start_ms()};
+    timeline.title.push_back(absl::StrCat("drained by hand ", TimeText(Drawn(before)),
+                                          " before the request to stop, where the axis begins"));
+  }
   AddRows(report, timeline);
   AddAxis(report, timeline);
   AddSummary(report, timeline);

@@ -85,6 +85,23 @@ TEST(TimelineOf, HasAnAxisInRoundStepsThatHoldsEveryBar) {
               ElementsAre(0, 1000000000, 2000000000, 3000000000, 4000000000, 5000000000));
 }
 
+TEST(TimelineOf, BeginsWithTheRequestAlsoAfterADrainByHand) {
+  const Timeline timeline = Drawn(R"json({"version": 1, "took_ms": 100, "phases": [
+    {"name": "LameDuck", "start_ms": -3600000, "took_ms": 1000, "budget_ms": 5000},
+    {"name": "Leaving", "start_ms": -3599000, "took_ms": 3599040},
+    {"name": "Draining", "start_ms": 40, "took_ms": 60, "budget_ms": 2000}]})json");
+  EXPECT_THAT(timeline.title[2], HasSubstr("drained by hand 60 min before the request"));
+  ASSERT_EQ(timeline.rows.size(), 3U);
+  EXPECT_EQ(timeline.rows[0].end, 0U);
+  EXPECT_EQ(timeline.rows[0].budget_end, 0U);
+  EXPECT_EQ(timeline.rows[0].time, "1 s of 5 s");
+  EXPECT_EQ(timeline.rows[1].start, 0U);
+  EXPECT_EQ(timeline.rows[1].end, 40U);
+  EXPECT_EQ(timeline.rows[1].budget_end, 0U);
+  EXPECT_EQ(timeline.rows[1].time, "59 min 59 s");
+  EXPECT_EQ(timeline.rows[2].start, 40U);
+}
+
 TEST(TimelineOf, LetsNothingCommandTheTerminal) {
   const Timeline timeline =
       Drawn(R"({"version": 1, "why": "a\u001b[2Jb\nc", "phases": [{"name": "\u001b]0;x\u0007"}]})");

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "admin/v1/admin.grpc.pb.h"
 #include "grpcpp/server.h"
 #include "inventory/v1/inventory.grpc.pb.h"
 #include "orders/v1/orders.grpc.pb.h"
@@ -123,7 +124,29 @@ class FakeInventory final : public inventory::v1::InventoryService::Service {
   }
 };
 
-// Both services on a free port of this machine, until destroyed.
+class FakeAdmin final : public admin::v1::AdminService::Service {
+ public:
+  using States = grpc::ServerWriter<admin::v1::DrainResponse>;
+
+  Script<States&> drain;
+  Script<admin::v1::State&> undrain;
+  Script<admin::v1::State&> get_state;
+
+  grpc::Status Drain(grpc::ServerContext*, const admin::v1::DrainRequest*,
+                     States* writer) override {
+    return drain.Play(*writer);
+  }
+  grpc::Status Undrain(grpc::ServerContext*, const admin::v1::UndrainRequest*,
+                       admin::v1::UndrainResponse* response) override {
+    return undrain.Play(*response->mutable_state());
+  }
+  grpc::Status GetState(grpc::ServerContext*, const admin::v1::GetStateRequest*,
+                        admin::v1::GetStateResponse* response) override {
+    return get_state.Play(*response->mutable_state());
+  }
+};
+
+// All services on a free port of this machine, until destroyed.
 class FakeServer {
  public:
   enum class Health { kNone, kServed };
@@ -140,6 +163,7 @@ class FakeServer {
 
   FakeOrders orders;
   FakeInventory inventory;
+  FakeAdmin admin;
 
  private:
   std::string address_;

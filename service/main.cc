@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "service/admin/admin_server.h"
 #include "service/config/server_config.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
@@ -22,6 +23,10 @@ int main(int argc, char** argv) {
   observability::LifecycleLog log;
   observability::DrainReport report("orders", config.drain_report, log);
   lifecycle::Process process(config.stop, report);
+  admin::AdminServer admin(process, config.admin);
+  if (const absl::Status started = admin.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
 
   rpc::DrainSignal drain;
   std::vector<rpc::ServerHost::NamedService> services;

@@ -27,6 +27,12 @@ ABSL_FLAG(std::string, port_file, "",
           "Write the bound HOST:PORT into this file once the server serves.");
 ABSL_FLAG(std::string, drain_report, "",
           "Write what the stop did into this file, as JSON (docs/drain_report.md), at its end.");
+ABSL_FLAG(
+    std::string, admin_address, "",
+    "Where to listen for operators (`client drain`), HOST:PORT; empty: nowhere. Who can reach "
+    "it can take this replica out of service: keep it on loopback.");
+ABSL_FLAG(std::string, admin_port_file, "",
+          "Write the HOST:PORT that is bound for operators into this file.");
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
           "From SIGTERM to the end of the process, everything included: what the platform waits "
           "for before it kills. Every budget of the stop is a part of it.");
@@ -54,7 +60,7 @@ ABSL_FLAG(std::optional<absl::Duration>, stop_save, std::nullopt,
 ABSL_FLAG(std::optional<absl::Duration>, stop_close, std::nullopt,
           "Budget of the stop: until everything that was opened is closed.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_reserve, std::nullopt,
-          "Budget of the stop: kept back; the watchdog ends the process when only this is left.");
+          "Budget of the stop: kept back; the watchdog ends the process when half of it is left.");
 
 // What one connection may cost: see service/rpc/connection_limits.h for the reasons.
 ABSL_FLAG(std::optional<absl::Duration>, connection_age, std::nullopt,
@@ -174,7 +180,7 @@ bool IsOurs(const absl::CommandLineFlag& flag) {
   SetDerivedFlags(config);
   std::string text = absl::StrCat(
       "# the stop: ", config.stop.ToString(), "\n# the watchdog ends it after ",
-      absl::FormatDuration(absl::FromChrono(config.stop.grace - config.stop.reserve)),
+      absl::FormatDuration(absl::FromChrono(config.stop.watchdog())),
       "\n# the platform kills after ",
       platform ? absl::StrCat(absl::FormatDuration(platform->duration), " (", platform->source, ")")
                : "a time that nothing says",
@@ -209,6 +215,8 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
   config.drain_report = absl::GetFlag(FLAGS_drain_report);
   config.server.limits = LimitsFromFlags(config.stop);
+  config.admin.address = absl::GetFlag(FLAGS_admin_address);
+  config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.stop);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
   return config;

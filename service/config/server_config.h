@@ -12,6 +12,8 @@ namespace config {
 struct ServerConfig {
   // --address, --port_file, and how connections are bounded.
   rpc::ServerHost::Options server;
+  // --admin_address (empty: operators are not served), --admin_port_file.
+  rpc::ServerHost::Options admin;
   // --termination_grace, and the budgets set by hand.
   lifecycle::StopBudget stop;
   // --drain_report; empty: no file.

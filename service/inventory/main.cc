@@ -9,6 +9,7 @@
 #include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
 #include "absl/time/time.h"
+#include "service/admin/admin_server.h"
 #include "service/config/server_config.h"
 #include "service/inventory/inventory_service.h"
 #include "service/inventory/stock_flag.h"
@@ -60,6 +61,10 @@ int main(int argc, char** argv) {
   observability::LifecycleLog log;
   observability::DrainReport report("inventory", config.drain_report, log);
   lifecycle::Process process(config.stop, report);
+  admin::AdminServer admin(process, config.admin);
+  if (const absl::Status started = admin.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
   using Clock = lifecycle::Clock;
 
   const auto store = inventory::StockStore::Open(absl::GetFlag(FLAGS_database));

@@ -7,7 +7,7 @@
 
 namespace lifecycle {
 
-// What became of the calls that ran when a stop began, or came later.
+// What became of the calls that ran when a server began to leave, or came later.
 struct CallTally {
   struct Method {
     // "/orders.v1.OrdersService/PlaceOrder"; empty: calls whose method is not known.

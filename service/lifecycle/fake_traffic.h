@@ -18,9 +18,10 @@ class FakeTraffic final : public Traffic {
   // patience is over.
   bool quiet = true;
   int streams = 0;
-  bool connections_gone = true;
+  std::atomic<bool> connections_gone = true;  // May change while nobody waits for it.
   int calls_that_do_not_finish = 0;
   bool ends = true;
+  Load load{};
   CallTally tally{};
 
   // Called at the beginning of every method that the sequence calls, with its
@@ -31,6 +32,7 @@ class FakeTraffic final : public Traffic {
   Clock::TimePoint shutdown_deadline() const { return shutdown_deadline_; }
 
   void EnterLameDuck() override { on_call("EnterLameDuck"); }
+  void LeaveLameDuck() override { on_call("LeaveLameDuck"); }
   bool AwaitQuiet(Patience& patience) override {
     on_call("AwaitQuiet");
     if (!quiet) patience.Exhaust();
@@ -60,6 +62,7 @@ class FakeTraffic final : public Traffic {
     if (!ends) patience.Exhaust();
     return ends;
   }
+  Load Look() const override { return load; }
   int TryCallsRunning() const override { return calls_that_do_not_finish; }
   CallTally TryTally() const override { return tally; }
 

@@ -1,6 +1,7 @@
 #ifndef SERVICE_LIFECYCLE_OBSERVER_H_
 #define SERVICE_LIFECYCLE_OBSERVER_H_
 
+#include <optional>
 #include <string>
 
 #include "service/lifecycle/call_tally.h"
@@ -34,7 +35,8 @@ struct Event {
 // How a process ends, and what no event tells.
 struct End {
   ExitCode exit_code = ExitCode::kClean;
-  // How the stop was asked for, "terminate" or "interrupt", or "could not start".
+  // How the stop was asked for, "terminate" or "interrupt"; or "could not start", or
+  // "stopped while starting".
   std::string reason{};
   // In words, when no event says it: why it could not start, what was stuck.
   std::string why{};
@@ -55,8 +57,10 @@ class Observer {
   virtual ~Observer() = default;
   virtual void OnEvent(const Event& event) = 0;
 
-  // A phase begins that may take `budget`. The one before it has ended.
-  virtual void OnPhase(Phase /*phase*/, Clock::TimePoint /*at*/, Clock::Duration /*budget*/) {}
+  // A phase begins that may take `budget`; unset: it has no limit. The one before it
+  // has ended.
+  virtual void OnPhase(Phase /*phase*/, Clock::TimePoint /*at*/,
+                       std::optional<Clock::Duration> /*budget*/) {}
 
   // The process leaves with this code; nothing is told after it, unless even leaving
   // hangs: then it is told again, and the last counts. It may come while another

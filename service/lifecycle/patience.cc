@@ -5,8 +5,9 @@
 
 namespace lifecycle {
 
-Patience::Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry)
-    : clock_(clock), hurry_(std::move(hurry)), deadline_(clock.Now() + budget) {
+Patience::Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry,
+                   Clock::Duration hurried)
+    : clock_(clock), hurry_(std::move(hurry)), moment_(hurried), deadline_(clock.Now() + budget) {
   Hurried();
 }
 
@@ -45,7 +46,7 @@ void Patience::Pause(Clock::Duration duration) {
 bool Patience::Hurried() {
   if (hurried_ || !hurry_.stop_requested()) return false;
   hurried_ = true;
-  deadline_ = std::min(deadline_, clock_.Now() + kHurried);
+  deadline_ = std::min(deadline_, clock_.Now() + moment_);
   return true;
 }
 

@@ -11,7 +11,7 @@
 namespace lifecycle {
 
 // How long one phase of a stop still waits: until its deadline, or, once
-// somebody is in a hurry, for `kHurried` more and no longer.
+// somebody is in a hurry, for a moment more and no longer.
 //
 // Threads: one.
 class Patience {
@@ -21,7 +21,9 @@ class Patience {
   // How often Poll() looks.
   static constexpr Clock::Duration kPollInterval = std::chrono::milliseconds(5);
 
-  Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry);
+  // `hurried`: how long that moment is.
+  Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry,
+           Clock::Duration hurried = kHurried);
 
   // Blocks until `done()` is true, or patience is over, or `sooner` has come;
   // returns `done()`. Requires what Clock::WaitUntil() requires.
@@ -48,6 +50,7 @@ class Patience {
 
   Clock& clock_;
   const std::stop_token hurry_;
+  const Clock::Duration moment_;
   Clock::TimePoint deadline_;
   bool hurried_ = false;
 };

@@ -157,6 +157,18 @@ TEST(Patience, StopsPollingSoonWhenHurried) {
   EXPECT_FALSE(poll.get());
 }
 
+TEST(Patience, EndsAtOnceWhenHurriedWithoutAMomentMore) {
+  FakeClock clock;
+  std::stop_source hurry;
+  Patience patience(clock, seconds(4), hurry.get_token(), seconds(0));
+  std::future<bool> wait = WaitInVain(patience);
+  clock.AwaitWaiters(1);
+  hurry.request_stop();
+  EXPECT_FALSE(wait.get());
+  EXPECT_FALSE(patience.Poll([] { return false; }));
+  EXPECT_EQ(patience.deadline(), clock.Now());
+}
+
 TEST(Patience, IsExhaustedWhateverHappens) {
   FakeClock clock;
   Patience patience(clock, seconds(4), {});

@@ -3,8 +3,9 @@
 
 namespace lifecycle {
 
-// Where a process stands in its life. It only ever moves forward; a phase may be
-// skipped. What each one does: shutdown_sequence.h.
+// Where a process stands in its life. It only ever moves forward, but for one step:
+// a drain by hand that is taken back leads from kLameDuck to kServing. A phase may
+// be skipped. What each one does: shutdown_sequence.h.
 enum class Phase {
   kStarting,
   kServing,

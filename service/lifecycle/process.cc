@@ -1,7 +1,6 @@
 #include "service/lifecycle/process.h"
 
-#include <unistd.h>
-
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,19 +11,16 @@
 #include "service/lifecycle/last_words.h"
 
 namespace lifecycle {
-namespace {
-
-[[noreturn]] void ExitAtOnce(ExitCode code) { _exit(static_cast<int>(code)); }
-
-}  // namespace
 
 Process::Process(const StopBudget& budget, Observer& observer)
     : clock_(Clock::Steady()),
       budget_(budget),
       observer_(observer),
       request_(clock_),
+      drain_(request_),
+      way_out_(budget_, request_, clock_, observer_),
       signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
-  watchdog_.emplace(request_, budget.grace - budget.reserve, [this] { Bite(WhereItStands()); });
+  watchdog_.emplace(request_, budget.watchdog(), [this] { Bite(WhereItStands()); });
   signal_thread_.emplace(signal_meaning_);
 }
 
@@ -36,42 +32,34 @@ void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
 }
 
 int Process::ServeUntilStopped(Traffic& traffic) {
-  const bool served = !request_.requested().stop_requested();
-  if (served) observer_.OnEvent({"Serving", "", "", Phase::kServing, true, clock_.Now()});
-
-  StopReason reason = request_.Wait();
-  reason_ = reason == StopReason::kTerminate ? "terminate" : "interrupt";
-  observer_.OnEvent({"StopRequested", "", absl::StrCat(reason_.load(), ", ", budget_.ToString()),
-                     served ? Phase::kServing : Phase::kStarting, true, request_.requested_at()});
-  // Nobody can have found a replica that has never served.
-  if (!served) reason = StopReason::kInterrupt;
-
-  ShutdownSequence sequence({traffic, workers_, savers_, registry_}, budget_, request_.hurry(),
+  ShutdownSequence sequence({request_, drain_, traffic, workers_, savers_, registry_}, budget_,
                             clock_, observer_);
+  way_out_.Serves(traffic);
   traffic_ = &traffic;
   sequence_ = &sequence;
-  const StopOutcome outcome = sequence.Run(reason);
-  GuardMain();
-  BeginEnd();
-  TellEnd(outcome.exit_code, "");
-  {
-    std::lock_guard lock(tally_mutex_);
-    traffic_ = nullptr;
-  }
-  if (outcome.abandoned) ExitAtOnce(outcome.exit_code);
-  EndEnd();
-  return static_cast<int>(outcome.exit_code);
+  const StopOutcome outcome = sequence.Run();
+
+  // What main destroys now may hang as well, and must not be looked at.
+  const Clock::TimePoint end = request_.requested_at() + budget_.watchdog();
+  watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite("after the stop, in main"); });
+  return way_out_.Return(outcome.exit_code, "", outcome.abandoned);
 }
 
-void Process::GuardMain() {
-  // The objects of the stop are about to go, and must not be looked at.
-  const Clock::TimePoint end = request_.requested_at() + budget_.grace - budget_.reserve / 2;
-  watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite("after the stop, in main"); });
+Standing Process::Look() const {
+  const ShutdownSequence* const sequence = sequence_;
+  if (sequence == nullptr) return {};
+  Standing standing{.phase = sequence->phase()};
+  if (const std::optional<Clock::TimePoint> ends = sequence->phase_ends()) {
+    standing.time_left = std::max(*ends - clock_.Now(), Clock::Duration::zero());
+  }
+  standing.drained = sequence->drained();
+  standing.load = traffic_.load()->Look();
+  return standing;
 }
 
 int Process::CouldNotStart(const absl::Status& why) {
   request_.Request(StopReason::kInterrupt);
-  reason_ = "could not start";
+  way_out_.CouldNotStart();
   Tell(Phase::kStarting, "CouldNotStart", "", why);
   bool abandoned = false;
   observer_.OnPhase(Phase::kWorking, clock_.Now(), budget_.workers);
@@ -90,57 +78,12 @@ int Process::CouldNotStart(const absl::Status& why) {
   });
   observer_.OnPhase(Phase::kStopped, clock_.Now(), budget_.reserve);
   WriteLastWords(absl::StrCat("could not start: ", std::string(why.message())));
-  BeginEnd();
-  TellEnd(ExitCode::kCouldNotStart, std::string(why.message()));
-  if (abandoned) ExitAtOnce(ExitCode::kCouldNotStart);
-  EndEnd();
-  return static_cast<int>(ExitCode::kCouldNotStart);
+  return way_out_.Return(ExitCode::kCouldNotStart, std::string(why.message()), abandoned);
 }
 
 void Process::Tell(Phase phase, std::string name, std::string subject, const absl::Status& status) {
   observer_.OnEvent({std::move(name), std::move(subject), status.ok() ? "" : status.ToString(),
                      phase, status.ok(), clock_.Now()});
-}
-
-void Process::TellEnd(ExitCode code, std::string why) {
-  observer_.OnEnd({.exit_code = code,
-                   .reason = reason_.load(),
-                   .why = std::move(why),
-                   .hurried = request_.hurry().stop_requested(),
-                   .requested_at = request_.requested_at(),
-                   .at = clock_.Now(),
-                   .budget = budget_,
-                   .calls = Tally()});
-}
-
-bool Process::BeginEnd(std::optional<Clock::Duration> limit) {
-  std::unique_lock lock(end_mutex_);
-  const auto free = [this] { return !ending_; };
-  if (!limit) {
-    end_changed_.wait(lock, free);
-  } else if (!end_changed_.wait_for(lock, *limit, free)) {
-    return false;
-  }
-  ending_ = true;
-  return true;
-}
-
-void Process::EndEnd() {
-  std::lock_guard lock(end_mutex_);
-  ending_ = false;
-  end_changed_.notify_all();
-}
-
-void Process::LeaveWith(ExitCode code, std::string why) {
-  // An observer has a quarter of the reserve.
-  if (BeginEnd(budget_.reserve / 4 + std::chrono::milliseconds(100))) TellEnd(code, std::move(why));
-  ExitAtOnce(code);
-}
-
-CallTally Process::Tally() {
-  std::lock_guard lock(tally_mutex_);
-  if (const Traffic* traffic = traffic_) tally_ = traffic->TryTally();
-  return tally_;
 }
 
 std::string Process::WhereItStands() const {
@@ -163,12 +106,12 @@ void Process::Bite(const std::string& stuck) {
   WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
                               absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
                               stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));
-  LeaveWith(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
+  way_out_.Leave(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
 }
 
 void Process::LeaveAtOnce() {
   WriteLastWords("third signal: leaving at once, nothing more is saved or closed");
-  LeaveWith(ExitCode::kImpatient, "third signal");
+  way_out_.Leave(ExitCode::kImpatient, "third signal");
 }
 
 }  // namespace lifecycle

@@ -2,15 +2,12 @@
 #define SERVICE_LIFECYCLE_PROCESS_H_
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
-#include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/drain_request.h"
 #include "service/lifecycle/observer.h"
 #include "service/lifecycle/phase.h"
 #include "service/lifecycle/shutdown_registry.h"
@@ -21,8 +18,19 @@
 #include "service/lifecycle/task_group.h"
 #include "service/lifecycle/traffic.h"
 #include "service/lifecycle/watchdog.h"
+#include "service/lifecycle/way_out.h"
 
 namespace lifecycle {
+
+// Where a process stands at one moment, as well as can be told while it goes on.
+struct Standing {
+  Phase phase = Phase::kStarting;
+  // What is left of the phase's time; unset: it has no limit.
+  std::optional<Clock::Duration> time_left = std::nullopt;
+  // A drain by hand has come to its end: no caller is left.
+  bool drained = false;
+  Traffic::Load load{};
+};
 
 // One process, from its first signal to its exit code: what a main() holds on to
 // while it opens things from the bottom up, and hands over to once it serves.
@@ -57,15 +65,23 @@ class Process {
 
   StopRequest& stop_request() { return request_; }
 
+  // The wish to lead the callers away without a stop.
+  DrainRequest& drain_request() { return drain_; }
+
+  // Requires: not called any more once the registry was closed, which is why who
+  // calls it is registered there.
+  Standing Look() const;
+
   // Serves until a stop is requested, then stops, in the order that
-  // shutdown_sequence.h draws. Returns what main() returns.
+  // shutdown_sequence.h draws; and leads the callers away before, when a drain is
+  // requested. Returns what main() returns.
   //
   // Does not return when something could not be made to end: it would use what
   // main's destructors destroy. The process then ends here, with its exit code.
   // It also ends here at the third signal, and when the whole budget is spent,
   // which covers the destructors in main, too.
   //
-  // Tells the observer Serving, StopRequested, what the sequence tells, and the end.
+  // Tells the observer what the sequence tells, and the end.
   int ServeUntilStopped(Traffic& traffic);
 
   // Ends a start that failed: closes what was opened, in the same order as a stop
@@ -79,40 +95,23 @@ class Process {
 
  private:
   void Tell(Phase phase, std::string name, std::string subject, const absl::Status& status);
-  void TellEnd(ExitCode code, std::string why);
-  // Between these two one thread tells how the process ends; who leaves in between
-  // keeps all others from telling another end. False: somebody else has not come to
-  // its end in `limit`; unset: waits for it.
-  bool BeginEnd(std::optional<Clock::Duration> limit = std::nullopt);
-  void EndEnd();
-  // Tells it if nobody else hangs in doing so, and ends the process.
-  [[noreturn]] void LeaveWith(ExitCode code, std::string why);
-  // What became of the calls, also when what served them has gone.
-  CallTally Tally();
 
   // Where the stop stands, for the watchdog. Takes no lock that it may wait for.
   std::string WhereItStands() const;
   [[noreturn]] void Bite(const std::string& stuck);
   [[noreturn]] void LeaveAtOnce();
-  // What main destroys now may hang as well.
-  void GuardMain();
 
   Clock& clock_;
   const StopBudget budget_;
   Observer& observer_;
   StopRequest request_;
+  DrainRequest drain_;
   ShutdownRegistry registry_;
   ShutdownRegistry savers_;
-  // Set while a stop is under way, for the watchdog to look at.
+  // Set from Serving on, for the watchdog and Look().
   std::atomic<ShutdownSequence*> sequence_{nullptr};
   std::atomic<Traffic*> traffic_{nullptr};
-  // For the report.
-  std::atomic<const char*> reason_{"stopped while starting"};
-  std::mutex end_mutex_;
-  std::condition_variable end_changed_;
-  bool ending_ = false;     // Guarded by end_mutex_.
-  std::mutex tally_mutex_;  // Held while *traffic_ is asked for its tally.
-  CallTally tally_;         // The last that was had. Guarded by tally_mutex_.
+  WayOut way_out_;
   SignalMeaning signal_meaning_;
   std::optional<Watchdog> watchdog_;
   std::optional<SignalThread> signal_thread_;

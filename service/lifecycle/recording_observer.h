@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +25,7 @@ class RecordingObserver final : public Observer {
     changed_.notify_all();
   }
 
-  void OnPhase(Phase phase, Clock::TimePoint at, Clock::Duration budget) override {
+  void OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) override {
     std::lock_guard lock(mutex_);
     phases_.push_back({phase, at, budget});
   }
@@ -61,7 +62,7 @@ class RecordingObserver final : public Observer {
   struct BegunPhase {
     Phase phase;
     Clock::TimePoint at;
-    Clock::Duration budget;
+    std::optional<Clock::Duration> budget;
   };
   std::vector<BegunPhase> Phases() const {
     std::lock_guard lock(mutex_);

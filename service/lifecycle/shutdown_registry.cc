@@ -4,7 +4,6 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -21,6 +20,7 @@ struct ShutdownRegistry::Entry {
   Closer close;
   Clock::Duration limit;
   std::vector<std::size_t> uses;
+  bool used_by_all;
 
   Stage stage = Stage::kOpen;
   std::thread thread{};         // Joinable from kClosing to kDone.
@@ -153,11 +153,12 @@ ShutdownRegistry::Handle ShutdownRegistry::Register(std::string name, Closer clo
   std::vector<std::size_t> uses;
   if (options.uses) {
     for (const Handle& used : *options.uses) uses.push_back(used.index_);
-  } else {
-    uses.resize(index);
-    std::iota(uses.begin(), uses.end(), std::size_t{0});
   }
-  state_->entries.push_back({std::move(name), std::move(close), options.limit, std::move(uses)});
+  for (std::size_t other = 0; other < index; ++other) {
+    if (!options.uses || state_->entries[other].used_by_all) uses.push_back(other);
+  }
+  state_->entries.push_back(
+      {std::move(name), std::move(close), options.limit, std::move(uses), options.used_by_all});
   return Handle(index);
 }
 

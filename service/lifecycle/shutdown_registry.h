@@ -55,6 +55,8 @@ class ShutdownRegistry {
     // The entries that this one uses until it is closed; unset: all that were
     // registered before it.
     std::optional<std::vector<Handle>> uses = std::nullopt;
+    // Every entry that is registered later uses this one, whatever else it says.
+    bool used_by_all = false;
     // What its closer may take at most.
     Clock::Duration limit = std::chrono::seconds(5);
   };

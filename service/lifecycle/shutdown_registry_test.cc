@@ -131,6 +131,16 @@ TEST_F(ShutdownRegistryTest, ClosesInParallelWhatDoesNotUseEachOther) {
   EXPECT_THAT(CloseAll(), UnorderedElementsAre("one", "two"));
 }
 
+TEST_F(ShutdownRegistryTest, ClosesLastWhatEverybodyUsesWhateverTheySay) {
+  Register("admin", {.used_by_all = true});
+  Register("channel", {.uses = {{}}});
+  Register("database");
+  Register("cache", {.uses = {{}}});
+  const std::vector<std::string> told = CloseAll();
+  ASSERT_EQ(told.size(), 4u);
+  EXPECT_EQ(told.back(), "admin");
+}
+
 TEST_F(ShutdownRegistryTest, ClosesADiamondFromItsTopWithItsSidesInParallel) {
   const Handle bottom = Register("bottom");
   const Handle left = RegisterMeeting("left", {bottom});

@@ -1,6 +1,9 @@
 #include "service/lifecycle/shutdown_sequence.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,18 +11,22 @@
 #include "absl/strings/str_cat.h"
 
 namespace lifecycle {
+namespace {
 
-ShutdownSequence::ShutdownSequence(const StopParts& parts, const StopBudget& budget,
-                                   std::stop_token hurry, Clock& clock, Observer& observer)
-    : parts_(parts),
-      budget_(budget),
-      hurry_(std::move(hurry)),
-      clock_(clock),
-      observer_(observer) {}
+// Longer than any process lives, and no sum with it overflows.
+constexpr Clock::Duration kForEver = std::chrono::hours(24 * 365 * 10);
 
-StopOutcome ShutdownSequence::Run(StopReason reason) {
-  if (reason == StopReason::kTerminate) LameDuck();
-  Leave(reason);
+}  // namespace
+
+ShutdownSequence::ShutdownSequence(const StopParts& parts, const StopBudget& budget, Clock& clock,
+                                   Observer& observer)
+    : parts_(parts), budget_(budget), clock_(clock), observer_(observer) {}
+
+StopOutcome ShutdownSequence::Run() {
+  do {
+    Serve();
+  } while (!LameDuck());  // Taken back: the one step back there is.
+  Leave();
   Drain();
   Cancel();
   StopWorkers();
@@ -30,21 +37,44 @@ StopOutcome ShutdownSequence::Run(StopReason reason) {
   return outcome_;
 }
 
-void ShutdownSequence::LameDuck() {
-  Patience patience = Enter(Phase::kLameDuck, budget_.lame_duck);
-  parts_.traffic.EnterLameDuck();
-  Tell("LameDuckEntered");
-  Patience(clock_, budget_.least_lame_duck, hurry_).Exhaust();
-  parts_.traffic.AwaitQuiet(patience);
+void ShutdownSequence::Serve() {
+  if (phase_ == Phase::kStarting && NoticeStop()) return;
+  Enter(Phase::kServing, kForEver);
+  Tell("Serving");
+  parts_.drain.Return();
+  parts_.request.Wait(parts_.drain.requested());
+  if (!NoticeStop()) Tell("DrainRequested");
 }
 
-void ShutdownSequence::Leave(StopReason reason) {
-  Patience patience = Enter(Phase::kLeaving, budget_.connections);
+bool ShutdownSequence::LameDuck() {
+  if (reason_ == StopReason::kInterrupt) return true;
+  const Clock::TimePoint least = clock_.Now() + budget_.least_lame_duck;
+  Enter(Phase::kLameDuck, budget_.lame_duck);
+  parts_.traffic.EnterLameDuck();
+  Tell("LameDuckEntered");
+  Patience patience = Until(phase_ends_);
+  Until(least).Exhaust();
+  parts_.traffic.AwaitQuiet(patience);
+  if (!parts_.drain.Pass()) {
+    parts_.traffic.LeaveLameDuck();
+    return false;
+  }
+  // Only now: a stop that comes before it has passed has cut the least short, and is noticed.
+  if (!reason_ && NoticeStop() && reason_ == StopReason::kTerminate) Until(least).Exhaust();
+  return true;
+}
+
+void ShutdownSequence::Leave() {
+  Enter(Phase::kLeaving, reason_ ? budget_.connections : kForEver);
+  Patience for_goodbye(clock_, budget_.connections, parts_.request.hurry());
   parts_.traffic.CloseListener();
-  Tell("ListenerClosed");
-  const int streams = parts_.traffic.SayGoodbye(patience);
+  const std::int64_t hinted = parts_.traffic.Look().hinted;
+  Tell("ListenerClosed", "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
+  const int streams = parts_.traffic.SayGoodbye(for_goodbye);
   Tell("GoodbyeSaid", "", absl::StrCat(streams, " streams"));
-  if (reason == StopReason::kInterrupt) return;
+  if (!reason_) StayDrained();
+  if (reason_ == StopReason::kInterrupt) return;
+  Patience patience = Until(phase_ends_);
   if (parts_.traffic.AwaitConnectionsGone(patience)) {
     Tell("ConnectionsGone");
   } else {
@@ -52,6 +82,17 @@ void ShutdownSequence::Leave(StopReason reason) {
     // known to be lost.
     Tell("ConnectionsLeft");
   }
+}
+
+void ShutdownSequence::StayDrained() {
+  Patience for_ever = Until(phase_ends_);
+  if (parts_.traffic.AwaitConnectionsGone(for_ever)) {
+    drained_ = true;
+    Tell("Drained");
+  }
+  parts_.request.Wait();
+  NoticeStop();
+  phase_ends_ = parts_.request.requested_at() + budget_.connections;
 }
 
 void ShutdownSequence::Drain() {
@@ -104,10 +145,36 @@ void ShutdownSequence::Close() {
   });
 }
 
+bool ShutdownSequence::NoticeStop() {
+  if (reason_) return true;
+  reason_ = parts_.request.reason();
+  if (!reason_) return false;
+  parts_.drain.Pass();  // Whoever waits to take it back is told that there is a stop.
+  observer_.OnEvent({"StopRequested", "",
+                     absl::StrCat(ReasonName(*reason_), ", ", budget_.ToString()), phase_, true,
+                     parts_.request.requested_at()});
+  // Nobody can have found a replica that has never served.
+  if (phase_ == Phase::kStarting) reason_ = StopReason::kInterrupt;
+  return true;
+}
+
+std::optional<Clock::TimePoint> ShutdownSequence::phase_ends() const {
+  const Clock::TimePoint ends = phase_ends_;
+  if (ends - clock_.Now() > kForEver / 2) return std::nullopt;
+  return ends;
+}
+
 Patience ShutdownSequence::Enter(Phase phase, Clock::Duration budget) {
   phase_ = phase;
-  observer_.OnPhase(phase, clock_.Now(), budget);
-  return Patience(clock_, budget, hurry_);
+  phase_ends_ = clock_.Now() + budget;
+  observer_.OnPhase(phase, clock_.Now(), budget < kForEver ? std::optional(budget) : std::nullopt);
+  return Patience(clock_, budget, parts_.request.hurry());
+}
+
+Patience ShutdownSequence::Until(Clock::TimePoint end) {
+  const Clock::Duration left = end - clock_.Now();
+  if (reason_) return Patience(clock_, left, parts_.request.hurry());
+  return Patience(clock_, left, parts_.drain.interrupted(), Clock::Duration::zero());
 }
 
 void ShutdownSequence::Tell(std::string name, std::string subject, std::string detail) {

@@ -2,10 +2,11 @@
 #define SERVICE_LIFECYCLE_SHUTDOWN_SEQUENCE_H_
 
 #include <atomic>
-#include <stop_token>
+#include <optional>
 #include <string>
 
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/drain_request.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/observer.h"
 #include "service/lifecycle/phase.h"
@@ -19,6 +20,8 @@ namespace lifecycle {
 
 // Who takes part in a stop. Not owned; all outlive the sequence.
 struct StopParts {
+  StopRequest& request;
+  DrainRequest& drain;
   Traffic& traffic;
   TaskGroup& workers;
   // What saves state, while everything is still open. Entries that use nothing:
@@ -38,7 +41,8 @@ struct StopOutcome {
 //
 //   phase        what happens                            limit         what callers see
 //   -----------  --------------------------------------  ------------  -----------------------
-//   kLameDuck    health says NOT_SERVING                 lame_duck     answers
+//   kServing     waits for a request                     -             answers
+//   kLameDuck    health says NOT_SERVING                 lame_duck     answers, with a hint
 //   kLeaving     listener closed, goodbye to streams,    connections   answers; new connections
 //                connections age out                                   are refused
 //   kDraining    Server::Shutdown(deadline)              calls         running calls: answers
@@ -52,33 +56,66 @@ struct StopOutcome {
 // interrupt skips the lame duck and does not wait for idle connections. A hurry
 // shrinks every remaining wait to next to nothing; the order holds all the same.
 //
+// A drain by hand goes the same way, and halts:
+//
+//   kLameDuck    as in a stop. Taken back: kServing again, the one step back there is.
+//   kLeaving     has no limit, and lasts until a stop is requested, drained or not.
+//
+// A stop that is requested meanwhile goes on from there, with the budgets of a stop:
+// the lame duck is not waited out beyond its least, and connections that are left
+// have their time.
+//
 // Threads: Run() is called once, on a thread that is nobody else's (main);
 // phase() may be called from any.
 class ShutdownSequence {
  public:
-  ShutdownSequence(const StopParts& parts, const StopBudget& budget, std::stop_token hurry,
-                   Clock& clock, Observer& observer);
+  ShutdownSequence(const StopParts& parts, const StopBudget& budget, Clock& clock,
+                   Observer& observer);
 
-  // Tells the observer, in this order:
+  // Serves until a stop is requested, and stops. Tells the observer, in this order:
   //
-  //   LameDuckEntered, ListenerClosed, GoodbyeSaid, ConnectionsGone | ConnectionsLeft,
-  //   ShutdownBegun, CallsFinished | CallsCut, ServerStopped | ServerAbandoned,
+  //   Serving, DrainRequested, StopRequested, LameDuckEntered, ListenerClosed,
+  //   GoodbyeSaid, Drained, ConnectionsGone | ConnectionsLeft, ShutdownBegun,
+  //   CallsFinished | CallsCut, ServerStopped | ServerAbandoned,
   //   WorkersStopped | WorkerFailed..., StateSaved | SaveFailed...,
   //   Closed | CloseFailed..., Stopped
-  StopOutcome Run(StopReason reason);
+  //
+  // DrainRequested and Drained are of a drain by hand; the latter is left out when a
+  // stop comes first. StopRequested comes later then: behind LameDuckEntered,
+  // GoodbyeSaid or Drained. Behind LameDuckEntered everything begins again with
+  // Serving when the drain was taken back.
+  //
+  // Also tells it each phase as it begins, but kStarting.
+  StopOutcome Run();
 
   Phase phase() const { return phase_; }
 
+  // When the phase ends at the latest; unset: nobody knows. Read after phase(), it
+  // may be that of the next.
+  std::optional<Clock::TimePoint> phase_ends() const;
+
+  // Whether a drain by hand has come to its end.
+  bool drained() const { return drained_; }
+
  private:
-  void LameDuck();
-  void Leave(StopReason reason);
+  void Serve();
+  // False: a drain by hand was taken back, and the process serves as before.
+  bool LameDuck();
+  void Leave();
+  void StayDrained();
   void Drain();
   void Cancel();
   void StopWorkers();
   void Save();
   void Close();
 
+  // Whether a stop was requested; tells it the first time.
+  bool NoticeStop();
+
   Patience Enter(Phase phase, Clock::Duration budget);
+  // For a wait of a drain by hand, which a stop ends, as long as nobody has noticed
+  // one; for one of the stop then.
+  Patience Until(Clock::TimePoint end);
   void Tell(std::string name, std::string subject = "", std::string detail = "");
   // Tells it as something that a person should look at, and remembers the code.
   void TellFailure(ExitCode code, std::string name, std::string subject, std::string detail);
@@ -86,11 +123,13 @@ class ShutdownSequence {
 
   const StopParts parts_;
   const StopBudget budget_;
-  const std::stop_token hurry_;
   Clock& clock_;
   Observer& observer_;
   StopOutcome outcome_;
-  std::atomic<Phase> phase_{Phase::kServing};
+  std::optional<StopReason> reason_;  // Unset until a stop was noticed.
+  std::atomic<Phase> phase_{Phase::kStarting};
+  std::atomic<Clock::TimePoint> phase_ends_{};
+  std::atomic<bool> drained_{false};
 };
 
 // What is told of an entry of a registry that was done with.

@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <future>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <ostream>
 #include <stdexcept>
 #include <stop_token>
@@ -20,9 +24,12 @@
 namespace lifecycle {
 namespace {
 
+using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::Contains;
 using testing::ElementsAre;
+using testing::Not;
 
 // Who takes part: a server, a worker, a saver, a channel that uses a database.
 class ShutdownSequenceTest : public testing::Test {
@@ -64,15 +71,21 @@ class ShutdownSequenceTest : public testing::Test {
     traffic_.on_call = [this](const std::string& method) { observer_.Note(method + "()"); };
   }
 
+  // A stop that is requested as soon as the server serves.
   StopOutcome Run(StopReason reason) {
     SetTheOthersUp();
-    return RunIt(reason);
+    on_event_["Serving"] = [this, reason] { request_.Request(reason); };
+    return RunIt();
   }
 
   // On a thread of its own, for a test that moves the clock.
   std::future<StopOutcome> Start(StopReason reason) {
+    on_event_["Serving"] = [this, reason] { request_.Request(reason); };
+    return Start();
+  }
+  std::future<StopOutcome> Start() {
     SetTheOthersUp();
-    return std::async(std::launch::async, [this, reason] { return RunIt(reason); });
+    return std::async(std::launch::async, [this] { return RunIt(); });
   }
 
   // Lets the time pass in which the sequence waits now.
@@ -107,19 +120,42 @@ class ShutdownSequenceTest : public testing::Test {
                         .workers = seconds(3),
                         .save = seconds(4),
                         .close = seconds(5)};
-  std::stop_source hurry_;
+  StopRequest request_{clock_};
+  DrainRequest drain_{request_};
   RecordingObserver observer_;
+  // What else happens when the event of this name does, on the sequence's thread.
+  std::map<std::string, std::function<void()>> on_event_;
   FakeTraffic traffic_;
+  std::atomic<ShutdownSequence*> sequence_{nullptr};  // While it runs.
   TaskGroup::Task worker_;
   ShutdownRegistry::Closer saver_;
   ShutdownRegistry::Closer channel_;
 
  private:
-  StopOutcome RunIt(StopReason reason) {
-    ShutdownSequence sequence({traffic_, workers_, savers_, registry_}, budget_, hurry_.get_token(),
-                              clock_, observer_);
-    const StopOutcome outcome = sequence.Run(reason);
+  class Reacting final : public Observer {
+   public:
+    explicit Reacting(ShutdownSequenceTest& test) : test_(test) {}
+    void OnEvent(const Event& event) override {
+      test_.observer_.OnEvent(event);
+      const auto reaction = test_.on_event_.find(event.name);
+      if (reaction != test_.on_event_.end()) reaction->second();
+    }
+    void OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) override {
+      test_.observer_.OnPhase(phase, at, budget);
+    }
+
+   private:
+    ShutdownSequenceTest& test_;
+  };
+
+  StopOutcome RunIt() {
+    Reacting observer(*this);
+    ShutdownSequence sequence({request_, drain_, traffic_, workers_, savers_, registry_}, budget_,
+                              clock_, observer);
+    sequence_ = &sequence;
+    const StopOutcome outcome = sequence.Run();
     EXPECT_EQ(sequence.phase(), Phase::kStopped);
+    sequence_ = nullptr;
     return outcome;
   }
 
@@ -134,7 +170,8 @@ TEST_F(ShutdownSequenceTest, DoesEverythingInOrderAfterATerminate) {
   const StopOutcome outcome = Run(StopReason::kTerminate);
   EXPECT_THAT(
       observer_.Lines(),
-      ElementsAre("EnterLameDuck()", "LameDuckEntered", "AwaitQuiet()",                         //
+      ElementsAre("Serving", "StopRequested", "EnterLameDuck()", "LameDuckEntered",
+                  "AwaitQuiet()",                                                               //
                   "CloseListener()", "ListenerClosed", "SayGoodbye()", "GoodbyeSaid",           //
                   "AwaitConnectionsGone()", "ConnectionsGone",                                  //
                   "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished",  //
@@ -149,11 +186,12 @@ TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAndIdleConnectionsAfterAnInterrupt)
   traffic_.quiet = false;
   traffic_.connections_gone = false;
   const StopOutcome outcome = Run(StopReason::kInterrupt);
-  EXPECT_THAT(observer_.Lines(),
-              ElementsAre("CloseListener()", "ListenerClosed", "SayGoodbye()", "GoodbyeSaid",
-                          "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
-                          "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
-                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(
+      observer_.Lines(),
+      ElementsAre("Serving", "StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+                  "GoodbyeSaid", "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
+                  "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
+                  "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
   EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
 }
 
@@ -171,11 +209,11 @@ TEST_F(ShutdownSequenceTest, SaysInWhichPhaseEachEventHappened) {
     told.push_back(std::string(PhaseName(event.phase)) + " " + event.name);
   }
   EXPECT_THAT(
-      told,
-      ElementsAre("LameDuck LameDuckEntered", "Leaving ListenerClosed", "Leaving GoodbyeSaid",
-                  "Leaving ConnectionsGone", "Draining ShutdownBegun", "Draining CallsFinished",
-                  "Cancelling ServerStopped", "Working WorkersStopped", "Saving StateSaved",
-                  "Closing Closed", "Closing Closed", "Stopped Stopped"));
+      told, ElementsAre("Serving Serving", "Serving StopRequested", "LameDuck LameDuckEntered",
+                        "Leaving ListenerClosed", "Leaving GoodbyeSaid", "Leaving ConnectionsGone",
+                        "Draining ShutdownBegun", "Draining CallsFinished",
+                        "Cancelling ServerStopped", "Working WorkersStopped", "Saving StateSaved",
+                        "Closing Closed", "Closing Closed", "Stopped Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, SaysWhenEachPhaseBeginsAndItsBudget) {
@@ -185,10 +223,11 @@ TEST_F(ShutdownSequenceTest, SaysWhenEachPhaseBeginsAndItsBudget) {
   Pass(budget_.lame_duck);
   future.get();
   const auto later = start + budget_.lame_duck;
-  const auto phase = [](Phase name, Clock::TimePoint at, Clock::Duration budget) {
+  const auto phase = [](Phase name, Clock::TimePoint at, std::optional<Clock::Duration> budget) {
     return testing::FieldsAre(name, at, budget);
   };
-  EXPECT_THAT(observer_.Phases(), ElementsAre(phase(Phase::kLameDuck, start, budget_.lame_duck),
+  EXPECT_THAT(observer_.Phases(), ElementsAre(phase(Phase::kServing, start, std::nullopt),
+                                              phase(Phase::kLameDuck, start, budget_.lame_duck),
                                               phase(Phase::kLeaving, later, budget_.connections),
                                               phase(Phase::kDraining, later, budget_.calls),
                                               phase(Phase::kCancelling, later, budget_.streams),
@@ -220,7 +259,8 @@ TEST_F(ShutdownSequenceTest, StaysALameDuckForItsLeastAlsoWhenItIsQuiet) {
   auto outcome = Start(StopReason::kTerminate);
   Pass(seconds(2) - milliseconds(1));
   clock_.AwaitWaiters(1);
-  EXPECT_THAT(observer_.Lines(), ElementsAre("EnterLameDuck()", "LameDuckEntered"));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("Serving", "StopRequested", "EnterLameDuck()", "LameDuckEntered"));
   Pass(milliseconds(1));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
@@ -240,9 +280,10 @@ TEST_F(ShutdownSequenceTest, GoesOnCleanWhenConnectionsAreLeft) {
   Pass(budget_.connections);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
-              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsLeft",
-                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
-                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
+                          "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, TellsHowManyStreamsItSaidGoodbyeTo) {
@@ -262,10 +303,10 @@ TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
   auto outcome = Start(StopReason::kTerminate);
   Pass(budget_.calls);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kForced);
-  EXPECT_THAT(Told(),
-              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
-                          "ShutdownBegun", "CallsCut", "ServerStopped", "WorkersStopped",
-                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                                  "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsCut",
+                                  "ServerStopped", "WorkersStopped", "StateSaved totals",
+                                  "Closed channel", "Closed database", "Stopped"));
   EXPECT_EQ(DetailOf("CallsCut"), "3 calls still ran");
   EXPECT_EQ(DetailOf("Stopped"), "exit code 3");
 }
@@ -279,10 +320,10 @@ TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndAndSavesAndClosesAllTh
   const StopOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
   EXPECT_TRUE(outcome.abandoned);
-  EXPECT_THAT(Told(),
-              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
-                          "ShutdownBegun", "CallsCut", "ServerAbandoned", "WorkersStopped",
-                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                                  "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsCut",
+                                  "ServerAbandoned", "WorkersStopped", "StateSaved totals",
+                                  "Closed channel", "Closed database", "Stopped"));
   EXPECT_EQ(DetailOf("ServerAbandoned"), "1 calls do not end");
 }
 
@@ -294,9 +335,10 @@ TEST_F(ShutdownSequenceTest, NamesAWorkerThatHangsAndMustNotBeOutlived) {
   EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
   EXPECT_TRUE(outcome.abandoned);
   EXPECT_THAT(Told(),
-              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
-                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkerFailed relay",
-                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkerFailed relay", "StateSaved totals",
+                          "Closed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, NamesAWorkerThatThrew) {
@@ -313,9 +355,10 @@ TEST_F(ShutdownSequenceTest, NamesASaverThatFails) {
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_FALSE(outcome.abandoned);
   EXPECT_THAT(Told(),
-              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
-                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
-                          "SaveFailed totals", "Closed channel", "Closed database", "Stopped"));
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "SaveFailed totals", "Closed channel",
+                          "Closed database", "Stopped"));
   EXPECT_EQ(DetailOf("SaveFailed"), "DATA_LOSS: disk full");
 }
 
@@ -328,9 +371,10 @@ TEST_F(ShutdownSequenceTest, PassesOverASaverThatHangs) {
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
   EXPECT_THAT(Told(),
-              ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
-                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
-                          "SaveFailed totals", "Closed channel", "Closed database", "Stopped"));
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "SaveFailed totals", "Closed channel",
+                          "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, NamesACloserThatFails) {
@@ -338,10 +382,11 @@ TEST_F(ShutdownSequenceTest, NamesACloserThatFails) {
   const StopOutcome outcome = Run(StopReason::kTerminate);
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_FALSE(outcome.abandoned);
-  EXPECT_THAT(Told(), ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
-                                  "ConnectionsGone", "ShutdownBegun", "CallsFinished",
-                                  "ServerStopped", "WorkersStopped", "StateSaved totals",
-                                  "CloseFailed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "StateSaved totals",
+                          "CloseFailed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, NamesACloserThatThrows) {
@@ -360,10 +405,11 @@ TEST_F(ShutdownSequenceTest, PassesOverACloserThatHangs) {
   const StopOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
-  EXPECT_THAT(Told(), ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
-                                  "ConnectionsGone", "ShutdownBegun", "CallsFinished",
-                                  "ServerStopped", "WorkersStopped", "StateSaved totals",
-                                  "CloseFailed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "StateSaved totals",
+                          "CloseFailed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, ReturnsTheHighestCodeThatApplies) {
@@ -407,10 +453,10 @@ TEST_F(ShutdownSequenceTest, EndsWithinItsGraceWhenNothingEnds) {
   EXPECT_LE(clock_.Now(), start + budget_.grace);
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
-  EXPECT_THAT(Told(), ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
-                                  "ConnectionsLeft", "ShutdownBegun", "CallsCut", "ServerAbandoned",
-                                  "WorkerFailed relay", "SaveFailed totals", "CloseFailed channel",
-                                  "Closed database", "Stopped"));
+  EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                                  "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsCut",
+                                  "ServerAbandoned", "WorkerFailed relay", "SaveFailed totals",
+                                  "CloseFailed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingEnds) {
@@ -419,18 +465,283 @@ TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingE
   traffic_.calls_that_do_not_finish = 1;
   worker_ = WorksForEver();
   channel_ = Hangs("channel");
-  hurry_.request_stop();
+  request_.Hurry();
   auto future = Start(StopReason::kTerminate);
   // The lame duck, connections, calls, streams and workers.
   for (int phase = 0; phase < 5; ++phase) Pass(Patience::kHurried);
   observer_.Await("channel hangs");
   clock_.Advance(Patience::kHurried / 2);
   EXPECT_EQ(future.get().exit_code, ExitCode::kCloseFailed);
-  EXPECT_THAT(Told(), ElementsAre("LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
-                                  "ConnectionsLeft", "ShutdownBegun", "CallsCut", "ServerAbandoned",
-                                  "WorkerFailed relay", "StateSaved totals", "CloseFailed channel",
-                                  "Closed database", "Stopped"));
+  EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                                  "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsCut",
+                                  "ServerAbandoned", "WorkerFailed relay", "StateSaved totals",
+                                  "CloseFailed channel", "Closed database", "Stopped"));
 }
+
+TEST_F(ShutdownSequenceTest, TellsHowManyCallsWereHinted) {
+  traffic_.load.hinted = 12;
+  Run(StopReason::kTerminate);
+  EXPECT_EQ(DetailOf("ListenerClosed"), "12 calls hinted");
+}
+
+TEST_F(ShutdownSequenceTest, IsNoLameDuckWhenNobodyCanHaveFoundIt) {
+  request_.Request(StopReason::kTerminate);
+  Start().get();
+  EXPECT_EQ(Told().front(), "StopRequested");
+  EXPECT_THAT(Told(), Not(Contains("LameDuckEntered")));
+}
+
+// A drain by hand.
+class DrainByHandTest : public ShutdownSequenceTest {
+ protected:
+  // Serves, and a drain is requested at once.
+  std::future<StopOutcome> Drain() {
+    on_event_["Serving"] = [this] {
+      drain_.Request();
+      on_event_.erase("Serving");
+    };
+    return Start();
+  }
+};
+
+TEST_F(DrainByHandTest, HaltsDrainedUntilAStopIsRequestedAndGoesOnFromThere) {
+  auto outcome = Drain();
+  observer_.Await("Drained");
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("Serving", "DrainRequested", "EnterLameDuck()", "LameDuckEntered",
+                          "AwaitQuiet()", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+                          "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
+  request_.Request(StopReason::kTerminate);
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone",
+                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(DrainByHandTest, IsALameDuckForItsLeastAndItsMostAsInAStop) {
+  budget_.least_lame_duck = seconds(2);
+  traffic_.quiet = false;
+  auto outcome = Drain();
+  Pass(seconds(2) - milliseconds(1));
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(observer_.Lines().back(), "LameDuckEntered");
+  Pass(milliseconds(1));
+  observer_.Await("AwaitQuiet()");
+  Pass(seconds(8) - milliseconds(1));
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(observer_.Lines().back(), "AwaitQuiet()");
+  Pass(milliseconds(1));
+  observer_.Await("Drained");
+  request_.Request(StopReason::kTerminate);
+  outcome.get();
+}
+
+TEST_F(DrainByHandTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
+  traffic_.quiet = false;
+  traffic_.connections_gone = false;
+  auto outcome = Drain();
+  observer_.Await("AwaitQuiet()");
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(sequence_.load()->phase(), Phase::kLameDuck);
+  EXPECT_EQ(sequence_.load()->phase_ends(), clock_.Now() + budget_.lame_duck);
+  clock_.Advance(budget_.lame_duck);
+  observer_.Await("AwaitConnectionsGone()");
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(sequence_.load()->phase(), Phase::kLeaving);
+  EXPECT_EQ(sequence_.load()->phase_ends(), std::nullopt);
+  request_.Request(StopReason::kInterrupt);
+  outcome.get();
+}
+
+TEST_F(DrainByHandTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
+  traffic_.quiet = false;
+  auto outcome = Drain();
+  clock_.AwaitWaiters(1);
+  EXPECT_TRUE(drain_.Undo().ok());
+  drain_.Request();
+  Pass(budget_.lame_duck);
+  observer_.Await("Drained");
+  clock_.Advance(hours(1));
+  request_.Request(StopReason::kTerminate);
+  outcome.get();
+  std::vector<std::string> phases;
+  for (const auto& phase : observer_.Phases()) {
+    phases.push_back(PhaseName(phase.phase) + std::string(phase.budget ? "" : " without limit"));
+  }
+  EXPECT_THAT(phases, ElementsAre("Serving without limit", "LameDuck", "Serving without limit",
+                                  "LameDuck", "Leaving without limit", "Draining", "Cancelling",
+                                  "Working", "Saving", "Closing", "Stopped"));
+}
+
+TEST_F(DrainByHandTest, IsNotDrainedBeforeTheLastCallerHasGone) {
+  traffic_.connections_gone = false;
+  auto outcome = Drain();
+  observer_.Await("AwaitConnectionsGone()");
+  Pass(hours(24));  // An operator has time.
+  clock_.AwaitWaiters(1);
+  EXPECT_FALSE(sequence_.load()->drained());
+  request_.Request(StopReason::kTerminate);
+  // The callers that are left have the budget of the stop.
+  observer_.Await("StopRequested");
+  Pass(budget_.connections - milliseconds(1));
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(observer_.Lines().back(), "AwaitConnectionsGone()");
+  Pass(milliseconds(1));
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "StopRequested", "ConnectionsLeft", "ShutdownBegun",
+                          "CallsFinished", "ServerStopped", "WorkersStopped", "StateSaved totals",
+                          "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(DrainByHandTest, ServesAsBeforeWhenItIsTakenBackAtAnyMomentOfTheLameDuck) {
+  budget_.least_lame_duck = seconds(2);
+  traffic_.quiet = false;
+  auto outcome = Drain();
+  observer_.Await("LameDuckEntered");  // Its least.
+  clock_.AwaitWaiters(1);
+  EXPECT_TRUE(drain_.Undo().ok());
+  EXPECT_EQ(sequence_.load()->phase(), Phase::kServing);
+  drain_.Request();
+  Pass(seconds(2));
+  clock_.AwaitWaiters(1);  // It waits for quiet.
+  EXPECT_EQ(sequence_.load()->phase(), Phase::kLameDuck);
+  EXPECT_TRUE(drain_.Undo().ok());
+  EXPECT_EQ(sequence_.load()->phase(), Phase::kServing);
+  request_.Request(StopReason::kInterrupt);
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+  EXPECT_THAT(
+      observer_.Lines(),
+      ElementsAre("Serving", "DrainRequested", "EnterLameDuck()", "LameDuckEntered", "AwaitQuiet()",
+                  "LeaveLameDuck()", "Serving", "DrainRequested", "EnterLameDuck()",
+                  "LameDuckEntered", "AwaitQuiet()", "LeaveLameDuck()", "Serving", "StopRequested",
+                  "CloseListener()", "ListenerClosed", "SayGoodbye()", "GoodbyeSaid",
+                  "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished",
+                  "Cancel()", "ServerStopped", "WorkersStopped", "StateSaved totals",
+                  "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(DrainByHandTest, CannotBeTakenBackOnceTheListenerIsClosed) {
+  on_event_["ListenerClosed"] = [this] { EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo())); };
+  auto outcome = Drain();
+  observer_.Await("Drained");
+  EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
+  request_.Request(StopReason::kTerminate);
+  outcome.get();
+}
+
+TEST_F(DrainByHandTest, IsTheOneThatRunsWhenItIsRequestedAgain) {
+  for (const char* when : {"LameDuckEntered", "ListenerClosed", "Drained"}) {
+    on_event_[when] = [this] { drain_.Request(); };
+  }
+  auto outcome = Drain();
+  observer_.Await("Drained");
+  drain_.Request();
+  request_.Request(StopReason::kTerminate);
+  outcome.get();
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone",
+                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(DrainByHandTest, MayBeRequestedDuringAStopAndChangesNothing) {
+  for (const char* when : {"StopRequested", "LameDuckEntered", "GoodbyeSaid", "CallsFinished"}) {
+    on_event_[when] = [this] {
+      drain_.Request();
+      EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
+    };
+  }
+  EXPECT_EQ(Run(StopReason::kTerminate).exit_code, ExitCode::kClean);
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
+                          "Closed database", "Stopped"));
+}
+
+TEST_F(DrainByHandTest, GivesAStopNoMoreOfTheLameDuckThanItsLeast) {
+  budget_.least_lame_duck = seconds(2);
+  traffic_.quiet = false;
+  auto outcome = Drain();
+  Pass(milliseconds(500));
+  clock_.AwaitWaiters(1);
+  request_.Request(StopReason::kTerminate);
+  observer_.Await("StopRequested");
+  Pass(milliseconds(1499));
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(observer_.Lines().back(), "StopRequested");
+  Pass(milliseconds(1));
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+}
+
+TEST_F(DrainByHandTest, GivesAPersonsInterruptNothingOfTheLameDuck) {
+  budget_.least_lame_duck = seconds(2);
+  auto outcome = Drain();
+  clock_.AwaitWaiters(1);
+  request_.Request(StopReason::kInterrupt);
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+  EXPECT_THAT(Told(), ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
+                                  "ListenerClosed", "GoodbyeSaid", "ShutdownBegun", "CallsFinished",
+                                  "ServerStopped", "WorkersStopped", "StateSaved totals",
+                                  "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(DrainByHandTest, IsNotTakenBackAnyMoreWhenAStopIsRequestedInTheSameMoment) {
+  traffic_.quiet = false;
+  auto outcome = Drain();
+  observer_.Await("AwaitQuiet()");
+  clock_.AwaitWaiters(1);
+  std::future<absl::Status> undone = std::async(std::launch::async, [this] {
+    request_.Request(StopReason::kTerminate);
+    return drain_.Undo();
+  });
+  EXPECT_TRUE(absl::IsFailedPrecondition(undone.get()));
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+}
+
+// A stop that is requested in the very moment of one event of a drain by hand.
+struct StopAt {
+  const char* event;
+  std::vector<std::string> told;  // Up to ShutdownBegun.
+};
+std::ostream& operator<<(std::ostream& out, const StopAt& at) { return out << at.event; }
+
+class StopDuringDrain : public DrainByHandTest, public testing::WithParamInterface<StopAt> {};
+
+TEST_P(StopDuringDrain, GoesOnFromWhereTheDrainStands) {
+  on_event_[GetParam().event] = [this] { request_.Request(StopReason::kTerminate); };
+  EXPECT_EQ(Drain().get().exit_code, ExitCode::kClean);
+  std::vector<std::string> expected = GetParam().told;
+  for (const char* event : {"ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+                            "StateSaved totals", "Closed channel", "Closed database", "Stopped"}) {
+    expected.push_back(event);
+  }
+  EXPECT_EQ(Told(), expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    AtEachEvent, StopDuringDrain,
+    testing::Values(StopAt{"DrainRequested",
+                           {"Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
+                            "ListenerClosed", "GoodbyeSaid", "ConnectionsGone"}},
+                    StopAt{"LameDuckEntered",
+                           {"Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
+                            "ListenerClosed", "GoodbyeSaid", "ConnectionsGone"}},
+                    StopAt{"ListenerClosed",
+                           {"Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
+                            "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone"}},
+                    StopAt{"GoodbyeSaid",
+                           {"Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
+                            "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone"}},
+                    StopAt{"Drained",
+                           {"Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
+                            "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone"}}),
+    [](const auto& info) { return info.param.event; });
 
 // A second signal that comes while the sequence is held in one phase.
 struct Hold {
@@ -462,15 +773,15 @@ TEST_P(SecondSignal, ShrinksTheWaitToNextToNothingAndKeepsTheOrder) {
   if (phase == "Saving" || phase == "Closing") observer_.Await("it hangs");
   Pass(milliseconds(100));
   clock_.AwaitWaiters(1);
-  hurry_.request_stop();
+  request_.Hurry();
   // The channel must leave the other half to the database.
   Pass(phase == "Closing" ? Patience::kHurried / 2 : Patience::kHurried);
   EXPECT_EQ(future.get().exit_code, GetParam().exit_code);
 
-  std::vector<std::string> expected = {"LameDuckEntered", "ListenerClosed",  "GoodbyeSaid",
-                                       "ConnectionsGone", "ShutdownBegun",   "CallsFinished",
-                                       "ServerStopped",   "WorkersStopped",  "StateSaved totals",
-                                       "Closed channel",  "Closed database", "Stopped"};
+  std::vector<std::string> expected = {
+      "Serving",           "StopRequested",  "LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
+      "ConnectionsGone",   "ShutdownBegun",  "CallsFinished",   "ServerStopped",  "WorkersStopped",
+      "StateSaved totals", "Closed channel", "Closed database", "Stopped"};
   std::replace(expected.begin(), expected.end(), std::string(GetParam().instead_of),
                std::string(GetParam().told));
   EXPECT_EQ(Told(), expected);

@@ -25,8 +25,8 @@ struct StopBudget {
   Clock::Duration workers{};          // Phase::kWorking
   Clock::Duration save{};             // Phase::kSaving
   Clock::Duration close{};            // Phase::kClosing
-  // Kept back for the report and the exit; the watchdog fires when only this is
-  // left of the grace.
+  // Kept back for the report and the exit; the watchdog fires when only half of it
+  // is left, so that it is never in a race with a part that is used up.
   Clock::Duration reserve{};
 
   // Parts that are set by hand; the others share what these leave.
@@ -44,6 +44,9 @@ struct StopBudget {
   // is set by hand leaves less than 10 ms for each other part, when the least lame
   // duck is longer than the lame duck, or when anything is longer than a day.
   static absl::StatusOr<StopBudget> Split(Clock::Duration grace, const Overrides& by_hand);
+
+  // From the request to stop to the watchdog's bite.
+  Clock::Duration watchdog() const { return grace - reserve / 2; }
 
   // "lame_duck 5s + connections 12s + ... = 30s"; " of 40s" follows when the parts
   // are less than the grace.

@@ -25,6 +25,11 @@ std::optional<StopReason> StopRequest::Wait(std::stop_token interrupt) {
   return reason_;
 }
 
+std::optional<StopReason> StopRequest::reason() const {
+  std::lock_guard lock(mutex_);
+  return reason_;
+}
+
 Clock::TimePoint StopRequest::requested_at() const {
   std::lock_guard lock(mutex_);
   return at_;

@@ -19,6 +19,11 @@ enum class StopReason {
   kInterrupt,
 };
 
+// "terminate". Never null.
+constexpr const char* ReasonName(StopReason reason) {
+  return reason == StopReason::kTerminate ? "terminate" : "interrupt";
+}
+
 // The wish to stop, and the latch that main waits on until somebody has it.
 //
 // Guarantees: the first request decides the reason and the time; later ones
@@ -49,7 +54,10 @@ class StopRequest {
   // `interrupt`.
   std::optional<StopReason> Wait(std::stop_token interrupt);
 
-  // Requested by Request().
+  // What Request() said; unset before it.
+  std::optional<StopReason> reason() const;
+
+  // Requested by Request(), a moment after reason() is set.
   std::stop_token requested() const { return requested_.get_token(); }
 
   // When Request() was first called. Requires: it was.

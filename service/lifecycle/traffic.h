@@ -1,6 +1,8 @@
 #ifndef SERVICE_LIFECYCLE_TRAFFIC_H_
 #define SERVICE_LIFECYCLE_TRAFFIC_H_
 
+#include <cstdint>
+
 #include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/patience.h"
@@ -11,13 +13,27 @@ namespace lifecycle {
 // and their calls. The gRPC harness implements it (service/rpc/server_host.h).
 //
 // Threads: the sequence calls every method from one thread, in the order in
-// which they stand here, each at most once.
+// which they stand here, each at most once, except that a drain by hand may leave
+// the lame duck and come again, and awaits the end of connections twice. Look()
+// and TryCallsRunning() may be called from any thread, at any time.
 class Traffic {
  public:
+  // What there is at one moment, as well as can be told while it changes.
+  struct Load {
+    int connections = 0;      // That are open.
+    int calls = 0;            // Calls that run, streams included.
+    int streams = 0;          // Streams among them.
+    std::int64_t hinted = 0;  // Calls that began since EnterLameDuck(), and were told so.
+  };
+
   virtual ~Traffic() = default;
 
-  // Tells whoever asks for health that this replica is leaving. Serves on.
+  // Tells whoever asks for health that this replica is leaving, and hints it to
+  // whoever calls. Serves on.
   virtual void EnterLameDuck() = 0;
+
+  // Takes that back: everything is as before.
+  virtual void LeaveLameDuck() = 0;
 
   // Waits until no call has arrived for a quiet period: callers have found other
   // replicas. False: patience was over first.
@@ -47,11 +63,13 @@ class Traffic {
   // nothing that its handlers use may be destroyed.
   virtual bool Cancel(Patience& patience) = 0;
 
+  virtual Load Look() const = 0;
+
   // How many calls run at this moment, by what can be told without waiting.
   virtual int TryCallsRunning() const = 0;
 
-  // What became of the calls since EnterLameDuck() or CloseListener(), whichever came
-  // first. For the report: it must not wait for anything that may hang, and is called
+  // What became of the calls since EnterLameDuck(), the last one, or CloseListener()
+  // without one. For the report: it must not wait for anything that may hang, and is called
   // at any time, from any thread.
   virtual CallTally TryTally() const { return {}; }
 };

@@ -38,9 +38,14 @@ using lifecycle::Phase;
 
 constexpr Clock::Duration kLeastLimit = std::chrono::milliseconds(100);
 
+// What does not fit, weeks away, is as far away as fits.
+std::int32_t SignedMilliseconds(Clock::Duration duration) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(duration).count();
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(ms, INT32_MIN, INT32_MAX));
+}
+
 std::uint32_t Milliseconds(Clock::Duration duration) {
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(ms, 0, UINT32_MAX));
+  return static_cast<std::uint32_t>(std::max(SignedMilliseconds(duration), 0));
 }
 
 // What of it is not told by numbers.
@@ -80,7 +85,7 @@ void SetCalls(const lifecycle::CallTally& tally, report::v1::DrainReport& report
   report.mutable_streams()->set_cut(static_cast<std::uint32_t>(tally.streams_cut));
 }
 
-void SetEvent(const Event& event, std::uint32_t at_ms, report::v1::DrainReport& report) {
+void SetEvent(const Event& event, std::int32_t at_ms, report::v1::DrainReport& report) {
   report::v1::Event& told = *report.add_events();
   told.set_at_ms(at_ms);
   told.set_phase(lifecycle::PhaseName(event.phase));
@@ -95,7 +100,9 @@ void SetEvent(const Event& event, std::uint32_t at_ms, report::v1::DrainReport& 
   report::v1::Closer& closer = saved ? *report.add_savers() : *report.add_closers();
   closer.set_name(ValidUtf8(event.subject));
   closer.set_took_ms(Milliseconds(event.took));
-  closer.set_start_ms(at_ms - std::min(at_ms, closer.took_ms()));
+  // Nothing is closed before the request.
+  const std::uint32_t end_ms = static_cast<std::uint32_t>(std::max(at_ms, 0));
+  closer.set_start_ms(end_ms - std::min(end_ms, closer.took_ms()));
   closer.set_result(event.ok ? "closed" : event.passed_over ? "hung" : "failed");
   if (!event.detail.empty()) closer.set_detail(ValidUtf8(event.detail));
 }
@@ -191,17 +198,23 @@ DrainReport::DrainReport(std::string program, std::string path, lifecycle::Obser
 void DrainReport::OnEvent(const Event& event) {
   {
     std::lock_guard lock(mutex_);
-    // What came before is not of the stop.
-    if (event.name == "StopRequested") events_.clear();
-    events_.push_back(event);
+    if (event.name == "Serving") {
+      events_.clear();
+    } else {
+      events_.push_back(event);
+    }
   }
   log_.OnEvent(event);
 }
 
-void DrainReport::OnPhase(Phase phase, Clock::TimePoint at, Clock::Duration budget) {
+void DrainReport::OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) {
   {
     std::lock_guard lock(mutex_);
-    phases_.push_back({phase, at, budget});
+    if (phase == Phase::kServing) {
+      phases_.clear();
+    } else {
+      phases_.push_back({phase, at, budget});
+    }
   }
   log_.OnPhase(phase, at, budget);
 }
@@ -223,7 +236,7 @@ void DrainReport::OnEnd(const End& end) {
 
 report::v1::DrainReport DrainReport::Report(const End& end) {
   std::lock_guard lock(mutex_);
-  const auto since = [&](Clock::TimePoint at) { return Milliseconds(at - end.requested_at); };
+  const auto since = [&](Clock::TimePoint at) { return SignedMilliseconds(at - end.requested_at); };
   report::v1::DrainReport report;
   report.set_version(1);
   report.set_program(ValidUtf8(program_));
@@ -233,18 +246,17 @@ report::v1::DrainReport DrainReport::Report(const End& end) {
       absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ",
                        absl::Now() - absl::FromChrono(Clock::Steady().Now() - end.requested_at),
                        absl::UTCTimeZone()));
-  report.set_took_ms(since(end.at));
+  report.set_took_ms(Milliseconds(end.at - end.requested_at));
   report.set_grace_ms(Milliseconds(end.budget.grace));
   for (std::size_t i = 0; i < phases_.size(); ++i) {
     const bool last = i + 1 == phases_.size();
     const Clock::TimePoint ended_at = last ? end.at : phases_[i + 1].at;
-    if (ended_at < end.requested_at) continue;
     const Phase name = phases_[i].phase;
     report::v1::Phase& phase = *report.add_phases();
     phase.set_name(lifecycle::PhaseName(name));
     phase.set_start_ms(since(phases_[i].at));
-    phase.set_took_ms(since(ended_at) - phase.start_ms());
-    phase.set_budget_ms(Milliseconds(phases_[i].budget));
+    phase.set_took_ms(static_cast<std::uint32_t>(since(ended_at) - phase.start_ms()));
+    if (const auto budget = phases_[i].budget) phase.set_budget_ms(Milliseconds(*budget));
     phase.set_ended(
         !last || (end.exit_code != ExitCode::kWatchdog && end.exit_code != ExitCode::kImpatient));
     phase.set_forced(!phase.ended() ||

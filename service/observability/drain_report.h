@@ -2,6 +2,7 @@
 #define SERVICE_OBSERVABILITY_DRAIN_REPORT_H_
 
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,8 +11,8 @@
 
 namespace observability {
 
-// Tells what a server did from the request to stop to its end, as one JSON object:
-// in the last line of the log, "drain report: {...}", and in a file. What it says:
+// Tells what a server did from the request to stop to its end, and in a drain by hand
+// before it, as one JSON object: in the last line of the log, "drain report: {...}", and in a file. What it says:
 // proto/report/v1/drain_report.proto.
 //
 // Guarantees: the file is there as a whole or not at all; one that cannot be written
@@ -27,14 +28,14 @@ class DrainReport final : public lifecycle::Observer {
 
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
-               lifecycle::Clock::Duration budget) override;
+               std::optional<lifecycle::Clock::Duration> budget) override;
   void OnEnd(const lifecycle::End& end) override;
 
  private:
   struct BegunPhase {
     lifecycle::Phase phase;
     lifecycle::Clock::TimePoint at;
-    lifecycle::Clock::Duration budget;
+    std::optional<lifecycle::Clock::Duration> budget;
   };
 
   report::v1::DrainReport Report(const lifecycle::End& end);
@@ -43,8 +44,9 @@ class DrainReport final : public lifecycle::Observer {
   const std::string path_;
   lifecycle::Observer& log_;
   std::mutex mutex_;
-  std::vector<lifecycle::Event> events_;  // Guarded by mutex_.
-  std::vector<BegunPhase> phases_;        // Guarded by mutex_.
+  // Since it served last, both guarded by mutex_.
+  std::vector<lifecycle::Event> events_;
+  std::vector<BegunPhase> phases_;
 };
 
 // `text` with whatever is not UTF-8 in it replaced by U+FFFD: JSON knows nothing else.

@@ -9,9 +9,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
@@ -99,6 +101,36 @@ TEST_F(DrainReportTest, LeavesOutWhatCameBeforeTheRequest) {
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(1)));
   ASSERT_EQ(Read().events_size(), 1);
   EXPECT_EQ(Read().events(0).name(), "StopRequested");
+}
+
+TEST_F(DrainReportTest, HasADrainByHandWithTimesBelowZero) {
+  const auto begin = [&](Phase phase, milliseconds at, std::optional<Clock::Duration> budget) {
+    observer_.OnPhase(phase, start_ + at, budget);
+  };
+  begin(Phase::kServing, milliseconds(-9000), std::nullopt);
+  Tell("Serving", Phase::kServing, milliseconds(-9000));
+  Tell("DrainRequested", Phase::kServing, milliseconds(-8000));
+  begin(Phase::kLameDuck, milliseconds(-8000), seconds(5));
+  begin(Phase::kServing, milliseconds(-7500), std::nullopt);  // It was taken back.
+  Tell("Serving", Phase::kServing, milliseconds(-7500));
+  Tell("DrainRequested", Phase::kServing, milliseconds(-7000));
+  begin(Phase::kLameDuck, milliseconds(-7000), seconds(5));
+  begin(Phase::kLeaving, milliseconds(-2000), std::nullopt);
+  Tell("StopRequested", Phase::kLeaving, milliseconds(0));
+  begin(Phase::kDraining, milliseconds(10), seconds(1));
+  observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(11)));
+  const report::v1::DrainReport report = Read();
+  std::vector<std::string> phases;
+  for (const auto& phase : report.phases()) {
+    phases.push_back(absl::StrCat(std::string(phase.name()), " ", phase.start_ms(), " ",
+                                  phase.took_ms(), " ", phase.has_budget_ms()));
+  }
+  EXPECT_THAT(phases,
+              ElementsAre("LameDuck -7000 5000 1", "Leaving -2000 2010 0", "Draining 10 1 1"));
+  ASSERT_EQ(report.events_size(), 2);
+  EXPECT_EQ(report.events(0).name(), "DrainRequested");
+  EXPECT_EQ(report.events(0).at_ms(), -7000);
+  EXPECT_EQ(report.events(1).name(), "StopRequested");
 }
 
 TEST_F(DrainReportTest, HasClosersWithResultAndDuration) {

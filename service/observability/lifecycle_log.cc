@@ -5,16 +5,14 @@
 
 #include "absl/strings/str_format.h"
 #include "service/lifecycle/phase.h"
-#include "spdlog/sinks/stdout_sinks.h"
+#include "service/observability/stderr_sink.h"
 #include "spdlog/spdlog.h"
 
 namespace observability {
 
 void SetUpLog(const std::string& program) {
-  auto logger =
-      std::make_shared<spdlog::logger>(program, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>(program, std::make_shared<StderrSink>());
   logger->set_pattern("%H:%M:%S.%e %L %n: %v");
-  logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
 }
 

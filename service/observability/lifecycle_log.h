@@ -10,7 +10,8 @@
 namespace observability {
 
 // Sets up the process's log: one line an event on stderr, "time level program:
-// words", flushed at once. Call it first; the program's name stands in each line.
+// words", written at once, or lost when nobody reads it (stderr_sink.h). Call it
+// first; the program's name stands in each line.
 void SetUpLog(const std::string& program);
 
 // Writes what happens to a process into its log, one line an event:

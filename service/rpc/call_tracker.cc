@@ -1,5 +1,6 @@
 #include "service/rpc/call_tracker.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -12,8 +13,17 @@ using grpc::experimental::InterceptionHookPoints;
 using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
+constexpr char kHint[] = "draining";
+
 // More methods than a server has: names that callers make up are not kept for ever.
 constexpr std::size_t kMostMethods = 200;
+
+// Which of so many an object falls to. Objects of one kind lie at distances that have
+// low bits in common: mixes them all.
+std::size_t Pick(std::size_t of, const void* object) {
+  const std::uint64_t mixed = reinterpret_cast<std::uintptr_t>(object) * 0x9E3779B97F4A7C15u;
+  return (mixed >> 40) % of;
+}
 
 bool IsInfrastructure(const char* method) { return std::strncmp(method, "/grpc.", 6) == 0; }
 
@@ -65,7 +75,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
 
  private:
   void CountThis() {
-    tracker_.Count(method_, cancelled_ || link_.cut);
+    tracker_.Count(this, method_, cancelled_ || link_.cut);
     if (call_.stream) ++(link_.cut ? tracker_.streams_cut_ : tracker_.streams_ended_);
   }
 
@@ -94,6 +104,10 @@ class CallTracker::Factory final : public grpc::experimental::ServerInterceptorF
     if (!call.infrastructure) {
       ++tracker_.begun_;
       ++tracker_.running_;
+      if (call.callback && tracker_.hinting_.load(std::memory_order_relaxed)) {
+        info->server_context()->AddTrailingMetadata(kHint, "1");
+        ++tracker_.hinted_;
+      }
       // Without a place it gets an interceptor, too.
       if (call.callback && !call.stream &&
           tracker_.unary_.Begin(info->server_context(), info->method())) {
@@ -116,8 +130,11 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
   explicit Releases(CallTracker& tracker) : tracker_(tracker) {}
 
   void Release(grpc::CallbackServerContext* context) override {
-    const char* method = tracker_.unary_.End(static_cast<grpc::ServerContextBase*>(context));
-    if (method != nullptr && tracker_.counting_) tracker_.Count(method, context->IsCancelled());
+    const auto* const call = static_cast<grpc::ServerContextBase*>(context);
+    const char* method = tracker_.unary_.End(call);
+    if (method != nullptr && tracker_.counting_) {
+      tracker_.Count(call, method, context->IsCancelled());
+    }
     --tracker_.running_;
   }
   void Release(grpc::GenericCallbackServerContext*) override { --tracker_.running_; }
@@ -131,6 +148,24 @@ void CallTracker::Install(grpc::ServerBuilder& builder) {
   factories.push_back(std::make_unique<Factory>(*this));
   builder.experimental().SetInterceptorCreators(std::move(factories));
   builder.SetContextAllocator(std::make_unique<Releases>(*this));
+}
+
+void CallTracker::Hint(bool on) {
+  if (hinting_ == on) return;
+  if (on) hinted_ = 0;
+  hinting_ = on;
+}
+
+void CallTracker::CountByMethod(bool on) {
+  if (counting_ == on) return;
+  counting_ = false;
+  for (Ended& ended : ended_) {
+    std::lock_guard lock(ended.mutex);
+    ended.methods.clear();
+  }
+  streams_ended_ = 0;
+  streams_cut_ = 0;
+  counting_ = on;
 }
 
 void CallTracker::CancelAll() {
@@ -148,34 +183,42 @@ void CallTracker::CancelAll() {
 }
 
 lifecycle::CallTally CallTracker::TryTally() {
-  std::lock_guard lock(tally_mutex_);
-  for (auto& [name, row] : tally_) row.left = 0;
-  unary_.ForEach([this](const char* method) { ++RowOf(method).left; });
+  Methods methods;
+  for (Ended& ended : ended_) {
+    std::lock_guard lock(ended.mutex);
+    for (const auto& [name, row] : ended.methods) {
+      lifecycle::CallTally::Method& sum = RowOf(name, methods);
+      sum.finished += row.finished;
+      sum.cancelled += row.cancelled;
+    }
+  }
+  unary_.ForEach([&methods](const char* method) { ++RowOf(method, methods).left; });
   for (Shard& shard : shards_) {
     std::unique_lock shard_lock(shard.mutex, std::try_to_lock);
     if (!shard_lock) continue;
     for (const Link* list : {&shard.running, &shard.cancelled}) {
       for (const Link* link = list->next; link != list; link = link->next) {
-        if (link->method != nullptr) ++RowOf(*link->method).left;
+        if (link->method != nullptr) ++RowOf(*link->method, methods).left;
       }
     }
   }
   lifecycle::CallTally tally;
   tally.streams_ended = streams_ended_;
   tally.streams_cut = streams_cut_;
-  for (const auto& [name, row] : tally_) tally.methods.push_back(row);
+  for (const auto& [name, row] : methods) tally.methods.push_back(row);
   return tally;
 }
 
-void CallTracker::Count(const std::string& method, bool cancelled) {
-  std::lock_guard lock(tally_mutex_);
-  lifecycle::CallTally::Method& row = RowOf(method);
+void CallTracker::Count(const void* call, const std::string& method, bool cancelled) {
+  Ended& ended = ended_[Pick(ended_.size(), call)];
+  std::lock_guard lock(ended.mutex);
+  lifecycle::CallTally::Method& row = RowOf(method, ended.methods);
   ++(cancelled ? row.cancelled : row.finished);
 }
 
-lifecycle::CallTally::Method& CallTracker::RowOf(const std::string& method) {
-  const bool kept = tally_.size() < kMostMethods || tally_.contains(method);
-  lifecycle::CallTally::Method& row = tally_[kept ? method : ""];
+lifecycle::CallTally::Method& CallTracker::RowOf(const std::string& method, Methods& methods) {
+  const bool kept = methods.size() < kMostMethods || methods.contains(method);
+  lifecycle::CallTally::Method& row = methods[kept ? method : ""];
   row.name = kept ? method : "";
   return row;
 }
@@ -193,8 +236,7 @@ void CallTracker::Link::Remove() {
 }
 
 CallTracker::Shard& CallTracker::ShardOf(const Link& link) {
-  // Links are heap objects, so their low bits are all alike.
-  return shards_[(reinterpret_cast<std::uintptr_t>(&link) >> 6) % shards_.size()];
+  return shards_[Pick(shards_.size(), &link)];
 }
 
 void CallTracker::Enter(Link& link) {

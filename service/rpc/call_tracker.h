@@ -30,6 +30,12 @@ namespace rpc {
 // handler is done with it, also when its caller has gone long before. running() is
 // never too small, whatever begins and ends while it is read.
 //
+// The same place hints callers that the server is about to leave: the answer of a
+// call that begins then carries `draining: 1` in its trailing metadata. gRPC asks
+// for an interceptor on the thread that begins the call, before its handler can
+// see the context, and sends the context's trailing metadata with the status, so
+// nobody else writes there yet. Calls of the sync API and gRPC's own get no hint.
+//
 // Threads: all methods may be called from any thread.
 // Lifetime: outlives the server that it is installed in.
 class CallTracker {
@@ -53,12 +59,19 @@ class CallTracker {
   // Of gRPC's own services: how many calls have begun.
   std::int64_t infrastructure_begun() const { return infrastructure_begun_; }
 
-  // Counts by method what ends from now on, which is too dear to be done always.
-  void CountByMethod() { counting_ = true; }
+  // Hints, or not, each call that begins from now on. Counts anew when it begins to.
+  void Hint(bool on);
 
-  // What has ended since CountByMethod(), and what runs. Waits for no handler: a list
-  // that somebody works on is left out. `refused` is not known here, and of a call that
-  // the callback API does not serve only whether CancelAll() ended it.
+  // How many calls were hinted since Hint(true).
+  std::int64_t hinted() const { return hinted_; }
+
+  // Counts by method what ends from now on, or nothing: it is too dear to be done
+  // always. Forgets what it had counted when it begins or ends.
+  void CountByMethod(bool on);
+
+  // What has ended since CountByMethod(true), and what runs. Waits for no handler: a
+  // list that somebody works on is left out. `refused` is not known here, and of a call
+  // that the callback API does not serve only whether CancelAll() ended it.
   lifecycle::CallTally TryTally();
 
   // Cancels every stream through its own context. A stream that begins later is
@@ -89,6 +102,16 @@ class CallTracker {
     Link cancelled;  // Guarded by mutex.
   };
 
+  // By name, at most so many as a server may have; the others are all named "".
+  using Methods = std::map<std::string, lifecycle::CallTally::Method>;
+
+  // What has ended, by method. Several, for the same reason; and no shard's mutex,
+  // which CancelAll() holds while handlers run.
+  struct alignas(64) Ended {
+    std::mutex mutex;  // Held for nothing that can block.
+    Methods methods;   // Guarded by mutex.
+  };
+
   class Interceptor;
   class Factory;
   class Releases;
@@ -97,10 +120,9 @@ class CallTracker {
   void Enter(Link& link);
   void Leave(Link& link);
 
-  // A call has ended. Requires: counting_.
-  void Count(const std::string& method, bool cancelled);
-  // Requires: tally_mutex_.
-  lifecycle::CallTally::Method& RowOf(const std::string& method);
+  // `call` has ended. Requires: counting_.
+  void Count(const void* call, const std::string& method, bool cancelled);
+  static lifecycle::CallTally::Method& RowOf(const std::string& method, Methods& methods);
 
   std::array<Shard, 16> shards_;
   std::atomic<std::int64_t> begun_{0};
@@ -108,13 +130,14 @@ class CallTracker {
   std::atomic<int> streams_{0};
   std::atomic<int> infrastructure_streams_{0};
   std::atomic<std::int64_t> infrastructure_begun_{0};
+  std::atomic<bool> hinting_{false};
+  std::atomic<std::int64_t> hinted_{0};
 
   LiveCalls unary_;  // Those that get no interceptor.
   std::atomic<bool> counting_{false};
   std::atomic<std::int64_t> streams_ended_{0};
   std::atomic<std::int64_t> streams_cut_{0};
-  std::mutex tally_mutex_;                                     // Held for nothing that can block.
-  std::map<std::string, lifecycle::CallTally::Method> tally_;  // Guarded by tally_mutex_.
+  std::array<Ended, 16> ended_;
 };
 
 }  // namespace rpc

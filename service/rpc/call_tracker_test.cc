@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -127,7 +128,8 @@ class CallTrackerTest : public ::testing::Test {
   }
 
   CallTracker tracker_;
-  ProbeService probe_;
+  std::stop_source drain_;
+  ProbeService probe_{drain_.get_token()};
   SyncProbe sync_probe_;
   Parrot parrot_;
   grpc::ServerBuilder builder_;
@@ -261,6 +263,87 @@ TEST_F(CallTrackerTest, LeavesUnaryCallsAloneWhenItCancels) {
   caller.join();  // Answered.
 }
 
+// The hint in the trailing metadata of a call that has ended; "" without one.
+std::string HintOf(const grpc::ClientContext& context) {
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto hint = trailers.find("draining");
+  EXPECT_LE(trailers.count("draining"), 1u);
+  return hint == trailers.end() ? "" : std::string(hint->second.data(), hint->second.size());
+}
+
+TEST_F(CallTrackerTest, HintsCallsThatBeginMeanwhileAndNoOthers) {
+  Start(probe_);
+  const auto stub = probe::Probe::NewStub(Connect());
+  const auto echo = [&stub] {
+    const auto context = Bounded();
+    Note note;
+    EXPECT_TRUE(stub->Echo(context.get(), note, &note).ok());
+    return HintOf(*context);
+  };
+  const auto begun_before = Bounded();
+  Note held;
+  std::thread holder([&] { EXPECT_TRUE(stub->Hold(begun_before.get(), Note(), &held).ok()); });
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  EXPECT_EQ(echo(), "");
+  EXPECT_EQ(tracker_.hinted(), 0);
+
+  tracker_.Hint(true);
+  EXPECT_EQ(echo(), "1");
+  tracker_.Hint(true);
+  EXPECT_EQ(echo(), "1");
+  EXPECT_EQ(tracker_.hinted(), 2);
+
+  tracker_.Hint(false);
+  EXPECT_EQ(echo(), "");
+  EXPECT_EQ(tracker_.hinted(), 2);
+  tracker_.Hint(true);
+  EXPECT_EQ(tracker_.hinted(), 0) << "it counts anew";
+  probe_.Release();
+  holder.join();
+  EXPECT_EQ(HintOf(*begun_before), "");
+}
+
+TEST_F(CallTrackerTest, HintsStreamsHoweverTheyAreAnswered) {
+  Start(probe_);
+  tracker_.Hint(true);
+  const auto stub = probe::Probe::NewStub(Connect());
+  const auto chatting = Bounded();
+  const auto chat = stub->Chat(chatting.get());
+  Note note;
+  chat->Write(note);
+  EXPECT_TRUE(chat->Read(&note));
+  chat->WritesDone();
+  EXPECT_TRUE(chat->Finish().ok());
+  EXPECT_EQ(HintOf(*chatting), "1");
+
+  const auto watching = Bounded();
+  const auto watch = stub->Watch(watching.get(), note);
+  EXPECT_TRUE(watch->Read(&note));
+  drain_.request_stop();
+  EXPECT_EQ(watch->Finish().error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(HintOf(*watching), "1");
+  EXPECT_EQ(watching->GetServerTrailingMetadata().count("grpc-status-details-bin"), 1u);
+  EXPECT_EQ(tracker_.hinted(), 2);
+}
+
+TEST_F(CallTrackerTest, HintsNeitherHealthChecksNorCallsOfTheSyncApi) {
+  Start(sync_probe_);
+  tracker_.Hint(true);
+  const auto checking = Bounded();
+  grpc::health::v1::HealthCheckResponse answer;
+  EXPECT_TRUE(
+      grpc::health::v1::Health::NewStub(Connect())->Check(checking.get(), {}, &answer).ok());
+  EXPECT_EQ(HintOf(*checking), "");
+  const auto watching = Bounded();
+  const auto watch = probe::Probe::NewStub(Connect())->Watch(watching.get(), Note());
+  Note note;
+  EXPECT_TRUE(watch->Read(&note));
+  tracker_.CancelAll();
+  EXPECT_FALSE(watch->Finish().ok());
+  EXPECT_EQ(HintOf(*watching), "");
+  EXPECT_EQ(tracker_.hinted(), 0);
+}
+
 TEST_F(CallTrackerTest, CountsByMethodWhatEndsFromAMomentOn) {
   Start(probe_);
   Note note;
@@ -269,7 +352,7 @@ TEST_F(CallTrackerTest, CountsByMethodWhatEndsFromAMomentOn) {
   EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
   std::thread before = Holder();  // Begins before the moment, ends after it.
   ASSERT_TRUE(probe_.AwaitHeld(1));
-  tracker_.CountByMethod();
+  tracker_.CountByMethod(true);
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Hold 0 0 1"));
   EXPECT_TRUE(probe::Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
   probe_.Release();
@@ -278,9 +361,26 @@ TEST_F(CallTrackerTest, CountsByMethodWhatEndsFromAMomentOn) {
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 1 0 0"));
 }
 
+TEST_F(CallTrackerTest, ForgetsWhatItCountedByMethodWhenItCountsNoMore) {
+  Start(probe_);
+  tracker_.CountByMethod(true);
+  Note note;
+  const auto stub = probe::Probe::NewStub(Connect());
+  EXPECT_TRUE(stub->Echo(Bounded().get(), note, &note).ok());
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  tracker_.CountByMethod(true);
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0")) << "it counts already";
+  tracker_.CountByMethod(false);
+  EXPECT_THAT(Tally(), ElementsAre());
+  EXPECT_TRUE(stub->Echo(Bounded().get(), note, &note).ok());
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  tracker_.CountByMethod(true);
+  EXPECT_THAT(Tally(), ElementsAre());
+}
+
 TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneAsCancelled) {
   Start(probe_);
-  tracker_.CountByMethod();
+  tracker_.CountByMethod(true);
   const std::unique_ptr<grpc::ClientContext> context = Bounded();
   const auto channel = Connect();
   std::thread caller([&] {
@@ -303,7 +403,7 @@ TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneAsCancelled) {
 
 TEST_F(CallTrackerTest, TellsStreamsThatEndedFromThoseThatWereCut) {
   Start(probe_);
-  tracker_.CountByMethod();
+  tracker_.CountByMethod(true);
   const auto channel = Connect();
   RawStream health(Connect(), kHealthWatch);  // Is not counted.
   EXPECT_NE(health.Ask(""), "");
@@ -327,7 +427,7 @@ TEST_F(CallTrackerTest, TellsStreamsThatEndedFromThoseThatWereCut) {
 
 TEST_F(CallTrackerTest, CountsByMethodAlsoCallsOfTheSyncApi) {
   Start(sync_probe_);
-  tracker_.CountByMethod();
+  tracker_.CountByMethod(true);
   RawStream watch(Connect(), kWatch);
   watch.Ask("");
   RawStream gone(Connect(), kWatch);
@@ -344,7 +444,7 @@ TEST_F(CallTrackerTest, CountsByMethodAlsoCallsOfTheSyncApi) {
 
 TEST_F(CallTrackerTest, KeepsNotEveryNameThatCallersMakeUp) {
   Start(probe_);
-  tracker_.CountByMethod();
+  tracker_.CountByMethod(true);
   const auto channel = Connect();
   for (int i = 0; i < 250; ++i) {
     RawStream(channel, "/probe.Probe/Method" + std::to_string(1000 + i)).AwaitEnd();

@@ -61,6 +61,22 @@ bool Connections::Any() const {
   return sockets.find("\"socketId\"") != std::string::npos;
 }
 
+int Connections::Count() const {
+  int count = 0;
+  for (std::int64_t last = 0;;) {
+    // A page holds the sockets from an id on, in order, some hundreds at most.
+    const std::string page =
+        Take(grpc_channelz_get_server_sockets(server_id_, last + 1, /*max_results=*/0));
+    const std::int64_t before = last;
+    for (std::size_t at = page.find("\"socketId\""); at != std::string::npos;
+         at = page.find("\"socketId\"", at + 1)) {
+      last = std::max(last, NumberInJson(page.substr(at, 64), "socketId"));
+      ++count;
+    }
+    if (last == before) return count;
+  }
+}
+
 std::int64_t Connections::CallsBegun() const {
   if (server_id_ == 0) return 0;
   return NumberInJson(Take(grpc_channelz_get_server(server_id_)), "callsStarted");

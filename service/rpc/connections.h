@@ -10,7 +10,7 @@
 
 namespace rpc {
 
-// Whether a connection to a server is open, from gRPC's own records (channelz),
+// The connections to a server that are open, from gRPC's own records (channelz),
 // which are kept in any case.
 //
 // They count calls as well, and wrongly: one that is refused before it reaches
@@ -30,6 +30,10 @@ class Connections {
 
   // False without a server.
   bool Any() const;
+
+  // How many there are. Takes time with each: for people, and not for the way of a
+  // call.
+  int Count() const;
 
   // How many calls have come, as gRPC counts them: also those that reached nobody.
   // 0 without a server.

@@ -65,6 +65,22 @@ TEST(Connections, AreSeenWhenTheyComeAndGo) {
   EXPECT_TRUE(Eventually([&] { return !bare.connections.Any(); }));
 }
 
+TEST(Connections, AreCountedHoweverManyThereAre) {
+  EXPECT_EQ(Connections().Count(), 0);
+  Bare bare;
+  // gRPC tells of five hundred sockets at a time.
+  constexpr int kCallers = 520;
+  std::vector<std::unique_ptr<RawConnection>> callers;
+  for (int i = 0; i < kCallers; ++i) {
+    callers.push_back(std::make_unique<RawConnection>(bare.address));
+    callers.back()->Send(Http2Preface());
+  }
+  EXPECT_TRUE(Eventually([&] { return bare.connections.Count() == kCallers; }))
+      << bare.connections.Count();
+  callers.resize(2);
+  EXPECT_TRUE(Eventually([&] { return bare.connections.Count() == 2; }));
+}
+
 TEST(Connections, AreNoneOnceTheServerIsGone) {
   Bare bare;
   RawConnection caller(bare.address);

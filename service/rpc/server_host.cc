@@ -71,7 +71,7 @@ ServerHost::ServerHost(Options options, std::vector<NamedService> services, Drai
 ServerHost::~ServerHost() {
   if (server_ == nullptr) return;
   CloseListener();
-  if (!shutdown_thread_.joinable()) BeginShutdown(Clock::Steady().Now());
+  BeginShutdown(Clock::Steady().Now());  // If it has not begun yet.
   Patience patience(Clock::Steady(), std::chrono::hours(1), {});
   Cancel(patience);
 }
@@ -99,6 +99,8 @@ absl::Status ServerHost::Start() {
   calls_.Install(builder);
   server_ = Connections::BuildAndStart(builder, connections_);
   if (server_ == nullptr) return absl::UnavailableError("gRPC could not build the server");
+  // Already here: in the middle of a stop there may be no thread to be had.
+  shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
   for (const NamedService& each : services_) {
     server_->GetHealthCheckService()->SetServingStatus(each.name, true);
   }
@@ -118,7 +120,15 @@ std::string ServerHost::address() const { return listener_ == nullptr ? "" : lis
 
 void ServerHost::EnterLameDuck() {
   CountCalls();
+  calls_.Hint(true);
   server_->GetHealthCheckService()->SetServingStatus(false);
+}
+
+void ServerHost::LeaveLameDuck() {
+  server_->GetHealthCheckService()->SetServingStatus(true);
+  calls_.Hint(false);
+  calls_.CountByMethod(false);
+  counting_ = false;
 }
 
 bool ServerHost::AwaitQuiet(Patience& patience) {
@@ -128,6 +138,7 @@ bool ServerHost::AwaitQuiet(Patience& patience) {
 
 void ServerHost::CloseListener() {
   CountCalls();
+  calls_.Hint(true);
   listener_->Close();
 }
 
@@ -152,12 +163,19 @@ bool ServerHost::AwaitConnectionsGone(Patience& patience) {
 }
 
 void ServerHost::BeginShutdown(Clock::TimePoint deadline) {
-  shutdown_thread_ = std::thread([this, deadline] {
-    server_->Shutdown(OnTheWall(deadline + kAfterTheSequence));
-    std::lock_guard lock(mutex_);
-    shutdown_returned_ = true;
-    shutdown_changed_.notify_all();
-  });
+  std::lock_guard lock(mutex_);
+  if (!shutdown_deadline_) shutdown_deadline_ = deadline;
+  shutdown_changed_.notify_all();
+}
+
+void ServerHost::ShutDownWhenToldTo() {
+  std::unique_lock lock(mutex_);
+  shutdown_changed_.wait(lock, [this] { return shutdown_deadline_.has_value(); });
+  lock.unlock();
+  server_->Shutdown(OnTheWall(*shutdown_deadline_ + kAfterTheSequence));
+  lock.lock();
+  shutdown_returned_ = true;
+  shutdown_changed_.notify_all();
 }
 
 int ServerHost::AwaitCallsFinished(Patience& patience) {
@@ -192,6 +210,13 @@ bool ServerHost::Cancel(Patience& patience) {
   return true;
 }
 
+lifecycle::Traffic::Load ServerHost::Look() const {
+  return {.connections = connections_.Count(),
+          .calls = calls_.running(),
+          .streams = calls_.streams(),
+          .hinted = calls_.hinted()};
+}
+
 int ServerHost::TryCallsRunning() const { return calls_.running(); }
 
 lifecycle::CallTally ServerHost::TryTally() const {
@@ -202,7 +227,7 @@ lifecycle::CallTally ServerHost::TryTally() const {
 
 void ServerHost::CountCalls() {
   if (std::exchange(counting_, true)) return;
-  calls_.CountByMethod();
+  calls_.CountByMethod(true);
   lost_before_ = CallsLost();
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,8 +35,8 @@ namespace rpc {
 // each service by name) and server reflection; calls of these two never hold up a
 // stop.
 //
-// Threads: Start(), Traffic's methods and the destructor on one thread; the rest
-// on any.
+// Threads: Start(), Traffic's methods and the destructor on one thread; what
+// Traffic says may be called from any, and the rest, on any.
 // Lifetime: the services, and what they use, outlive the server inside, which
 // lives until Cancel() has returned true; `drain` outlives the host.
 class ServerHost final : public lifecycle::Traffic {
@@ -72,6 +73,7 @@ class ServerHost final : public lifecycle::Traffic {
   std::string address() const;
 
   void EnterLameDuck() override;
+  void LeaveLameDuck() override;
   bool AwaitQuiet(lifecycle::Patience& patience) override;
   void CloseListener() override;
   int SayGoodbye(lifecycle::Patience& patience) override;
@@ -79,14 +81,17 @@ class ServerHost final : public lifecycle::Traffic {
   void BeginShutdown(lifecycle::Clock::TimePoint deadline) override;
   int AwaitCallsFinished(lifecycle::Patience& patience) override;
   bool Cancel(lifecycle::Patience& patience) override;
+  Load Look() const override;
   int TryCallsRunning() const override;
   lifecycle::CallTally TryTally() const override;
 
  private:
   absl::Status WritePortFile() const;
+  // The thread that runs server_->Shutdown().
+  void ShutDownWhenToldTo();
   bool ShutdownReturned();
 
-  // Counts from now on what becomes of the calls. Once.
+  // Counts from now on what becomes of the calls. Once, until LeaveLameDuck().
   void CountCalls();
   // Calls that have come and reached nobody, since the server started.
   std::int64_t CallsLost() const;
@@ -104,9 +109,11 @@ class ServerHost final : public lifecycle::Traffic {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
 
-  std::thread shutdown_thread_;  // Runs server_->Shutdown().
+  std::thread shutdown_thread_;
   std::mutex mutex_;
   std::condition_variable_any shutdown_changed_;
+  // Guarded by mutex_, constant once it is set.
+  std::optional<lifecycle::Clock::TimePoint> shutdown_deadline_;
   bool shutdown_returned_ = false;  // Guarded by mutex_.
 };
 

@@ -217,6 +217,45 @@ TEST_F(ServerHostTest, SaysThatItLeavesAndServesOnInLameDuck) {
   }
 }
 
+TEST_F(ServerHostTest, HintsThatItLeavesInLameDuckAndServesAsBeforeWhenThatIsTakenBack) {
+  Start();
+  const auto channel = Connect();
+  const auto hints = [&channel] {
+    const auto context = Bounded();
+    Note note;
+    EXPECT_TRUE(Probe::NewStub(channel)->Echo(context.get(), note, &note).ok());
+    return context->GetServerTrailingMetadata().count("draining");
+  };
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(hints(), 0u);
+    host_->EnterLameDuck();
+    EXPECT_EQ(HealthOf(channel, ""), kNotServing);
+    EXPECT_EQ(hints(), 1u);
+    EXPECT_EQ(host_->Look().hinted, 1);
+    host_->LeaveLameDuck();
+    EXPECT_EQ(HealthOf(channel, ""), kServing);
+    EXPECT_EQ(HealthOf(channel, "probe.Probe"), kServing);
+  }
+  EXPECT_EQ(hints(), 0u);
+  host_->CloseListener();
+  EXPECT_EQ(hints(), 1u) << "also without a lame duck";
+}
+
+TEST_F(ServerHostTest, TellsItsLoad) {
+  Start();
+  EXPECT_EQ(host_->Look().connections, 0);
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  RawStream chat(Connect(), "/probe.Probe/Chat");
+  chat.Ask("");
+  const lifecycle::Traffic::Load load = host_->Look();
+  EXPECT_EQ(load.connections, 2);
+  EXPECT_EQ(load.calls, 2);
+  EXPECT_EQ(load.streams, 1);
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+}
+
 TEST_F(ServerHostTest, IsNotQuietWhileCallsArrive) {
   Start({.quiet_period = std::chrono::seconds(2)});
   std::atomic<bool> enough = false;
@@ -449,6 +488,22 @@ TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceTheStopBegan) {
   EXPECT_EQ(tally.streams_ended, 0);
   EXPECT_EQ(tally.streams_cut, 1);
   EXPECT_EQ(tally.refused, 0);
+}
+
+TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceItsLastLameDuck) {
+  Start();
+  const auto channel = Connect();
+  host_->EnterLameDuck();
+  EXPECT_TRUE(Echo(channel).ok());
+  host_->LeaveLameDuck();
+  EXPECT_TRUE(Echo(channel).ok());
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  EXPECT_TRUE(host_->TryTally().methods.empty());
+  host_->EnterLameDuck();
+  EXPECT_TRUE(Echo(channel).ok());
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  ASSERT_EQ(host_->TryTally().methods.size(), 1U);
+  EXPECT_EQ(host_->TryTally().methods[0].finished, 1);
 }
 
 TEST_F(ServerHostTest, CountsCallsThatReachNobodyBecauseItShutsDown) {

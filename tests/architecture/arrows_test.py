@@ -13,6 +13,7 @@ import sources
 
 # A room -> the rooms that it may use. A room is the longest of these that a path begins with.
 ARROWS = {
+    "proto/admin": set(),
     "proto/google/rpc": set(),
     "proto/grpc/health": set(),
     "proto/inventory": {"proto/google/rpc"},
@@ -21,6 +22,7 @@ ARROWS = {
     "service": {"service/lifecycle"},
     "service/lifecycle": set(),
     "service/rpc": {"service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
+    "service/admin": {"service/lifecycle", "service/rpc", "proto/admin", "proto/google/rpc"},
     "service/observability": {"service/lifecycle", "proto/report"},
     "service/config": {"service/lifecycle", "service/rpc"},
     "service/sqlite": set(),
@@ -35,8 +37,15 @@ ARROWS = {
     },
     # Callers, who happen to start their servers themselves.
     "service/orders/demo": {"client", "proto/inventory", "proto/orders"},
-    "service/orders/process": {"client", "proto/orders", "service", "service/inventory"},
-    "client": {"proto/google/rpc", "proto/grpc/health", "proto/inventory", "proto/orders", "proto/report"},
+    "service/orders/process": {"client", "proto/admin", "proto/orders", "service", "service/inventory"},
+    "client": {
+        "proto/admin",
+        "proto/google/rpc",
+        "proto/grpc/health",
+        "proto/inventory",
+        "proto/orders",
+        "proto/report",
+    },
 }
 
 # Rooms that keep libraries out: includes and deps that begin with one of these.

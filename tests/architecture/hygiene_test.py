@@ -17,7 +17,7 @@ MACHINE = re.compile(r"(?<![\w.])/(?:wor" r"k|roo" r"t|tm" r"p/wt|home/[a-z]+)(?
 LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b(?!\([^)]+\): \S)")
 
 ROOMS = ("bazel/", "client/", "deploy/", "docs/", "proto/", "service/", "tests/", ".ci/")
-EXAMPLE = ("service/inventory", "service/orders")
+EXAMPLE = ("service/inventory", "service/orders", "tests/rolling")
 FILE_AT_THE_ROOT = re.compile(r"^[\w.-]+\.(?:md|bazel|bzlmod|yaml|sh|json)$|^\.bazelrc$|^WORKSPACE$|^bazelw$")
 FENCE = re.compile(r"^\s*(?:```|~~~)")
 

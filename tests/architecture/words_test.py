@@ -17,6 +17,9 @@ PROCESS = "service/lifecycle/process.cc"
 MODEL = "tests/model/stop.pml"
 RULES = "tests/common/order_rules"
 
+# A step of the sequence, by its name.
+STEP = r"^(?:void|bool) ShutdownSequence::(\w+)\([^)]*\) \{\n"
+
 # Of a start, which the model leaves out.
 NOT_IN_THE_MODEL = {"kStarting", "kUsage", "kCouldNotStart"}
 # What is checked in a log only.
@@ -47,12 +50,12 @@ def check_numbers():
 
 
 def check_steps():
-    run = found(r"^StopOutcome ShutdownSequence::Run\(.*?^\}", SEQUENCE + ".cc")[0]
+    run = found(r"^StopOutcome ShutdownSequence::Run\(\) \{(.*?)^\}", SEQUENCE + ".cc")[0]
     main = found(r"^active proctype Main\(\) \{(.*?)^\}", MODEL)[0]
-    in_code = found(r"\b([A-Z]\w+)\((?:reason)?\);", SEQUENCE + ".cc", run)
+    in_code = found(r"\b([A-Z]\w+)\(\)", SEQUENCE + ".cc", run)
     in_model = [step for step in found(r"\b([A-Z]\w+)\(\)", MODEL, main) if step != "MayHang"]
     yield from unlike("steps", SEQUENCE + ".cc", in_code, MODEL, in_model)
-    phases = found(r"^void ShutdownSequence::(\w+)\([^)]*\) \{\n[^}]*?Enter\(Phase::(k\w+)", SEQUENCE + ".cc")
+    phases = found(STEP + r"[^}]*?Enter\(Phase::(k\w+)", SEQUENCE + ".cc")
     yield from unlike("phases of the steps", SEQUENCE + ".cc", phases, MODEL,
                       found(r"^inline (\w+)\(\) \{\s+Enter\((k\w+)", MODEL))
 
@@ -65,13 +68,15 @@ def check_events():
     yield from unlike("events", "service/lifecycle", sorted(told), RULES + ".cc", sorted(e for e, _, _ in rules))
 
     by_name = {event: (phase, code or "kClean") for event, phase, code in rules}
-    for body in found(r"^void ShutdownSequence::\w+\([^)]*\) \{\n(.*?)^\}", SEQUENCE + ".cc"):
-        phase = re.search(r"Enter\(Phase::(k\w+)", body)
+    phase = None
+    for _, body in found(STEP + r"(.*?)^\}", SEQUENCE + ".cc"):
+        # A step that enters no phase of its own is a part of the one that stands before it.
+        phase = re.search(r"Enter\(Phase::(k\w+)", body) or phase
         for code, event in re.findall(r'Tell\w*\((?:ExitCode::(k\w+),\s*)?"(\w+)"', body):
             its = (phase.group(1), code or "kClean")
             yield from unlike(event, SEQUENCE + ".cc", its, RULES + ".cc", by_name.get(event))
 
-    drawn = found(r"Tells the observer, in this order:(.*?)StopOutcome Run", SEQUENCE + ".h")[0]
+    drawn = found(r"Tells the observer, in this order:\n  //\n((?:  //   .*?\n)+)", SEQUENCE + ".h")[0]
     in_order = found(r"\b(?:[A-Z][a-z]+)+\b", SEQUENCE + ".h", drawn)
     yield from unlike("order of events", SEQUENCE + ".h", in_order, RULES + ".cc",
                       [event for event, _, _ in rules if event in in_order])

@@ -149,7 +149,7 @@ class Chatting final : public grpc::ServerBidiReactor<ChatMessage, ChatMessage> 
 
 }  // namespace
 
-BenchService::BenchService(std::stop_token drain, grpc::Status goodbye)
+BenchService::BenchService(std::function<std::stop_token()> drain, grpc::Status goodbye)
     : drain_(std::move(drain)), goodbye_(std::move(goodbye)) {}
 
 grpc::ServerUnaryReactor* BenchService::Echo(grpc::CallbackServerContext* context,
@@ -164,12 +164,12 @@ grpc::ServerUnaryReactor* BenchService::Echo(grpc::CallbackServerContext* contex
 
 grpc::ServerWriteReactor<Event>* BenchService::Watch(grpc::CallbackServerContext*,
                                                      const WatchRequest* request) {
-  return new Watching(*request, drain_, goodbye_);
+  return new Watching(*request, drain_(), goodbye_);
 }
 
 grpc::ServerBidiReactor<ChatMessage, ChatMessage>* BenchService::Chat(
     grpc::CallbackServerContext*) {
-  return new Chatting(drain_, goodbye_);
+  return new Chatting(drain_(), goodbye_);
 }
 
 }  // namespace bench

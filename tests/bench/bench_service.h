@@ -1,6 +1,7 @@
 #ifndef TESTS_BENCH_BENCH_SERVICE_H_
 #define TESTS_BENCH_BENCH_SERVICE_H_
 
+#include <functional>
 #include <stop_token>
 
 #include "grpcpp/support/status.h"
@@ -15,9 +16,9 @@ namespace bench {
 // Lifetime: outlives its server.
 class BenchService final : public Bench::CallbackService {
  public:
-  // Streams end with `goodbye` once a stop is requested of `drain`; with the
-  // default, never.
-  explicit BenchService(std::stop_token drain = {}, grpc::Status goodbye = {});
+  // Each stream asks `drain` for a token of its own, and ends with `goodbye` once a
+  // stop is requested of it.
+  BenchService(std::function<std::stop_token()> drain, grpc::Status goodbye);
 
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const EchoRequest* request,
                                  EchoReply* reply) override;
@@ -27,7 +28,7 @@ class BenchService final : public Bench::CallbackService {
       grpc::CallbackServerContext* context) override;
 
  private:
-  const std::stop_token drain_;
+  const std::function<std::stop_token()> drain_;
   const grpc::Status goodbye_;
 };
 

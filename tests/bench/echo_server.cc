@@ -1,5 +1,6 @@
 // The same service as bare_server.cc, through the harness: the smallest server that
 // it makes.
+#include "service/admin/admin_server.h"
 #include "service/config/server_config.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
@@ -18,9 +19,13 @@ int main(int argc, char** argv) {
   observability::LifecycleLog log;
   observability::DrainReport report("echo", config.drain_report, log);
   lifecycle::Process process(config.stop, report);
+  admin::AdminServer admin(process, config.admin);
+  if (const absl::Status started = admin.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
 
   rpc::DrainSignal drain;
-  bench::BenchService service(drain.token(), rpc::ToGrpc(rpc::Goodbye("bench")));
+  bench::BenchService service([&] { return drain.token(); }, rpc::ToGrpc(rpc::Goodbye("bench")));
   rpc::ServerHost server(config.server, {{"bench.Bench", service}}, drain);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);

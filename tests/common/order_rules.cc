@@ -32,32 +32,38 @@ struct Rule {
   bool of_each = false;
 };
 
-constexpr int kRequestStep = 1;
-constexpr int kLameDuckStep = 2;
-constexpr int kConnectionsStep = 5;
-constexpr int kSaveStep = 10;
-constexpr int kCloseStep = 11;
-constexpr int kStoppedStep = 12;
+constexpr int kServingStep = 0;
+constexpr int kDrainStep = 1;
+constexpr int kRequestStep = 2;
+constexpr int kLameDuckStep = 3;
+constexpr int kGoodbyeStep = 5;
+constexpr int kDrainedStep = 6;
+constexpr int kConnectionsStep = 7;
+constexpr int kSaveStep = 12;
+constexpr int kCloseStep = 13;
+constexpr int kStoppedStep = 14;
 
 // The order of service/lifecycle/shutdown_sequence.h, as Main has it in
 // tests/model/stop.pml; tests/architecture/words_test.py compares the three. What
 // stands before it is told by service/lifecycle/process.cc.
 constexpr Rule kRules[] = {
-    {"CouldNotStart", Phase::kStarting, 0, ExitCode::kCouldNotStart},
-    {"Serving", Phase::kServing, 0},
+    {"CouldNotStart", Phase::kStarting, kServingStep, ExitCode::kCouldNotStart},
+    {"Serving", Phase::kServing, kServingStep},
+    {"DrainRequested", Phase::kServing, kDrainStep},
     {"StopRequested", Phase::kServing, kRequestStep},
     {"LameDuckEntered", Phase::kLameDuck, kLameDuckStep},
-    {"ListenerClosed", Phase::kLeaving, 3},
-    {"GoodbyeSaid", Phase::kLeaving, 4},
+    {"ListenerClosed", Phase::kLeaving, 4},
+    {"GoodbyeSaid", Phase::kLeaving, kGoodbyeStep},
+    {"Drained", Phase::kLeaving, kDrainedStep},
     {"ConnectionsGone", Phase::kLeaving, kConnectionsStep},
     {"ConnectionsLeft", Phase::kLeaving, kConnectionsStep},
-    {"ShutdownBegun", Phase::kDraining, 6},
-    {"CallsFinished", Phase::kDraining, 7},
-    {"CallsCut", Phase::kDraining, 7, ExitCode::kForced},
-    {"ServerStopped", Phase::kCancelling, 8},
-    {"ServerAbandoned", Phase::kCancelling, 8, ExitCode::kForced},
-    {"WorkersStopped", Phase::kWorking, 9},
-    {"WorkerFailed", Phase::kWorking, 9, ExitCode::kForced, true},
+    {"ShutdownBegun", Phase::kDraining, 8},
+    {"CallsFinished", Phase::kDraining, 9},
+    {"CallsCut", Phase::kDraining, 9, ExitCode::kForced},
+    {"ServerStopped", Phase::kCancelling, 10},
+    {"ServerAbandoned", Phase::kCancelling, 10, ExitCode::kForced},
+    {"WorkersStopped", Phase::kWorking, 11},
+    {"WorkerFailed", Phase::kWorking, 11, ExitCode::kForced, true},
     {"StateSaved", Phase::kSaving, kSaveStep, ExitCode::kClean, true},
     {"SaveFailed", Phase::kSaving, kSaveStep, ExitCode::kCloseFailed, true},
     {"Closed", Phase::kClosing, kCloseStep, ExitCode::kClean, true},
@@ -82,6 +88,20 @@ std::string Described(const LoggedEvent& event) {
   return event.subject.empty() ? event.name : absl::StrCat(event.name, " \"", event.subject, "\"");
 }
 
+// Without the drains by hand that were taken back: nothing is left of each but that
+// it serves again.
+std::vector<LoggedEvent> WithoutWhatWasTakenBack(std::vector<LoggedEvent> events) {
+  const std::vector<std::string> taken_back = {"Serving", "DrainRequested", "LameDuckEntered",
+                                               "Serving"};
+  while (
+      std::equal(taken_back.begin(), taken_back.end(), events.begin(),
+                 events.begin() + std::min(events.size(), taken_back.size()),
+                 [](const auto& name, const LoggedEvent& event) { return name == event.name; })) {
+    events.erase(events.begin(), events.begin() + taken_back.size() - 1);
+  }
+  return events;
+}
+
 bool HasLine(const std::string& output, const std::string& beginning) {
   return output.starts_with(beginning) || output.find("\n" + beginning) != std::string::npos;
 }
@@ -90,7 +110,8 @@ bool HasLine(const std::string& output, const std::string& beginning) {
 class Check {
  public:
   Check(const std::string& output, Ending ending, const Uses& uses)
-      : events_(EventsIn(output)),
+      : all_events_(EventsIn(output)),
+        events_(WithoutWhatWasTakenBack(all_events_)),
         ending_(ending),
         uses_(uses),
         watchdog_(HasLine(output, "watchdog: ")),
@@ -98,7 +119,8 @@ class Check {
         could_not_start_(HasLine(output, "could not start: ")) {}
 
   std::vector<std::string> Run() {
-    for (const LoggedEvent& event : events_) InItsPhase(event);
+    for (const LoggedEvent& event : all_events_) InItsPhase(event);
+    RequestInItsPhase();
     Forward();
     Order();
     NotInUse();
@@ -142,12 +164,21 @@ class Check {
     if (event.ok != (rule->code == ExitCode::kClean)) {
       Break("CLEAN", Described(event), event.ok ? " without a" : " as a", " warning");
     }
-    const std::optional<Phase> phase = PhaseOfName(event.phase);
-    // Whoever is stopped before he served was starting.
-    const bool never_served = rule->step == kRequestStep && phase == Phase::kStarting;
-    if (phase != rule->phase && !never_served) {
+    if (rule->step == kRequestStep) return;
+    if (PhaseOfName(event.phase) != rule->phase) {
       Break("IN_ITS_PHASE", Described(event), " in ", event.phase, " instead of ",
             PhaseName(rule->phase));
+    }
+  }
+
+  // A stop is told of in the phase in which it was noticed.
+  void RequestInItsPhase() {
+    std::string phase = PhaseName(Phase::kStarting);
+    for (const LoggedEvent& event : events_) {
+      if (event.name == "StopRequested" && event.phase != phase) {
+        Break("IN_ITS_PHASE", Described(event), " in ", event.phase, " instead of ", phase);
+      }
+      phase = event.phase;
     }
   }
 
@@ -169,10 +200,19 @@ class Check {
     for (const LoggedEvent& event : events_) {
       const Rule* rule = RuleOf(event.name);
       if (rule == nullptr) continue;
-      if (latest != nullptr && rule->step < RuleOf(latest->name)->step) {
+      const int before_it = latest == nullptr ? kServingStep : RuleOf(latest->name)->step;
+      if (rule->step == kRequestStep && DrainedByHand()) {
+        // Where it notices a stop; what comes next is in order with what came before.
+        if (before_it != kLameDuckStep && before_it != kGoodbyeStep && before_it != kDrainedStep) {
+          Break("LISTENER_FIRST", Described(event), " after ", Described(*latest));
+        }
+      } else if (rule->step < before_it) {
         Break("LISTENER_FIRST", Described(event), " after ", Described(*latest));
       } else {
         latest = &event;
+      }
+      if (rule->step == kDrainedStep && (!DrainedByHand() || told.contains(kRequestStep))) {
+        Break("LISTENER_FIRST", Described(event), " is not of a drain by hand");
       }
       if (rule->of_each && !named.emplace(rule->step, event.subject).second) {
         Break("LISTENER_FIRST", Described(event), " was told of before");
@@ -199,7 +239,7 @@ class Check {
 
   void Time() {
     std::optional<std::chrono::milliseconds> latest;
-    for (const LoggedEvent& event : events_) {
+    for (const LoggedEvent& event : all_events_) {
       if (event.name == "StopRequested" && event.since_stop != std::chrono::milliseconds(0)) {
         Break("TIME", "StopRequested is not at +0.000s");
       }
@@ -257,9 +297,9 @@ class Check {
       return;
     }
     for (int step = kRequestStep; step <= kStoppedStep; ++step) {
-      // Not everybody has something to save or to close.
-      if (step == kSaveStep || step == kCloseStep) continue;
-      if (step == kLameDuckStep || step == kConnectionsStep) {
+      // Not everybody has something to save or to close, or is drained before the stop.
+      if (step == kSaveStep || step == kCloseStep || step == kDrainedStep) continue;
+      if ((step == kLameDuckStep && !DrainedByHand()) || step == kConnectionsStep) {
         if (HasStep(step) && !LeadsCallersAway()) {
           Break("every_run_ends", Names(step), " after an interrupt, or without having served");
         }
@@ -277,6 +317,8 @@ class Check {
     }
   }
 
+  bool DrainedByHand() const { return HasStep(kDrainStep); }
+
   // The stop has a lame duck, and waits for connections to go.
   bool LeadsCallersAway() const {
     return Has("Serving") &&
@@ -293,7 +335,8 @@ class Check {
     return names;
   }
 
-  const std::vector<LoggedEvent> events_;
+  const std::vector<LoggedEvent> all_events_;
+  const std::vector<LoggedEvent> events_;  // Without what was taken back.
   const Ending ending_;
   const Uses& uses_;
   const bool watchdog_;

@@ -13,11 +13,13 @@ namespace testkit {
 // The rules that every stop keeps, checked in what a process has written: those of
 // tests/model/stop.pml, by the same names, as far as a log can show them.
 //
-//   FORWARD         no phase comes twice, none comes after a later one
-//   IN_ITS_PHASE    each event is told in its own phase
+//   FORWARD         no phase comes twice, none comes after a later one, but for
+//                   drains by hand that were taken back in their lame duck
+//   IN_ITS_PHASE    each event is told in its own phase, StopRequested in the one
+//                   before it
 //   LISTENER_FIRST  LameDuckEntered, ListenerClosed, ... Stopped, in the order of
-//                   service/lifecycle/shutdown_sequence.h; what is told once is not
-//                   told twice
+//                   service/lifecycle/shutdown_sequence.h, StopRequested where a
+//                   drain by hand notices it; what is told once is not told twice
 //   NOT_IN_USE      what uses an entry is done with before it
 //   CLEAN           0 is for a stop without a warning; else the highest code of what
 //                   went wrong; 2, 5 and 6 come with their last words
@@ -30,8 +32,8 @@ namespace testkit {
 //   TOLD            the code that Stopped tells is the code of the process
 //   TIME            runs on, from 0 at the request
 //
-// What a log cannot show is for the model alone: EACH_HAS_ITS_TURN,
-// DESTROYS_NOTHING_IN_USE, BITES_NO_PATIENCE, WITHIN_GRACE.
+// What a log cannot show is for the model alone: AS_BEFORE, ANSWERED,
+// EACH_HAS_ITS_TURN, DESTROYS_NOTHING_IN_USE, BITES_NO_PATIENCE, WITHIN_GRACE.
 
 // Pairs of names that are in the registry: the first uses the second.
 using Uses = std::vector<std::pair<std::string, std::string>>;

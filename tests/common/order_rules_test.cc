@@ -93,6 +93,101 @@ TEST(OrderRulesTest, AreKeptByAnInterruptedStop) {
               IsEmpty());
 }
 
+// A drain by hand in front of the stop.
+const std::string kServing = LineOf("Serving  ");
+const std::string kRequest = LineOf("StopRequested");
+const std::string kLameDuck = LineOf("LameDuckEntered");
+const std::string kDrainRequested = "12:00:00.100 I orders: Serving      DrainRequested\n";
+const std::string kDrained = "12:00:00.200 I orders: Leaving      Drained\n";
+const std::string kEnteredByHand = "12:00:00.100 I orders: LameDuck     LameDuckEntered\n";
+const std::string kLeftByHand =
+    "12:00:00.100 I orders: Leaving      ListenerClosed\n"
+    "12:00:00.100 I orders: Leaving      GoodbyeSaid: 2 streams\n";
+
+// The request to stop as it is told in another phase.
+std::string RequestIn(const std::string& phase) {
+  std::string request = kRequest;
+  return request.replace(request.find("Serving     "), 12,
+                         phase + std::string(12 - phase.size(), ' '));
+}
+
+// The clean stop, behind what a drain by hand has told before.
+std::string DrainedByHand(const std::string& story) {
+  return kServing + story + kStory.substr(kStory.find(LineOf("ConnectionsGone")));
+}
+
+const std::string kDrainedFirst = kDrainRequested + kEnteredByHand + kLeftByHand + kDrained;
+
+TEST(OrderRulesTest, AreKeptByAStopAfterADrainByHand) {
+  EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("Leaving")), KeepsTheOrderOfAStop(kClean));
+}
+
+TEST(OrderRulesTest, AreKeptByAStopDuringADrainByHand) {
+  EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + kLeftByHand + RequestIn("Leaving")),
+              KeepsTheOrderOfAStop(kClean));
+  EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + RequestIn("LameDuck") +
+                            LineOf("ListenerClosed") + LineOf("GoodbyeSaid")),
+              KeepsTheOrderOfAStop(kClean));
+}
+
+TEST(OrderRulesTest, AreKeptByAnInterruptDuringADrainByHand) {
+  std::string story = DrainedByHand(kDrainedFirst + RequestIn("Leaving"));
+  story.replace(story.find("terminate"), 9, "interrupt");
+  EXPECT_THAT(BrokenRules(story, kClean),
+              ElementsAre(HasSubstr("every_run_ends: ConnectionsGone or ConnectionsLeft after")));
+  story.erase(story.find(LineOf("ConnectionsGone")), LineOf("ConnectionsGone").size());
+  EXPECT_THAT(story, KeepsTheOrderOfAStop(kClean));
+}
+
+TEST(OrderRulesTest, AreKeptByDrainsByHandThatWereTakenBack) {
+  const std::string taken_back = kServing + kDrainRequested + kEnteredByHand;
+  EXPECT_THAT(taken_back + taken_back + kStory, KeepsTheOrderOfAStop(kClean));
+  EXPECT_THAT(taken_back + DrainedByHand(kDrainedFirst + RequestIn("Leaving")),
+              KeepsTheOrderOfAStop(kClean));
+}
+
+TEST(OrderRulesTest, ForwardIsBrokenByAStepBackThatIsNotOfADrainByHand) {
+  EXPECT_THAT(BrokenRules(kServing + kEnteredByHand + kStory, kClean),
+              testing::Contains("FORWARD: Serving in Serving after LameDuck"));
+  EXPECT_THAT(
+      BrokenRules(kServing + kDrainRequested + kEnteredByHand + kLeftByHand + kStory, kClean),
+      testing::Contains("FORWARD: Serving in Serving after Leaving"));
+  EXPECT_THAT(Broken({{kLameDuck, kLameDuck + kServing}}),
+              testing::Contains("FORWARD: Serving in Serving after LameDuck"));
+}
+
+TEST(OrderRulesTest, InItsPhaseIsBrokenByARequestInAPhaseThatHasPassed) {
+  EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("Leaving")), KeepsTheOrderOfAStop(kClean));
+  EXPECT_THAT(BrokenRules(DrainedByHand(kDrainedFirst + RequestIn("LameDuck")), kClean),
+              testing::Contains("IN_ITS_PHASE: StopRequested in LameDuck instead of Leaving"));
+}
+
+TEST(OrderRulesTest, ListenerFirstIsBrokenByARequestWhereADrainByHandDoesNotNoticeIt) {
+  EXPECT_THAT(BrokenRules(DrainedByHand(kDrainRequested + kRequest + kLameDuck +
+                                        LineOf("ListenerClosed") + LineOf("GoodbyeSaid")),
+                          kClean),
+              ElementsAre("LISTENER_FIRST: StopRequested after DrainRequested"));
+  EXPECT_THAT(Broken({{kRequest, ""}, {kLameDuck, kLameDuck + RequestIn("LameDuck")}}),
+              testing::Contains("LISTENER_FIRST: StopRequested after LameDuckEntered"));
+}
+
+TEST(OrderRulesTest, ListenerFirstIsBrokenByBeingDrainedWithoutADrainByHand) {
+  const std::string goodbye = LineOf("GoodbyeSaid");
+  const std::string drained = "12:00:01.003 I orders: stop +0.003s Leaving     Drained\n";
+  EXPECT_THAT(Broken({{goodbye, goodbye + drained}}),
+              ElementsAre("LISTENER_FIRST: Drained is not of a drain by hand"));
+  EXPECT_THAT(BrokenRules(DrainedByHand(kDrainRequested + kEnteredByHand + kLeftByHand +
+                                        RequestIn("Leaving") + drained),
+                          kClean),
+              testing::Contains("LISTENER_FIRST: Drained is not of a drain by hand"));
+}
+
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByADrainByHandThatWasNoLameDuck) {
+  EXPECT_THAT(
+      BrokenRules(DrainedByHand(kDrainRequested + kLeftByHand + RequestIn("Leaving")), kClean),
+      ElementsAre("every_run_ends: LameDuckEntered is missing"));
+}
+
 TEST(OrderRulesTest, AreKeptByAStopBeforeItServed) {
   EXPECT_THAT(Broken({{LineOf("Serving  "), ""},
                       {"Serving     StopRequested", "Starting    StopRequested"},

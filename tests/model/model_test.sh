@@ -91,6 +91,11 @@ planted_bugs() {
   plant "closes before it saves" NOT_IN_USE 's/Save(); Close();/Close(); Save();/'
   plant "cancels before it drains" FORWARD 's/Drain(); Cancel();/Cancel(); Drain();/'
   plant "drains before it closes the listener" LISTENER_FIRST 's/Leave(); Drain();/Drain(); Leave();/'
+  plant "goes back though nobody has taken the drain back" FORWARD 's/finished = !(drain == kTakenBack/finished = !(drain == kRequested/'
+  plant "serves again and stays a lame duck" AS_BEFORE 's/:: !finished -> healthy = true/:: !finished/'
+  plant "lets who takes a drain back wait while it stops" ANSWERED 's/noticed = true; drain = kPassed/noticed = true/'
+  plant "leads callers away whatever is requested meanwhile" every_run_ends 's/define Interrupted (requested || /define Interrupted (/'
+  plant "halts once it is drained" every_run_ends 's/WaitByHand(); requested;/WaitByHand(); false;/'
   plant "does not wait for what saves" IN_ITS_PHASE 's/CloseAll(Bit(kSaver))/started = started | Bit(kSaver)/'
   plant "saves nothing" NOT_IN_USE 's/Save(); Close();/Close();/'
   plant "closes a backend under a call" NOT_IN_USE 's/Drain(); Cancel();/Drain();/'
@@ -101,8 +106,9 @@ planted_bugs() {
   plant "frees what a hung closer holds" DESTROYS_NOTHING_IN_USE 's/; abandoned = true/; skip/'
   plant "joins a closer that hangs" every_run_ends 's/:: Bit(i) & open -> PassOver(i)/:: Bit(i) \& open -> false/'
   plant "waits for a worker without a limit" BITES_NO_PATIENCE '/Bit(kWorker)), hung/s/.*/wait_until = kNever; !(open \& Bit(kWorker)); finished = true;/'
-  plant "has no watchdog" WITHIN_GRACE 's/bites_at = kParts;/bites_at = kNever;/'
-  plant "has no watchdog once it has stopped" WITHIN_GRACE 's/bites_at = kParts + 1/bites_at = kNever/'
+  plant "has no watchdog" WITHIN_GRACE 's/kBites (kParts + 1)/kBites kNever/'
+  plant "has no watchdog once it has stopped" WITHIN_GRACE 's/now < kBites/(now < kBites || phase == kStopped)/;s/now >= kBites/& \&\& phase != kStopped/'
+  plant "keeps nothing back for the watchdog" BITES_NO_PATIENCE 's/kBites (kParts + 1)/kBites kParts/'
   plant "has no reserve" WITHIN_GRACE 's/kGrace (kParts + 2)/kGrace kParts/'
 
   for rule in $(sed -n 's,.*assert(.*/\* \([A-Z_]*\).*,\1,p' "$model") every_run_ends; do

@@ -3,6 +3,7 @@
 //
 //   callers=stay   handler=cancelled|hangs   worker=throws|hangs   saver=fails|hangs
 //   files, database, channel, pool: =fails|hangs   destructor=hangs
+//   operators=waver: they ask for a drain and take it back, over and over
 //   start=fails   report=PATH
 //   stuck=BeginShutdown, or any other method of Traffic: main hangs in it
 
@@ -13,14 +14,17 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <future>
 #include <map>
 #include <mutex>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "service/lifecycle/drain_request.h"
 #include "service/lifecycle/fake_traffic.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/shutdown_registry.h"
@@ -49,6 +53,16 @@ void Work(const std::string& how, const std::stop_token& stop) {
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
   never.wait(lock, stop, [] { return false; });
+}
+
+// Two who do not agree, until it is too late; the last word is to drain.
+void Waver(lifecycle::DrainRequest& drain) {
+  for (int i = 0; i < 20; ++i) {
+    drain.Request();
+    for (int yields = 0; yields < 1 << (i / 2); ++yields) std::this_thread::yield();
+    if (!drain.Undo().ok()) return;
+  }
+  drain.Request();
 }
 
 ShutdownRegistry::Closer Closer(const std::string& how) {
@@ -95,6 +109,13 @@ int main(int argc, char** argv) {
   const OfMain of_main{how["destructor"] == "hangs"};
 
   ShutdownRegistry& registry = process.registry();
+  std::future<void> operators;
+  registry.Register("operators",
+                    [&operators](Clock::TimePoint) {
+                      if (operators.valid()) operators.wait();
+                      return absl::OkStatus();
+                    },
+                    {.used_by_all = true});
   const std::vector<ShutdownRegistry::Handle> nothing;
   const auto files = registry.Register("files", Closer(how["files"]), {.uses = nothing});
   const auto database = registry.Register("database", Closer(how["database"]), {.uses = {{files}}});
@@ -115,5 +136,8 @@ int main(int argc, char** argv) {
   traffic.on_call = [stuck = how["stuck"]](const std::string& method) {
     if (method == stuck) Hang();
   };
+  if (how["operators"] == "waver") {
+    operators = std::async(std::launch::async, [&process] { Waver(process.drain_request()); });
+  }
   return process.ServeUntilStopped(traffic);
 }

@@ -1,6 +1,6 @@
 // Real processes, with the participants of stop.pml, that behave, fail or hang at
-// random and are stopped by one to three signals: each keeps the rules of the model,
-// and its report keeps to its schema.
+// random, are drained by hand and not, and are stopped by one to three signals: each
+// keeps the rules of the model, and its report keeps to its schema.
 //
 // Whatever a busy machine makes late, the rules hold: nothing here measures time.
 // A failure names its seed; SEED=<seed> runs that one alone:
@@ -29,8 +29,11 @@ namespace {
 // Only how long a broken test takes to fail.
 constexpr std::chrono::seconds kLimit{60};
 
-const Uses kUses = {
-    {"pool", "database"}, {"pool", "channel"}, {"database", "files"}, {"channel", "files"}};
+const Uses kUses = {{"pool", "database"},
+                    {"pool", "channel"},
+                    {"database", "files"},
+                    {"channel", "files"},
+                    {"files", "operators"}};
 
 // One process and what happens to it.
 class RandomStop {
@@ -39,6 +42,7 @@ class RandomStop {
     command_.push_back(RunfileOrDie("tests/model/participants"));
     command_.push_back("report=" + report());
     Maybe(3, "callers", {"stay"});
+    Maybe(2, "operators", {"waver"});
     misbehaves_ |= Maybe(3, "handler", {"cancelled", "hangs"});
     misbehaves_ |= Maybe(3, "worker", {"throws", "hangs"});
     for (const char* entry : {"saver", "files", "database", "channel", "pool"}) {

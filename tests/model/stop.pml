@@ -1,17 +1,19 @@
 /* The stop of a process as a model in Promela, of which Spin visits every state: the
- * signals, the sequence on main, what it waits for, the watchdog, the platform.
+ * signals, the operators who drain by hand, the sequence on main, what it waits for,
+ * the watchdog, the platform.
  *
  * The words are those of service/lifecycle/. A rule is an assert with its name behind
  * it. model_test.sh runs the model, and shows with planted bugs that each rule bites.
  * tests/common/order_rules.cc has the same rules for the logs of real processes, and
  * real_stop_test.cc such processes. tests/architecture/words_test.py compares names.
  *
- * Time is counted in ticks from the request to stop. A phase's budget is one tick,
+ * Time is counted in ticks from the request to stop; what lasts until then lasts none,
+ * and may last for ever. A phase's budget is one tick,
  * that of kClosing one for each entry in a row. Whoever takes part may take any
  * time. Main and the watchdog take none: no deadline of theirs passes unseen.
  */
 
-/* phase.h; the model begins when the process serves. */
+/* phase.h; the model begins when the process has started. */
 #define kServing 1
 #define kLameDuck 2
 #define kLeaving 3
@@ -49,8 +51,15 @@
 
 /* StopBudget: all parts but the reserve, then with it. */
 #define kParts (6 + Height(kPool))
+#define kBites (kParts + 1)
 #define kGrace (kParts + 2)
 #define kNever 255
+
+/* DrainRequest::State */
+#define kNone 0
+#define kRequested 1
+#define kTakenBack 2
+#define kPassed 3
 
 /* Sets of who takes part. */
 byte open = 127;    /* Runs, or is not saved or closed yet. */
@@ -62,7 +71,10 @@ byte done;          /* Its registry has done with it. */
 bool clean = true;  /* Nobody was cut off, ended badly or hung. */
 
 bool requested, interrupt, hurry;         /* StopRequest */
-byte phase = kServing;
+byte drain = kNone;                       /* DrainRequest */
+byte drains_to_come = 2;                  /* One to take back, and one more. */
+byte phase;
+bool healthy = true;                      /* Health says SERVING, calls are not hinted. */
 bool listening = true;                    /* New connections are accepted. */
 bool cancelled, workers_asked;
 byte exit_code = kClean; bool abandoned;  /* StopOutcome */
@@ -72,7 +84,6 @@ byte now;               /* Ticks since the request. */
 byte wait_until;        /* How long main waits at most; 0: it does not wait. */
 bool stuck;             /* Main hangs where no limit reaches. */
 byte close_by[5];       /* The deadline of each closer that runs. */
-byte bites_at = kParts; /* The watchdog. */
 
 /* What runs under `_pid` ends, or does not: for a stop, what has not ended when its
  * time is over is the same as what never ends, so only that is passed over. */
@@ -116,12 +127,21 @@ active proctype SignalThread() {
   if :: atomic { true -> Exit(kImpatient) } :: true -> false fi  /* LeaveAtOnce() */
 }
 
+/* Ask for a drain, take it back, and ask again, each at any moment, or not. Whoever
+ * takes it back, or asks meanwhile, waits until it is no longer being taken back. */
+active proctype Operators() {
+  do
+  :: atomic { drain == kNone && drains_to_come > 0 -> drain = kRequested; drains_to_come-- }
+  :: atomic { drain == kRequested && !requested -> drain = kTakenBack }
+  od
+}
+
 #define TellFailure(code) exit_code = (exit_code > code -> exit_code : code)
 #define PassOver(who) passed_over = passed_over | Bit(who); abandoned = true
 
 inline Enter(next, budget) {
   atomic {
-    assert(next > phase);  /* FORWARD */
+    assert(next > phase || next == kServing && phase == kLameDuck && drain == kTakenBack);  /* FORWARD */
     phase = next;
     deadline = now + budget
   };
@@ -182,13 +202,67 @@ inline WaitForCallers() {
   atomic { if :: true :: wait_until = deadline; Over(deadline) fi; wait_until = 0 }
 }
 
-inline LameDuck() { Enter(kLameDuck, 1); WaitForCallers() }
+/* A drain by hand waits for them until there is something more urgent. */
+#define Interrupted (requested || drain == kTakenBack)
+inline WaitByHand() { atomic { if :: true :: true -> Interrupted fi } }
+
+/* From the request on its budget is counted in ticks. */
+inline NoticeStop() {
+  atomic {
+    if
+    :: requested && !noticed -> noticed = true; drain = kPassed; deadline = 1
+    :: else
+    fi
+  }
+}
+
+/* DrainRequest::Return() */
+inline Return() {
+  atomic {
+    if
+    :: drain == kTakenBack ->
+      assert(phase == kServing && healthy && listening);  /* AS_BEFORE */
+      drain = kNone
+    :: else
+    fi
+  }
+}
+
+inline Serve() {
+  Enter(kServing, 0);
+  Return();
+  requested || drain != kNone;
+  NoticeStop()
+}
+
+/* Unless it is `finished`, the drain was taken back. */
+inline LameDuck() {
+  Enter(kLameDuck, 1);
+  healthy = false;
+  if :: noticed -> WaitForCallers() :: else -> WaitByHand() fi;
+  atomic {  /* DrainRequest::Pass() */
+    finished = !(drain == kTakenBack && !requested);
+    if :: finished -> drain = kPassed :: else fi
+  };
+  if
+  :: !finished -> healthy = true
+  :: finished && noticed
+  :: finished && !noticed ->
+    NoticeStop();
+    if :: noticed && !interrupt -> WaitForCallers() :: else fi
+  fi
+}
 
 inline Leave() {
   Enter(kLeaving, 1);
   listening = false;
+  if
+  :: noticed
+  :: else -> WaitByHand(); requested; NoticeStop()  /* StayDrained() */
+  fi;
   if :: interrupt :: else -> WaitForCallers() fi;
-  interrupt = false  /* Nobody asks any more: so much less to visit. */
+  /* Nobody asks any more: so much less to visit. */
+  atomic { interrupt = false; healthy = false; drains_to_come = 0 }
 }
 
 inline Drain() {
@@ -217,20 +291,27 @@ inline Save() { Enter(kSaving, 1); CloseAll(Bit(kSaver)) }
 
 inline Close() {
   Enter(kClosing, Height(kPool));
+  assert(drain != kTakenBack);  /* ANSWERED: or an operator would wait for ever. */
   CloseAll(Bit(kFiles) | Bit(kDatabase) | Bit(kChannel) | Bit(kPool))
 }
 
 /* Process::ServeUntilStopped(), ShutdownSequence::Run() */
 active proctype Main() {
-  byte deadline, i; bool finished;
-  requested;
-  if :: interrupt :: else -> LameDuck() fi;
+  byte deadline, i; bool finished, noticed;
+  do
+  :: Serve();
+    if
+    :: noticed && interrupt -> break
+    :: else ->
+      LameDuck();
+      if :: finished -> break :: else fi
+    fi
+  od;
   Leave(); Drain(); Cancel(); StopWorkers(); Save(); Close();
   Enter(kStopped, 0);
   if
   :: abandoned  /* Nothing is destroyed. */
   :: else ->
-    bites_at = kParts + 1;
     assert(!open);  /* DESTROYS_NOTHING_IN_USE: main's destructors run. */
     MayHang()
   fi;
@@ -243,11 +324,10 @@ active proctype Main() {
   }
 }
 
-/* When main has used up every part to its last tick, either of the two is first. */
 active proctype Watchdog() {
   atomic {
-    requested && now >= bites_at ->
-    assert(stuck || wait_until <= bites_at);  /* BITES_NO_PATIENCE */
+    requested && now >= kBites ->
+    assert(stuck || wait_until < kBites);  /* BITES_NO_PATIENCE */
     Exit(kWatchdog)
   }
 }
@@ -255,7 +335,7 @@ active proctype Watchdog() {
 active proctype Time() {
   do
   :: d_step {
-      requested && now < bites_at && (stuck || now < wait_until) ->
+      requested && now < kBites && (stuck || now < wait_until) ->
       now++;
       assert(now < kGrace)  /* WITHIN_GRACE: the platform never has to kill. */
     }

@@ -45,9 +45,11 @@ TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
   EXPECT_EQ(printed.text,
             "# the stop: lame_duck 10s + connections 24s + calls 10s + streams 4s + workers 3s + "
             "save 3s + close 4s + reserve 2s = 1m\n"
-            "# the watchdog ends it after 58s\n"
+            "# the watchdog ends it after 59s\n"
             "# the platform kills after a time that nothing says\n"
             "--address=127.0.0.1:50051\n"
+            "--admin_address=\n"
+            "--admin_port_file=\n"
             "--concurrent_calls=1000\n"
             "--connection_age=19.2s\n"
             "--connection_idle=5m\n"

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "admin/v1/admin.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "grpcpp/create_channel.h"
@@ -76,13 +77,13 @@ class DrainReportTest : public ::testing::Test {
 
   static std::vector<std::string> PhasesOf(const report::v1::DrainReport& report) {
     std::vector<std::string> names;
-    std::uint32_t end = 0;
+    std::int64_t end = report.phases_size() > 0 ? report.phases(0).start_ms() : 0;
     for (const auto& phase : report.phases()) {
       names.emplace_back(phase.name());
-      EXPECT_GE(phase.start_ms(), end) << phase.name();
-      end = phase.start_ms() + phase.took_ms();
+      EXPECT_EQ(phase.start_ms(), end) << phase.name();
+      end = std::int64_t{phase.start_ms()} + phase.took_ms();
     }
-    EXPECT_LE(end, report.took_ms());
+    EXPECT_EQ(end, report.took_ms());
     return names;
   }
 
@@ -124,6 +125,39 @@ TEST_F(DrainReportTest, TellsOfACleanStop) {
   EXPECT_EQ(report.calls().finished(), 1U);
   EXPECT_EQ(report.streams().ended(), 1U);
   EXPECT_EQ(report.streams().cut(), 0U);
+}
+
+TEST_F(DrainReportTest, TellsOfADrainByHandBeforeTheStop) {
+  StartEcho({"--termination_grace=1h", "--admin_address=127.0.0.1:0",
+             "--admin_port_file=" + directory_.File("admin")});
+  std::string address;
+  std::ifstream(directory_.File("admin")) >> address;
+  const auto admin = admin::v1::AdminService::NewStub(
+      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + kLimit));
+  {
+    grpc::ClientContext context;
+    const auto drain = admin->Drain(&context, {});
+    ASSERT_TRUE(server_->process().AwaitOutput(" LameDuckEntered", kLimit));
+    grpc::ClientContext during;
+    bench::EchoReply reply;
+    ASSERT_TRUE(bench::Bench::NewStub(channel_)->Echo(&during, {}, &reply).ok());
+    admin::v1::DrainResponse response;
+    while (drain->Read(&response)) continue;
+    EXPECT_TRUE(drain->Finish().ok());
+  }
+  server_->process().Signal(SIGTERM);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(0));
+  const report::v1::DrainReport report = ReportOf(server_->process());
+  EXPECT_EQ(report.reason(), "terminate");
+  EXPECT_THAT(PhasesOf(report), ElementsAre("LameDuck", "Leaving", "Draining", "Cancelling",
+                                            "Working", "Saving", "Closing", "Stopped"));
+  EXPECT_LT(report.phases(0).start_ms(), 0);
+  EXPECT_LT(report.phases(1).start_ms(), 0);
+  EXPECT_FALSE(report.phases(1).has_budget_ms());
+  EXPECT_EQ(report.events(0).name(), "DrainRequested");
+  EXPECT_EQ(report.calls().finished(), 1U);
+  EXPECT_THAT(ClosersOf(report), ElementsAre("admin server closed"));
 }
 
 TEST_F(DrainReportTest, TellsWhatWasCutOff) {
@@ -210,7 +244,7 @@ TEST_F(DrainReportTest, TellsWhatAStartThatFailedRolledBack) {
   const report::v1::DrainReport report = ReportOf(*participants_);
   EXPECT_THAT(ClosersOf(report),
               ::testing::UnorderedElementsAre("pool closed", "channel failed", "database closed",
-                                              "files closed"));
+                                              "files closed", "operators closed"));
 }
 
 TEST_F(DrainReportTest, TellsOfACloserThatHung) {

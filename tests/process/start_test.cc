@@ -50,6 +50,15 @@ TEST(StartTest, ASecondServerOnTheSamePortSaysSoInOneLineAndExitsWith2) {
   EXPECT_EQ((*first)->process().Wait(std::chrono::milliseconds(0)), Ending());
 }
 
+TEST(StartTest, AnAdminAddressThatIsInUseSaysSoInOneLineAndExitsWith2) {
+  const auto first = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
+  ASSERT_TRUE(first.ok()) << first.status();
+  ChildProcess second(
+      EchoServer({"--address=127.0.0.1:0", "--admin_address=" + (*first)->address()}));
+  EXPECT_EQ(second.Wait(kLimit), Ending::Exited(2));
+  EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address())));
+}
+
 TEST(StartTest, AnAddressThatIsNoneSaysSoInOneLineAndExitsWith2) {
   ChildProcess server(EchoServer({"--address=nowhere"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));

@@ -5,9 +5,11 @@
 // stop that did wait for one would not end in the time of a test. So nothing here
 // measures time.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,6 +33,7 @@
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
 #include "tests/process/open_stream.h"
 
 namespace process_test {
@@ -360,6 +363,23 @@ TEST_F(StopTest, ACallerThatIsFrozenWhileItIsSentToDelaysNothing) {
   EXPECT_EQ(Wait(), Ending::Exited(3)) << process().Output();
   Event("CallsCut");
   Event("ServerStopped");
+}
+
+TEST_F(StopTest, ALogThatNobodyReadsDelaysNothing) {
+  const testkit::TempDir directory;
+  const std::string log = directory.File("log");
+  ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
+  const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  const std::string much(1 << 20, '.');
+  while (write(reader, much.data(), much.size()) > 0) continue;
+  auto server =
+      testkit::ServerProcess::Start({.binary = "tests/bench/echo_server",
+                                     .flags = kAllTheTime,
+                                     .under = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  (*server)->process().Signal(SIGTERM);
+  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(0));
+  close(reader);
 }
 
 TEST_F(StopTest, ASecondSignalMakesEveryWaitShortAndKeepsTheOrder) {

@@ -34,6 +34,19 @@ std::string Printed(const google::protobuf::Struct& parsed) {
   return json;
 }
 
+// Waits, and lets gRPC look at the channel's sockets meanwhile. It does so only while
+// somebody waits for it: a caller that merely sleeps learns of the end of its
+// connection by the next call, and may lose that one ("Broken pipe").
+void PauseOn(grpc::Channel& channel, std::chrono::milliseconds duration,
+             const std::stop_token& stop) {
+  const auto end = std::chrono::system_clock::now() + duration;
+  for (auto now = end - duration; now < end && !stop.stop_requested();
+       now = std::chrono::system_clock::now()) {
+    channel.WaitForStateChange(channel.GetState(/*try_to_connect=*/false),
+                               std::min(end, now + std::chrono::milliseconds(100)));
+  }
+}
+
 void Prepare(grpc::ClientContext& context, bool wait_for_ready) {
   context.set_wait_for_ready(wait_for_ready);
   context.set_deadline(std::chrono::system_clock::now() + kCallLimit);
@@ -44,7 +57,7 @@ void Prepare(grpc::ClientContext& context, bool wait_for_ready) {
 std::shared_ptr<grpc::Channel> Open(const BareChannel& options) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, options.retries);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, options.retries ? 1 : 0);
   // Found again soon after its restart, so that the next replica need not wait.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
@@ -72,10 +85,11 @@ std::string WithoutRetry(const std::string& config) {
   return Printed(parsed);
 }
 
-void PlaceAndRead(const std::shared_ptr<grpc::Channel>& channel, bool wait_for_ready, Tally& tally,
-                  Evidence& evidence, const std::stop_token& stop) {
+void PlaceAndRead(const std::shared_ptr<grpc::Channel>& channel, bool wait_for_ready,
+                  std::chrono::milliseconds think_time, Tally& tally, Evidence& evidence,
+                  const std::stop_token& stop) {
   const auto stub = OrdersService::NewStub(channel);
-  for (OrderMaker orders; !stop.stop_requested(); ThinkTime(stop)) {
+  for (OrderMaker orders; !stop.stop_requested(); Pause(think_time, stop)) {
     grpc::ClientContext placing;
     Prepare(placing, wait_for_ready);
     const orders::v1::PlaceOrderRequest request = orders.Next();
@@ -89,7 +103,7 @@ void PlaceAndRead(const std::shared_ptr<grpc::Channel>& channel, bool wait_for_r
     evidence.acknowledged.Add({request.request_id(), placed.order().order_id()});
 
     for (int read = 0; read < kReadsPerOrder && !stop.stop_requested(); ++read) {
-      ThinkTime(stop);
+      Pause(think_time, stop);
       grpc::ClientContext reading;
       Prepare(reading, wait_for_ready);
       orders::v1::GetOrderRequest get;
@@ -131,7 +145,7 @@ void Watch(const std::shared_ptr<grpc::Channel>& channel, Tally& tally, Journal<
     } else {
       tally.Failed("WatchOrders: " + client::Describe(end));
     }
-    Pause(client::RetryDelay(end).value_or(std::chrono::milliseconds(100)), stop);
+    PauseOn(*channel, client::RetryDelay(end).value_or(std::chrono::milliseconds(100)), stop);
   }
 }
 

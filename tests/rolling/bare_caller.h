@@ -1,6 +1,7 @@
 #ifndef TESTS_ROLLING_BARE_CALLER_H_
 #define TESTS_ROLLING_BARE_CALLER_H_
 
+#include <chrono>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -17,8 +18,9 @@ struct BareChannel {
   std::string target;
   // As in client/service_config.json; empty: pick_first, no health, no retry.
   std::string service_config = {};
-  // Also the retries that gRPC does unasked, of calls that no server has seen.
-  bool retries = false;
+  // False: not even those retries that gRPC does unasked, of calls that were never
+  // sent (grpc.enable_retries=0).
+  bool retries = true;
 };
 
 // Shares no connection with any other channel.
@@ -29,10 +31,12 @@ std::string ShippedConfig();
 std::string WithoutHealthCheck(const std::string& config);
 std::string WithoutRetry(const std::string& config);
 
-// Places orders and reads them back, one call at a time. `wait_for_ready`: a call
-// waits while its channel has no connection, instead of failing at once.
-void PlaceAndRead(const std::shared_ptr<grpc::Channel>& channel, bool wait_for_ready, Tally& tally,
-                  Evidence& evidence, const std::stop_token& stop);
+// Places orders and reads them back, one call at a time, and thinks in between.
+// `wait_for_ready`: a call waits while its channel has no connection, instead of
+// failing at once.
+void PlaceAndRead(const std::shared_ptr<grpc::Channel>& channel, bool wait_for_ready,
+                  std::chrono::milliseconds think_time, Tally& tally, Evidence& evidence,
+                  const std::stop_token& stop);
 
 // Watches from the first event on; opens the stream again where it ended. An end
 // without a goodbye is a failure.

@@ -30,8 +30,10 @@ class Caller {
   virtual void Start() = 0;
   // Brings counts() up to date where that does not happen by itself.
   virtual void Look() {}
-  // Asks it to make no further call, and waits for those that it has made.
-  virtual void Stop() = 0;
+  // To make no further call. Does not wait.
+  virtual void AskToStop() = 0;
+  // Waits for the calls that it has made. Asked to stop before.
+  virtual void AwaitStopped() = 0;
 
  protected:
   Tally& tally() { return tally_; }
@@ -41,30 +43,26 @@ class Caller {
   Tally tally_;
 };
 
-// A caller in this process: a function that runs on threads of its own.
+// A caller in this process: a function that runs on a thread of its own.
 class ThreadCaller final : public Caller {
  public:
   using Work = std::function<void(Tally&, std::stop_token)>;
 
-  // `threads`: so many run `work` at once.
-  ThreadCaller(std::string name, Work work, int threads = 1)
-      : Caller(std::move(name)), work_(std::move(work)), count_(threads) {}
+  ThreadCaller(std::string name, Work work) : Caller(std::move(name)), work_(std::move(work)) {}
 
   void Start() override {
-    for (int i = 0; i < count_; ++i) {
-      threads_.emplace_back([this](std::stop_token stop) { work_(tally(), std::move(stop)); });
-    }
+    thread_ = std::jthread([this](std::stop_token stop) { work_(tally(), std::move(stop)); });
   }
 
-  void Stop() override {
-    for (std::jthread& thread : threads_) thread.request_stop();
-    threads_.clear();
+  void AskToStop() override { thread_.request_stop(); }
+
+  void AwaitStopped() override {
+    if (thread_.joinable()) thread_.join();
   }
 
  private:
   const Work work_;
-  const int count_;
-  std::vector<std::jthread> threads_;
+  std::jthread thread_;
 };
 
 }  // namespace rolling

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <set>
 #include <utility>
@@ -74,6 +75,17 @@ Violations CheckWatch(const std::string& watcher, const std::vector<Event>& told
                        "; the first difference is event ", at - told.begin() + 1, ": ",
                        at == told.end() ? "nothing" : Text(*at), " instead of ",
                        expected == log.end() ? "nothing" : Text(*expected))};
+}
+
+Differences Compare(const std::vector<Event>& told, const std::vector<Event>& log) {
+  std::map<std::pair<std::string, orders::v1::OrderState>, std::int64_t> surplus;
+  for (const Event& event : told) ++surplus[{event.order_id, event.state}];
+  for (const Event& event : log) --surplus[{event.order_id, event.state}];
+  Differences differences;
+  for (const auto& [event, count] : surplus) {
+    (count < 0 ? differences.missing : differences.repeated) += std::abs(count);
+  }
+  return differences;
 }
 
 Violations CheckTrack(const std::string& tracker, const std::vector<std::string>& order_ids,

@@ -1,6 +1,7 @@
 #ifndef TESTS_ROLLING_INVARIANTS_H_
 #define TESTS_ROLLING_INVARIANTS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,15 @@ Violations CheckLog(const std::vector<Event>& log, const std::vector<orders::v1:
 // The watcher was told the whole log, in order, every event once.
 Violations CheckWatch(const std::string& watcher, const std::vector<Event>& told,
                       const std::vector<Event>& log);
+
+// How what a watcher was told differs from the log, whatever the order.
+struct Differences {
+  std::int64_t missing = 0;   // Events of the log that it was not told.
+  std::int64_t repeated = 0;  // Events that it was told once too often.
+
+  bool operator==(const Differences&) const = default;
+};
+Differences Compare(const std::vector<Event>& told, const std::vector<Event>& log);
 
 // Of each of the orders that it asked for the tracker was told in the end that it is
 // confirmed, and nothing twice or backwards. Changes may be told as one.

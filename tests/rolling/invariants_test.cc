@@ -90,6 +90,13 @@ TEST(CheckWatchTest, FindsAnEventThatIsMissingDoubleOrOutOfOrder) {
   EXPECT_THAT(CheckWatch("ann", {kConfirmed, kPlaced}, log), ElementsAre(HasSubstr("event 1")));
 }
 
+TEST(CompareTest, CountsWhatIsMissingAndWhatIsRepeatedInAnyOrder) {
+  const std::vector<Event> log = {kPlaced, kConfirmed};
+  EXPECT_EQ(Compare({kConfirmed, kPlaced}, log), Differences());
+  EXPECT_EQ(Compare({kPlaced}, log), (Differences{.missing = 1}));
+  EXPECT_EQ(Compare({kPlaced, kPlaced, kPlaced}, log), (Differences{.missing = 1, .repeated = 2}));
+}
+
 TEST(CheckTrackTest, FindsNothingWhenChangesAreToldAsOne) {
   EXPECT_THAT(CheckTrack("ann", {"o1"}, {kConfirmed}), IsEmpty());
   EXPECT_THAT(CheckTrack("ann", {"o1"}, {kPlaced, kConfirmed}), IsEmpty());

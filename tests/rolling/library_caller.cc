@@ -41,10 +41,10 @@ void CountEnd(const char* method, const absl::Status& end, Tally& tally) {
 
 }  // namespace
 
-void PlaceAndRead(const std::string& target, Tally& tally, Evidence& evidence,
-                  const std::stop_token& stop) {
+void PlaceAndRead(const std::string& target, std::chrono::milliseconds think_time, Tally& tally,
+                  Evidence& evidence, const std::stop_token& stop) {
   const auto client = Client(target, tally);
-  for (OrderMaker orders; !stop.stop_requested(); ThinkTime(stop)) {
+  for (OrderMaker orders; !stop.stop_requested(); Pause(think_time, stop)) {
     const orders::v1::PlaceOrderRequest request = orders.Next();
     const absl::StatusOr<Order> placed = client->PlaceOrder(request);
     CountEnd("PlaceOrder", placed.status(), tally);
@@ -52,7 +52,7 @@ void PlaceAndRead(const std::string& target, Tally& tally, Evidence& evidence,
     tally.Answered();
     evidence.acknowledged.Add({request.request_id(), placed->order_id()});
     for (int read = 0; read < kReadsPerOrder && !stop.stop_requested(); ++read) {
-      ThinkTime(stop);
+      Pause(think_time, stop);
       const absl::StatusOr<Order> found = client->GetOrder(placed->order_id());
       CountEnd("GetOrder", found.status(), tally);
       if (found.ok()) tally.Answered();
@@ -87,7 +87,7 @@ void Import(const std::string& target, Tally& tally, Evidence& evidence,
   };
   const client::ImportEnd end = client->ImportOrders(
       [&] {
-        ThinkTime(stop);
+        Pause(kThinkTime, stop);
         orders::v1::PlaceOrderRequest order = orders.Next();
         sent.push_back(order.request_id());
         return order;
@@ -107,7 +107,7 @@ void Track(const std::string& target, Tally& tally, const Journal<Acknowledged>&
   const auto client = Client(target, tally);
   const auto tracker = client->TrackOrders();
   const std::jthread adding([&](const std::stop_token& enough) {
-    for (std::size_t next = 0; !enough.stop_requested(); ThinkTime(enough)) {
+    for (std::size_t next = 0; !enough.stop_requested(); Pause(kThinkTime, enough)) {
       const std::vector<Acknowledged> all = placed.From(next);
       next += all.size();
       // Not each: a tracker is for some.

@@ -1,6 +1,7 @@
 #ifndef TESTS_ROLLING_LIBRARY_CALLER_H_
 #define TESTS_ROLLING_LIBRARY_CALLER_H_
 
+#include <chrono>
 #include <stop_token>
 #include <string>
 
@@ -12,9 +13,9 @@ namespace rolling::library {
 // C++ callers that use client/orders_client.h as it is. A stream that breaks without
 // a goodbye is not their failure: the library opens it again.
 
-// Places orders and reads them back, one call at a time.
-void PlaceAndRead(const std::string& target, Tally& tally, Evidence& evidence,
-                  const std::stop_token& stop);
+// Places orders and reads them back, one call at a time, and thinks in between.
+void PlaceAndRead(const std::string& target, std::chrono::milliseconds think_time, Tally& tally,
+                  Evidence& evidence, const std::stop_token& stop);
 
 // Watches from the first event on.
 void Watch(const std::string& target, Tally& tally, Journal<Event>& told,

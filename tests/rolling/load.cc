@@ -8,13 +8,12 @@
 namespace rolling {
 
 void Pause(std::chrono::milliseconds duration, const std::stop_token& stop) {
+  if (duration.count() == 0) return;
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
   never.wait_for(lock, stop, duration, [] { return false; });
 }
-
-void ThinkTime(const std::stop_token& stop) { Pause(std::chrono::milliseconds(10), stop); }
 
 orders::v1::PlaceOrderRequest OrderMaker::Next() {
   constexpr const char* kSkus[] = {"apple", "banana", "cherry", "fig", "pear"};

@@ -15,13 +15,14 @@ namespace rolling {
 constexpr std::chrono::seconds kCallLimit{60};
 
 // How often an order is read for each time that one is placed.
-constexpr int kReadsPerOrder = 5;
+constexpr int kReadsPerOrder = 20;
 
-// Sleeps, and wakes when stopped.
+// Sleeps, and wakes when stopped. 0: does not sleep.
 void Pause(std::chrono::milliseconds duration, const std::stop_token& stop);
 
-// A caller's own time between two calls: constant load, and room on a small machine.
-void ThinkTime(const std::stop_token& stop);
+// A caller's own time between two calls, when nobody says otherwise: constant load,
+// and room on a small machine.
+constexpr std::chrono::milliseconds kThinkTime{10};
 
 // Orders that differ in what they buy.
 class OrderMaker {

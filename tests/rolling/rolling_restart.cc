@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -15,11 +17,14 @@
 #include "client/inventory_client.h"
 #include "client/orders_client.h"
 #include "tests/rolling/bare_caller.h"
+#include "tests/rolling/buf_caller.h"
 #include "tests/rolling/caller.h"
 #include "tests/rolling/evidence.h"
 #include "tests/rolling/fleet.h"
+#include "tests/rolling/foreign_tools.h"
 #include "tests/rolling/library_caller.h"
-#include "tests/rolling/load.h"
+#include "tests/rolling/process_caller.h"
+#include "tests/rolling/proxy.h"
 
 namespace rolling {
 namespace {
@@ -39,32 +44,63 @@ bool Await(const std::function<bool()>& done) {
   return true;
 }
 
+// What foreign callers need besides the servers.
+struct Foreign {
+  ForeignTools tools;
+  std::unique_ptr<Proxy> call_proxy;
+  std::unique_ptr<Proxy> connection_proxy;
+  std::unique_ptr<Proxy> blind_proxy;
+
+  static absl::StatusOr<Foreign> Prepare(const ForeignTools& tools, const Fleet& fleet) {
+    Foreign foreign;
+    foreign.tools = tools;
+    for (const auto& [proxy, chooses, asks] :
+         {std::tuple(&foreign.call_proxy, Proxy::Chooses::kForEachCall, Proxy::Asks::kHealth),
+          std::tuple(&foreign.connection_proxy, Proxy::Chooses::kForEachConnection,
+                     Proxy::Asks::kHealth),
+          std::tuple(&foreign.blind_proxy, Proxy::Chooses::kForEachCall,
+                     Proxy::Asks::kConnection)}) {
+      auto started = Proxy::Start(tools.haproxy, fleet.addresses(), chooses, asks);
+      if (!started.ok()) return started.status();
+      *proxy = *std::move(started);
+    }
+    return foreign;
+  }
+};
+
 class RollingRestart {
  public:
-  explicit RollingRestart(Fleet& fleet) : fleet_(fleet) {
+  // All that is given outlives this.
+  RollingRestart(Fleet& fleet, const Options& options, const Foreign& foreign)
+      : fleet_(fleet), options_(options) {
     AddLibraryCallers();
     AddBareCallers();
+    AddProxyCallers(foreign);
+    AddForeignCallers(foreign);
   }
 
-  Report Run(int restarts) {
+  Report Run() {
     for (const auto& caller : placing_) caller->Start();
     for (const auto& caller : following_) caller->Start();
     AwaitAnswers("the start");
-    for (int i = 0; i < restarts; ++i) {
+    for (int i = 0; i < options_.restarts; ++i) {
       const std::size_t replica = static_cast<std::size_t>(i) % Fleet::kReplicas;
       Expect(fleet_.Restart(replica));
       AwaitAnswers(absl::StrCat("restart ", i + 1, ", of replica ", replica));
     }
-    for (const auto& caller : placing_) caller->Stop();
+    Stop(placing_);
     CheckInvariants();
-    for (const auto& caller : following_) caller->Stop();
+    Stop(following_);
     Expect(fleet_.Stop());
     return Told();
   }
 
  private:
-  void Places(std::string name, ThreadCaller::Work work, int threads = 1) {
-    placing_.push_back(std::make_unique<ThreadCaller>(std::move(name), std::move(work), threads));
+  // `count` of the same kind.
+  void Places(const std::string& name, const ThreadCaller::Work& work, int count) {
+    for (int i = 0; i < count; ++i) {
+      placing_.push_back(std::make_unique<ThreadCaller>(name, work));
+    }
   }
 
   using WatchWork = std::function<void(Tally&, Journal<Event>&, const std::stop_token&)>;
@@ -82,12 +118,15 @@ class RollingRestart {
     Places(
         "C++ library, unary",
         [=, this](Tally& tally, const std::stop_token& stop) {
-          library::PlaceAndRead(target, tally, evidence_, stop);
+          library::PlaceAndRead(target, options_.think_time, tally, evidence_, stop);
         },
-        /*threads=*/2);
-    Places("C++ library, import", [=, this](Tally& tally, const std::stop_token& stop) {
-      library::Import(target, tally, evidence_, stop);
-    });
+        options_.callers);
+    Places(
+        "C++ library, import",
+        [=, this](Tally& tally, const std::stop_token& stop) {
+          library::Import(target, tally, evidence_, stop);
+        },
+        /*count=*/1);
     Watches("C++ library, watch",
             [=](Tally& tally, Journal<Event>& told, const std::stop_token& stop) {
               library::Watch(target, tally, told, stop);
@@ -100,29 +139,89 @@ class RollingRestart {
         }));
   }
 
+  void BarePlaces(const std::string& name, const BareChannel& channel,
+                  bool wait_for_ready = false) {
+    Places(
+        name,
+        [=, this](Tally& tally, const std::stop_token& stop) {
+          PlaceAndRead(Open(channel), wait_for_ready, options_.think_time, tally, evidence_, stop);
+        },
+        options_.callers);
+  }
+
+  void BareWatches(const std::string& name, const BareChannel& channel) {
+    Watches(name, [channel](Tally& tally, Journal<Event>& told, const std::stop_token& stop) {
+      rolling::Watch(Open(channel), tally, told, stop);
+    });
+  }
+
   void AddBareCallers() {
     const std::string target = fleet_.target();
-    const auto places = [this](std::string name, BareChannel channel, bool wait_for_ready = false) {
-      Places(std::move(name), [=, this](Tally& tally, const std::stop_token& stop) {
-        PlaceAndRead(Open(channel), wait_for_ready, tally, evidence_, stop);
-      });
-    };
     const std::string round_robin = R"({"loadBalancingConfig": [{"round_robin": {}}]})";
-    places("C++ health, no retry", {target, WithoutRetry(ShippedConfig())});
-    places("C++ retry, no health", {target, WithoutHealthCheck(ShippedConfig()), true});
-    places("C++ round_robin alone", {target, round_robin});
-    places("C++ pick_first alone", {target});
+    BarePlaces("C++ health, no retry", {target, WithoutRetry(ShippedConfig())});
+    BarePlaces("C++ retry, no health", {target, WithoutHealthCheck(ShippedConfig())});
+    BarePlaces("C++ round_robin alone", {target, round_robin});
+    BarePlaces("C++ pick_first alone", {target});
     for (const std::string& address : fleet_.addresses()) {
-      places("C++ one replica, waits", {"ipv4:" + address}, /*wait_for_ready=*/true);
+      BarePlaces("C++ one replica, waits", {"ipv4:" + address}, /*wait_for_ready=*/true);
     }
-    Watches("C++ pick_first, watch",
-            [target](Tally& tally, Journal<Event>& told, const std::stop_token& stop) {
-              rolling::Watch(Open({target}), tally, told, stop);
-            });
-    Watches("C++ round_robin, watch",
-            [=](Tally& tally, Journal<Event>& told, const std::stop_token& stop) {
-              rolling::Watch(Open({target, round_robin}), tally, told, stop);
-            });
+    if (options_.hopeless) {
+      BarePlaces("C++ enable_retries=0, health", {target, WithoutRetry(ShippedConfig()), false});
+      BarePlaces("C++ enable_retries=0", {target, "", false});
+    }
+    BareWatches("C++ pick_first, watch", {target});
+    BareWatches("C++ round_robin, watch", {target, round_robin});
+  }
+
+  void AddProxyCallers(const Foreign& foreign) {
+    for (const auto& [way, proxy] :
+         {std::pair("HAProxy by call", foreign.call_proxy.get()),
+          std::pair("HAProxy by connection", foreign.connection_proxy.get()),
+          std::pair("HAProxy, no health", foreign.blind_proxy.get())}) {
+      const std::string target = "ipv4:" + proxy->address();
+      BarePlaces(absl::StrCat("C++, ", way), {target});
+      BareWatches(absl::StrCat("C++ watch, ", way), {target});
+    }
+  }
+
+  void AddForeignCallers(const Foreign& foreign) {
+    const ForeignTools& tools = foreign.tools;
+    AddLanguage("Python", {tools.python, tools.python_caller}, foreign);
+    AddLanguage("Node", {tools.node, tools.node_caller}, foreign);
+    Places(
+        "buf curl, HAProxy",
+        [this, &foreign](Tally& tally, const std::stop_token& stop) {
+          PlaceWithBuf(foreign.tools, foreign.connection_proxy->address(), tally, evidence_, stop);
+        },
+        /*count=*/1);
+  }
+
+  void AddLanguage(const std::string& language, const std::vector<std::string>& program,
+                   const Foreign& foreign) {
+    const testkit::ChildProcess::Environment environment = {
+        {"DESCRIPTORS", foreign.tools.descriptors},
+        {"NODE_PATH", foreign.tools.node_modules},
+        {"THINK_TIME_MS", std::to_string(options_.think_time.count())}};
+    const auto run = [&](const std::string& work, const std::string& target) {
+      std::vector<std::string> command = program;
+      command.insert(command.end(), {work, target});
+      return command;
+    };
+    for (const auto& [name, target] :
+         {std::pair(language, fleet_.target()),
+          std::pair(language + ", HAProxy by call", "ipv4:" + foreign.call_proxy->address())}) {
+      placing_.push_back(
+          std::make_unique<ProcessCaller>(name, run("place", target), environment, evidence_));
+    }
+    rolling::Told& told = evidence_.watches.emplace_back();
+    told.caller = language + ", watch";
+    following_.push_back(std::make_unique<ProcessCaller>(told.caller, run("watch", fleet_.target()),
+                                                         environment, evidence_, &told.events));
+  }
+
+  static void Stop(const Callers& callers) {
+    for (const auto& caller : callers) caller->AskToStop();
+    for (const auto& caller : callers) caller->AwaitStopped();
   }
 
   // Until every caller has had an answer from now on.
@@ -146,8 +245,13 @@ class RollingRestart {
     const std::vector<Event> log = Log(2 * stored.size());
     Expect(CheckLog(log, stored));
     for (const rolling::Told& watch : evidence_.watches) {
-      Await([&] { return watch.events.size() >= log.size(); });
-      Expect(CheckWatch(watch.caller, watch.events.All(), log));
+      Await([&] {
+        for (const auto& caller : following_) caller->Look();
+        return watch.events.size() >= log.size();
+      });
+      const std::vector<Event> told = watch.events.All();
+      Expect(CheckWatch(watch.caller, told, log));
+      differences_[watch.caller] = Compare(told, log);
     }
     for (const Tracked& track : evidence_.tracks) {
       const auto check = [&] {
@@ -189,7 +293,8 @@ class RollingRestart {
     });
     reader.Start();
     Await([&] { return log.size() >= expected; });
-    reader.Stop();
+    reader.AskToStop();
+    reader.AwaitStopped();
     return log.All();
   }
 
@@ -208,7 +313,9 @@ class RollingRestart {
     Report report;
     for (const Callers* callers : {&placing_, &following_}) {
       for (const auto& caller : *callers) {
-        report.callers.push_back({caller->name(), caller->counts(), caller->failures()});
+        const auto events = differences_.find(caller->name());
+        report.Add({caller->name(), caller->counts(), caller->failures(),
+                    events == differences_.end() ? std::nullopt : std::optional(events->second)});
       }
     }
     report.violations = violations_;
@@ -218,13 +325,26 @@ class RollingRestart {
   }
 
   Fleet& fleet_;
+  const Options options_;
   Evidence evidence_;
   Callers placing_;
-  Callers following_;  // They stay until the last event.
+  Callers following_;                               // They stay until the last event.
+  std::map<std::string, Differences> differences_;  // Of the caller that watches.
   Violations violations_;
 };
 
 }  // namespace
+
+void Report::Add(Row row) {
+  const auto same = std::find_if(callers.begin(), callers.end(),
+                                 [&](const Row& other) { return other.caller == row.caller; });
+  if (same == callers.end()) {
+    callers.push_back(std::move(row));
+    return;
+  }
+  same->counts += row.counts;
+  same->failures.insert(same->failures.end(), row.failures.begin(), row.failures.end());
+}
 
 bool Report::clean() const {
   return violations.empty() && std::all_of(callers.begin(), callers.end(),
@@ -234,7 +354,9 @@ bool Report::clean() const {
 absl::StatusOr<Report> Run(const Options& options) {
   auto fleet = Fleet::Start(options.orders_flags);
   if (!fleet.ok()) return fleet.status();
-  return RollingRestart(**fleet).Run(options.restarts);
+  const auto foreign = Foreign::Prepare(options.foreign_tools, **fleet);
+  if (!foreign.ok()) return foreign.status();
+  return RollingRestart(**fleet, options, *foreign).Run();
 }
 
 }  // namespace rolling

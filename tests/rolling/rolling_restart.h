@@ -1,11 +1,15 @@
 #ifndef TESTS_ROLLING_ROLLING_RESTART_H_
 #define TESTS_ROLLING_ROLLING_RESTART_H_
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "tests/rolling/foreign_tools.h"
 #include "tests/rolling/invariants.h"
+#include "tests/rolling/load.h"
 #include "tests/rolling/tally.h"
 
 namespace rolling {
@@ -13,8 +17,18 @@ namespace rolling {
 struct Options {
   // The replicas are restarted in turn, so many times altogether.
   int restarts = 3;
+  // C++ callers of each kind that places orders, each with a channel of its own.
+  int callers = 1;
+  // Between two calls of a caller; 0: as fast as they can.
+  std::chrono::milliseconds think_time = kThinkTime;
   // Of every orders server.
   std::vector<std::string> orders_flags = {};
+  // Also callers that may lose calls whatever a server does: with grpc.enable_retries=0 a
+  // call that gRPC begins in the moment in which its connection is told to go fails
+  // without having been sent.
+  bool hopeless = false;
+  // Callers in other languages, some of them through HAProxy.
+  ForeignTools foreign_tools;
 };
 
 struct Report {
@@ -22,6 +36,8 @@ struct Report {
     std::string caller;
     Counts counts;
     std::vector<std::string> failures;
+    // Of a caller that watches every event.
+    std::optional<Differences> events = {};
   };
   std::vector<Row> callers;
   Violations violations;
@@ -29,6 +45,9 @@ struct Report {
   // connections were still in use.
   int stops = 0;
   int stops_with_connections_left = 0;
+
+  // Callers of the same name are told of as one.
+  void Add(Row row);
 
   // Nothing failed, nothing is violated.
   bool clean() const;
@@ -42,7 +61,7 @@ struct Report {
 //
 // Every wait has a limit; one that is reached is among the violations.
 //
-// Errors: the servers cannot be started at all.
+// Errors: the servers or HAProxy cannot be started at all.
 absl::StatusOr<Report> Run(const Options& options);
 
 }  // namespace rolling

@@ -6,19 +6,28 @@
 // Restarts three replicas in turn under the load of every kind of caller, prints what
 // each of them saw, and ends with 0 if no call failed and every invariant held.
 //
-// --what_if repeats that with one protection of the servers switched off at a time,
-// and prints how many calls of each caller failed then. That is a measurement: it
-// fails only when it cannot be made.
+// --what_if repeats that with one protection of the servers switched off at a time, and
+// prints how many calls of each caller failed then. That is a measurement: it fails only
+// when it cannot be made.
 #include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
+#include "absl/time/time.h"
+#include "tests/rolling/foreign_tools.h"
+#include "tests/rolling/load.h"
 #include "tests/rolling/rolling_restart.h"
 
 ABSL_FLAG(int, restarts, 3, "How many, altogether.");
-ABSL_FLAG(bool, what_if, false, "Switch the protections off, one at a time.");
+ABSL_FLAG(int, callers, 1, "C++ callers of each kind that places orders.");
+ABSL_FLAG(absl::Duration, think_time, absl::FromChrono(rolling::kThinkTime),
+          "Between two calls of a caller; 0: each calls as fast as it can.");
+ABSL_FLAG(std::string, node, "", "Where Bazel has put Node.js.");
+ABSL_FLAG(std::string, node_modules, "", "Where Bazel has put what npm installs.");
+ABSL_FLAG(bool, what_if, false, "Switch protections off.");
 
 namespace rolling {
 namespace {
@@ -30,10 +39,13 @@ const std::vector<std::string> kFlags = {"--termination_grace=60s", "--stop_lame
                                          "--stop_connections=3s"};
 
 void Print(const Report& report) {
-  std::printf("%-28s %9s %7s %8s %8s\n", "caller", "answered", "failed", "retried", "resumed");
+  std::printf("%-30s %9s %7s %8s %8s %8s %9s\n", "caller", "answered", "failed", "retried",
+              "resumed", "missing", "repeated");
   for (const Report::Row& row : report.callers) {
-    std::printf("%-28s %9ld %7ld %8ld %8ld\n", row.caller.c_str(), row.counts.answered,
+    std::printf("%-30s %9ld %7ld %8ld %8ld", row.caller.c_str(), row.counts.answered,
                 row.counts.failed, row.counts.retried, row.counts.resumed);
+    if (row.events) std::printf(" %8ld %9ld", row.events->missing, row.events->repeated);
+    std::printf("\n");
     for (const std::string& failure : row.failures) std::printf("    %s\n", failure.c_str());
   }
   std::printf("%d stops, %d of them with connections left at the shutdown\n", report.stops,
@@ -43,14 +55,63 @@ void Print(const Report& report) {
   }
 }
 
-int Main() {
-  const auto report = Run({.restarts = absl::GetFlag(FLAGS_restarts), .orders_flags = kFlags});
+// A protection of the servers that is switched off, alone. Those that callers have,
+// retry and the health check, are switched off in callers that are always there.
+struct WhatIf {
+  const char* what;
+  std::vector<std::string> flags;
+};
+const WhatIf kWhatIfs[] = {
+    {"all on", {}},
+    {"no lame duck", {"--stop_lame_duck=0"}},
+    {"no age", {"--connection_age=0"}},
+    // The listener is closed in the moment of Server::Shutdown(), as gRPC's own is. The
+    // age of connections stays what it is.
+    {"no listener", {"--stop_connections=0", "--connection_age=2400ms"}},
+};
+
+bool TellWhatIf(Options options) {
+  options.hopeless = true;
+  std::vector<Report> reports;
+  for (const WhatIf& each : kWhatIfs) {
+    options.orders_flags = kFlags;
+    options.orders_flags.insert(options.orders_flags.end(), each.flags.begin(), each.flags.end());
+    auto report = Run(options);
+    if (!report.ok()) {
+      std::printf("%s: %s\n", each.what, report.status().ToString().c_str());
+      return false;
+    }
+    std::printf("\n%s\n", each.what);
+    Print(*report);
+    std::fflush(stdout);
+    reports.push_back(*std::move(report));
+  }
+
+  std::printf("\n%-30s", "failed calls, if");
+  for (const WhatIf& each : kWhatIfs) std::printf(" %13s", each.what);
+  for (std::size_t row = 0; row < reports.front().callers.size(); ++row) {
+    std::printf("\n%-30s", reports.front().callers[row].caller.c_str());
+    for (const Report& report : reports) {
+      std::printf(" %13ld", report.callers[row].counts.failed);
+    }
+  }
+  std::printf("\n%-30s", "stops with connections left");
+  for (const Report& report : reports) std::printf(" %13d", report.stops_with_connections_left);
+  std::printf("\n%-30s", "invariants violated");
+  for (const Report& report : reports) std::printf(" %13zu", report.violations.size());
+  std::printf("\n");
+  return true;
+}
+
+bool Prove(Options options) {
+  options.orders_flags = kFlags;
+  const auto report = Run(options);
   if (!report.ok()) {
     std::printf("%s\n", report.status().ToString().c_str());
-    return 1;
+    return false;
   }
   Print(*report);
-  return report->clean() ? 0 : 1;
+  return report->clean();
 }
 
 }  // namespace
@@ -58,5 +119,18 @@ int Main() {
 
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
-  return rolling::Main();
+  rolling::Options options;
+  options.restarts = absl::GetFlag(FLAGS_restarts);
+  options.callers = absl::GetFlag(FLAGS_callers);
+  options.think_time = absl::ToChronoMilliseconds(absl::GetFlag(FLAGS_think_time));
+  auto tools =
+      rolling::ForeignTools::Find(absl::GetFlag(FLAGS_node), absl::GetFlag(FLAGS_node_modules));
+  if (!tools.ok()) {
+    std::printf("%s\n", std::string(tools.status().message()).c_str());
+    return 1;
+  }
+  options.foreign_tools = *std::move(tools);
+  const bool well =
+      absl::GetFlag(FLAGS_what_if) ? rolling::TellWhatIf(options) : rolling::Prove(options);
+  return well ? 0 : 1;
 }

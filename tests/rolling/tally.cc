@@ -8,6 +8,14 @@ constexpr std::size_t kRemembered = 5;
 
 }  // namespace
 
+Counts& Counts::operator+=(const Counts& other) {
+  answered += other.answered;
+  failed += other.failed;
+  retried += other.retried;
+  resumed += other.resumed;
+  return *this;
+}
+
 void Tally::Answered() {
   std::lock_guard lock(mutex_);
   ++counts_.answered;

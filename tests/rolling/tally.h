@@ -20,6 +20,7 @@ struct Counts {
   // Streams that were told goodbye and went on where they were.
   std::int64_t resumed = 0;
 
+  Counts& operator+=(const Counts& other);
   bool operator==(const Counts&) const = default;
 };
 

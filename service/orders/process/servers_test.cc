@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "admin/v1/admin.grpc.pb.h"
 #include "client/error_details.h"
 #include "gmock/gmock.h"
 #include "grpcpp/client_context.h"
@@ -170,6 +171,69 @@ TEST_F(ServersTest, OrdersThatWaitForASlowInventoryAreAnsweredDuringTheStop) {
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
   EXPECT_THAT(testkit::EventNamesIn(orders().Output()), ::testing::Contains("CallsFinished"));
+}
+
+TEST_F(ServersTest, DrainedByHandItAnswersEveryOrderAndSavesItsStateWhenItIsStopped) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1s"}));
+  const std::string port_file = directory_.File("admin");
+  ASSERT_NO_FATAL_FAILURE(StartOrders(
+      inventory_->address(), {"--admin_address=127.0.0.1:0", "--admin_port_file=" + port_file}));
+  std::string admin_address;
+  std::ifstream(port_file) >> admin_address;
+  const auto admin = admin::v1::AdminService::NewStub(
+      grpc::CreateChannel(admin_address, grpc::InsecureChannelCredentials()));
+  const auto state = [&admin] {
+    grpc::ClientContext context;
+    admin::v1::GetStateResponse response;
+    EXPECT_TRUE(admin->GetState(&context, {}, &response).ok());
+    return response.state();
+  };
+
+  grpc::ClientContext watching;
+  watching.set_deadline(std::chrono::system_clock::now() + kLimit);
+  const auto watch = stub_->WatchOrders(&watching, v1::WatchOrdersRequest());
+  v1::WatchOrdersResponse event;
+  ASSERT_TRUE(watch->Read(&event));
+  std::vector<std::future<grpc::Status>> orders_placed;
+  for (int i = 0; i < 8; ++i) {
+    orders_placed.push_back(
+        std::async(std::launch::async, [this, i] { return Place("slow-" + std::to_string(i)); }));
+  }
+  const auto end = std::chrono::steady_clock::now() + kLimit;
+  while (state().calls() < 9 && std::chrono::steady_clock::now() < end) continue;
+
+  grpc::ClientContext draining;
+  draining.set_deadline(std::chrono::system_clock::now() + kLimit);
+  const auto drain = admin->Drain(&draining, {});
+  admin::v1::DrainResponse progress;
+  while (drain->Read(&progress)) continue;
+  EXPECT_TRUE(drain->Finish().ok());
+  EXPECT_TRUE(progress.state().drained());
+  EXPECT_EQ(progress.state().calls(), 0);
+  for (auto& placed : orders_placed) {
+    const grpc::Status status = placed.get();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  while (watch->Read(&event)) continue;
+  EXPECT_EQ(client::ErrorReason(client::FromGrpc(watch->Finish())), "SERVER_DRAINING");
+  EXPECT_EQ(orders().Wait(std::chrono::milliseconds(0)), Ending());
+
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+  std::vector<std::string> told;
+  for (const testkit::LoggedEvent& one : testkit::EventsIn(orders().Output())) {
+    if (one.name != "Closed") told.push_back(one.name);
+  }
+  EXPECT_THAT(told, ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
+                                "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone",
+                                "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+                                "StateSaved", "Stopped"))
+      << orders().Output();
+  const std::vector<testkit::LoggedEvent> events = testkit::EventsIn(orders().Output());
+  EXPECT_EQ(events[events.size() - 2].subject, "admin server");
+
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  EXPECT_THAT(orders().Output(), HasSubstr("replayed 0 events"));
+  EXPECT_EQ(StoredRequestIds().size(), 8u);
 }
 
 TEST_F(ServersTest, AWatcherIsToldWhereToGoOnAndMissesNothing) {

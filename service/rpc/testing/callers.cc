@@ -140,6 +140,8 @@ void RawConnection::Send(const std::string& bytes) {
   [[maybe_unused]] const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
 }
 
+void RawConnection::EndSending() { shutdown(fd_, SHUT_WR); }
+
 bool RawConnection::Receive(const std::string& text) {
   std::string received;
   while (received.size() < text.size()) {

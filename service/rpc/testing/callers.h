@@ -78,6 +78,9 @@ class RawConnection {
 
   void Send(const std::string& bytes);
 
+  // Says that nothing more will be sent, and can still receive.
+  void EndSending();
+
   // Reads what arrives until it is `text`. False: the connection ended first, or it
   // took too long.
   bool Receive(const std::string& text);

@@ -1,6 +1,6 @@
-// What the thread sanitizer must not report of a test that uses gRPC's callback
-// API. Its headers hand the memory of a call from thread to thread through the
-// library, which is not instrumented, so the sanitizer sees no order in it.
+// What the thread sanitizer must not report of a program that uses gRPC. Its headers
+// hand the memory of a call from thread to thread through the library, which is not
+// instrumented, so the sanitizer sees no order in it.
 //
 // The price: a race of which one side runs in a callback of gRPC's is not seen
 // either. Those between other threads are, and so are locks in the wrong order.
@@ -10,6 +10,8 @@ extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
   return "race:grpc::internal::\n"
          "race:grpc::Server::CallbackRequest\n"
+         "race:grpc::Server::SyncRequest\n"
+         "race:grpc::ServerWriteReactor<grpc::ByteBuffer>\n"
          // Called by the library itself.
          "race:OnCancel\n"
          "race:OnDone\n";

@@ -1,0 +1,51 @@
+#include "client/admin_client.h"
+
+#include <utility>
+
+#include "client/error_details.h"
+#include "grpcpp/client_context.h"
+
+namespace client {
+
+using admin::v1::AdminService;
+using admin::v1::DrainRequest;
+using admin::v1::DrainResponse;
+using admin::v1::GetStateRequest;
+using admin::v1::State;
+using admin::v1::UndrainRequest;
+
+absl::StatusOr<std::unique_ptr<AdminClient>> AdminClient::Create(const std::string& target,
+                                                                 ClientOptions options) {
+  auto connection = Connection::Create(target, std::move(options));
+  if (!connection.ok()) return connection.status();
+  return std::unique_ptr<AdminClient>(new AdminClient(*std::move(connection)));
+}
+
+AdminClient::AdminClient(Connection connection)
+    : connection_(std::move(connection)), stub_(AdminService::NewStub(connection_.channel())) {}
+
+absl::Status AdminClient::Drain(const std::function<void(const State&)>& on_state,
+                                std::optional<std::chrono::milliseconds> limit) {
+  grpc::ClientContext context;
+  if (limit) context.set_deadline(std::chrono::system_clock::now() + *limit);
+  const auto reader = stub_->Drain(&context, DrainRequest());
+  DrainResponse response;
+  while (reader->Read(&response)) on_state(response.state());
+  return FromGrpc(reader->Finish());
+}
+
+absl::StatusOr<State> AdminClient::Undrain() {
+  const auto response =
+      connection_.Call(*stub_, &AdminService::StubInterface::Undrain, UndrainRequest());
+  if (!response.ok()) return response.status();
+  return response->state();
+}
+
+absl::StatusOr<State> AdminClient::GetState() {
+  const auto response =
+      connection_.Call(*stub_, &AdminService::StubInterface::GetState, GetStateRequest());
+  if (!response.ok()) return response.status();
+  return response->state();
+}
+
+}  // namespace client

@@ -1,0 +1,50 @@
+#include "service/admin/admin_server.h"
+
+#include <chrono>
+#include <utility>
+
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/patience.h"
+
+namespace admin {
+namespace {
+
+using lifecycle::Clock;
+using lifecycle::Patience;
+
+// What open streams have for their last words, and all of it for its end.
+constexpr std::chrono::milliseconds kLastWords(200);
+constexpr std::chrono::milliseconds kLimit(1000);
+
+}  // namespace
+
+AdminServer::AdminServer(lifecycle::Process& process, rpc::ServerHost::Options options)
+    : process_(process),
+      wanted_(!options.address.empty()),
+      service_(process, closing_.token()),
+      host_(std::move(options), {{v1::AdminService::service_full_name(), service_}}, closing_) {}
+
+absl::Status AdminServer::Start() {
+  if (!wanted_) return absl::OkStatus();
+  if (absl::Status started = host_.Start(); !started.ok()) return started;
+  process_.registry().Register("admin server", [this](Clock::TimePoint) { return Close(); },
+                               {.used_by_all = true, .limit = kLimit});
+  return absl::OkStatus();
+}
+
+absl::Status AdminServer::Close() {
+  Clock& clock = Clock::Steady();
+  host_.CloseListener();
+  closing_.Announce();
+  host_.BeginShutdown(clock.Now() + kLastWords);
+  if (host_.TryCallsRunning() > 0) {
+    Patience last_words(clock, kLastWords, {});
+    host_.AwaitCallsFinished(last_words);
+  }
+  // Until the registry passes it over: a handler that does not end uses the process.
+  Patience for_ever(clock, std::chrono::hours(1), {});
+  host_.Cancel(for_ever);
+  return absl::OkStatus();
+}
+
+}  // namespace admin

@@ -1,0 +1,39 @@
+#ifndef SERVICE_ADMIN_ADMIN_SERVER_H_
+#define SERVICE_ADMIN_ADMIN_SERVER_H_
+
+#include "absl/status/status.h"
+#include "service/admin/admin_service.h"
+#include "service/lifecycle/process.h"
+#include "service/rpc/drain_signal.h"
+#include "service/rpc/server_host.h"
+
+namespace admin {
+
+// The second server of a process: operators call it while the first one drains.
+//
+// Guarantees: it is closed after everything else that the process has opened, and
+// never holds up the stop for longer than a moment, whoever is connected.
+//
+// Requires: started before anything else is registered with `process`.
+// Threads and lifetime: main's; declared behind `process`, before everything else.
+class AdminServer {
+ public:
+  // Does not serve when the address is empty.
+  AdminServer(lifecycle::Process& process, rpc::ServerHost::Options options);
+
+  // Errors: those of ServerHost::Start().
+  absl::Status Start();
+
+ private:
+  absl::Status Close();
+
+  lifecycle::Process& process_;
+  const bool wanted_;
+  rpc::DrainSignal closing_;
+  AdminService service_;
+  rpc::ServerHost host_;
+};
+
+}  // namespace admin
+
+#endif  // SERVICE_ADMIN_ADMIN_SERVER_H_

@@ -1,0 +1,268 @@
+#include "service/admin/admin_server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "admin/v1/admin.grpc.pb.h"
+#include "google/rpc/error_details.pb.h"
+#include "grpcpp/create_channel.h"
+#include "service/lifecycle/fake_traffic.h"
+#include "service/lifecycle/process.h"
+#include "service/lifecycle/recording_observer.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/lifecycle/stop_budget.h"
+#include "service/rpc/status.h"
+
+namespace admin {
+namespace {
+
+using lifecycle::StopReason;
+using std::chrono::hours;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// Long enough that no part of it is ever spent.
+lifecycle::StopBudget Ample() {
+  return {.grace = hours(8),
+          .lame_duck = hours(1),
+          .connections = hours(1),
+          .calls = hours(1),
+          .streams = hours(1),
+          .workers = hours(1),
+          .save = hours(1),
+          .close = hours(1),
+          .reserve = hours(1)};
+}
+
+std::unique_ptr<grpc::ClientContext> Bounded() {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  return context;
+}
+
+std::string ReasonOf(const grpc::Status& status) {
+  const auto payload = rpc::FromGrpc(status).GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
+  google::rpc::ErrorInfo info;
+  if (!payload || !info.ParseFromString(std::string(*payload))) return "";
+  EXPECT_EQ(info.domain(), "admin.v1");
+  return info.reason();
+}
+
+// A caller of Drain.
+class Draining {
+ public:
+  explicit Draining(v1::AdminService::Stub& stub)
+      : reader_(stub.Drain(context_.get(), v1::DrainRequest())) {}
+
+  // Reads until there is a state of this phase. False: the stream has ended without.
+  bool Await(v1::Phase phase) {
+    v1::DrainResponse response;
+    while (reader_->Read(&response)) {
+      last_ = response.state();
+      if (last_.phase() == phase) return true;
+    }
+    return false;
+  }
+
+  grpc::Status AwaitEnd() {
+    Await(v1::PHASE_UNSPECIFIED);
+    return reader_->Finish();
+  }
+
+  void GoAway() { context_->TryCancel(); }
+
+  const v1::State& last() const { return last_; }
+
+ private:
+  const std::unique_ptr<grpc::ClientContext> context_ = Bounded();
+  const std::unique_ptr<grpc::ClientReader<v1::DrainResponse>> reader_;
+  v1::State last_;
+};
+
+class AdminServerTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { lifecycle::BlockStopSignals(); }
+
+  AdminServerTest() {
+    const std::string port_file = testing::TempDir() + "admin_port";
+    process_.emplace(Ample(), observer_);
+    admin_.emplace(*process_,
+                   rpc::ServerHost::Options{.address = "127.0.0.1:0", .port_file = port_file});
+    EXPECT_TRUE(admin_->Start().ok());
+    std::string address;
+    std::ifstream(port_file) >> address;
+    stub_ =
+        v1::AdminService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  }
+
+  ~AdminServerTest() override {
+    if (exit_code_.valid()) Stop(StopReason::kInterrupt);
+    if (!served_) process_->CouldNotStart(absl::UnavailableError("the test is over"));
+  }
+
+  void Serve() {
+    served_ = true;
+    exit_code_ =
+        std::async(std::launch::async, [this] { return process_->ServeUntilStopped(traffic_); });
+    observer_.Await("Serving");
+  }
+
+  void Stop(StopReason reason = StopReason::kTerminate) {
+    process_->stop_request().Request(reason);
+    EXPECT_EQ(exit_code_.get(), 0);
+  }
+
+  v1::State State() {
+    v1::GetStateResponse response;
+    EXPECT_TRUE(stub_->GetState(Bounded().get(), {}, &response).ok());
+    return response.state();
+  }
+
+  grpc::Status Undrain(v1::UndrainResponse* response) {
+    return stub_->Undrain(Bounded().get(), {}, response);
+  }
+
+  lifecycle::RecordingObserver observer_;
+  lifecycle::FakeTraffic traffic_;
+  std::optional<lifecycle::Process> process_;
+  std::optional<AdminServer> admin_;
+  std::unique_ptr<v1::AdminService::Stub> stub_;
+  bool served_ = false;
+  std::future<int> exit_code_;
+};
+
+TEST_F(AdminServerTest, ServesNobodyWithoutAnAddress) {
+  AdminServer nobody(*process_, {.address = ""});
+  EXPECT_TRUE(nobody.Start().ok());
+}
+
+TEST_F(AdminServerTest, SaysWhyItCannotStart) {
+  AdminServer nowhere(*process_, {.address = "nowhere"});
+  EXPECT_FALSE(nowhere.Start().ok());
+}
+
+TEST_F(AdminServerTest, TellsWhereTheProcessStands) {
+  EXPECT_EQ(State().phase(), v1::PHASE_STARTING);
+  traffic_.load = {.connections = 5, .calls = 3, .streams = 2, .hinted = 4};
+  Serve();
+  const v1::State state = State();
+  EXPECT_EQ(state.phase(), v1::PHASE_SERVING);
+  EXPECT_FALSE(state.has_time_left());
+  EXPECT_FALSE(state.drained());
+  EXPECT_EQ(state.connections(), 5);
+  EXPECT_EQ(state.calls(), 3);
+  EXPECT_EQ(state.streams(), 2);
+  EXPECT_EQ(state.hinted_calls(), 4);
+}
+
+TEST_F(AdminServerTest, DrainsNothingThatDoesNotServeYet) {
+  Draining draining(*stub_);
+  const grpc::Status status = draining.AwaitEnd();
+  EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(ReasonOf(status), "STARTING");
+  v1::UndrainResponse response;
+  EXPECT_EQ(ReasonOf(Undrain(&response)), "STARTING");
+  EXPECT_THAT(observer_.Lines(), IsEmpty());
+}
+
+TEST_F(AdminServerTest, TellsTheWayOfADrainAndThatItIsDone) {
+  Serve();
+  Draining draining(*stub_);
+  const grpc::Status status = draining.AwaitEnd();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(draining.last().phase(), v1::PHASE_LEAVING);
+  EXPECT_TRUE(draining.last().drained());
+  EXPECT_FALSE(draining.last().has_time_left());
+  EXPECT_TRUE(State().drained());
+  // It is done for whoever comes later, too.
+  Draining again(*stub_);
+  EXPECT_TRUE(again.AwaitEnd().ok());
+  EXPECT_TRUE(again.last().drained());
+  Stop();
+  EXPECT_THAT(
+      observer_.Lines(),
+      ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
+                  "Drained", "StopRequested", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                  "ServerStopped", "WorkersStopped", "Closed admin server", "Stopped"));
+}
+
+TEST_F(AdminServerTest, TakesADrainBackWhileItIsALameDuck) {
+  traffic_.quiet = false;
+  Serve();
+  Draining draining(*stub_);
+  ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));
+  EXPECT_GT(draining.last().time_left().seconds(), 3000);
+  EXPECT_LE(draining.last().time_left().seconds(), 3600);
+  // A second caller joins.
+  Draining second(*stub_);
+  ASSERT_TRUE(second.Await(v1::PHASE_LAME_DUCK));
+  v1::UndrainResponse response;
+  const grpc::Status undrained = Undrain(&response);
+  EXPECT_TRUE(undrained.ok()) << undrained.error_message();
+  EXPECT_EQ(response.state().phase(), v1::PHASE_SERVING);
+  for (Draining* each : {&draining, &second}) {
+    const grpc::Status status = each->AwaitEnd();
+    EXPECT_EQ(status.error_code(), grpc::ABORTED);
+    EXPECT_EQ(ReasonOf(status), "UNDRAINED");
+  }
+  EXPECT_TRUE(Undrain(&response).ok()) << "there is none any more";
+}
+
+TEST_F(AdminServerTest, DoesNotTakeADrainBackOnceCallersAreTurnedAway) {
+  Serve();
+  Draining draining(*stub_);
+  EXPECT_TRUE(draining.AwaitEnd().ok());
+  v1::UndrainResponse response;
+  const grpc::Status status = Undrain(&response);
+  EXPECT_EQ(status.error_code(), grpc::FAILED_PRECONDITION);
+  EXPECT_EQ(ReasonOf(status), "UNDRAIN_TOO_LATE");
+  EXPECT_THAT(status.error_message(), testing::HasSubstr("the lame duck is over"));
+}
+
+TEST_F(AdminServerTest, DrainsOnWhenItsCallerGoesAway) {
+  traffic_.connections_gone = false;
+  Serve();
+  Draining first(*stub_);
+  ASSERT_TRUE(first.Await(v1::PHASE_LEAVING));
+  first.GoAway();
+  EXPECT_EQ(first.AwaitEnd().error_code(), grpc::CANCELLED);
+  Draining second(*stub_);
+  ASSERT_TRUE(second.Await(v1::PHASE_LEAVING));
+  EXPECT_FALSE(second.last().drained());
+}
+
+TEST_F(AdminServerTest, ItsOpenStreamEndsWithTheStopAndDoesNotHoldItUp) {
+  traffic_.quiet = false;
+  Serve();
+  Draining draining(*stub_);
+  ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));
+  Stop();
+  const grpc::Status status = draining.AwaitEnd();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_GT(draining.last().phase(), v1::PHASE_LEAVING);
+  EXPECT_FALSE(draining.last().drained());
+}
+
+TEST_F(AdminServerTest, IsClosedAfterEverythingElse) {
+  const auto closes = [](lifecycle::Clock::TimePoint) { return absl::OkStatus(); };
+  process_->registry().Register("channel", closes, {.uses = {{}}});
+  Serve();
+  EXPECT_EQ(State().phase(), v1::PHASE_SERVING);  // Somebody is connected.
+  Stop();
+  EXPECT_THAT(
+      observer_.Lines(),
+      ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
+                  "ConnectionsGone", "ShutdownBegun", "CallsFinished", "ServerStopped",
+                  "WorkersStopped", "Closed channel", "Closed admin server", "Stopped"));
+}
+
+}  // namespace
+}  // namespace admin

@@ -1,0 +1,129 @@
+#include "service/admin/admin_service.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/phase.h"
+#include "service/rpc/status.h"
+
+namespace admin {
+namespace {
+
+using lifecycle::Phase;
+using lifecycle::Standing;
+
+// How often the state is looked at for somebody who watches it, and how often he is
+// told it though nothing has changed but the time.
+constexpr std::chrono::milliseconds kLookInterval(50);
+constexpr std::chrono::seconds kTellInterval(1);
+
+v1::Phase ToProto(Phase phase) {
+  switch (phase) {
+    case Phase::kStarting:
+      return v1::PHASE_STARTING;
+    case Phase::kServing:
+      return v1::PHASE_SERVING;
+    case Phase::kLameDuck:
+      return v1::PHASE_LAME_DUCK;
+    case Phase::kLeaving:
+      return v1::PHASE_LEAVING;
+    case Phase::kDraining:
+      return v1::PHASE_DRAINING;
+    case Phase::kCancelling:
+      return v1::PHASE_CANCELLING;
+    case Phase::kWorking:
+      return v1::PHASE_WORKING;
+    case Phase::kSaving:
+      return v1::PHASE_SAVING;
+    case Phase::kClosing:
+      return v1::PHASE_CLOSING;
+    case Phase::kStopped:
+      return v1::PHASE_STOPPED;
+  }
+  return v1::PHASE_UNSPECIFIED;
+}
+
+v1::State ToProto(const Standing& standing) {
+  v1::State state;
+  state.set_phase(ToProto(standing.phase));
+  if (standing.time_left) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*standing.time_left);
+    state.mutable_time_left()->set_seconds(seconds.count());
+    state.mutable_time_left()->set_nanos(static_cast<int>((*standing.time_left - seconds).count()));
+  }
+  state.set_drained(standing.drained);
+  state.set_connections(standing.load.connections);
+  state.set_calls(standing.load.calls);
+  state.set_streams(standing.load.streams);
+  state.set_hinted_calls(standing.load.hinted);
+  return state;
+}
+
+// Whether a watcher would see a difference.
+bool Differ(const Standing& a, const Standing& b) {
+  return a.phase != b.phase || a.drained != b.drained || a.load.connections != b.load.connections ||
+         a.load.calls != b.load.calls || a.load.streams != b.load.streams ||
+         a.load.hinted != b.load.hinted;
+}
+
+grpc::Status Error(const absl::Status& status, const std::string& reason) {
+  return rpc::ToGrpc(rpc::WithErrorInfo(status, "admin.v1", reason));
+}
+
+grpc::Status Starting() {
+  return Error(absl::UnavailableError("the process does not serve yet"), "STARTING");
+}
+
+}  // namespace
+
+grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRequest*,
+                                 grpc::ServerWriter<v1::DrainResponse>* writer) {
+  if (process_.Look().phase == Phase::kStarting) return Starting();
+  const std::stop_token taken_back = process_.drain_request().Request();
+  std::optional<Standing> told;
+  lifecycle::Clock::TimePoint told_at;
+  while (!context->IsCancelled()) {
+    if (taken_back.stop_requested()) {
+      return Error(absl::AbortedError("the drain was taken back"), "UNDRAINED");
+    }
+    const Standing now = process_.Look();
+    const lifecycle::Clock::TimePoint at = std::chrono::steady_clock::now();
+    if (!told || Differ(now, *told) || at - told_at >= kTellInterval) {
+      v1::DrainResponse response;
+      *response.mutable_state() = ToProto(now);
+      if (!writer->Write(response)) break;
+      told = now;
+      told_at = at;
+    }
+    // A stop does not halt where a drain by hand does. When this server closes, it is
+    // long past that.
+    if (now.drained || now.phase > Phase::kLeaving) return grpc::Status::OK;
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any().wait_for(lock, closing_, kLookInterval, [] { return false; });
+  }
+  return grpc::Status::CANCELLED;
+}
+
+grpc::Status AdminService::Undrain(grpc::ServerContext*, const v1::UndrainRequest*,
+                                   v1::UndrainResponse* response) {
+  if (process_.Look().phase == Phase::kStarting) return Starting();
+  if (const absl::Status undone = process_.drain_request().Undo(); !undone.ok()) {
+    return Error(undone, "UNDRAIN_TOO_LATE");
+  }
+  *response->mutable_state() = ToProto(process_.Look());
+  return grpc::Status::OK;
+}
+
+grpc::Status AdminService::GetState(grpc::ServerContext*, const v1::GetStateRequest*,
+                                    v1::GetStateResponse* response) {
+  *response->mutable_state() = ToProto(process_.Look());
+  return grpc::Status::OK;
+}
+
+}  // namespace admin

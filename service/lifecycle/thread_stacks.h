@@ -1,0 +1,30 @@
+#ifndef SERVICE_LIFECYCLE_THREAD_STACKS_H_
+#define SERVICE_LIFECYCLE_THREAD_STACKS_H_
+
+#include "service/lifecycle/clock.h"
+
+namespace lifecycle {
+
+// Makes ready for WriteThreadStacks(): loads what would need a lock later. Any number
+// of times.
+void PrepareThreadStacks();
+
+// Writes to `fd` where every other thread of this process is: its number, its name,
+// and the functions that it is in, the innermost first. For last words: afterwards
+// the process is good for nothing but to end.
+//
+// Takes no lock and no memory, so it works whatever hangs: each thread is interrupted
+// by a signal and writes its own stack down (absl::Symbolize and, once it is loaded,
+// glibc's backtrace() may be called there). A thread that blocks the signal, or does
+// not come to it in 100 ms, is listed without a stack.
+//
+// When `limit` is over before the end (a disk that hangs under the names of the
+// functions, a reader of `fd` that does not read), the process ends, with
+// `exit_code`.
+//
+// Threads: one call in a process.
+void WriteThreadStacks(int fd, Clock::Duration limit, int exit_code);
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_THREAD_STACKS_H_

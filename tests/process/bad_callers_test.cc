@@ -1,0 +1,147 @@
+// What callers do who are frozen, broken or hostile, and that none of it holds up a
+// stop: nothing they do is worth waiting for.
+//
+// The budgets are an hour in sum, so a stop that waited for one of them would not end
+// in the time of a test.
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
+#include "tests/bench/bench.grpc.pb.h"
+#include "tests/common/child_process.h"
+#include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
+#include "tests/common/runfiles.h"
+#include "tests/common/server_process.h"
+
+namespace process_test {
+namespace {
+
+using ::rpc::RawConnection;
+using ::testing::ElementsAre;
+using testkit::Ending;
+
+// Only how long a broken test takes to fail; less than the 20 s for which gRPC by itself
+// waits for such connections when it shuts down.
+constexpr std::chrono::seconds kLimit{18};
+constexpr std::size_t kConnections = 50;
+
+class BadCallersTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto server = testkit::ServerProcess::Start(
+        {.binary = "tests/bench/echo_server",
+         .flags = {"--termination_grace=1h", "--stop_least_lame_duck=0"}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+
+  const std::string& address() const { return server_->address(); }
+
+  // A good caller is served, and so everything before it was noticed.
+  void Echo() {
+    bench::EchoReply reply;
+    const auto stub = bench::Bench::NewStub(rpc::NewConnection(address()));
+    const grpc::Status status = stub->Echo(rpc::Bounded().get(), {}, &reply);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+
+  // The stop has found nothing worth waiting for.
+  void StopsAsIfNobodyWereThere() {
+    server_->process().Signal(SIGTERM);
+    const Ending ending = server_->process().Wait(kLimit);
+    const std::string output = server_->process().Output();
+    EXPECT_EQ(ending, Ending::Exited(0)) << output;
+    EXPECT_THAT(output, testkit::KeepsTheOrderOfAStop(ending));
+    EXPECT_THAT(testkit::EventNamesIn(output),
+                ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                            "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                            "ServerStopped", "WorkersStopped", "Stopped"))
+        << output;
+  }
+
+  std::unique_ptr<testkit::ServerProcess> server_;
+};
+
+TEST_F(BadCallersTest, AFrozenProcessThatReadsAStream) {
+  testkit::ChildProcess caller({testkit::RunfileOrDie("tests/process/endless_watcher"), address()});
+  ASSERT_TRUE(caller.AwaitOutput("watching", kLimit)) << caller.Output();
+  caller.Signal(SIGSTOP);
+  StopsAsIfNobodyWereThere();
+  caller.Signal(SIGCONT);
+  // Its goodbye was waiting for it.
+  EXPECT_EQ(caller.Wait(kLimit), Ending::Exited(3)) << caller.Output();
+}
+
+TEST_F(BadCallersTest, APortScanThatConnectsAndLeaves) {
+  for (std::size_t i = 0; i < kConnections; ++i) EXPECT_TRUE(RawConnection(address()).connected());
+  Echo();
+  StopsAsIfNobodyWereThere();
+}
+
+TEST_F(BadCallersTest, APortScanThatStays) {
+  std::vector<std::unique_ptr<RawConnection>> scan;
+  for (std::size_t i = 0; i < kConnections; ++i) {
+    scan.push_back(std::make_unique<RawConnection>(address()));
+    ASSERT_TRUE(scan.back()->connected());
+  }
+  Echo();
+  StopsAsIfNobodyWereThere();
+}
+
+TEST_F(BadCallersTest, ThoseWhoSpeakAnotherLanguage) {
+  std::vector<std::unique_ptr<RawConnection>> others;
+  for (const std::string& words :
+       {std::string("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+        std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11),
+        std::string("SSH-2.0-OpenSSH_9.2\r\n"), std::string(1000, '\0')}) {
+    others.push_back(std::make_unique<RawConnection>(address()));
+    others.back()->Send(words);
+  }
+  Echo();
+  StopsAsIfNobodyWereThere();
+}
+
+TEST_F(BadCallersTest, AHalfClosedConnectionThatOwesTheMessageOfItsCall) {
+  RawConnection caller(address());
+  caller.Send(rpc::Http2Preface() + rpc::Http2Headers("/bench.Bench/Echo"));
+  caller.EndSending();
+  Echo();
+  StopsAsIfNobodyWereThere();
+}
+
+TEST_F(BadCallersTest, ThoseWhoSendOneByteAtATimeAndNeverAWholeRequest) {
+  std::vector<std::unique_ptr<RawConnection>> slow;
+  for (std::size_t i = 0; i < kConnections; ++i) {
+    slow.push_back(std::make_unique<RawConnection>(address()));
+    slow.back()->Send(rpc::Http2Preface());
+    // A frame of headers that is 16000 bytes long, says its beginning.
+    slow.back()->Send(std::string("\x00\x3e\x80\x01\x04\x00\x00\x00\x01", 9));
+  }
+  std::atomic<bool> stopped = false;
+  std::atomic<int> sent = 0;
+  std::thread drip([&] {
+    for (int i = 0; i < 15000 && !stopped; ++i) {
+      for (const auto& connection : slow) connection->Send(std::string(1, '\0'));
+      ++sent;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  });
+  Echo();
+  EXPECT_TRUE(rpc::Eventually([&] { return sent >= 10; }));
+  StopsAsIfNobodyWereThere();
+  stopped = true;
+  drip.join();
+}
+
+}  // namespace
+}  // namespace process_test

@@ -1,0 +1,383 @@
+// A real server, drained by hand: what operators and callers see, and that the
+// process lives on and stops as ever.
+//
+// The budgets are an hour in sum: whatever waited for one would not end in the time
+// of a test. So nothing here measures time.
+#include <signal.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "admin/v1/admin.grpc.pb.h"
+#include "client/error_details.h"
+#include "gmock/gmock.h"
+#include "grpc/health/v1/health.pb.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "gtest/gtest.h"
+#include "tests/bench/bench.grpc.pb.h"
+#include "tests/common/child_process.h"
+#include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
+#include "tests/common/runfiles.h"
+#include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
+#include "tests/process/open_stream.h"
+
+namespace process_test {
+namespace {
+
+using admin::v1::AdminService;
+using admin::v1::State;
+using grpc::health::v1::HealthCheckResponse;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testkit::Ending;
+using testkit::EventNamesIn;
+
+// Only how long a broken test takes to fail.
+constexpr std::chrono::seconds kLimit{40};
+
+// The lame duck ends when no call arrives.
+const std::vector<std::string> kShortLameDuck = {"--stop_least_lame_duck=0"};
+// It does not end in the time of a test.
+const std::vector<std::string> kLongLameDuck = {"--stop_lame_duck=10m",
+                                                "--stop_least_lame_duck=10m"};
+
+std::shared_ptr<grpc::Channel> NewConnection(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+std::unique_ptr<grpc::ClientContext> Bounded() {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->set_deadline(std::chrono::system_clock::now() + kLimit);
+  return context;
+}
+
+class DrainTest : public ::testing::Test {
+ protected:
+  void Start(std::vector<std::string> flags) {
+    flags.insert(flags.end(), {"--termination_grace=1h", "--admin_address=127.0.0.1:0",
+                               "--admin_port_file=" + directory_.File("admin")});
+    auto server =
+        testkit::ServerProcess::Start({.binary = "tests/bench/echo_server", .flags = flags});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    stub_ = bench::Bench::NewStub(NewConnection(server_->address()));
+    std::ifstream(directory_.File("admin")) >> admin_address_;
+    admin_ = AdminService::NewStub(NewConnection(admin_address_));
+  }
+
+  testkit::ChildProcess& process() { return server_->process(); }
+
+  grpc::Status Echo(grpc::ClientContext& context, std::uint32_t sleep_ms = 0) {
+    bench::EchoRequest request;
+    request.set_sleep_ms(sleep_ms);
+    bench::EchoReply reply;
+    return stub_->Echo(&context, request, &reply);
+  }
+
+  // Whether a call is answered, and with the hint.
+  bool EchoIsHinted() {
+    const auto context = Bounded();
+    const grpc::Status status = Echo(*context);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return context->GetServerTrailingMetadata().count("draining") == 1;
+  }
+
+  State GetState() {
+    admin::v1::GetStateResponse response;
+    const grpc::Status status = admin_->GetState(Bounded().get(), {}, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response.state();
+  }
+
+  // Blocks until the server stands so.
+  template <typename Condition>
+  void AwaitState(Condition condition) {
+    const auto limit = std::chrono::steady_clock::now() + kLimit;
+    while (!condition(GetState())) {
+      ASSERT_LT(std::chrono::steady_clock::now(), limit) << process().Output();
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  void AwaitEvent(const std::string& name) {
+    ASSERT_TRUE(process().AwaitOutput(" " + name, kLimit)) << process().Output();
+  }
+
+  bool Runs() { return process().Wait(std::chrono::milliseconds(0)) == Ending(); }
+  Ending Wait() {
+    const Ending ending = process().Wait(kLimit);
+    EXPECT_THAT(process().Output(), testkit::KeepsTheOrderOfAStop(ending));
+    return ending;
+  }
+  std::vector<std::string> EventNames() { return EventNamesIn(process().Output()); }
+
+  // `client ARGUMENTS --admin=...`: what it printed, when it ended well.
+  std::string Client(const std::string& command, int exit_code = 0) {
+    testkit::ChildProcess client(
+        {testkit::RunfileOrDie("client/client"), command, "--admin=" + admin_address_});
+    EXPECT_EQ(client.Wait(kLimit), Ending::Exited(exit_code)) << client.Output();
+    return client.Output();
+  }
+
+  const testkit::TempDir directory_;
+  std::unique_ptr<testkit::ServerProcess> server_;
+  std::string admin_address_;
+  std::unique_ptr<bench::Bench::Stub> stub_;
+  std::unique_ptr<AdminService::Stub> admin_;
+};
+
+// A caller of Drain who reads each state as it comes.
+class Operator {
+ public:
+  explicit Operator(AdminService::Stub& admin)
+      : reader_(admin.Drain(context_.get(), {})), reading_([this] {
+          admin::v1::DrainResponse response;
+          while (reader_->Read(&response)) states_.push_back(response.state());
+          status_ = reader_->Finish();
+        }) {}
+
+  // Waits until the stream has ended.
+  grpc::Status AwaitEnd() {
+    reading_.join();
+    return status_;
+  }
+
+  // Requires: the stream has ended.
+  const std::vector<State>& states() const { return states_; }
+
+ private:
+  const std::unique_ptr<grpc::ClientContext> context_ = Bounded();
+  const std::unique_ptr<grpc::ClientReader<admin::v1::DrainResponse>> reader_;
+  std::vector<State> states_;
+  grpc::Status status_;
+  std::jthread reading_;
+};
+
+// Calls one after the other until it is told to leave; all must be answered.
+class BusyCaller {
+ public:
+  explicit BusyCaller(const std::string& address)
+      : calling_([stub = bench::Bench::NewStub(NewConnection(address))](std::stop_token leave) {
+          while (!leave.stop_requested()) {
+            bench::EchoReply reply;
+            const grpc::Status status = stub->Echo(Bounded().get(), {}, &reply);
+            EXPECT_TRUE(status.ok()) << status.error_message();
+          }
+        }) {}
+
+  void Leave() {
+    calling_.request_stop();
+    calling_.join();
+  }
+
+ private:
+  std::jthread calling_;
+};
+
+TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
+  Start(kShortLameDuck);
+  BusyCaller busy(server_->address());
+  grpc::Status held;
+  std::jthread holder([&] { held = Echo(*Bounded(), /*sleep_ms=*/4000); });
+  AwaitState([](const State& state) { return state.calls() >= 1; });
+  Operator drain(*admin_);
+  AwaitState([](const State& state) { return state.hinted_calls() > 10; });
+  EXPECT_EQ(GetState().phase(), admin::v1::PHASE_LAME_DUCK);
+  busy.Leave();
+  holder.join();
+  EXPECT_TRUE(held.ok()) << held.error_message();
+
+  const grpc::Status end = drain.AwaitEnd();
+  EXPECT_TRUE(end.ok()) << end.error_message();
+  ASSERT_GE(drain.states().size(), 2u);
+  bool held_while_leaving = false;
+  for (std::size_t i = 0; i < drain.states().size(); ++i) {
+    const State& state = drain.states()[i];
+    EXPECT_EQ(state.drained(), i + 1 == drain.states().size()) << "only the last one";
+    held_while_leaving |= state.phase() == admin::v1::PHASE_LEAVING && state.calls() == 1;
+  }
+  EXPECT_TRUE(held_while_leaving) << "or the call is too short to show anything";
+  EXPECT_EQ(drain.states().back().calls(), 0);
+
+  EXPECT_TRUE(Runs());
+  bench::EchoReply reply;
+  EXPECT_EQ(bench::Bench::NewStub(NewConnection(server_->address()))
+                ->Echo(Bounded().get(), {}, &reply)
+                .error_code(),
+            grpc::UNAVAILABLE);
+  EXPECT_THAT(EventNames(), ElementsAre("Serving", "DrainRequested", "LameDuckEntered",
+                                        "ListenerClosed", "GoodbyeSaid", "Drained"));
+  EXPECT_TRUE(GetState().drained());
+
+  process().Signal(SIGTERM);
+  EXPECT_EQ(Wait(), Ending::Exited(0));
+  EXPECT_THAT(EventNames(), ElementsAre("Serving", "DrainRequested", "LameDuckEntered",
+                                        "ListenerClosed", "GoodbyeSaid", "Drained", "StopRequested",
+                                        "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                                        "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
+      << process().Output();
+}
+
+TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
+  Start(kLongLameDuck);
+  OpenStream watch(NewConnection(server_->address()), "/grpc.health.v1.Health/Watch", "", kLimit);
+  const auto health = [&watch] {
+    HealthCheckResponse update;
+    EXPECT_TRUE(update.ParseFromString(watch.Read().value_or("no message")));
+    return update.status();
+  };
+  EXPECT_EQ(health(), HealthCheckResponse::SERVING);
+  EXPECT_FALSE(EchoIsHinted());
+  for (int i = 0; i < 2; ++i) {
+    Operator drain(*admin_);
+    EXPECT_EQ(health(), HealthCheckResponse::NOT_SERVING);
+    EXPECT_TRUE(EchoIsHinted());
+    admin::v1::UndrainResponse response;
+    const grpc::Status undrained = admin_->Undrain(Bounded().get(), {}, &response);
+    EXPECT_TRUE(undrained.ok()) << undrained.error_message();
+    EXPECT_EQ(response.state().phase(), admin::v1::PHASE_SERVING);
+    EXPECT_EQ(health(), HealthCheckResponse::SERVING);
+    EXPECT_FALSE(EchoIsHinted());
+    EXPECT_EQ(client::ErrorReason(client::FromGrpc(drain.AwaitEnd())), "UNDRAINED");
+  }
+  process().Signal(SIGINT);
+  EXPECT_EQ(Wait(), Ending::Exited(0));
+  EXPECT_THAT(EventNames(),
+              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "Serving",
+                          "DrainRequested", "LameDuckEntered", "Serving", "StopRequested",
+                          "ListenerClosed", "GoodbyeSaid", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
+      << process().Output();
+}
+
+TEST_F(DrainTest, CannotBeTakenBackOnceCallersAreTurnedAway) {
+  Start(kShortLameDuck);
+  Operator drain(*admin_);
+  EXPECT_TRUE(drain.AwaitEnd().ok());
+  admin::v1::UndrainResponse response;
+  const absl::Status undrained = client::FromGrpc(admin_->Undrain(Bounded().get(), {}, &response));
+  EXPECT_TRUE(absl::IsFailedPrecondition(undrained)) << undrained;
+  EXPECT_EQ(client::ErrorReason(undrained), "UNDRAIN_TOO_LATE");
+  EXPECT_TRUE(Runs());
+}
+
+TEST_F(DrainTest, ASigtermInItsLameDuckGoesStraightOnAndLosesNothing) {
+  Start({"--stop_lame_duck=10m", "--stop_least_lame_duck=0"});
+  BusyCaller busy(server_->address());  // So it does not get quiet.
+  Operator drain(*admin_);
+  AwaitState([](const State& state) { return state.hinted_calls() > 10; });
+  process().Signal(SIGTERM);
+  AwaitEvent("GoodbyeSaid");
+  busy.Leave();
+  EXPECT_EQ(Wait(), Ending::Exited(0));
+  EXPECT_TRUE(drain.AwaitEnd().ok());
+  EXPECT_THAT(EventNames(),
+              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
+                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+                          "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
+      << process().Output();
+}
+
+TEST_F(DrainTest, ASigtermWhileCallersAreLeavingGivesThemTheirTime) {
+  Start(kShortLameDuck);
+  grpc::Status held;
+  std::jthread holder([&] { held = Echo(*Bounded(), /*sleep_ms=*/4000); });
+  AwaitState([](const State& state) { return state.calls() == 1; });
+  Operator drain(*admin_);
+  AwaitEvent("GoodbyeSaid");
+  process().Signal(SIGTERM);
+  holder.join();
+  EXPECT_TRUE(held.ok()) << held.error_message();
+  EXPECT_EQ(Wait(), Ending::Exited(0));
+  EXPECT_TRUE(drain.AwaitEnd().ok());
+  EXPECT_THAT(EventNames(),
+              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "StopRequested", "ConnectionsGone", "ShutdownBegun",
+                          "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
+      << process().Output();
+}
+
+TEST_F(DrainTest, ASecondSignalEndsWhatTheFirstStillWaitsFor) {
+  Start(kLongLameDuck);
+  Operator drain(*admin_);
+  AwaitEvent("LameDuckEntered");
+  process().Signal(SIGTERM);
+  AwaitEvent("StopRequested");  // The least of the lame duck is left to it.
+  process().Signal(SIGINT);
+  EXPECT_EQ(Wait(), Ending::Exited(0));
+  EXPECT_TRUE(drain.AwaitEnd().ok());
+  EXPECT_THAT(EventNames(),
+              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
+                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+                          "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
+      << process().Output();
+}
+
+TEST_F(DrainTest, ASigtermWhileItIsTakenBackEndsAsEverAndLeavesNobodyWithoutAnAnswer) {
+  for (const char* when : {"Serving", "DrainRequested", "LameDuckEntered"}) {
+    Start(kShortLameDuck);
+    Operator drain(*admin_);
+    AwaitEvent(when);
+    grpc::Status undrained;
+    std::jthread undraining([&] {
+      admin::v1::UndrainResponse response;
+      undrained = admin_->Undrain(Bounded().get(), {}, &response);
+    });
+    process().Signal(SIGTERM);
+    EXPECT_EQ(Wait(), Ending::Exited(0)) << process().Output();
+    undraining.join();
+    EXPECT_NE(undrained.error_code(), grpc::DEADLINE_EXCEEDED);
+    EXPECT_NE(drain.AwaitEnd().error_code(), grpc::DEADLINE_EXCEEDED);
+  }
+}
+
+TEST_F(DrainTest, OperatorsWhoDoNotReadOrSayNothingDoNotHoldTheStopUp) {
+  Start(kLongLameDuck);
+  OpenStream deaf(NewConnection(admin_address_), "/admin.v1.AdminService/Drain", "", kLimit);
+  OpenStream health(NewConnection(admin_address_), "/grpc.health.v1.Health/Watch", "", kLimit);
+  Operator drain(*admin_);
+  AwaitEvent("LameDuckEntered");
+  process().Signal(SIGINT);
+  EXPECT_EQ(Wait(), Ending::Exited(0));
+  const grpc::Status end = drain.AwaitEnd();
+  EXPECT_TRUE(end.ok()) << end.error_message();
+  EXPECT_GT(drain.states().back().phase(), admin::v1::PHASE_LEAVING);
+  EXPECT_FALSE(health.Finish().ok());
+}
+
+TEST_F(DrainTest, WithoutAnAdminAddressThereIsNothingToCall) {
+  const auto server = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
+  ASSERT_TRUE(server.ok()) << server.status();
+  admin::v1::GetStateResponse response;
+  EXPECT_EQ(AdminService::NewStub(NewConnection((*server)->address()))
+                ->GetState(Bounded().get(), {}, &response)
+                .error_code(),
+            grpc::UNIMPLEMENTED);
+}
+
+TEST_F(DrainTest, IsAskedForOnTheCommandLine) {
+  Start(kShortLameDuck);
+  EXPECT_THAT(Client("state"), HasSubstr("SERVING "));
+  EXPECT_THAT(Client("drain"),
+              AllOf(HasSubstr("LAME_DUCK "), HasSubstr("LEAVING "), HasSubstr("  drained\n")));
+  EXPECT_THAT(Client("undrain", /*exit_code=*/2), HasSubstr("the lame duck is over"));
+  EXPECT_THAT(Client("state"), HasSubstr("  drained\n"));
+  EXPECT_TRUE(Runs());
+}
+
+}  // namespace
+}  // namespace process_test

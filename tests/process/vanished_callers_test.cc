@@ -1,0 +1,124 @@
+// Callers whose machine has vanished: no packet comes from them any more, none reaches
+// them, and nobody says so. What is sent to them is neither taken nor refused.
+//
+// The test gets a network of its own, with nothing in it but loopback, which it then
+// switches off under both.
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
+#include "tests/bench/bench.pb.h"
+#include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
+#include "tests/common/server_process.h"
+#include "tests/process/open_stream.h"
+
+namespace process_test {
+namespace {
+
+using ::testing::Contains;
+using testkit::Ending;
+
+// Only how long a broken test takes to fail; less than the 20 s for which gRPC by itself
+// waits for such connections when it shuts down.
+constexpr std::chrono::seconds kLimit{18};
+
+bool SwitchLoopback(bool on) {
+  const int any_socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  bool done = ioctl(any_socket, SIOCGIFFLAGS, &request) == 0;
+  if (on) {
+    request.ifr_flags |= IFF_UP;
+  } else {
+    request.ifr_flags &= ~IFF_UP;
+  }
+  done = done && ioctl(any_socket, SIOCSIFFLAGS, &request) == 0;
+  close(any_socket);
+  return done;
+}
+
+class VanishedCallersTest : public ::testing::Test {
+ protected:
+  ~VanishedCallersTest() override { SwitchLoopback(true); }
+
+  void Start(const std::vector<std::string>& flags) {
+    auto server =
+        testkit::ServerProcess::Start({.binary = "tests/bench/echo_server", .flags = flags});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+
+  std::unique_ptr<OpenStream> Watch(const bench::WatchRequest& request) {
+    auto watch =
+        std::make_unique<OpenStream>(rpc::NewConnection(server_->address()), "/bench.Bench/Watch",
+                                     request.SerializeAsString(), kLimit);
+    EXPECT_TRUE(watch->Read().has_value());
+    return watch;
+  }
+
+  Ending Stop() {
+    server_->process().Signal(SIGTERM);
+    const Ending ending = server_->process().Wait(kLimit);
+    EXPECT_THAT(server_->process().Output(), testkit::KeepsTheOrderOfAStop(ending));
+    return ending;
+  }
+
+  std::string Output() const { return server_->process().Output(); }
+
+  std::unique_ptr<testkit::ServerProcess> server_;
+};
+
+TEST_F(VanishedCallersTest, AreNotWaitedForOnceTheyWereToldGoodbye) {
+  Start({"--termination_grace=1h", "--stop_least_lame_duck=0"});
+  bench::WatchRequest request;
+  request.set_interval_ms(3'600'000);
+  const auto watch = Watch(request);
+  ASSERT_TRUE(SwitchLoopback(false)) << std::strerror(errno);
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << Output();
+}
+
+TEST_F(VanishedCallersTest, AreCutWhenTheGoodbyeCannotBeSaid) {
+  Start({"--termination_grace=1h", "--stop_least_lame_duck=0", "--stop_connections=100ms",
+         "--stop_calls=100ms"});
+  bench::WatchRequest request;
+  // Larger than what flow control lets go unread.
+  request.set_payload(std::string(3 << 20, 'x'));
+  const auto watch = Watch(request);
+  ASSERT_TRUE(SwitchLoopback(false)) << std::strerror(errno);
+  EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
+  EXPECT_THAT(testkit::EventNamesIn(Output()), Contains("ServerStopped"));
+}
+
+}  // namespace
+}  // namespace process_test
+
+int main(int argc, char** argv) {
+  // As root, or as anybody where that is allowed. Before the first thread exists.
+  if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+    std::fprintf(stderr,
+                 "no network of one's own to be had (unshare: %s): run as root, or allow "
+                 "user namespaces\n",
+                 std::strerror(errno));
+    return 1;
+  }
+  if (!process_test::SwitchLoopback(true)) {
+    std::fprintf(stderr, "cannot switch loopback on: %s\n", std::strerror(errno));
+    return 1;
+  }
+  testing::InitGoogleMock(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,20 @@
+#ifndef TESTS_ROLLING_BUF_CALLER_H_
+#define TESTS_ROLLING_BUF_CALLER_H_
+
+#include <stop_token>
+#include <string>
+
+#include "tests/rolling/evidence.h"
+#include "tests/rolling/foreign_tools.h"
+#include "tests/rolling/tally.h"
+
+namespace rolling {
+
+// Places orders with `buf curl`: a process and a connection for each call, as from a
+// person's shell.
+void PlaceWithBuf(const ForeignTools& tools, const std::string& address, Tally& tally,
+                  Evidence& evidence, const std::stop_token& stop);
+
+}  // namespace rolling
+
+#endif  // TESTS_ROLLING_BUF_CALLER_H_

@@ -1,0 +1,103 @@
+#include "tests/rolling/proxy.h"
+
+#include <chrono>
+#include <cstddef>
+#include <fstream>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "grpcpp/create_channel.h"
+
+namespace rolling {
+namespace {
+
+// A frame of HTTP/2 (RFC 9113, 4.1), as bytes.
+std::string Frame(char type, char flags, char stream, const std::string& payload) {
+  const char head[] = {0, 0, static_cast<char>(payload.size()), type, flags, 0, 0, 0, stream};
+  return std::string(head, sizeof head) + payload;
+}
+
+// A header that says its name and its value in full (RFC 7541, 6.2.2).
+std::string Header(const std::string& name, const std::string& value) {
+  return std::string(1, '\0') + static_cast<char>(name.size()) + name +
+         static_cast<char>(value.size()) + value;
+}
+
+// grpc.health.v1.Health/Check of the whole server, as bytes on a new connection.
+// HAProxy 2.6 can send an HTTP/2 request as a health check, but no body with a zero
+// byte in it, and every gRPC message has one.
+std::string HealthCheck() {
+  constexpr char kSettings = 4, kHeaders = 1, kData = 0;
+  constexpr char kEndOfHeaders = 4, kEndOfStream = 1;
+  const std::string post_over_http = "\x83\x86";
+  const std::string headers = post_over_http + Header(":path", "/grpc.health.v1.Health/Check") +
+                              Header(":authority", "haproxy") +
+                              Header("content-type", "application/grpc") + Header("te", "trailers");
+  const std::string empty_message(5, '\0');
+  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, "") +
+         Frame(kHeaders, kEndOfHeaders, 1, headers) + Frame(kData, kEndOfStream, 1, empty_message);
+}
+
+std::string Configuration(const std::string& address, const std::vector<std::string>& servers,
+                          Proxy::Chooses chooses, Proxy::Asks asks) {
+  const bool calls = chooses == Proxy::Chooses::kForEachCall;
+  const std::string http2 = calls ? " proto h2" : "";
+  std::string text = absl::StrCat(R"(
+global
+  noreuseport
+defaults
+  timeout connect 1s
+  timeout client 1h
+  timeout server 1h
+  timeout check 300ms
+  mode )",
+                                  calls ? "http" : "tcp", R"(
+frontend callers
+  bind )",
+                                  address, http2, R"(
+  default_backend orders
+backend orders
+  balance roundrobin
+  option redispatch 1
+  default-server check inter 100ms fall 2 rise 1)",
+                                  http2, "\n");
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    absl::StrAppend(&text, "  server orders", i, " ", servers[i], "\n");
+  }
+  if (asks == Proxy::Asks::kHealth) {
+    // It expects HealthCheckResponse{status: SERVING}; anything else is waited for in
+    // vain.
+    absl::StrAppend(&text, "  option tcp-check\n  tcp-check connect\n  tcp-check send-binary ",
+                    absl::BytesToHexString(HealthCheck()),
+                    "\n  tcp-check expect binary 00000000020801\n");
+  }
+  return text;
+}
+
+std::vector<std::string> Command(const std::string& haproxy, const std::string& directory,
+                                 const std::string& configuration) {
+  const std::string path = directory + "/haproxy.cfg";
+  std::ofstream(path) << configuration;
+  return {haproxy, "-db", "-f", path};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Start(const std::string& haproxy,
+                                                    const std::vector<std::string>& servers,
+                                                    Chooses chooses, Asks asks) {
+  std::unique_ptr<Proxy> proxy(new Proxy(haproxy, servers, chooses, asks));
+  const auto channel =
+      grpc::CreateChannel("ipv4:" + proxy->address(), grpc::InsecureChannelCredentials());
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(30))) {
+    return absl::InternalError("HAProxy does not listen\n" + proxy->process_.Output());
+  }
+  return proxy;
+}
+
+Proxy::Proxy(const std::string& haproxy, const std::vector<std::string>& servers, Chooses chooses,
+             Asks asks)
+    : process_(Command(haproxy, directory_.path(),
+                       Configuration(port_.address(), servers, chooses, asks))) {}
+
+}  // namespace rolling
