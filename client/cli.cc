@@ -104,6 +104,14 @@ std::vector<Command> Commands() {
        "",
        {admin, timeout, json},
        State},
+      {"report",
+       "FILE",
+       "draw what a server did when it stopped",
+       "FILE is what --drain_report wrote, or the server's log; - is stdin. Of each phase and\n"
+       "closer: '=' is what it took, '.' what was left of its budget, '#' where something was\n"
+       "cut off, failed or hung.\n",
+       {{"svg", "FILE", "write an image there instead"}},
+       Report},
   };
 }
 
@@ -119,7 +127,7 @@ std::string Overview() {
          "\n"
          "Exit codes:\n"
          "  0  done\n"
-         "  1  the command line, or the file to import, is wrong; nothing was sent\n"
+         "  1  the command line, or a file that it names, is wrong; nothing was sent\n"
          "  2  the server refused; the same command would fail again\n"
          "  3  no answer, or the server could not do it now; the same command may succeed\n"
          "  4  Ctrl-C before an import was done\n";

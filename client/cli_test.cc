@@ -1,6 +1,7 @@
 #include "client/cli.h"
 
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <sstream>
@@ -581,6 +582,37 @@ TEST_F(CliAdminTest, SaysWhyADrainCannotBeTakenBack) {
   });
   EXPECT_EQ(Client({"undrain"}), kRefused);
   EXPECT_THAT(err(), HasSubstr("the lame duck is over"));
+}
+
+TEST_F(CliTest, ReportDrawsAStop) {
+  in_.str(R"({"version": 1, "program": "orders", "phases": [{"name": "Leaving"}]})");
+  EXPECT_EQ(Anywhere({"report", "-"}), 0);
+  EXPECT_THAT(out(), StartsWith("orders: "));
+  EXPECT_THAT(out(), HasSubstr("  Leaving |"));
+}
+
+TEST_F(CliTest, ReportWritesAnImageAndNothingElse) {
+  in_.str(R"({"version": 1})");
+  const std::string path = testing::TempDir() + "/report.svg";
+  EXPECT_EQ(Anywhere({"report", "-", "--svg=" + path}), 0);
+  EXPECT_EQ(out(), "");
+  std::ifstream image(path);
+  const std::string svg{std::istreambuf_iterator<char>(image), {}};
+  EXPECT_THAT(svg, StartsWith("<svg "));
+  EXPECT_THAT(svg, EndsWith("</svg>\n"));
+}
+
+TEST_F(CliTest, ReportSaysWhatIsWrongWithItsFiles) {
+  EXPECT_EQ(Anywhere({"report"}), 1);
+  EXPECT_EQ(Anywhere({"report", "/no/such/file"}), 1);
+  EXPECT_THAT(err(), HasSubstr("/no/such/file: No such file or directory"));
+  in_.str("not a report");
+  EXPECT_EQ(Anywhere({"report", "-"}), 1);
+  EXPECT_THAT(err(), HasSubstr("is no drain report"));
+  in_.clear();
+  in_.str(R"({"version": 1})");
+  EXPECT_EQ(Anywhere({"report", "-", "--svg=/no/such/directory/out.svg"}), 1);
+  EXPECT_THAT(err(), HasSubstr("/no/such/directory/out.svg: No such file"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -21,11 +22,14 @@
 #include "absl/strings/str_format.h"
 #include "client/admin_client.h"
 #include "client/command_line.h"
+#include "client/drain_report.h"
 #include "client/error_details.h"
 #include "client/inventory_client.h"
 #include "client/order_lines.h"
 #include "client/orders_client.h"
 #include "client/progress_bar.h"
+#include "client/timeline_svg.h"
+#include "client/timeline_text.h"
 
 namespace client {
 
@@ -325,6 +329,28 @@ int State(const Invocation& run) {
   const auto state = (*client)->GetState();
   if (!state.ok()) return run.Failed(state.status());
   PrintState(run, *state);
+  return kDone;
+}
+
+int Report(const Invocation& run) {
+  if (run.line.words.size() != 1) return run.UsageError("which report? One FILE");
+  const std::string& name = run.line.words[0];
+  std::ifstream file;
+  if (name != "-") file.open(name);
+  if (!file) return run.UsageError(name + ": " + std::strerror(errno));
+  std::istream& in = name == "-" ? run.terminal.in : file;
+  const auto report = ReadDrainReport({std::istreambuf_iterator<char>(in), {}});
+  if (!report.ok()) return run.UsageError(name + " " + std::string(report.status().message()));
+  const Timeline timeline = TimelineOf(*report);
+  if (!run.line.Has("svg")) {
+    run.terminal.out << TimelineText(timeline);
+    return kDone;
+  }
+  const std::string svg = run.line.Get("svg");
+  std::ofstream image(svg, std::ios::trunc);
+  image << TimelineSvg(timeline);
+  image.close();
+  if (!image) return run.UsageError(svg + ": " + std::strerror(errno));
   return kDone;
 }
 

@@ -17,6 +17,7 @@ int Stock(const Invocation& run);
 int Drain(const Invocation& run);
 int Undrain(const Invocation& run);
 int State(const Invocation& run);
+int Report(const Invocation& run);
 
 }  // namespace client
 

@@ -14,7 +14,7 @@ namespace client {
 // What the program tells its caller; `client help` prints this table.
 enum ExitCode : int {
   kDone = 0,
-  // The command line, or the file to import, is wrong. Nothing was sent.
+  // The command line, or a file that it names, is wrong. Nothing was sent.
   kUsage = 1,
   // The server refused. The same command would fail again.
   kRefused = 2,

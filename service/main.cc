@@ -9,6 +9,7 @@
 #include "service/config/server_config.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
+#include "service/observability/drain_report.h"
 #include "service/observability/lifecycle_log.h"
 #include "service/orders/composition.h"  // example
 #include "service/rpc/drain_signal.h"
@@ -20,7 +21,8 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
   observability::SetUpLog("orders");
   observability::LifecycleLog log;
-  lifecycle::Process process(config.stop, log);
+  observability::DrainReport report("orders", config.drain_report, log);
+  lifecycle::Process process(config.stop, report);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);

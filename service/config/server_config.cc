@@ -5,14 +5,19 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <optional>
 #include <vector>
 
+#include "absl/flags/commandlineflag.h"
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
+#include "absl/flags/reflection.h"
 #include "absl/flags/usage.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "service/config/platform_grace.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/rpc/connection_limits.h"
 
@@ -20,6 +25,8 @@ ABSL_FLAG(std::string, address, "127.0.0.1:50051",
           "Where to listen, HOST:PORT; port 0: any free one; host 0.0.0.0: everywhere.");
 ABSL_FLAG(std::string, port_file, "",
           "Write the bound HOST:PORT into this file once the server serves.");
+ABSL_FLAG(std::string, drain_report, "",
+          "Write what the stop did into this file, as JSON (docs/drain_report.md), at its end.");
 ABSL_FLAG(
     std::string, admin_address, "",
     "Where to listen for operators (`client drain`), HOST:PORT; empty: nowhere. Who can reach "
@@ -29,6 +36,11 @@ ABSL_FLAG(std::string, admin_port_file, "",
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
           "From SIGTERM to the end of the process, everything included: what the platform waits "
           "for before it kills. Every budget of the stop is a part of it.");
+ABSL_FLAG(std::optional<absl::Duration>, platform_grace, std::nullopt,
+          "What the platform really waits for, if it is known: warns when that is less than "
+          "termination_grace. Unset: what the environment says (docs/operations.md).");
+ABSL_FLAG(bool, print_config, false,
+          "Print every setting and every budget that follows, as a file for --flagfile, and exit.");
 
 // Unset: the part's share of what the others leave. See StopBudget::Split().
 ABSL_FLAG(std::optional<absl::Duration>, stop_lame_duck, std::nullopt,
@@ -48,7 +60,7 @@ ABSL_FLAG(std::optional<absl::Duration>, stop_save, std::nullopt,
 ABSL_FLAG(std::optional<absl::Duration>, stop_close, std::nullopt,
           "Budget of the stop: until everything that was opened is closed.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_reserve, std::nullopt,
-          "Budget of the stop: kept back; the watchdog ends the process when only this is left.");
+          "Budget of the stop: kept back; the watchdog ends the process when half of it is left.");
 
 // What one connection may cost: see service/rpc/connection_limits.h for the reasons.
 ABSL_FLAG(std::optional<absl::Duration>, connection_age, std::nullopt,
@@ -129,6 +141,62 @@ rpc::ConnectionLimits LimitsFromFlags(const lifecycle::StopBudget& stop) {
   return limits;
 }
 
+std::optional<PlatformGrace> PlatformFromFlags(const lifecycle::StopBudget& stop) {
+  const auto platform = PlatformGraceFrom(absl::GetFlag(FLAGS_platform_grace),
+                                          [](const char* name) { return std::getenv(name); });
+  if (!platform.ok()) UsageError(std::string(platform.status().message()));
+  if (!*platform) return std::nullopt;
+  const std::string warning = PlatformWarning(**platform, absl::FromChrono(stop.grace));
+  if (!warning.empty()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  return **platform;
+}
+
+// What follows from other flags is set as if it had been set by hand.
+void SetDerivedFlags(const ServerConfig& config) {
+  const auto set = [](absl::Flag<std::optional<absl::Duration>>& flag, auto duration) {
+    absl::SetFlag(&flag, absl::FromChrono(duration));
+  };
+  set(FLAGS_stop_lame_duck, config.stop.lame_duck);
+  set(FLAGS_stop_least_lame_duck, config.stop.least_lame_duck);
+  set(FLAGS_stop_connections, config.stop.connections);
+  set(FLAGS_stop_calls, config.stop.calls);
+  set(FLAGS_stop_streams, config.stop.streams);
+  set(FLAGS_stop_workers, config.stop.workers);
+  set(FLAGS_stop_save, config.stop.save);
+  set(FLAGS_stop_close, config.stop.close);
+  set(FLAGS_stop_reserve, config.stop.reserve);
+  set(FLAGS_connection_age, config.server.limits.age);
+}
+
+// Flags of libraries say nothing about this server.
+bool IsOurs(const absl::CommandLineFlag& flag) {
+  const std::string file = flag.Filename();
+  return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/") &&
+         flag.Name() != "print_config";
+}
+
+[[noreturn]] void PrintConfigAndExit(const ServerConfig& config,
+                                     const std::optional<PlatformGrace>& platform) {
+  SetDerivedFlags(config);
+  std::string text = absl::StrCat(
+      "# the stop: ", config.stop.ToString(), "\n# the watchdog ends it after ",
+      absl::FormatDuration(absl::FromChrono(config.stop.watchdog())),
+      "\n# the platform kills after ",
+      platform ? absl::StrCat(absl::FormatDuration(platform->duration), " (", platform->source, ")")
+               : "a time that nothing says",
+      "\n");
+  std::map<std::string, std::string> values;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (IsOurs(*flag)) values[std::string(name)] = flag->CurrentValue();
+  }
+  // Unset, and no value says so.
+  if (!absl::GetFlag(FLAGS_platform_grace)) values.erase("platform_grace");
+  for (const auto& [name, value] : values) absl::StrAppend(&text, "--", name, "=", value, "\n");
+  const bool written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+  if (!written) UsageError("cannot print the configuration");
+  std::exit(static_cast<int>(lifecycle::ExitCode::kClean));
+}
+
 }  // namespace
 
 ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
@@ -145,9 +213,12 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.stop = BudgetFromFlags();
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
+  config.drain_report = absl::GetFlag(FLAGS_drain_report);
   config.server.limits = LimitsFromFlags(config.stop);
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
+  const std::optional<PlatformGrace> platform = PlatformFromFlags(config.stop);
+  if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
   return config;
 }
 

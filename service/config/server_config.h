@@ -16,10 +16,15 @@ struct ServerConfig {
   rpc::ServerHost::Options admin;
   // --termination_grace, and the budgets set by hand.
   lifecycle::StopBudget stop;
+  // --drain_report; empty: no file.
+  std::string drain_report;
 };
 
 // Parses the command line into the flags of the whole program, and prints the help
 // for --help. `usage` is what the program is, in a sentence or two.
+//
+// Warns on stderr when the platform is known to kill before the stop has ended. Ends
+// the process with exit code 0 for --print_config.
 //
 // Ends the process with exit code 1 (ExitCode::kUsage) and one line on stderr when
 // a flag is unknown, a value malformed, a word is no flag, or what the flags say

@@ -16,6 +16,7 @@
 #include "service/inventory/stock_store.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
+#include "service/observability/drain_report.h"
 #include "service/observability/lifecycle_log.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/drain_signal.h"
@@ -58,7 +59,8 @@ int main(int argc, char** argv) {
   const std::chrono::milliseconds latency = LatencyFromFlag();
   observability::SetUpLog("inventory");
   observability::LifecycleLog log;
-  lifecycle::Process process(config.stop, log);
+  observability::DrainReport report("inventory", config.drain_report, log);
+  lifecycle::Process process(config.stop, report);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);

@@ -22,6 +22,7 @@ class FakeTraffic final : public Traffic {
   int calls_that_do_not_finish = 0;
   bool ends = true;
   Load load{};
+  CallTally tally{};
 
   // Called at the beginning of every method that the sequence calls, with its
   // name. What it does not return from, the sequence hangs in.
@@ -63,6 +64,7 @@ class FakeTraffic final : public Traffic {
   }
   Load Look() const override { return load; }
   int TryCallsRunning() const override { return calls_that_do_not_finish; }
+  CallTally TryTally() const override { return tally; }
 
  private:
   std::atomic<Clock::TimePoint> shutdown_deadline_{};

@@ -1,10 +1,6 @@
 #include "service/lifecycle/process.h"
 
-#include <poll.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,24 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "service/lifecycle/last_words.h"
 
 namespace lifecycle {
-namespace {
-
-// Writes past every lock and buffer, and never blocks: a reader that has stopped
-// reading must not keep the process alive. PIPE_BUF bounds what fits for certain.
-void WriteLastWords(std::string words) {
-  words.resize(std::min<std::size_t>(words.size(), 4000));
-  words.push_back('\n');
-  pollfd out{STDERR_FILENO, POLLOUT, 0};
-  if (poll(&out, 1, /*timeout=*/0) == 1 && (out.revents & POLLOUT) != 0) {
-    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, words.data(), words.size());
-  }
-}
-
-[[noreturn]] void ExitAtOnce(ExitCode code) { _exit(static_cast<int>(code)); }
-
-}  // namespace
 
 Process::Process(const StopBudget& budget, Observer& observer)
     : clock_(Clock::Steady()),
@@ -37,9 +18,9 @@ Process::Process(const StopBudget& budget, Observer& observer)
       observer_(observer),
       request_(clock_),
       drain_(request_),
+      way_out_(budget_, request_, clock_, observer_),
       signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
-  // Half of the reserve: a stop that uses up all its parts ends by itself.
-  watchdog_.emplace(request_, budget.grace - budget.reserve / 2, [this] { Bite(WhereItStands()); });
+  watchdog_.emplace(request_, budget.watchdog(), [this] { Bite(WhereItStands()); });
   signal_thread_.emplace(signal_meaning_);
 }
 
@@ -53,15 +34,15 @@ void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
 int Process::ServeUntilStopped(Traffic& traffic) {
   ShutdownSequence sequence({request_, drain_, traffic, workers_, savers_, registry_}, budget_,
                             clock_, observer_);
+  way_out_.Serves(traffic);
   traffic_ = &traffic;
   sequence_ = &sequence;
   const StopOutcome outcome = sequence.Run();
-  if (outcome.abandoned) ExitAtOnce(outcome.exit_code);
 
   // What main destroys now may hang as well, and must not be looked at.
-  const Clock::TimePoint end = request_.requested_at() + budget_.grace - budget_.reserve / 2;
+  const Clock::TimePoint end = request_.requested_at() + budget_.watchdog();
   watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite("after the stop, in main"); });
-  return static_cast<int>(outcome.exit_code);
+  return way_out_.Return(outcome.exit_code, "", outcome.abandoned);
 }
 
 Standing Process::Look() const {
@@ -78,23 +59,26 @@ Standing Process::Look() const {
 
 int Process::CouldNotStart(const absl::Status& why) {
   request_.Request(StopReason::kInterrupt);
+  way_out_.CouldNotStart();
   Tell(Phase::kStarting, "CouldNotStart", "", why);
   bool abandoned = false;
+  observer_.OnPhase(Phase::kWorking, clock_.Now(), budget_.workers);
   workers_.RequestStop();
   Patience for_workers(clock_, budget_.workers, request_.hurry());
   for (const TaskGroup::Left& left : workers_.Join(for_workers)) {
     abandoned |= absl::IsDeadlineExceeded(left.status);
     Tell(Phase::kWorking, "WorkerFailed", left.name, left.status);
   }
+  observer_.OnPhase(Phase::kClosing, clock_.Now(), budget_.close);
   Patience for_closing(clock_, budget_.close, request_.hurry());
   registry_.CloseAll(for_closing, [&](const ShutdownRegistry::Closed& closed) {
     abandoned |= closed.passed_over;
-    Tell(Phase::kClosing, closed.status.ok() ? "Closed" : "CloseFailed", closed.name,
-         closed.status);
+    observer_.OnEvent(EventOf(closed, closed.status.ok() ? "Closed" : "CloseFailed",
+                              Phase::kClosing, clock_.Now()));
   });
+  observer_.OnPhase(Phase::kStopped, clock_.Now(), budget_.reserve);
   WriteLastWords(absl::StrCat("could not start: ", std::string(why.message())));
-  if (abandoned) ExitAtOnce(ExitCode::kCouldNotStart);
-  return static_cast<int>(ExitCode::kCouldNotStart);
+  return way_out_.Return(ExitCode::kCouldNotStart, std::string(why.message()), abandoned);
 }
 
 void Process::Tell(Phase phase, std::string name, std::string subject, const absl::Status& status) {
@@ -122,12 +106,12 @@ void Process::Bite(const std::string& stuck) {
   WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
                               absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
                               stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));
-  ExitAtOnce(ExitCode::kWatchdog);
+  way_out_.Leave(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
 }
 
 void Process::LeaveAtOnce() {
   WriteLastWords("third signal: leaving at once, nothing more is saved or closed");
-  ExitAtOnce(ExitCode::kImpatient);
+  way_out_.Leave(ExitCode::kImpatient, "third signal");
 }
 
 }  // namespace lifecycle

@@ -18,6 +18,7 @@
 #include "service/lifecycle/task_group.h"
 #include "service/lifecycle/traffic.h"
 #include "service/lifecycle/watchdog.h"
+#include "service/lifecycle/way_out.h"
 
 namespace lifecycle {
 
@@ -80,7 +81,7 @@ class Process {
   // It also ends here at the third signal, and when the whole budget is spent,
   // which covers the destructors in main, too.
   //
-  // Tells the observer what the sequence tells.
+  // Tells the observer what the sequence tells, and the end.
   int ServeUntilStopped(Traffic& traffic);
 
   // Ends a start that failed: closes what was opened, in the same order as a stop
@@ -88,7 +89,8 @@ class Process {
   // like any other: the watchdog limits it, signals make it hurry, and it does not
   // return when something could not be made to end.
   //
-  // Tells the observer CouldNotStart, WorkerFailed..., Closed | CloseFailed...
+  // Tells the observer CouldNotStart, WorkerFailed..., Closed | CloseFailed..., and
+  // the end.
   int CouldNotStart(const absl::Status& why);
 
  private:
@@ -109,6 +111,7 @@ class Process {
   // Set from Serving on, for the watchdog and Look().
   std::atomic<ShutdownSequence*> sequence_{nullptr};
   std::atomic<Traffic*> traffic_{nullptr};
+  WayOut way_out_;
   SignalMeaning signal_meaning_;
   std::optional<Watchdog> watchdog_;
   std::optional<SignalThread> signal_thread_;

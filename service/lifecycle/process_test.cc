@@ -88,6 +88,26 @@ TEST_F(ProcessTest, ServesUntilItIsStoppedAndClosesEverythingInOrder) {
                           "Closed database", "Stopped"));
 }
 
+TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
+  Process process(Ample(), observer_);
+  process.registry().Register("database",
+                              [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
+  traffic_.tally = {.methods = {{.name = "/a.B/C", .finished = 7}}, .refused = 2};
+  process.stop_request().Request(StopReason::kTerminate);
+  process.stop_request().Hurry();
+  process.ServeUntilStopped(traffic_);
+  const std::vector<End> ends = observer_.Ends();
+  ASSERT_EQ(ends.size(), 1U);
+  EXPECT_EQ(ends[0].exit_code, ExitCode::kCloseFailed);
+  EXPECT_EQ(ends[0].reason, "terminate");
+  EXPECT_TRUE(ends[0].hurried);
+  EXPECT_EQ(ends[0].requested_at, process.stop_request().requested_at());
+  EXPECT_EQ(ends[0].budget.grace, hours(8));
+  EXPECT_EQ(ends[0].calls.refused, 2);
+  ASSERT_EQ(ends[0].calls.methods.size(), 1U);
+  EXPECT_EQ(ends[0].calls.methods[0].finished, 7);
+}
+
 TEST_F(ProcessTest, IsNoLameDuckWhenItWasStoppedBeforeItServed) {
   Process process(Ample(), observer_);
   process.stop_request().Request(StopReason::kTerminate);
@@ -132,6 +152,11 @@ TEST_F(ProcessTest, ClosesWhatWasOpenedWhenItCouldNotStart) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "could not start: port in use\n");
   EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "WorkerFailed bad",
                                              "CloseFailed channel", "Closed database"));
+  ASSERT_EQ(observer_.Ends().size(), 1U);
+  EXPECT_EQ(observer_.Ends()[0].exit_code, ExitCode::kCouldNotStart);
+  EXPECT_EQ(observer_.Ends()[0].reason, "could not start");
+  EXPECT_EQ(observer_.Ends()[0].why, "port in use");
+  EXPECT_EQ(observer_.Phases().size(), 3U);  // Working, Closing, Stopped
 }
 
 // What ends the process: each in a process of its own.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +23,16 @@ class RecordingObserver final : public Observer {
     events_.push_back(event);
     lines_.push_back(event.subject.empty() ? event.name : event.name + " " + event.subject);
     changed_.notify_all();
+  }
+
+  void OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) override {
+    std::lock_guard lock(mutex_);
+    phases_.push_back({phase, at, budget});
+  }
+
+  void OnEnd(const End& end) override {
+    std::lock_guard lock(mutex_);
+    ends_.push_back(end);
   }
 
   // Puts a line of the test's own among the events.
@@ -48,11 +59,28 @@ class RecordingObserver final : public Observer {
     return events_;
   }
 
+  struct BegunPhase {
+    Phase phase;
+    Clock::TimePoint at;
+    std::optional<Clock::Duration> budget;
+  };
+  std::vector<BegunPhase> Phases() const {
+    std::lock_guard lock(mutex_);
+    return phases_;
+  }
+
+  std::vector<End> Ends() const {
+    std::lock_guard lock(mutex_);
+    return ends_;
+  }
+
  private:
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::vector<std::string> lines_;  // Guarded by mutex_.
   std::vector<Event> events_;       // Guarded by mutex_.
+  std::vector<BegunPhase> phases_;  // Guarded by mutex_.
+  std::vector<End> ends_;           // Guarded by mutex_.
 };
 
 }  // namespace lifecycle

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -64,7 +65,8 @@ bool ShutdownSequence::LameDuck() {
 }
 
 void ShutdownSequence::Leave() {
-  Patience for_goodbye = Enter(Phase::kLeaving, budget_.connections);
+  Enter(Phase::kLeaving, reason_ ? budget_.connections : kForEver);
+  Patience for_goodbye(clock_, budget_.connections, parts_.request.hurry());
   parts_.traffic.CloseListener();
   const std::int64_t hinted = parts_.traffic.Look().hinted;
   Tell("ListenerClosed", "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
@@ -83,7 +85,6 @@ void ShutdownSequence::Leave() {
 }
 
 void ShutdownSequence::StayDrained() {
-  phase_ends_ = clock_.Now() + kForEver;
   Patience for_ever = Until(phase_ends_);
   if (parts_.traffic.AwaitConnectionsGone(for_ever)) {
     drained_ = true;
@@ -131,18 +132,16 @@ void ShutdownSequence::StopWorkers() {
 void ShutdownSequence::Save() {
   Patience patience = Enter(Phase::kSaving, budget_.save);
   parts_.savers.CloseAll(patience, [this](const ShutdownRegistry::Closed& saved) {
-    if (saved.passed_over) outcome_.abandoned = true;
-    if (saved.status.ok()) return Tell("StateSaved", saved.name);
-    TellFailure(ExitCode::kCloseFailed, "SaveFailed", saved.name, saved.status.ToString());
+    if (saved.status.ok()) return TellClosed(ExitCode::kClean, "StateSaved", saved);
+    TellClosed(ExitCode::kCloseFailed, "SaveFailed", saved);
   });
 }
 
 void ShutdownSequence::Close() {
   Patience patience = Enter(Phase::kClosing, budget_.close);
   parts_.registry.CloseAll(patience, [this](const ShutdownRegistry::Closed& closed) {
-    if (closed.passed_over) outcome_.abandoned = true;
-    if (closed.status.ok()) return Tell("Closed", closed.name);
-    TellFailure(ExitCode::kCloseFailed, "CloseFailed", closed.name, closed.status.ToString());
+    if (closed.status.ok()) return TellClosed(ExitCode::kClean, "Closed", closed);
+    TellClosed(ExitCode::kCloseFailed, "CloseFailed", closed);
   });
 }
 
@@ -152,9 +151,8 @@ bool ShutdownSequence::NoticeStop() {
   if (!reason_) return false;
   parts_.drain.Pass();  // Whoever waits to take it back is told that there is a stop.
   observer_.OnEvent({"StopRequested", "",
-                     absl::StrCat(reason_ == StopReason::kTerminate ? "terminate" : "interrupt",
-                                  ", ", budget_.ToString()),
-                     phase_, true, parts_.request.requested_at()});
+                     absl::StrCat(ReasonName(*reason_), ", ", budget_.ToString()), phase_, true,
+                     parts_.request.requested_at()});
   // Nobody can have found a replica that has never served.
   if (phase_ == Phase::kStarting) reason_ = StopReason::kInterrupt;
   return true;
@@ -169,6 +167,7 @@ std::optional<Clock::TimePoint> ShutdownSequence::phase_ends() const {
 Patience ShutdownSequence::Enter(Phase phase, Clock::Duration budget) {
   phase_ = phase;
   phase_ends_ = clock_.Now() + budget;
+  observer_.OnPhase(phase, clock_.Now(), budget < kForEver ? std::optional(budget) : std::nullopt);
   return Patience(clock_, budget, parts_.request.hurry());
 }
 
@@ -188,6 +187,20 @@ void ShutdownSequence::TellFailure(ExitCode code, std::string name, std::string 
   outcome_.exit_code = std::max(outcome_.exit_code, code);
   observer_.OnEvent({std::move(name), std::move(subject), std::move(detail), phase_,
                      /*ok=*/false, clock_.Now()});
+}
+
+void ShutdownSequence::TellClosed(ExitCode code, std::string name,
+                                  const ShutdownRegistry::Closed& closed) {
+  outcome_.exit_code = std::max(outcome_.exit_code, code);
+  outcome_.abandoned |= closed.passed_over;
+  observer_.OnEvent(EventOf(closed, std::move(name), phase_, clock_.Now()));
+}
+
+Event EventOf(const ShutdownRegistry::Closed& closed, std::string name, Phase phase,
+              Clock::TimePoint at) {
+  return {std::move(name), closed.name,        closed.status.ok() ? "" : closed.status.ToString(),
+          phase,           closed.status.ok(), at,
+          closed.took,     closed.passed_over};
 }
 
 }  // namespace lifecycle

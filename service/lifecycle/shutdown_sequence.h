@@ -84,6 +84,8 @@ class ShutdownSequence {
   // stop comes first. StopRequested comes later then: behind LameDuckEntered,
   // GoodbyeSaid or Drained. Behind LameDuckEntered everything begins again with
   // Serving when the drain was taken back.
+  //
+  // Also tells it each phase as it begins, but kStarting.
   StopOutcome Run();
 
   Phase phase() const { return phase_; }
@@ -117,6 +119,7 @@ class ShutdownSequence {
   void Tell(std::string name, std::string subject = "", std::string detail = "");
   // Tells it as something that a person should look at, and remembers the code.
   void TellFailure(ExitCode code, std::string name, std::string subject, std::string detail);
+  void TellClosed(ExitCode code, std::string name, const ShutdownRegistry::Closed& closed);
 
   const StopParts parts_;
   const StopBudget budget_;
@@ -128,6 +131,10 @@ class ShutdownSequence {
   std::atomic<Clock::TimePoint> phase_ends_{};
   std::atomic<bool> drained_{false};
 };
+
+// What is told of an entry of a registry that was done with.
+Event EventOf(const ShutdownRegistry::Closed& closed, std::string name, Phase phase,
+              Clock::TimePoint at);
 
 }  // namespace lifecycle
 

@@ -140,6 +140,9 @@ class ShutdownSequenceTest : public testing::Test {
       const auto reaction = test_.on_event_.find(event.name);
       if (reaction != test_.on_event_.end()) reaction->second();
     }
+    void OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) override {
+      test_.observer_.OnPhase(phase, at, budget);
+    }
 
    private:
     ShutdownSequenceTest& test_;
@@ -211,6 +214,44 @@ TEST_F(ShutdownSequenceTest, SaysInWhichPhaseEachEventHappened) {
                         "Draining ShutdownBegun", "Draining CallsFinished",
                         "Cancelling ServerStopped", "Working WorkersStopped", "Saving StateSaved",
                         "Closing Closed", "Closing Closed", "Stopped Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, SaysWhenEachPhaseBeginsAndItsBudget) {
+  traffic_.quiet = false;
+  const Clock::TimePoint start = clock_.Now();
+  auto future = Start(StopReason::kTerminate);
+  Pass(budget_.lame_duck);
+  future.get();
+  const auto later = start + budget_.lame_duck;
+  const auto phase = [](Phase name, Clock::TimePoint at, std::optional<Clock::Duration> budget) {
+    return testing::FieldsAre(name, at, budget);
+  };
+  EXPECT_THAT(observer_.Phases(), ElementsAre(phase(Phase::kServing, start, std::nullopt),
+                                              phase(Phase::kLameDuck, start, budget_.lame_duck),
+                                              phase(Phase::kLeaving, later, budget_.connections),
+                                              phase(Phase::kDraining, later, budget_.calls),
+                                              phase(Phase::kCancelling, later, budget_.streams),
+                                              phase(Phase::kWorking, later, budget_.workers),
+                                              phase(Phase::kSaving, later, budget_.save),
+                                              phase(Phase::kClosing, later, budget_.close),
+                                              phase(Phase::kStopped, later, budget_.reserve)));
+}
+
+TEST_F(ShutdownSequenceTest, SaysHowLongACloserTookAndThatItWasPassedOver) {
+  channel_ = Hangs("channel");
+  auto future = Start(StopReason::kTerminate);
+  observer_.Await("channel hangs");
+  clock_.Advance(budget_.close / 2);
+  future.get();
+  const std::vector<Event> events = observer_.Events();
+  ASSERT_GE(events.size(), 3U);
+  const Event& channel = events[events.size() - 3];
+  EXPECT_EQ(channel.subject, "channel");
+  EXPECT_EQ(channel.took, budget_.close / 2);
+  EXPECT_TRUE(channel.passed_over);
+  const Event& database = events[events.size() - 2];
+  EXPECT_EQ(database.subject, "database");
+  EXPECT_FALSE(database.passed_over);
 }
 
 TEST_F(ShutdownSequenceTest, StaysALameDuckForItsLeastAlsoWhenItIsQuiet) {
@@ -512,6 +553,26 @@ TEST_F(DrainByHandTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
   EXPECT_EQ(sequence_.load()->phase_ends(), std::nullopt);
   request_.Request(StopReason::kInterrupt);
   outcome.get();
+}
+
+TEST_F(DrainByHandTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
+  traffic_.quiet = false;
+  auto outcome = Drain();
+  clock_.AwaitWaiters(1);
+  EXPECT_TRUE(drain_.Undo().ok());
+  drain_.Request();
+  Pass(budget_.lame_duck);
+  observer_.Await("Drained");
+  clock_.Advance(hours(1));
+  request_.Request(StopReason::kTerminate);
+  outcome.get();
+  std::vector<std::string> phases;
+  for (const auto& phase : observer_.Phases()) {
+    phases.push_back(PhaseName(phase.phase) + std::string(phase.budget ? "" : " without limit"));
+  }
+  EXPECT_THAT(phases, ElementsAre("Serving without limit", "LameDuck", "Serving without limit",
+                                  "LameDuck", "Leaving without limit", "Draining", "Cancelling",
+                                  "Working", "Saving", "Closing", "Stopped"));
 }
 
 TEST_F(DrainByHandTest, IsNotDrainedBeforeTheLastCallerHasGone) {

@@ -45,6 +45,9 @@ struct StopBudget {
   // duck is longer than the lame duck, or when anything is longer than a day.
   static absl::StatusOr<StopBudget> Split(Clock::Duration grace, const Overrides& by_hand);
 
+  // From the request to stop to the watchdog's bite.
+  Clock::Duration watchdog() const { return grace - reserve / 2; }
+
   // "lame_duck 5s + connections 12s + ... = 30s"; " of 40s" follows when the parts
   // are less than the grace.
   std::string ToString() const;

@@ -19,6 +19,11 @@ enum class StopReason {
   kInterrupt,
 };
 
+// "terminate". Never null.
+constexpr const char* ReasonName(StopReason reason) {
+  return reason == StopReason::kTerminate ? "terminate" : "interrupt";
+}
+
 // The wish to stop, and the latch that main waits on until somebody has it.
 //
 // Guarantees: the first request decides the reason and the time; later ones

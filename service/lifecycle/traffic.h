@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/patience.h"
 
@@ -66,6 +67,11 @@ class Traffic {
 
   // How many calls run at this moment, by what can be told without waiting.
   virtual int TryCallsRunning() const = 0;
+
+  // What became of the calls since EnterLameDuck(), the last one, or CloseListener()
+  // without one. For the report: it must not wait for anything that may hang, and is called
+  // at any time, from any thread.
+  virtual CallTally TryTally() const { return {}; }
 };
 
 }  // namespace lifecycle

@@ -25,8 +25,8 @@ namespace lifecycle {
 // `bite` when that has begun.
 class Watchdog {
  public:
-  // `bite` must take no lock that anybody else may hold, and in production does
-  // not return.
+  // `bite` must wait for no lock that anybody may hold where anything can block, and in
+  // production does not return.
   Watchdog(StopRequest& request, Clock::Duration allowance, std::function<void()> bite);
   ~Watchdog() = default;
   Watchdog(const Watchdog&) = delete;

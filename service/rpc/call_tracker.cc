@@ -1,5 +1,6 @@
 #include "service/rpc/call_tracker.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -14,6 +15,16 @@ using grpc::experimental::ServerRpcInfo;
 
 constexpr char kHint[] = "draining";
 
+// More methods than a server has: names that callers make up are not kept for ever.
+constexpr std::size_t kMostMethods = 200;
+
+// Which of so many an object falls to. Objects of one kind lie at distances that have
+// low bits in common: mixes them all.
+std::size_t Pick(std::size_t of, const void* object) {
+  const std::uint64_t mixed = reinterpret_cast<std::uintptr_t>(object) * 0x9E3779B97F4A7C15u;
+  return (mixed >> 40) % of;
+}
+
 bool IsInfrastructure(const char* method) { return std::strncmp(method, "/grpc.", 6) == 0; }
 
 }  // namespace
@@ -27,13 +38,16 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   };
 
   Interceptor(CallTracker& tracker, ServerRpcInfo& info, Call call)
-      : tracker_(tracker), info_(info), call_(call) {}
+      : tracker_(tracker), info_(info), call_(call), method_(info.method()) {
+    if (!call_.infrastructure) link_.method = &method_;
+  }
 
   ~Interceptor() override {
+    const bool entered = link_.context != nullptr;
+    if (entered) tracker_.Leave(link_);
+    if (!call_.infrastructure && tracker_.counting_) CountThis();
+    if (entered && call_.stream) --Streams();
     if (!call_.callback && !call_.infrastructure) --tracker_.running_;
-    if (link_.context == nullptr) return;
-    if (call_.stream) --Streams();
-    tracker_.Leave(link_);
   }
 
   void Intercept(InterceptorBatchMethods* methods) override {
@@ -51,10 +65,20 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE)) {
       ++tracker_.running_;
     }
+    // The older APIs would wait here for the very thing that they are telling.
+    if (call_.callback &&
+        methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE)) {
+      cancelled_ = info_.server_context()->IsCancelled();
+    }
     methods->Proceed();
   }
 
  private:
+  void CountThis() {
+    tracker_.Count(this, method_, cancelled_ || link_.cut);
+    if (call_.stream) ++(link_.cut ? tracker_.streams_cut_ : tracker_.streams_ended_);
+  }
+
   std::atomic<int>& Streams() {
     return call_.infrastructure ? tracker_.infrastructure_streams_ : tracker_.streams_;
   }
@@ -62,6 +86,8 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   CallTracker& tracker_;
   ServerRpcInfo& info_;
   const Call call_;
+  const std::string method_;
+  bool cancelled_ = false;  // As gRPC saw it when the call ended.
   Link link_;
 };
 
@@ -82,7 +108,13 @@ class CallTracker::Factory final : public grpc::experimental::ServerInterceptorF
         info->server_context()->AddTrailingMetadata(kHint, "1");
         ++tracker_.hinted_;
       }
-      if (call.callback && !call.stream) return nullptr;
+      // Without a place it gets an interceptor, too.
+      if (call.callback && !call.stream &&
+          tracker_.unary_.Begin(info->server_context(), info->method())) {
+        return nullptr;
+      }
+    } else {
+      ++tracker_.infrastructure_begun_;
     }
     return new Interceptor(tracker_, *info, call);
   }
@@ -97,7 +129,14 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
  public:
   explicit Releases(CallTracker& tracker) : tracker_(tracker) {}
 
-  void Release(grpc::CallbackServerContext*) override { --tracker_.running_; }
+  void Release(grpc::CallbackServerContext* context) override {
+    const auto* const call = static_cast<grpc::ServerContextBase*>(context);
+    const char* method = tracker_.unary_.End(call);
+    if (method != nullptr && tracker_.counting_) {
+      tracker_.Count(call, method, context->IsCancelled());
+    }
+    --tracker_.running_;
+  }
   void Release(grpc::GenericCallbackServerContext*) override { --tracker_.running_; }
 
  private:
@@ -117,6 +156,18 @@ void CallTracker::Hint(bool on) {
   hinting_ = on;
 }
 
+void CallTracker::CountByMethod(bool on) {
+  if (counting_ == on) return;
+  counting_ = false;
+  for (Ended& ended : ended_) {
+    std::lock_guard lock(ended.mutex);
+    ended.methods.clear();
+  }
+  streams_ended_ = 0;
+  streams_cut_ = 0;
+  counting_ = on;
+}
+
 void CallTracker::CancelAll() {
   for (Shard& shard : shards_) {
     std::lock_guard lock(shard.mutex);
@@ -125,9 +176,51 @@ void CallTracker::CancelAll() {
       // Out of the way first: TryCancel() may unlink this one, and others.
       link.Remove();
       link.InsertBefore(shard.cancelled);
+      link.cut = true;
       link.context->TryCancel();
     }
   }
+}
+
+lifecycle::CallTally CallTracker::TryTally() {
+  Methods methods;
+  for (Ended& ended : ended_) {
+    std::lock_guard lock(ended.mutex);
+    for (const auto& [name, row] : ended.methods) {
+      lifecycle::CallTally::Method& sum = RowOf(name, methods);
+      sum.finished += row.finished;
+      sum.cancelled += row.cancelled;
+    }
+  }
+  unary_.ForEach([&methods](const char* method) { ++RowOf(method, methods).left; });
+  for (Shard& shard : shards_) {
+    std::unique_lock shard_lock(shard.mutex, std::try_to_lock);
+    if (!shard_lock) continue;
+    for (const Link* list : {&shard.running, &shard.cancelled}) {
+      for (const Link* link = list->next; link != list; link = link->next) {
+        if (link->method != nullptr) ++RowOf(*link->method, methods).left;
+      }
+    }
+  }
+  lifecycle::CallTally tally;
+  tally.streams_ended = streams_ended_;
+  tally.streams_cut = streams_cut_;
+  for (const auto& [name, row] : methods) tally.methods.push_back(row);
+  return tally;
+}
+
+void CallTracker::Count(const void* call, const std::string& method, bool cancelled) {
+  Ended& ended = ended_[Pick(ended_.size(), call)];
+  std::lock_guard lock(ended.mutex);
+  lifecycle::CallTally::Method& row = RowOf(method, ended.methods);
+  ++(cancelled ? row.cancelled : row.finished);
+}
+
+lifecycle::CallTally::Method& CallTracker::RowOf(const std::string& method, Methods& methods) {
+  const bool kept = methods.size() < kMostMethods || methods.contains(method);
+  lifecycle::CallTally::Method& row = methods[kept ? method : ""];
+  row.name = kept ? method : "";
+  return row;
 }
 
 void CallTracker::Link::InsertBefore(Link& place) {
@@ -143,8 +236,7 @@ void CallTracker::Link::Remove() {
 }
 
 CallTracker::Shard& CallTracker::ShardOf(const Link& link) {
-  // Links are heap objects, so their low bits are all alike.
-  return shards_[(reinterpret_cast<std::uintptr_t>(&link) >> 6) % shards_.size()];
+  return shards_[Pick(shards_.size(), &link)];
 }
 
 void CallTracker::Enter(Link& link) {

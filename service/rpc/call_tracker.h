@@ -4,12 +4,16 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_interceptor.h"
+#include "service/lifecycle/call_tally.h"
+#include "service/rpc/live_calls.h"
 
 namespace rpc {
 
@@ -52,11 +56,23 @@ class CallTracker {
   int streams() const { return streams_; }
   int infrastructure_streams() const { return infrastructure_streams_; }
 
+  // Of gRPC's own services: how many calls have begun.
+  std::int64_t infrastructure_begun() const { return infrastructure_begun_; }
+
   // Hints, or not, each call that begins from now on. Counts anew when it begins to.
   void Hint(bool on);
 
   // How many calls were hinted since Hint(true).
   std::int64_t hinted() const { return hinted_; }
+
+  // Counts by method what ends from now on, or nothing: it is too dear to be done
+  // always. Forgets what it had counted when it begins or ends.
+  void CountByMethod(bool on);
+
+  // What has ended since CountByMethod(true), and what runs. Waits for no handler: a
+  // list that somebody works on is left out. `refused` is not known here, and of a call
+  // that the callback API does not serve only whether CancelAll() ended it.
+  lifecycle::CallTally TryTally();
 
   // Cancels every stream through its own context. A stream that begins later is
   // not cancelled.
@@ -68,6 +84,9 @@ class CallTracker {
     Link* previous = this;
     Link* next = this;
     grpc::ServerContextBase* context = nullptr;
+    // Null for gRPC's own services. Lives as long as the link.
+    const std::string* method = nullptr;
+    bool cut = false;  // CancelAll() has cancelled it. Guarded by the shard's mutex.
 
     void InsertBefore(Link& place);
     void Remove();
@@ -83,6 +102,16 @@ class CallTracker {
     Link cancelled;  // Guarded by mutex.
   };
 
+  // By name, at most so many as a server may have; the others are all named "".
+  using Methods = std::map<std::string, lifecycle::CallTally::Method>;
+
+  // What has ended, by method. Several, for the same reason; and no shard's mutex,
+  // which CancelAll() holds while handlers run.
+  struct alignas(64) Ended {
+    std::mutex mutex;  // Held for nothing that can block.
+    Methods methods;   // Guarded by mutex.
+  };
+
   class Interceptor;
   class Factory;
   class Releases;
@@ -91,13 +120,24 @@ class CallTracker {
   void Enter(Link& link);
   void Leave(Link& link);
 
+  // `call` has ended. Requires: counting_.
+  void Count(const void* call, const std::string& method, bool cancelled);
+  static lifecycle::CallTally::Method& RowOf(const std::string& method, Methods& methods);
+
   std::array<Shard, 16> shards_;
   std::atomic<std::int64_t> begun_{0};
   std::atomic<int> running_{0};
   std::atomic<int> streams_{0};
   std::atomic<int> infrastructure_streams_{0};
+  std::atomic<std::int64_t> infrastructure_begun_{0};
   std::atomic<bool> hinting_{false};
   std::atomic<std::int64_t> hinted_{0};
+
+  LiveCalls unary_;  // Those that get no interceptor.
+  std::atomic<bool> counting_{false};
+  std::atomic<std::int64_t> streams_ended_{0};
+  std::atomic<std::int64_t> streams_cut_{0};
+  std::array<Ended, 16> ended_;
 };
 
 }  // namespace rpc

@@ -1,5 +1,6 @@
 #include "service/rpc/call_tracker.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -25,6 +26,7 @@ namespace rpc {
 namespace {
 
 using probe::Note;
+using testing::ElementsAre;
 
 constexpr char kWatch[] = "/probe.Probe/Watch";
 constexpr char kChat[] = "/probe.Probe/Chat";
@@ -113,6 +115,16 @@ class CallTrackerTest : public ::testing::Test {
           probe::Probe::NewStub(channel)->Hold(Bounded().get(), Note(), &note);
       EXPECT_TRUE(status.ok()) << status.error_message();
     });
+  }
+
+  // "method finished cancelled left", by name.
+  std::vector<std::string> Tally() {
+    std::vector<std::string> rows;
+    for (const auto& row : tracker_.TryTally().methods) {
+      rows.push_back(row.name + " " + std::to_string(row.finished) + " " +
+                     std::to_string(row.cancelled) + " " + std::to_string(row.left));
+    }
+    return rows;
   }
 
   CallTracker tracker_;
@@ -330,6 +342,117 @@ TEST_F(CallTrackerTest, HintsNeitherHealthChecksNorCallsOfTheSyncApi) {
   EXPECT_FALSE(watch->Finish().ok());
   EXPECT_EQ(HintOf(*watching), "");
   EXPECT_EQ(tracker_.hinted(), 0);
+}
+
+TEST_F(CallTrackerTest, CountsByMethodWhatEndsFromAMomentOn) {
+  Start(probe_);
+  Note note;
+  const auto channel = Connect();
+  EXPECT_TRUE(probe::Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  std::thread before = Holder();  // Begins before the moment, ends after it.
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  tracker_.CountByMethod(true);
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Hold 0 0 1"));
+  EXPECT_TRUE(probe::Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
+  probe_.Release();
+  before.join();
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 1 0 0"));
+}
+
+TEST_F(CallTrackerTest, ForgetsWhatItCountedByMethodWhenItCountsNoMore) {
+  Start(probe_);
+  tracker_.CountByMethod(true);
+  Note note;
+  const auto stub = probe::Probe::NewStub(Connect());
+  EXPECT_TRUE(stub->Echo(Bounded().get(), note, &note).ok());
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  tracker_.CountByMethod(true);
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0")) << "it counts already";
+  tracker_.CountByMethod(false);
+  EXPECT_THAT(Tally(), ElementsAre());
+  EXPECT_TRUE(stub->Echo(Bounded().get(), note, &note).ok());
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  tracker_.CountByMethod(true);
+  EXPECT_THAT(Tally(), ElementsAre());
+}
+
+TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneAsCancelled) {
+  Start(probe_);
+  tracker_.CountByMethod(true);
+  const std::unique_ptr<grpc::ClientContext> context = Bounded();
+  const auto channel = Connect();
+  std::thread caller([&] {
+    Note deaf, answer;
+    deaf.set_text("deaf");
+    probe::Probe::NewStub(channel)->Hold(context.get(), deaf, &answer);
+  });
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  context->TryCancel();
+  caller.join();
+  // On the same connection: it comes after the cancellation.
+  Note note;
+  EXPECT_TRUE(probe::Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 1; }));
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 0 0 1"));
+  probe_.Release();
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 0 1 0"));
+}
+
+TEST_F(CallTrackerTest, TellsStreamsThatEndedFromThoseThatWereCut) {
+  Start(probe_);
+  tracker_.CountByMethod(true);
+  const auto channel = Connect();
+  RawStream health(Connect(), kHealthWatch);  // Is not counted.
+  EXPECT_NE(health.Ask(""), "");
+  RawStream watch(Connect(), kWatch);
+  watch.Ask("");
+  const std::unique_ptr<grpc::ClientContext> context = Bounded();
+  const auto chat = probe::Probe::NewStub(channel)->Chat(context.get());
+  chat->WritesDone();
+  Note note;
+  while (chat->Read(&note)) continue;
+  EXPECT_TRUE(chat->Finish().ok());
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 1 && tracker_.streams() == 1; }));
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Chat 1 0 0", "/probe.Probe/Watch 0 0 1"));
+  tracker_.CancelAll();
+  EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0 && tracker_.streams() == 0; }));
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Chat 1 0 0", "/probe.Probe/Watch 0 1 0"));
+  EXPECT_EQ(tracker_.TryTally().streams_ended, 1);
+  EXPECT_EQ(tracker_.TryTally().streams_cut, 1);
+}
+
+TEST_F(CallTrackerTest, CountsByMethodAlsoCallsOfTheSyncApi) {
+  Start(sync_probe_);
+  tracker_.CountByMethod(true);
+  RawStream watch(Connect(), kWatch);
+  watch.Ask("");
+  RawStream gone(Connect(), kWatch);
+  gone.Ask("");
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 2 && tracker_.streams() == 2; }));
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Watch 0 0 2"));
+  gone.Cancel();
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 1; }));
+  tracker_.CancelAll();
+  EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Watch 1 1 0"));
+}
+
+TEST_F(CallTrackerTest, KeepsNotEveryNameThatCallersMakeUp) {
+  Start(probe_);
+  tracker_.CountByMethod(true);
+  const auto channel = Connect();
+  for (int i = 0; i < 250; ++i) {
+    RawStream(channel, "/probe.Probe/Method" + std::to_string(1000 + i)).AwaitEnd();
+  }
+  EXPECT_TRUE(Eventually([&] { return tracker_.begun() == 250 && tracker_.streams() == 0; }));
+  const std::vector<std::string> tally = Tally();
+  EXPECT_EQ(tally.size(), 201U);
+  EXPECT_EQ(tally[0], " 50 0 0");
 }
 
 TEST_F(CallTrackerTest, NeverSeesTooFewCallsWhileHealthWatchesEnd) {

@@ -77,4 +77,9 @@ int Connections::Count() const {
   }
 }
 
+std::int64_t Connections::CallsBegun() const {
+  if (server_id_ == 0) return 0;
+  return NumberInJson(Take(grpc_channelz_get_server(server_id_)), "callsStarted");
+}
+
 }  // namespace rpc

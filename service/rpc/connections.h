@@ -35,6 +35,10 @@ class Connections {
   // call.
   int Count() const;
 
+  // How many calls have come, as gRPC counts them: also those that reached nobody.
+  // 0 without a server.
+  std::int64_t CallsBegun() const;
+
  private:
   std::int64_t server_id_ = 0;
 };

@@ -119,6 +119,7 @@ absl::Status ServerHost::Start() {
 std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }
 
 void ServerHost::EnterLameDuck() {
+  CountCalls();
   calls_.Hint(true);
   server_->GetHealthCheckService()->SetServingStatus(false);
 }
@@ -126,6 +127,8 @@ void ServerHost::EnterLameDuck() {
 void ServerHost::LeaveLameDuck() {
   server_->GetHealthCheckService()->SetServingStatus(true);
   calls_.Hint(false);
+  calls_.CountByMethod(false);
+  counting_ = false;
 }
 
 bool ServerHost::AwaitQuiet(Patience& patience) {
@@ -134,6 +137,7 @@ bool ServerHost::AwaitQuiet(Patience& patience) {
 }
 
 void ServerHost::CloseListener() {
+  CountCalls();
   calls_.Hint(true);
   listener_->Close();
 }
@@ -197,8 +201,10 @@ bool ServerHost::Cancel(Patience& patience) {
     grpc_server_cancel_all_calls(server_->c_server());
     gone = wait_for(kCancelInterval);
     if (!gone && patience.clock().Now() - begun >= kBeforeCutting) listener_->CutConnections();
-    if (!gone && patience.clock().Now() >= patience.deadline()) return false;
+    if (!gone && patience.clock().Now() >= patience.deadline()) break;
   }
+  refused_ = std::max<std::int64_t>(CallsLost() - lost_before_, 0);
+  if (!gone) return false;
   shutdown_thread_.join();
   server_.reset();
   return true;
@@ -212,6 +218,22 @@ lifecycle::Traffic::Load ServerHost::Look() const {
 }
 
 int ServerHost::TryCallsRunning() const { return calls_.running(); }
+
+lifecycle::CallTally ServerHost::TryTally() const {
+  lifecycle::CallTally tally = calls_.TryTally();
+  tally.refused = refused_;
+  return tally;
+}
+
+void ServerHost::CountCalls() {
+  if (std::exchange(counting_, true)) return;
+  calls_.CountByMethod(true);
+  lost_before_ = CallsLost();
+}
+
+std::int64_t ServerHost::CallsLost() const {
+  return connections_.CallsBegun() - calls_.begun() - calls_.infrastructure_begun();
+}
 
 bool ServerHost::ShutdownReturned() {
   std::lock_guard lock(mutex_);

@@ -1,8 +1,10 @@
 #ifndef SERVICE_RPC_SERVER_HOST_H_
 #define SERVICE_RPC_SERVER_HOST_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -81,6 +83,7 @@ class ServerHost final : public lifecycle::Traffic {
   bool Cancel(lifecycle::Patience& patience) override;
   Load Look() const override;
   int TryCallsRunning() const override;
+  lifecycle::CallTally TryTally() const override;
 
  private:
   absl::Status WritePortFile() const;
@@ -88,11 +91,19 @@ class ServerHost final : public lifecycle::Traffic {
   void ShutDownWhenToldTo();
   bool ShutdownReturned();
 
+  // Counts from now on what becomes of the calls. Once, until LeaveLameDuck().
+  void CountCalls();
+  // Calls that have come and reached nobody, since the server started.
+  std::int64_t CallsLost() const;
+
   const Options options_;
   const std::vector<NamedService> services_;
   DrainSignal& drain_;
 
-  CallTracker calls_;
+  mutable CallTracker calls_;  // Asked by TryTally(), too.
+  bool counting_ = false;
+  std::int64_t lost_before_ = 0;
+  std::atomic<std::int64_t> refused_{0};
   Connections connections_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/patience.h"
@@ -460,6 +461,74 @@ TEST_F(ServerHostTest, CancelsWhatStillRuns) {
   EXPECT_TRUE(host_->Cancel(patience));
   EXPECT_THAT(held.get().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
   EXPECT_THAT(chat.AwaitEnd().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
+}
+
+TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceTheStopBegan) {
+  Start();
+  EXPECT_TRUE(Echo(Connect()).ok());  // Before: it is not told of.
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  RawStream chat(Connect(), "/probe.Probe/Chat");
+  chat.Ask("");
+  const auto channel = Connect();
+  host_->EnterLameDuck();
+  EXPECT_TRUE(Echo(channel).ok());
+  host_->CloseListener();
+  EXPECT_TRUE(Echo(channel).ok());
+  BeginShutdown();
+  Patience patience = Long();
+  EXPECT_TRUE(host_->Cancel(patience));
+  const lifecycle::CallTally tally = host_->TryTally();
+  std::vector<std::string> rows;
+  for (const auto& row : tally.methods) {
+    rows.push_back(absl::StrCat(row.name, " ", row.finished, " ", row.cancelled, " ", row.left));
+  }
+  EXPECT_THAT(rows, testing::ElementsAre("/probe.Probe/Chat 0 1 0", "/probe.Probe/Echo 2 0 0",
+                                         "/probe.Probe/Hold 0 1 0"));
+  EXPECT_EQ(tally.streams_ended, 0);
+  EXPECT_EQ(tally.streams_cut, 1);
+  EXPECT_EQ(tally.refused, 0);
+}
+
+TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceItsLastLameDuck) {
+  Start();
+  const auto channel = Connect();
+  host_->EnterLameDuck();
+  EXPECT_TRUE(Echo(channel).ok());
+  host_->LeaveLameDuck();
+  EXPECT_TRUE(Echo(channel).ok());
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  EXPECT_TRUE(host_->TryTally().methods.empty());
+  host_->EnterLameDuck();
+  EXPECT_TRUE(Echo(channel).ok());
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  ASSERT_EQ(host_->TryTally().methods.size(), 1U);
+  EXPECT_EQ(host_->TryTally().methods[0].finished, 1);
+}
+
+TEST_F(ServerHostTest, CountsCallsThatReachNobodyBecauseItShutsDown) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  RawConnection late(host_->address());
+  // Its first call is never whole, and keeps the connection.
+  late.Send(Http2Preface() + Http2Headers("/probe.Probe/Echo"));
+  EXPECT_TRUE(late.Receive(std::string("\0\0", 2))) << "it is connected";
+  EXPECT_TRUE(Echo(Connect()).ok());
+  host_->CloseListener();
+  BeginShutdown();
+  const char goaway[] = {7, 0, 0, 0, 0, 0};  // It is being shut down.
+  EXPECT_TRUE(late.ReceiveUntil(std::string(goaway, sizeof goaway)));
+  std::string second = Http2Headers("/probe.Probe/Echo");
+  second[8] = 3;  // The stream's number.
+  late.Send(second);
+  const char reset[] = {0, 0, 4, 3, 0, 0, 0, 0, 3};
+  EXPECT_TRUE(late.ReceiveUntil(std::string(reset, sizeof reset)));
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+  Patience patience = Long();
+  EXPECT_TRUE(host_->Cancel(patience));
+  EXPECT_GE(host_->TryTally().refused, 1);
 }
 
 TEST_F(ServerHostTest, CancelsThoughCallsArriveAtThatInstant) {

@@ -18,11 +18,12 @@ ARROWS = {
     "proto/grpc/health": set(),
     "proto/inventory": {"proto/google/rpc"},
     "proto/orders": {"proto/google/rpc"},
+    "proto/report": set(),
     "service": {"service/lifecycle"},
     "service/lifecycle": set(),
     "service/rpc": {"service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
     "service/admin": {"service/lifecycle", "service/rpc", "proto/admin", "proto/google/rpc"},
-    "service/observability": {"service/lifecycle"},
+    "service/observability": {"service/lifecycle", "proto/report"},
     "service/config": {"service/lifecycle", "service/rpc"},
     "service/sqlite": set(),
     "service/inventory": {"service/lifecycle", "service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
@@ -37,7 +38,14 @@ ARROWS = {
     # Callers, who happen to start their servers themselves.
     "service/orders/demo": {"client", "proto/inventory", "proto/orders"},
     "service/orders/process": {"client", "proto/admin", "proto/orders", "service", "service/inventory"},
-    "client": {"proto/admin", "proto/google/rpc", "proto/grpc/health", "proto/inventory", "proto/orders"},
+    "client": {
+        "proto/admin",
+        "proto/google/rpc",
+        "proto/grpc/health",
+        "proto/inventory",
+        "proto/orders",
+        "proto/report",
+    },
 }
 
 # Rooms that keep libraries out: includes and deps that begin with one of these.

@@ -4,6 +4,7 @@
 //   callers=stay   handler=cancelled|hangs   worker=throws|hangs   saver=fails|hangs
 //   files, database, channel, pool: =fails|hangs   destructor=hangs
 //   operators=waver: they ask for a drain and take it back, over and over
+//   start=fails   report=PATH
 //   stuck=BeginShutdown, or any other method of Traffic: main hangs in it
 
 #include <unistd.h>
@@ -29,6 +30,7 @@
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/signal_thread.h"
 #include "service/lifecycle/stop_budget.h"
+#include "service/observability/drain_report.h"
 #include "service/observability/lifecycle_log.h"
 
 namespace {
@@ -95,9 +97,13 @@ int main(int argc, char** argv) {
     how[word.substr(0, word.find('='))] = word.substr(word.find('=') + 1);
   }
 
-  lifecycle::Process process(*lifecycle::StopBudget::Split(std::chrono::seconds(3),
-                                                           {.least_lame_duck = Clock::Duration{}}),
-                             log);
+  observability::DrainReport report("participants", how["report"], log);
+  // A reserve that a busy machine writes a report in.
+  lifecycle::Process process(
+      *lifecycle::StopBudget::Split(
+          std::chrono::seconds(4),
+          {.reserve = std::chrono::milliseconds(1100), .least_lame_duck = Clock::Duration{}}),
+      report);
   std::puts("starting");  // From here on a signal is a request.
   std::fflush(stdout);
   const OfMain of_main{how["destructor"] == "hangs"};
@@ -119,6 +125,9 @@ int main(int argc, char** argv) {
   process.workers().Start("worker",
                           [worker = how["worker"]](std::stop_token stop) { Work(worker, stop); });
 
+  if (how["start"] == "fails") {
+    return process.CouldNotStart(absl::UnavailableError("as it was told to"));
+  }
   lifecycle::FakeTraffic traffic;
   traffic.quiet = traffic.connections_gone = how["callers"] != "stay";
   traffic.calls_that_do_not_finish = how.contains("handler") ? 1 : 0;

@@ -1,6 +1,6 @@
 // Real processes, with the participants of stop.pml, that behave, fail or hang at
 // random, are drained by hand and not, and are stopped by one to three signals: each
-// keeps the rules of the model.
+// keeps the rules of the model, and its report keeps to its schema.
 //
 // Whatever a busy machine makes late, the rules hold: nothing here measures time.
 // A failure names its seed; SEED=<seed> runs that one alone:
@@ -21,6 +21,7 @@
 #include "tests/common/child_process.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
+#include "tests/common/temp_dir.h"
 
 namespace testkit {
 namespace {
@@ -39,6 +40,7 @@ class RandomStop {
  public:
   explicit RandomStop(unsigned seed) : random_(seed) {
     command_.push_back(RunfileOrDie("tests/model/participants"));
+    command_.push_back("report=" + report());
     Maybe(3, "callers", {"stay"});
     Maybe(2, "operators", {"waver"});
     misbehaves_ |= Maybe(3, "handler", {"cancelled", "hangs"});
@@ -71,11 +73,27 @@ class RandomStop {
     EXPECT_EQ(ending.how, Ending::How::kExited) << ending;
     EXPECT_THAT(output, KeepsTheOrderOfAStop(ending, kUses));
     EXPECT_TRUE(!misbehaves_ || ending != Ending::Exited(0)) << output;
+    if (WroteReport()) CheckReport(output, ending);
+  }
+
+  std::string report() const { return directory_.File("report.json"); }
+
+  // False: the machine was too busy for it.
+  bool WroteReport() const {
+    return process_->Output().find("could not be written in its time") == std::string::npos;
   }
 
   std::string ToString() const { return absl::StrJoin(command_, " "); }
 
  private:
+  // It says that the process ends as it does.
+  void CheckReport(const std::string& output, Ending ending) const {
+    const std::size_t last = output.rfind("drain report: {");
+    ASSERT_NE(last, std::string::npos) << output;
+    const std::string code = "\"exit_code\":" + std::to_string(ending.number) + ",";
+    EXPECT_NE(output.find(code, last), std::string::npos) << output;
+  }
+
   std::size_t Pick(std::size_t of) {
     return std::uniform_int_distribution<std::size_t>(0, of - 1)(random_);
   }
@@ -87,11 +105,23 @@ class RandomStop {
     return true;
   }
 
+  const TempDir directory_;
   std::mt19937 random_;
   std::vector<std::string> command_;
   bool misbehaves_ = false;
   std::unique_ptr<ChildProcess> process_;
 };
+
+// All of a few at once: the validator takes its time to start.
+void CheckReports(const std::vector<std::unique_ptr<RandomStop>>& runs) {
+  std::vector<std::string> command = {RunfileOrDie("tests/common/validate_json.py"),
+                                      RunfileOrDie("docs/drain_report.schema.json")};
+  for (const auto& run : runs) {
+    if (run->WroteReport()) command.push_back(run->report());
+  }
+  ChildProcess validator(command);
+  EXPECT_EQ(validator.Wait(kLimit), Ending::Exited(0)) << validator.Output();
+}
 
 TEST(RealStopTest, KeepsTheRulesOfTheModelWhateverFailsOrHangs) {
   const char* only = std::getenv("SEED");
@@ -108,6 +138,7 @@ TEST(RealStopTest, KeepsTheRulesOfTheModelWhateverFailsOrHangs) {
       SCOPED_TRACE("SEED=" + std::to_string(begin + i) + ": " + runs[i]->ToString());
       runs[i]->Check();
     }
+    CheckReports(runs);
   }
 }
 

@@ -154,6 +154,16 @@ bool RawConnection::Receive(const std::string& text) {
   return received == text;
 }
 
+bool RawConnection::ReceiveUntil(const std::string& text) {
+  std::string received;
+  while (received.find(text) == std::string::npos) {
+    char byte;
+    if (!Readable() || recv(fd_, &byte, 1, 0) <= 0) return false;
+    received.push_back(byte);
+  }
+  return true;
+}
+
 bool RawConnection::AwaitEnd() {
   char bytes[4096];
   do {

@@ -85,6 +85,9 @@ class RawConnection {
   // took too long.
   bool Receive(const std::string& text);
 
+  // Reads until `text` has come, somewhere. False: as for Receive().
+  bool ReceiveUntil(const std::string& text);
+
   // Waits until the other side has ended the connection. False: it took too long.
   bool AwaitEnd();
 

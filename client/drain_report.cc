@@ -1,0 +1,166 @@
+#include "client/drain_report.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "client/error_details.h"
+#include "google/protobuf/util/json_util.h"
+
+namespace client {
+namespace {
+
+using report::v1::DrainReport;
+
+constexpr std::uint32_t kVersion = 1;
+
+// What a string field holds, whichever of the types that Protobuf's versions give it.
+std::string Text(std::string_view field) { return std::string(field); }
+
+// What went wrong in a phase, in a few words; what rows below it say is left to them.
+std::string MarkOf(const report::v1::Phase& phase, const DrainReport& report) {
+  std::vector<std::string> marks;
+  if (!phase.ended()) marks.push_back("the process was ended here");
+  std::size_t below = 0;
+  for (const report::v1::Event& event : report.events()) {
+    if (event.ok() || event.phase() != phase.name()) continue;
+    if (event.name() == "CloseFailed" || event.name() == "SaveFailed") {
+      ++below;
+    } else {
+      const char* space = event.subject().empty() ? "" : " ";
+      marks.push_back(OneLine(absl::StrCat(Text(event.name()), space, Text(event.subject()))));
+    }
+  }
+  if (below > 0) marks.push_back(absl::StrCat(below, " not closed well"));
+  return absl::StrJoin(marks, ", ");
+}
+
+template <typename Closers>
+void AddClosers(const Closers& closers, Timeline& timeline) {
+  const std::size_t first = timeline.rows.size();
+  for (const report::v1::Closer& closer : closers) {
+    timeline.rows.push_back(
+        {.label = OneLine(Text(closer.name())),
+         .nested = true,
+         .start = closer.start_ms(),
+         .end = std::uint64_t{closer.start_ms()} + closer.took_ms(),
+         .time = TimeText(closer.took_ms()),
+         .forced = closer.result() != "closed",
+         .mark = closer.result() == "closed" ? "" : OneLine(Text(closer.result()))});
+  }
+  std::stable_sort(timeline.rows.begin() + static_cast<std::ptrdiff_t>(first), timeline.rows.end(),
+                   [](const auto& a, const auto& b) { return a.start < b.start; });
+}
+
+// On the axis, which begins with the request.
+std::uint64_t Drawn(std::int64_t milliseconds) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(milliseconds, 0));
+}
+
+void AddRows(const DrainReport& report, Timeline& timeline) {
+  for (const report::v1::Phase& phase : report.phases()) {
+    const std::int64_t start = phase.start_ms();
+    timeline.rows.push_back(
+        {.label = OneLine(Text(phase.name())),
+         .start = Drawn(start),
+         .end = Drawn(start + phase.took_ms()),
+         .budget_end = Drawn(start + phase.budget_ms()),
+         .time = absl::StrCat(
+             TimeText(phase.took_ms()),
+             phase.has_budget_ms() ? absl::StrCat(" of ", TimeText(phase.budget_ms())) : ""),
+         .forced = phase.forced(),
+         .mark = MarkOf(phase, report)});
+    if (phase.name() == "Saving") AddClosers(report.savers(), timeline);
+    if (phase.name() == "Closing") AddClosers(report.closers(), timeline);
+  }
+}
+
+void AddAxis(const DrainReport& report, Timeline& timeline) {
+  std::uint64_t end = std::max<std::uint64_t>(report.took_ms(), 1);
+  for (const Timeline::Row& row : timeline.rows) end = std::max(end, row.end);
+  // Some room behind it shows whether a budget went on. The rest of a budget is cut
+  // off: what happened would be too small to see beside it.
+  end += (end + 7) / 8;
+  std::uint64_t step = 1;
+  for (std::uint64_t factor = 1; end / step > 5; factor = factor % 3 + 1) {
+    step = factor == 2 ? step / 2 * 5 : step * 2;  // 1, 2, 5, 10, ...
+  }
+  timeline.length = (end + step - 1) / step * step;
+  for (std::uint64_t at = 0; at <= timeline.length; at += step) timeline.ticks.push_back(at);
+}
+
+void AddSummary(const DrainReport& report, Timeline& timeline) {
+  const auto add = [&](const std::string& line) { timeline.summary.push_back(OneLine(line)); };
+  const report::v1::Calls& calls = report.calls();
+  add(absl::StrCat("calls: ", calls.finished(), " finished, ", calls.cancelled(), " cancelled, ",
+                   calls.left(), " left, ", calls.refused(), " refused"));
+  for (const report::v1::MethodCalls& method : calls.methods()) {
+    add(absl::StrCat("  ", method.method().empty() ? "(others)" : Text(method.method()), ": ",
+                     method.finished(), " finished, ", method.cancelled(), " cancelled, ",
+                     method.left(), " left"));
+  }
+  add(absl::StrCat("streams: ", report.streams().ended(), " ended, ", report.streams().cut(),
+                   " cut"));
+}
+
+}  // namespace
+
+absl::StatusOr<DrainReport> ReadDrainReport(const std::string& text) {
+  static const std::string kInLog = "drain report: {";
+  std::string json = text;
+  if (const std::size_t at = text.rfind(kInLog); at != std::string::npos) {
+    const std::size_t begin = at + kInLog.size() - 1;
+    json = text.substr(begin, text.find('\n', begin) - begin);
+  }
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  DrainReport report;
+  const auto read = google::protobuf::util::JsonStringToMessage(json, &report, options);
+  if (!read.ok() || !report.has_version()) {
+    return absl::InvalidArgumentError("is no drain report, and no log with one");
+  }
+  if (report.version() != kVersion) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "is a drain report of version ", report.version(), "; this program reads ", kVersion));
+  }
+  return report;
+}
+
+Timeline TimelineOf(const DrainReport& report) {
+  Timeline timeline;
+  timeline.title.push_back(OneLine(
+      absl::StrCat(report.program(), ": ", report.reason(), report.hurried() ? ", hurried" : "",
+                   ", exit code ", report.exit_code(), ", ", TimeText(report.took_ms()), " of ",
+                   TimeText(report.grace_ms()), ", ", report.requested_at())));
+  timeline.title.push_back(OneLine(Text(report.why())));
+  if (report.phases_size() > 0 && report.phases(0).start_ms() < 0) {
+    const std::int64_t before = -std::int64_t{report.phases(0).start_ms()};
+    timeline.title.push_back(absl::StrCat("drained by hand ", TimeText(Drawn(before)),
+                                          " before the request to stop, where the axis begins"));
+  }
+  AddRows(report, timeline);
+  AddAxis(report, timeline);
+  AddSummary(report, timeline);
+  return timeline;
+}
+
+std::string TimeText(std::uint64_t milliseconds) {
+  if (milliseconds == 0) return "0";
+  if (milliseconds < 1000) return absl::StrCat(milliseconds, " ms");
+  if (milliseconds >= 60'000) {
+    const std::uint64_t minutes = milliseconds / 60'000;
+    const std::uint64_t rest = milliseconds % 60'000;
+    const std::string text = absl::StrCat(minutes, " min");
+    return rest < 1000 ? text : absl::StrCat(text, " ", rest / 1000, " s");
+  }
+  std::string seconds = absl::StrFormat("%.2f", static_cast<double>(milliseconds) / 1000);
+  while (seconds.back() == '0') seconds.pop_back();
+  if (seconds.back() == '.') seconds.pop_back();
+  return seconds + " s";
+}
+
+}  // namespace client

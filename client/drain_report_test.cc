@@ -1,0 +1,124 @@
+#include "client/drain_report.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace client {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr char kReport[] = R"json({
+  "version": 1, "program": "orders", "reason": "terminate", "hurried": true,
+  "requested_at": "2024-05-01T12:00:01.250Z", "took_ms": 1400, "grace_ms": 30000,
+  "phases": [
+    {"name": "Draining", "start_ms": 300, "took_ms": 1000, "budget_ms": 1000, "ended": true, "forced": true},
+    {"name": "Closing", "start_ms": 1300, "took_ms": 100, "budget_ms": 2000, "ended": false, "forced": true}],
+  "calls": {"finished": 3, "cancelled": 1, "left": 0, "refused": 2,
+            "methods": [{"method": "/a.B/C", "finished": 3, "cancelled": 1, "left": 0}]},
+  "streams": {"ended": 2, "cut": 1},
+  "closers": [{"name": "database", "start_ms": 1350, "took_ms": 40, "result": "hung", "detail": "late"},
+              {"name": "pool", "start_ms": 1300, "took_ms": 50, "result": "closed"}],
+  "events": [{"at_ms": 1300, "phase": "Draining", "name": "CallsCut", "ok": false},
+             {"at_ms": 1390, "phase": "Closing", "name": "CloseFailed", "subject": "database", "ok": false}],
+  "exit_code": 4, "why": "CallsCut", "from_the_future": [1]
+})json";
+
+Timeline Drawn(const std::string& json = kReport) { return TimelineOf(*ReadDrainReport(json)); }
+
+TEST(ReadDrainReport, PassesOverWhatItDoesNotKnow) {
+  const auto report = ReadDrainReport(kReport);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->exit_code(), 4U);
+}
+
+TEST(ReadDrainReport, TakesTheLastOneInALog) {
+  const auto report = ReadDrainReport(
+      "12:00:00.000 I echo: drain report: {\"version\":1,\"exit_code\":3}\n"
+      "12:00:01.000 I echo: Serving\n"
+      "12:00:02.000 I echo: drain report: {\"version\":1,\"exit_code\":5}\n"
+      "last words\n");
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->exit_code(), 5U);
+}
+
+TEST(ReadDrainReport, SaysWhatIsWrong) {
+  for (const char* text : {"", "{}", "no report", "[1]", R"({"version": "one"})",
+                           "I echo: drain report: {\"version\":1,\"exi"}) {
+    EXPECT_EQ(ReadDrainReport(text).status().message(), "is no drain report, and no log with one")
+        << text;
+  }
+  EXPECT_THAT(std::string(ReadDrainReport(R"({"version": 2})").status().message()),
+              HasSubstr("version 2; this program reads 1"));
+}
+
+TEST(TimelineOf, HasClosersBelowTheirPhaseAsTheyBegan) {
+  std::vector<std::string> rows;
+  for (const Timeline::Row& row : Drawn().rows) {
+    rows.push_back((row.nested ? "  " : "") + row.label + ", " + row.time +
+                   (row.forced ? "! " : "") + row.mark);
+  }
+  EXPECT_THAT(rows, ElementsAre("Draining, 1 s of 1 s! CallsCut",
+                                "Closing, 100 ms of 2 s! the process was ended here, "
+                                "1 not closed well",
+                                "  pool, 50 ms", "  database, 40 ms! hung"));
+}
+
+TEST(TimelineOf, SaysHowItWentAndWhatBecameOfTheCalls) {
+  EXPECT_THAT(Drawn().title, ElementsAre("orders: terminate, hurried, exit code 4, 1.4 s of 30 s, "
+                                         "2024-05-01T12:00:01.250Z",
+                                         "CallsCut"));
+  EXPECT_THAT(Drawn().summary,
+              ElementsAre("calls: 3 finished, 1 cancelled, 0 left, 2 refused",
+                          "  /a.B/C: 3 finished, 1 cancelled, 0 left", "streams: 2 ended, 1 cut"));
+}
+
+TEST(TimelineOf, HasAnAxisInRoundStepsThatHoldsEveryBar) {
+  EXPECT_THAT(Drawn().ticks, ElementsAre(0, 500, 1000, 1500, 2000));
+  EXPECT_EQ(Drawn().length, 2000U);
+  EXPECT_THAT(Drawn(R"({"version": 1})").ticks, ElementsAre(0, 1, 2));
+  EXPECT_THAT(Drawn(R"({"version": 1, "took_ms": 4294967295})").ticks,
+              ElementsAre(0, 1000000000, 2000000000, 3000000000, 4000000000, 5000000000));
+}
+
+TEST(TimelineOf, BeginsWithTheRequestAlsoAfterADrainByHand) {
+  const Timeline timeline = Drawn(R"json({"version": 1, "took_ms": 100, "phases": [
+    {"name": "LameDuck", "start_ms": -3600000, "took_ms": 1000, "budget_ms": 5000},
+    {"name": "Leaving", "start_ms": -3599000, "took_ms": 3599040},
+    {"name": "Draining", "start_ms": 40, "took_ms": 60, "budget_ms": 2000}]})json");
+  EXPECT_THAT(timeline.title[2], HasSubstr("drained by hand 60 min before the request"));
+  ASSERT_EQ(timeline.rows.size(), 3U);
+  EXPECT_EQ(timeline.rows[0].end, 0U);
+  EXPECT_EQ(timeline.rows[0].budget_end, 0U);
+  EXPECT_EQ(timeline.rows[0].time, "1 s of 5 s");
+  EXPECT_EQ(timeline.rows[1].start, 0U);
+  EXPECT_EQ(timeline.rows[1].end, 40U);
+  EXPECT_EQ(timeline.rows[1].budget_end, 0U);
+  EXPECT_EQ(timeline.rows[1].time, "59 min 59 s");
+  EXPECT_EQ(timeline.rows[2].start, 40U);
+}
+
+TEST(TimelineOf, LetsNothingCommandTheTerminal) {
+  const Timeline timeline =
+      Drawn(R"({"version": 1, "why": "a\u001b[2Jb\nc", "phases": [{"name": "\u001b]0;x\u0007"}]})");
+  EXPECT_EQ(timeline.title[1], "a [2Jb c");
+  EXPECT_EQ(timeline.rows[0].label, " ]0;x ");
+}
+
+TEST(TimeText, IsAsShortAsItCanBe) {
+  EXPECT_EQ(TimeText(0), "0");
+  EXPECT_EQ(TimeText(28), "28 ms");
+  EXPECT_EQ(TimeText(1000), "1 s");
+  EXPECT_EQ(TimeText(1306), "1.31 s");
+  EXPECT_EQ(TimeText(12500), "12.5 s");
+  EXPECT_EQ(TimeText(59999), "60 s");
+  EXPECT_EQ(TimeText(125400), "2 min 5 s");
+  EXPECT_EQ(TimeText(3600000), "60 min");
+}
+
+}  // namespace
+}  // namespace client

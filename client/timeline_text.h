@@ -1,0 +1,24 @@
+#ifndef CLIENT_TIMELINE_TEXT_H_
+#define CLIENT_TIMELINE_TEXT_H_
+
+#include <string>
+
+#include "client/drain_report.h"
+
+namespace client {
+
+// A drain report for a terminal, in letters that every terminal has:
+//
+//                 0         500 ms    1 s       1.5 s
+//   LameDuck      |==========================...| 1.31 s of 5 s
+//   Leaving       |                          =..| 28 ms of 12 s
+//   Closing       |                           ##| 51 ms of 2 s  ! 1 not closed well
+//     database    |                            #| 30 ms  ! hung
+//
+// '=' is what it took, '.' what was left of its budget, '|' where that ended before
+// it did, '#' where something was forced.
+std::string TimelineText(const Timeline& timeline);
+
+}  // namespace client
+
+#endif  // CLIENT_TIMELINE_TEXT_H_

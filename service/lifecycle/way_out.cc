@@ -1,0 +1,73 @@
+#include "service/lifecycle/way_out.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <utility>
+
+namespace lifecycle {
+namespace {
+
+[[noreturn]] void ExitAtOnce(ExitCode code) { _exit(static_cast<int>(code)); }
+
+}  // namespace
+
+WayOut::WayOut(const StopBudget& budget, const StopRequest& request, Clock& clock,
+               Observer& observer)
+    : budget_(budget), request_(request), clock_(clock), observer_(observer) {}
+
+void WayOut::Serves(const Traffic& traffic) {
+  traffic_ = &traffic;
+  start_ = nullptr;
+}
+
+void WayOut::CouldNotStart() { start_ = "could not start"; }
+
+int WayOut::Return(ExitCode code, std::string why, bool abandoned) {
+  Begin();
+  Tell(code, std::move(why));
+  traffic_ = nullptr;  // Main is about to destroy it.
+  if (abandoned) ExitAtOnce(code);
+  Finish();
+  return static_cast<int>(code);
+}
+
+void WayOut::Leave(ExitCode code, std::string why) {
+  // An observer has a quarter of the reserve.
+  if (Begin(budget_.reserve / 4 + std::chrono::milliseconds(100))) Tell(code, std::move(why));
+  // The only one until the very end: nobody tells another.
+  ExitAtOnce(code);
+}
+
+bool WayOut::Begin(std::optional<Clock::Duration> limit) {
+  std::unique_lock lock(mutex_);
+  const auto free = [this] { return !begun_; };
+  if (!limit) {
+    finished_.wait(lock, free);
+  } else if (!finished_.wait_for(lock, *limit, free)) {
+    return false;
+  }
+  begun_ = true;
+  return true;
+}
+
+void WayOut::Finish() {
+  std::lock_guard lock(mutex_);
+  begun_ = false;
+  finished_.notify_all();
+}
+
+void WayOut::Tell(ExitCode code, std::string why) {
+  if (const Traffic* traffic = traffic_) tally_ = traffic->TryTally();
+  const char* const start = start_;
+  observer_.OnEnd({.exit_code = code,
+                   .reason = start != nullptr ? start : ReasonName(*request_.reason()),
+                   .why = std::move(why),
+                   .hurried = request_.hurry().stop_requested(),
+                   .requested_at = request_.requested_at(),
+                   .at = clock_.Now(),
+                   .budget = budget_,
+                   .calls = tally_});
+}
+
+}  // namespace lifecycle

@@ -1,0 +1,72 @@
+#ifndef SERVICE_LIFECYCLE_WAY_OUT_H_
+#define SERVICE_LIFECYCLE_WAY_OUT_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "service/lifecycle/call_tally.h"
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/observer.h"
+#include "service/lifecycle/stop_budget.h"
+#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/traffic.h"
+
+namespace lifecycle {
+
+// The end of a process: tells the observer how it ends, and ends it.
+//
+// The problem: while main comes to its end, the watchdog may bite and a third signal
+// may come, each on a thread of its own; and telling may hang, as everything may.
+//
+// Guarantees: one thread at a time tells an end, and the last that is told is how the
+// process ends. Who leaves at once does not wait for another for long.
+//
+// Threads: Serves(), CouldNotStart() and Return() on main's; Leave() on any.
+// Lifetime: what it is given outlives it; a traffic, until Return() has returned.
+class WayOut {
+ public:
+  WayOut(const StopBudget& budget, const StopRequest& request, Clock& clock, Observer& observer);
+
+  // What the end is told with: how the stop was asked for, and what became of the calls
+  // of `traffic`. Before it, that the process was stopped while starting.
+  void Serves(const Traffic& traffic);
+
+  // What the end is told with instead: that the start failed.
+  void CouldNotStart();
+
+  // Tells that main returns with `code`, and returns that; when something was abandoned,
+  // ends the process here. `why`: as in End. Requires: a stop was requested.
+  int Return(ExitCode code, std::string why, bool abandoned);
+
+  // Ends the process here, and tells that before, unless somebody hangs in telling
+  // another end. Requires: a stop was requested.
+  [[noreturn]] void Leave(ExitCode code, std::string why);
+
+ private:
+  // Between these two a thread is the only one. False: another one was for all of
+  // `limit`; unset: waits for it.
+  bool Begin(std::optional<Clock::Duration> limit = std::nullopt);
+  void Finish();
+  // Requires: the only one.
+  void Tell(ExitCode code, std::string why);
+
+  const StopBudget budget_;
+  const StopRequest& request_;
+  Clock& clock_;
+  Observer& observer_;
+  std::atomic<const char*> start_{"stopped while starting"};  // Null: it serves, or has.
+  std::atomic<const Traffic*> traffic_{nullptr};  // Asked by the only one; null: there is none.
+  CallTally tally_;                               // The last that was had, by the only one.
+
+  std::mutex mutex_;
+  std::condition_variable finished_;
+  bool begun_ = false;  // Guarded by mutex_.
+};
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_WAY_OUT_H_

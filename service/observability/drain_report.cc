@@ -1,0 +1,284 @@
+#include "service/observability/drain_report.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "google/protobuf/util/json_util.h"
+#include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/last_words.h"
+#include "service/lifecycle/phase.h"
+#include "spdlog/spdlog.h"
+
+namespace observability {
+namespace {
+
+using lifecycle::Clock;
+using lifecycle::End;
+using lifecycle::Event;
+using lifecycle::ExitCode;
+using lifecycle::Phase;
+
+constexpr Clock::Duration kLeastLimit = std::chrono::milliseconds(100);
+
+// What does not fit, weeks away, is as far away as fits.
+std::int32_t SignedMilliseconds(Clock::Duration duration) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(duration).count();
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(ms, INT32_MIN, INT32_MAX));
+}
+
+std::uint32_t Milliseconds(Clock::Duration duration) {
+  return static_cast<std::uint32_t>(std::max(SignedMilliseconds(duration), 0));
+}
+
+// What of it is not told by numbers.
+std::string Why(const End& end, const std::vector<Event>& events) {
+  std::vector<std::string> reasons;
+  if (!end.why.empty()) reasons.push_back(end.why);
+  for (const Event& event : events) {
+    if (event.ok || event.name == "CouldNotStart") continue;
+    std::string reason = event.name;
+    if (!event.subject.empty()) absl::StrAppend(&reason, " ", event.subject);
+    if (!event.detail.empty()) absl::StrAppend(&reason, ": ", event.detail);
+    reasons.push_back(reason);
+  }
+  if (!reasons.empty()) return absl::StrJoin(reasons, "; ");
+  return "everything that was accepted was finished, everything opened was closed";
+}
+
+void SetCalls(const lifecycle::CallTally& tally, report::v1::DrainReport& report) {
+  std::int64_t finished = 0;
+  std::int64_t cancelled = 0;
+  std::int64_t left = 0;
+  for (const lifecycle::CallTally::Method& each : tally.methods) {
+    report::v1::MethodCalls& method = *report.mutable_calls()->add_methods();
+    method.set_method(ValidUtf8(each.name));
+    method.set_finished(static_cast<std::uint32_t>(each.finished));
+    method.set_cancelled(static_cast<std::uint32_t>(each.cancelled));
+    method.set_left(static_cast<std::uint32_t>(each.left));
+    finished += each.finished;
+    cancelled += each.cancelled;
+    left += each.left;
+  }
+  report.mutable_calls()->set_finished(static_cast<std::uint32_t>(finished));
+  report.mutable_calls()->set_cancelled(static_cast<std::uint32_t>(cancelled));
+  report.mutable_calls()->set_left(static_cast<std::uint32_t>(left));
+  report.mutable_calls()->set_refused(static_cast<std::uint32_t>(tally.refused));
+  report.mutable_streams()->set_ended(static_cast<std::uint32_t>(tally.streams_ended));
+  report.mutable_streams()->set_cut(static_cast<std::uint32_t>(tally.streams_cut));
+}
+
+void SetEvent(const Event& event, std::int32_t at_ms, report::v1::DrainReport& report) {
+  report::v1::Event& told = *report.add_events();
+  told.set_at_ms(at_ms);
+  told.set_phase(lifecycle::PhaseName(event.phase));
+  told.set_name(ValidUtf8(event.name));
+  if (!event.subject.empty()) told.set_subject(ValidUtf8(event.subject));
+  if (!event.detail.empty()) told.set_detail(ValidUtf8(event.detail));
+  told.set_ok(event.ok);
+
+  const bool saved = event.name == "StateSaved" || event.name == "SaveFailed";
+  const bool closed = event.name == "Closed" || event.name == "CloseFailed";
+  if (!saved && !closed) return;
+  report::v1::Closer& closer = saved ? *report.add_savers() : *report.add_closers();
+  closer.set_name(ValidUtf8(event.subject));
+  closer.set_took_ms(Milliseconds(event.took));
+  // Nothing is closed before the request.
+  const std::uint32_t end_ms = static_cast<std::uint32_t>(std::max(at_ms, 0));
+  closer.set_start_ms(end_ms - std::min(end_ms, closer.took_ms()));
+  closer.set_result(event.ok ? "closed" : event.passed_over ? "hung" : "failed");
+  if (!event.detail.empty()) closer.set_detail(ValidUtf8(event.detail));
+}
+
+std::string ToJson(const report::v1::DrainReport& report) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(report, &json, options).ok()) return "{}";
+  return json;
+}
+
+// Empty: it is there. Else why it is not.
+std::string WriteFile(const std::string& path, const std::string& text) {
+  // Renamed into place, so that whoever sees the file sees all of it. A name of its
+  // own, because one that hangs may be followed by another.
+  static std::atomic<int> count{0};
+  const std::string unfinished = absl::StrCat(path, ".", getpid(), ".", ++count, ".tmp");
+  const auto failed = [&](const char* what) {
+    return absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(errno));
+  };
+  const int fd =
+      open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644);
+  if (fd < 0) return failed("write");
+  std::string problem;
+  std::size_t written = 0;
+  while (problem.empty() && written < text.size()) {
+    const ssize_t now = write(fd, text.data() + written, text.size() - written);
+    if (now < 0 && errno != EINTR) problem = failed("write");
+    if (now > 0) written += static_cast<std::size_t>(now);
+  }
+  if (close(fd) != 0 && problem.empty()) problem = failed("write");
+  if (problem.empty() && std::rename(unfinished.c_str(), path.c_str()) != 0) {
+    problem = failed("put in place");
+  }
+  if (!problem.empty()) unlink(unfinished.c_str());
+  return problem;
+}
+
+// Runs `work` on a thread of its own, and waits for it until `limit` is over. False:
+// it still runs.
+bool RunWithin(Clock::Duration limit, std::function<void()> work) {
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;  // Guarded by mutex.
+  };
+  const auto state = std::make_shared<State>();
+  std::thread thread;
+  try {
+    thread = std::thread([state, work = std::move(work)] {
+      work();
+      std::lock_guard lock(state->mutex);
+      state->done = true;
+      state->changed.notify_all();
+    });
+  } catch (const std::system_error&) {
+    return false;  // No thread is left.
+  }
+  std::unique_lock lock(state->mutex);
+  const bool done = state->changed.wait_for(lock, limit, [&] { return state->done; });
+  lock.unlock();
+  done ? thread.join() : thread.detach();
+  return done;
+}
+
+// The length of the UTF-8 sequence that `text` begins with at `at`; 0: it is none.
+std::size_t SequenceAt(const std::string& text, std::size_t at) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const unsigned first = byte(at);
+  if (first < 0x80) return 1;
+  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(at + i) & 0xC0) != 0x80) return 0;
+  }
+  // Too long for what they say, half of a pair, or beyond the last.
+  const unsigned second = byte(at + 1);
+  if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
+      (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) {
+    return 0;
+  }
+  return length;
+}
+
+}  // namespace
+
+DrainReport::DrainReport(std::string program, std::string path, lifecycle::Observer& log)
+    : program_(std::move(program)), path_(std::move(path)), log_(log) {}
+
+void DrainReport::OnEvent(const Event& event) {
+  {
+    std::lock_guard lock(mutex_);
+    if (event.name == "Serving") {
+      events_.clear();
+    } else {
+      events_.push_back(event);
+    }
+  }
+  log_.OnEvent(event);
+}
+
+void DrainReport::OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) {
+  {
+    std::lock_guard lock(mutex_);
+    if (phase == Phase::kServing) {
+      phases_.clear();
+    } else {
+      phases_.push_back({phase, at, budget});
+    }
+  }
+  log_.OnPhase(phase, at, budget);
+}
+
+void DrainReport::OnEnd(const End& end) {
+  log_.OnEnd(end);
+  const std::string json = ToJson(Report(end));
+  const auto write = [path = path_, json] {
+    if (!path.empty()) {
+      const std::string problem = WriteFile(path, json + "\n");
+      if (!problem.empty()) lifecycle::WriteLastWords("drain report: " + problem);
+    }
+    spdlog::info("drain report: {}", json);
+  };
+  if (!RunWithin(std::max(end.budget.reserve / 4, kLeastLimit), write)) {
+    lifecycle::WriteLastWords("drain report: could not be written in its time");
+  }
+}
+
+report::v1::DrainReport DrainReport::Report(const End& end) {
+  std::lock_guard lock(mutex_);
+  const auto since = [&](Clock::TimePoint at) { return SignedMilliseconds(at - end.requested_at); };
+  report::v1::DrainReport report;
+  report.set_version(1);
+  report.set_program(ValidUtf8(program_));
+  report.set_reason(end.reason);
+  report.set_hurried(end.hurried);
+  report.set_requested_at(
+      absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ",
+                       absl::Now() - absl::FromChrono(Clock::Steady().Now() - end.requested_at),
+                       absl::UTCTimeZone()));
+  report.set_took_ms(Milliseconds(end.at - end.requested_at));
+  report.set_grace_ms(Milliseconds(end.budget.grace));
+  for (std::size_t i = 0; i < phases_.size(); ++i) {
+    const bool last = i + 1 == phases_.size();
+    const Clock::TimePoint ended_at = last ? end.at : phases_[i + 1].at;
+    const Phase name = phases_[i].phase;
+    report::v1::Phase& phase = *report.add_phases();
+    phase.set_name(lifecycle::PhaseName(name));
+    phase.set_start_ms(since(phases_[i].at));
+    phase.set_took_ms(static_cast<std::uint32_t>(since(ended_at) - phase.start_ms()));
+    if (const auto budget = phases_[i].budget) phase.set_budget_ms(Milliseconds(*budget));
+    phase.set_ended(
+        !last || (end.exit_code != ExitCode::kWatchdog && end.exit_code != ExitCode::kImpatient));
+    phase.set_forced(!phase.ended() ||
+                     std::any_of(events_.begin(), events_.end(), [&](const Event& event) {
+                       return event.phase == name && !event.ok;
+                     }));
+  }
+  SetCalls(end.calls, report);
+  for (const Event& event : events_) SetEvent(event, since(event.at), report);
+  report.set_exit_code(static_cast<std::uint32_t>(end.exit_code));
+  report.set_why(ValidUtf8(Why(end, events_)));
+  return report;
+}
+
+std::string ValidUtf8(const std::string& text) {
+  std::string valid;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = SequenceAt(text, at);
+    valid += length == 0 ? "\xEF\xBF\xBD" : text.substr(at, length);
+    at += std::max<std::size_t>(length, 1);
+  }
+  return valid;
+}
+
+}  // namespace observability

@@ -1,0 +1,43 @@
+#include "service/rpc/live_calls.h"
+
+#include <cstdint>
+
+namespace rpc {
+
+bool LiveCalls::Begin(const void* call, const char* method) {
+  for (Slot& slot : BucketOf(call).slots) {
+    const void* nobody = nullptr;
+    if (slot.call.load(std::memory_order_relaxed) == nullptr &&
+        slot.call.compare_exchange_strong(nobody, call, std::memory_order_acquire)) {
+      slot.method.store(method, std::memory_order_release);
+      return true;
+    }
+  }
+  return false;
+}
+
+const char* LiveCalls::End(const void* call) {
+  for (Slot& slot : BucketOf(call).slots) {
+    if (slot.call.load(std::memory_order_relaxed) != call) continue;
+    const char* method = slot.method.exchange(nullptr, std::memory_order_relaxed);
+    slot.call.store(nullptr, std::memory_order_release);
+    return method;
+  }
+  return nullptr;
+}
+
+void LiveCalls::ForEach(const std::function<void(const char* method)>& do_this) const {
+  for (const Bucket& bucket : buckets_) {
+    for (const Slot& slot : bucket.slots) {
+      if (const char* method = slot.method.load(std::memory_order_acquire)) do_this(method);
+    }
+  }
+}
+
+LiveCalls::Bucket& LiveCalls::BucketOf(const void* call) {
+  // Objects of one kind lie at distances that have low bits in common: mix them all.
+  const std::uint64_t mixed = reinterpret_cast<std::uintptr_t>(call) * 0x9E3779B97F4A7C15u;
+  return buckets_[(mixed >> 40) % buckets_.size()];
+}
+
+}  // namespace rpc

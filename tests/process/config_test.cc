@@ -1,0 +1,127 @@
+// What a real server says of its settings, and of the platform that will stop it.
+#include <signal.h>
+
+#include <chrono>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/child_process.h"
+#include "tests/common/runfiles.h"
+#include "tests/common/temp_dir.h"
+
+namespace process_test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using testkit::ChildProcess;
+using testkit::Ending;
+
+// Only how long a broken test takes to fail.
+constexpr std::chrono::seconds kLimit{40};
+
+struct Printed {
+  Ending ending;
+  std::string text;
+};
+
+Printed PrintConfig(std::vector<std::string> flags, ChildProcess::Environment environment = {}) {
+  flags.insert(flags.begin(), testkit::RunfileOrDie("tests/bench/echo_server"));
+  flags.push_back("--print_config");
+  ChildProcess server(flags, std::move(environment));
+  const Ending ending = server.Wait(kLimit);
+  return {ending, server.Output()};
+}
+
+TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
+  const Printed printed = PrintConfig({"--termination_grace=60s"});
+  EXPECT_EQ(printed.ending, Ending::Exited(0));
+  EXPECT_EQ(printed.text,
+            "# the stop: lame_duck 10s + connections 24s + calls 10s + streams 4s + workers 3s + "
+            "save 3s + close 4s + reserve 2s = 1m\n"
+            "# the watchdog ends it after 59s\n"
+            "# the platform kills after a time that nothing says\n"
+            "--address=127.0.0.1:50051\n"
+            "--admin_address=\n"
+            "--admin_port_file=\n"
+            "--concurrent_calls=1000\n"
+            "--connection_age=19.2s\n"
+            "--connection_idle=5m\n"
+            "--drain_report=\n"
+            "--keepalive=1m\n"
+            "--keepalive_timeout=10s\n"
+            "--least_ping_interval=10s\n"
+            "--port_file=\n"
+            "--request_bytes=4194304\n"
+            "--response_bytes=4194304\n"
+            "--stop_calls=10s\n"
+            "--stop_close=4s\n"
+            "--stop_connections=24s\n"
+            "--stop_lame_duck=10s\n"
+            "--stop_least_lame_duck=2s\n"
+            "--stop_reserve=2s\n"
+            "--stop_save=3s\n"
+            "--stop_streams=4s\n"
+            "--stop_workers=3s\n"
+            "--termination_grace=1m\n");
+}
+
+TEST(PrintConfigTest, CanBeGivenBackAsAFlagFile) {
+  const testkit::TempDir directory;
+  const Printed first = PrintConfig(
+      {"--termination_grace=7s", "--stop_calls=1.5s", "--platform_grace=10s", "--address=[::1]:0"});
+  EXPECT_EQ(first.ending, Ending::Exited(0)) << first.text;
+  EXPECT_THAT(first.text, HasSubstr("\n--stop_calls=1.5s\n"));
+  std::ofstream(directory.File("flags")) << first.text;
+  EXPECT_EQ(PrintConfig({"--flagfile=" + directory.File("flags")}).text, first.text);
+}
+
+TEST(PrintConfigTest, OfBudgetsThatDoNotFitSaysSoAndExitsWith1) {
+  const Printed printed = PrintConfig({"--termination_grace=1s", "--stop_calls=2s"});
+  EXPECT_EQ(printed.ending, Ending::Exited(1));
+  EXPECT_THAT(printed.text, StartsWith("usage: the stop does not fit"));
+}
+
+TEST(PlatformGraceTest, ThatIsShorterIsWarnedOfWithBothNumbers) {
+  const std::string warning =
+      ", before a stop of 30s (--termination_grace) has ended: give both the same\n";
+  EXPECT_THAT(PrintConfig({"--platform_grace=20s"}).text,
+              AllOf(HasSubstr("warning: the platform kills after 20s (--platform_grace)" + warning),
+                    HasSubstr("# the platform kills after 20s (--platform_grace)\n")));
+  EXPECT_THAT(PrintConfig({}, {{"TIMEOUT_STOP_USEC", "10s"}}).text,
+              HasSubstr("warning: the platform kills after 10s (TIMEOUT_STOP_USEC)" + warning));
+  EXPECT_THAT(PrintConfig({}, {{"TERMINATION_GRACE_PERIOD_SECONDS", "5"}}).text,
+              HasSubstr("warning: the platform kills after 5s "
+                        "(TERMINATION_GRACE_PERIOD_SECONDS)" +
+                        warning));
+}
+
+TEST(PlatformGraceTest, ThatIsAsLongIsNotWarnedOf) {
+  const Printed printed = PrintConfig({}, {{"TIMEOUT_STOP_USEC", "30s"}});
+  EXPECT_EQ(printed.ending, Ending::Exited(0));
+  EXPECT_THAT(printed.text, Not(HasSubstr("warning")));
+}
+
+TEST(PlatformGraceTest, ThatIsNoTimeSaysSoAndExitsWith1) {
+  const Printed printed = PrintConfig({}, {{"TIMEOUT_STOP_USEC", "soon"}});
+  EXPECT_EQ(printed.ending, Ending::Exited(1));
+  EXPECT_EQ(printed.text, "usage: TIMEOUT_STOP_USEC: \"soon\" is no time\n");
+}
+
+TEST(PlatformGraceTest, ThatIsShorterStopsNoServerFromServing) {
+  ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"), "--address=127.0.0.1:0",
+                       "--platform_grace=1s", "--stop_least_lame_duck=0"});
+  EXPECT_TRUE(server.AwaitOutput(" Serving\n", kLimit)) << server.Output();
+  EXPECT_THAT(server.Output(), StartsWith("warning: the platform kills after 1s"));
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(0)) << server.Output();
+}
+
+}  // namespace
+}  // namespace process_test

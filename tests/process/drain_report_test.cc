@@ -1,0 +1,296 @@
+// What real servers report of their stops, however these end: a file and the last line
+// of the log, which are the same and keep to docs/drain_report.schema.json.
+
+#include <signal.h>
+
+#include <chrono>
+#include <cstdint>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "admin/v1/admin.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/util/json_util.h"
+#include "grpcpp/create_channel.h"
+#include "gtest/gtest.h"
+#include "report/v1/drain_report.pb.h"
+#include "tests/bench/bench.grpc.pb.h"
+#include "tests/common/child_process.h"
+#include "tests/common/runfiles.h"
+#include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
+#include "tests/process/open_stream.h"
+
+namespace process_test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using testkit::ChildProcess;
+using testkit::Ending;
+
+// Only how long a broken test takes to fail.
+constexpr std::chrono::seconds kLimit{60};
+
+class DrainReportTest : public ::testing::Test {
+ protected:
+  void StartEcho(std::vector<std::string> flags) {
+    flags.push_back("--drain_report=" + path_);
+    flags.push_back("--stop_least_lame_duck=0");
+    auto server =
+        testkit::ServerProcess::Start({.binary = "tests/bench/echo_server", .flags = flags});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    channel_ = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
+  }
+
+  // The participants of the model, each with its way to behave, stopped by SIGTERM.
+  Ending StopParticipants(std::vector<std::string> how) {
+    how.insert(how.begin(), testkit::RunfileOrDie("tests/model/participants"));
+    how.push_back("report=" + path_);
+    participants_ = std::make_unique<ChildProcess>(how);
+    participants_->AwaitOutput(" Serving\n", kLimit);
+    participants_->Signal(SIGTERM);
+    return participants_->Wait(kLimit);
+  }
+
+  // The report in the file, when all is well with it.
+  report::v1::DrainReport ReportOf(ChildProcess& process) {
+    std::ifstream file(path_);
+    const std::string json{std::istreambuf_iterator<char>(file), {}};
+    const std::string output = process.Output();
+    EXPECT_THAT(output, ::testing::EndsWith(": drain report: " + json));
+    ChildProcess validator({testkit::RunfileOrDie("tests/common/validate_json.py"),
+                            testkit::RunfileOrDie("docs/drain_report.schema.json"), path_});
+    EXPECT_EQ(validator.Wait(kLimit), Ending::Exited(0)) << validator.Output() << json;
+    report::v1::DrainReport report;
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, &report).ok()) << output;
+    EXPECT_EQ(process.Wait(kLimit), Ending::Exited(static_cast<int>(report.exit_code())));
+    return report;
+  }
+
+  static std::vector<std::string> PhasesOf(const report::v1::DrainReport& report) {
+    std::vector<std::string> names;
+    std::int64_t end = report.phases_size() > 0 ? report.phases(0).start_ms() : 0;
+    for (const auto& phase : report.phases()) {
+      names.emplace_back(phase.name());
+      EXPECT_EQ(phase.start_ms(), end) << phase.name();
+      end = std::int64_t{phase.start_ms()} + phase.took_ms();
+    }
+    EXPECT_EQ(end, report.took_ms());
+    return names;
+  }
+
+  // "database hung", ... in order.
+  static std::vector<std::string> ClosersOf(const report::v1::DrainReport& report) {
+    std::vector<std::string> results;
+    for (const auto& closer : report.closers()) {
+      results.push_back(std::string(closer.name()) + " " + std::string(closer.result()));
+    }
+    return results;
+  }
+
+  const testkit::TempDir directory_;
+  const std::string path_ = directory_.File("report.json");
+  std::unique_ptr<testkit::ServerProcess> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<ChildProcess> participants_;
+};
+
+TEST_F(DrainReportTest, TellsOfACleanStop) {
+  StartEcho({"--termination_grace=1h"});
+  const auto chat = std::make_unique<OpenStream>(channel_, "/bench.Bench/Chat", "", kLimit);
+  ASSERT_TRUE(chat->Read().has_value());
+  server_->process().Signal(SIGTERM);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(0));
+  const report::v1::DrainReport report = ReportOf(server_->process());
+  EXPECT_EQ(report.program(), "echo");
+  EXPECT_EQ(report.reason(), "terminate");
+  EXPECT_EQ(report.grace_ms(), 3600000U);
+  EXPECT_THAT(PhasesOf(report), ElementsAre("LameDuck", "Leaving", "Draining", "Cancelling",
+                                            "Working", "Saving", "Closing", "Stopped"));
+  for (const auto& phase : report.phases()) {
+    EXPECT_TRUE(phase.ended()) << phase.name();
+    EXPECT_FALSE(phase.forced()) << phase.name();
+    EXPECT_GT(phase.budget_ms(), 0U) << phase.name();
+  }
+  ASSERT_EQ(report.calls().methods_size(), 1);
+  EXPECT_EQ(report.calls().methods(0).method(), "/bench.Bench/Chat");
+  EXPECT_EQ(report.calls().finished(), 1U);
+  EXPECT_EQ(report.streams().ended(), 1U);
+  EXPECT_EQ(report.streams().cut(), 0U);
+}
+
+TEST_F(DrainReportTest, TellsOfADrainByHandBeforeTheStop) {
+  StartEcho({"--termination_grace=1h", "--admin_address=127.0.0.1:0",
+             "--admin_port_file=" + directory_.File("admin")});
+  std::string address;
+  std::ifstream(directory_.File("admin")) >> address;
+  const auto admin = admin::v1::AdminService::NewStub(
+      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + kLimit));
+  {
+    grpc::ClientContext context;
+    const auto drain = admin->Drain(&context, {});
+    ASSERT_TRUE(server_->process().AwaitOutput(" LameDuckEntered", kLimit));
+    grpc::ClientContext during;
+    bench::EchoReply reply;
+    ASSERT_TRUE(bench::Bench::NewStub(channel_)->Echo(&during, {}, &reply).ok());
+    admin::v1::DrainResponse response;
+    while (drain->Read(&response)) continue;
+    EXPECT_TRUE(drain->Finish().ok());
+  }
+  server_->process().Signal(SIGTERM);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(0));
+  const report::v1::DrainReport report = ReportOf(server_->process());
+  EXPECT_EQ(report.reason(), "terminate");
+  EXPECT_THAT(PhasesOf(report), ElementsAre("LameDuck", "Leaving", "Draining", "Cancelling",
+                                            "Working", "Saving", "Closing", "Stopped"));
+  EXPECT_LT(report.phases(0).start_ms(), 0);
+  EXPECT_LT(report.phases(1).start_ms(), 0);
+  EXPECT_FALSE(report.phases(1).has_budget_ms());
+  EXPECT_EQ(report.events(0).name(), "DrainRequested");
+  EXPECT_EQ(report.calls().finished(), 1U);
+  EXPECT_THAT(ClosersOf(report), ElementsAre("admin server closed"));
+}
+
+TEST_F(DrainReportTest, TellsWhatWasCutOff) {
+  StartEcho({"--termination_grace=1h", "--stop_connections=100ms", "--stop_calls=100ms"});
+  bench::WatchRequest request;
+  request.set_payload(std::string(3 << 20, 'x'));  // Larger than what goes unread.
+  OpenStream watch(channel_, "/bench.Bench/Watch", request.SerializeAsString(), kLimit);
+  ASSERT_TRUE(watch.Read().has_value());
+  server_->process().Signal(SIGTERM);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(3));
+  const report::v1::DrainReport report = ReportOf(server_->process());
+  EXPECT_EQ(report.streams().cut(), 1U);
+  EXPECT_EQ(report.calls().cancelled(), 1U);
+  EXPECT_THAT(report.why(), StartsWith("CallsCut: 1 calls still ran"));
+  for (const auto& phase : report.phases()) {
+    EXPECT_EQ(phase.forced(), phase.name() == "Draining") << phase.name();
+  }
+}
+
+TEST_F(DrainReportTest, TellsOfAStopThatWasHurried) {
+  StartEcho({"--termination_grace=1h"});
+  const auto stub = bench::Bench::NewStub(channel_);
+  grpc::ClientContext context;
+  bench::EchoRequest request;
+  bench::EchoReply reply;
+  std::promise<void> ended;
+  ASSERT_TRUE(stub->Echo(std::make_unique<grpc::ClientContext>().get(), request, &reply).ok());
+  request.set_sleep_ms(3'600'000);
+  stub->async()->Echo(&context, &request, &reply, [&](const grpc::Status&) { ended.set_value(); });
+  grpc::ClientContext other;
+  bench::EchoReply answer;
+  ASSERT_TRUE(stub->Echo(&other, {}, &answer).ok());  // The one before it has come.
+  server_->process().Signal(SIGTERM);
+  ASSERT_TRUE(server_->process().AwaitOutput(" GoodbyeSaid", kLimit));
+  server_->process().Signal(SIGINT);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(3));
+  const report::v1::DrainReport report = ReportOf(server_->process());
+  EXPECT_TRUE(report.hurried());
+  ASSERT_EQ(report.calls().methods_size(), 1);
+  EXPECT_EQ(report.calls().methods(0).method(), "/bench.Bench/Echo");
+  EXPECT_EQ(report.calls().cancelled() + report.calls().left(), 1U);
+  context.TryCancel();
+  ended.get_future().wait();
+}
+
+TEST_F(DrainReportTest, TellsOfAThirdSignal) {
+  StartEcho({"--termination_grace=1h"});
+  OpenStream watch(
+      channel_, "/bench.Bench/Watch",
+      [] {
+        bench::WatchRequest request;
+        request.set_payload(std::string(3 << 20, 'x'));
+        return request.SerializeAsString();
+      }(),
+      kLimit);
+  ASSERT_TRUE(watch.Read().has_value());
+  server_->process().Signal(SIGINT);
+  ASSERT_TRUE(server_->process().AwaitOutput(" ShutdownBegun", kLimit));
+  // What is the same becomes one while it waits.
+  server_->process().Signal(SIGTERM);
+  server_->process().Signal(SIGINT);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
+  const report::v1::DrainReport report = ReportOf(server_->process());
+  EXPECT_EQ(report.reason(), "interrupt");
+  EXPECT_THAT(report.why(), StartsWith("third signal"));
+  EXPECT_EQ(report.calls().left(), 1U);
+  EXPECT_FALSE(report.phases().rbegin()->ended());
+}
+
+TEST_F(DrainReportTest, TellsOfAStartThatFailed) {
+  const auto other = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
+  ASSERT_TRUE(other.ok()) << other.status();
+  ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"),
+                       "--address=" + (*other)->address(), "--drain_report=" + path_});
+  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
+  const report::v1::DrainReport report = ReportOf(server);
+  EXPECT_EQ(report.reason(), "could not start");
+  EXPECT_THAT(report.why(), HasSubstr((*other)->address()));
+  EXPECT_THAT(PhasesOf(report), ElementsAre("Working", "Closing", "Stopped"));
+}
+
+TEST_F(DrainReportTest, TellsWhatAStartThatFailedRolledBack) {
+  EXPECT_EQ(StopParticipants({"start=fails", "channel=fails"}), Ending::Exited(2));
+  const report::v1::DrainReport report = ReportOf(*participants_);
+  EXPECT_THAT(ClosersOf(report),
+              ::testing::UnorderedElementsAre("pool closed", "channel failed", "database closed",
+                                              "files closed", "operators closed"));
+}
+
+TEST_F(DrainReportTest, TellsOfACloserThatHung) {
+  EXPECT_EQ(StopParticipants({"pool=hangs"}), Ending::Exited(4));
+  const report::v1::DrainReport report = ReportOf(*participants_);
+  EXPECT_EQ(ClosersOf(report).front(), "pool hung");
+  EXPECT_GT(report.closers(0).took_ms(), 0U);
+  ASSERT_EQ(report.savers_size(), 1);
+  EXPECT_EQ(report.savers(0).name(), "saver");
+  EXPECT_THAT(report.why(), HasSubstr("CloseFailed pool"));
+}
+
+TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedIt) {
+  EXPECT_EQ(StopParticipants({"stuck=BeginShutdown"}), Ending::Exited(5));
+  const report::v1::DrainReport report = ReportOf(*participants_);
+  EXPECT_EQ(PhasesOf(report).back(), "Draining");
+  EXPECT_FALSE(report.phases().rbegin()->ended());
+  EXPECT_THAT(report.why(), StartsWith("stuck in phase Draining"));
+}
+
+TEST_F(DrainReportTest, IsWrittenAgainWhenEvenLeavingHangs) {
+  EXPECT_EQ(StopParticipants({"destructor=hangs"}), Ending::Exited(5));
+  const report::v1::DrainReport report = ReportOf(*participants_);
+  EXPECT_EQ(report.why(), "stuck after the stop, in main");
+  EXPECT_EQ(PhasesOf(report).size(), 8U);
+}
+
+TEST_F(DrainReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {
+  const std::string path = directory_.File("missing/report.json");
+  auto server = testkit::ServerProcess::Start(
+      {.binary = "tests/bench/echo_server",
+       .flags = {"--termination_grace=1h", "--stop_least_lame_duck=0", "--drain_report=" + path}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  (*server)->process().Signal(SIGTERM);
+  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(0));
+  EXPECT_THAT((*server)->process().Output(), AllOf(HasSubstr("drain report: cannot write " + path),
+                                                   HasSubstr(": drain report: {")));
+}
+
+TEST_F(DrainReportTest, WhatIsNoReportDoesNotKeepToTheSchema) {
+  std::ofstream(path_) << R"({"version": 2})";
+  ChildProcess validator({testkit::RunfileOrDie("tests/common/validate_json.py"),
+                          testkit::RunfileOrDie("docs/drain_report.schema.json"), path_});
+  EXPECT_EQ(validator.Wait(kLimit), Ending::Exited(1));
+  EXPECT_THAT(validator.Output(), AllOf(HasSubstr("version"), HasSubstr("'why' is a required")));
+}
+
+}  // namespace
+}  // namespace process_test
