@@ -93,6 +93,8 @@ std::ostream& operator<<(std::ostream& out, const Ending& ending) {
 
 ChildProcess::ChildProcess(std::vector<std::string> command, Environment environment)
     : output_(OrDie(memfd_create("output", MFD_CLOEXEC), "memfd_create")) {
+  // Or the kernel lets two who write at once write over each other.
+  OrDie(fcntl(output_, F_SETFL, O_APPEND), "fcntl");
   std::vector<std::string> merged = Merged(environment);
   const std::vector<char*> argv = Pointers(command);
   const std::vector<char*> envp = Pointers(merged);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -109,6 +110,16 @@ TEST(ChildProcessTest, OutputIsBothStreamsInTheOrderWritten) {
   EXPECT_EQ(child.Wait(kLimit), Ending::Exited(0));
   EXPECT_EQ(child.Output(), "one\ntwo\nthree\n");
   EXPECT_EQ(child.Output(/*from=*/4), "two\nthree\n");
+}
+
+TEST(ChildProcessTest, OutputHasWhatIsWrittenToBothStreamsAtOnce) {
+  constexpr int kEach = 100'000;
+  // Each writes a line at a time.
+  const std::string lines = "seq " + std::to_string(kEach) + " | sed -u ''";
+  ChildProcess child(Shell(lines + " & " + lines + " >&2 & wait"));
+  EXPECT_EQ(child.Wait(kLimit), Ending::Exited(0));
+  const std::string output = child.Output();
+  EXPECT_EQ(std::count(output.begin(), output.end(), '\n'), 2 * kEach);
 }
 
 TEST(ChildProcessTest, AwaitOutputReturnsWhenTheTextIsThere) {

@@ -50,15 +50,18 @@ class DrainReportTest : public ::testing::Test {
     channel_ = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
   }
 
-  // The participants of the model, each with its way to behave, stopped by SIGTERM.
-  Ending StopParticipants(std::vector<std::string> how) {
-    how.insert(how.begin(), testkit::RunfileOrDie("tests/model/participants"));
-    how.push_back("report=" + path_);
-    participants_ = std::make_unique<ChildProcess>(how);
-    participants_->AwaitOutput(" Serving\n", kLimit);
-    participants_->Signal(SIGTERM);
-    return participants_->Wait(kLimit);
+  // A server of which the fault is known, stopped by SIGTERM if it has started.
+  Ending StopFaulty(const std::string& fault, const std::string& port_file) {
+    // A reserve that a busy machine writes a report in.
+    faulty_ = std::make_unique<ChildProcess>(std::vector<std::string>{
+        testkit::RunfileOrDie("tests/process/faulty_server"), "--address=127.0.0.1:0",
+        "--port_file=" + port_file, "--fault=" + fault, "--drain_report=" + path_,
+        "--termination_grace=4s", "--stop_reserve=1100ms", "--stop_least_lame_duck=0"});
+    faulty_->AwaitOutput(" Serving\n", kLimit);
+    faulty_->Signal(SIGTERM);
+    return faulty_->Wait(kLimit);
   }
+  Ending StopFaulty(const std::string& fault) { return StopFaulty(fault, directory_.File("port")); }
 
   // The report in the file, when all is well with it.
   report::v1::DrainReport ReportOf(ChildProcess& process) {
@@ -100,7 +103,7 @@ class DrainReportTest : public ::testing::Test {
   const std::string path_ = directory_.File("report.json");
   std::unique_ptr<testkit::ServerProcess> server_;
   std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<ChildProcess> participants_;
+  std::unique_ptr<ChildProcess> faulty_;
 };
 
 TEST_F(DrainReportTest, TellsOfACleanStop) {
@@ -240,16 +243,16 @@ TEST_F(DrainReportTest, TellsOfAStartThatFailed) {
 }
 
 TEST_F(DrainReportTest, TellsWhatAStartThatFailedRolledBack) {
-  EXPECT_EQ(StopParticipants({"start=fails", "channel=fails"}), Ending::Exited(2));
-  const report::v1::DrainReport report = ReportOf(*participants_);
+  EXPECT_EQ(StopFaulty("channel=fails", directory_.File("missing/port")), Ending::Exited(2));
+  const report::v1::DrainReport report = ReportOf(*faulty_);
   EXPECT_THAT(ClosersOf(report),
               ::testing::UnorderedElementsAre("pool closed", "channel failed", "database closed",
                                               "files closed", "operators closed"));
 }
 
 TEST_F(DrainReportTest, TellsOfACloserThatHung) {
-  EXPECT_EQ(StopParticipants({"pool=hangs"}), Ending::Exited(4));
-  const report::v1::DrainReport report = ReportOf(*participants_);
+  EXPECT_EQ(StopFaulty("pool=hangs"), Ending::Exited(4));
+  const report::v1::DrainReport report = ReportOf(*faulty_);
   EXPECT_EQ(ClosersOf(report).front(), "pool hung");
   EXPECT_GT(report.closers(0).took_ms(), 0U);
   ASSERT_EQ(report.savers_size(), 1);
@@ -258,16 +261,16 @@ TEST_F(DrainReportTest, TellsOfACloserThatHung) {
 }
 
 TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedIt) {
-  EXPECT_EQ(StopParticipants({"stuck=BeginShutdown"}), Ending::Exited(5));
-  const report::v1::DrainReport report = ReportOf(*participants_);
-  EXPECT_EQ(PhasesOf(report).back(), "Draining");
+  EXPECT_EQ(StopFaulty("goodbye=hangs"), Ending::Exited(5));
+  const report::v1::DrainReport report = ReportOf(*faulty_);
+  EXPECT_EQ(PhasesOf(report).back(), "Leaving");
   EXPECT_FALSE(report.phases().rbegin()->ended());
-  EXPECT_THAT(report.why(), StartsWith("stuck in phase Draining"));
+  EXPECT_THAT(report.why(), StartsWith("stuck in phase Leaving"));
 }
 
 TEST_F(DrainReportTest, IsWrittenAgainWhenEvenLeavingHangs) {
-  EXPECT_EQ(StopParticipants({"destructor=hangs"}), Ending::Exited(5));
-  const report::v1::DrainReport report = ReportOf(*participants_);
+  EXPECT_EQ(StopFaulty("destructor=hangs"), Ending::Exited(5));
+  const report::v1::DrainReport report = ReportOf(*faulty_);
   EXPECT_EQ(report.why(), "stuck after the stop, in main");
   EXPECT_EQ(PhasesOf(report).size(), 8U);
 }

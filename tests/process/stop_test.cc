@@ -16,8 +16,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <future>
-#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +32,7 @@
 #include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
+#include "tests/process/echo_call.h"
 #include "tests/process/open_stream.h"
 
 namespace process_test {
@@ -52,41 +51,9 @@ using testkit::LoggedEvent;
 
 // Only how long a broken test takes to fail.
 constexpr std::chrono::seconds kLimit{40};
-constexpr std::uint32_t kForEver = std::numeric_limits<std::uint32_t>::max();
 
 // An hour for everything; the lame duck ends when no call arrives.
 const std::vector<std::string> kAllTheTime = {"--termination_grace=1h", "--stop_least_lame_duck=0"};
-
-// A unary call that is on its way.
-class EchoCall {
- public:
-  EchoCall(bench::Bench::Stub& stub, std::uint32_t sleep_ms) {
-    request_.set_sleep_ms(sleep_ms);
-    context_.set_deadline(std::chrono::system_clock::now() + kLimit);
-    context_.set_wait_for_ready(true);
-    stub.async()->Echo(&context_, &request_, &reply_,
-                       [this](grpc::Status status) { status_.set_value(std::move(status)); });
-  }
-  ~EchoCall() {
-    context_.TryCancel();
-    answer_.wait();
-  }
-  EchoCall(const EchoCall&) = delete;
-  EchoCall& operator=(const EchoCall&) = delete;
-
-  bool Answered() const {
-    return answer_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-  }
-  // Waits for the answer.
-  grpc::Status Status() { return answer_.get(); }
-
- private:
-  bench::EchoRequest request_;
-  bench::EchoReply reply_;
-  grpc::ClientContext context_;
-  std::promise<grpc::Status> status_;
-  std::shared_future<grpc::Status> answer_ = status_.get_future().share();
-};
 
 // A TCP connection whose other end is written here by hand, and never reads more than
 // it is told to.
@@ -139,13 +106,13 @@ class StopTest : public ::testing::Test {
 
   testkit::ChildProcess& process() { return server_->process(); }
 
-  grpc::Status Echo() { return EchoCall(*stub_, 0).Status(); }
+  grpc::Status Echo() { return EchoCall(*stub_, 0, kLimit).Status(); }
 
   // A call that the server has accepted: an answer to a later one, which came on the
   // same connection, is here already.
   std::unique_ptr<EchoCall> AcceptedEcho(std::uint32_t sleep_ms) {
     EXPECT_TRUE(Echo().ok());
-    auto call = std::make_unique<EchoCall>(*stub_, sleep_ms);
+    auto call = std::make_unique<EchoCall>(*stub_, sleep_ms, kLimit);
     EXPECT_TRUE(Echo().ok());
     return call;
   }

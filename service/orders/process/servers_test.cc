@@ -17,10 +17,10 @@
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "orders/v1/orders.grpc.pb.h"
+#include "service/orders/process/servers_under_test.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/runfiles.h"
-#include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
 
 namespace orders {
@@ -31,95 +31,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testkit::ChildProcess;
 using testkit::Ending;
-using testkit::ServerProcess;
 
-// Only how long a broken test takes to fail.
-constexpr std::chrono::seconds kLimit{40};
-// An hour for everything; the lame duck ends when no call arrives. A stop that
-// waited for a budget would not end in the time of a test.
-const std::vector<std::string> kAllTheTime = {"--termination_grace=1h", "--stop_least_lame_duck=0"};
-
-std::vector<std::string> With(std::vector<std::string> flags,
-                              const std::vector<std::string>& more) {
-  flags.insert(flags.end(), more.begin(), more.end());
-  return flags;
-}
-
-v1::PlaceOrderRequest AnOrder(const std::string& request_id) {
-  v1::PlaceOrderRequest request;
-  request.set_request_id(request_id);
-  request.set_customer("ann");
-  v1::OrderItem& item = *request.add_items();
-  item.set_sku("apple");
-  item.set_quantity(1);
-  return request;
-}
-
-class ServersTest : public ::testing::Test {
- protected:
-  void StartInventory(const std::vector<std::string>& flags = {},
-                      const std::string& address = "127.0.0.1:0") {
-    auto server = ServerProcess::Start(
-        {.binary = "service/inventory/inventory",
-         .flags = With({"--database=" + directory_.File("inventory.sqlite3")}, flags),
-         .address = address});
-    ASSERT_TRUE(server.ok()) << server.status();
-    inventory_ = *std::move(server);
-  }
-
-  // `inventory`: where it looks for one.
-  void StartOrders(const std::string& inventory, const std::vector<std::string>& flags = {}) {
-    auto server = ServerProcess::Start(
-        {.binary = "service/orders_server",
-         .flags = With({"--database=" + OrdersDatabase(), "--inventory=" + inventory},
-                       With(kAllTheTime, flags))});
-    ASSERT_TRUE(server.ok()) << server.status();
-    orders_ = *std::move(server);
-    stub_ = v1::OrdersService::NewStub(
-        grpc::CreateChannel(orders_->address(), grpc::InsecureChannelCredentials()));
-  }
-
-  void Start() {
-    ASSERT_NO_FATAL_FAILURE(StartInventory());
-    ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
-  }
-
-  std::string OrdersDatabase() const { return directory_.File("orders.sqlite3"); }
-  ChildProcess& orders() { return orders_->process(); }
-
-  grpc::Status Place(const std::string& request_id) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kLimit);
-    context.set_wait_for_ready(true);
-    v1::PlaceOrderResponse response;
-    return stub_->PlaceOrder(&context, AnOrder(request_id), &response);
-  }
-
-  std::vector<std::string> StoredRequestIds() {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kLimit);
-    context.set_wait_for_ready(true);
-    v1::ListOrdersRequest request;
-    request.set_page_size(1000);
-    v1::ListOrdersResponse response;
-    const grpc::Status status = stub_->ListOrders(&context, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    std::vector<std::string> ids;
-    for (const v1::Order& order : response.orders()) ids.push_back(order.request_id());
-    return ids;
-  }
-
-  // Sends SIGTERM and waits for the end.
-  Ending Stop() {
-    orders().Signal(SIGTERM);
-    return orders().Wait(kLimit);
-  }
-
-  const testkit::TempDir directory_;
-  std::unique_ptr<ServerProcess> inventory_;
-  std::unique_ptr<ServerProcess> orders_;
-  std::unique_ptr<v1::OrdersService::Stub> stub_;
-};
+using ServersTest = ServersUnderTest;
 
 TEST_F(ServersTest, AStopTellsItsEventsInThisOrder) {
   Start();
@@ -148,26 +61,10 @@ TEST_F(ServersTest, OrdersThatWaitForASlowInventoryAreAnsweredDuringTheStop) {
   // Longer than the quiet period: nothing but the calls themselves holds the stop.
   ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1s"}));
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
-  StoredRequestIds();  // The connection stands.
-  struct Call {
-    grpc::ClientContext context;
-    v1::PlaceOrderRequest request;
-    v1::PlaceOrderResponse response;
-    std::promise<grpc::Status> status;
-  };
-  std::vector<std::unique_ptr<Call>> calls;
-  for (int i = 0; i < 8; ++i) {
-    calls.push_back(std::make_unique<Call>());
-    Call& call = *calls.back();
-    call.request = AnOrder("slow-" + std::to_string(i));
-    call.context.set_deadline(std::chrono::system_clock::now() + kLimit);
-    stub_->async()->PlaceOrder(&call.context, &call.request, &call.response,
-                               [&call](grpc::Status status) { call.status.set_value(status); });
-  }
-  StoredRequestIds();  // Answered after the others were accepted, on the same connection.
+  const auto calls = EightAcceptedOrders();
   EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
-  for (const std::unique_ptr<Call>& call : calls) {
-    const grpc::Status status = call->status.get_future().get();
+  for (const std::unique_ptr<OrderCall>& call : calls) {
+    const grpc::Status status = call->Status();
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
   EXPECT_THAT(testkit::EventNamesIn(orders().Output()), ::testing::Contains("CallsFinished"));

@@ -1,0 +1,286 @@
+// The real orders server, stopped while something that it depends on is dead, frozen,
+// locked or full: the stop ends inside its grace, says what could not be done, and
+// nothing that was acknowledged is lost. docs/operations.md has them in a table.
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/error_details.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/process/servers_under_test.h"
+#include "tests/common/child_process.h"
+#include "tests/common/event_log.h"
+#include "tests/common/runfiles.h"
+
+namespace orders {
+namespace {
+
+using std::chrono::steady_clock;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
+using ::testing::SizeIs;
+using testkit::Ending;
+
+// As in production, but for the lame duck that nobody needs.
+constexpr std::chrono::seconds kGrace{30};
+const std::vector<std::string> kBudget = {"--termination_grace=30s", "--stop_least_lame_duck=0"};
+
+// Another program that has the database open.
+class Stranger {
+ public:
+  explicit Stranger(const std::string& path) {
+    EXPECT_EQ(sqlite3_open(path.c_str(), &database_), SQLITE_OK);
+    sqlite3_busy_timeout(database_, 10'000);
+  }
+  ~Stranger() { sqlite3_close(database_); }
+  Stranger(const Stranger&) = delete;
+  Stranger& operator=(const Stranger&) = delete;
+
+  // The first value of the last row; "" when there is none.
+  std::string Run(const std::string& sql) {
+    std::string value;
+    const auto keep = [](void* kept, int, char** values, char**) {
+      *static_cast<std::string*>(kept) = values[0] == nullptr ? "" : values[0];
+      return 0;
+    };
+    EXPECT_EQ(sqlite3_exec(database_, sql.c_str(), keep, &value, nullptr), SQLITE_OK)
+        << sql << ": " << sqlite3_errmsg(database_);
+    return value;
+  }
+
+ private:
+  sqlite3* database_ = nullptr;
+};
+
+class OrdersFaultsTest : public ServersUnderTest {
+ protected:
+  // Places orders, and waits until nothing is left to be done for them.
+  void PlaceAndConfirm(int orders) {
+    for (int i = 0; i < orders; ++i) {
+      const grpc::Status placed = Place("early-" + std::to_string(i));
+      ASSERT_TRUE(placed.ok()) << placed.error_message();
+    }
+    const auto end = steady_clock::now() + kLimit;
+    for (;;) {
+      int confirmed = 0;
+      for (const v1::Order& order : StoredOrders()) {
+        confirmed += order.state() == v1::ORDER_STATE_CONFIRMED;
+      }
+      if (confirmed == orders) return;
+      ASSERT_LT(steady_clock::now(), end);
+    }
+  }
+
+  Ending StopWithinTheGrace() {
+    const auto signalled = steady_clock::now();
+    const Ending ending = Stop();
+    EXPECT_LT(steady_clock::now() - signalled, kGrace);
+    return ending;
+  }
+
+  // "Closed database"; with a warning, what was told besides.
+  std::vector<std::string> Told(bool ok) {
+    std::vector<std::string> told;
+    for (const testkit::LoggedEvent& event : testkit::EventsIn(orders().Output())) {
+      if (event.ok != ok) continue;
+      told.push_back(event.name + (event.subject.empty() ? "" : " " + event.subject) +
+                     (ok || event.detail.empty() ? "" : ": " + event.detail));
+    }
+    return told;
+  }
+
+  // All of these calls were refused because of the inventory, and may be repeated.
+  void ExpectRefused(const std::vector<std::unique_ptr<OrderCall>>& calls) {
+    for (const std::unique_ptr<OrderCall>& call : calls) {
+      const absl::Status status = client::FromGrpc(call->Status());
+      EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+      EXPECT_EQ(client::ErrorReason(status), "INVENTORY_UNAVAILABLE") << status;
+    }
+  }
+
+  // Whoever was refused asks again at the next server, and is served once.
+  void ExpectServedByTheNext() {
+    ASSERT_NO_FATAL_FAILURE(StartInventory());
+    ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+    EXPECT_THAT(StoredOrders(), IsEmpty());
+    for (const std::unique_ptr<OrderCall>& call : EightAcceptedOrders()) {
+      const grpc::Status status = call->Status();
+      EXPECT_TRUE(status.ok()) << status.error_message();
+    }
+    EXPECT_THAT(StoredOrders(), SizeIs(8));
+    EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+  }
+
+  // The next server has replayed what could not be saved, and saves it.
+  void ExpectNothingLost(int orders_placed) {
+    ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+    // Placed and confirmed.
+    EXPECT_THAT(orders().Output(),
+                HasSubstr("replayed " + std::to_string(2 * orders_placed) + " events"));
+    std::vector<std::string> ids;
+    for (int i = 0; i < orders_placed; ++i) ids.push_back("early-" + std::to_string(i));
+    EXPECT_EQ(StoredRequestIds(), ids);
+    EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+    EXPECT_EQ(Stranger(OrdersDatabase()).Run("SELECT quantity FROM sales_totals"),
+              std::to_string(orders_placed));
+  }
+};
+
+TEST_F(OrdersFaultsTest, ABackendThatDiesDuringTheStop) {
+  // Nothing is reserved before the test is over.
+  ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1h"}));
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
+  const auto calls = EightAcceptedOrders();
+  const auto signalled = steady_clock::now();
+  orders().Signal(SIGTERM);
+  inventory_->process().Signal(SIGKILL);
+  EXPECT_EQ(AwaitEnd(), Ending::Exited(0)) << orders().Output();
+  EXPECT_LT(steady_clock::now() - signalled, kGrace);
+  ExpectRefused(calls);
+  EXPECT_THAT(Told(false), IsEmpty());
+  ExpectServedByTheNext();
+}
+
+TEST_F(OrdersFaultsTest, ABackendThatIsFrozen) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
+  inventory_->process().Signal(SIGSTOP);
+  const auto calls = EightAcceptedOrders();
+  EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
+  ExpectRefused(calls);
+  EXPECT_THAT(Told(false), IsEmpty());
+  inventory_->process().Signal(SIGKILL);
+  ASSERT_EQ(inventory_->process().Wait(kLimit), Ending::Killed(SIGKILL));
+  ExpectServedByTheNext();
+}
+
+TEST_F(OrdersFaultsTest, ADatabaseThatIsLocked) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
+  ASSERT_NO_FATAL_FAILURE(PlaceAndConfirm(3));
+  {
+    Stranger stranger(OrdersDatabase());
+    stranger.Run("BEGIN EXCLUSIVE");
+    EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(4)) << orders().Output();
+    EXPECT_THAT(Told(false),
+                ElementsAre(HasSubstr("SaveFailed sales totals: DEADLINE_EXCEEDED: "),
+                            // The writer that the saver has borrowed does not come back.
+                            HasSubstr("CloseFailed database: DEADLINE_EXCEEDED: ")));
+    EXPECT_THAT(Told(true), IsSupersetOf({"Closed store pool", "Closed inventory channel"}));
+    stranger.Run("ROLLBACK");
+  }
+  ExpectNothingLost(3);
+}
+
+// Its database lies on a small disk of its own.
+class OrdersFullDiskTest : public OrdersFaultsTest {
+ protected:
+  OrdersFullDiskTest() {
+    EXPECT_EQ(mkdir(disk_.c_str(), 0700), 0);
+    EXPECT_EQ(mount("tmpfs", disk_.c_str(), "tmpfs", 0, "size=2m"), 0) << std::strerror(errno);
+  }
+  ~OrdersFullDiskTest() override {
+    orders_.reset();
+    EXPECT_EQ(umount2(disk_.c_str(), MNT_DETACH), 0) << std::strerror(errno);
+  }
+
+  std::string OrdersDatabase() const override { return disk_ + "/orders.sqlite3"; }
+
+  void FillTheDisk() {
+    const int file = open(Filler().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const std::vector<char> page(4096, 'x');
+    int pages = 0;
+    while (write(file, page.data(), page.size()) > 0) ++pages;
+    EXPECT_EQ(errno, ENOSPC);
+    EXPECT_GT(pages, 0);
+    close(file);
+  }
+  void FreeTheDisk() { EXPECT_EQ(unlink(Filler().c_str()), 0); }
+
+ private:
+  std::string Filler() const { return disk_ + "/filler"; }
+
+  const std::string disk_ = directory_.File("disk");
+};
+
+TEST_F(OrdersFullDiskTest, ADiskThatIsFull) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
+  ASSERT_NO_FATAL_FAILURE(PlaceAndConfirm(3));
+  FillTheDisk();
+  const absl::Status refused = client::FromGrpc(Place("too much"));
+  EXPECT_EQ(client::ErrorReason(refused), "STORE_UNAVAILABLE") << refused;
+  EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(4)) << orders().Output();
+  EXPECT_THAT(Told(false), ElementsAre(HasSubstr("SaveFailed sales totals: UNAVAILABLE: database: "
+                                                 "database or disk is full"),
+                                       HasSubstr("CloseFailed database: UNAVAILABLE: database: "
+                                                 "database or disk is full")));
+  EXPECT_THAT(Told(true), IsSupersetOf({"Closed store pool", "Closed inventory channel"}));
+  FreeTheDisk();
+  ExpectNothingLost(3);
+}
+
+TEST_F(OrdersFaultsTest, APortThatIsTakenRollsTheStartBack) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  testkit::ChildProcess second(
+      {testkit::RunfileOrDie("service/orders_server"), "--address=" + inventory_->address(),
+       "--inventory=" + inventory_->address(), "--database=" + OrdersDatabase()});
+  const auto started = steady_clock::now();
+  const Ending ending = second.Wait(kLimit);
+  EXPECT_LT(steady_clock::now() - started, kGrace);
+  EXPECT_EQ(ending, Ending::Exited(2)) << second.Output();
+  EXPECT_THAT(second.Output(), testkit::KeepsTheOrderOfAStop(ending, kUses));
+  EXPECT_THAT(testkit::EventNamesIn(second.Output()),
+              ElementsAre("CouldNotStart", "Closed", "Closed", "Closed"));
+  EXPECT_THAT(second.Output(), HasSubstr("could not start: "));
+  // Nothing of it is left behind.
+  EXPECT_NE(access((OrdersDatabase() + "-wal").c_str(), F_OK), 0);
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  ASSERT_NO_FATAL_FAILURE(PlaceAndConfirm(1));
+}
+
+// A mount namespace of one's own: as root, or as anybody where that is allowed. In one
+// of users' own, whoever runs the test is root.
+bool GetOwnMounts() {
+  const uid_t user = getuid();
+  const gid_t group = getgid();
+  if (unshare(CLONE_NEWNS) != 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+    std::ofstream("/proc/self/setgroups") << "deny";
+    std::ofstream("/proc/self/uid_map") << "0 " << user << " 1";
+    std::ofstream("/proc/self/gid_map") << "0 " << group << " 1";
+  }
+  return mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
+
+}  // namespace
+}  // namespace orders
+
+int main(int argc, char** argv) {
+  // Before the first thread exists.
+  if (!orders::GetOwnMounts()) {
+    std::fprintf(stderr,
+                 "no mounts of one's own to be had (unshare: %s): run as root, or allow user "
+                 "namespaces\n",
+                 std::strerror(errno));
+    return 1;
+  }
+  testing::InitGoogleMock(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,54 @@
+#ifndef TESTS_PROCESS_ECHO_CALL_H_
+#define TESTS_PROCESS_ECHO_CALL_H_
+
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <limits>
+
+#include "grpcpp/client_context.h"
+#include "grpcpp/support/status.h"
+#include "tests/bench/bench.grpc.pb.h"
+
+namespace process_test {
+
+// What Echo takes for never (tests/bench/bench.proto).
+inline constexpr std::uint32_t kForEver = std::numeric_limits<std::uint32_t>::max();
+
+// A unary call that is on its way from the moment it is made; waits for its server.
+//
+// Threads: one at a time. The destructor cancels what still runs.
+class EchoCall {
+ public:
+  // `sleep_ms`: when it is answered. `limit`: when it fails at the latest.
+  EchoCall(bench::Bench::Stub& stub, std::uint32_t sleep_ms, std::chrono::seconds limit) {
+    request_.set_sleep_ms(sleep_ms);
+    context_.set_deadline(std::chrono::system_clock::now() + limit);
+    context_.set_wait_for_ready(true);
+    stub.async()->Echo(&context_, &request_, &reply_,
+                       [this](grpc::Status status) { status_.set_value(std::move(status)); });
+  }
+  ~EchoCall() {
+    context_.TryCancel();
+    answer_.wait();
+  }
+  EchoCall(const EchoCall&) = delete;
+  EchoCall& operator=(const EchoCall&) = delete;
+
+  bool Answered() const {
+    return answer_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  }
+  // Waits for the answer.
+  grpc::Status Status() { return answer_.get(); }
+
+ private:
+  bench::EchoRequest request_;
+  bench::EchoReply reply_;
+  grpc::ClientContext context_;
+  std::promise<grpc::Status> status_;
+  std::shared_future<grpc::Status> answer_ = status_.get_future().share();
+};
+
+}  // namespace process_test
+
+#endif  // TESTS_PROCESS_ECHO_CALL_H_

@@ -1,0 +1,313 @@
+// A real server in which one part misbehaves: the stop ends inside its grace all the
+// same, names what was stuck, says so in its exit code, and saves and closes the rest.
+// docs/operations.md has them in a table.
+#include <signal.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "grpcpp/create_channel.h"
+#include "gtest/gtest.h"
+#include "tests/bench/bench.grpc.pb.h"
+#include "tests/common/child_process.h"
+#include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
+#include "tests/common/runfiles.h"
+#include "tests/common/server_process.h"
+#include "tests/process/echo_call.h"
+#include "tests/process/open_stream.h"
+
+namespace process_test {
+namespace {
+
+using std::chrono::steady_clock;
+using ::testing::AnyOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
+using ::testing::Not;
+using testkit::Ending;
+
+// Only how long a broken test takes to fail.
+constexpr std::chrono::seconds kLimit{40};
+
+const testkit::Uses kUses = {{"pool", "database"},
+                             {"pool", "channel"},
+                             {"database", "files"},
+                             {"channel", "files"},
+                             {"files", "operators"}};
+
+// Long enough for whoever behaves on a busy machine, and short where something is
+// waited for in vain.
+constexpr std::chrono::seconds kGrace{7};
+const std::vector<std::string> kBudget = {"--termination_grace=7s",   "--stop_lame_duck=10ms",
+                                          "--stop_connections=100ms", "--stop_calls=100ms",
+                                          "--stop_streams=600ms",     "--stop_workers=600ms",
+                                          "--stop_save=600ms",        "--stop_close=3s"};
+
+class FaultsTest : public ::testing::Test {
+ protected:
+  // `faults`: as faulty_server.cc has them.
+  void Start(const std::string& faults, std::vector<std::string> flags = kBudget) {
+    flags.push_back("--fault=" + faults);
+    auto server =
+        testkit::ServerProcess::Start({.binary = "tests/process/faulty_server", .flags = flags});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    channel_ = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
+    stub_ = bench::Bench::NewStub(channel_);
+  }
+
+  testkit::ChildProcess& process() { return server_->process(); }
+  std::string Output() { return process().Output(); }
+
+  grpc::Status Echo() { return EchoCall(*stub_, 0, kLimit).Status(); }
+
+  // A call that the server has accepted: an answer to a later one, which came on the
+  // same connection, is here already.
+  std::unique_ptr<EchoCall> AcceptedEcho(std::uint32_t sleep_ms) {
+    EXPECT_TRUE(Echo().ok());
+    auto call = std::make_unique<EchoCall>(*stub_, sleep_ms, kLimit);
+    EXPECT_TRUE(Echo().ok());
+    return call;
+  }
+
+  std::unique_ptr<OpenStream> Open(const std::string& method) {
+    return std::make_unique<OpenStream>(channel_, method, "", kLimit);
+  }
+
+  // Waits for the end of a stop that was asked for now, or with `signalled`.
+  Ending Await(steady_clock::time_point signalled, std::chrono::milliseconds grace = kGrace) {
+    const Ending ending = process().Wait(kLimit);
+    EXPECT_LT(steady_clock::now() - signalled, grace) << Output();
+    EXPECT_THAT(Output(), testkit::KeepsTheOrderOfAStop(ending, kUses));
+    return ending;
+  }
+
+  Ending Stop(std::chrono::milliseconds grace = kGrace) {
+    const auto signalled = steady_clock::now();
+    process().Signal(SIGTERM);
+    return Await(signalled, grace);
+  }
+
+  // What was told without a warning, and with one: "Closed pool".
+  std::vector<std::string> Told(bool ok) {
+    std::vector<std::string> told;
+    for (const testkit::LoggedEvent& event : testkit::EventsIn(Output())) {
+      if (event.ok != ok) continue;
+      told.push_back(event.name + (event.subject.empty() ? "" : " " + event.subject) +
+                     (ok || event.detail.empty() ? "" : ": " + event.detail));
+    }
+    return told;
+  }
+
+  std::unique_ptr<testkit::ServerProcess> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<bench::Bench::Stub> stub_;
+};
+
+const std::vector<std::string> kSaved = {"StateSaved saver"};
+const std::vector<std::string> kClosed = {"Closed pool", "Closed channel", "Closed database",
+                                          "Closed files", "Closed operators"};
+// What an entry, a saver or a worker is told of that did not end.
+constexpr char kLate[] = "DEADLINE_EXCEEDED: did not return in its time";
+
+TEST_F(FaultsTest, ACallThatRunsForHoursIsCancelled) {
+  Start("");
+  const auto call = AcceptedEcho(/*sleep_ms=*/3'600'000);
+  EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre("CallsCut: 1 calls still ran"));
+  EXPECT_THAT(Told(true), Contains("ServerStopped"));
+  EXPECT_EQ(call->Status().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, ACallThatNeverFinishesIsGivenUp) {
+  Start("");
+  const auto call = AcceptedEcho(kForEver);
+  EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
+  EXPECT_THAT(Told(false),
+              ElementsAre("CallsCut: 1 calls still ran", "ServerAbandoned: 1 calls do not end"));
+  EXPECT_FALSE(call->Status().ok());
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, HandlersThatBlockEveryThreadOfGrpcAreGivenUp) {
+  Start("handler=hangs");
+  ASSERT_TRUE(Echo().ok());
+  // gRPC has 16 such threads at most; more calls than that never reach a handler.
+  std::vector<std::unique_ptr<OpenStream>> streams;
+  for (int i = 0; i < 20; ++i) streams.push_back(Open("/bench.Bench/Watch"));
+  ASSERT_TRUE(process().AwaitOutput("handler hangs\nhandler hangs\n", kLimit)) << Output();
+  EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre(HasSubstr("CallsCut"), HasSubstr("ServerAbandoned")));
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, AGoodbyeThatHangsIsEndedByTheWatchdog) {
+  Start("goodbye=hangs", {"--termination_grace=2s", "--stop_reserve=1s"});
+  EXPECT_EQ(Stop(std::chrono::seconds(2)), Ending::Exited(5)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("watchdog: the stop has spent its grace of 2s; stuck in phase "
+                                  "Leaving; exit code 5\n"));
+  EXPECT_THAT(Told(true), Not(Contains("StateSaved saver")));
+}
+
+TEST_F(FaultsTest, AWorkerThatThrowsIsNamed) {
+  Start("worker=throws");
+  EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre("WorkerFailed worker: INTERNAL: threw: as it was told to"));
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, AWorkerThatNeverEndsIsLeftBehind) {
+  Start("worker=hangs");
+  EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre(HasSubstr("WorkerFailed worker: DEADLINE_EXCEEDED")));
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, ASaverThatFailsIsNamed) {
+  Start("saver=fails");
+  EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre("SaveFailed saver: DATA_LOSS: as it was told to"));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, ASaverThatThrowsIsNamed) {
+  Start("saver=throws");
+  EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre("SaveFailed saver: INTERNAL: threw: as it was told to"));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, ASaverThatHangsIsPassedOver) {
+  Start("saver=hangs");
+  EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre(std::string("SaveFailed saver: ") + kLate));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, ACloserThatFailsIsNamed) {
+  Start("database=fails");
+  EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre("CloseFailed database: DATA_LOSS: as it was told to"));
+  EXPECT_THAT(Told(true),
+              IsSupersetOf({"StateSaved saver", "Closed pool", "Closed channel", "Closed files"}));
+}
+
+TEST_F(FaultsTest, ACloserThatThrowsIsNamed) {
+  Start("database=throws");
+  EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre("CloseFailed database: INTERNAL: threw: as it was told to"));
+  EXPECT_THAT(Told(true),
+              IsSupersetOf({"StateSaved saver", "Closed pool", "Closed channel", "Closed files"}));
+}
+
+TEST_F(FaultsTest, ACloserThatHangsInTheKernelIsPassedOver) {
+  Start("database=hangs");
+  EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre(std::string("CloseFailed database: ") + kLate));
+  EXPECT_THAT(Told(true),
+              IsSupersetOf({"StateSaved saver", "Closed pool", "Closed channel", "Closed files"}));
+}
+
+TEST_F(FaultsTest, ADestructorInMainThatHangsIsEndedByTheWatchdog) {
+  Start("destructor=hangs", {"--termination_grace=2s", "--stop_reserve=1s", "--stop_close=500ms",
+                             "--stop_least_lame_duck=0"});
+  EXPECT_EQ(Stop(std::chrono::seconds(2)), Ending::Exited(5)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("watchdog: the stop has spent its grace of 2s; stuck after the "
+                                  "stop, in main; exit code 5\n"));
+  EXPECT_THAT(Told(false), ElementsAre());
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, WhenEverythingHangsEachIsNamedAndTheHighestCodeCounts) {
+  Start("worker=hangs,saver=hangs,pool=hangs,database=hangs,channel=hangs,files=hangs");
+  const auto call = AcceptedEcho(kForEver);
+  EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
+  const std::string late = kLate;
+  EXPECT_THAT(Told(false),
+              ElementsAre("CallsCut: 1 calls still ran", "ServerAbandoned: 1 calls do not end",
+                          HasSubstr("WorkerFailed worker: DEADLINE_EXCEEDED"),
+                          "SaveFailed saver: " + late, "CloseFailed pool: " + late,
+                          // Side by side.
+                          AnyOf("CloseFailed database: " + late, "CloseFailed channel: " + late),
+                          AnyOf("CloseFailed database: " + late, "CloseFailed channel: " + late),
+                          "CloseFailed files: " + late));
+}
+
+TEST_F(FaultsTest, ASecondSignalHurriesWhateverHangs) {
+  // Nothing but the signal ends a wait in the time of a test.
+  Start("worker=hangs,saver=hangs,pool=hangs",
+        {"--termination_grace=1h", "--stop_least_lame_duck=0"});
+  const auto call = AcceptedEcho(kForEver);
+  const auto signalled = steady_clock::now();
+  process().Signal(SIGTERM);
+  ASSERT_TRUE(process().AwaitOutput(" GoodbyeSaid", kLimit)) << Output();
+  process().Signal(SIGINT);
+  EXPECT_EQ(Await(signalled, kLimit), Ending::Exited(4)) << Output();
+  EXPECT_THAT(Told(false),
+              IsSupersetOf({HasSubstr("WorkerFailed worker"), HasSubstr("SaveFailed saver"),
+                            HasSubstr("CloseFailed pool")}));
+}
+
+TEST_F(FaultsTest, AThirdSignalLeavesAtOnceWhateverHangs) {
+  Start("saver=hangs", {"--termination_grace=1h", "--stop_least_lame_duck=0"});
+  const auto signalled = steady_clock::now();
+  process().Signal(SIGINT);
+  ASSERT_TRUE(process().AwaitOutput("saver hangs", kLimit)) << Output();
+  // Two different ones: the kernel would make one of two that are the same.
+  process().Signal(SIGINT);
+  process().Signal(SIGTERM);
+  EXPECT_EQ(Await(signalled, kLimit), Ending::Exited(6)) << Output();
+  EXPECT_THAT(Output(),
+              HasSubstr("third signal: leaving at once, nothing more is saved or closed\n"));
+}
+
+// A start that fails when everything is open: its port file cannot be written.
+class HalfAStartTest : public ::testing::Test {
+ protected:
+  Ending Run(const std::string& faults) {
+    std::vector<std::string> command = {testkit::RunfileOrDie("tests/process/faulty_server"),
+                                        "--address=127.0.0.1:0", "--port_file=/nowhere/port",
+                                        "--fault=" + faults};
+    command.insert(command.end(), kBudget.begin(), kBudget.end());
+    testkit::ChildProcess server(command);
+    const auto started = steady_clock::now();
+    const Ending ending = server.Wait(kLimit);
+    EXPECT_LT(steady_clock::now() - started, kGrace);
+    output_ = server.Output();
+    EXPECT_THAT(output_, testkit::KeepsTheOrderOfAStop(ending, kUses));
+    EXPECT_THAT(output_, HasSubstr("could not start: cannot write the port file /nowhere/port"));
+    return ending;
+  }
+
+  std::string output_;
+};
+
+TEST_F(HalfAStartTest, IsRolledBack) {
+  EXPECT_EQ(Run(""), Ending::Exited(2)) << output_;
+  EXPECT_THAT(testkit::EventNamesIn(output_),
+              ElementsAre("CouldNotStart", "Closed", "Closed", "Closed", "Closed", "Closed"));
+}
+
+TEST_F(HalfAStartTest, IsRolledBackAroundWhatHangs) {
+  EXPECT_EQ(Run("worker=hangs,database=hangs"), Ending::Exited(2)) << output_;
+  EXPECT_THAT(testkit::EventNamesIn(output_),
+              ::testing::UnorderedElementsAre("CouldNotStart", "WorkerFailed", "Closed",
+                                              "CloseFailed", "Closed", "Closed", "Closed"));
+  EXPECT_THAT(output_, HasSubstr("CloseFailed \"database\": DEADLINE_EXCEEDED"));
+}
+
+}  // namespace
+}  // namespace process_test

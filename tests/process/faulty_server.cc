@@ -1,0 +1,189 @@
+// A server like any other, with a worker, a saver and four entries in its registry,
+// of which --fault says who misbehaves, and how. Whoever is not named behaves.
+//
+//   worker=throws|hangs   saver=fails|throws|hangs
+//   files, database, channel, pool: =fails|throws|hangs
+//   handler=hangs         that of each stream, and with it a thread of gRPC's
+//   goodbye=hangs         what is told that the server leaves; main is in it
+//   destructor=hangs      of something that main owns
+//   operators=waver       they ask for a drain and take it back, over and over
+//
+// Calls that never end are for callers to ask for (tests/bench/bench.proto).
+//
+// Says "starting" once a signal is a request, and who hangs when it does.
+
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "service/config/server_config.h"
+#include "service/lifecycle/drain_request.h"
+#include "service/lifecycle/process.h"
+#include "service/lifecycle/shutdown_registry.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/observability/drain_report.h"
+#include "service/observability/lifecycle_log.h"
+#include "service/rpc/drain_signal.h"
+#include "service/rpc/server_host.h"
+#include "service/rpc/status.h"
+#include "tests/bench/bench_service.h"
+
+ABSL_FLAG(std::vector<std::string>, fault, {}, "Who misbehaves, and how: WHO=HOW,WHO=HOW");
+
+namespace {
+
+using lifecycle::Clock;
+using lifecycle::ShutdownRegistry;
+
+// Who does what.
+using Faults = std::map<std::string, std::string>;
+
+Faults FaultsFromFlag() {
+  const std::set<std::string> ways = {"fails", "throws", "hangs"};
+  const std::map<std::string, std::set<std::string>> known = {
+      {"worker", {"throws", "hangs"}},
+      {"saver", ways},
+      {"files", ways},
+      {"database", ways},
+      {"channel", ways},
+      {"pool", ways},
+      {"handler", {"hangs"}},
+      {"goodbye", {"hangs"}},
+      {"destructor", {"hangs"}},
+      {"operators", {"waver"}},
+  };
+  Faults faults;
+  for (const std::string& fault : absl::GetFlag(FLAGS_fault)) {
+    const std::string who = fault.substr(0, fault.find('='));
+    const std::string how = fault.substr(std::min(fault.size(), who.size() + 1));
+    if (!known.contains(who) || !known.at(who).contains(how)) {
+      config::UsageError("--fault: there is no " + fault);
+    }
+    faults[who] = how;
+  }
+  return faults;
+}
+
+// Who runs on for ever.
+std::atomic<int> hanging{0};
+
+// In the kernel, where nothing that this process does can reach it.
+[[noreturn]] void Hang(const std::string& who) {
+  ++hanging;
+  std::printf("%s hangs\n", who.c_str());
+  std::fflush(stdout);
+  for (;;) pause();
+}
+
+void Work(const std::string& how, const std::stop_token& stop) {
+  if (how == "throws") throw std::runtime_error("as it was told to");
+  if (how == "hangs") Hang("worker");
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait(lock, stop, [] { return false; });
+}
+
+// Two who do not agree, until it is too late; the last word is to drain.
+void Waver(lifecycle::DrainRequest& drain) {
+  for (int i = 0; i < 20; ++i) {
+    drain.Request();
+    for (int yields = 0; yields < 1 << (i / 2); ++yields) std::this_thread::yield();
+    if (!drain.Undo().ok()) return;
+  }
+  drain.Request();
+}
+
+ShutdownRegistry::Closer Closer(const Faults& faults, const std::string& who) {
+  const auto found = faults.find(who);
+  const std::string how = found == faults.end() ? "" : found->second;
+  return [who, how](Clock::TimePoint) {
+    if (how == "hangs") Hang(who);
+    if (how == "throws") throw std::runtime_error("as it was told to");
+    return how == "fails" ? absl::DataLossError("as it was told to") : absl::OkStatus();
+  };
+}
+
+// What main owns, and everybody uses.
+struct OfMain {
+  ~OfMain() {
+    if (hanging > 0) std::abort();
+    if (hangs) Hang("destructor");
+  }
+  const bool hangs;
+};
+
+}  // namespace
+
+// To the thread sanitizer: who leaves by _exit has joined nobody, and leaves at once.
+extern "C" const char* __tsan_default_options() {
+  return "report_thread_leaks=0:atexit_sleep_ms=0";
+}
+
+int main(int argc, char** argv) {
+  lifecycle::BlockStopSignals();
+  const config::ServerConfig config =
+      config::ParseCommandLine("Serves bench.Bench, and misbehaves as --fault says.", argc, argv);
+  const Faults faults = FaultsFromFlag();
+  observability::SetUpLog("faulty");
+  observability::LifecycleLog log;
+  observability::DrainReport report("faulty", config.drain_report, log);
+  lifecycle::Process process(config.stop, report);
+  std::puts("starting");  // From here on a signal is a request.
+  std::fflush(stdout);
+  const OfMain of_main{faults.contains("destructor")};
+
+  ShutdownRegistry& registry = process.registry();
+  std::future<void> operators;
+  registry.Register("operators",
+                    [&operators](Clock::TimePoint) {
+                      if (operators.valid()) operators.wait();
+                      return absl::OkStatus();
+                    },
+                    {.used_by_all = true});
+  const std::vector<ShutdownRegistry::Handle> nothing;
+  const auto files = registry.Register("files", Closer(faults, "files"), {.uses = nothing});
+  const auto database =
+      registry.Register("database", Closer(faults, "database"), {.uses = {{files}}});
+  const auto channel = registry.Register("channel", Closer(faults, "channel"), {.uses = {{files}}});
+  registry.Register("pool", Closer(faults, "pool"), {.uses = {{database, channel}}});
+  process.SaveOnStop("saver", Closer(faults, "saver"));
+  const auto worker = faults.find("worker");
+  process.workers().Start("worker", [how = worker == faults.end() ? "" : worker->second](
+                                        std::stop_token stop) { Work(how, stop); });
+
+  rpc::DrainSignal drain;
+  std::optional<std::stop_callback<void (*)()>> goodbye;
+  if (faults.contains("goodbye")) goodbye.emplace(drain.token(), [] { Hang("goodbye"); });
+  const bool handler_hangs = faults.contains("handler");
+  bench::BenchService service(
+      [&] {
+        if (handler_hangs) Hang("handler");  // Each stream asks for its token here.
+        return drain.token();
+      },
+      rpc::ToGrpc(rpc::Goodbye("bench")));
+  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, drain);
+  if (const absl::Status started = server.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
+  if (faults.contains("operators")) {
+    operators = std::async(std::launch::async, [&process] { Waver(process.drain_request()); });
+  }
+  return process.ServeUntilStopped(server);
+}
