@@ -1,5 +1,7 @@
 #include "service/lifecycle/process.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -9,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "service/lifecycle/last_words.h"
+#include "service/lifecycle/thread_stacks.h"
 
 namespace lifecycle {
 
@@ -20,6 +23,7 @@ Process::Process(const StopBudget& budget, Observer& observer)
       drain_(request_),
       way_out_(budget_, request_, clock_, observer_),
       signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
+  PrepareThreadStacks();
   watchdog_.emplace(request_, budget.watchdog(), [this] { Bite(WhereItStands()); });
   signal_thread_.emplace(signal_meaning_);
 }
@@ -106,6 +110,7 @@ void Process::Bite(const std::string& stuck) {
   WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
                               absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
                               stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));
+  WriteThreadStacks(STDERR_FILENO, budget_.reserve / 8, static_cast<int>(ExitCode::kWatchdog));
   way_out_.Leave(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
 }
 

@@ -39,7 +39,7 @@ StopBudget Ample() {
           .reserve = hours(1)};
 }
 
-[[noreturn]] void HangForEver() {
+[[noreturn, gnu::noinline]] void HangForEver() {
   for (;;) pause();
 }
 
@@ -287,6 +287,19 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotSave) {
               ExitedWithCode(5), "stuck in phase Saving; saving: totals; exit code 5\n$");
 }
 
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichShowsWhereEachThreadIs) {
+  StopBudget budget = Ample();
+  budget.grace = seconds(6);
+  budget.reserve = seconds(10);  // The watchdog bites after a second, and has time.
+  EXPECT_EXIT(Run(budget,
+                  [](Process& process, FakeTraffic&) {
+                    process.registry().Register("database", Hangs(), {.limit = hours(1)});
+                    process.stop_request().Request(StopReason::kInterrupt);
+                  }),
+              ExitedWithCode(5),
+              "closing: database; exit code 5\n(.*\n)*thread .*\n(.*\n)*.*HangForEver");
+}
+
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAServerCallHangs) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic& traffic) {
@@ -315,7 +328,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
         process.ServeUntilStopped(traffic_);
         HangForEver();
       },
-      ExitedWithCode(5), "stuck after the stop, in main; exit code 5\n$");
+      ExitedWithCode(5), "stuck after the stop, in main; exit code 5\n");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorHangsAfterAStartThatFailed) {

@@ -118,6 +118,7 @@ void PrepareThreadStacks() {
 }
 
 void WriteThreadStacks(int fd, Clock::Duration limit, int exit_code) {
+  const Clock::TimePoint enough = Clock::Steady().Now() + limit / 2;
   EndProcessAfter(limit, exit_code);
   struct sigaction write_down = {};
   write_down.sa_handler = WriteDownOwnStack;
@@ -133,6 +134,7 @@ void WriteThreadStacks(int fd, Clock::Duration limit, int exit_code) {
       at += entry.size;
       const pid_t thread = std::atoi(entry.name);
       if (thread <= 0 || thread == gettid()) continue;
+      if (Clock::Steady().Now() >= enough) break;
       ++threads;
       WriteStack(fd, thread);
     }

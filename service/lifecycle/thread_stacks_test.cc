@@ -95,6 +95,17 @@ TEST(ThreadStacksTest, LeaveTheThreadsAsTheyWere) {
   EXPECT_NE(Stacks(), "");
 }
 
+TEST(ThreadStacksTest, AreNoneWhenThereIsNoTime) {
+  const Waiter relay("relay");
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  WriteThreadStacks(ends[1], std::chrono::seconds(0), 1);
+  close(ends[1]);
+  char byte;
+  EXPECT_EQ(read(ends[0], &byte, 1), 0);
+  close(ends[0]);
+}
+
 TEST(ThreadStacksDeathTest, EndTheProcessWhenNobodyReadsThem) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
