@@ -41,6 +41,7 @@ namespace rpc {
 class CallTracker {
  public:
   CallTracker() = default;
+  ~CallTracker();
   CallTracker(const CallTracker&) = delete;
   CallTracker& operator=(const CallTracker&) = delete;
 
