@@ -87,7 +87,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   ServerRpcInfo& info_;
   const Call call_;
   const std::string method_;
-  bool cancelled_ = false;  // As gRPC saw it when the call ended.
+  std::atomic<bool> cancelled_{false};  // As gRPC saw it when the call ended.
   Link link_;
 };
 

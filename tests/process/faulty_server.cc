@@ -131,11 +131,6 @@ struct OfMain {
 
 }  // namespace
 
-// To the thread sanitizer: who leaves by _exit has joined nobody, and leaves at once.
-extern "C" const char* __tsan_default_options() {
-  return "report_thread_leaks=0:atexit_sleep_ms=0";
-}
-
 int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();
   const config::ServerConfig config =
