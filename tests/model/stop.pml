@@ -5,7 +5,8 @@
  * The words are those of service/lifecycle/. A rule is an assert with its name behind
  * it. model_test.sh runs the model, and shows with planted bugs that each rule bites.
  * tests/common/order_rules.cc has the same rules for the logs of real processes, and
- * real_stop_test.cc such processes. tests/architecture/words_test.py compares names.
+ * tests/process/random_stops.cc such processes. tests/architecture/words_test.py
+ * compares names.
  *
  * Time is counted in ticks from the request to stop; what lasts until then lasts none,
  * and may last for ever. A phase's budget is one tick,

@@ -288,6 +288,11 @@ TEST_F(StopTest, AnEndlessStreamEndsWithAGoodbyeThatSaysWhatToDo) {
 TEST_F(StopTest, AStreamWhoseCallerDoesNotReadIsCutOffAndCounted) {
   Start({"--termination_grace=1h", "--stop_least_lame_duck=0", "--stop_connections=100ms",
          "--stop_calls=100ms"});
+  // Or flow control lets ever more go unread.
+  grpc::ChannelArguments fixed_window;
+  fixed_window.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  channel_ = grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(),
+                                       fixed_window);
   bench::WatchRequest request;
   // Larger than what flow control lets go unread.
   request.set_payload(std::string(3 << 20, 'x'));
