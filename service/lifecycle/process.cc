@@ -110,7 +110,7 @@ void Process::Bite(const std::string& stuck) {
   WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
                               absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
                               stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));
-  WriteThreadStacks(STDERR_FILENO, budget_.reserve / 8, static_cast<int>(ExitCode::kWatchdog));
+  WriteThreadStacks(STDERR_FILENO, budget_.reserve / 4, static_cast<int>(ExitCode::kWatchdog));
   way_out_.Leave(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
 }
 

@@ -12,6 +12,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
@@ -53,9 +54,9 @@ void Write(int fd, std::string_view words) {
   [[maybe_unused]] const ssize_t written = write(fd, words.data(), words.size());
 }
 
-void WriteNumber(int fd, int number) {
-  char digits[16];
-  Write(fd, {digits, std::to_chars(digits, digits + sizeof digits, number).ptr});
+void WriteNumber(int fd, std::uintptr_t number, int base) {
+  char digits[32];
+  Write(fd, {digits, std::to_chars(digits, digits + sizeof digits, number, base).ptr});
 }
 
 void WriteName(int fd, pid_t thread) {
@@ -82,9 +83,9 @@ bool AskForStack(pid_t thread) {
   return depth > 0;
 }
 
-void WriteStack(int fd, pid_t thread) {
+void WriteStack(int fd, pid_t thread, Clock::TimePoint enough) {
   Write(fd, "thread ");
-  WriteNumber(fd, thread);
+  WriteNumber(fd, thread, 10);
   Write(fd, " ");
   WriteName(fd, thread);
   if (!AskForStack(thread)) return Write(fd, ": no stack to be had\n");
@@ -93,9 +94,13 @@ void WriteStack(int fd, pid_t thread) {
     char name[512];
     // Of a caller's frame there is the address that it returns to.
     const char* const called = static_cast<const char*>(frames[i]) - (i > kFramesOfTheSignal);
-    const bool known = absl::Symbolize(called, name, sizeof name);
     Write(fd, "    ");
-    Write(fd, known ? name : "?");
+    if (Clock::Steady().Now() < enough && absl::Symbolize(called, name, sizeof name)) {
+      Write(fd, name);
+    } else {
+      Write(fd, "0x");
+      WriteNumber(fd, reinterpret_cast<std::uintptr_t>(called), 16);
+    }
     Write(fd, "\n");
   }
 }
@@ -136,7 +141,7 @@ void WriteThreadStacks(int fd, Clock::Duration limit, int exit_code) {
       if (thread <= 0 || thread == gettid()) continue;
       if (Clock::Steady().Now() >= enough) break;
       ++threads;
-      WriteStack(fd, thread);
+      WriteStack(fd, thread, enough);
     }
   }
   close(directory);
