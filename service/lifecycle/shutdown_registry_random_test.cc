@@ -198,7 +198,7 @@ unsigned FromEnvironment(const char* name, unsigned otherwise) {
 TEST(ShutdownRegistry, KeepsItsGuaranteesWhateverIsRegistered) {
   const unsigned only = FromEnvironment("SEED", 0);
   const unsigned first = only != 0 ? only : 1;
-  const unsigned last = only != 0 ? only : FromEnvironment("SEEDS", 500);
+  const unsigned last = only != 0 ? only : FromEnvironment("SEEDS", 3000);
   for (unsigned seed = first; seed <= last && !HasFailure(); ++seed) {
     SCOPED_TRACE("SEED=" + std::to_string(seed));
     Round(seed).Run();
