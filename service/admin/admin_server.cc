@@ -27,6 +27,7 @@ AdminServer::AdminServer(lifecycle::Process& process, rpc::ServerHost::Options o
 absl::Status AdminServer::Start() {
   if (!wanted_) return absl::OkStatus();
   if (absl::Status started = host_.Start(); !started.ok()) return started;
+  if (absl::Status opened = host_.OpenListener(); !opened.ok()) return opened;
   process_.registry().Register("admin server", [this](Clock::TimePoint) { return Close(); },
                                {.used_by_all = true, .limit = kLimit});
   return absl::OkStatus();

@@ -21,7 +21,7 @@ class AdminServer {
   // Does not serve when the address is empty.
   AdminServer(lifecycle::Process& process, rpc::ServerHost::Options options);
 
-  // Errors: those of ServerHost::Start().
+  // Errors: those of ServerHost::Start() and OpenListener().
   absl::Status Start();
 
  private:

@@ -86,7 +86,7 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  std::printf("the inventory serves on %s; call it through orders: --inventory=%s\n",
+  std::printf("the inventory listens on %s; call it through orders: --inventory=%s\n",
               server.address().c_str(), server.address().c_str());
   std::fflush(stdout);
   return process.ServeUntilStopped(server);

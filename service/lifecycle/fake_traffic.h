@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "service/lifecycle/traffic.h"
 
 namespace lifecycle {
@@ -16,6 +17,7 @@ class FakeTraffic final : public Traffic {
  public:
   // What the methods answer. Whatever is not "all is well" is answered only when
   // patience is over.
+  absl::Status opens;
   bool quiet = true;
   int streams = 0;
   std::atomic<bool> connections_gone = true;  // May change while nobody waits for it.
@@ -31,6 +33,10 @@ class FakeTraffic final : public Traffic {
   // What BeginShutdown() was given.
   Clock::TimePoint shutdown_deadline() const { return shutdown_deadline_; }
 
+  absl::Status OpenListener() override {
+    on_call("OpenListener");
+    return opens;
+  }
   void EnterLameDuck() override { on_call("EnterLameDuck"); }
   void LeaveLameDuck() override { on_call("LeaveLameDuck"); }
   bool AwaitQuiet(Patience& patience) override {

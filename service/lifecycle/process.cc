@@ -38,6 +38,7 @@ void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
 int Process::ServeUntilStopped(Traffic& traffic) {
   ShutdownSequence sequence({request_, drain_, traffic, workers_, savers_, registry_}, budget_,
                             clock_, observer_);
+  if (const absl::Status opened = sequence.Open(); !opened.ok()) return CouldNotStart(opened);
   way_out_.Serves(traffic);
   traffic_ = &traffic;
   sequence_ = &sequence;

@@ -72,9 +72,10 @@ class Process {
   // calls it is registered there.
   Standing Look() const;
 
-  // Serves until a stop is requested, then stops, in the order that
-  // shutdown_sequence.h draws; and leads the callers away before, when a drain is
-  // requested. Returns what main() returns.
+  // Lets the callers in and serves until a stop is requested, then stops, in the order
+  // that shutdown_sequence.h draws; and leads the callers away before, when a drain is
+  // requested. Returns what main() returns. When the callers cannot be let in, ends as
+  // CouldNotStart() does.
   //
   // Does not return when something could not be made to end: it would use what
   // main's destructors destroy. The process then ends here, with its exit code.

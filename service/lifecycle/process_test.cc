@@ -118,6 +118,15 @@ TEST_F(ProcessTest, IsNoLameDuckWhenItWasStoppedBeforeItServed) {
   EXPECT_EQ(observer_.Events()[0].phase, Phase::kStarting);
 }
 
+TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
+  Process process(Ample(), observer_);
+  process.registry().Register("database", Returns());
+  traffic_.opens = absl::UnavailableError("no port file");
+  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kCouldNotStart));
+  EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "Closed database"));
+  EXPECT_EQ(observer_.Ends()[0].why, "no port file");
+}
+
 TEST_F(ProcessTest, SavesEverythingAtOnce) {
   Process process(Ample(), observer_);
   std::barrier meeting(2);

@@ -22,6 +22,14 @@ ShutdownSequence::ShutdownSequence(const StopParts& parts, const StopBudget& bud
                                    Observer& observer)
     : parts_(parts), budget_(budget), clock_(clock), observer_(observer) {}
 
+absl::Status ShutdownSequence::Open() {
+  if (NoticeStop()) {
+    reason_ = StopReason::kInterrupt;
+    return absl::OkStatus();
+  }
+  return parts_.traffic.OpenListener();
+}
+
 StopOutcome ShutdownSequence::Run() {
   do {
     Serve();
@@ -38,7 +46,7 @@ StopOutcome ShutdownSequence::Run() {
 }
 
 void ShutdownSequence::Serve() {
-  if (phase_ == Phase::kStarting && NoticeStop()) return;
+  if (reason_) return;  // Nobody was let in.
   Enter(Phase::kServing, kForEver);
   Tell("Serving");
   parts_.drain.Return();
@@ -153,8 +161,6 @@ bool ShutdownSequence::NoticeStop() {
   observer_.OnEvent({"StopRequested", "",
                      absl::StrCat(ReasonName(*reason_), ", ", budget_.ToString()), phase_, true,
                      parts_.request.requested_at()});
-  // Nobody can have found a replica that has never served.
-  if (phase_ == Phase::kStarting) reason_ = StopReason::kInterrupt;
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/drain_request.h"
 #include "service/lifecycle/exit_code.h"
@@ -65,12 +66,20 @@ struct StopOutcome {
 // the lame duck is not waited out beyond its least, and connections that are left
 // have their time.
 //
-// Threads: Run() is called once, on a thread that is nobody else's (main);
-// phase() may be called from any.
+// A stop that is requested before there is anybody who could call leaves out what is
+// done for callers' sake: nobody is let in, and there is no lame duck.
+//
+// Threads: Open() and then Run() are called once, on a thread that is nobody else's
+// (main); the rest may be called from any.
 class ShutdownSequence {
  public:
   ShutdownSequence(const StopParts& parts, const StopBudget& budget, Clock& clock,
                    Observer& observer);
+
+  // Lets the callers in, unless a stop has been requested.
+  //
+  // Errors: those of Traffic::OpenListener(); there is nothing to run then.
+  absl::Status Open();
 
   // Serves until a stop is requested, and stops. Tells the observer, in this order:
   //

@@ -66,8 +66,10 @@ class Race {
   }
 
   void Run(const Stop& stop) {
-    std::future<StopOutcome> outcome =
-        std::async(std::launch::async, [this] { return sequence_.Run(); });
+    std::future<StopOutcome> outcome = std::async(std::launch::async, [this] {
+      EXPECT_TRUE(sequence_.Open().ok());
+      return sequence_.Run();
+    });
     std::vector<std::future<void>> operators;
     const std::size_t count = 1 + Pick(2);
     for (std::size_t i = 0; i < count; ++i) {

@@ -27,9 +27,7 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using testing::Contains;
 using testing::ElementsAre;
-using testing::Not;
 
 // Who takes part: a server, a worker, a saver, a channel that uses a database.
 class ShutdownSequenceTest : public testing::Test {
@@ -86,6 +84,19 @@ class ShutdownSequenceTest : public testing::Test {
   std::future<StopOutcome> Start() {
     SetTheOthersUp();
     return std::async(std::launch::async, [this] { return RunIt(); });
+  }
+
+  StopParts Parts() { return {request_, drain_, traffic_, workers_, savers_, registry_}; }
+
+  StopOutcome RunIt() {
+    Reacting observer(*this);
+    ShutdownSequence sequence(Parts(), budget_, clock_, observer);
+    sequence_ = &sequence;
+    EXPECT_TRUE(sequence.Open().ok());
+    const StopOutcome outcome = sequence.Run();
+    EXPECT_EQ(sequence.phase(), Phase::kStopped);
+    sequence_ = nullptr;
+    return outcome;
   }
 
   // Lets the time pass in which the sequence waits now.
@@ -148,17 +159,6 @@ class ShutdownSequenceTest : public testing::Test {
     ShutdownSequenceTest& test_;
   };
 
-  StopOutcome RunIt() {
-    Reacting observer(*this);
-    ShutdownSequence sequence({request_, drain_, traffic_, workers_, savers_, registry_}, budget_,
-                              clock_, observer);
-    sequence_ = &sequence;
-    const StopOutcome outcome = sequence.Run();
-    EXPECT_EQ(sequence.phase(), Phase::kStopped);
-    sequence_ = nullptr;
-    return outcome;
-  }
-
   std::promise<void> let_go_;
   const std::shared_future<void> let_go_future_ = let_go_.get_future().share();
   ShutdownRegistry savers_;
@@ -170,7 +170,8 @@ TEST_F(ShutdownSequenceTest, DoesEverythingInOrderAfterATerminate) {
   const StopOutcome outcome = Run(StopReason::kTerminate);
   EXPECT_THAT(
       observer_.Lines(),
-      ElementsAre("Serving", "StopRequested", "EnterLameDuck()", "LameDuckEntered",
+      ElementsAre("OpenListener()", "Serving", "StopRequested", "EnterLameDuck()",
+                  "LameDuckEntered",
                   "AwaitQuiet()",                                                               //
                   "CloseListener()", "ListenerClosed", "SayGoodbye()", "GoodbyeSaid",           //
                   "AwaitConnectionsGone()", "ConnectionsGone",                                  //
@@ -186,12 +187,12 @@ TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAndIdleConnectionsAfterAnInterrupt)
   traffic_.quiet = false;
   traffic_.connections_gone = false;
   const StopOutcome outcome = Run(StopReason::kInterrupt);
-  EXPECT_THAT(
-      observer_.Lines(),
-      ElementsAre("Serving", "StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
-                  "GoodbyeSaid", "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
-                  "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
-                  "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("OpenListener()", "Serving", "StopRequested", "CloseListener()",
+                          "ListenerClosed", "SayGoodbye()", "GoodbyeSaid", "BeginShutdown()",
+                          "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished", "Cancel()",
+                          "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
+                          "Closed database", "Stopped"));
   EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
 }
 
@@ -259,8 +260,8 @@ TEST_F(ShutdownSequenceTest, StaysALameDuckForItsLeastAlsoWhenItIsQuiet) {
   auto outcome = Start(StopReason::kTerminate);
   Pass(seconds(2) - milliseconds(1));
   clock_.AwaitWaiters(1);
-  EXPECT_THAT(observer_.Lines(),
-              ElementsAre("Serving", "StopRequested", "EnterLameDuck()", "LameDuckEntered"));
+  EXPECT_THAT(observer_.Lines(), ElementsAre("OpenListener()", "Serving", "StopRequested",
+                                             "EnterLameDuck()", "LameDuckEntered"));
   Pass(milliseconds(1));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
@@ -484,11 +485,32 @@ TEST_F(ShutdownSequenceTest, TellsHowManyCallsWereHinted) {
   EXPECT_EQ(DetailOf("ListenerClosed"), "12 calls hinted");
 }
 
-TEST_F(ShutdownSequenceTest, IsNoLameDuckWhenNobodyCanHaveFoundIt) {
+TEST_F(ShutdownSequenceTest, LetsNobodyInAndIsNoLameDuckWhenTheStopWasRequestedBefore) {
   request_.Request(StopReason::kTerminate);
   Start().get();
-  EXPECT_EQ(Told().front(), "StopRequested");
-  EXPECT_THAT(Told(), Not(Contains("LameDuckEntered")));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+                          "GoodbyeSaid", "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
+                          "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+}
+
+TEST_F(ShutdownSequenceTest, ServesAndIsALameDuckWhenTheStopIsRequestedWhileCallersAreLetIn) {
+  SetTheOthersUp();
+  traffic_.on_call = [this](const std::string& method) {
+    if (method == "OpenListener") request_.Request(StopReason::kTerminate);
+  };
+  RunIt();
+  std::vector<std::string> told = Told();
+  told.resize(4);
+  EXPECT_THAT(told, ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed"));
+}
+
+TEST_F(ShutdownSequenceTest, ServesNobodyWhenTheCallersCannotBeLetIn) {
+  traffic_.opens = absl::UnavailableError("no port file");
+  ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
+  EXPECT_EQ(sequence.Open(), traffic_.opens);
+  EXPECT_THAT(observer_.Lines(), ElementsAre());
 }
 
 // A drain by hand.
@@ -508,9 +530,9 @@ TEST_F(DrainByHandTest, HaltsDrainedUntilAStopIsRequestedAndGoesOnFromThere) {
   auto outcome = Drain();
   observer_.Await("Drained");
   EXPECT_THAT(observer_.Lines(),
-              ElementsAre("Serving", "DrainRequested", "EnterLameDuck()", "LameDuckEntered",
-                          "AwaitQuiet()", "CloseListener()", "ListenerClosed", "SayGoodbye()",
-                          "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
+              ElementsAre("OpenListener()", "Serving", "DrainRequested", "EnterLameDuck()",
+                          "LameDuckEntered", "AwaitQuiet()", "CloseListener()", "ListenerClosed",
+                          "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
   request_.Request(StopReason::kTerminate);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
@@ -615,13 +637,13 @@ TEST_F(DrainByHandTest, ServesAsBeforeWhenItIsTakenBackAtAnyMomentOfTheLameDuck)
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(
       observer_.Lines(),
-      ElementsAre("Serving", "DrainRequested", "EnterLameDuck()", "LameDuckEntered", "AwaitQuiet()",
-                  "LeaveLameDuck()", "Serving", "DrainRequested", "EnterLameDuck()",
-                  "LameDuckEntered", "AwaitQuiet()", "LeaveLameDuck()", "Serving", "StopRequested",
-                  "CloseListener()", "ListenerClosed", "SayGoodbye()", "GoodbyeSaid",
-                  "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished",
-                  "Cancel()", "ServerStopped", "WorkersStopped", "StateSaved totals",
-                  "Closed channel", "Closed database", "Stopped"));
+      ElementsAre("OpenListener()", "Serving", "DrainRequested", "EnterLameDuck()",
+                  "LameDuckEntered", "AwaitQuiet()", "LeaveLameDuck()", "Serving", "DrainRequested",
+                  "EnterLameDuck()", "LameDuckEntered", "AwaitQuiet()", "LeaveLameDuck()",
+                  "Serving", "StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+                  "GoodbyeSaid", "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
+                  "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
+                  "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(DrainByHandTest, CannotBeTakenBackOnceTheListenerIsClosed) {

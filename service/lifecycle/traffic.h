@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/patience.h"
@@ -27,6 +28,11 @@ class Traffic {
   };
 
   virtual ~Traffic() = default;
+
+  // Lets callers in from now on, and lets them know where.
+  //
+  // Errors: as the server has them; nobody was let in.
+  virtual absl::Status OpenListener() = 0;
 
   // Tells whoever asks for health that this replica is leaving, and hints it to
   // whoever calls. Serves on.

@@ -104,8 +104,12 @@ absl::Status ServerHost::Start() {
   for (const NamedService& each : services_) {
     server_->GetHealthCheckService()->SetServingStatus(each.name, true);
   }
+  return absl::OkStatus();
+}
 
-  // Before anybody is accepted: callers wait at the port, and none is cut when it fails.
+std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }
+
+absl::Status ServerHost::OpenListener() {
   if (absl::Status written = WritePortFile(); !written.ok()) return written;
   listener_->Start([this](int listener_fd, int fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
@@ -115,8 +119,6 @@ absl::Status ServerHost::Start() {
   });
   return absl::OkStatus();
 }
-
-std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }
 
 void ServerHost::EnterLameDuck() {
   CountCalls();

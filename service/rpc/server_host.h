@@ -44,7 +44,7 @@ class ServerHost final : public lifecycle::Traffic {
   struct Options {
     // "HOST:PORT"; port 0: any free one. A host name is looked up.
     std::string address = "127.0.0.1:0";
-    // Where the bound address is written once the server serves; empty: nowhere.
+    // Where the bound address is written when callers are let in; empty: nowhere.
     std::string port_file = "";
     // No call for so long: nobody is there any more.
     std::chrono::milliseconds quiet_period{300};
@@ -63,15 +63,20 @@ class ServerHost final : public lifecycle::Traffic {
   ServerHost(const ServerHost&) = delete;
   ServerHost& operator=(const ServerHost&) = delete;
 
-  // Binds, listens, serves, writes the port file.
+  // Binds, listens, and is ready to serve. Callers wait at the port until
+  // OpenListener().
   //
-  // Errors: those of Listener::Bind(); UNAVAILABLE when the port file cannot be
-  // written.
+  // Errors: those of Listener::Bind(); UNAVAILABLE when gRPC does not want to.
   absl::Status Start();
 
   // "127.0.0.1:50051": where it listens. Empty before Start().
   std::string address() const;
 
+  // Accepts, and writes the port file before: callers wait at the port, and none is cut
+  // when that fails.
+  //
+  // Errors: UNAVAILABLE when the port file cannot be written.
+  absl::Status OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
   bool AwaitQuiet(lifecycle::Patience& patience) override;

@@ -63,6 +63,8 @@ class ServerHostTest : public ::testing::Test {
     host_.emplace(std::move(options), Services(), drain_);
     const absl::Status started = host_->Start();
     ASSERT_TRUE(started.ok()) << started;
+    const absl::Status opened = host_->OpenListener();
+    ASSERT_TRUE(opened.ok()) << opened;
   }
 
   std::vector<ServerHost::NamedService> Services() { return {{"probe.Probe", probe_}}; }
@@ -154,6 +156,7 @@ TEST_F(ServerHostTest, HasAHostBesideItInTheSameProcess) {
   {
     ServerHost other({}, {{"other", other_probe}}, other_drain);
     ASSERT_TRUE(other.Start().ok());
+    ASSERT_TRUE(other.OpenListener().ok());
     EXPECT_TRUE(Echo(NewConnection(other.address())).ok());
     EXPECT_TRUE(Echo(Connect()).ok());
   }
@@ -191,10 +194,11 @@ TEST_F(ServerHostTest, WritesThePortFileWholeOrNotAtAll) {
 TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
   const std::string path = ::testing::TempDir() + "no_such_directory/port";
   host_.emplace(ServerHost::Options{.port_file = path}, Services(), drain_);
-  const absl::Status started = host_->Start();
-  EXPECT_TRUE(absl::IsUnavailable(started)) << started;
-  EXPECT_THAT(std::string(started.message()), HasSubstr(path));
-  EXPECT_THAT(std::string(started.message()), HasSubstr("No such file or directory"));
+  ASSERT_TRUE(host_->Start().ok());
+  const absl::Status opened = host_->OpenListener();
+  EXPECT_TRUE(absl::IsUnavailable(opened)) << opened;
+  EXPECT_THAT(std::string(opened.message()), HasSubstr(path));
+  EXPECT_THAT(std::string(opened.message()), HasSubstr("No such file or directory"));
   RawConnection caller(host_->address());
   caller.Send(Http2Preface());
   host_.reset();

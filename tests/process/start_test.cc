@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -93,13 +94,23 @@ TEST(StartTest, ABudgetThatDoesNotFitSaysSoInOneLineAndExitsWith1) {
 
 TEST(StartTest, ASignalAtAnyMomentOfTheStartEndsTheServer) {
   for (int ms = 0; ms < 30; ++ms) {
-    ChildProcess server(EchoServer(
-        {"--address=127.0.0.1:0", "--termination_grace=1h", "--stop_least_lame_duck=0"}));
+    const testkit::TempDir directory;
+    const std::string port_file = directory.File("port");
+    ChildProcess server(EchoServer({"--address=127.0.0.1:0", "--port_file=" + port_file,
+                                    "--termination_grace=1h", "--stop_least_lame_duck=0"}));
     server.Wait(std::chrono::milliseconds(ms));
     server.Signal(SIGTERM);
     // Before main() can take a signal it ends the process as it ends any.
     EXPECT_THAT(server.Wait(kLimit), AnyOf(Ending::Exited(0), Ending::Killed(SIGTERM)))
         << "after " << ms << " ms: " << server.Output();
+    // Callers that could find it are led away, as always; otherwise there are none.
+    const std::vector<std::string> events = testkit::EventNamesIn(server.Output());
+    const auto happened = [&](const std::string& event) {
+      return std::find(events.begin(), events.end(), event) != events.end();
+    };
+    const bool found = std::filesystem::exists(port_file);
+    EXPECT_EQ(happened("Serving"), found) << "after " << ms << " ms: " << server.Output();
+    EXPECT_EQ(happened("LameDuckEntered"), found) << "after " << ms << " ms: " << server.Output();
   }
 }
 
