@@ -122,14 +122,15 @@ absl::Status SetState(sqlite::Database& database, const std::string& reservation
                       reservation_id);
 }
 
-absl::Status Insert(sqlite::Database& database, const std::string& reservation_id,
-                    const Quantities& items, std::int64_t expires_at) {
-  absl::Status status = database.Run("INSERT INTO reservations VALUES (?, 'reserved', ?)",
-                                     reservation_id, expires_at);
+// Reserved from now on: a new reservation, or one that had expired, with the same items.
+absl::Status Put(sqlite::Database& database, const std::string& reservation_id,
+                 const Quantities& items, std::int64_t expires_at) {
+  absl::Status status = database.Run(
+      "INSERT OR REPLACE INTO reservations VALUES (?, 'reserved', ?)", reservation_id, expires_at);
   for (const auto& [sku, quantity] : items) {
     if (!status.ok()) break;
-    status = database.Run("INSERT INTO reservation_items VALUES (?, ?, ?)", reservation_id, sku,
-                          std::int64_t{quantity});
+    status = database.Run("INSERT OR REPLACE INTO reservation_items VALUES (?, ?, ?)",
+                          reservation_id, sku, std::int64_t{quantity});
   }
   return status;
 }
@@ -170,11 +171,13 @@ absl::Status StockStore::Reserve(const std::string& reservation_id, const Quanti
   const absl::StatusOr<std::optional<Reservation>> present = Find(database, reservation_id);
   if (!present.ok()) return present.status();
   if (*present) {
-    return (*present)->items == items ? absl::OkStatus() : ReservationIdReused(reservation_id);
+    if ((*present)->items != items) return ReservationIdReused(reservation_id);
+    if ((*present)->state == "released") return ReservationReleased(reservation_id);
+    if ((*present)->state != "expired") return absl::OkStatus();
   }
   absl::Status status = RequireAvailable(database, items);
   if (status.ok()) status = Move(database, items, /*to_reserved=*/1, /*to_confirmed=*/0);
-  if (status.ok()) status = Insert(database, reservation_id, items, now + ttl.count());
+  if (status.ok()) status = Put(database, reservation_id, items, now + ttl.count());
   if (status.ok()) status = transaction->Commit();
   return status;
 }
@@ -194,16 +197,21 @@ absl::Status StockStore::Confirm(const std::string& reservation_id) {
   if (reservation.state == "confirmed") return absl::OkStatus();
   if (reservation.state == "released") return ReservationReleased(reservation_id);
 
+  const bool expired = reservation.state == "expired";
+  const absl::Status refusal =
+      expired ? RequireAvailable(database, reservation.items) : absl::OkStatus();
+  if (!refusal.ok() && !absl::IsFailedPrecondition(refusal)) return refusal;
   absl::Status status;
-  if (reservation.state == "reserved") {
-    status = Move(database, reservation.items, /*to_reserved=*/-1, /*to_confirmed=*/1);
-  } else {
-    status = RequireAvailable(database, reservation.items);
-    if (status.ok()) status = Move(database, reservation.items, 0, /*to_confirmed=*/1);
+  if (refusal.ok()) {
+    status = Move(database, reservation.items, /*to_reserved=*/expired ? 0 : -1,
+                  /*to_confirmed=*/1);
   }
-  if (status.ok()) status = SetState(database, reservation_id, "confirmed");
+  // A refusal is final: whoever asks again must not be told otherwise.
+  if (status.ok()) {
+    status = SetState(database, reservation_id, refusal.ok() ? "confirmed" : "released");
+  }
   if (status.ok()) status = transaction->Commit();
-  return status;
+  return status.ok() ? refusal : status;
 }
 
 absl::Status StockStore::Release(const std::string& reservation_id) {

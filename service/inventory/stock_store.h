@@ -49,12 +49,14 @@ class StockStore {
   absl::Status Seed(const Quantities& initial);
 
   // Takes `items` from what is available, all or none. Nothing happens when the id
-  // was used for the same items before. UNKNOWN_SKU, OUT_OF_STOCK,
-  // RESERVATION_ID_REUSED.
+  // was used for the same items before, unless that reservation has expired: it is
+  // taken anew then. UNKNOWN_SKU, OUT_OF_STOCK, RESERVATION_ID_REUSED,
+  // RESERVATION_RELEASED.
   absl::Status Reserve(const std::string& reservation_id, const Quantities& items,
                        std::chrono::milliseconds ttl);
 
-  // Sells what is reserved, or takes it anew when the reservation has expired.
+  // Sells what is reserved, or takes it anew when the reservation has expired; when
+  // its stock is gone by then it is released.
   // UNKNOWN_RESERVATION, RESERVATION_RELEASED, OUT_OF_STOCK.
   absl::Status Confirm(const std::string& reservation_id);
 

@@ -182,10 +182,20 @@ TEST_F(StockStoreTest, HasAReservationsStockAvailableAgainWhenItsTtlIsOver) {
 TEST_F(StockStoreTest, TakesAnExpiredReservationAgainWhenItIsConfirmed) {
   ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(1)), "OK");
   now_ += minutes(1);
-  EXPECT_EQ(Reserve("r", {{"apple", 4}}), "OK") << "a repeated call answers as the first did";
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 10 + 0 + 0"));
   EXPECT_EQ(Confirm("r"), "OK");
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 0 + 4"));
+}
+
+TEST_F(StockStoreTest, TakesAnExpiredReservationAgainWhenItIsReservedAgain) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(1)), "OK");
+  now_ += minutes(1);
+  EXPECT_EQ(Reserve("r", {{"apple", 5}}), "ALREADY_EXISTS RESERVATION_ID_REUSED");
+  EXPECT_EQ(Reserve("r", {{"apple", 4}}, minutes(2)), "OK");
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 4 + 0"));
+  now_ += minutes(2);
+  ASSERT_EQ(Reserve("faster", {{"apple", 7}}), "OK");
+  EXPECT_EQ(Reserve("r", {{"apple", 4}}), "FAILED_PRECONDITION OUT_OF_STOCK");
 }
 
 TEST_F(StockStoreTest, RefusesToConfirmAnExpiredReservationWhoseStockIsGone) {
@@ -195,7 +205,8 @@ TEST_F(StockStoreTest, RefusesToConfirmAnExpiredReservationWhoseStockIsGone) {
   EXPECT_EQ(Confirm("r"), "FAILED_PRECONDITION OUT_OF_STOCK");
   EXPECT_THAT(Stock(), ElementsAre("apple 10 = 3 + 7 + 0", "pear 5 = 5 + 0 + 0"));
   ASSERT_EQ(Release("faster"), "OK");
-  EXPECT_EQ(Confirm("r"), "OK");
+  EXPECT_EQ(Confirm("r"), "FAILED_PRECONDITION RESERVATION_RELEASED") << "as it was told before";
+  EXPECT_EQ(Reserve("r", {{"apple", 4}, {"pear", 1}}), "FAILED_PRECONDITION RESERVATION_RELEASED");
 }
 
 TEST_F(StockStoreTest, ReleasedStaysReleasedAlsoAfterItHadExpired) {
