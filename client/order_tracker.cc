@@ -1,5 +1,8 @@
 #include "client/order_tracker.h"
 
+#include <deque>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "client/error_details.h"
@@ -12,28 +15,46 @@ using orders::v1::Order;
 using orders::v1::TrackOrdersRequest;
 using orders::v1::TrackOrdersResponse;
 
+namespace {
+
+// Puts ids into requests that no server finds too large.
+class Batches {
+ public:
+  explicit Batches(std::deque<TrackOrdersRequest>& requests) : requests_(requests) {}
+
+  // Where the next id goes.
+  TrackOrdersRequest& Next() {
+    constexpr int kLargest = 1000;
+    if (ids_++ % kLargest == 0) requests_.emplace_back();
+    return requests_.back();
+  }
+
+ private:
+  std::deque<TrackOrdersRequest>& requests_;
+  int ids_ = 0;
+};
+
+}  // namespace
+
 OrderTracker::OrderTracker(const Connection& connection, Stub& stub)
     : connection_(connection), stub_(stub) {}
 
-// A write that fails needs no care: the stream is broken, and the next one is sent
-// everything that is followed.
-
 void OrderTracker::Add(const std::vector<std::string>& order_ids) {
   const std::lock_guard lock(mutex_);
-  TrackOrdersRequest request;
+  Batches batches(unsent_);
   for (const std::string& id : order_ids) {
-    if (told_.try_emplace(id).second) request.add_add_order_ids(id);
+    if (told_.try_emplace(id).second) batches.Next().add_add_order_ids(id);
   }
-  if (stream_ != nullptr && request.add_order_ids_size() > 0) stream_->Write(request);
+  unsent_changed_.notify_all();
 }
 
 void OrderTracker::Remove(const std::vector<std::string>& order_ids) {
   const std::lock_guard lock(mutex_);
-  TrackOrdersRequest request;
+  Batches batches(unsent_);
   for (const std::string& id : order_ids) {
-    if (told_.erase(id) > 0) request.add_remove_order_ids(id);
+    if (told_.erase(id) > 0) batches.Next().add_remove_order_ids(id);
   }
-  if (stream_ != nullptr && request.remove_order_ids_size() > 0) stream_->Write(request);
+  unsent_changed_.notify_all();
 }
 
 StreamEnd OrderTracker::Run(const std::function<void(const Order&)>& on_change,
@@ -45,31 +66,38 @@ StreamEnd OrderTracker::Run(const std::function<void(const Order&)>& on_change,
     grpc::ClientContext context;
     const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
     const auto stream = stub_.TrackOrders(&context);
-    Attach(stream.get());
+    StartOver();
+    std::jthread writer([&](const std::stop_token& ended) { Write(*stream, ended); });
     TrackOrdersResponse response;
     while (!stop.stop_requested() && stream->Read(&response)) {
       retry.Succeeded();
       resume_token = response.resume_token();
       if (IsNews(response.order())) on_change(response.order());
     }
-    Detach();
+    writer = {};  // Stopped and joined: a stream that has ended takes no more.
     status = FromGrpc(stream->Finish());
     if (auto token = ErrorMetadata(status, "resume_token")) resume_token = *std::move(token);
   } while (retry.AwaitNext(status));
   return {stop.stop_requested() ? absl::OkStatus() : status, resume_token};
 }
 
-void OrderTracker::Attach(Stream* stream) {
+void OrderTracker::StartOver() {
   const std::lock_guard lock(mutex_);
-  stream_ = stream;
-  TrackOrdersRequest request;
-  for (const auto& [id, told] : told_) request.add_add_order_ids(id);
-  if (!told_.empty()) stream_->Write(request);
+  unsent_.clear();
+  Batches batches(unsent_);
+  for (const auto& [id, told] : told_) batches.Next().add_add_order_ids(id);
 }
 
-void OrderTracker::Detach() {
-  const std::lock_guard lock(mutex_);
-  stream_ = nullptr;
+void OrderTracker::Write(Stream& stream, const std::stop_token& ended) {
+  std::unique_lock lock(mutex_);
+  while (unsent_changed_.wait(lock, ended, [this] { return !unsent_.empty(); })) {
+    const TrackOrdersRequest request = std::move(unsent_.front());
+    unsent_.pop_front();
+    lock.unlock();
+    // Broken: the next stream is sent everything that is followed.
+    if (!stream.Write(request)) return;
+    lock.lock();
+  }
 }
 
 bool OrderTracker::IsNews(const Order& order) {

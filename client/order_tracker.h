@@ -1,6 +1,8 @@
 #ifndef CLIENT_ORDER_TRACKER_H_
 #define CLIENT_ORDER_TRACKER_H_
 
+#include <condition_variable>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -21,8 +23,10 @@ namespace client {
 // and sends the present state of each again. The tracker remembers both, so nothing
 // is missed and nothing is told twice.
 //
-// Threads: Add() and Remove() from any thread, also from within `on_change`; Run()
-// on one. Lifetime: the OrdersClient that made it outlives it.
+// Threads: Add() and Remove() from any thread, also from within `on_change`; they do
+// not wait for the server, which may want its answers read before it reads on. Run() on
+// one, and it has another one write. Lifetime: the OrdersClient that made it outlives
+// it.
 class OrderTracker {
  public:
   // Before Run() too. An id that is followed already changes nothing.
@@ -46,8 +50,10 @@ class OrderTracker {
 
   OrderTracker(const Connection& connection, Stub& stub);
 
-  void Attach(Stream* stream);
-  void Detach();
+  // What a new stream is sent first: all that is followed.
+  void StartOver();
+  // Writes what is to be sent, until `ended` is requested or the stream is broken.
+  void Write(Stream& stream, const std::stop_token& ended);
   // Whether this is followed, and not what was told last.
   bool IsNews(const orders::v1::Order& order);
 
@@ -57,8 +63,8 @@ class OrderTracker {
   // What is followed: id -> the order as it was told last, serialized; empty: not
   // yet. Guarded by mutex_.
   std::map<std::string, std::string> told_;
-  // Guarded by mutex_, writing to it too. Null: there is none now.
-  Stream* stream_ = nullptr;
+  std::deque<orders::v1::TrackOrdersRequest> unsent_;  // Guarded by mutex_.
+  std::condition_variable_any unsent_changed_;
 };
 
 }  // namespace client

@@ -163,6 +163,42 @@ TEST_F(OrderTrackerTest, AddsFromAnotherThreadWhileNothingHappens) {
   EXPECT_TRUE(RunUntil("b PLACED").status.ok());
 }
 
+TEST_F(OrderTrackerTest, ReadsOnWhileTheServerDoesNotReadWhatIsAdded) {
+  std::latch confirmed(1);
+  fake_.track.Then([&confirmed](FakeOrders::Track& stream) {
+    EXPECT_THAT(Asked(stream), ElementsAre("a"));
+    Tell(stream, "a", ORDER_STATE_PLACED);
+    Tell(stream, "a", ORDER_STATE_CONFIRMED);
+    confirmed.wait();
+    return grpc::Status::OK;
+  });
+  tracker_->Add({"a"});
+  on_told_ = [&](const std::string& what) {
+    if (what == "a CONFIRMED") return confirmed.count_down();
+    // More than any flow control lets go unread.
+    std::vector<std::string> many;
+    for (int i = 0; i < 20000; ++i) many.push_back(std::string(1000, 'x') + std::to_string(i));
+    tracker_->Add(many);
+  };
+  EXPECT_TRUE(RunUntil("a CONFIRMED").status.ok());
+}
+
+TEST_F(OrderTrackerTest, AsksForManyInMoreThanOneRequest) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 1500; ++i) ids.push_back(std::to_string(i));
+  fake_.track.Then([&ids](FakeOrders::Track& stream) {
+    std::vector<std::string> asked = Asked(stream);
+    EXPECT_THAT(asked, testing::SizeIs(1000));
+    const std::vector<std::string> more = Asked(stream);
+    asked.insert(asked.end(), more.begin(), more.end());
+    EXPECT_THAT(asked, testing::UnorderedElementsAreArray(ids));
+    Tell(stream, "7", ORDER_STATE_PLACED);
+    return grpc::Status::OK;
+  });
+  tracker_->Add(ids);
+  EXPECT_TRUE(RunUntil("7 PLACED").status.ok());
+}
+
 TEST_F(OrderTrackerTest, EndsWhenAStopIsRequestedWhileNothingHappens) {
   fake_.track.Then([&](FakeOrders::Track& stream) {
     EXPECT_THAT(Asked(stream), ElementsAre("a"));
