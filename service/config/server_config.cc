@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -65,7 +66,7 @@ ABSL_FLAG(std::optional<absl::Duration>, stop_reserve, std::nullopt,
 // What one connection may cost: see service/rpc/connection_limits.h for the reasons.
 ABSL_FLAG(std::optional<absl::Duration>, connection_age, std::nullopt,
           "A connection of this age is asked to make place for a new one; 0: never. Unset: eight "
-          "tenths of the stop's budget for connections.");
+          "tenths of the stop's budget for connections, but a second at least.");
 ABSL_FLAG(absl::Duration, connection_idle, absl::FromChrono(rpc::ConnectionLimits().idle),
           "A connection without a call for so long is given up; 0: never.");
 ABSL_FLAG(absl::Duration, keepalive, absl::FromChrono(rpc::ConnectionLimits().keepalive),
@@ -127,7 +128,9 @@ int Positive(const char* flag, int value) {
 rpc::ConnectionLimits LimitsFromFlags(const lifecycle::StopBudget& stop) {
   rpc::ConnectionLimits limits;
   // gRPC adds up to a tenth to a connection's age; the rest is for its last calls.
-  const absl::Duration fits = absl::FromChrono(stop.connections) * 8 / 10;
+  absl::Duration fits = absl::FromChrono(stop.connections) * 8 / 10;
+  // Below that, callers would be at little else than connecting.
+  if (fits > absl::ZeroDuration()) fits = std::max(fits, absl::Seconds(1));
   limits.age = Milliseconds("connection_age", absl::GetFlag(FLAGS_connection_age).value_or(fits));
   limits.idle = Milliseconds("connection_idle", absl::GetFlag(FLAGS_connection_idle));
   limits.keepalive = Milliseconds("keepalive", absl::GetFlag(FLAGS_keepalive));

@@ -17,13 +17,15 @@ constexpr Duration kLeast = std::chrono::milliseconds(10);
 // Longer is a mistake, and no sum of such durations overflows.
 constexpr Duration kMost = std::chrono::hours(24);
 
-// One part of the grace: its name, its share when nothing is set by hand, and
-// where it is kept. The shares are in 60ths: half seconds of the usual 30 s.
+// One part of the grace: its name, its share when nothing is set by hand, where it is
+// kept, and what would never be done in no time. The shares are in 60ths: half seconds
+// of the usual 30 s.
 struct Part {
   const char* name;
   int share;
   Duration StopBudget::*budget;
   std::optional<Duration> StopBudget::Overrides::*by_hand;
+  const char* must_be = nullptr;
 };
 
 constexpr Part kParts[] = {
@@ -32,8 +34,8 @@ constexpr Part kParts[] = {
     {"calls", 10, &StopBudget::calls, &StopBudget::Overrides::calls},
     {"streams", 4, &StopBudget::streams, &StopBudget::Overrides::streams},
     {"workers", 3, &StopBudget::workers, &StopBudget::Overrides::workers},
-    {"save", 3, &StopBudget::save, &StopBudget::Overrides::save},
-    {"close", 4, &StopBudget::close, &StopBudget::Overrides::close},
+    {"save", 3, &StopBudget::save, &StopBudget::Overrides::save, "saved"},
+    {"close", 4, &StopBudget::close, &StopBudget::Overrides::close, "closed"},
     {"reserve", 2, &StopBudget::reserve, &StopBudget::Overrides::reserve},
 };
 
@@ -48,9 +50,10 @@ absl::Status BadPart(const char* name, Duration set) {
 }  // namespace
 
 absl::StatusOr<StopBudget> StopBudget::Split(Duration grace, const Overrides& by_hand) {
-  if (grace > kMost) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a termination grace of ", Text(grace), " is longer than ", Text(kMost)));
+  if (grace < Duration::zero() || grace > kMost) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a termination grace of ", Text(grace), " is ",
+        grace < Duration::zero() ? "negative" : absl::StrCat("longer than ", Text(kMost))));
   }
   StopBudget budget;
   budget.grace = grace;
@@ -61,6 +64,11 @@ absl::StatusOr<StopBudget> StopBudget::Split(Duration grace, const Overrides& by
   for (const Part& part : kParts) {
     if (const std::optional<Duration>& set = by_hand.*part.by_hand) {
       if (*set < Duration::zero() || *set > kMost) return BadPart(part.name, *set);
+      if (part.must_be && *set < kLeast) {
+        return absl::InvalidArgumentError(absl::StrCat("the ", part.name, " budget of ", Text(*set),
+                                                       " is less than ", Text(kLeast),
+                                                       ": nothing would be ", part.must_be));
+      }
       budget.*part.budget = *set;
       left -= *set;
       absl::StrAppend(&taken, taken.empty() ? "" : " + ", part.name, " ", Text(*set));

@@ -40,9 +40,10 @@ struct StopBudget {
   // Splits `grace` into the budgets. Their sum is `grace`, or less when every part
   // is set by hand.
   //
-  // Errors: INVALID_ARGUMENT with the numbers, when a part is negative, when what
-  // is set by hand leaves less than 10 ms for each other part, when the least lame
-  // duck is longer than the lame duck, or when anything is longer than a day.
+  // Errors: INVALID_ARGUMENT with the numbers, when anything is negative or longer
+  // than a day, when what is set by hand leaves less than 10 ms for each other part,
+  // when save or close has less than that, or when the least lame duck is longer than
+  // the lame duck.
   static absl::StatusOr<StopBudget> Split(Clock::Duration grace, const Overrides& by_hand);
 
   // From the request to stop to the watchdog's bite.

@@ -51,7 +51,18 @@ TEST(StopBudget, RefusesAGraceInWhichNotEveryPartFits) {
   EXPECT_EQ(ErrorOf(milliseconds(79), {}),
             "the stop does not fit its termination grace of 79ms: nothing set by hand leaves 79ms "
             "for the other 8 parts, which need 80ms at least");
-  EXPECT_THAT(ErrorOf(seconds(-1), {}), HasSubstr("leaves -1s"));
+}
+
+TEST(StopBudget, RefusesANegativeGrace) {
+  EXPECT_EQ(ErrorOf(seconds(-1), {}), "a termination grace of -1s is negative");
+  EXPECT_THAT(ErrorOf(Clock::Duration::min(), {.calls = seconds(1)}), HasSubstr("is negative"));
+}
+
+TEST(StopBudget, RefusesToGiveSavingOrClosingNoTime) {
+  EXPECT_EQ(ErrorOf(seconds(10), {.save = seconds(0)}),
+            "the save budget of 0 is less than 10ms: nothing would be saved");
+  EXPECT_EQ(ErrorOf(seconds(10), {.close = milliseconds(9)}),
+            "the close budget of 9ms is less than 10ms: nothing would be closed");
 }
 
 // Every set of parts that can be set by hand, from the least grace on upwards.
