@@ -6,9 +6,9 @@
 // Restarts three replicas in turn under the load of every kind of caller, prints what
 // each of them saw, and ends with 0 if no call failed and every invariant held.
 //
-// --what_if repeats that with one protection of the servers switched off at a time, and
-// prints how many calls of each caller failed then. That is a measurement: it fails only
-// when it cannot be made.
+// --what_if repeats that with one protection of the servers switched off at a time, then
+// with all of them off, and each alone on; and prints how many calls of each caller
+// failed then. That is a measurement: it fails only when it cannot be made.
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -55,8 +55,8 @@ void Print(const Report& report) {
   }
 }
 
-// A protection of the servers that is switched off, alone. Those that callers have,
-// retry and the health check, are switched off in callers that are always there.
+// Which protections of the servers are off. Those that callers have, retry and the health
+// check, are off in callers that are always there.
 struct WhatIf {
   const char* what;
   std::vector<std::string> flags;
@@ -68,6 +68,10 @@ const WhatIf kWhatIfs[] = {
     // The listener is closed in the moment of Server::Shutdown(), as gRPC's own is. The
     // age of connections stays what it is.
     {"no listener", {"--stop_connections=0", "--connection_age=2400ms"}},
+    {"none", {"--stop_lame_duck=0", "--connection_age=0", "--stop_connections=0"}},
+    {"only lame duck", {"--connection_age=0", "--stop_connections=0"}},
+    {"only age", {"--stop_lame_duck=0", "--stop_connections=0", "--connection_age=2400ms"}},
+    {"only listener", {"--stop_lame_duck=0", "--connection_age=0"}},
 };
 
 bool TellWhatIf(Options options) {
@@ -88,17 +92,17 @@ bool TellWhatIf(Options options) {
   }
 
   std::printf("\n%-30s", "failed calls, if");
-  for (const WhatIf& each : kWhatIfs) std::printf(" %13s", each.what);
+  for (const WhatIf& each : kWhatIfs) std::printf(" %14s", each.what);
   for (std::size_t row = 0; row < reports.front().callers.size(); ++row) {
     std::printf("\n%-30s", reports.front().callers[row].caller.c_str());
     for (const Report& report : reports) {
-      std::printf(" %13ld", report.callers[row].counts.failed);
+      std::printf(" %14ld", report.callers[row].counts.failed);
     }
   }
   std::printf("\n%-30s", "stops with connections left");
-  for (const Report& report : reports) std::printf(" %13d", report.stops_with_connections_left);
+  for (const Report& report : reports) std::printf(" %14d", report.stops_with_connections_left);
   std::printf("\n%-30s", "invariants violated");
-  for (const Report& report : reports) std::printf(" %13zu", report.violations.size());
+  for (const Report& report : reports) std::printf(" %14zu", report.violations.size());
   std::printf("\n");
   return true;
 }
