@@ -332,7 +332,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItIsStoppedDuringAStartThatHang
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
   EXPECT_EXIT(
       {
-        Process process({.grace = milliseconds(300), .reserve = milliseconds(200)}, observer_);
+        Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
         process.stop_request().Request(StopReason::kInterrupt);
         process.ServeUntilStopped(traffic_);
         HangForEver();

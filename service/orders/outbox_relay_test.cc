@@ -98,7 +98,7 @@ TEST_F(OutboxRelayTest, TriesAgainUntilTheInventoryIsBack) {
   PlaceIn(*store_, "r1");
   Start();
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
-  EXPECT_EQ(settled_, 1);
+  EXPECT_TRUE(Eventually([this] { return settled_ == 1; }));
 }
 
 TEST_F(OutboxRelayTest, BacksOffWhileTheInventoryRefuses) {

@@ -470,6 +470,7 @@ TEST_F(ServerHostTest, CancelsWhatStillRuns) {
 TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceTheStopBegan) {
   Start();
   EXPECT_TRUE(Echo(Connect()).ok());  // Before: it is not told of.
+  ASSERT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
   RawStream chat(Connect(), "/probe.Probe/Chat");

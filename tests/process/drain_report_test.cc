@@ -133,6 +133,8 @@ TEST_F(DrainReportTest, TellsOfACleanStop) {
 TEST_F(DrainReportTest, TellsOfADrainByHandBeforeTheStop) {
   StartEcho({"--termination_grace=1h", "--admin_address=127.0.0.1:0",
              "--admin_port_file=" + directory_.File("admin")});
+  // Before it, there is nothing to drain.
+  ASSERT_TRUE(server_->process().AwaitOutput(" Serving", kLimit));
   std::string address;
   std::ifstream(directory_.File("admin")) >> address;
   const auto admin = admin::v1::AdminService::NewStub(

@@ -74,6 +74,7 @@ class DrainTest : public ::testing::Test {
         testkit::ServerProcess::Start({.binary = "tests/bench/echo_server", .flags = flags});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
+    AwaitEvent("Serving");  // Before it, there is nothing to drain.
     stub_ = bench::Bench::NewStub(NewConnection(server_->address()));
     std::ifstream(directory_.File("admin")) >> admin_address_;
     admin_ = AdminService::NewStub(NewConnection(admin_address_));
