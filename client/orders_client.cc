@@ -72,6 +72,8 @@ std::int64_t Stored(const absl::Status& status, const ImportOrdersResponse& resp
                                                                                          : 0;
 }
 
+absl::Status Stopped() { return absl::CancelledError("stopped before the last order"); }
+
 }  // namespace
 
 OrderList::OrderList(Fetch fetch, int page_size) : fetch_(std::move(fetch)) {
@@ -186,11 +188,12 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
     window.Drop(stored);
     tell(0);
     if (stored > 0) retry.Succeeded();
-    if (!status.ok() && !retry.AwaitNext(status)) return {status, durable};
+    if (!status.ok() && !retry.AwaitNext(status)) {
+      const bool stopped = stop.stop_requested() && IsRetryable(status);
+      return {stopped ? Stopped() : status, durable};
+    }
   }
-  return {window.closed_early() ? absl::CancelledError("stopped before the last order")
-                                : absl::OkStatus(),
-          durable};
+  return {window.closed_early() ? Stopped() : absl::OkStatus(), durable};
 }
 
 std::unique_ptr<OrderTracker> OrdersClient::TrackOrders() {

@@ -474,6 +474,20 @@ TEST_F(OrdersClientImportTest, TakesNoMoreOrdersWhenAStopIsRequestedAndSaysHowMa
   EXPECT_EQ(taken, 3);
 }
 
+TEST_F(OrdersClientImportTest, IsCancelledAlsoWhenTheServerStopsInTheSameMoment) {
+  Serve(2, Goodbye("durable_orders", "2", 1));
+  std::stop_source stop;
+  int taken = 0;
+  const ImportEnd end = Connect()->ImportOrders(
+      [&]() -> std::optional<PlaceOrderRequest> {
+        if (++taken == 3) stop.request_stop();
+        return PlaceOrderRequest();
+      },
+      {}, stop.get_token());
+  EXPECT_TRUE(absl::IsCancelled(end.status)) << end.status;
+  EXPECT_EQ(end.durable_orders, 2);
+}
+
 TEST_F(OrdersClientImportTest, GivesUpAfterTheLimitAndSaysHowManyAreStored) {
   Serve(2, kBroken);
   for (int i = 0; i < 100; ++i) Serve(0, kBroken);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <stop_token>
 #include <utility>
 
 #include "absl/flags/flag.h"
@@ -24,8 +25,14 @@ constexpr std::size_t kPoolThreads = 4;
 // patience.
 constexpr std::size_t kPoolCapacity = 10000;
 
-void TellWhetherReachable(const InventoryClient& inventory, const std::string& address) {
-  if (inventory.AwaitConnected(Clock::Steady().Now() + std::chrono::milliseconds(500))) return;
+void TellWhetherReachable(const InventoryClient& inventory, const std::string& address,
+                          const std::stop_token& stop) {
+  // For half a second, of which a stop waits for one look at most.
+  constexpr std::chrono::milliseconds kLook(20);
+  for (int looks = 0; looks < 25; ++looks) {
+    if (stop.stop_requested()) return;
+    if (inventory.AwaitConnected(Clock::Steady().Now() + kLook)) return;
+  }
   spdlog::warn(
       "no inventory at {}: PlaceOrder and ImportOrders are refused with UNAVAILABLE until there is "
       "one; --inventory says where to look",
@@ -66,7 +73,7 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
   });
   process.workers().Start("event feed", [&it](std::stop_token stop) { it.feed_.Run(stop); });
   process.workers().Start("outbox relay", [&it, inventory](std::stop_token stop) {
-    TellWhetherReachable(it.inventory_, inventory);
+    TellWhetherReachable(it.inventory_, inventory, stop);
     it.relay_.Run(stop);
   });
   return all;

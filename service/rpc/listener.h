@@ -18,8 +18,8 @@ namespace rpc {
 // same moment refuses what its callers send on the connections they have. With a
 // listener apart from the server the first can come before the second.
 //
-// Guarantees: every connection that was established when Close() was called is
-// handed over, not reset; later ones are refused.
+// Guarantees: once started, every connection that was established when Close() was
+// called is handed over, not reset; later ones are refused.
 //
 // Threads: Close() and the destructor on one thread, the rest on any. `accept`
 // runs on the listener's own thread.
@@ -30,7 +30,8 @@ class Listener {
   using Accept = std::function<void(int listener_fd, int fd)>;
 
   // Binds `address` ("HOST:PORT", "[::1]:PORT"; port 0: any free one) and listens.
-  // Nobody is accepted before Start().
+  // Nobody is accepted before Start(): who connects waits, and is reset when it is
+  // closed without.
   //
   // Errors, each with the address and what to do: INVALID_ARGUMENT, NOT_FOUND (no
   // such host), ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE.
