@@ -43,17 +43,18 @@ class ShutdownRegistry {
   // was passed over, it may still be in use: such a use must then fail, not crash.
   using Closer = std::function<absl::Status(Clock::TimePoint deadline)>;
 
-  // Names an entry of the registry that gave it.
+  // Names an entry of the registry that gave it, also when that is gone: closed or
+  // forgotten.
   class Handle {
    private:
     friend class ShutdownRegistry;
-    explicit Handle(std::size_t index) : index_(index) {}
-    std::size_t index_;
+    explicit Handle(std::size_t id) : id_(id) {}
+    std::size_t id_;
   };
 
   struct Options {
-    // The entries that this one uses until it is closed; unset: all that were
-    // registered before it.
+    // The entries that this one uses until it is closed, those that are gone left
+    // aside; unset: all that were registered before it.
     std::optional<std::vector<Handle>> uses = std::nullopt;
     // Every entry that is registered later uses this one, whatever else it says.
     bool used_by_all = false;
@@ -68,9 +69,15 @@ class ShutdownRegistry {
   }
   Handle Register(std::string name, Closer close, Options options);
 
-  // Takes an entry out, without calling its closer: its owner has closed it.
-  // Nothing happens when it is out, or being closed, already.
+  // Takes an entry out, without calling its closer: its owner has closed it while the
+  // process runs. It leaves no trace, so this may be done as often as one likes, also
+  // while the rest is being closed. Nothing happens when it is gone, or being closed,
+  // already.
   void Forget(Handle handle);
+
+  // How many entries there are: registered, and neither closed, passed over nor
+  // forgotten.
+  std::size_t size() const;
 
   struct Closed {
     std::string name;
@@ -95,8 +102,7 @@ class ShutdownRegistry {
   struct State;
 
   // Requires: `lock` is held; releases it for a moment.
-  void StartClosing(std::size_t index, const Patience& patience,
-                    std::unique_lock<std::mutex>& lock);
+  void StartClosing(std::size_t id, const Patience& patience, std::unique_lock<std::mutex>& lock);
 
   // Shared with the closers' threads, so that one that hangs has it still.
   const std::shared_ptr<State> state_;

@@ -283,6 +283,71 @@ TEST_F(ShutdownRegistryTest, DoesNotCallTheCloserOfAForgottenEntry) {
   registry_.Forget(cache);
 }
 
+TEST_F(ShutdownRegistryTest, HasNothingToDoWhenAllIsForgotten) {
+  registry_.Forget(Register("cache"));
+  EXPECT_THAT(CloseAll(), IsEmpty());
+}
+
+TEST_F(ShutdownRegistryTest, KeepsNoTraceOfWhatComesAndGoesWhileTheProcessRuns) {
+  const Handle database = Register("database");
+  for (int i = 0; i < 50'000; ++i) {
+    const Handle session = Register("session");
+    const Handle cursor = Register("cursor", {.uses = {{database, session}}});
+    ASSERT_EQ(registry_.size(), 3u);
+    registry_.Forget(session);
+    registry_.Forget(cursor);
+    ASSERT_EQ(registry_.size(), 1u);
+  }
+  EXPECT_THAT(CloseAll(), ElementsAre("database"));
+  EXPECT_EQ(registry_.size(), 0u);
+}
+
+TEST_F(ShutdownRegistryTest, ForgetsOnlyTheEntryThatIsNamedHoweverOften) {
+  const Handle gone = Register("gone");
+  registry_.Forget(gone);
+  Register("in its place");
+  registry_.Forget(gone);
+  EXPECT_THAT(CloseAll(), ElementsAre("in its place"));
+}
+
+TEST_F(ShutdownRegistryTest, LeavesAsideWhatIsGoneWhenItIsNamedAsUsed) {
+  const Handle database = Register("database");
+  const Handle gone = Register("gone");
+  registry_.Forget(gone);
+  Register("user", {.uses = {{gone, database}}});
+  EXPECT_THAT(CloseAll(), ElementsAre("user", "database"));
+}
+
+TEST_F(ShutdownRegistryTest, ClosesAtOnceWhatOnlyAForgottenEntryStillUsed) {
+  Held hangs;
+  Held used;
+  const Handle used_handle = registry_.Register("used", used.Closer(), {.uses = {{}}});
+  const Handle between = Register("between", {.uses = {{used_handle}}});
+  registry_.Register("hangs", hangs.Closer(), {.uses = {{between}}});
+  auto told = StartCloseAll();
+  hangs.AwaitBegun();
+  clock_.AwaitWaiters(1);
+  registry_.Forget(between);
+  used.AwaitBegun();  // Without waiting for what hangs.
+  used.LetGo();
+  AwaitClosing({"hangs"});
+  hangs.LetGo();
+  EXPECT_THAT(told.get(), ElementsAre("used", "hangs"));
+}
+
+TEST_F(ShutdownRegistryTest, ClosesAtOnceWhatIsRegisteredWhileACloserHangs) {
+  Held hangs, late;
+  registry_.Register("hangs", hangs.Closer());
+  auto told = StartCloseAll();
+  hangs.AwaitBegun();
+  clock_.AwaitWaiters(1);
+  registry_.Register("late", late.Closer(), {.uses = {{}}});
+  late.AwaitBegun();
+  late.LetGo();
+  hangs.LetGo();
+  EXPECT_THAT(told.get(), UnorderedElementsAre("late", "hangs"));
+}
+
 TEST_F(ShutdownRegistryTest, KeepsNoTimeBackForAForgottenEntry) {
   Held first;
   registry_.Forget(Register("forgotten"));
