@@ -253,7 +253,8 @@ TEST_F(AdminServerTest, ItsOpenStreamEndsWithTheStopAndDoesNotHoldItUp) {
 
 TEST_F(AdminServerTest, IsClosedAfterEverythingElse) {
   const auto closes = [](lifecycle::Clock::TimePoint) { return absl::OkStatus(); };
-  process_->registry().Register("channel", closes, {.uses = {{}}});
+  process_->registry().Register("channel", closes,
+                                {.uses = lifecycle::ShutdownRegistry::kUsesNothing});
   Serve();
   EXPECT_EQ(State().phase(), v1::PHASE_SERVING);  // Somebody is connected.
   Stop();

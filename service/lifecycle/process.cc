@@ -31,8 +31,7 @@ Process::Process(const StopBudget& budget, Observer& observer)
 Process::~Process() = default;
 
 void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
-  const std::vector<ShutdownRegistry::Handle> nothing;
-  savers_.Register(std::move(name), std::move(save), {.uses = nothing});
+  savers_.Register(std::move(name), std::move(save), {.uses = ShutdownRegistry::kUsesNothing});
 }
 
 int Process::ServeUntilStopped(Traffic& traffic) {

@@ -52,6 +52,9 @@ class ShutdownRegistry {
     std::size_t id_;
   };
 
+  // For Options::uses: it uses no entry.
+  static inline const std::vector<Handle> kUsesNothing;
+
   struct Options {
     // The entries that this one uses until it is closed, those that are gone left
     // aside; unset: all that were registered before it.

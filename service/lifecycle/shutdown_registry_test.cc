@@ -133,9 +133,9 @@ TEST_F(ShutdownRegistryTest, ClosesInParallelWhatDoesNotUseEachOther) {
 
 TEST_F(ShutdownRegistryTest, ClosesLastWhatEverybodyUsesWhateverTheySay) {
   Register("admin", {.used_by_all = true});
-  Register("channel", {.uses = {{}}});
+  Register("channel", {.uses = ShutdownRegistry::kUsesNothing});
   Register("database");
-  Register("cache", {.uses = {{}}});
+  Register("cache", {.uses = ShutdownRegistry::kUsesNothing});
   const std::vector<std::string> told = CloseAll();
   ASSERT_EQ(told.size(), 4u);
   EXPECT_EQ(told.back(), "admin");
@@ -154,7 +154,7 @@ TEST_F(ShutdownRegistryTest, ClosesADiamondFromItsTopWithItsSidesInParallel) {
 
 TEST_F(ShutdownRegistryTest, ClosesNothingThatIsStillUsed) {
   Held user;
-  const Handle used = Register("used", {.uses = {{}}});
+  const Handle used = Register("used", {.uses = ShutdownRegistry::kUsesNothing});
   registry_.Register("user", user.Closer(), {.uses = {{used}}});
   Register("other", {.uses = {{used}}});
   auto told = StartCloseAll();
@@ -321,7 +321,8 @@ TEST_F(ShutdownRegistryTest, LeavesAsideWhatIsGoneWhenItIsNamedAsUsed) {
 TEST_F(ShutdownRegistryTest, ClosesAtOnceWhatOnlyAForgottenEntryStillUsed) {
   Held hangs;
   Held used;
-  const Handle used_handle = registry_.Register("used", used.Closer(), {.uses = {{}}});
+  const Handle used_handle =
+      registry_.Register("used", used.Closer(), {.uses = ShutdownRegistry::kUsesNothing});
   const Handle between = Register("between", {.uses = {{used_handle}}});
   registry_.Register("hangs", hangs.Closer(), {.uses = {{between}}});
   auto told = StartCloseAll();
@@ -341,7 +342,7 @@ TEST_F(ShutdownRegistryTest, ClosesAtOnceWhatIsRegisteredWhileACloserHangs) {
   auto told = StartCloseAll();
   hangs.AwaitBegun();
   clock_.AwaitWaiters(1);
-  registry_.Register("late", late.Closer(), {.uses = {{}}});
+  registry_.Register("late", late.Closer(), {.uses = ShutdownRegistry::kUsesNothing});
   late.AwaitBegun();
   late.LetGo();
   hangs.LetGo();

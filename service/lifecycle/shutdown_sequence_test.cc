@@ -63,7 +63,8 @@ class ShutdownSequenceTest : public testing::Test {
     if (!saver_) saver_ = Returns();
     if (!channel_) channel_ = Returns();
     workers_.Start("relay", worker_);
-    savers_.Register("totals", saver_, {.uses = {{}}, .limit = seconds(60)});
+    savers_.Register("totals", saver_,
+                     {.uses = ShutdownRegistry::kUsesNothing, .limit = seconds(60)});
     registry_.Register("database", Returns());
     registry_.Register("channel", channel_, {.limit = seconds(60)});
     traffic_.on_call = [this](const std::string& method) { observer_.Note(method + "()"); };

@@ -61,9 +61,10 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
   if (!replayed.ok()) return replayed.status();
   spdlog::info("sales totals: replayed {} events of the order log", *replayed);
 
-  const ShutdownRegistry::Handle channel = registry.Register(
-      "inventory channel",
-      [&it](Clock::TimePoint deadline) { return it.inventory_.Close(deadline); }, {.uses = {{}}});
+  const ShutdownRegistry::Handle channel =
+      registry.Register("inventory channel",
+                        [&it](Clock::TimePoint deadline) { return it.inventory_.Close(deadline); },
+                        {.uses = ShutdownRegistry::kUsesNothing});
   registry.Register("store pool",
                     [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
                     {.uses = {{database, channel}}});

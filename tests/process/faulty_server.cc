@@ -152,8 +152,8 @@ int main(int argc, char** argv) {
                       return absl::OkStatus();
                     },
                     {.used_by_all = true});
-  const std::vector<ShutdownRegistry::Handle> nothing;
-  const auto files = registry.Register("files", Closer(faults, "files"), {.uses = nothing});
+  const auto files =
+      registry.Register("files", Closer(faults, "files"), {.uses = ShutdownRegistry::kUsesNothing});
   const auto database =
       registry.Register("database", Closer(faults, "database"), {.uses = {{files}}});
   const auto channel = registry.Register("channel", Closer(faults, "channel"), {.uses = {{files}}});
