@@ -18,6 +18,7 @@
 #include "tests/common/runfiles.h"
 #include "tests/common/server_process.h"
 #include "tests/process/echo_call.h"
+#include "tests/process/faulty_server_uses.h"
 #include "tests/process/open_stream.h"
 
 namespace process_test {
@@ -34,12 +35,6 @@ using testkit::Ending;
 
 // Only how long a broken test takes to fail.
 constexpr std::chrono::seconds kLimit{40};
-
-const testkit::Uses kUses = {{"pool", "database"},
-                             {"pool", "channel"},
-                             {"database", "files"},
-                             {"channel", "files"},
-                             {"files", "operators"}};
 
 // Long enough for whoever behaves on a busy machine, and short where something is
 // waited for in vain.
@@ -84,7 +79,7 @@ class FaultsTest : public ::testing::Test {
   Ending Await(steady_clock::time_point signalled, std::chrono::milliseconds grace = kGrace) {
     const Ending ending = process().Wait(kLimit);
     EXPECT_LT(steady_clock::now() - signalled, grace) << Output();
-    EXPECT_THAT(Output(), testkit::KeepsTheOrderOfAStop(ending, kUses));
+    EXPECT_THAT(Output(), testkit::KeepsTheOrderOfAStop(ending, kFaultyUses));
     return ending;
   }
 
@@ -288,7 +283,7 @@ class HalfAStartTest : public ::testing::Test {
     const Ending ending = server.Wait(kLimit);
     EXPECT_LT(steady_clock::now() - started, kGrace);
     output_ = server.Output();
-    EXPECT_THAT(output_, testkit::KeepsTheOrderOfAStop(ending, kUses));
+    EXPECT_THAT(output_, testkit::KeepsTheOrderOfAStop(ending, kFaultyUses));
     EXPECT_THAT(output_, HasSubstr("could not start: cannot write the port file /nowhere/port"));
     return ending;
   }

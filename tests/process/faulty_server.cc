@@ -7,6 +7,11 @@
 //   goodbye=hangs         what is told that the server leaves; main is in it
 //   destructor=hangs      of something that main owns
 //   operators=waver       they ask for a drain and take it back, over and over
+//   start=files|database|channel|pool|server|callers
+//                         opening it takes until a stop is requested; callers: is
+//                         about to let them in until then
+//   opener=deaf|hangs     what takes so long at the start takes until a second signal,
+//                         or for ever
 //
 // Calls that never end are for callers to ask for (tests/bench/bench.proto).
 //
@@ -37,6 +42,7 @@
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/signal_thread.h"
+#include "service/lifecycle/stop_request.h"
 #include "service/observability/drain_report.h"
 #include "service/observability/lifecycle_log.h"
 #include "service/rpc/drain_signal.h"
@@ -67,6 +73,8 @@ Faults FaultsFromFlag() {
       {"goodbye", {"hangs"}},
       {"destructor", {"hangs"}},
       {"operators", {"waver"}},
+      {"start", {"files", "database", "channel", "pool", "server", "callers"}},
+      {"opener", {"deaf", "hangs"}},
   };
   Faults faults;
   for (const std::string& fault : absl::GetFlag(FLAGS_fault)) {
@@ -91,13 +99,17 @@ std::atomic<int> hanging{0};
   for (;;) pause();
 }
 
-void Work(const std::string& how, const std::stop_token& stop) {
-  if (how == "throws") throw std::runtime_error("as it was told to");
-  if (how == "hangs") Hang("worker");
+void AwaitRequest(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
   never.wait(lock, stop, [] { return false; });
+}
+
+void Work(const std::string& how, const std::stop_token& stop) {
+  if (how == "throws") throw std::runtime_error("as it was told to");
+  if (how == "hangs") Hang("worker");
+  AwaitRequest(stop);
 }
 
 // Two who do not agree, until it is too late; the last word is to drain.
@@ -118,6 +130,22 @@ ShutdownRegistry::Closer Closer(const Faults& faults, const std::string& who) {
     if (how == "throws") throw std::runtime_error("as it was told to");
     return how == "fails" ? absl::DataLossError("as it was told to") : absl::OkStatus();
   };
+}
+
+// Opens what `who` stands for, so that a signal can come in the middle of it.
+void Open(const Faults& faults, const std::string& who, lifecycle::StopRequest& stop) {
+  const auto slow = faults.find("start");
+  if (slow == faults.end() || slow->second != who) return;
+  std::printf("opening %s\n", who.c_str());
+  std::fflush(stdout);
+  const auto opener = faults.find("opener");
+  if (opener == faults.end()) {
+    stop.Wait();
+  } else if (opener->second == "deaf") {
+    AwaitRequest(stop.hurry());
+  } else {
+    Hang("opener");
+  }
 }
 
 // What main owns, and everybody uses.
@@ -145,6 +173,7 @@ int main(int argc, char** argv) {
   const OfMain of_main{faults.contains("destructor")};
 
   ShutdownRegistry& registry = process.registry();
+  const auto open = [&](const std::string& who) { Open(faults, who, process.stop_request()); };
   std::future<void> operators;
   registry.Register("operators",
                     [&operators](Clock::TimePoint) {
@@ -152,11 +181,15 @@ int main(int argc, char** argv) {
                       return absl::OkStatus();
                     },
                     {.used_by_all = true});
+  open("files");
   const auto files =
       registry.Register("files", Closer(faults, "files"), {.uses = ShutdownRegistry::kUsesNothing});
+  open("database");
   const auto database =
       registry.Register("database", Closer(faults, "database"), {.uses = {{files}}});
+  open("channel");
   const auto channel = registry.Register("channel", Closer(faults, "channel"), {.uses = {{files}}});
+  open("pool");
   registry.Register("pool", Closer(faults, "pool"), {.uses = {{database, channel}}});
   process.SaveOnStop("saver", Closer(faults, "saver"));
   const auto worker = faults.find("worker");
@@ -174,9 +207,11 @@ int main(int argc, char** argv) {
       },
       rpc::ToGrpc(rpc::Goodbye("bench")));
   rpc::ServerHost server(config.server, {{"bench.Bench", service}}, drain);
+  open("server");
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
+  open("callers");
   if (faults.contains("operators")) {
     operators = std::async(std::launch::async, [&process] { Waver(process.drain_request()); });
   }

@@ -43,6 +43,7 @@
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/echo_call.h"
+#include "tests/process/faulty_server_uses.h"
 #include "tests/process/open_stream.h"
 
 ABSL_FLAG(unsigned, stops, 1000, "How many.");
@@ -59,12 +60,6 @@ using testkit::Ending;
 
 // Only how long a broken test takes to fail.
 constexpr std::chrono::seconds kLimit{60};
-
-const testkit::Uses kUses = {{"pool", "database"},
-                             {"pool", "channel"},
-                             {"database", "files"},
-                             {"channel", "files"},
-                             {"files", "operators"}};
 
 // The reserve is what a busy machine may be late: the watchdog fires when half of it
 // is left.
@@ -149,7 +144,7 @@ class RandomStop {
     const std::string output = process_->Output();
     EXPECT_LE(took, kGrace) << output;
     EXPECT_THAT(Expected(), ::testing::Contains(ending.number)) << output;
-    EXPECT_THAT(output, testkit::KeepsTheOrderOfAStop(ending, kUses));
+    EXPECT_THAT(output, testkit::KeepsTheOrderOfAStop(ending, kFaultyUses));
     ExpectReport(output, ending);
     tally.Add(what_, ending, took);
   }

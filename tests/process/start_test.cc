@@ -1,4 +1,4 @@
-// A real server that cannot start, or is told to stop before it has: one line that
+// Real servers that cannot start, or are told to stop before they have: one line that
 // says why, and an exit code.
 #include <signal.h>
 
@@ -6,6 +6,9 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,16 +16,20 @@
 #include "gtest/gtest.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
+#include "tests/process/faulty_server_uses.h"
 
 namespace process_test {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::AnyOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testkit::ChildProcess;
 using testkit::Ending;
 
@@ -113,6 +120,131 @@ TEST(StartTest, ASignalAtAnyMomentOfTheStartEndsTheServer) {
     EXPECT_EQ(happened("LameDuckEntered"), found) << "after " << ms << " ms: " << server.Output();
   }
 }
+
+// A start that takes its time at one stage, and a signal that comes in the middle of it.
+// "callers": everything is open, and they are about to be let in.
+class SlowStartTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  // Returns when the start is at its stage, where it stays until it is told to stop.
+  void Start(const std::string& more_faults, const std::vector<std::string>& more_flags) {
+    std::vector<std::string> command = {
+        testkit::RunfileOrDie("tests/process/faulty_server"), "--address=127.0.0.1:0",
+        "--port_file=" + port_file_, "--termination_grace=1h",
+        "--fault=start=" + GetParam() + (more_faults.empty() ? "" : "," + more_faults)};
+    command.insert(command.end(), more_flags.begin(), more_flags.end());
+    server_.emplace(command);
+    ASSERT_TRUE(server_->AwaitOutput("opening " + GetParam() + "\n", kLimit)) << Output();
+  }
+
+  // Returns when it was taken: the kernel would make one of two that are the same.
+  void Signal(int signal) {
+    server_->Signal(signal);
+    const std::string status = "/proc/" + std::to_string(server_->pid()) + "/status";
+    for (bool waits = true; waits && server_->Wait(std::chrono::milliseconds(1)) == Ending();) {
+      std::ifstream file(status);
+      const std::string text{std::istreambuf_iterator<char>(file), {}};
+      waits = text.find("ShdPnd:\t0000000000000000") == std::string::npos;
+    }
+  }
+
+  std::string Output() const { return server_->Output(); }
+
+  // Waits for the end. Nobody was let in, and nobody knows of a port.
+  Ending Wait() {
+    const Ending ending = server_->Wait(kLimit);
+    EXPECT_THAT(Output(), testkit::KeepsTheOrderOfAStop(ending, kFaultyUses));
+    EXPECT_FALSE(std::filesystem::exists(port_file_));
+    return ending;
+  }
+
+  // "Closed pool".
+  std::vector<std::string> Told() const {
+    std::vector<std::string> told;
+    for (const testkit::LoggedEvent& event : testkit::EventsIn(Output())) {
+      told.push_back(event.name + (event.subject.empty() ? "" : " " + event.subject));
+    }
+    return told;
+  }
+
+  const testkit::TempDir directory_;
+  const std::string port_file_ = directory_.File("port");
+  std::optional<ChildProcess> server_;
+};
+
+// Neither uses the other.
+const auto kClosedInParallel = AnyOf("Closed channel", "Closed database");
+
+TEST_P(SlowStartTest, ASignalClosesWhatIsOpenAgainAndLetsNobodyIn) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    ASSERT_NO_FATAL_FAILURE(Start("", {}));
+    Signal(signal);
+    EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
+    EXPECT_THAT(Told(),
+                ElementsAre("StopRequested", "ListenerClosed", "GoodbyeSaid", "ShutdownBegun",
+                            "CallsFinished", "ServerStopped", "WorkersStopped", "StateSaved saver",
+                            "Closed pool", kClosedInParallel, kClosedInParallel, "Closed files",
+                            "Closed operators", "Stopped"))
+        << Output();
+  }
+}
+
+TEST_P(SlowStartTest, ASecondSignalMakesEveryWaitShortAndKeepsTheOrder) {
+  // Nothing but that signal ends the start, or a wait in the time of a test.
+  ASSERT_NO_FATAL_FAILURE(Start("opener=deaf,worker=hangs,saver=hangs,pool=hangs", {}));
+  Signal(SIGTERM);
+  Signal(SIGINT);
+  EXPECT_EQ(Wait(), Ending::Exited(4)) << Output();
+  // A short wait may be too short on a busy machine for what would end.
+  const auto done_with = [](const std::string& name) {
+    return AnyOf("Closed " + name, "CloseFailed " + name);
+  };
+  const auto in_parallel = AnyOf(done_with("channel"), done_with("database"));
+  EXPECT_THAT(Told(), ElementsAre("StopRequested", "ListenerClosed", "GoodbyeSaid", "ShutdownBegun",
+                                  "CallsFinished", AnyOf("ServerStopped", "ServerAbandoned"),
+                                  "WorkerFailed worker", "SaveFailed saver", "CloseFailed pool",
+                                  in_parallel, in_parallel, done_with("files"),
+                                  done_with("operators"), "Stopped"))
+      << Output();
+}
+
+TEST_P(SlowStartTest, AThirdSignalLeavesAtOnceWith6) {
+  ASSERT_NO_FATAL_FAILURE(Start("opener=hangs", {}));
+  for (int i = 0; i < 3; ++i) Signal(SIGINT);
+  EXPECT_EQ(Wait(), Ending::Exited(6)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("third signal: leaving at once"));
+  EXPECT_THAT(Told(), IsEmpty());
+}
+
+TEST_P(SlowStartTest, ThatHangsIsEndedByTheWatchdogOnceThereWasASignal) {
+  ASSERT_NO_FATAL_FAILURE(
+      Start("opener=hangs", {"--termination_grace=1s", "--stop_reserve=800ms"}));
+  Signal(SIGTERM);
+  EXPECT_EQ(Wait(), Ending::Exited(5)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("stuck in phase Starting; exit code 5\n"));
+  EXPECT_THAT(Told(), IsEmpty());
+}
+
+const std::vector<std::string> kStages = {"files", "database", "channel", "pool", "server"};
+
+INSTANTIATE_TEST_SUITE_P(AtEachStage, SlowStartTest, ::testing::ValuesIn(kStages),
+                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(AtTheLast, SlowStartTest, ::testing::Values("callers"),
+                         [](const auto& info) { return info.param; });
+
+class SlowStartThatFailsTest : public SlowStartTest {};
+
+TEST_P(SlowStartThatFailsTest, IsRolledBackAsIfThereHadBeenNoSignal) {
+  ASSERT_NO_FATAL_FAILURE(Start("", {"--address=nowhere"}));
+  Signal(SIGTERM);
+  EXPECT_EQ(Wait(), Ending::Exited(2)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("could not start: "));
+  EXPECT_THAT(Told(), ElementsAre("CouldNotStart", "Closed pool", kClosedInParallel,
+                                  kClosedInParallel, "Closed files", "Closed operators"))
+      << Output();
+}
+
+INSTANTIATE_TEST_SUITE_P(AtEachStage, SlowStartThatFailsTest, ::testing::ValuesIn(kStages),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace process_test
