@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
@@ -42,10 +41,6 @@ class Connections {
  private:
   std::int64_t server_id_ = 0;
 };
-
-// The number that stands behind `"key":` in gRPC's JSON, quoted or not, from the
-// first place on; 0 when there is none. channelz leaves zeros out.
-std::int64_t NumberInJson(const std::string& json, const std::string& key);
 
 }  // namespace rpc
 

@@ -34,22 +34,6 @@ struct Bare {
   std::string address;
 };
 
-TEST(NumberInJson, IsReadQuotedOrNot) {
-  EXPECT_EQ(NumberInJson(R"({"a":"12","b":34})", "a"), 12);
-  EXPECT_EQ(NumberInJson(R"({"a":"12","b":34})", "b"), 34);
-  EXPECT_EQ(NumberInJson(R"({"a": "56"})", "a"), 56);
-}
-
-TEST(NumberInJson, IsZeroWhenItIsLeftOut) {
-  EXPECT_EQ(NumberInJson(R"({"callsFailed":"3"})", "callsSucceeded"), 0);
-  EXPECT_EQ(NumberInJson("", "a"), 0);
-  EXPECT_EQ(NumberInJson(R"({"a":)", "a"), 0);
-}
-
-TEST(NumberInJson, IsTheFirstOneOfThatName) {
-  EXPECT_EQ(NumberInJson(R"({"x":{"a":"1"},"a":"2"})", "a"), 1);
-}
-
 TEST(Connections, AreNoneWithoutAServer) { EXPECT_FALSE(Connections().Any()); }
 
 TEST(Connections, AreSeenWhenTheyComeAndGo) {
