@@ -2,9 +2,12 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "inventory/v1/inventory.grpc.pb.h"
 #include "service/rpc/status.h"
 
 namespace orders {
@@ -47,9 +50,11 @@ absl::Status ToOrders(const absl::Status& status) {
   }
 }
 
+// What a call needs until it has ended; each holds the channel open.
 template <typename Request, typename Response>
 struct Call {
-  std::unique_ptr<grpc::ClientContext> context;
+  std::unique_ptr<InventoryService::Stub> stub;
+  std::shared_ptr<grpc::ClientContext> context;
   Request request;
   Response response;
 };
@@ -57,15 +62,15 @@ struct Call {
 }  // namespace
 
 InventoryClient::InventoryClient(const std::string& address)
-    : channel_({address, InventoryService::service_full_name()}),
-      stub_(InventoryService::NewStub(channel_.channel())) {}
+    : channel_({address, InventoryService::service_full_name()}) {}
 
 void InventoryClient::Reserve(const grpc::CallbackServerContext& caller,
                               const v1::PlaceOrderRequest& order,
                               std::function<void(absl::Status)> done) {
-  const std::shared_ptr<InventoryService::Stub> stub = this->stub();
-  if (stub == nullptr) return done(Unavailable());
+  const std::shared_ptr<grpc::Channel> channel = channel_.channel();
+  if (channel == nullptr) return done(Unavailable());
   auto call = std::make_shared<Call<ReserveRequest, ReserveResponse>>();
+  call->stub = InventoryService::NewStub(channel);
   call->context = channel_.NewContext(caller);
   call->request.set_reservation_id(ReservationId(order.request_id()));
   for (const v1::OrderItem& item : order.items()) {
@@ -73,12 +78,12 @@ void InventoryClient::Reserve(const grpc::CallbackServerContext& caller,
     reserved.set_sku(item.sku());
     reserved.set_quantity(item.quantity());
   }
-  stub->async()->Reserve(call->context.get(), &call->request, &call->response,
-                         [call, done = std::move(done)](grpc::Status status) {
-                           // A living context holds the channel open.
-                           call->context.reset();
-                           done(ToOrders(rpc::FromGrpc(status)));
-                         });
+  call->stub->async()->Reserve(call->context.get(), &call->request, &call->response,
+                               [call, done = std::move(done)](grpc::Status status) {
+                                 call->context.reset();
+                                 call->stub.reset();
+                                 done(ToOrders(rpc::FromGrpc(status)));
+                               });
 }
 
 std::string InventoryClient::ReservationId(const std::string& request_id) {
@@ -86,21 +91,22 @@ std::string InventoryClient::ReservationId(const std::string& request_id) {
 }
 
 absl::Status InventoryClient::Confirm(const std::string& reservation_id, std::stop_token stop) {
-  const std::shared_ptr<InventoryService::Stub> stub = this->stub();
-  if (stub == nullptr) return absl::UnavailableError("the inventory channel is closed");
+  const std::shared_ptr<grpc::Channel> channel = channel_.channel();
+  if (channel == nullptr) return absl::UnavailableError("the inventory channel is closed");
   Call<ConfirmRequest, ConfirmResponse> call;
+  call.stub = InventoryService::NewStub(channel);
   call.context = channel_.NewContext();
   call.request.set_reservation_id(reservation_id);
 
   std::mutex mutex;
   std::condition_variable_any answered;
   std::optional<grpc::Status> answer;
-  stub->async()->Confirm(call.context.get(), &call.request, &call.response,
-                         [&](grpc::Status status) {
-                           std::lock_guard lock(mutex);
-                           answer = std::move(status);
-                           answered.notify_all();
-                         });
+  call.stub->async()->Confirm(call.context.get(), &call.request, &call.response,
+                              [&](grpc::Status status) {
+                                std::lock_guard lock(mutex);
+                                answer = std::move(status);
+                                answered.notify_all();
+                              });
   const auto has_answer = [&] { return answer.has_value(); };
   std::unique_lock lock(mutex);
   if (!answered.wait(lock, std::move(stop), has_answer)) {
@@ -112,19 +118,6 @@ absl::Status InventoryClient::Confirm(const std::string& reservation_id, std::st
     }
   }
   return rpc::FromGrpc(*answer);
-}
-
-absl::Status InventoryClient::Close(lifecycle::Clock::TimePoint deadline) {
-  {
-    std::lock_guard lock(mutex_);
-    stub_ = nullptr;
-  }
-  return channel_.Close(deadline);
-}
-
-std::shared_ptr<InventoryService::Stub> InventoryClient::stub() const {
-  std::lock_guard lock(mutex_);
-  return stub_;
 }
 
 }  // namespace orders

@@ -2,14 +2,11 @@
 #define SERVICE_ORDERS_INVENTORY_CLIENT_H_
 
 #include <functional>
-#include <memory>
-#include <mutex>
 #include <stop_token>
 #include <string>
 
 #include "absl/status/status.h"
 #include "grpcpp/server_context.h"
-#include "inventory/v1/inventory.grpc.pb.h"
 #include "orders/v1/orders.pb.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/backend_channel.h"
@@ -45,15 +42,12 @@ class InventoryClient {
     return channel_.AwaitConnected(deadline);
   }
 
-  // Closes the channel; calls made later are UNAVAILABLE.
-  absl::Status Close(lifecycle::Clock::TimePoint deadline);
+  // Closes the channel (service/rpc/backend_channel.h): calls that still run end as if
+  // the inventory were not there, Confirm() with CANCELLED; later ones are UNAVAILABLE.
+  absl::Status Close(lifecycle::Clock::TimePoint deadline) { return channel_.Close(deadline); }
 
  private:
-  std::shared_ptr<inventory::v1::InventoryService::Stub> stub() const;
-
   rpc::BackendChannel channel_;
-  mutable std::mutex mutex_;
-  std::shared_ptr<inventory::v1::InventoryService::Stub> stub_;  // Guarded by mutex_.
 };
 
 }  // namespace orders

@@ -160,27 +160,17 @@ TEST_F(InventoryClientTest, RefusesEverythingOnceItIsClosed) {
   EXPECT_TRUE(client_.Close(Late()).ok());
 }
 
-TEST_F(InventoryClientTest, SaysInCloseThatACallStillHoldsTheChannel) {
+TEST_F(InventoryClientTest, CancelsInCloseWhatStillRunsAndTellsItAsUnavailable) {
   inventory_.Hold();
   auto reserved = StartReserve();
   ASSERT_TRUE(inventory_.AwaitReserves(1));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(client_.Close(Soon())));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(client_.Close(Soon())));
-  inventory_.Release();
-  EXPECT_TRUE(Get(std::move(reserved)).ok());
-  EXPECT_TRUE(client_.Close(Late()).ok());
-}
-
-TEST_F(InventoryClientTest, WaitsInCloseForACallThatEndsMeanwhile) {
-  inventory_.Hold();
-  auto reserved = StartReserve();
-  ASSERT_TRUE(inventory_.AwaitReserves(1));
-  auto closed = std::async(std::launch::async, [this] { return client_.Close(Late()); });
-  // Closed, so nothing new; but what runs is waited for.
-  ASSERT_TRUE(Eventually([this] { return !client_.AwaitConnected(Soon()); }));
-  inventory_.Release();
-  EXPECT_TRUE(Get(std::move(reserved)).ok());
-  EXPECT_TRUE(Get(std::move(closed)).ok());
+  auto confirmed = std::async(std::launch::async, [&] { return client_.Confirm("order/r1", {}); });
+  ASSERT_TRUE(inventory_.AwaitConfirms(1));
+  const absl::Status closed = client_.Close(Late());
+  EXPECT_TRUE(closed.ok()) << closed;
+  EXPECT_EQ(CodeAndReason(Get(std::move(reserved))), "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  EXPECT_TRUE(absl::IsCancelled(Get(std::move(confirmed))));
+  EXPECT_TRUE(inventory_.AwaitCancelled(2));
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 #include "service/rpc/backend_channel.h"
 
 #include <string>
-#include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "service/lifecycle/patience.h"
 #include "service/rpc/wall_clock.h"
 
 namespace rpc {
@@ -20,11 +19,31 @@ std::string ServiceConfig(const std::string& service) {
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1}})");
 }
 
+// Has no effect on a call that has ended. gRPC keeps in mind what comes before a call.
+struct Cancel {
+  grpc::ClientContext& context;
+  void operator()() const { context.TryCancel(); }
+};
+
 }  // namespace
 
-BackendChannel::BackendChannel(Options options) : timeout_(options.timeout) {
+// A stop callback can be taken back while it runs, also by what it calls: TryCancel()
+// may end the call, and whoever made the call drops its context then.
+struct BackendChannel::Call {
+  Call(std::shared_ptr<grpc::Channel> held, std::unique_ptr<grpc::ClientContext> made,
+       const std::stop_source& closing)
+      : channel(std::move(held)),
+        context(std::move(made)),
+        cancelled_in_close(closing.get_token(), Cancel{*context}) {}
+
+  const std::shared_ptr<grpc::Channel> channel;  // A call that has not begun holds it, too.
+  const std::unique_ptr<grpc::ClientContext> context;
+  const std::stop_callback<Cancel> cancelled_in_close;
+};
+
+BackendChannel::BackendChannel(Options options) : options_(std::move(options)) {
   grpc::ChannelArguments arguments;
-  arguments.SetServiceConfigJSON(ServiceConfig(options.service));
+  arguments.SetServiceConfigJSON(ServiceConfig(options_.service));
   // A connection of its own, which Close() can count on to go.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // A backend that restarts is found again soon. The minimum is also the time that
@@ -32,8 +51,7 @@ BackendChannel::BackendChannel(Options options) : timeout_(options.timeout) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  channel_ =
-      grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments);
+  channel_ = ChannelSockets::MakeChannel(options_.target, arguments, sockets_);
 }
 
 std::shared_ptr<grpc::Channel> BackendChannel::channel() const {
@@ -41,19 +59,22 @@ std::shared_ptr<grpc::Channel> BackendChannel::channel() const {
   return closed_ ? nullptr : channel_;
 }
 
-std::unique_ptr<grpc::ClientContext> BackendChannel::NewContext(
+std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(
     const grpc::CallbackServerContext& caller) const {
-  std::unique_ptr<grpc::ClientContext> context =
-      grpc::ClientContext::FromCallbackServerContext(caller);
-  // The earlier one of this and the caller's own holds.
-  context->set_deadline(std::chrono::system_clock::now() + timeout_);
-  return context;
+  return Known(grpc::ClientContext::FromCallbackServerContext(caller));
 }
 
-std::unique_ptr<grpc::ClientContext> BackendChannel::NewContext() const {
-  auto context = std::make_unique<grpc::ClientContext>();
-  context->set_deadline(std::chrono::system_clock::now() + timeout_);
-  return context;
+std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext() const {
+  return Known(std::make_unique<grpc::ClientContext>());
+}
+
+std::shared_ptr<grpc::ClientContext> BackendChannel::Known(
+    std::unique_ptr<grpc::ClientContext> context) const {
+  // The earlier one of this and the caller's own holds.
+  context->set_deadline(std::chrono::system_clock::now() + options_.timeout);
+  auto call = std::make_shared<Call>(channel(), std::move(context), closing_);
+  grpc::ClientContext* const known = call->context.get();
+  return {std::move(call), known};
 }
 
 bool BackendChannel::AwaitConnected(lifecycle::Clock::TimePoint deadline) const {
@@ -66,15 +87,21 @@ absl::Status BackendChannel::Close(lifecycle::Clock::TimePoint deadline) {
     std::lock_guard lock(mutex_);
     closed_ = true;
   }
-  // gRPC tells nobody when a reference goes.
-  while (channel_.use_count() > 1) {
-    if (lifecycle::Clock::Steady().Now() >= deadline) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("the channel is still held, ", channel_.use_count() - 1, " times"));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  closing_.request_stop();
+  lifecycle::Clock& clock = lifecycle::Clock::Steady();
+  lifecycle::Patience patience(clock, deadline - clock.Now(), {});
+  // gRPC tells nobody when a reference goes, nor when a socket does.
+  if (!patience.Poll([this] { return channel_.use_count() <= 1; })) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("a stub, or the context of a call, still holds the channel to ",
+                     options_.target, ", in ", channel_.use_count() - 1, " places"));
   }
+  int open = sockets_.Count();  // It can be told only as long as there is a channel.
   channel_ = nullptr;
+  if (!patience.Poll([&] { return (open = sockets_.Count()) == 0; })) {
+    return absl::DeadlineExceededError(absl::StrCat(open, " sockets to ", options_.target,
+                                                    " are still open, and the channel is gone"));
+  }
   return absl::OkStatus();
 }
 

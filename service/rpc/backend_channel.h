@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/status.h"
@@ -11,15 +12,17 @@
 #include "grpcpp/client_context.h"
 #include "grpcpp/server_context.h"
 #include "service/lifecycle/clock.h"
+#include "service/rpc/channel_sockets.h"
 
 namespace rpc {
 
 // The connection to one backend service, with what every call on it should have:
 // a deadline, retries with backoff on UNAVAILABLE, quick reconnects.
 //
-// The problem: grpc::Channel has no Close. Its socket is gone only after the last
-// reference, and every stub and every living ClientContext holds one. So Close()
-// waits for them, and says when one is left.
+// The problem: grpc::Channel has no Close. Its socket is gone only some time after the
+// last reference, and every stub and every living ClientContext holds one. So every
+// call's context comes from here, and Close() cancels the calls that still run, waits
+// until nobody holds the channel, and then until its sockets are gone.
 //
 // Threads: all methods may be called from any thread. Close() must not run on a
 // gRPC thread, which could end up joining itself.
@@ -40,26 +43,40 @@ class BackendChannel {
   BackendChannel(const BackendChannel&) = delete;
   BackendChannel& operator=(const BackendChannel&) = delete;
 
-  // For stubs, which are dropped before Close(). Null once closed.
+  // For a stub, which costs little and is made for each call; it holds the channel, as
+  // a context does, and Close() waits for both. Null once closed.
   std::shared_ptr<grpc::Channel> channel() const;
 
   // A context for one call on behalf of `caller`: ends when the caller's call is
   // cancelled, at the caller's deadline, or after `timeout`, whichever is first.
-  std::unique_ptr<grpc::ClientContext> NewContext(const grpc::CallbackServerContext& caller) const;
+  // Cancelled in Close(), and from the start when that came before. To be dropped as
+  // soon as its call has ended.
+  std::shared_ptr<grpc::ClientContext> NewContext(const grpc::CallbackServerContext& caller) const;
 
-  // A context for a call that nobody waits for: ends after `timeout`.
-  std::unique_ptr<grpc::ClientContext> NewContext() const;
+  // A context for a call that nobody waits for: ends after `timeout`; as above.
+  std::shared_ptr<grpc::ClientContext> NewContext() const;
 
   // Waits until the backend can be reached, at most until `deadline`.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const;
 
-  // Gives the channel up and waits until nobody else holds it. DEADLINE_EXCEEDED: a
-  // stub or a call still does, and so the connection stays open. May be called
-  // again, by one thread at a time.
+  // Cancels the calls that run, whose callers are told CANCELLED, gives the channel up,
+  // and waits until nobody else holds it and none of its sockets is open.
+  //
+  // DEADLINE_EXCEEDED, saying what is left: a stub, or the context of a call, still
+  // holds the channel, and so the connection stays open; or a socket is not closed yet.
+  // Both also when the backend reads nothing: gRPC ends neither a call nor a connection
+  // in the middle of a write. May be called again, by one thread at a time.
   absl::Status Close(lifecycle::Clock::TimePoint deadline);
 
  private:
-  const std::chrono::milliseconds timeout_;
+  // What a context is a part of.
+  struct Call;
+
+  std::shared_ptr<grpc::ClientContext> Known(std::unique_ptr<grpc::ClientContext> context) const;
+
+  const Options options_;
+  ChannelSockets sockets_;
+  std::stop_source closing_;  // Cancels every call.
   mutable std::mutex mutex_;
   bool closed_ = false;  // Guarded by mutex_.
   // Ours is the last reference: when it is a call's, dropped on a thread of gRPC's,

@@ -1,14 +1,24 @@
 #include "service/rpc/backend_channel.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <cstddef>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "grpcpp/security/server_credentials.h"
@@ -16,6 +26,7 @@
 #include "grpcpp/server_builder.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/connections.h"
+#include "service/rpc/listener.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
@@ -27,6 +38,11 @@ using ::lifecycle::Clock;
 using ::probe::Note;
 using ::probe::Probe;
 using ::std::chrono::milliseconds;
+using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::seconds(45); }
 Clock::TimePoint Past() { return Clock::Steady().Now() - std::chrono::seconds(1); }
@@ -159,7 +175,7 @@ class Front final : public Probe::CallbackService {
  private:
   const BackendChannel& backend_;
   Note note_;
-  std::unique_ptr<grpc::ClientContext> context_;
+  std::shared_ptr<grpc::ClientContext> context_;
   std::unique_ptr<Probe::Stub> stub_;
   std::promise<grpc::Status> ended_;
 };
@@ -221,7 +237,12 @@ TEST(BackendChannelClose, TellsWhenAStubStillHoldsItAndWhenNoneDoes) {
   std::unique_ptr<Probe::Stub> stub = Probe::NewStub(backend.channel());
   EXPECT_TRUE(Echo(backend).ok());
   EXPECT_TRUE(server.connections().Any());
-  for (int i = 0; i < 2; ++i) EXPECT_TRUE(absl::IsDeadlineExceeded(backend.Close(Past())));
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status closed = backend.Close(Past());
+    EXPECT_TRUE(absl::IsDeadlineExceeded(closed)) << closed;
+    EXPECT_THAT(std::string(closed.message()),
+                AllOf(HasSubstr("a stub"), HasSubstr(server.address())));
+  }
   EXPECT_EQ(backend.channel(), nullptr);
   EXPECT_TRUE(server.connections().Any());
   stub.reset();
@@ -240,6 +261,182 @@ TEST(BackendChannelClose, WaitsForTheLastHolder) {
   EXPECT_TRUE(Eventually([&] { return backend.channel() == nullptr; }));
   stub.reset();
   EXPECT_TRUE(closed.get().ok());
+}
+
+TEST(BackendChannelClose, WaitsForAContextWhoseCallHasNotBegunAndNeverWill) {
+  ProbeService probe;
+  const Server server(probe);
+  BackendChannel backend(To(server));
+  std::shared_ptr<grpc::ClientContext> context = backend.NewContext();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(backend.Close(Past())));
+  context.reset();
+  EXPECT_TRUE(backend.Close(Soon()).ok());
+}
+
+// Calls of Hold() that nobody waits for, as services make them.
+class HeldCalls {
+ public:
+  HeldCalls(const BackendChannel& backend, int count) : backend_(backend), left_(count) {
+    for (int i = 0; i < count; ++i) Begin();
+  }
+  ~HeldCalls() { AwaitEnded(); }
+
+  // How each has ended.
+  std::vector<grpc::StatusCode> AwaitEnded() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return left_ == 0; });
+    return ended_;
+  }
+
+ private:
+  struct Call {
+    std::shared_ptr<grpc::ClientContext> context;
+    std::unique_ptr<Probe::Stub> stub;
+    Note note;
+  };
+
+  void Begin() {
+    auto call = std::make_shared<Call>();
+    call->context = backend_.NewContext();
+    call->stub = Probe::NewStub(backend_.channel());
+    call->stub->async()->Hold(call->context.get(), &call->note, &call->note,
+                              [this, call](const grpc::Status& status) {
+                                // Perhaps in the middle of being cancelled.
+                                call->context.reset();
+                                call->stub.reset();
+                                std::lock_guard lock(mutex_);
+                                ended_.push_back(status.error_code());
+                                --left_;
+                                changed_.notify_all();
+                              });
+  }
+
+  const BackendChannel& backend_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int left_;                             // Guarded by mutex_.
+  std::vector<grpc::StatusCode> ended_;  // Guarded by mutex_.
+};
+
+TEST(BackendChannelClose, CancelsEveryCallThatRunsAndLeavesNoSocket) {
+  constexpr int kCalls = 500;
+  ProbeService probe;
+  const Server server(probe);
+  BackendChannel backend(To(server));
+  HeldCalls calls(backend, kCalls);
+  ASSERT_TRUE(probe.AwaitHeld(kCalls));
+  const absl::Status closed = backend.Close(Soon());
+  EXPECT_TRUE(closed.ok()) << closed;
+  EXPECT_THAT(calls.AwaitEnded(), AllOf(SizeIs(kCalls), Each(grpc::CANCELLED)));
+  EXPECT_TRUE(Eventually([&] { return !server.connections().Any(); }));
+}
+
+TEST(BackendChannelClose, CancelsCallsThatEndAtThatInstant) {
+  for (int round = 0; round < 50; ++round) {
+    ProbeService probe;
+    const Server server(probe);
+    BackendChannel backend(To(server));
+    HeldCalls calls(backend, 20);
+    ASSERT_TRUE(probe.AwaitHeld(20));
+    std::thread releasing([&] { probe.Release(); });
+    EXPECT_TRUE(backend.Close(Soon()).ok());
+    releasing.join();
+    EXPECT_THAT(calls.AwaitEnded(), Each(AnyOf(grpc::OK, grpc::CANCELLED)));
+  }
+}
+
+TEST(BackendChannelClose, CancelsACallThatBeginsOnlyThen) {
+  ProbeService probe;
+  const Server server(probe);
+  BackendChannel backend(To(server));
+  std::unique_ptr<Probe::Stub> stub = Probe::NewStub(backend.channel());
+  std::shared_ptr<grpc::ClientContext> before = backend.NewContext();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(backend.Close(Past())));
+  Note note;
+  EXPECT_EQ(stub->Hold(before.get(), note, &note).error_code(), grpc::CANCELLED);
+  EXPECT_EQ(stub->Hold(backend.NewContext().get(), note, &note).error_code(), grpc::CANCELLED);
+  before.reset();
+  stub.reset();
+  EXPECT_TRUE(backend.Close(Soon()).ok());
+}
+
+// A backend that wants an answer to more and more PINGs, and reads none.
+class RudeBackend {
+ public:
+  RudeBackend() {
+    listener_->Start([this](int, int fd) {
+      fd_ = fd;
+      constexpr char kSettings = 4;
+      const std::string hello = Http2Frame(kSettings, 0, 0, "");
+      EXPECT_EQ(write(fd, hello.data(), hello.size()), static_cast<int>(hello.size()));
+    });
+  }
+  ~RudeBackend() {
+    listener_->Close();
+    End();
+  }
+
+  std::string address() const { return listener_->address(); }
+
+  // Until nothing more goes through the connection, either way: gRPC has an answer to
+  // write, and cannot. False: it took too long.
+  bool Flood() {
+    constexpr char kPing = 6;
+    const std::string ping = Http2Frame(kPing, 0, 0, "12345678");
+    std::string pings;
+    while (pings.size() < (64 << 10)) pings += ping;
+    std::size_t sent = 0;  // Of `pings`, so that every frame is sent whole.
+    return Eventually([&] {
+      for (;;) {
+        const ssize_t more = write(fd_, pings.data() + sent, pings.size() - sent);
+        if (more < 0) return !Writable(fd_) && !Writable(PeerOf(fd_));
+        sent = (sent + static_cast<std::size_t>(more)) % pings.size();
+      }
+    });
+  }
+
+  void End() {
+    if (fd_ >= 0) close(fd_.exchange(-1));
+  }
+
+ private:
+  static bool Writable(int fd) {
+    pollfd one = {fd, POLLOUT, 0};
+    return poll(&one, 1, 0) == 1;
+  }
+
+  // The other end, which is in this process, too.
+  static int PeerOf(int fd) {
+    for (int other = 3; other < 1024; ++other) {
+      if (PortOf(other, getsockname) == PortOf(fd, getpeername)) return other;
+    }
+    ADD_FAILURE() << "nobody is connected";
+    return -1;
+  }
+
+  static int PortOf(int fd, int (*name_of)(int, sockaddr*, socklen_t*)) {
+    sockaddr_in6 name{};  // An IPv4 address has its port in the same place.
+    socklen_t size = sizeof name;
+    return name_of(fd, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? name.sin6_port : -1;
+  }
+
+  std::unique_ptr<Listener> listener_ = *Listener::Bind("127.0.0.1:0");
+  std::atomic<int> fd_ = -1;
+};
+
+TEST(BackendChannelClose, TellsThatASocketIsOpenWhoseBackendDoesNotRead) {
+  RudeBackend rude;
+  BackendChannel backend({.target = rude.address(), .service = "probe.Probe"});
+  ASSERT_TRUE(backend.AwaitConnected(Soon()));
+  ASSERT_TRUE(rude.Flood());
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status closed = backend.Close(Past());
+    EXPECT_TRUE(absl::IsDeadlineExceeded(closed)) << closed;
+    EXPECT_THAT(std::string(closed.message()),
+                AllOf(HasSubstr("1 socket"), HasSubstr(rude.address())));
+  }
+  rude.End();
+  EXPECT_TRUE(backend.Close(Soon()).ok());
 }
 
 TEST(BackendChannelClose, NeedsNoBackend) {

@@ -20,13 +20,6 @@ namespace {
 // Far more than anything takes on a busy machine under a sanitizer.
 constexpr std::chrono::seconds kLimit(60);
 
-std::string Frame(char type, char flags, char stream, const std::string& payload) {
-  std::string frame = {static_cast<char>(payload.size() >> 16),
-                       static_cast<char>(payload.size() >> 8), static_cast<char>(payload.size())};
-  frame += {type, flags, 0, 0, 0, stream};
-  return frame + payload;
-}
-
 // RFC 7541, 6.2.2: a literal without indexing, with a new name.
 std::string Header(const std::string& name, const std::string& value) {
   return std::string(1, 0) + static_cast<char>(name.size()) + name +
@@ -177,18 +170,25 @@ bool RawConnection::Readable() {
   return poll(&one, 1, std::chrono::milliseconds(kLimit).count()) == 1;
 }
 
+std::string Http2Frame(char type, char flags, char stream, const std::string& payload) {
+  std::string frame = {static_cast<char>(payload.size() >> 16),
+                       static_cast<char>(payload.size() >> 8), static_cast<char>(payload.size())};
+  frame += {type, flags, 0, 0, 0, stream};
+  return frame + payload;
+}
+
 std::string Http2Preface() {
   constexpr char kSettings = 4;
-  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, "");
+  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Http2Frame(kSettings, 0, 0, "");
 }
 
 std::string Http2Headers(const std::string& path) {
   constexpr char kHeaders = 1;
   constexpr char kEndHeaders = 4;
-  return Frame(kHeaders, kEndHeaders, 1,
-               Header(":method", "POST") + Header(":scheme", "http") + Header(":path", path) +
-                   Header(":authority", "probe") + Header("te", "trailers") +
-                   Header("content-type", "application/grpc"));
+  return Http2Frame(kHeaders, kEndHeaders, 1,
+                    Header(":method", "POST") + Header(":scheme", "http") + Header(":path", path) +
+                        Header(":authority", "probe") + Header("te", "trailers") +
+                        Header("content-type", "application/grpc"));
 }
 
 }  // namespace rpc

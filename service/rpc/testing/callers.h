@@ -99,6 +99,9 @@ class RawConnection {
   bool connected_ = false;
 };
 
+// RFC 9113, 4.1.
+std::string Http2Frame(char type, char flags, char stream, const std::string& payload);
+
 // What an HTTP/2 caller says first, and the beginning of a call of `path` whose
 // message it owes.
 std::string Http2Preface();
