@@ -84,7 +84,7 @@ Composition::Composition(std::shared_ptr<OrderStore> store, std::unique_ptr<Sale
                          const std::string& inventory, const rpc::DrainSignal& drain)
     : store_(std::move(store)),
       sales_(std::move(sales)),
-      inventory_(inventory),
+      inventory_(inventory, drain.answer_now()),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_, [this] { feed_.Wake(); }),
       pool_(kPoolThreads, kPoolCapacity),

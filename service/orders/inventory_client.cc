@@ -61,8 +61,10 @@ struct Call {
 
 }  // namespace
 
-InventoryClient::InventoryClient(const std::string& address)
-    : channel_({address, InventoryService::service_full_name()}) {}
+InventoryClient::InventoryClient(const std::string& address, std::stop_token answer_now)
+    : channel_({.target = address,
+                .service = InventoryService::service_full_name(),
+                .answer_now = std::move(answer_now)}) {}
 
 void InventoryClient::Reserve(const grpc::CallbackServerContext& caller,
                               const v1::PlaceOrderRequest& order,

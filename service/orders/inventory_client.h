@@ -19,7 +19,8 @@ namespace orders {
 // Lifetime: outlives every Reserve() until its `done` was called.
 class InventoryClient {
  public:
-  explicit InventoryClient(const std::string& address);
+  // Once `answer_now` is requested, Reserve() gives up (rpc::DrainSignal).
+  explicit InventoryClient(const std::string& address, std::stop_token answer_now = {});
 
   // Reserves the order's items on behalf of `caller`, whose deadline and
   // cancellation go with it. Does not block; `done` is called once, on a thread of

@@ -54,7 +54,8 @@ class InventoryClientTest : public ::testing::Test {
   static Clock::TimePoint Late() { return Clock::Steady().Now() + kLong; }
 
   FakeInventory inventory_;
-  InventoryClient client_{inventory_.address()};
+  std::stop_source answer_now_;
+  InventoryClient client_{inventory_.address(), answer_now_.get_token()};
   // Of no real call: without deadline, never cancelled.
   const grpc::CallbackServerContext caller_;
 };
@@ -119,6 +120,19 @@ TEST_F(InventoryClientTest, IsUnavailableWhenTheInventoryHangs) {
   inventory_.Hold();
   EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
   EXPECT_TRUE(inventory_.AwaitCancelled(1));
+}
+
+TEST_F(InventoryClientTest, GivesUpReservingOnceAnswersAreDemandedAndConfirmsOn) {
+  inventory_.Hold();
+  auto reserved = StartReserve();
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  auto confirmed = std::async(std::launch::async, [&] { return client_.Confirm("order/r1", {}); });
+  ASSERT_TRUE(inventory_.AwaitConfirms(1));
+  answer_now_.request_stop();
+  EXPECT_EQ(CodeAndReason(Get(std::move(reserved))), "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  inventory_.Release();
+  EXPECT_TRUE(Get(std::move(confirmed)).ok());
 }
 
 TEST_F(InventoryClientTest, ConfirmsAndTellsTheAnswerAsItIs) {

@@ -31,14 +31,16 @@ struct Cancel {
 // may end the call, and whoever made the call drops its context then.
 struct BackendChannel::Call {
   Call(std::shared_ptr<grpc::Channel> held, std::unique_ptr<grpc::ClientContext> made,
-       const std::stop_source& closing)
+       const std::stop_source& closing, std::stop_token give_up)
       : channel(std::move(held)),
         context(std::move(made)),
-        cancelled_in_close(closing.get_token(), Cancel{*context}) {}
+        cancelled_in_close(closing.get_token(), Cancel{*context}),
+        given_up(std::move(give_up), Cancel{*context}) {}
 
   const std::shared_ptr<grpc::Channel> channel;  // A call that has not begun holds it, too.
   const std::unique_ptr<grpc::ClientContext> context;
   const std::stop_callback<Cancel> cancelled_in_close;
+  const std::stop_callback<Cancel> given_up;
 };
 
 BackendChannel::BackendChannel(Options options) : options_(std::move(options)) {
@@ -61,18 +63,18 @@ std::shared_ptr<grpc::Channel> BackendChannel::channel() const {
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(
     const grpc::CallbackServerContext& caller) const {
-  return Known(grpc::ClientContext::FromCallbackServerContext(caller));
+  return Known(grpc::ClientContext::FromCallbackServerContext(caller), options_.answer_now);
 }
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext() const {
-  return Known(std::make_unique<grpc::ClientContext>());
+  return Known(std::make_unique<grpc::ClientContext>(), {});
 }
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::Known(
-    std::unique_ptr<grpc::ClientContext> context) const {
+    std::unique_ptr<grpc::ClientContext> context, std::stop_token give_up) const {
   // The earlier one of this and the caller's own holds.
   context->set_deadline(std::chrono::system_clock::now() + options_.timeout);
-  auto call = std::make_shared<Call>(channel(), std::move(context), closing_);
+  auto call = std::make_shared<Call>(channel(), std::move(context), closing_, std::move(give_up));
   grpc::ClientContext* const known = call->context.get();
   return {std::move(call), known};
 }

@@ -35,6 +35,9 @@ class BackendChannel {
     std::string service;
     // What a call may take, retries included, when its caller allows that long.
     std::chrono::milliseconds timeout{2000};
+    // Once requested, calls on behalf of a caller are cancelled, so that the caller has
+    // an answer before it is cut off itself: DrainSignal::answer_now().
+    std::stop_token answer_now{};
   };
 
   // Connects when the first call needs it; a backend that is not there yet is no
@@ -49,11 +52,11 @@ class BackendChannel {
 
   // A context for one call on behalf of `caller`: ends when the caller's call is
   // cancelled, at the caller's deadline, or after `timeout`, whichever is first.
-  // Cancelled in Close(), and from the start when that came before. To be dropped as
-  // soon as its call has ended.
+  // Cancelled by `answer_now` and in Close(), and from the start when that came before.
+  // To be dropped as soon as its call has ended.
   std::shared_ptr<grpc::ClientContext> NewContext(const grpc::CallbackServerContext& caller) const;
 
-  // A context for a call that nobody waits for: ends after `timeout`; as above.
+  // A context for a call that nobody waits for: ends after `timeout`, or in Close().
   std::shared_ptr<grpc::ClientContext> NewContext() const;
 
   // Waits until the backend can be reached, at most until `deadline`.
@@ -72,7 +75,8 @@ class BackendChannel {
   // What a context is a part of.
   struct Call;
 
-  std::shared_ptr<grpc::ClientContext> Known(std::unique_ptr<grpc::ClientContext> context) const;
+  std::shared_ptr<grpc::ClientContext> Known(std::unique_ptr<grpc::ClientContext> context,
+                                             std::stop_token give_up) const;
 
   const Options options_;
   ChannelSockets sockets_;

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -41,6 +42,7 @@ using ::std::chrono::milliseconds;
 using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -146,6 +148,51 @@ TEST(BackendChannel, TellsWhetherTheBackendCanBeReachedAndFindsItWhenItComesBack
   EXPECT_TRUE(Echo(backend).ok());
 }
 
+// Calls of Hold() that nobody waits for, as services make them.
+class HeldCalls {
+ public:
+  HeldCalls(const BackendChannel& backend, int count) : backend_(backend), left_(count) {
+    for (int i = 0; i < count; ++i) Begin();
+  }
+  ~HeldCalls() { AwaitEnded(); }
+
+  // How each has ended.
+  std::vector<grpc::StatusCode> AwaitEnded() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return left_ == 0; });
+    return ended_;
+  }
+
+ private:
+  struct Call {
+    std::shared_ptr<grpc::ClientContext> context;
+    std::unique_ptr<Probe::Stub> stub;
+    Note note;
+  };
+
+  void Begin() {
+    auto call = std::make_shared<Call>();
+    call->context = backend_.NewContext();
+    call->stub = Probe::NewStub(backend_.channel());
+    call->stub->async()->Hold(call->context.get(), &call->note, &call->note,
+                              [this, call](const grpc::Status& status) {
+                                // Perhaps in the middle of being cancelled.
+                                call->context.reset();
+                                call->stub.reset();
+                                std::lock_guard lock(mutex_);
+                                ended_.push_back(status.error_code());
+                                --left_;
+                                changed_.notify_all();
+                              });
+  }
+
+  const BackendChannel& backend_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int left_;                             // Guarded by mutex_.
+  std::vector<grpc::StatusCode> ended_;  // Guarded by mutex_.
+};
+
 // A service that asks the backend on behalf of its caller, and says how that ended.
 class Front final : public Probe::CallbackService {
  public:
@@ -166,6 +213,9 @@ class Front final : public Probe::CallbackService {
 
   std::future<grpc::Status> AwaitEnded() { return ended_.get_future(); }
 
+  // For another call.
+  void Renew() { ended_ = {}; }
+
   // What keeps the channel alive.
   void Drop() {
     context_.reset();
@@ -184,7 +234,11 @@ class BackendChannelOnBehalf : public ::testing::Test {
  protected:
   ProbeService probe_;
   const Server backend_server_{probe_};
-  BackendChannel backend_{To(backend_server_)};
+  std::stop_source answer_now_;
+  BackendChannel backend_{{.target = backend_server_.address(),
+                           .service = "probe.Probe",
+                           .timeout = milliseconds(45000),
+                           .answer_now = answer_now_.get_token()}};
   Front front_{backend_};
   const Server front_server_{front_};
 };
@@ -212,6 +266,23 @@ TEST_F(BackendChannelOnBehalf, PassesTheCallersDeadlineOn) {
   // Cancelled, when the caller's side was quicker than the clock.
   const grpc::StatusCode ended = front_.AwaitEnded().get().error_code();
   EXPECT_TRUE(ended == grpc::DEADLINE_EXCEEDED || ended == grpc::CANCELLED) << ended;
+}
+
+TEST_F(BackendChannelOnBehalf, GivesUpInTimeToAnswerACallerWhoIsAboutToBeCutOff) {
+  const auto call = [this] {
+    Note note;
+    return Probe::NewStub(NewConnection(front_server_.address()))
+        ->Echo(Bounded().get(), note, &note);
+  };
+  std::future<grpc::Status> running = std::async(std::launch::async, call);
+  HeldCalls nobodys(backend_, 1);
+  ASSERT_TRUE(probe_.AwaitHeld(2));
+  answer_now_.request_stop();
+  EXPECT_EQ(running.get().error_code(), grpc::CANCELLED) << "as the front handed it on";
+  front_.Renew();
+  EXPECT_EQ(call().error_code(), grpc::CANCELLED) << "one that begins later";
+  probe_.Release();
+  EXPECT_THAT(nobodys.AwaitEnded(), ElementsAre(grpc::OK));
 }
 
 TEST_F(BackendChannelOnBehalf, AnswersWhenTheBackendDoes) {
@@ -272,51 +343,6 @@ TEST(BackendChannelClose, WaitsForAContextWhoseCallHasNotBegunAndNeverWill) {
   context.reset();
   EXPECT_TRUE(backend.Close(Soon()).ok());
 }
-
-// Calls of Hold() that nobody waits for, as services make them.
-class HeldCalls {
- public:
-  HeldCalls(const BackendChannel& backend, int count) : backend_(backend), left_(count) {
-    for (int i = 0; i < count; ++i) Begin();
-  }
-  ~HeldCalls() { AwaitEnded(); }
-
-  // How each has ended.
-  std::vector<grpc::StatusCode> AwaitEnded() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return left_ == 0; });
-    return ended_;
-  }
-
- private:
-  struct Call {
-    std::shared_ptr<grpc::ClientContext> context;
-    std::unique_ptr<Probe::Stub> stub;
-    Note note;
-  };
-
-  void Begin() {
-    auto call = std::make_shared<Call>();
-    call->context = backend_.NewContext();
-    call->stub = Probe::NewStub(backend_.channel());
-    call->stub->async()->Hold(call->context.get(), &call->note, &call->note,
-                              [this, call](const grpc::Status& status) {
-                                // Perhaps in the middle of being cancelled.
-                                call->context.reset();
-                                call->stub.reset();
-                                std::lock_guard lock(mutex_);
-                                ended_.push_back(status.error_code());
-                                --left_;
-                                changed_.notify_all();
-                              });
-  }
-
-  const BackendChannel& backend_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int left_;                             // Guarded by mutex_.
-  std::vector<grpc::StatusCode> ended_;  // Guarded by mutex_.
-};
 
 TEST(BackendChannelClose, CancelsEveryCallThatRunsAndLeavesNoSocket) {
   constexpr int kCalls = 500;

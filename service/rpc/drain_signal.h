@@ -21,8 +21,13 @@ namespace rpc {
 // instant, at replicas that have work of their own. So the tokens form groups, and
 // one group is told after the other.
 //
+// A call that still runs when the stop's budget for calls is nearly spent is told once
+// more: it must be answered now, or it is cut off. What it waits for elsewhere, a
+// backend (backend_channel.h), is then given up in time to say so to its caller.
+//
 // Threads: all methods may be called from any thread. Callbacks registered on a
-// token run on the thread that calls Announce(), so they must not block.
+// token run on the thread that calls Announce() or DemandAnswers(), so they must not
+// block.
 // Lifetime: outlives the services and the server.
 class DrainSignal {
  public:
@@ -38,8 +43,16 @@ class DrainSignal {
   // `patience` is over.
   void Announce(lifecycle::Clock::Duration pace, lifecycle::Patience& patience);
 
+  // Requested a moment before the calls that still run are cut off. Not at all in a
+  // stop whose calls end in time.
+  std::stop_token answer_now() const { return answers_.get_token(); }
+
+  // Requests that. Further calls do nothing.
+  void DemandAnswers() { answers_.request_stop(); }
+
  private:
   std::array<std::stop_source, 64> groups_;
+  std::stop_source answers_;
   mutable std::atomic<std::size_t> next_{0};
 };
 

@@ -79,5 +79,19 @@ TEST(DrainSignal, TellsAllThatAreLeftWhenPatienceIsOver) {
   EXPECT_EQ(calls.told(), 640);
 }
 
+TEST(DrainSignal, DemandsAnswersApartFromTheGoodbye) {
+  DrainSignal drain;
+  const std::stop_token call = drain.token();
+  const std::stop_token answer_now = drain.answer_now();
+  drain.DemandAnswers();
+  EXPECT_TRUE(answer_now.stop_requested());
+  EXPECT_FALSE(call.stop_requested());
+  drain.DemandAnswers();
+
+  DrainSignal other;
+  other.Announce();
+  EXPECT_FALSE(other.answer_now().stop_requested());
+}
+
 }  // namespace
 }  // namespace rpc

@@ -27,6 +27,8 @@ using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectio
 // How long a call that gRPC took just before the shutdown may be on its way to its
 // handler, where it is counted.
 constexpr Clock::Duration kSettled = std::chrono::milliseconds(30);
+// How long before they are cut off calls are told to answer, of a budget that allows it.
+constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
 // How long connections have to end by themselves once no call runs: their callers
 // answer the GOAWAY, so the last answers are known to have arrived.
 constexpr Clock::Duration kFarewell = std::chrono::milliseconds(20);
@@ -182,7 +184,11 @@ void ServerHost::ShutDownWhenToldTo() {
 
 int ServerHost::AwaitCallsFinished(Patience& patience) {
   Unchanged<std::int64_t> begun(patience.clock());
+  const Clock& clock = patience.clock();
+  const Clock::Duration for_answers =
+      std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
   const bool finished = patience.Poll([&] {
+    if (clock.Now() >= patience.deadline() - for_answers) drain_.DemandAnswers();
     return ShutdownReturned() || (begun.For(calls_.begun()) >= kSettled && calls_.running() == 0);
   });
   return finished ? 0 : calls_.running();

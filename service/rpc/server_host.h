@@ -84,6 +84,7 @@ class ServerHost final : public lifecycle::Traffic {
   int SayGoodbye(lifecycle::Patience& patience) override;
   bool AwaitConnectionsGone(lifecycle::Patience& patience) override;
   void BeginShutdown(lifecycle::Clock::TimePoint deadline) override;
+  // Demands answers of `drain` when patience is nearly over.
   int AwaitCallsFinished(lifecycle::Patience& patience) override;
   bool Cancel(lifecycle::Patience& patience) override;
   Load Look() const override;

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/fake_clock.h"
 #include "service/lifecycle/patience.h"
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/status.h"
@@ -382,6 +384,47 @@ TEST_F(ServerHostTest, AnswersCallsInFlight) {
   EXPECT_TRUE(first.get().ok());
   EXPECT_TRUE(second.get().ok());
   EXPECT_EQ(host_->TryCallsRunning(), 0);
+}
+
+TEST_F(ServerHostTest, DemandsAnswersAMomentBeforeCallsAreCutOff) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  host_->CloseListener();
+  BeginShutdown();
+  lifecycle::FakeClock clock;
+  std::future<int> left = std::async(std::launch::async, [&] {
+    Patience patience(clock, std::chrono::seconds(8), {});
+    return host_->AwaitCallsFinished(patience);
+  });
+  clock.AwaitWaiters(1);
+  clock.Advance(milliseconds(7490));
+  clock.AwaitWaiters(1);
+  EXPECT_FALSE(drain_.answer_now().stop_requested());
+  clock.Advance(milliseconds(10));
+  clock.AwaitWaiters(1);
+  EXPECT_TRUE(drain_.answer_now().stop_requested());
+  clock.Advance(milliseconds(500));
+  EXPECT_EQ(left.get(), 1);
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+}
+
+TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandInAHurryAsWell) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  // A call that gives up what it waits for.
+  const std::stop_callback answer(drain_.answer_now(), [this] { probe_.Release(); });
+  host_->CloseListener();
+  BeginShutdown();
+  std::stop_source hurry;
+  Patience patience(Clock::Steady(), kNever, hurry.get_token());
+  std::thread hurrying([&] { hurry.request_stop(); });
+  EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
+  hurrying.join();
+  EXPECT_TRUE(host_->Cancel(patience));
+  EXPECT_TRUE(held.get().ok());
 }
 
 TEST_F(ServerHostTest, WaitsForNoCallThatReachesNobody) {

@@ -170,6 +170,22 @@ TEST_F(OrdersFaultsTest, ABackendThatIsFrozen) {
   ExpectServedByTheNext();
 }
 
+TEST_F(OrdersFaultsTest, ABackendThatIsFrozenForLongerThanTheStopHas) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  // Less than the 2 s that the inventory is waited for otherwise.
+  ASSERT_NO_FATAL_FAILURE(StartOrders(
+      inventory_->address(), With(kBudget, {"--stop_connections=100ms", "--stop_calls=1s"})));
+  inventory_->process().Signal(SIGSTOP);
+  const auto calls = EightAcceptedOrders();
+  EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
+  ExpectRefused(calls);
+  EXPECT_THAT(Told(false), IsEmpty());
+  EXPECT_THAT(Told(true), IsSupersetOf({"ConnectionsLeft", "CallsFinished"}));
+  inventory_->process().Signal(SIGKILL);
+  ASSERT_EQ(inventory_->process().Wait(kLimit), Ending::Killed(SIGKILL));
+  ExpectServedByTheNext();
+}
+
 TEST_F(OrdersFaultsTest, ADatabaseThatIsLocked) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
