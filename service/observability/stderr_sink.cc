@@ -1,42 +1,32 @@
 #include "service/observability/stderr_sink.h"
 
-#include <limits.h>
-#include <poll.h>
-
-#include <chrono>
-#include <string>
+#include <cstddef>
 
 #include "absl/strings/str_cat.h"
+#include "service/lifecycle/write_without_blocking.h"
 
 namespace observability {
 namespace {
 
 constexpr std::chrono::milliseconds kPatience(100);
 
-// Writes all of `line`, or nothing of it. False: nobody takes it.
-//
-// A pipe that is ready to be written to takes PIPE_BUF bytes without blocking
-// (POSIX, write()).
-bool Write(int fd, const std::string& line, std::chrono::milliseconds patience) {
-  pollfd out = {fd, POLLOUT, 0};
-  if (poll(&out, 1, static_cast<int>(patience.count())) != 1) return false;
-  return (out.revents & POLLOUT) != 0 && write(fd, line.data(), line.size()) >= 0;
-}
-
 }  // namespace
 
 void StderrSink::sink_it_(const spdlog::details::log_msg& message) {
-  spdlog::memory_buf_t formatted;
-  formatter_->format(message, formatted);
-  std::string line(formatted.data(), formatted.size());
-  if (line.size() > PIPE_BUF) {
-    line.resize(PIPE_BUF);
-    line.back() = '\n';
-  }
-  if (lost_ > 0 && Write(fd_, absl::StrCat("(", lost_, " lines lost: nobody read them)\n"), {})) {
+  spdlog::memory_buf_t line;
+  formatter_->format(message, line);
+  if (lost_ > 0 &&
+      Write(absl::StrCat(half_line_ ? "\n" : "", "(", lost_, " lines lost: nobody read them)\n"),
+            {})) {
     lost_ = 0;
   }
-  if (lost_ > 0 || !Write(fd_, line, kPatience)) ++lost_;
+  if (lost_ > 0 || !Write({line.data(), line.size()}, kPatience)) ++lost_;
+}
+
+bool StderrSink::Write(std::string_view text, std::chrono::milliseconds patience) {
+  const std::size_t written = lifecycle::WriteWithoutBlocking(fd_, text, patience);
+  if (written > 0) half_line_ = written < text.size();
+  return written == text.size();
 }
 
 }  // namespace observability

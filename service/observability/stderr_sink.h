@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <mutex>
+#include <string_view>
 
 #include "spdlog/sinks/base_sink.h"
 
@@ -18,7 +20,9 @@ namespace observability {
 //
 // Guarantees: a line waits for its reader for a tenth of a second at most, and not at
 // all while the one before was lost; then it is lost. The next that is written is
-// preceded by how many were. A line longer than 4 KiB (PIPE_BUF) is cut.
+// preceded by how many were. A line of any length arrives as a whole while somebody
+// reads: it goes in pieces of 4 KiB (PIPE_BUF), each of which waits so long. Of one that
+// is lost in its middle, nothing follows on the same line.
 class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit StderrSink(int fd = STDERR_FILENO) : fd_(fd) {}
@@ -27,8 +31,12 @@ class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
   void sink_it_(const spdlog::details::log_msg& message) override;
   void flush_() override {}
 
+  // False: not all of it went.
+  bool Write(std::string_view text, std::chrono::milliseconds patience);
+
   const int fd_;
-  int lost_ = 0;  // Since the last line that was written.
+  int lost_ = 0;            // Since the last line that was written.
+  bool half_line_ = false;  // What was written last was not all of it.
 };
 
 }  // namespace observability

@@ -1,7 +1,12 @@
 // What real servers report of their stops, however these end: a file and the last line
 // of the log, which are the same and keep to docs/drain_report.schema.json.
 
+#include "client/drain_report.h"
+
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
@@ -275,6 +280,28 @@ TEST_F(DrainReportTest, IsWrittenAgainWhenEvenLeavingHangs) {
   const report::v1::DrainReport report = ReportOf(*faulty_);
   EXPECT_EQ(report.why(), "stuck after the stop, in main");
   EXPECT_EQ(PhasesOf(report).size(), 8U);
+}
+
+TEST_F(DrainReportTest, ReachesWhoeverReadsTheLogHoweverLongItIs) {
+  // A pipe, as a collector has it, from which nothing is taken before the end.
+  const std::string log = directory_.File("log");
+  ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
+  const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_EQ(fcntl(reader, F_SETPIPE_SZ, 1 << 20), 1 << 20);
+  auto server = testkit::ServerProcess::Start(
+      {.binary = "tests/process/faulty_server",
+       .flags = {"--more_entries=150", "--termination_grace=1h", "--stop_least_lame_duck=0"},
+       .under = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  (*server)->process().Signal(SIGTERM);
+  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(0));
+  std::string text(1 << 20, '\0');
+  text.resize(static_cast<std::size_t>(read(reader, text.data(), text.size())));
+  close(reader);
+  EXPECT_GT(text.size() - text.rfind("drain report: "), 20000U);
+  const auto report = client::ReadDrainReport(text);
+  ASSERT_TRUE(report.ok()) << report.status() << text;
+  EXPECT_EQ(report->closers_size(), 155);
 }
 
 TEST_F(DrainReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {

@@ -51,6 +51,7 @@
 #include "tests/bench/bench_service.h"
 
 ABSL_FLAG(std::vector<std::string>, fault, {}, "Who misbehaves, and how: WHO=HOW,WHO=HOW");
+ABSL_FLAG(int, more_entries, 0, "How many entries the registry has besides; they behave.");
 
 namespace {
 
@@ -191,6 +192,9 @@ int main(int argc, char** argv) {
   const auto channel = registry.Register("channel", Closer(faults, "channel"), {.uses = {{files}}});
   open("pool");
   registry.Register("pool", Closer(faults, "pool"), {.uses = {{database, channel}}});
+  for (int i = 0; i < absl::GetFlag(FLAGS_more_entries); ++i) {
+    registry.Register("entry " + std::to_string(i), Closer(faults, ""), {.uses = nothing});
+  }
   process.SaveOnStop("saver", Closer(faults, "saver"));
   const auto worker = faults.find("worker");
   process.workers().Start("worker", [how = worker == faults.end() ? "" : worker->second](
