@@ -1,21 +1,22 @@
 #include "service/lifecycle/last_words.h"
 
-#include <poll.h>
+#include <limits.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstddef>
+
+#include "service/lifecycle/write_without_blocking.h"
 
 namespace lifecycle {
 
-void WriteLastWords(std::string words) {
-  // PIPE_BUF bounds what fits for certain.
-  words.resize(std::min<std::size_t>(words.size(), 4000));
-  words.push_back('\n');
-  pollfd out{STDERR_FILENO, POLLOUT, 0};
-  if (poll(&out, 1, /*timeout=*/0) == 1 && (out.revents & POLLOUT) != 0) {
-    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, words.data(), words.size());
+void WriteLastWords(std::initializer_list<std::string_view> words) {
+  char line[PIPE_BUF];  // What goes as a whole, or not at all.
+  std::size_t size = 0;
+  for (const std::string_view each : words) {
+    size += each.copy(line + size, sizeof line - 1 - size);
   }
+  line[size] = '\n';
+  WriteWithoutBlocking(STDERR_FILENO, {line, size + 1});
 }
 
 }  // namespace lifecycle

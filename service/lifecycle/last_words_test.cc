@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include <string>
@@ -36,17 +37,17 @@ class LastWordsTest : public testing::Test {
 };
 
 TEST_F(LastWordsTest, AreOneLine) {
-  WriteLastWords("so long");
+  WriteLastWords({"so", " ", "long"});
   EXPECT_EQ(Read(), "so long\n");
 }
 
 TEST_F(LastWordsTest, AreCutWhenTheyAreTooLong) {
-  WriteLastWords(std::string(5000, 'x'));
-  EXPECT_EQ(Read(), std::string(4000, 'x') + "\n");
+  WriteLastWords({"so ", std::string(5000, 'x'), "long"});
+  EXPECT_EQ(Read(), "so " + std::string(PIPE_BUF - 4, 'x') + "\n");
 }
 
 TEST_F(LastWordsTest, DoNotBlockWhenNobodyReads) {
-  for (int i = 0; i < 1000; ++i) WriteLastWords(std::string(4000, 'x'));
+  for (int i = 0; i < 1000; ++i) WriteLastWords({std::string(4000, 'x')});
   EXPECT_EQ(Read().substr(0, 3), "xxx");
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,21 +11,36 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "service/lifecycle/certain_exit.h"
 #include "service/lifecycle/last_words.h"
 #include "service/lifecycle/thread_stacks.h"
 
 namespace lifecycle {
+namespace {
+
+// How long whoever leaves may take for what it says and tells. The watchdog leaves when
+// half of the reserve is left; the stacks take an eighth of it at most, the way out a
+// quarter.
+Clock::Duration TimeToLeave(const StopBudget& budget) {
+  return std::max<Clock::Duration>(budget.reserve * 2 / 5, std::chrono::milliseconds(200));
+}
+
+}  // namespace
 
 Process::Process(const StopBudget& budget, Observer& observer)
     : clock_(Clock::Steady()),
       budget_(budget),
+      grace_(absl::FormatDuration(absl::FromChrono(budget.grace))),
       observer_(observer),
       request_(clock_),
       drain_(request_),
       way_out_(budget_, request_, clock_, observer_),
       signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
   PrepareThreadStacks();
-  watchdog_.emplace(request_, budget.watchdog(), [this] { Bite(WhereItStands()); });
+  watchdog_.emplace(request_, budget.watchdog(), [this] {
+    const ShutdownSequence* const sequence = sequence_;
+    Bite(sequence == nullptr ? Phase::kStarting : sequence->phase());
+  });
   signal_thread_.emplace(signal_meaning_);
 }
 
@@ -45,7 +61,7 @@ int Process::ServeUntilStopped(Traffic& traffic) {
 
   // What main destroys now may hang as well, and must not be looked at.
   const Clock::TimePoint end = request_.requested_at() + budget_.watchdog();
-  watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite("after the stop, in main"); });
+  watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite(Phase::kStopped); });
   return way_out_.Return(outcome.exit_code, "", outcome.abandoned);
 }
 
@@ -81,7 +97,7 @@ int Process::CouldNotStart(const absl::Status& why) {
                               Phase::kClosing, clock_.Now()));
   });
   observer_.OnPhase(Phase::kStopped, clock_.Now(), budget_.reserve);
-  WriteLastWords(absl::StrCat("could not start: ", std::string(why.message())));
+  WriteLastWords({"could not start: ", std::string(why.message())});
   return way_out_.Return(ExitCode::kCouldNotStart, std::string(why.message()), abandoned);
 }
 
@@ -90,32 +106,43 @@ void Process::Tell(Phase phase, std::string name, std::string subject, const abs
                      phase, status.ok(), clock_.Now()});
 }
 
-std::string Process::WhereItStands() const {
-  const ShutdownSequence* sequence = sequence_;
-  std::string stuck = absl::StrCat(
-      "in phase ", PhaseName(sequence == nullptr ? Phase::kStarting : sequence->phase()));
+std::string Process::WhatIsStuck() const {
+  std::vector<std::string> stuck;
   if (const Traffic* traffic = traffic_) {
     if (const int calls = traffic->TryCallsRunning(); calls > 0) {
-      absl::StrAppend(&stuck, "; calls running: ", calls);
+      stuck.push_back(absl::StrCat("calls running: ", calls));
     }
   }
   const std::vector<std::string> saving = savers_.TryClosing();
-  if (!saving.empty()) absl::StrAppend(&stuck, "; saving: ", absl::StrJoin(saving, ", "));
+  if (!saving.empty()) stuck.push_back(absl::StrCat("saving: ", absl::StrJoin(saving, ", ")));
   const std::vector<std::string> closing = registry_.TryClosing();
-  if (!closing.empty()) absl::StrAppend(&stuck, "; closing: ", absl::StrJoin(closing, ", "));
-  return stuck;
+  if (!closing.empty()) stuck.push_back(absl::StrCat("closing: ", absl::StrJoin(closing, ", ")));
+  return absl::StrJoin(stuck, "; ");
 }
 
-void Process::Bite(const std::string& stuck) {
-  WriteLastWords(absl::StrCat("watchdog: the stop has spent its grace of ",
-                              absl::FormatDuration(absl::FromChrono(budget_.grace)), "; stuck ",
-                              stuck, "; exit code ", static_cast<int>(ExitCode::kWatchdog)));
-  WriteThreadStacks(STDERR_FILENO, budget_.reserve / 4, static_cast<int>(ExitCode::kWatchdog));
-  way_out_.Leave(ExitCode::kWatchdog, absl::StrCat("stuck ", stuck));
+void Process::Bite(Phase phase) {
+  ExitAfter(TimeToLeave(budget_), ExitCode::kWatchdog);
+  // First what takes neither a lock nor memory: somebody may hold either for ever.
+  static_assert(static_cast<int>(ExitCode::kWatchdog) == 5);
+  const bool stopped = phase == Phase::kStopped;
+  const char* const where = stopped ? "after the stop, in main" : "in phase ";
+  const char* const name = stopped ? "" : PhaseName(phase);
+  WriteLastWords({"watchdog: the stop has spent its grace of ", grace_, "; stuck ", where, name,
+                  "; exit code 5"});
+  WriteThreadStacks(STDERR_FILENO, budget_.reserve / 8);
+
+  std::string why = absl::StrCat("stuck ", where, name);
+  // After the stop nothing is left of what could tell it.
+  if (const std::string stuck = stopped ? "" : WhatIsStuck(); !stuck.empty()) {
+    WriteLastWords({"watchdog: ", stuck});
+    absl::StrAppend(&why, "; ", stuck);
+  }
+  way_out_.Leave(ExitCode::kWatchdog, why);
 }
 
 void Process::LeaveAtOnce() {
-  WriteLastWords("third signal: leaving at once, nothing more is saved or closed");
+  ExitAfter(TimeToLeave(budget_), ExitCode::kImpatient);
+  WriteLastWords({"third signal: leaving at once, nothing more is saved or closed"});
   way_out_.Leave(ExitCode::kImpatient, "third signal");
 }
 

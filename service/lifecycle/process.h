@@ -97,13 +97,16 @@ class Process {
  private:
   void Tell(Phase phase, std::string name, std::string subject, const absl::Status& status);
 
-  // Where the stop stands, for the watchdog. Takes no lock that it may wait for.
-  std::string WhereItStands() const;
-  [[noreturn]] void Bite(const std::string& stuck);
+  // What the stop waits for, for the watchdog. Takes no lock that it may wait for.
+  std::string WhatIsStuck() const;
+
+  // The watchdog's. What hangs here as well is ended by certain_exit.h.
+  [[noreturn]] void Bite(Phase phase);
   [[noreturn]] void LeaveAtOnce();
 
   Clock& clock_;
   const StopBudget budget_;
+  const std::string grace_;  // In words, made while there is memory to be had.
   Observer& observer_;
   StopRequest request_;
   DrainRequest drain_;

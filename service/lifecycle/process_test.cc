@@ -1,11 +1,15 @@
 #include "service/lifecycle/process.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <barrier>
+#include <cstdlib>
 #include <future>
 #include <stdexcept>
 #include <stop_token>
@@ -259,11 +263,11 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturnAfterAStartThatF
       ExitedWithCode(2), "^could not start: port in use\n$");
 }
 
-// A budget of which the watchdog sees nothing but the end.
+// A budget of which the watchdog sees the end after a second, and has time then.
 StopBudget Short() {
   StopBudget budget = Ample();
-  budget.grace = milliseconds(1000);
-  budget.reserve = milliseconds(0);
+  budget.grace = seconds(6);
+  budget.reserve = seconds(10);
   return budget;
 }
 
@@ -274,8 +278,8 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysHowManyCallsRun) {
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
               ExitedWithCode(5),
-              "^watchdog: the stop has spent its grace of 1s; stuck in phase Draining; calls "
-              "running: 2; exit code 5\n$");
+              "^watchdog: the stop has spent its grace of 6s; stuck in phase Draining; exit "
+              "code 5\n(.*\n)*watchdog: calls running: 2\n$");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotClose) {
@@ -284,7 +288,8 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotClose) {
                     process.registry().Register("database", Hangs(), {.limit = hours(1)});
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
-              ExitedWithCode(5), "stuck in phase Closing; closing: database; exit code 5\n$");
+              ExitedWithCode(5),
+              "stuck in phase Closing; exit code 5\n(.*\n)*watchdog: closing: database\n$");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotSave) {
@@ -293,20 +298,18 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotSave) {
                     process.SaveOnStop("totals", Hangs());
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
-              ExitedWithCode(5), "stuck in phase Saving; saving: totals; exit code 5\n$");
+              ExitedWithCode(5),
+              "stuck in phase Saving; exit code 5\n(.*\n)*watchdog: saving: totals\n$");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichShowsWhereEachThreadIs) {
-  StopBudget budget = Ample();
-  budget.grace = seconds(6);
-  budget.reserve = seconds(10);  // The watchdog bites after a second, and has time.
-  EXPECT_EXIT(Run(budget,
+  EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
                     process.registry().Register("database", Hangs(), {.limit = hours(1)});
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
               ExitedWithCode(5),
-              "closing: database; exit code 5\n(.*\n)*thread .*\n(.*\n)*.*HangForEver");
+              "exit code 5\n(.*\n)*thread .*\n(.*\n)*.*HangForEver(.*\n)*watchdog: closing");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAServerCallHangs) {
@@ -317,7 +320,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAServerCallHangs) {
                     };
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
-              ExitedWithCode(5), "stuck in phase Draining; exit code 5\n$");
+              ExitedWithCode(5), "stuck in phase Draining; exit code 5\n");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItIsStoppedDuringAStartThatHangs) {
@@ -326,7 +329,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItIsStoppedDuringAStartThatHang
                     Send(SIGTERM);
                     HangForEver();
                   }),
-              ExitedWithCode(5), "stuck in phase Starting; exit code 5\n$");
+              ExitedWithCode(5), "stuck in phase Starting; exit code 5\n");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
@@ -347,7 +350,59 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorHangsAfterAStartThat
         process.CouldNotStart(absl::UnavailableError("port in use"));
         HangForEver();
       },
-      ExitedWithCode(5), "stuck in phase Starting; exit code 5\n$");
+      ExitedWithCode(5), "stuck in phase Starting; exit code 5\n");
+}
+
+// stderr is a terminal that still has some room, and whose reader has stopped: whoever
+// asks is told that it takes something, and who then writes it waits for ever.
+void HaveAStderrThatBlocks() {
+  const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+  if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0) _exit(90);
+  const int end = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+  termios raw{};
+  tcgetattr(end, &raw);
+  cfmakeraw(&raw);
+  tcsetattr(end, TCSANOW, &raw);
+  const std::string kilobyte(1024, '.');
+  for (int i = 0; i < 13; ++i) {
+    if (write(end, kilobyte.data(), kilobyte.size()) != 1024) _exit(91);
+  }
+  pollfd out{end, POLLOUT, 0};
+  if (poll(&out, 1, 0) != 1) _exit(92);
+  dup2(end, STDERR_FILENO);
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenEvenItsLastWordsHang) {
+  if (access("/dev/ptmx", W_OK) != 0) GTEST_SKIP() << "no terminal is to be had here";
+  EXPECT_EXIT(Run(Short(),
+                  [](Process& process, FakeTraffic&) {
+                    HaveAStderrThatBlocks();
+                    process.registry().Register(std::string(4000, 'x'), Hangs(),
+                                                {.limit = hours(1)});
+                    process.stop_request().Request(StopReason::kInterrupt);
+                  }),
+              ExitedWithCode(5), "");
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheThirdSignalWhenEvenTellingHangs) {
+  struct Hanging final : Observer {
+    void OnEvent(const Event&) override {}
+    void OnEnd(const End&) override { HangForEver(); }
+  };
+  EXPECT_EXIT(
+      {
+        Hanging observer;
+        StopBudget budget = Ample();
+        budget.reserve = seconds(1);
+        Process process(budget, observer);
+        Send(SIGINT);
+        Await(process.stop_request().requested());
+        Send(SIGINT);
+        Await(process.stop_request().hurry());
+        Send(SIGINT);
+        HangForEver();
+      },
+      ExitedWithCode(6), "");
 }
 
 }  // namespace

@@ -4,10 +4,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <chrono>
@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "absl/debugging/symbolize.h"
+#include "service/lifecycle/write_without_blocking.h"
 
 namespace lifecycle {
 namespace {
@@ -31,7 +32,6 @@ constexpr int kFramesOfTheSignal = 2;
 void* frames[kMostFrames];
 std::atomic<int> depth{0};
 std::atomic<pid_t> asked{0};
-std::atomic<int> code_when_over{0};
 
 int TheSignal() { return SIGRTMIN + 7; }
 
@@ -49,17 +49,33 @@ void WriteDownOwnStack(int) {
   depth = backtrace(frames, kMostFrames);
 }
 
-// Writes as much as `fd` takes at once.
-void Write(int fd, std::string_view words) {
-  [[maybe_unused]] const ssize_t written = write(fd, words.data(), words.size());
-}
+// Where the stacks are written to, for as long as that takes them.
+class Paper {
+ public:
+  Paper(int fd, Clock::TimePoint enough) : fd_(fd), enough_(enough) {}
 
-void WriteNumber(int fd, std::uintptr_t number, int base) {
-  char digits[32];
-  Write(fd, {digits, std::to_chars(digits, digits + sizeof digits, number, base).ptr});
-}
+  // Nothing more is wanted: the time is over, or nobody reads.
+  bool Enough() const { return !taken_ || Clock::Steady().Now() >= enough_; }
 
-void WriteName(int fd, pid_t thread) {
+  void Write(std::string_view words) {
+    const auto left =
+        std::chrono::floor<std::chrono::milliseconds>(enough_ - Clock::Steady().Now());
+    const auto patience = std::max(left, std::chrono::milliseconds(0));
+    taken_ = taken_ && WriteWithoutBlocking(fd_, words, patience) == words.size();
+  }
+
+  void WriteNumber(std::uintptr_t number, int base) {
+    char digits[32];
+    Write({digits, std::to_chars(digits, digits + sizeof digits, number, base).ptr});
+  }
+
+ private:
+  const int fd_;
+  const Clock::TimePoint enough_;
+  bool taken_ = true;
+};
+
+void WriteName(Paper& paper, pid_t thread) {
   char path[64] = "/proc/self/task/";
   char* end = std::to_chars(path + std::strlen(path), path + 40, thread).ptr;
   std::strcpy(end, "/comm");
@@ -67,7 +83,7 @@ void WriteName(int fd, pid_t thread) {
   char name[32];
   const ssize_t size = read(file, name, sizeof name);
   close(file);
-  if (size > 1) Write(fd, {name, static_cast<std::size_t>(size - 1)});  // Without its newline.
+  if (size > 1) paper.Write({name, static_cast<std::size_t>(size - 1)});  // Without its newline.
 }
 
 // False: it did not answer.
@@ -83,36 +99,26 @@ bool AskForStack(pid_t thread) {
   return depth > 0;
 }
 
-void WriteStack(int fd, pid_t thread, Clock::TimePoint enough) {
-  Write(fd, "thread ");
-  WriteNumber(fd, thread, 10);
-  Write(fd, " ");
-  WriteName(fd, thread);
-  if (!AskForStack(thread)) return Write(fd, ": no stack to be had\n");
-  Write(fd, "\n");
+void WriteStack(Paper& paper, pid_t thread) {
+  paper.Write("thread ");
+  paper.WriteNumber(static_cast<std::uintptr_t>(thread), 10);
+  paper.Write(" ");
+  WriteName(paper, thread);
+  if (!AskForStack(thread)) return paper.Write(": no stack to be had\n");
+  paper.Write("\n");
   for (int i = kFramesOfTheSignal; i < depth; ++i) {
     char name[512];
     // Of a caller's frame there is the address that it returns to.
     const char* const called = static_cast<const char*>(frames[i]) - (i > kFramesOfTheSignal);
-    Write(fd, "    ");
-    if (Clock::Steady().Now() < enough && absl::Symbolize(called, name, sizeof name)) {
-      Write(fd, name);
+    paper.Write("    ");
+    if (!paper.Enough() && absl::Symbolize(called, name, sizeof name)) {
+      paper.Write(name);
     } else {
-      Write(fd, "0x");
-      WriteNumber(fd, reinterpret_cast<std::uintptr_t>(called), 16);
+      paper.Write("0x");
+      paper.WriteNumber(reinterpret_cast<std::uintptr_t>(called), 16);
     }
-    Write(fd, "\n");
+    paper.Write("\n");
   }
-}
-
-void EndProcessAfter(Clock::Duration limit, int exit_code) {
-  code_when_over = exit_code;
-  struct sigaction end = {};
-  end.sa_handler = [](int) { _exit(code_when_over); };
-  sigaction(SIGALRM, &end, nullptr);
-  const auto left = std::chrono::duration_cast<std::chrono::microseconds>(limit).count();
-  const itimerval timer = {{0, 0}, {left / 1'000'000, left % 1'000'000}};
-  setitimer(ITIMER_REAL, &timer, nullptr);
 }
 
 }  // namespace
@@ -122,9 +128,8 @@ void PrepareThreadStacks() {
   backtrace(own, 2);  // Loads libgcc, once.
 }
 
-void WriteThreadStacks(int fd, Clock::Duration limit, int exit_code) {
-  const Clock::TimePoint enough = Clock::Steady().Now() + limit / 2;
-  EndProcessAfter(limit, exit_code);
+void WriteThreadStacks(int fd, Clock::Duration limit) {
+  Paper paper(fd, Clock::Steady().Now() + limit);
   struct sigaction write_down = {};
   write_down.sa_handler = WriteDownOwnStack;
   write_down.sa_flags = SA_RESTART;
@@ -139,14 +144,12 @@ void WriteThreadStacks(int fd, Clock::Duration limit, int exit_code) {
       at += entry.size;
       const pid_t thread = std::atoi(entry.name);
       if (thread <= 0 || thread == gettid()) continue;
-      if (Clock::Steady().Now() >= enough) break;
+      if (paper.Enough()) break;
       ++threads;
-      WriteStack(fd, thread, enough);
+      WriteStack(paper, thread);
     }
   }
   close(directory);
-  const itimerval off = {};
-  setitimer(ITIMER_REAL, &off, nullptr);
 }
 
 }  // namespace lifecycle

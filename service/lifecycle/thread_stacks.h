@@ -18,12 +18,13 @@ void PrepareThreadStacks();
 // glibc's backtrace() may be called there). A thread that blocks the signal, or does
 // not come to it in 100 ms, is listed without a stack.
 //
-// Once half of `limit` is over, no further thread is asked, and functions go by their
-// addresses. When all of it is (a disk that hangs under the names of the functions, a
-// reader of `fd` that does not read), the process ends, with `exit_code`.
+// Once `limit` is over, no further thread is asked, and functions go by their addresses.
+// Once `fd` takes nothing any more, no further word is written. What it cannot help is a
+// disk that hangs under the names of the functions: see to the exit before
+// (certain_exit.h).
 //
 // Threads: one call in a process.
-void WriteThreadStacks(int fd, Clock::Duration limit, int exit_code);
+void WriteThreadStacks(int fd, Clock::Duration limit);
 
 }  // namespace lifecycle
 

@@ -225,12 +225,12 @@ void DrainReport::OnEnd(const End& end) {
   const auto write = [path = path_, json] {
     if (!path.empty()) {
       const std::string problem = WriteFile(path, json + "\n");
-      if (!problem.empty()) lifecycle::WriteLastWords("drain report: " + problem);
+      if (!problem.empty()) lifecycle::WriteLastWords({"drain report: ", problem});
     }
     spdlog::info("drain report: {}", json);
   };
   if (!RunWithin(std::max(end.budget.reserve / 4, kLeastLimit), write)) {
-    lifecycle::WriteLastWords("drain report: could not be written in its time");
+    lifecycle::WriteLastWords({"drain report: could not be written in its time"});
   }
 }
 

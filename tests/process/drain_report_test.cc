@@ -68,17 +68,24 @@ class DrainReportTest : public ::testing::Test {
   }
   Ending StopFaulty(const std::string& fault) { return StopFaulty(fault, directory_.File("port")); }
 
-  // The report in the file, when all is well with it.
+  // The report in the file and the log, when all is well with it.
   report::v1::DrainReport ReportOf(ChildProcess& process) {
+    EXPECT_THAT(process.Output(), ::testing::EndsWith(": drain report: " + Json()));
+    return ReportInFile(process);
+  }
+
+  std::string Json() const {
     std::ifstream file(path_);
-    const std::string json{std::istreambuf_iterator<char>(file), {}};
-    const std::string output = process.Output();
-    EXPECT_THAT(output, ::testing::EndsWith(": drain report: " + json));
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  report::v1::DrainReport ReportInFile(ChildProcess& process) {
+    const std::string json = Json();
     ChildProcess validator({testkit::RunfileOrDie("tests/common/validate_json.py"),
                             testkit::RunfileOrDie("docs/drain_report.schema.json"), path_});
     EXPECT_EQ(validator.Wait(kLimit), Ending::Exited(0)) << validator.Output() << json;
     report::v1::DrainReport report;
-    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, &report).ok()) << output;
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, &report).ok()) << json;
     EXPECT_EQ(process.Wait(kLimit), Ending::Exited(static_cast<int>(report.exit_code())));
     return report;
   }
@@ -273,6 +280,25 @@ TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedIt) {
   EXPECT_EQ(PhasesOf(report).back(), "Leaving");
   EXPECT_FALSE(report.phases().rbegin()->ended());
   EXPECT_THAT(report.why(), StartsWith("stuck in phase Leaving"));
+}
+
+TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedItAlsoWhenNobodyReadsTheLog) {
+  const std::string log = directory_.File("log");
+  ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
+  const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  const std::string much(1 << 20, '.');
+  while (write(reader, much.data(), much.size()) > 0) continue;
+  auto server = testkit::ServerProcess::Start(
+      {.binary = "tests/process/faulty_server",
+       .flags = {"--fault=goodbye=hangs", "--drain_report=" + path_, "--termination_grace=4s",
+                 "--stop_reserve=2s", "--stop_least_lame_duck=0"},
+       .under = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  (*server)->process().Signal(SIGTERM);
+  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(5));
+  const report::v1::DrainReport report = ReportInFile((*server)->process());
+  EXPECT_THAT(report.why(), StartsWith("stuck in phase Leaving"));
+  close(reader);
 }
 
 TEST_F(DrainReportTest, IsWrittenAgainWhenEvenLeavingHangs) {
