@@ -15,8 +15,10 @@
 #include "absl/flags/parse.h"
 #include "absl/flags/reflection.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "service/config/platform_grace.h"
 #include "service/lifecycle/exit_code.h"
@@ -172,10 +174,8 @@ void SetDerivedFlags(const ServerConfig& config) {
 }
 
 // Flags of libraries say nothing about this server.
-bool IsOurs(const absl::CommandLineFlag& flag) {
-  const std::string file = flag.Filename();
-  return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/") &&
-         flag.Name() != "print_config";
+bool IsOurs(absl::string_view file) {
+  return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/");
 }
 
 [[noreturn]] void PrintConfigAndExit(const ServerConfig& config,
@@ -190,8 +190,9 @@ bool IsOurs(const absl::CommandLineFlag& flag) {
       "\n");
   std::map<std::string, std::string> values;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
-    if (IsOurs(*flag)) values[std::string(name)] = flag->CurrentValue();
+    if (IsOurs(flag->Filename())) values[std::string(name)] = flag->CurrentValue();
   }
+  values.erase("print_config");
   // Unset, and no value says so.
   if (!absl::GetFlag(FLAGS_platform_grace)) values.erase("platform_grace");
   for (const auto& [name, value] : values) absl::StrAppend(&text, "--", name, "=", value, "\n");
@@ -208,6 +209,10 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
     if (chdir(directory) != 0) UsageError(absl::StrCat("cannot go to ", directory));
   }
   absl::SetProgramUsageMessage(usage);
+  // Without this, --help knows the flags of main.cc only.
+  absl::FlagsUsageConfig help;
+  help.contains_help_flags = IsOurs;
+  absl::SetFlagsUsageConfig(help);
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   if (words.size() > 1) {
     UsageError(absl::StrCat("\"", words[1], "\" is no flag; --help lists them"));

@@ -20,8 +20,10 @@ struct ServerConfig {
   std::string drain_report;
 };
 
-// Parses the command line into the flags of the whole program, and prints the help
-// for --help. `usage` is what the program is, in a sentence or two.
+// Parses the command line into the flags of the whole program. `usage` is what the
+// program is, in a sentence or two: --help prints it, and every flag of this
+// repository's that the program has, and ends the process with exit code 1, as
+// Abseil does.
 //
 // Warns on stderr when the platform is known to kill before the stop has ended. Ends
 // the process with exit code 0 for --print_config.

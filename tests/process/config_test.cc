@@ -1,8 +1,10 @@
 // What a real server says of its settings, and of the platform that will stop it.
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,6 +89,51 @@ TEST(PrintConfigTest, OfBudgetsThatDoNotFitSaysSoAndExitsWith1) {
   EXPECT_EQ(printed.ending, Ending::Exited(1));
   EXPECT_THAT(printed.text, StartsWith("usage: the stop does not fit"));
 }
+
+TEST(HelpTest, NamesTheProgramAndEveryFlagThatIsOursAndNoOther) {
+  ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"), "--help"});
+  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
+  const std::string help = server.Output();
+  EXPECT_THAT(help, StartsWith("echo_server: "));
+  std::istringstream settings(PrintConfig({}).text);
+  for (std::string line; std::getline(settings, line);) {
+    if (!line.starts_with("--")) continue;
+    EXPECT_THAT(help, HasSubstr(line.substr(0, line.find('=')) + " ("));
+  }
+  EXPECT_THAT(help, HasSubstr("--print_config ("));
+  EXPECT_THAT(help, HasSubstr("--platform_grace ("));
+  EXPECT_THAT(help, Not(HasSubstr("--flagfile (")));
+}
+
+struct BadFlag {
+  std::string flag;
+  std::string said;
+};
+
+class BadFlagTest : public ::testing::TestWithParam<BadFlag> {};
+
+TEST_P(BadFlagTest, IsNamedInOneLineAndEndsTheStartWith1) {
+  const Printed printed = PrintConfig({GetParam().flag});
+  EXPECT_EQ(printed.ending, Ending::Exited(1));
+  EXPECT_THAT(printed.text, HasSubstr(GetParam().said));
+  EXPECT_EQ(std::count(printed.text.begin(), printed.text.end(), '\n'), 1) << printed.text;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    EveryServer, BadFlagTest,
+    ::testing::Values(BadFlag{"--termination_grace=0", "does not fit its termination grace of 0"},
+                      BadFlag{"--termination_grace=-1s", "termination grace of -1s"},
+                      BadFlag{"--termination_grace=1ns", "termination grace of 1ns"},
+                      BadFlag{"--termination_grace=inf", "longer than 24h"},
+                      BadFlag{"--termination_grace=soon", "'soon'"},
+                      BadFlag{"--stop_calls=-1s", "calls budget of -1s is negative"},
+                      BadFlag{"--stop_calls=inf", "longer than a day"},
+                      BadFlag{"--keepalive=-1s", "--keepalive must be from 0 to a week, is -1s"},
+                      BadFlag{"--connection_age=inf", "--connection_age must be from 0 to a week"},
+                      BadFlag{"--concurrent_calls=0", "--concurrent_calls must be at least 1"},
+                      BadFlag{"--request_bytes=-1", "--request_bytes must be at least 1"},
+                      BadFlag{"--response_bytes=all", "'all'"}),
+    [](const auto& info) { return "Number" + std::to_string(info.index); });
 
 TEST(PlatformGraceTest, ThatIsShorterIsWarnedOfWithBothNumbers) {
   const std::string warning =
