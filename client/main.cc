@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <iostream>
 #include <thread>
 
 #include "client/cli.h"
+#include "client/terminal.h"
 
 namespace {
 
@@ -34,6 +37,11 @@ std::stop_token StopOnInterrupt() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Under `bazel run`, a path means what it means in the shell that ran it.
+  if (const char* directory = getenv("BUILD_WORKING_DIRECTORY"); directory && chdir(directory)) {
+    std::cerr << "client: cannot go to " << directory << ": " << std::strerror(errno) << "\n";
+    return client::kUsage;
+  }
   // What is wrong is said in our own words; gRPC's would only stand between them.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   return client::Run({argv + 1, argv + argc}, {.in = std::cin,

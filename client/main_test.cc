@@ -1,0 +1,47 @@
+// The real program, where it is not as testable as the rest: the directory it runs in.
+#include <chrono>
+#include <fstream>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/child_process.h"
+#include "tests/common/runfiles.h"
+#include "tests/common/temp_dir.h"
+
+namespace client {
+namespace {
+
+using ::testing::HasSubstr;
+using testkit::ChildProcess;
+using testkit::Ending;
+
+// Only how long a broken test takes to fail.
+constexpr std::chrono::seconds kLimit{40};
+
+constexpr char kReport[] = R"({"version":1,"program":"orders","reason":"terminate","took_ms":1,)"
+                           R"("grace_ms":30000,"exit_code":0})";
+
+TEST(MainTest, APathMeansWhatItMeansInTheShellThatRanBazel) {
+  const testkit::TempDir shell;
+  std::ofstream(shell.File("report.json")) << kReport;
+  ChildProcess client(
+      {testkit::RunfileOrDie("client/client"), "report", "report.json", "--svg=report.svg"},
+      {{"BUILD_WORKING_DIRECTORY", shell.File("")}});
+  EXPECT_EQ(client.Wait(kLimit), Ending::Exited(0)) << client.Output();
+  std::string image;
+  std::getline(std::ifstream(shell.File("report.svg")), image);
+  EXPECT_THAT(image, HasSubstr("<svg"));
+}
+
+TEST(MainTest, AShellsDirectoryThatIsGoneIsAUsageError) {
+  const testkit::TempDir shell;
+  const std::string gone = shell.File("gone");
+  ChildProcess client({testkit::RunfileOrDie("client/client"), "help"},
+                      {{"BUILD_WORKING_DIRECTORY", gone}});
+  EXPECT_EQ(client.Wait(kLimit), Ending::Exited(1));
+  EXPECT_EQ(client.Output(), "client: cannot go to " + gone + ": No such file or directory\n");
+}
+
+}  // namespace
+}  // namespace client
