@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  std::printf("listening on %s; call it: bazel-bin/client/client --address=%s list\n",
+  std::printf("listening on %s; call it: ./bazelw run //client -- list --address=%s\n",
               server.address().c_str(), server.address().c_str());
   std::fflush(stdout);
   return process.ServeUntilStopped(server);

@@ -86,8 +86,9 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  std::printf("the inventory listens on %s; call it through orders: --inventory=%s\n",
-              server.address().c_str(), server.address().c_str());
+  std::printf(
+      "the inventory listens on %s; call it: ./bazelw run //client -- stock --inventory=%s\n",
+      server.address().c_str(), server.address().c_str());
   std::fflush(stdout);
   return process.ServeUntilStopped(server);
 }

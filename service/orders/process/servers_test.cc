@@ -2,10 +2,13 @@
 // by real signals in the middle of real calls.
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <fstream>
 #include <future>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -224,6 +227,42 @@ TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCanAndRefusesTheRest) {
   EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
 }
 
+// Runs what a server says to call it with, but for Bazel.
+void ExpectCanBeCalledAsItSays(const std::string& output) {
+  const std::string behind = "call it: ./bazelw run //client -- ";
+  const std::size_t at = output.find(behind);
+  ASSERT_NE(at, std::string::npos) << output;
+  std::istringstream words(
+      output.substr(at + behind.size(), output.find('\n', at) - at - behind.size()));
+  std::vector<std::string> command = {testkit::RunfileOrDie("client/client")};
+  for (std::string word; words >> word;) command.push_back(word);
+  ChildProcess client(command);
+  EXPECT_EQ(client.Wait(kLimit), Ending::Exited(0)) << client.Output();
+}
+
+TEST_F(ServersTest, EachSaysHowItCanBeCalled) {
+  Start();
+  ExpectCanBeCalledAsItSays(orders().Output());
+  ExpectCanBeCalledAsItSays(inventory_->process().Output());
+}
+
+// Besides the events in its log, and its report.
+MATCHER(IsOneLine, "is one line") {
+  const auto lines = static_cast<std::size_t>(std::count(arg.begin(), arg.end(), '\n'));
+  const std::size_t report = arg.find(": drain report: {") == std::string::npos ? 0 : 1;
+  return lines == testkit::EventsIn(arg).size() + report + 1 && arg.back() == '\n';
+}
+
+TEST(BadFlagTest, OfTheInventoryIsNamedInOneLineAndEndsTheStartWith1) {
+  for (const std::string flag : {"--stock=junk", "--stock=apple=-1", "--latency=-1s",
+                                 "--latency=inf", "--latency=slow", "--database"}) {
+    ChildProcess server(
+        {testkit::RunfileOrDie("service/inventory/inventory"), "--address=127.0.0.1:0", flag});
+    EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1)) << server.Output();
+    EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr(flag.substr(2, flag.find('=') - 2))));
+  }
+}
+
 // A server that is given a database that it cannot use.
 class BadDatabaseTest : public ::testing::TestWithParam<std::string> {
  protected:
@@ -240,7 +279,7 @@ class BadDatabaseTest : public ::testing::TestWithParam<std::string> {
 TEST_P(BadDatabaseTest, AFileThatIsNoDatabaseIsNamedAndLeftAsItIs) {
   const std::string path = directory_.File("garbage");
   std::ofstream(path) << "this is no database, whatever its name may be";
-  EXPECT_THAT(Output(path), AllOf(HasSubstr("could not start"), HasSubstr(path)));
+  EXPECT_THAT(Output(path), AllOf(IsOneLine(), HasSubstr("could not start"), HasSubstr(path)));
   std::ifstream file(path);
   std::string content;
   std::getline(file, content);
@@ -249,7 +288,12 @@ TEST_P(BadDatabaseTest, AFileThatIsNoDatabaseIsNamedAndLeftAsItIs) {
 
 TEST_P(BadDatabaseTest, ADirectoryThatIsMissingIsNamed) {
   const std::string path = directory_.File("missing") + "/db";
-  EXPECT_THAT(Output(path), AllOf(HasSubstr("could not start"), HasSubstr(path)));
+  EXPECT_THAT(Output(path), AllOf(IsOneLine(), HasSubstr("could not start"), HasSubstr(path)));
+}
+
+TEST_P(BadDatabaseTest, ADirectoryInItsPlaceIsNamed) {
+  const std::string path = directory_.File("");
+  EXPECT_THAT(Output(path), AllOf(IsOneLine(), HasSubstr("could not start"), HasSubstr(path)));
 }
 
 INSTANTIATE_TEST_SUITE_P(BothServers, BadDatabaseTest,
