@@ -288,10 +288,5 @@ def system_packages():
         apt = "libgtest-dev libgmock-dev",
         libraries = {":gtest": ["gmock"], ":gtest_main": ["gmock_main", ":gtest"]},
     )
-    system_package(
-        name = "com_github_google_benchmark",
-        apt = "libbenchmark-dev",
-        libraries = {":benchmark": ["benchmark"], ":benchmark_main": ["-lbenchmark_main", ":benchmark"]},
-    )
     system_package(name = "spdlog", apt = "libspdlog-dev", libraries = {":spdlog": ["spdlog"]})
     system_package(name = "sqlite3", apt = "libsqlite3-dev", libraries = {":sqlite3": ["sqlite3"]})
