@@ -264,7 +264,7 @@ TEST(BadFlagTest, OfTheInventoryIsNamedInOneLineAndEndsTheStartWith1) {
 }
 
 // A server that is given a database that it cannot use.
-class BadDatabaseTest : public ::testing::TestWithParam<std::string> {
+class OrdersBadDatabaseTest : public ::testing::TestWithParam<std::string> {
  protected:
   std::string Output(const std::string& database) {
     ChildProcess server(
@@ -276,7 +276,7 @@ class BadDatabaseTest : public ::testing::TestWithParam<std::string> {
   const testkit::TempDir directory_;
 };
 
-TEST_P(BadDatabaseTest, AFileThatIsNoDatabaseIsNamedAndLeftAsItIs) {
+TEST_P(OrdersBadDatabaseTest, AFileThatIsNoDatabaseIsNamedAndLeftAsItIs) {
   const std::string path = directory_.File("garbage");
   std::ofstream(path) << "this is no database, whatever its name may be";
   EXPECT_THAT(Output(path), AllOf(IsOneLine(), HasSubstr("could not start"), HasSubstr(path)));
@@ -286,17 +286,17 @@ TEST_P(BadDatabaseTest, AFileThatIsNoDatabaseIsNamedAndLeftAsItIs) {
   EXPECT_EQ(content, "this is no database, whatever its name may be");
 }
 
-TEST_P(BadDatabaseTest, ADirectoryThatIsMissingIsNamed) {
+TEST_P(OrdersBadDatabaseTest, ADirectoryThatIsMissingIsNamed) {
   const std::string path = directory_.File("missing") + "/db";
   EXPECT_THAT(Output(path), AllOf(IsOneLine(), HasSubstr("could not start"), HasSubstr(path)));
 }
 
-TEST_P(BadDatabaseTest, ADirectoryInItsPlaceIsNamed) {
+TEST_P(OrdersBadDatabaseTest, ADirectoryInItsPlaceIsNamed) {
   const std::string path = directory_.File("");
   EXPECT_THAT(Output(path), AllOf(IsOneLine(), HasSubstr("could not start"), HasSubstr(path)));
 }
 
-INSTANTIATE_TEST_SUITE_P(BothServers, BadDatabaseTest,
+INSTANTIATE_TEST_SUITE_P(BothServers, OrdersBadDatabaseTest,
                          ::testing::Values("service/orders_server", "service/inventory/inventory"),
                          [](const auto& info) {
                            return info.param == "service/orders_server" ? "Orders" : "Inventory";

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""The table of flags in docs/operations.md has each flag of each server, and no other."""
+
+import os
+import re
+
+import sources
+
+TABLE = "docs/operations.md"
+# Where a flag is defined -> whose it is in the table: of all servers, or of a room's.
+ALL = "service/config"
+
+
+def defined():
+    for path in sources.files("service"):
+        if not path.endswith(".cc") or path.endswith("_test.cc"):
+            continue
+        directory = os.path.dirname(path)
+        of = "all" if directory == ALL else os.path.relpath(directory, "service")
+        for flag in re.findall(r"^ABSL_FLAG\(\s*[^;]*?,\s*([a-z_]+),", sources.read(path), re.M):
+            yield flag, of
+
+
+def documented():
+    section = re.search(r"^## Flags\n(.*?)(?=^## |\Z)", sources.read(TABLE), re.S | re.M)
+    for flag, of in re.findall(r"^\| `--(\w+)` \| (\S+) \|", section.group(1) if section else "", re.M):
+        # A room that was deleted: the document may still tell of it.
+        if of == "all" or os.path.isdir(os.path.join(sources.ROOT, "service", of)):
+            yield flag, of
+
+
+def main():
+    code, table = list(defined()), list(documented())
+    problems = [] if code else ["service: no flag found"]
+    problems += ["%s: --%s of %s is not in the table of flags" % (TABLE, flag, of) for flag, of in code if (flag, of) not in table]
+    problems += ["%s: there is no flag --%s of %s" % (TABLE, flag, of) for flag, of in table if (flag, of) not in code]
+    problems += ["%s: --%s of %s stands there twice" % (TABLE, *row) for row in sorted(set(table)) if table.count(row) > 1]
+    sources.report("flags_test", problems)
+
+
+main()
