@@ -35,7 +35,11 @@ Process::Process(const StopBudget& budget, Observer& observer)
       request_(clock_),
       drain_(request_),
       way_out_(budget_, request_, clock_, observer_),
-      signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }) {
+      signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }),
+      workers_([this](const TaskGroup::Left& failed) {
+        request_.Request(StopReason::kFailure,
+                         absl::StrCat(failed.name, " ", failed.status.ToString()));
+      }) {
   PrepareThreadStacks();
   watchdog_.emplace(request_, budget.watchdog(), [this] {
     const ShutdownSequence* const sequence = sequence_;

@@ -56,7 +56,8 @@ class Process {
   // What is closed in the end, in order.
   ShutdownRegistry& registry() { return registry_; }
 
-  // Who works in the background.
+  // Who works in the background. One that throws is missed: the process stops, and its
+  // platform starts another.
   TaskGroup& workers() { return workers_; }
 
   // What saves state before anything is closed. `save` is bounded and guarded

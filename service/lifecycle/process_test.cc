@@ -131,6 +131,22 @@ TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
   EXPECT_EQ(observer_.Ends()[0].why, "no port file");
 }
 
+TEST_F(ProcessTest, StopsWhenAWorkerFailsAndLeadsItsCallersAway) {
+  Process process(Ample(), observer_);
+  process.workers().Start("relay", [this](std::stop_token) {
+    observer_.Await("Serving");
+    throw std::runtime_error("no disk");
+  });
+  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kForced));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                          "ServerStopped", "WorkerFailed relay", "Stopped"));
+  EXPECT_THAT(observer_.Events()[1].detail,
+              testing::StartsWith("failure: relay INTERNAL: threw: no disk, lame_duck "));
+  EXPECT_EQ(observer_.Ends()[0].reason, "failure");
+}
+
 TEST_F(ProcessTest, SavesEverythingAtOnce) {
   Process process(Ample(), observer_);
   std::barrier meeting(2);

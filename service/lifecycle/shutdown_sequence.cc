@@ -68,7 +68,7 @@ bool ShutdownSequence::LameDuck() {
     return false;
   }
   // Only now: a stop that comes before it has passed has cut the least short, and is noticed.
-  if (!reason_ && NoticeStop() && reason_ == StopReason::kTerminate) Until(least).Exhaust();
+  if (!reason_ && NoticeStop() && reason_ != StopReason::kInterrupt) Until(least).Exhaust();
   return true;
 }
 
@@ -158,9 +158,11 @@ bool ShutdownSequence::NoticeStop() {
   reason_ = parts_.request.reason();
   if (!reason_) return false;
   parts_.drain.Pass();  // Whoever waits to take it back is told that there is a stop.
+  const std::string why = parts_.request.why();
   observer_.OnEvent({"StopRequested", "",
-                     absl::StrCat(ReasonName(*reason_), ", ", budget_.ToString()), phase_, true,
-                     parts_.request.requested_at()});
+                     absl::StrCat(ReasonName(*reason_), why.empty() ? "" : ": ", why, ", ",
+                                  budget_.ToString()),
+                     phase_, true, parts_.request.requested_at()});
   return true;
 }
 

@@ -4,11 +4,12 @@
 
 namespace lifecycle {
 
-bool StopRequest::Request(StopReason reason) {
+bool StopRequest::Request(StopReason reason, std::string why) {
   {
     std::lock_guard lock(mutex_);
     if (reason_) return false;
     reason_ = reason;
+    why_ = std::move(why);
     at_ = clock_.Now();
   }
   // First those who must not depend on what strangers have registered.
@@ -28,6 +29,11 @@ std::optional<StopReason> StopRequest::Wait(std::stop_token interrupt) {
 std::optional<StopReason> StopRequest::reason() const {
   std::lock_guard lock(mutex_);
   return reason_;
+}
+
+std::string StopRequest::why() const {
+  std::lock_guard lock(mutex_);
+  return why_;
 }
 
 Clock::TimePoint StopRequest::requested_at() const {

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string>
 
 #include "service/lifecycle/clock.h"
 
@@ -17,11 +18,22 @@ enum class StopReason {
   // A person at a terminal (Ctrl-C, SIGINT): no lame duck, no waiting for idle
   // connections.
   kInterrupt,
+  // The process cannot go on as it should, because a worker has failed. Callers are
+  // led away as for kTerminate, to a replica that can.
+  kFailure,
 };
 
 // "terminate". Never null.
 constexpr const char* ReasonName(StopReason reason) {
-  return reason == StopReason::kTerminate ? "terminate" : "interrupt";
+  switch (reason) {
+    case StopReason::kTerminate:
+      return "terminate";
+    case StopReason::kInterrupt:
+      return "interrupt";
+    case StopReason::kFailure:
+      return "failure";
+  }
+  return "?";
 }
 
 // The wish to stop, and the latch that main waits on until somebody has it.
@@ -37,8 +49,9 @@ class StopRequest {
  public:
   explicit StopRequest(Clock& clock) : clock_(clock) {}
 
-  // Asks the process to stop. False: it had been asked already.
-  bool Request(StopReason reason);
+  // Asks the process to stop. False: it had been asked already. `why`: in words, what
+  // the reason does not say.
+  bool Request(StopReason reason, std::string why = "");
 
   // Asks a stop that is under way to wait for nothing any more. The order still
   // holds and the state is still saved. Does nothing when called again.
@@ -57,6 +70,8 @@ class StopRequest {
   // What Request() said; unset before it.
   std::optional<StopReason> reason() const;
 
+  std::string why() const;
+
   // Requested by Request(), a moment after reason() is set.
   std::stop_token requested() const { return requested_.get_token(); }
 
@@ -70,7 +85,9 @@ class StopRequest {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::optional<StopReason> reason_;  // Guarded by mutex_.
-  Clock::TimePoint at_;               // Guarded by mutex_; set with reason_.
+  // Guarded by mutex_; set with reason_.
+  std::string why_;
+  Clock::TimePoint at_;
 };
 
 }  // namespace lifecycle

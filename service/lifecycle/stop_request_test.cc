@@ -35,6 +35,16 @@ TEST(StopRequest, KeepsTheFirstReasonAndTime) {
   EXPECT_TRUE(request.requested().stop_requested());
 }
 
+TEST(StopRequest, KeepsWhatTheFirstSaysInWords) {
+  FakeClock clock;
+  StopRequest request(clock);
+  EXPECT_EQ(request.why(), "");
+  request.Request(StopReason::kFailure, "no disk");
+  request.Request(StopReason::kTerminate, "late");
+  EXPECT_EQ(request.why(), "no disk");
+  EXPECT_STREQ(ReasonName(*request.reason()), "failure");
+}
+
 TEST(StopRequest, ReleasesEveryThreadThatWaits) {
   FakeClock clock;
   StopRequest request(clock);

@@ -36,9 +36,10 @@ TaskGroup::~TaskGroup() {
 void TaskGroup::Start(std::string name, Task task) {
   std::lock_guard lock(mutex_);
   const std::size_t index = tasks_.size();
-  tasks_.push_back({std::move(name), std::thread()});
+  tasks_.push_back({name, std::thread()});
   try {
-    tasks_.back().thread = std::thread(&TaskGroup::Run, this, index, std::move(task));
+    tasks_.back().thread =
+        std::thread(&TaskGroup::Run, this, index, std::move(name), std::move(task));
   } catch (...) {
     tasks_.pop_back();
     throw;
@@ -46,8 +47,9 @@ void TaskGroup::Start(std::string name, Task task) {
   ++running_;
 }
 
-void TaskGroup::Run(std::size_t index, Task task) {
+void TaskGroup::Run(std::size_t index, const std::string& name, Task task) {
   absl::Status status = RunTask(task, stop_.get_token());
+  if (!status.ok() && on_failure_ != nullptr) on_failure_({name, status});
   task = nullptr;  // What it captured is gone before it counts as ended.
   std::lock_guard lock(mutex_);
   tasks_[index].ended = std::move(status);

@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -33,7 +34,17 @@ class TaskGroup {
  public:
   using Task = std::function<void(std::stop_token)>;
 
+  struct Left {
+    std::string name;
+    // DEADLINE_EXCEEDED: it still runs. INTERNAL: it threw.
+    absl::Status status;
+  };
+
   TaskGroup() = default;
+  // `on_failure` is called when a task has thrown, on the task's own thread, which goes
+  // on counting as running until it has returned.
+  explicit TaskGroup(std::function<void(const Left&)> on_failure)
+      : on_failure_(std::move(on_failure)) {}
   // Requests a stop and waits for every task, without limit.
   ~TaskGroup();
   TaskGroup(const TaskGroup&) = delete;
@@ -47,12 +58,6 @@ class TaskGroup {
   // Asks every task to end; does not wait.
   void RequestStop();
 
-  struct Left {
-    std::string name;
-    // DEADLINE_EXCEEDED: it still runs. INTERNAL: it threw.
-    absl::Status status;
-  };
-
   // Waits until every task has ended. Returns those that did not end well, in the
   // order in which they were started; none: all is well. The thread of a task that
   // has ended is gone, too. Called again, it tells the same and what came since.
@@ -65,8 +70,9 @@ class TaskGroup {
     std::optional<absl::Status> ended{};  // Unset: it runs.
   };
 
-  void Run(std::size_t index, Task task);
+  void Run(std::size_t index, const std::string& name, Task task);
 
+  const std::function<void(const Left&)> on_failure_;
   std::stop_source stop_;
   std::mutex mutex_;
   std::condition_variable_any ended_;

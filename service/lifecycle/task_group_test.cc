@@ -57,6 +57,19 @@ TEST(TaskGroup, JoinsAtOnceWhenNothingWasStarted) {
   EXPECT_THAT(group.Join(patience), IsEmpty());
 }
 
+TEST(TaskGroup, TellsOfATaskThatThrowsWhenItDoes) {
+  FakeClock clock;
+  std::promise<std::string> failed;
+  TaskGroup group([&failed](const TaskGroup::Left& task) {
+    failed.set_value(task.name + ": " + task.status.ToString());
+  });
+  group.Start("good", [](std::stop_token) {});
+  group.Start("bad", [](std::stop_token) { throw std::runtime_error("no disk"); });
+  EXPECT_EQ(failed.get_future().get(), "bad: INTERNAL: threw: no disk");
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(Told(group.Join(patience)), ElementsAre("bad: INTERNAL: threw: no disk"));
+}
+
 TEST(TaskGroup, NamesTheTaskThatDoesNotEndInItsTime) {
   FakeClock clock;
   std::promise<void> released;

@@ -323,7 +323,7 @@ class Check {
   bool LeadsCallersAway() const {
     return Has("Serving") &&
            std::any_of(events_.begin(), events_.end(), [](const LoggedEvent& event) {
-             return event.name == "StopRequested" && event.detail.starts_with("terminate");
+             return event.name == "StopRequested" && !event.detail.starts_with("interrupt");
            });
   }
 

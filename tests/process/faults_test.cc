@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "client/error_details.h"
 #include "gmock/gmock.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
@@ -157,6 +158,19 @@ TEST_F(FaultsTest, AGoodbyeThatHangsIsEndedByTheWatchdog) {
 TEST_F(FaultsTest, AWorkerThatThrowsIsNamed) {
   Start("worker=throws");
   EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre("WorkerFailed worker: INTERNAL: threw: as it was told to"));
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, AWorkerThatDiesStopsTheServerWhichLeadsItsCallersAway) {
+  Start("worker=dies");
+  const auto asked = steady_clock::now();
+  const auto stream = Open("/bench.Bench/Watch");
+  EXPECT_EQ(Await(asked), Ending::Exited(3)) << Output();
+  EXPECT_EQ(client::ErrorReason(client::FromGrpc(stream->Finish())), "SERVER_DRAINING");
+  EXPECT_THAT(Told(true), IsSupersetOf({"LameDuckEntered", "GoodbyeSaid", "CallsFinished"}));
+  EXPECT_THAT(Output(), HasSubstr("StopRequested: failure: worker INTERNAL: threw: as it was"));
   EXPECT_THAT(Told(false), ElementsAre("WorkerFailed worker: INTERNAL: threw: as it was told to"));
   EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));

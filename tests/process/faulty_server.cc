@@ -1,7 +1,8 @@
 // A server like any other, with a worker, a saver and four entries in its registry,
 // of which --fault says who misbehaves, and how. Whoever is not named behaves.
 //
-//   worker=throws|hangs   saver=fails|throws|hangs
+//   worker=throws|hangs|dies   saver=fails|throws|hangs
+//                         throws: when it is asked to end; dies: at the first stream
 //   files, database, channel, pool: =fails|throws|hangs
 //   handler=hangs         that of each stream, and with it a thread of gRPC's
 //   goodbye=hangs         what is told that the server leaves; main is in it
@@ -64,7 +65,7 @@ using Faults = std::map<std::string, std::string>;
 Faults FaultsFromFlag() {
   const std::set<std::string> ways = {"fails", "throws", "hangs"};
   const std::map<std::string, std::set<std::string>> known = {
-      {"worker", {"throws", "hangs"}},
+      {"worker", {"throws", "hangs", "dies"}},
       {"saver", ways},
       {"files", ways},
       {"database", ways},
@@ -107,10 +108,12 @@ void AwaitRequest(const std::stop_token& stop) {
   never.wait(lock, stop, [] { return false; });
 }
 
-void Work(const std::string& how, const std::stop_token& stop) {
-  if (how == "throws") throw std::runtime_error("as it was told to");
+// `first_stream`: requested when that has come.
+void Work(const std::string& how, const std::stop_token& stop,
+          const std::stop_token& first_stream) {
   if (how == "hangs") Hang("worker");
-  AwaitRequest(stop);
+  AwaitRequest(how == "dies" ? first_stream : stop);
+  if (how == "throws" || how == "dies") throw std::runtime_error("as it was told to");
 }
 
 // Two who do not agree, until it is too late; the last word is to drain.
@@ -193,12 +196,15 @@ int main(int argc, char** argv) {
   open("pool");
   registry.Register("pool", Closer(faults, "pool"), {.uses = {{database, channel}}});
   for (int i = 0; i < absl::GetFlag(FLAGS_more_entries); ++i) {
-    registry.Register("entry " + std::to_string(i), Closer(faults, ""), {.uses = nothing});
+    registry.Register("entry " + std::to_string(i), Closer(faults, ""),
+                      {.uses = ShutdownRegistry::kUsesNothing});
   }
   process.SaveOnStop("saver", Closer(faults, "saver"));
   const auto worker = faults.find("worker");
-  process.workers().Start("worker", [how = worker == faults.end() ? "" : worker->second](
-                                        std::stop_token stop) { Work(how, stop); });
+  std::stop_source first_stream;
+  process.workers().Start("worker",
+                          [how = worker == faults.end() ? "" : worker->second, first_stream](
+                              std::stop_token stop) { Work(how, stop, first_stream.get_token()); });
 
   rpc::DrainSignal drain;
   std::optional<std::stop_callback<void (*)()>> goodbye;
@@ -206,7 +212,9 @@ int main(int argc, char** argv) {
   const bool handler_hangs = faults.contains("handler");
   bench::BenchService service(
       [&] {
-        if (handler_hangs) Hang("handler");  // Each stream asks for its token here.
+        // Each stream asks for its token here.
+        first_stream.request_stop();
+        if (handler_hangs) Hang("handler");
         return drain.token();
       },
       rpc::ToGrpc(rpc::Goodbye("bench")));
