@@ -1,5 +1,8 @@
 #include "service/rpc/drain_signal.h"
 
+#include <algorithm>
+#include <chrono>
+
 namespace rpc {
 
 void DrainSignal::Announce() {
@@ -11,6 +14,15 @@ void DrainSignal::Announce(lifecycle::Clock::Duration pace, lifecycle::Patience&
   for (std::stop_source& group : groups_) {
     if (group.request_stop()) patience.Pause(step);
   }
+}
+
+lifecycle::Clock::Duration GoodbyePace(int streams, lifecycle::Clock::Duration left) {
+  // What a replica takes back without its other callers noticing.
+  constexpr int kStreamsPerSecond = 2000;
+  constexpr lifecycle::Clock::Duration kNone{};
+  const lifecycle::Clock::Duration fair =
+      lifecycle::Clock::Duration(std::chrono::seconds(streams)) / kStreamsPerSecond;
+  return std::clamp(fair, kNone, std::max(left / 2, kNone));
 }
 
 }  // namespace rpc

@@ -56,6 +56,11 @@ class DrainSignal {
   mutable std::atomic<std::size_t> next_{0};
 };
 
+// Over how long the goodbye to so many streams is spread when there is so much time
+// left: so that the replicas that they come back to are not overrun, and at most for
+// half of the time, since the rest belongs to the streams' last words.
+lifecycle::Clock::Duration GoodbyePace(int streams, lifecycle::Clock::Duration left);
+
 }  // namespace rpc
 
 #endif  // SERVICE_RPC_DRAIN_SIGNAL_H_

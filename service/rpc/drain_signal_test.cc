@@ -79,6 +79,19 @@ TEST(DrainSignal, TellsAllThatAreLeftWhenPatienceIsOver) {
   EXPECT_EQ(calls.told(), 640);
 }
 
+TEST(GoodbyePace, IsTwoThousandStreamsASecond) {
+  EXPECT_EQ(GoodbyePace(0, seconds(12)), seconds(0));
+  EXPECT_EQ(GoodbyePace(1, seconds(12)), std::chrono::microseconds(500));
+  EXPECT_EQ(GoodbyePace(10'000, seconds(12)), seconds(5));
+}
+
+TEST(GoodbyePace, TakesHalfOfTheTimeAtMost) {
+  EXPECT_EQ(GoodbyePace(12'000, seconds(12)), seconds(6));
+  EXPECT_EQ(GoodbyePace(10'000'000, seconds(12)), seconds(6));
+  EXPECT_EQ(GoodbyePace(10'000, seconds(0)), seconds(0));
+  EXPECT_EQ(GoodbyePace(10'000, seconds(-1)), seconds(0)) << "the time is over";
+}
+
 TEST(DrainSignal, DemandsAnswersApartFromTheGoodbye) {
   DrainSignal drain;
   const std::stop_token call = drain.token();

@@ -148,12 +148,7 @@ void ServerHost::CloseListener() {
 
 int ServerHost::SayGoodbye(Patience& patience) {
   const int streams = calls_.streams();
-  // What streams come back to can take so many a second without their other
-  // callers noticing; but half of the time belongs to the streams' last words.
-  constexpr int kStreamsPerSecond = 2000;
-  const Clock::Duration fair = std::chrono::seconds(1) * streams / kStreamsPerSecond;
-  const Clock::Duration most = (patience.deadline() - patience.clock().Now()) / 2;
-  drain_.Announce(std::min(fair, most), patience);
+  drain_.Announce(GoodbyePace(streams, patience.deadline() - patience.clock().Now()), patience);
   return streams;
 }
 
