@@ -1,10 +1,11 @@
 #include "service/rpc/call_tracker.h"
 
 #include <cstddef>
-#include <cstdint>
 #include <cstring>
 #include <utility>
 #include <vector>
+
+#include "service/rpc/spread.h"
 
 namespace rpc {
 namespace {
@@ -17,13 +18,6 @@ constexpr char kHint[] = "draining";
 
 // More methods than a server has: names that callers make up are not kept for ever.
 constexpr std::size_t kMostMethods = 200;
-
-// Which of so many an object falls to. Objects of one kind lie at distances that have
-// low bits in common: mixes them all.
-std::size_t Pick(std::size_t of, const void* object) {
-  const std::uint64_t mixed = reinterpret_cast<std::uintptr_t>(object) * 0x9E3779B97F4A7C15u;
-  return (mixed >> 40) % of;
-}
 
 bool IsInfrastructure(const char* method) { return std::strncmp(method, "/grpc.", 6) == 0; }
 
@@ -218,7 +212,7 @@ lifecycle::CallTally CallTracker::TryTally() {
 }
 
 void CallTracker::Count(const void* call, const std::string& method, bool cancelled) {
-  Ended& ended = ended_[Pick(ended_.size(), call)];
+  Ended& ended = ended_[Spread(call, ended_.size())];
   std::lock_guard lock(ended.mutex);
   lifecycle::CallTally::Method& row = RowOf(method, ended.methods);
   ++(cancelled ? row.cancelled : row.finished);
@@ -244,7 +238,7 @@ void CallTracker::Link::Remove() {
 }
 
 CallTracker::Shard& CallTracker::ShardOf(const Link& link) {
-  return shards_[Pick(shards_.size(), &link)];
+  return shards_[Spread(&link, shards_.size())];
 }
 
 void CallTracker::Enter(Link& link) {

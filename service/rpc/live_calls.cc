@@ -1,6 +1,6 @@
 #include "service/rpc/live_calls.h"
 
-#include <cstdint>
+#include "service/rpc/spread.h"
 
 namespace rpc {
 
@@ -35,9 +35,7 @@ void LiveCalls::ForEach(const std::function<void(const char* method)>& do_this) 
 }
 
 LiveCalls::Bucket& LiveCalls::BucketOf(const void* call) {
-  // Objects of one kind lie at distances that have low bits in common: mix them all.
-  const std::uint64_t mixed = reinterpret_cast<std::uintptr_t>(call) * 0x9E3779B97F4A7C15u;
-  return buckets_[(mixed >> 40) % buckets_.size()];
+  return buckets_[Spread(call, buckets_.size())];
 }
 
 }  // namespace rpc

@@ -1,0 +1,30 @@
+#include "service/rpc/spread.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace rpc {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::Gt;
+using ::testing::Lt;
+
+TEST(Spread, IsEvenWhateverTheDistanceBetweenObjects) {
+  for (const std::size_t distance : {8, 64, 192, 1024, 4096, 65536}) {
+    std::array<int, 16> fallen{};
+    for (std::uintptr_t i = 1; i <= 16'000; ++i) {
+      ++fallen[Spread(reinterpret_cast<const void*>(i * distance), fallen.size())];
+    }
+    EXPECT_THAT(fallen, Each(AllOf(Gt(500), Lt(2000)))) << distance;
+  }
+}
+
+}  // namespace
+}  // namespace rpc
