@@ -40,7 +40,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     const bool entered = link_.context != nullptr;
     if (entered) tracker_.Leave(link_);
     if (!call_.infrastructure && tracker_.counting_) CountThis();
-    if (entered && call_.stream) --Streams();
+    if (entered && call_.stream && !call_.infrastructure) --tracker_.streams_;
     if (!call_.callback && !call_.infrastructure) --tracker_.running_;
   }
 
@@ -51,7 +51,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     if (link_.context == nullptr &&
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
       link_.context = info_.server_context();
-      if (call_.stream) ++Streams();
+      if (call_.stream && !call_.infrastructure) ++tracker_.streams_;
       tracker_.Enter(link_);
     }
     // It was not counted when it began, and is about to be counted as ended.
@@ -71,10 +71,6 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   void CountThis() {
     tracker_.Count(this, method_, cancelled_ || link_.cut);
     if (call_.stream) ++(link_.cut ? tracker_.streams_cut_ : tracker_.streams_ended_);
-  }
-
-  std::atomic<int>& Streams() {
-    return call_.infrastructure ? tracker_.infrastructure_streams_ : tracker_.streams_;
   }
 
   CallTracker& tracker_;
@@ -140,9 +136,7 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
 CallTracker::~CallTracker() {
   // The last thing that an ended call has written, on a thread that nobody joins: who
   // reads it comes after everything that the call did here.
-  for (const std::atomic<int>* count : {&running_, &streams_, &infrastructure_streams_}) {
-    static_cast<void>(count->load());
-  }
+  for (const std::atomic<int>* count : {&running_, &streams_}) static_cast<void>(count->load());
 }
 
 void CallTracker::Install(grpc::ServerBuilder& builder) {

@@ -53,9 +53,8 @@ class CallTracker {
   std::int64_t begun() const { return begun_; }
   int running() const { return running_; }
 
-  // Streams that run: of the services that this process is for, and of gRPC's own.
+  // Streams that run, of those services.
   int streams() const { return streams_; }
-  int infrastructure_streams() const { return infrastructure_streams_; }
 
   // Of gRPC's own services: how many calls have begun.
   std::int64_t infrastructure_begun() const { return infrastructure_begun_; }
@@ -129,7 +128,6 @@ class CallTracker {
   std::atomic<std::int64_t> begun_{0};
   std::atomic<int> running_{0};
   std::atomic<int> streams_{0};
-  std::atomic<int> infrastructure_streams_{0};
   std::atomic<std::int64_t> infrastructure_begun_{0};
   std::atomic<bool> hinting_{false};
   std::atomic<std::int64_t> hinted_{0};

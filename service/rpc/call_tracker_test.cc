@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "grpcpp/ext/channelz_service_plugin.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/generic/async_generic_service.h"
 #include "grpcpp/health_check_service_interface.h"
@@ -32,6 +33,8 @@ constexpr char kWatch[] = "/probe.Probe/Watch";
 constexpr char kChat[] = "/probe.Probe/Chat";
 constexpr char kHealthWatch[] = "/grpc.health.v1.Health/Watch";
 constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+// Every server in this process serves it.
+const bool kChannelzIsServed = (grpc::channelz::experimental::InitChannelzService(), true);
 const std::string kListServices("\x3a\0", 2);  // As reflection.proto has it: list_services: ""
 
 // The same service by the older API, one thread for each call.
@@ -102,7 +105,6 @@ class CallTrackerTest : public ::testing::Test {
     // Whatever has begun has ended, and has been told exactly once.
     EXPECT_EQ(tracker_.running(), 0);
     EXPECT_EQ(tracker_.streams(), 0);
-    EXPECT_EQ(tracker_.infrastructure_streams(), 0);
   }
 
   std::shared_ptr<grpc::Channel> Connect() const { return NewConnection(address_); }
@@ -239,7 +241,7 @@ TEST_F(CallTrackerTest, KnowsStreamsOfAGenericService) {
   EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
 }
 
-TEST_F(CallTrackerTest, TellsHealthAndReflectionApartFromWork) {
+TEST_F(CallTrackerTest, TellsHealthReflectionAndChannelzApartFromWork) {
   Start(probe_);
   RawStream health(Connect(), kHealthWatch);
   EXPECT_NE(health.Ask(""), "");
@@ -248,14 +250,14 @@ TEST_F(CallTrackerTest, TellsHealthAndReflectionApartFromWork) {
   grpc::health::v1::HealthCheckResponse answer;
   EXPECT_TRUE(
       grpc::health::v1::Health::NewStub(Connect())->Check(Bounded().get(), {}, &answer).ok());
-  EXPECT_EQ(tracker_.infrastructure_streams(), 2);
+  EXPECT_NE(RawStream(Connect(), "/grpc.channelz.v1.Channelz/GetServers").Ask(""), "");
+  EXPECT_EQ(tracker_.infrastructure_begun(), 4);
   EXPECT_TRUE(Eventually([&] { return tracker_.streams() == 0; }));
   EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
   EXPECT_EQ(tracker_.begun(), 0);
   tracker_.CancelAll();
   EXPECT_EQ(health.AwaitEnd().error_code(), grpc::CANCELLED);
   EXPECT_EQ(reflection.AwaitEnd().error_code(), grpc::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return tracker_.infrastructure_streams() == 0; }));
 }
 
 TEST_F(CallTrackerTest, LeavesUnaryCallsAloneWhenItCancels) {
@@ -468,14 +470,14 @@ TEST_F(CallTrackerTest, NeverSeesTooFewCallsWhileHealthWatchesEnd) {
     watches.push_back(std::make_unique<RawStream>(Connect(), kHealthWatch));
     ASSERT_NE(watches.back()->Ask(""), "");
   }
-  ASSERT_EQ(tracker_.infrastructure_streams(), 100);
+  ASSERT_EQ(tracker_.infrastructure_begun(), 100);
   std::atomic<bool> ended = false;
   int least = 1;
   std::thread looking([&] {
     while (!ended) least = std::min(least, tracker_.running());
   });
   for (const auto& watch : watches) watch->Cancel();
-  EXPECT_TRUE(Eventually([&] { return tracker_.infrastructure_streams() == 0; }));
+  for (const auto& watch : watches) watch->AwaitEnd();
   ended = true;
   looking.join();
   EXPECT_EQ(least, 1);

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
+#include "grpcpp/ext/channelz_service_plugin.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/fake_clock.h"
 #include "service/lifecycle/patience.h"
@@ -47,6 +48,8 @@ constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/Server
 constexpr char kServing[] = "\x08\x01";
 constexpr char kNotServing[] = "\x08\x02";
 constexpr char kUnknown[] = "";
+// Every server in this process serves it, as those of a debugging build may.
+const bool kChannelzIsServed = (grpc::channelz::experimental::InitChannelzService(), true);
 // So long that a test which waits it out fails by its own limit.
 constexpr std::chrono::hours kNever(1);
 
@@ -475,6 +478,27 @@ TEST_F(ServerHostTest, IsNotDelayedByOpenHealthAndReflectionStreams) {
   StopCleanly();
   EXPECT_FALSE(health.AwaitEnd().ok());
   EXPECT_FALSE(reflection.AwaitEnd().ok());
+}
+
+TEST_F(ServerHostTest, IsNotDelayedByACallOfChannelzWhoseAnswerNobodyReads) {
+  Start();
+  EXPECT_NE(RawStream(Connect(), "/grpc.channelz.v1.Channelz/GetServers").Ask(""), "");
+  constexpr char kData = 0;
+  constexpr char kEndOfStream = 1;
+  constexpr char kSettings = 4;
+  RawConnection caller(host_->address());
+  caller.Send(Http2Preface() +
+              // It takes no byte of any message.
+              Http2Frame(kSettings, 0, 0, std::string("\0\x04\0\0\0\0", 6)) +
+              Http2Headers("/grpc.channelz.v1.Channelz/GetServers") +
+              Http2Frame(kData, kEndOfStream, 1, std::string(5, '\0')));
+  const char headers[] = {1, 4, 0, 0, 0, 1};  // The answer begins.
+  EXPECT_TRUE(caller.ReceiveUntil(std::string(headers, sizeof headers)));
+  EXPECT_EQ(host_->TryCallsRunning(), 0);
+  Patience patience = Long();
+  EXPECT_TRUE(host_->AwaitQuiet(patience));
+  StopCleanly();
+  EXPECT_TRUE(caller.AwaitEnd());
 }
 
 TEST_F(ServerHostTest, EndsConnectionsThatCarryNothing) {
