@@ -21,6 +21,12 @@ using ::probe::Note;
 using ::probe::Probe;
 using ::std::chrono::milliseconds;
 
+// A PING with eight bytes of its own, which its answer has, too.
+std::string Ping(const std::string& bytes) {
+  constexpr char kPing = 6;
+  return Http2Frame(kPing, 0, 0, bytes);
+}
+
 class ConnectionLimitsTest : public ::testing::Test {
  protected:
   void Start(const ConnectionLimits& limits) {
@@ -96,6 +102,25 @@ TEST_F(ConnectionLimitsTest, GiveUpAPeerThatIsSilent) {
   RawConnection caller(address_);
   caller.Send(Http2Preface());  // And no answer to any PING.
   EXPECT_TRUE(caller.AwaitEnd());
+}
+
+TEST_F(ConnectionLimitsTest, SendAwayACallerThatPingsTooOften) {
+  Start({.least_ping_interval = std::chrono::minutes(1)});
+  RawConnection caller(address_);
+  caller.Send(Http2Preface());
+  for (int i = 0; i < 4; ++i) caller.Send(Ping("too soon"));
+  // The end of a GOAWAY: ENHANCE_YOUR_CALM, and why.
+  EXPECT_TRUE(caller.ReceiveUntil(std::string("\0\0\0\x0b", 4) + "too_many_pings"));
+  EXPECT_TRUE(caller.AwaitEnd());
+}
+
+TEST_F(ConnectionLimitsTest, LetACallerPingAsOftenAsItMay) {
+  Start({.least_ping_interval = milliseconds(0)});
+  RawConnection caller(address_);
+  caller.Send(Http2Preface());
+  for (int i = 0; i < 100; ++i) caller.Send(Ping("not soon"));
+  caller.Send(Ping("the last"));
+  EXPECT_TRUE(caller.ReceiveUntil("the last"));
 }
 
 TEST_F(ConnectionLimitsTest, AreNoneWhereTheyAreZero) {
