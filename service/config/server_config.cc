@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "service/config/connection_age.h"
 #include "service/config/platform_grace.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/rpc/connection_limits.h"
@@ -89,6 +89,11 @@ ABSL_FLAG(int, response_bytes, rpc::ConnectionLimits().response_bytes,
 namespace config {
 namespace {
 
+// Nothing, when there is nothing to warn of.
+void Warn(const std::string& warning) {
+  if (!warning.empty()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+}
+
 std::optional<lifecycle::Clock::Duration> ByHand(
     const absl::Flag<std::optional<absl::Duration>>& flag) {
   const std::optional<absl::Duration> value = absl::GetFlag(flag);
@@ -129,11 +134,11 @@ int Positive(const char* flag, int value) {
 
 rpc::ConnectionLimits LimitsFromFlags(const lifecycle::StopBudget& stop) {
   rpc::ConnectionLimits limits;
-  // gRPC adds up to a tenth to a connection's age; the rest is for its last calls.
-  absl::Duration fits = absl::FromChrono(stop.connections) * 8 / 10;
-  // Below that, callers would be at little else than connecting.
-  if (fits > absl::ZeroDuration()) fits = std::max(fits, absl::Seconds(1));
-  limits.age = Milliseconds("connection_age", absl::GetFlag(FLAGS_connection_age).value_or(fits));
+  const absl::Duration connections = absl::FromChrono(stop.connections);
+  const absl::Duration age =
+      absl::GetFlag(FLAGS_connection_age).value_or(ConnectionAgeFor(connections));
+  limits.age = Milliseconds("connection_age", age);
+  Warn(ConnectionAgeWarning(age, connections));
   limits.idle = Milliseconds("connection_idle", absl::GetFlag(FLAGS_connection_idle));
   limits.keepalive = Milliseconds("keepalive", absl::GetFlag(FLAGS_keepalive));
   limits.keepalive_timeout =
@@ -151,8 +156,7 @@ std::optional<PlatformGrace> PlatformFromFlags(const lifecycle::StopBudget& stop
                                           [](const char* name) { return std::getenv(name); });
   if (!platform.ok()) UsageError(std::string(platform.status().message()));
   if (!*platform) return std::nullopt;
-  const std::string warning = PlatformWarning(**platform, absl::FromChrono(stop.grace));
-  if (!warning.empty()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  Warn(PlatformWarning(**platform, absl::FromChrono(stop.grace)));
   return **platform;
 }
 

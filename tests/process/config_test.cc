@@ -155,6 +155,11 @@ TEST(PlatformGraceTest, ThatIsAsLongIsNotWarnedOf) {
   EXPECT_THAT(printed.text, Not(HasSubstr("warning")));
 }
 
+TEST(ConnectionAgeTest, ThatAStopHasNoTimeForIsWarnedOf) {
+  EXPECT_THAT(PrintConfig({"--connection_age=12s", "--stop_connections=12s"}).text,
+              HasSubstr("warning: a connection is asked to leave when it is up to 13.2s old"));
+}
+
 TEST(PlatformGraceTest, ThatIsNoTimeSaysSoAndExitsWith1) {
   const Printed printed = PrintConfig({}, {{"TIMEOUT_STOP_USEC", "soon"}});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
