@@ -162,6 +162,7 @@ bool ServerHost::AwaitConnectionsGone(Patience& patience) {
 }
 
 void ServerHost::BeginShutdown(Clock::TimePoint deadline) {
+  shutting_down_ = true;
   std::lock_guard lock(mutex_);
   if (!shutdown_deadline_) shutdown_deadline_ = deadline;
   shutdown_changed_.notify_all();
@@ -206,7 +207,7 @@ bool ServerHost::Cancel(Patience& patience) {
     if (!gone && patience.clock().Now() - begun >= kBeforeCutting) listener_->CutConnections();
     if (!gone && patience.clock().Now() >= patience.deadline()) break;
   }
-  refused_ = std::max<std::int64_t>(CallsLost() - lost_before_, 0);
+  refused_ = CallsRefused();
   if (!gone) return false;
   shutdown_thread_.join();
   server_.reset();
@@ -224,7 +225,7 @@ int ServerHost::TryCallsRunning() const { return calls_.running(); }
 
 lifecycle::CallTally ServerHost::TryTally() const {
   lifecycle::CallTally tally = calls_.TryTally();
-  tally.refused = refused_;
+  tally.refused = CallsRefused();
   return tally;
 }
 
@@ -236,6 +237,12 @@ void ServerHost::CountCalls() {
 
 std::int64_t ServerHost::CallsLost() const {
   return connections_.CallsBegun() - calls_.begun() - calls_.infrastructure_begun();
+}
+
+std::int64_t ServerHost::CallsRefused() const {
+  if (!shutting_down_) return 0;
+  // Without a server nothing has begun any more.
+  return std::max(refused_.load(), CallsLost() - lost_before_);
 }
 
 bool ServerHost::ShutdownReturned() {

@@ -99,8 +99,10 @@ class ServerHost final : public lifecycle::Traffic {
 
   // Counts from now on what becomes of the calls. Once, until LeaveLameDuck().
   void CountCalls();
-  // Calls that have come and reached nobody, since the server started.
+  // Calls that have come and reached nobody, since the server started; and since calls
+  // are counted, once nothing new is taken. Waits for nothing that may hang.
   std::int64_t CallsLost() const;
+  std::int64_t CallsRefused() const;
 
   const Options options_;
   const std::vector<NamedService> services_;
@@ -108,8 +110,9 @@ class ServerHost final : public lifecycle::Traffic {
 
   mutable CallTracker calls_;  // Asked by TryTally(), too.
   bool counting_ = false;
-  std::int64_t lost_before_ = 0;
-  std::atomic<std::int64_t> refused_{0};
+  std::int64_t lost_before_ = 0;  // Constant once shutting_down_ is set.
+  std::atomic<bool> shutting_down_{false};
+  std::atomic<std::int64_t> refused_{0};  // Set in the end: it cannot be told afterwards.
   Connections connections_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;

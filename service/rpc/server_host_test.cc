@@ -547,6 +547,7 @@ TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceTheStopBegan) {
   EXPECT_TRUE(Echo(channel).ok());
   host_->CloseListener();
   EXPECT_TRUE(Echo(channel).ok());
+  EXPECT_EQ(host_->TryTally().refused, 0);
   BeginShutdown();
   Patience patience = Long();
   EXPECT_TRUE(host_->Cancel(patience));
@@ -596,6 +597,7 @@ TEST_F(ServerHostTest, CountsCallsThatReachNobodyBecauseItShutsDown) {
   late.Send(second);
   const char reset[] = {0, 0, 4, 3, 0, 0, 0, 0, 3};
   EXPECT_TRUE(late.ReceiveUntil(std::string(reset, sizeof reset)));
+  EXPECT_GE(host_->TryTally().refused, 1) << "a stop may not come to its end";
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
   Patience patience = Long();
