@@ -38,12 +38,12 @@ class FakeTraffic final : public Traffic {
     return opens;
   }
   void EnterLameDuck() override { on_call("EnterLameDuck"); }
-  void LeaveLameDuck() override { on_call("LeaveLameDuck"); }
   bool AwaitQuiet(Patience& patience) override {
     on_call("AwaitQuiet");
     if (!quiet) patience.Exhaust();
     return quiet;
   }
+  void LeaveLameDuck() override { on_call("LeaveLameDuck"); }
   void CloseListener() override { on_call("CloseListener"); }
   int SayGoodbye(Patience&) override {
     on_call("SayGoodbye");

@@ -14,9 +14,9 @@ namespace lifecycle {
 // and their calls. The gRPC harness implements it (service/rpc/server_host.h).
 //
 // Threads: the sequence calls every method from one thread, in the order in
-// which they stand here, each at most once, except that a drain by hand may leave
-// the lame duck and come again, and awaits the end of connections twice. Look()
-// and TryCallsRunning() may be called from any thread, at any time.
+// which they stand here, each at most once. Only a drain by hand leaves the lame duck,
+// and may enter it again then; and it awaits the end of connections twice. Look(),
+// TryCallsRunning() and TryTally() may be called from any thread, at any time.
 class Traffic {
  public:
   // What there is at one moment, as well as can be told while it changes.
@@ -38,12 +38,12 @@ class Traffic {
   // whoever calls. Serves on.
   virtual void EnterLameDuck() = 0;
 
-  // Takes that back: everything is as before.
-  virtual void LeaveLameDuck() = 0;
-
   // Waits until no call has arrived for a quiet period: callers have found other
   // replicas. False: patience was over first.
   virtual bool AwaitQuiet(Patience& patience) = 0;
+
+  // Takes the lame duck back: everything is as before it.
+  virtual void LeaveLameDuck() = 0;
 
   // New connections are refused from now on; those that exist are served on.
   virtual void CloseListener() = 0;

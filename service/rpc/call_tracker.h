@@ -21,10 +21,10 @@ namespace rpc {
 //
 // The problem: the shutdown must tell when no call is left, must not wait for
 // endless ones that belong to nobody's work, and must cancel what does not end. An
-// interceptor sees every call, but costs a unary one an eighth of its time. So a
-// unary call is counted when gRPC asks whether it should get one, and when gRPC
-// gives its context back; streams, and gRPC's own calls (/grpc.*: health and
-// reflection), do get one.
+// interceptor sees every call, but costs the server 13 to 15 % more instructions for a
+// unary one. So that is counted when gRPC asks whether it should get one, and when gRPC
+// gives its context back; streams, and gRPC's own calls (/grpc.*: health, reflection,
+// channelz), do get one.
 //
 // Guarantees: a call counts as running from before its handler is called until its
 // handler is done with it, also when its caller has gone long before. running() is
@@ -69,9 +69,9 @@ class CallTracker {
   // always. Forgets what it had counted when it begins or ends.
   void CountByMethod(bool on);
 
-  // What has ended since CountByMethod(true), and what runs. Waits for no handler: a
-  // list that somebody works on is left out. `refused` is not known here, and of a call
-  // that the callback API does not serve only whether CancelAll() ended it.
+  // What has ended since CountByMethod(true), and what runs. Waits for no handler:
+  // streams in a shard that is locked are left out. `refused` is not known here, and of
+  // a call that the callback API does not serve only whether CancelAll() ended it.
   lifecycle::CallTally TryTally();
 
   // Cancels every stream through its own context. A stream that begins later is

@@ -53,7 +53,7 @@ class Listener {
   // gRPC cannot: a connection whose peer does not read it closes only after what it
   // is writing (grpc/grpc: chttp2_transport.cc, close_transport_locked).
   //
-  // Any connection of this process from the same local port is ended.
+  // Also ends any other connection of this process whose local port is the same.
   void CutConnections() const;
 
   // "127.0.0.1:50051": what is bound.

@@ -128,16 +128,16 @@ void ServerHost::EnterLameDuck() {
   server_->GetHealthCheckService()->SetServingStatus(false);
 }
 
+bool ServerHost::AwaitQuiet(Patience& patience) {
+  Unchanged<std::int64_t> begun(patience.clock());
+  return patience.Poll([&] { return begun.For(calls_.begun()) >= options_.quiet_period; });
+}
+
 void ServerHost::LeaveLameDuck() {
   server_->GetHealthCheckService()->SetServingStatus(true);
   calls_.Hint(false);
   calls_.CountByMethod(false);
   counting_ = false;
-}
-
-bool ServerHost::AwaitQuiet(Patience& patience) {
-  Unchanged<std::int64_t> begun(patience.clock());
-  return patience.Poll([&] { return begun.For(calls_.begun()) >= options_.quiet_period; });
 }
 
 void ServerHost::CloseListener() {

@@ -32,11 +32,11 @@ namespace rpc {
 // the shutdown sequence (service/lifecycle/shutdown_sequence.h).
 //
 // Besides the services it is given it serves grpc.health.v1.Health (for "" and
-// each service by name) and server reflection; calls of these two never hold up a
-// stop.
+// each service by name) and server reflection; calls of these two, and of channelz
+// where it is linked, never hold up a stop.
 //
-// Threads: Start(), Traffic's methods and the destructor on one thread; what
-// Traffic says may be called from any, and the rest, on any.
+// Threads: Start(), the steps of a stop and the destructor on one thread. Look(),
+// TryCallsRunning(), TryTally() and address() may be called from any thread.
 // Lifetime: the services, and what they use, outlive the server inside, which
 // lives until Cancel() has returned true; `drain` outlives the host.
 class ServerHost final : public lifecycle::Traffic {
@@ -78,8 +78,8 @@ class ServerHost final : public lifecycle::Traffic {
   // Errors: UNAVAILABLE when the port file cannot be written.
   absl::Status OpenListener() override;
   void EnterLameDuck() override;
-  void LeaveLameDuck() override;
   bool AwaitQuiet(lifecycle::Patience& patience) override;
+  void LeaveLameDuck() override;
   void CloseListener() override;
   int SayGoodbye(lifecycle::Patience& patience) override;
   bool AwaitConnectionsGone(lifecycle::Patience& patience) override;
