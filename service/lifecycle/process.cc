@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/certain_exit.h"
 #include "service/lifecycle/last_words.h"
 #include "service/lifecycle/thread_stacks.h"
@@ -23,6 +24,17 @@ namespace {
 // quarter.
 Clock::Duration TimeToLeave(const StopBudget& budget) {
   return std::max<Clock::Duration>(budget.reserve * 2 / 5, std::chrono::milliseconds(200));
+}
+
+// " (2 /a.B/C, 1 /a.B/D)": which calls run.
+std::string ByMethod(const CallTally& tally) {
+  std::vector<std::string> running;
+  for (const CallTally::Method& each : tally.methods) {
+    if (each.left > 0) {
+      running.push_back(absl::StrCat(each.left, " ", each.name.empty() ? "others" : each.name));
+    }
+  }
+  return running.empty() ? "" : absl::StrCat(" (", absl::StrJoin(running, ", "), ")");
 }
 
 }  // namespace
@@ -114,7 +126,7 @@ std::string Process::WhatIsStuck() const {
   std::vector<std::string> stuck;
   if (const Traffic* traffic = traffic_) {
     if (const int calls = traffic->TryCallsRunning(); calls > 0) {
-      stuck.push_back(absl::StrCat("calls running: ", calls));
+      stuck.push_back(absl::StrCat("calls running: ", calls, ByMethod(traffic->TryTally())));
     }
   }
   const std::vector<std::string> saving = savers_.TryClosing();

@@ -287,15 +287,19 @@ StopBudget Short() {
   return budget;
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysHowManyCallsRun) {
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysWhichCallsRun) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic& traffic) {
-                    traffic.calls_that_do_not_finish = 2;
+                    traffic.calls_that_do_not_finish = 7;
+                    traffic.tally = {.methods = {{.name = "", .left = 2},
+                                                 {.name = "/a.B/C", .finished = 4, .left = 1},
+                                                 {.name = "/a.B/D", .finished = 3},
+                                                 {.name = "/a.B/E", .left = 4}}};
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
               ExitedWithCode(5),
               "^watchdog: the stop has spent its grace of 6s; stuck in phase Draining; exit "
-              "code 5\n(.*\n)*watchdog: calls running: 2\n$");
+              "code 5\n(.*\n)*watchdog: calls running: 7 .2 others, 1 /a.B/C, 4 /a.B/E.\n$");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotClose) {

@@ -28,6 +28,7 @@
 #include "tests/common/runfiles.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
+#include "tests/process/echo_call.h"
 #include "tests/process/open_stream.h"
 
 namespace process_test {
@@ -280,6 +281,28 @@ TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedIt) {
   EXPECT_EQ(PhasesOf(report).back(), "Leaving");
   EXPECT_FALSE(report.phases().rbegin()->ended());
   EXPECT_THAT(report.why(), StartsWith("stuck in phase Leaving"));
+}
+
+TEST_F(DrainReportTest, TellsWhichCallsRanWhenTheWatchdogEndedIt) {
+  auto server = testkit::ServerProcess::Start(
+      {.binary = "tests/process/faulty_server",
+       .flags = {"--fault=goodbye=hangs", "--drain_report=" + path_, "--termination_grace=4s",
+                 "--stop_reserve=2s", "--stop_least_lame_duck=0"}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto stub = bench::Bench::NewStub(
+      grpc::CreateChannel((*server)->address(), grpc::InsecureChannelCredentials()));
+  ASSERT_TRUE(EchoCall(*stub, 0, kLimit).Status().ok());
+  const EchoCall call(*stub, /*sleep_ms=*/3'600'000, kLimit);
+  ASSERT_TRUE(EchoCall(*stub, 0, kLimit).Status().ok());  // The one before it has come.
+  (*server)->process().Signal(SIGTERM);
+  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(5));
+  EXPECT_THAT((*server)->process().Output(),
+              HasSubstr("\nwatchdog: calls running: 1 (1 /bench.Bench/Echo)\n"));
+  const report::v1::DrainReport report = ReportOf((*server)->process());
+  EXPECT_THAT(report.why(), HasSubstr("calls running: 1 (1 /bench.Bench/Echo)"));
+  ASSERT_EQ(report.calls().methods_size(), 1);
+  EXPECT_EQ(report.calls().methods(0).method(), "/bench.Bench/Echo");
+  EXPECT_EQ(report.calls().methods(0).left(), 1U);
 }
 
 TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedItAlsoWhenNobodyReadsTheLog) {
