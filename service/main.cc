@@ -9,8 +9,7 @@
 #include "service/config/server_config.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
-#include "service/observability/drain_report.h"
-#include "service/observability/lifecycle_log.h"
+#include "service/observability/process_log.h"
 #include "service/orders/composition.h"  // example
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/server_host.h"
@@ -19,10 +18,8 @@ int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();  // Before there is any other thread.
   const config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
-  observability::SetUpLog("orders");
-  observability::LifecycleLog log;
-  observability::DrainReport report("orders", config.drain_report, log);
-  lifecycle::Process process(config.stop, report);
+  observability::ProcessLog log("orders", config.drain_report);
+  lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);

@@ -16,8 +16,7 @@
 #include "service/inventory/stock_store.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
-#include "service/observability/drain_report.h"
-#include "service/observability/lifecycle_log.h"
+#include "service/observability/process_log.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/server_host.h"
@@ -57,10 +56,8 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("The stock that orders are served from.", argc, argv);
   const inventory::StockStore::Quantities stock = StockFromFlag();
   const std::chrono::milliseconds latency = LatencyFromFlag();
-  observability::SetUpLog("inventory");
-  observability::LifecycleLog log;
-  observability::DrainReport report("inventory", config.drain_report, log);
-  lifecycle::Process process(config.stop, report);
+  observability::ProcessLog log("inventory", config.drain_report);
+  lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);

@@ -4,8 +4,7 @@
 #include "service/config/server_config.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
-#include "service/observability/drain_report.h"
-#include "service/observability/lifecycle_log.h"
+#include "service/observability/process_log.h"
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
@@ -15,10 +14,8 @@ int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();
   const config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench of tests/bench/bench.proto.", argc, argv);
-  observability::SetUpLog("echo");
-  observability::LifecycleLog log;
-  observability::DrainReport report("echo", config.drain_report, log);
-  lifecycle::Process process(config.stop, report);
+  observability::ProcessLog log("echo", config.drain_report);
+  lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);

@@ -44,8 +44,7 @@
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/signal_thread.h"
 #include "service/lifecycle/stop_request.h"
-#include "service/observability/drain_report.h"
-#include "service/observability/lifecycle_log.h"
+#include "service/observability/process_log.h"
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
@@ -168,10 +167,8 @@ int main(int argc, char** argv) {
   const config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench, and misbehaves as --fault says.", argc, argv);
   const Faults faults = FaultsFromFlag();
-  observability::SetUpLog("faulty");
-  observability::LifecycleLog log;
-  observability::DrainReport report("faulty", config.drain_report, log);
-  lifecycle::Process process(config.stop, report);
+  observability::ProcessLog log("faulty", config.drain_report);
+  lifecycle::Process process(config.stop, log);
   std::puts("starting");  // From here on a signal is a request.
   std::fflush(stdout);
   const OfMain of_main{faults.contains("destructor")};
