@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <exception>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -10,7 +9,7 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "service/lifecycle/run_or_catch.h"
 
 namespace lifecycle {
 
@@ -122,20 +121,6 @@ struct ShutdownRegistry::State {
   }
 };
 
-namespace {
-
-absl::Status RunCloser(const ShutdownRegistry::Closer& close, Clock::TimePoint deadline) {
-  try {
-    return close(deadline);
-  } catch (const std::exception& thrown) {
-    return absl::InternalError(absl::StrCat("threw: ", thrown.what()));
-  } catch (...) {
-    return absl::InternalError("threw something that is no std::exception");
-  }
-}
-
-}  // namespace
-
 void ShutdownRegistry::State::Run(Entry& entry, Clock& clock) {
   Closer close;  // Destroyed on this thread, and without the mutex: that may hang as well.
   std::unique_lock lock(mutex);
@@ -143,7 +128,7 @@ void ShutdownRegistry::State::Run(Entry& entry, Clock& clock) {
   if (entry.stage != Entry::Stage::kClosing) return;  // Passed over before it began.
   const Clock::TimePoint deadline = entry.deadline;
   lock.unlock();
-  absl::Status status = RunCloser(close, deadline);
+  absl::Status status = RunOrCatch([&] { return close(deadline); });
   close = nullptr;  // What it captured is gone before it counts as closed.
   lock.lock();
   if (entry.stage != Entry::Stage::kClosing) return;  // Passed over meanwhile.

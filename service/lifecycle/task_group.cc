@@ -1,25 +1,10 @@
 #include "service/lifecycle/task_group.h"
 
-#include <exception>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "service/lifecycle/run_or_catch.h"
 
 namespace lifecycle {
-namespace {
-
-absl::Status RunTask(const TaskGroup::Task& task, const std::stop_token& stop) {
-  try {
-    task(stop);
-    return absl::OkStatus();
-  } catch (const std::exception& thrown) {
-    return absl::InternalError(absl::StrCat("threw: ", thrown.what()));
-  } catch (...) {
-    return absl::InternalError("threw something that is no std::exception");
-  }
-}
-
-}  // namespace
 
 TaskGroup::~TaskGroup() {
   RequestStop();
@@ -48,7 +33,10 @@ void TaskGroup::Start(std::string name, Task task) {
 }
 
 void TaskGroup::Run(std::size_t index, const std::string& name, Task task) {
-  absl::Status status = RunTask(task, stop_.get_token());
+  absl::Status status = RunOrCatch([&] {
+    task(stop_.get_token());
+    return absl::OkStatus();
+  });
   if (!status.ok() && on_failure_ != nullptr) on_failure_({name, status});
   task = nullptr;  // What it captured is gone before it counts as ended.
   std::lock_guard lock(mutex_);
