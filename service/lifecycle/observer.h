@@ -62,10 +62,12 @@ class Observer {
   virtual void OnPhase(Phase /*phase*/, Clock::TimePoint /*at*/,
                        std::optional<Clock::Duration> /*budget*/) {}
 
-  // The process leaves with this code; nothing is told after it, unless even leaving
-  // hangs: then it is told again, and the last counts. It may come while another
-  // thread hangs in OnEvent(): whoever implements it waits for no lock that is held
-  // where anything can block, and for nothing longer than a quarter of
+  // The process leaves with this code. Nothing is told after it, unless even leaving
+  // hangs: then it is told again, and the last counts.
+  //
+  // When main tells it, every other thing has been told. When the watchdog or the third
+  // signal does, another thread may hang in OnEvent(): whoever implements it waits for no
+  // lock that is held where anything can block, and for nothing longer than a quarter of
   // `end.budget.reserve`.
   virtual void OnEnd(const End& /*end*/) {}
 };

@@ -24,37 +24,38 @@ void WayOut::Serves(const Traffic& traffic) {
 void WayOut::CouldNotStart() { start_ = "could not start"; }
 
 int WayOut::Return(ExitCode code, std::string why, bool abandoned) {
-  Begin();
+  BeginTelling();
   Tell(code, std::move(why));
   traffic_ = nullptr;  // Main is about to destroy it.
   if (abandoned) ExitAtOnce(code);
-  Finish();
+  EndTelling();
   return static_cast<int>(code);
 }
 
 void WayOut::Leave(ExitCode code, std::string why) {
   // An observer has a quarter of the reserve.
-  if (Begin(budget_.reserve / 4 + std::chrono::milliseconds(100))) Tell(code, std::move(why));
+  if (BeginTelling(budget_.reserve / 4 + std::chrono::milliseconds(100)))
+    Tell(code, std::move(why));
   // The only one until the very end: nobody tells another.
   ExitAtOnce(code);
 }
 
-bool WayOut::Begin(std::optional<Clock::Duration> limit) {
+bool WayOut::BeginTelling(std::optional<Clock::Duration> limit) {
   std::unique_lock lock(mutex_);
-  const auto free = [this] { return !begun_; };
+  const auto free = [this] { return !telling_; };
   if (!limit) {
-    finished_.wait(lock, free);
-  } else if (!finished_.wait_for(lock, *limit, free)) {
+    ended_.wait(lock, free);
+  } else if (!ended_.wait_for(lock, *limit, free)) {
     return false;
   }
-  begun_ = true;
+  telling_ = true;
   return true;
 }
 
-void WayOut::Finish() {
+void WayOut::EndTelling() {
   std::lock_guard lock(mutex_);
-  begun_ = false;
-  finished_.notify_all();
+  telling_ = false;
+  ended_.notify_all();
 }
 
 void WayOut::Tell(ExitCode code, std::string why) {

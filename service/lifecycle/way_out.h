@@ -31,11 +31,11 @@ class WayOut {
  public:
   WayOut(const StopBudget& budget, const StopRequest& request, Clock& clock, Observer& observer);
 
-  // What the end is told with: how the stop was asked for, and what became of the calls
-  // of `traffic`. Before it, that the process was stopped while starting.
+  // From now on the end is told with the stop's reason and `traffic`'s tally; until then,
+  // as "stopped while starting".
   void Serves(const Traffic& traffic);
 
-  // What the end is told with instead: that the start failed.
+  // From now on the end is told as "could not start".
   void CouldNotStart();
 
   // Tells that main returns with `code`, and returns that; when something was abandoned,
@@ -49,8 +49,8 @@ class WayOut {
  private:
   // Between these two a thread is the only one. False: another one was for all of
   // `limit`; unset: waits for it.
-  bool Begin(std::optional<Clock::Duration> limit = std::nullopt);
-  void Finish();
+  bool BeginTelling(std::optional<Clock::Duration> limit = std::nullopt);
+  void EndTelling();
   // Requires: the only one.
   void Tell(ExitCode code, std::string why);
 
@@ -63,8 +63,8 @@ class WayOut {
   CallTally tally_;                               // The last that was had, by the only one.
 
   std::mutex mutex_;
-  std::condition_variable finished_;
-  bool begun_ = false;  // Guarded by mutex_.
+  std::condition_variable ended_;
+  bool telling_ = false;  // Guarded by mutex_.
 };
 
 }  // namespace lifecycle

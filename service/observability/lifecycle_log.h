@@ -16,7 +16,7 @@ void SetUpLog(const std::string& program);
 
 // Writes what happens to a process into its log, one line an event:
 //
-//   12:00:01.250 I orders: stop +0.000s Serving     StopRequested terminate, lame_duck 5s + ...
+//   12:00:01.250 I orders: stop +0.000s Serving     StopRequested: terminate, lame_duck 5s + ...
 //   12:00:01.251 I orders: stop +0.001s LameDuck    LameDuckEntered
 class LifecycleLog final : public lifecycle::Observer {
  public:
