@@ -4,13 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "client/command.h"
 #include "client/terminal.h"
 
 namespace client {
 
 // The whole program: `arguments` as behind its name on the command line. Returns the
 // ExitCode.
-int Run(const std::vector<std::string>& arguments, const Terminal& terminal);
+int Run(const std::vector<std::string>& arguments, const std::vector<Command>& commands,
+        const Terminal& terminal);
 
 }  // namespace client
 

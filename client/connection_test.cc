@@ -4,17 +4,17 @@
 #include <memory>
 #include <string>
 
-#include "client/fake_services.h"
+#include "admin/v1/admin.grpc.pb.h"
+#include "client/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "orders/v1/orders.grpc.pb.h"
 
 namespace client {
 namespace {
 
-using orders::v1::GetOrderRequest;
-using orders::v1::Order;
-using orders::v1::OrdersService;
+using admin::v1::AdminService;
+using admin::v1::GetStateRequest;
+using admin::v1::State;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
@@ -26,12 +26,12 @@ absl::Status CallOnce(const std::string& target, milliseconds timeout = seconds(
   options.timeout = timeout;
   const auto connection = Connection::Create(target, options);
   if (!connection.ok()) return connection.status();
-  const auto stub = OrdersService::NewStub(connection->channel());
+  const auto stub = AdminService::NewStub(connection->channel());
   absl::Status status;
   for (int i = 0; i < times && status.ok(); ++i) {
     status = connection
-                 ->Call<OrdersService::StubInterface>(
-                     *stub, &OrdersService::StubInterface::GetOrder, GetOrderRequest())
+                 ->Call<AdminService::StubInterface>(*stub, &AdminService::StubInterface::GetState,
+                                                     GetStateRequest())
                  .status();
   }
   return status;
@@ -39,7 +39,7 @@ absl::Status CallOnce(const std::string& target, milliseconds timeout = seconds(
 
 void AnswerCalls(FakeServer& server, int times) {
   for (int i = 0; i < times; ++i) {
-    server.orders.get.Then([](const GetOrderRequest&, Order&) { return grpc::Status::OK; });
+    server.admin.get_state.Then([](State&) { return grpc::Status::OK; });
   }
 }
 
@@ -51,8 +51,8 @@ TEST(ConnectionTest, AServerThatIsNotHealthyIsLeftForOneThatIs) {
   const absl::Status status =
       CallOnce("ipv4:" + leaving.address() + "," + staying.address(), seconds(60), 20);
   EXPECT_TRUE(status.ok()) << status;
-  EXPECT_EQ(staying.orders.get.calls(), 20u);
-  EXPECT_EQ(leaving.orders.get.calls(), 0u);
+  EXPECT_EQ(staying.admin.get_state.calls(), 20u);
+  EXPECT_EQ(leaving.admin.get_state.calls(), 0u);
 }
 
 TEST(ConnectionTest, AServerWithoutHealthServiceIsTakenForHealthy) {
@@ -71,7 +71,7 @@ TEST(ConnectionTest, NobodyAtTheAddressIsUnavailableAndTheAddressIsNamed) {
 TEST(ConnectionTest, AnAnswerThatDoesNotComeInTimeIsDeadlineExceeded) {
   FakeServer server;
   std::stop_source released;
-  server.orders.get.Then([&released](const GetOrderRequest&, Order&) {
+  server.admin.get_state.Then([&released](State&) {
     AwaitStop(released.get_token());
     return grpc::Status::OK;
   });

@@ -1,11 +1,9 @@
 #include "client/invocation.h"
 
-#include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/time/time.h"
 #include "client/error_details.h"
 #include "client/retry.h"
 #include "google/protobuf/util/json_util.h"
@@ -14,12 +12,9 @@ namespace client {
 namespace {
 
 // What a person can do about it; empty when the message says all there is.
-std::string Advice(const absl::Status& status) {
+std::string AdviceFor(const absl::Status& status, const Advice& advice) {
   const std::string reason = ErrorReason(status);
-  if (reason == "UNKNOWN_ORDER") return "`client list` shows the orders there are.";
-  if (reason == "UNKNOWN_SKU") return "`client stock` shows the SKUs there are.";
-  if (reason == "OUT_OF_STOCK") return "`client stock` shows what is left.";
-  if (reason == "REQUEST_ID_REUSED") return "A new order needs a --request-id of its own.";
+  if (const auto known = advice.find(reason); known != advice.end()) return known->second;
   if (!reason.empty() && IsRetryable(status)) return "Try again later.";
   if (absl::IsUnavailable(status)) return "Does the server run, and is its address right?";
   if (absl::IsDeadlineExceeded(status)) return "A larger --timeout may help.";
@@ -30,6 +25,29 @@ std::string Advice(const absl::Status& status) {
 
 ExitCode ExitCodeFor(const absl::Status& status) {
   return IsRetryable(status) || absl::IsDeadlineExceeded(status) ? kTryAgain : kRefused;
+}
+
+absl::StatusOr<ClientOptions> Invocation::Options(
+    std::optional<std::chrono::milliseconds> patience) const {
+  ClientOptions options;
+  options.clock = terminal.clock;
+  options.retry.give_up_after = patience;
+  if (line.Has("timeout")) {
+    const auto timeout = ParseTime(line.Get("timeout"));
+    if (!timeout.ok()) return timeout.status();
+    options.timeout = *timeout;
+    options.retry.give_up_after = *timeout;
+  }
+  // Says once what is wrong. That the server drains is not wrong.
+  options.retry.on_retry = [this, said = std::string()](const Interruption& now) mutable {
+    const std::string what = Describe(now.why);
+    if (now.why.ok() || ErrorReason(now.why) == "SERVER_DRAINING") return;
+    if (now.failures > 1 && what == said) return;
+    said = what;
+    if (terminal.err_is_terminal) terminal.err << kEraseLine;
+    Say(what + ". Trying again.");
+  };
+  return options;
 }
 
 void Invocation::Say(const std::string& what) const {
@@ -52,7 +70,7 @@ int Invocation::UsageError(const absl::Status& status) const {
 int Invocation::Failed(const absl::Status& status, const std::string& and_then) const {
   const ExitCode code = ExitCodeFor(status);
   std::string what = Describe(status);
-  for (const std::string& more : {Advice(status), code == kTryAgain ? and_then : ""}) {
+  for (const std::string& more : {AdviceFor(status, advice), code == kTryAgain ? and_then : ""}) {
     const bool sentence_ended = what.ends_with('.') || what.ends_with('?');
     if (!more.empty()) absl::StrAppend(&what, sentence_ended ? " " : ". ", more);
   }
@@ -64,25 +82,6 @@ void Invocation::PrintJson(const google::protobuf::Message& message) const {
   if (google::protobuf::util::MessageToJsonString(message, &json).ok()) {
     terminal.out << json << std::endl;
   }
-}
-
-void Invocation::PrintOrder(const orders::v1::Order& order) const {
-  if (line.Has("json")) return PrintJson(order);
-  std::string state(orders::v1::OrderState_Name(order.state()));
-  if (state.starts_with("ORDER_STATE_")) state = state.substr(std::strlen("ORDER_STATE_"));
-  if (order.state() == orders::v1::ORDER_STATE_UNSPECIFIED) state = "UNKNOWN";
-  std::string text = absl::StrFormat("%s  %-9s", std::string(order.order_id()), state);
-  if (order.has_create_time()) {
-    absl::StrAppend(
-        &text, "  ",
-        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(order.create_time().seconds()),
-                         absl::UTCTimeZone()));
-  }
-  absl::StrAppend(&text, "  ", std::string(order.customer()), " ");
-  for (const auto& item : order.items()) {
-    absl::StrAppend(&text, " ", std::string(item.sku()), "=", item.quantity());
-  }
-  terminal.out << OneLine(std::move(text)) << std::endl;
 }
 
 }  // namespace client

@@ -1,21 +1,34 @@
 #ifndef CLIENT_INVOCATION_H_
 #define CLIENT_INVOCATION_H_
 
+#include <chrono>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "client/command_line.h"
+#include "client/connection.h"
 #include "client/terminal.h"
 #include "google/protobuf/message.h"
-#include "orders/v1/orders.pb.h"
 
 namespace client {
+
+// A reason (google.rpc.ErrorInfo) -> a sentence.
+using Advice = std::map<std::string, std::string>;
 
 // One run of one command, and what all commands say and answer in the same way.
 struct Invocation {
   std::string command;
   CommandLine line;
   const Terminal& terminal;
+  Advice advice = {};
+
+  // What --timeout and the terminal say. `patience`: how long to look for a server
+  // that is away from its streams, if --timeout does not say.
+  absl::StatusOr<ClientOptions> Options(
+      std::optional<std::chrono::milliseconds> patience = std::nullopt) const;
 
   // On stderr, in one line. All but the first return the exit code.
   void Say(const std::string& what) const;
@@ -27,8 +40,6 @@ struct Invocation {
 
   // On stdout, in one line.
   void PrintJson(const google::protobuf::Message& message) const;
-  // As JSON with --json.
-  void PrintOrder(const orders::v1::Order& order) const;
 };
 
 // kTryAgain or kRefused.

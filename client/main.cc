@@ -1,4 +1,4 @@
-// The command line to orders and inventory: `client help`.
+// The command line to the servers: `client help`.
 
 #include <pthread.h>
 #include <signal.h>
@@ -8,9 +8,13 @@
 #include <cerrno>
 #include <cstring>
 #include <iostream>
+#include <stop_token>
 #include <thread>
+#include <vector>
 
 #include "client/cli.h"
+#include "client/operator_commands.h"
+#include "client/orders/orders_commands.h"  // example
 #include "client/terminal.h"
 
 namespace {
@@ -44,9 +48,14 @@ int main(int argc, char** argv) {
   }
   // What is wrong is said in our own words; gRPC's would only stand between them.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
-  return client::Run({argv + 1, argv + argc}, {.in = std::cin,
-                                               .out = std::cout,
-                                               .err = std::cerr,
-                                               .err_is_terminal = isatty(STDERR_FILENO) == 1,
-                                               .stop_on_interrupt = StopOnInterrupt});
+  std::vector<client::Command> commands;
+  for (const client::Command& command : client::OrdersCommands())
+    commands.push_back(command);  // example
+  for (const client::Command& command : client::OperatorCommands()) commands.push_back(command);
+  return client::Run({argv + 1, argv + argc}, commands,
+                     {.in = std::cin,
+                      .out = std::cout,
+                      .err = std::cerr,
+                      .err_is_terminal = isatty(STDERR_FILENO) == 1,
+                      .stop_on_interrupt = StopOnInterrupt});
 }

@@ -6,7 +6,7 @@
 
 #include "client/error_details.h"
 #include "client/fake_clock.h"
-#include "client/fake_services.h"
+#include "client/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -20,9 +20,12 @@ enum ExitCode : int {
   kRefused = 2,
   // No answer, or the server could not do it now. The same command may succeed.
   kTryAgain = 3,
-  // Ctrl-C before an import was done.
+  // Ctrl-C before all was done.
   kInterrupted = 4,
 };
+
+// Takes away what stands on the terminal's line.
+inline constexpr char kEraseLine[] = "\r\x1b[K";
 
 // What the program talks to, and where it waits.
 struct Terminal {

@@ -36,16 +36,10 @@ ARROWS = {
         "proto/orders",
     },
     # Callers, who happen to start their servers themselves.
-    "service/orders/demo": {"client", "proto/inventory", "proto/orders"},
+    "service/orders/demo": {"client", "client/orders", "proto/inventory", "proto/orders"},
     "service/orders/process": {"client", "proto/admin", "proto/orders", "service", "service/inventory"},
-    "client": {
-        "proto/admin",
-        "proto/google/rpc",
-        "proto/grpc/health",
-        "proto/inventory",
-        "proto/orders",
-        "proto/report",
-    },
+    "client": {"proto/admin", "proto/google/rpc", "proto/grpc/health", "proto/report"},
+    "client/orders": {"client", "proto/google/rpc", "proto/inventory", "proto/orders"},
 }
 
 # Rooms that keep libraries out: includes and deps that begin with one of these.

@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "client/error_details.h"
-#include "client/orders_client.h"
+#include "client/orders/orders_client.h"
 #include "tests/rolling/load.h"
 
 namespace rolling::library {

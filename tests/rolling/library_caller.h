@@ -10,7 +10,7 @@
 
 namespace rolling::library {
 
-// C++ callers that use client/orders_client.h as it is. A stream that breaks without
+// C++ callers that use client/orders/orders_client.h as it is. A stream that breaks without
 // a goodbye is not their failure: the library opens it again.
 
 // Places orders and reads them back, one call at a time, and thinks in between.

@@ -3,7 +3,7 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "client/orders_client.h"
+#include "client/orders/orders_client.h"
 
 namespace rolling {
 

@@ -14,8 +14,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "client/inventory_client.h"
-#include "client/orders_client.h"
+#include "client/orders/inventory_client.h"
+#include "client/orders/orders_client.h"
 #include "tests/rolling/bare_caller.h"
 #include "tests/rolling/buf_caller.h"
 #include "tests/rolling/caller.h"

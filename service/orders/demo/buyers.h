@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "client/orders_client.h"
+#include "client/orders/orders_client.h"
 #include "orders/v1/orders.pb.h"
 
 namespace demo {

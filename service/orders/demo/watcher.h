@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "client/orders_client.h"
+#include "client/orders/orders_client.h"
 #include "service/orders/demo/verdict.h"
 
 namespace demo {

@@ -1,10 +1,10 @@
-#include "client/inventory_client.h"
+#include "client/orders/inventory_client.h"
 
 #include <string>
 #include <vector>
 
 #include "client/error_details.h"
-#include "client/fake_services.h"
+#include "client/orders/fake_shop.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -24,7 +24,7 @@ class InventoryClientTest : public testing::Test {
     return *std::move(client);
   }
 
-  FakeServer server_;
+  FakeShop server_;
 };
 
 TEST_F(InventoryClientTest, TellsTheStockOfTheSkusAskedFor) {

@@ -1,4 +1,4 @@
-#include "client/fake_services.h"
+#include "client/fake_server.h"
 
 #include <condition_variable>
 
@@ -15,7 +15,7 @@ namespace {
 google::rpc::ErrorInfo Info(const std::string& reason,
                             const std::map<std::string, std::string>& metadata) {
   google::rpc::ErrorInfo info;
-  info.set_domain("orders.v1");
+  info.set_domain("fake.v1");
   info.set_reason(reason);
   info.mutable_metadata()->insert(metadata.begin(), metadata.end());
   return info;
@@ -34,15 +34,14 @@ grpc::Status WithDetails(grpc::StatusCode code, const std::string& message,
 
 }  // namespace
 
-FakeServer::FakeServer(Health health) {
+FakeServer::FakeServer(Health health, const std::vector<grpc::Service*>& services) {
   grpc::EnableDefaultHealthCheckService(health == Health::kServed);
   grpc::ServerBuilder builder;
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(&orders);
-  builder.RegisterService(&inventory);
   builder.RegisterService(&admin);
+  for (grpc::Service* service : services) builder.RegisterService(service);
   server_ = builder.BuildAndStart();
   address_ = "127.0.0.1:" + std::to_string(port);
 }
@@ -79,18 +78,6 @@ grpc::Status BadRequest(const std::vector<std::pair<std::string, std::string>>& 
     violation->set_description(description);
   }
   return WithDetails(grpc::StatusCode::INVALID_ARGUMENT, "the request is wrong", bad);
-}
-
-orders::v1::Order MakeOrder(const std::string& order_id, orders::v1::OrderState state) {
-  orders::v1::Order order;
-  order.set_order_id(order_id);
-  order.set_customer("ann");
-  order.set_state(state);
-  auto* item = order.add_items();
-  item->set_sku("apple");
-  item->set_quantity(2);
-  order.mutable_create_time()->set_seconds(1700000000);
-  return order;
 }
 
 }  // namespace client

@@ -1,5 +1,5 @@
-#ifndef CLIENT_ORDER_LINES_H_
-#define CLIENT_ORDER_LINES_H_
+#ifndef CLIENT_ORDERS_ORDER_LINES_H_
+#define CLIENT_ORDERS_ORDER_LINES_H_
 
 #include <istream>
 #include <string>
@@ -26,4 +26,4 @@ absl::StatusOr<std::vector<OrderLine>> ReadOrderLines(std::istream& in);
 
 }  // namespace client
 
-#endif  // CLIENT_ORDER_LINES_H_
+#endif  // CLIENT_ORDERS_ORDER_LINES_H_

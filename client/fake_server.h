@@ -1,5 +1,5 @@
-#ifndef CLIENT_FAKE_SERVICES_H_
-#define CLIENT_FAKE_SERVICES_H_
+#ifndef CLIENT_FAKE_SERVER_H_
+#define CLIENT_FAKE_SERVER_H_
 
 #include <functional>
 #include <map>
@@ -12,8 +12,6 @@
 
 #include "admin/v1/admin.grpc.pb.h"
 #include "grpcpp/server.h"
-#include "inventory/v1/inventory.grpc.pb.h"
-#include "orders/v1/orders.grpc.pb.h"
 
 namespace client {
 
@@ -74,56 +72,7 @@ class Recorded {
   std::vector<Value> values_;  // Guarded by mutex_.
 };
 
-// An OrdersService that does what the test wrote down.
-class FakeOrders final : public orders::v1::OrdersService::Service {
- public:
-  using Watch = grpc::ServerWriter<orders::v1::WatchOrdersResponse>;
-  using Import = grpc::ServerReader<orders::v1::ImportOrdersRequest>;
-  using Track =
-      grpc::ServerReaderWriter<orders::v1::TrackOrdersResponse, orders::v1::TrackOrdersRequest>;
-
-  Script<const orders::v1::PlaceOrderRequest&, orders::v1::Order&> place;
-  Script<const orders::v1::GetOrderRequest&, orders::v1::Order&> get;
-  Script<const orders::v1::ListOrdersRequest&, orders::v1::ListOrdersResponse&> list;
-  Script<const orders::v1::WatchOrdersRequest&, Watch&> watch;
-  Script<Import&, orders::v1::ImportOrdersResponse&> import;
-  Script<Track&> track;
-
-  grpc::Status PlaceOrder(grpc::ServerContext*, const orders::v1::PlaceOrderRequest* request,
-                          orders::v1::PlaceOrderResponse* response) override {
-    return place.Play(*request, *response->mutable_order());
-  }
-  grpc::Status GetOrder(grpc::ServerContext*, const orders::v1::GetOrderRequest* request,
-                        orders::v1::GetOrderResponse* response) override {
-    return get.Play(*request, *response->mutable_order());
-  }
-  grpc::Status ListOrders(grpc::ServerContext*, const orders::v1::ListOrdersRequest* request,
-                          orders::v1::ListOrdersResponse* response) override {
-    return list.Play(*request, *response);
-  }
-  grpc::Status WatchOrders(grpc::ServerContext*, const orders::v1::WatchOrdersRequest* request,
-                           Watch* writer) override {
-    return watch.Play(*request, *writer);
-  }
-  grpc::Status ImportOrders(grpc::ServerContext*, Import* reader,
-                            orders::v1::ImportOrdersResponse* response) override {
-    return import.Play(*reader, *response);
-  }
-  grpc::Status TrackOrders(grpc::ServerContext*, Track* stream) override {
-    return track.Play(*stream);
-  }
-};
-
-class FakeInventory final : public inventory::v1::InventoryService::Service {
- public:
-  Script<const inventory::v1::GetStockRequest&, inventory::v1::GetStockResponse&> get_stock;
-
-  grpc::Status GetStock(grpc::ServerContext*, const inventory::v1::GetStockRequest* request,
-                        inventory::v1::GetStockResponse* response) override {
-    return get_stock.Play(*request, *response);
-  }
-};
-
+// An AdminService that does what the test wrote down.
 class FakeAdmin final : public admin::v1::AdminService::Service {
  public:
   using States = grpc::ServerWriter<admin::v1::DrainResponse>;
@@ -146,12 +95,14 @@ class FakeAdmin final : public admin::v1::AdminService::Service {
   }
 };
 
-// All services on a free port of this machine, until destroyed.
+// An AdminService, and what else a test has, on a free port of this machine, until
+// destroyed.
 class FakeServer {
  public:
   enum class Health { kNone, kServed };
 
-  explicit FakeServer(Health health = Health::kNone);
+  explicit FakeServer(Health health = Health::kNone,
+                      const std::vector<grpc::Service*>& services = {});
   ~FakeServer();
 
   // "127.0.0.1:12345"
@@ -161,8 +112,6 @@ class FakeServer {
   // Requires: Health::kServed.
   void SetServing(bool serving);
 
-  FakeOrders orders;
-  FakeInventory inventory;
   FakeAdmin admin;
 
  private:
@@ -176,15 +125,13 @@ void AwaitStop(std::stop_token stop);
 // How a stream ends in a drain.
 grpc::Status Goodbye(const std::string& key, const std::string& value, int retry_seconds);
 
-// A status with an ErrorInfo of domain "orders.v1".
+// A status with an ErrorInfo.
 grpc::Status Refusal(grpc::StatusCode code, const std::string& message, const std::string& reason,
                      const std::map<std::string, std::string>& metadata = {});
 
 // INVALID_ARGUMENT with a BadRequest: field -> description.
 grpc::Status BadRequest(const std::vector<std::pair<std::string, std::string>>& violations);
 
-orders::v1::Order MakeOrder(const std::string& order_id, orders::v1::OrderState state);
-
 }  // namespace client
 
-#endif  // CLIENT_FAKE_SERVICES_H_
+#endif  // CLIENT_FAKE_SERVER_H_

@@ -1,5 +1,5 @@
-#ifndef CLIENT_ORDER_TRACKER_H_
-#define CLIENT_ORDER_TRACKER_H_
+#ifndef CLIENT_ORDERS_ORDER_TRACKER_H_
+#define CLIENT_ORDERS_ORDER_TRACKER_H_
 
 #include <condition_variable>
 #include <deque>
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "client/connection.h"
-#include "client/stream_end.h"
+#include "client/orders/stream_end.h"
 #include "grpcpp/support/sync_stream.h"
 #include "orders/v1/orders.grpc.pb.h"
 
@@ -69,4 +69,4 @@ class OrderTracker {
 
 }  // namespace client
 
-#endif  // CLIENT_ORDER_TRACKER_H_
+#endif  // CLIENT_ORDERS_ORDER_TRACKER_H_

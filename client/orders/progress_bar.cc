@@ -1,8 +1,9 @@
-#include "client/progress_bar.h"
+#include "client/orders/progress_bar.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "client/terminal.h"
 
 namespace client {
 namespace {

@@ -1,5 +1,5 @@
-#ifndef CLIENT_STREAM_END_H_
-#define CLIENT_STREAM_END_H_
+#ifndef CLIENT_ORDERS_STREAM_END_H_
+#define CLIENT_ORDERS_STREAM_END_H_
 
 #include <string>
 
@@ -17,4 +17,4 @@ struct StreamEnd {
 
 }  // namespace client
 
-#endif  // CLIENT_STREAM_END_H_
+#endif  // CLIENT_ORDERS_STREAM_END_H_

@@ -1,4 +1,4 @@
-#include "client/order_tracker.h"
+#include "client/orders/order_tracker.h"
 
 #include <deque>
 #include <mutex>

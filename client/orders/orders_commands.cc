@@ -1,4 +1,4 @@
-#include "client/commands.h"
+#include "client/orders/orders_commands.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -7,7 +7,6 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -20,16 +19,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "client/admin_client.h"
+#include "absl/time/time.h"
 #include "client/command_line.h"
-#include "client/drain_report.h"
 #include "client/error_details.h"
-#include "client/inventory_client.h"
-#include "client/order_lines.h"
-#include "client/orders_client.h"
-#include "client/progress_bar.h"
-#include "client/timeline_svg.h"
-#include "client/timeline_text.h"
+#include "client/invocation.h"
+#include "client/orders/inventory_client.h"
+#include "client/orders/order_lines.h"
+#include "client/orders/orders_client.h"
+#include "client/orders/progress_bar.h"
+#include "client/terminal.h"
 
 namespace client {
 
@@ -39,34 +37,9 @@ using orders::v1::WatchOrdersResponse;
 
 namespace {
 
-// `patience`: how long to look for a server that is away from its streams, if
-// --timeout does not say.
-absl::StatusOr<ClientOptions> Options(
-    const Invocation& run, std::optional<std::chrono::milliseconds> patience = std::nullopt) {
-  ClientOptions options;
-  options.clock = run.terminal.clock;
-  options.retry.give_up_after = patience;
-  if (run.line.Has("timeout")) {
-    const auto timeout = ParseTime(run.line.Get("timeout"));
-    if (!timeout.ok()) return timeout.status();
-    options.timeout = *timeout;
-    options.retry.give_up_after = *timeout;
-  }
-  // Says once what is wrong. That the server drains is not wrong.
-  options.retry.on_retry = [&run, said = std::string()](const Interruption& now) mutable {
-    const std::string what = Describe(now.why);
-    if (now.why.ok() || ErrorReason(now.why) == "SERVER_DRAINING") return;
-    if (now.failures > 1 && what == said) return;
-    said = what;
-    if (run.terminal.err_is_terminal) run.terminal.err << kEraseLine;
-    run.Say(what + ". Trying again.");
-  };
-  return options;
-}
-
 absl::StatusOr<std::unique_ptr<OrdersClient>> Connect(
     const Invocation& run, std::optional<std::chrono::milliseconds> patience = std::nullopt) {
-  auto options = Options(run, patience);
+  auto options = run.Options(patience);
   if (!options.ok()) return options.status();
   return OrdersClient::Create(run.line.Get("address", "127.0.0.1:50051"), *std::move(options));
 }
@@ -102,27 +75,24 @@ int Follow(const Invocation& run,
   return code;
 }
 
-absl::StatusOr<std::unique_ptr<AdminClient>> ConnectToAdmin(const Invocation& run) {
-  if (!run.line.words.empty()) return absl::InvalidArgumentError("takes flags only");
-  const std::string address = run.line.Get("admin");
-  if (address.empty()) {
-    return absl::InvalidArgumentError("which server? --admin=HOST:PORT, its --admin_address");
+// As JSON with --json.
+void PrintOrder(const Invocation& run, const Order& order) {
+  if (run.line.Has("json")) return run.PrintJson(order);
+  std::string state(orders::v1::OrderState_Name(order.state()));
+  if (state.starts_with("ORDER_STATE_")) state = state.substr(std::strlen("ORDER_STATE_"));
+  if (order.state() == orders::v1::ORDER_STATE_UNSPECIFIED) state = "UNKNOWN";
+  std::string text = absl::StrFormat("%s  %-9s", std::string(order.order_id()), state);
+  if (order.has_create_time()) {
+    absl::StrAppend(
+        &text, "  ",
+        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(order.create_time().seconds()),
+                         absl::UTCTimeZone()));
   }
-  auto options = Options(run);
-  if (!options.ok()) return options.status();
-  return AdminClient::Create(address, *std::move(options));
-}
-
-void PrintState(const Invocation& run, const admin::v1::State& state) {
-  if (run.line.Has("json")) return run.PrintJson(state);
-  std::string phase(admin::v1::Phase_Name(state.phase()));
-  if (phase.starts_with("PHASE_")) phase = phase.substr(std::strlen("PHASE_"));
-  std::string text =
-      absl::StrFormat("%-10s  calls=%d  streams=%d  connections=%d  hinted=%d", OneLine(phase),
-                      state.calls(), state.streams(), state.connections(), state.hinted_calls());
-  if (state.has_time_left()) absl::StrAppend(&text, "  left=", state.time_left().seconds(), "s");
-  if (state.drained()) absl::StrAppend(&text, "  drained");
-  run.terminal.out << text << std::endl;
+  absl::StrAppend(&text, "  ", std::string(order.customer()), " ");
+  for (const auto& item : order.items()) {
+    absl::StrAppend(&text, " ", std::string(item.sku()), "=", item.quantity());
+  }
+  run.terminal.out << OneLine(std::move(text)) << std::endl;
 }
 
 absl::StatusOr<std::vector<OrderLine>> ReadFile(const Invocation& run, const std::string& name) {
@@ -131,8 +101,6 @@ absl::StatusOr<std::vector<OrderLine>> ReadFile(const Invocation& run, const std
   if (!file) return absl::InvalidArgumentError(std::strerror(errno));
   return ReadOrderLines(file);
 }
-
-}  // namespace
 
 int Place(const Invocation& run) {
   PlaceOrderRequest request;
@@ -160,7 +128,7 @@ int Place(const Invocation& run) {
         absl::StrCat("The order may be stored: the same command with --request-id=",
                      std::string(request.request_id()), " makes sure of it, and stores it once."));
   }
-  run.PrintOrder(*order);
+  PrintOrder(run, *order);
   return kDone;
 }
 
@@ -170,7 +138,7 @@ int Get(const Invocation& run) {
   if (!client.ok()) return run.UsageError(client.status());
   const auto order = (*client)->GetOrder(run.line.words[0]);
   if (!order.ok()) return run.Failed(order.status());
-  run.PrintOrder(*order);
+  PrintOrder(run, *order);
   return kDone;
 }
 
@@ -184,7 +152,7 @@ int List(const Invocation& run) {
     const auto order = list.Next();
     if (!order.ok()) return run.Failed(order.status());
     if (!order->has_value()) break;
-    run.PrintOrder(**order);
+    PrintOrder(run, **order);
   }
   return kDone;
 }
@@ -198,7 +166,7 @@ int Watch(const Invocation& run) {
           if (run.line.Has("json")) {
             run.PrintJson(event);
           } else {
-            run.PrintOrder(event.order());
+            PrintOrder(run, event.order());
           }
           printed();
         },
@@ -213,7 +181,7 @@ int Track(const Invocation& run) {
     tracker->Add(run.line.words);
     return tracker->Run(
         [&](const Order& order) {
-          run.PrintOrder(order);
+          PrintOrder(run, order);
           printed();
         },
         stop);
@@ -275,7 +243,7 @@ int Import(const Invocation& run) {
 }
 
 int Stock(const Invocation& run) {
-  auto options = Options(run);
+  auto options = run.Options();
   if (!options.ok()) return run.UsageError(options.status());
   const auto client =
       InventoryClient::Create(run.line.Get("inventory", "127.0.0.1:50052"), *std::move(options));
@@ -301,57 +269,83 @@ int Stock(const Invocation& run) {
   return kDone;
 }
 
-int Drain(const Invocation& run) {
-  const auto client = ConnectToAdmin(run);
-  if (!client.ok()) return run.UsageError(client.status());
-  std::optional<std::chrono::milliseconds> limit;
-  if (run.line.Has("timeout")) limit = *ParseTime(run.line.Get("timeout"));
-  const absl::Status end =
-      (*client)->Drain([&run](const admin::v1::State& state) { PrintState(run, state); }, limit);
-  if (absl::IsDeadlineExceeded(end)) {
-    return run.Complain(kTryAgain, "not yet drained; it goes on. `client state` shows it");
+}  // namespace
+
+std::vector<Command> OrdersCommands() {
+  const Flag address{"address", "HOST:PORT",
+                     "where the orders server is (127.0.0.1:50051), or any other gRPC target"};
+  const Flag json{"json", "", "print JSON, one message on each line"};
+  const Flag timeout{"timeout", "TIME", "how long to wait for the answer (10s)"};
+  const Flag patience{"timeout", "TIME", "how long to look for a server that is away (no limit)"};
+  const Flag count{"count", "N", "end after so many"};
+  std::vector<Command> commands = {
+      {"place",
+       "--customer=NAME SKU=QUANTITY...",
+       "place an order",
+       "  client place --customer=ann apple=2 pear=1\n"
+       "\n"
+       "With a --request-id the same command can be run again: the order is stored once.\n",
+       {{"customer", "NAME", "who orders"},
+        {"request-id", "ID", "what the order goes by when it is sent again (a new UUID)"},
+        address,
+        timeout,
+        json},
+       Place},
+      {"get", "ID", "show one order", "", {address, timeout, json}, Get},
+      {"list", "", "show all orders, oldest first", "", {count, address, timeout, json}, List},
+      {"watch",
+       "",
+       "print each change of any order",
+       "Prints changes as they happen, until Ctrl-C. Goes on by itself when the server\n"
+       "restarts; each change is printed once. At the end it says on stderr from where a later\n"
+       "watch goes on.\n",
+       {{"from", "start|TOKEN", "begin with the first change there is, or behind TOKEN (now)"},
+        count,
+        address,
+        patience,
+        json},
+       Watch},
+      {"import",
+       "FILE",
+       "place many orders",
+       "FILE has one order on each line; - is stdin:\n"
+       "\n"
+       "  {\"customer\": \"ann\", \"items\": [{\"sku\": \"apple\", \"quantity\": 2}]}\n"
+       "\n"
+       "Every line is read before the first order is sent. Ends at the first order that is\n"
+       "refused. The same file with the same --batch can be imported again: no order is stored\n"
+       "twice. An order may have a \"request_id\" of its own instead.\n",
+       {{"batch", "NAME", "what the orders go by when they are sent again (a new UUID)"},
+        address,
+        {"timeout", "TIME", "how long to look for a server that is away (1m)"},
+        json},
+       Import},
+      {"track",
+       "ID...",
+       "print some orders and their changes",
+       "Prints changes as they happen, until Ctrl-C. Goes on by itself when the server\n"
+       "restarts.\n",
+       {count, address, patience, json},
+       Track},
+      {"stock",
+       "[SKU...]",
+       "show what the inventory has",
+       "",
+       {{"inventory", "HOST:PORT",
+         "where the inventory server is (127.0.0.1:50052), or any other gRPC target"},
+        timeout,
+        json},
+       Stock},
+  };
+  for (Command& command : commands) {
+    command.advice = {
+        {"UNKNOWN_ORDER", "`client list` shows the orders there are."},
+        {"UNKNOWN_SKU", "`client stock` shows the SKUs there are."},
+        {"OUT_OF_STOCK", "`client stock` shows what is left."},
+        {"REQUEST_ID_REUSED", "A new order needs a --request-id of its own."},
+    };
   }
-  return end.ok() ? int{kDone} : run.Failed(end);
-}
-
-int Undrain(const Invocation& run) {
-  const auto client = ConnectToAdmin(run);
-  if (!client.ok()) return run.UsageError(client.status());
-  const auto state = (*client)->Undrain();
-  if (!state.ok()) return run.Failed(state.status());
-  PrintState(run, *state);
-  return kDone;
-}
-
-int State(const Invocation& run) {
-  const auto client = ConnectToAdmin(run);
-  if (!client.ok()) return run.UsageError(client.status());
-  const auto state = (*client)->GetState();
-  if (!state.ok()) return run.Failed(state.status());
-  PrintState(run, *state);
-  return kDone;
-}
-
-int Report(const Invocation& run) {
-  if (run.line.words.size() != 1) return run.UsageError("which report? One FILE");
-  const std::string& name = run.line.words[0];
-  std::ifstream file;
-  if (name != "-") file.open(name);
-  if (!file) return run.UsageError(name + ": " + std::strerror(errno));
-  std::istream& in = name == "-" ? run.terminal.in : file;
-  const auto report = ReadDrainReport({std::istreambuf_iterator<char>(in), {}});
-  if (!report.ok()) return run.UsageError(name + " " + std::string(report.status().message()));
-  const Timeline timeline = TimelineOf(*report);
-  if (!run.line.Has("svg")) {
-    run.terminal.out << TimelineText(timeline);
-    return kDone;
-  }
-  const std::string svg = run.line.Get("svg");
-  std::ofstream image(svg, std::ios::trunc);
-  image << TimelineSvg(timeline);
-  image.close();
-  if (!image) return run.UsageError(svg + ": " + std::strerror(errno));
-  return kDone;
+  return commands;
 }
 
 }  // namespace client

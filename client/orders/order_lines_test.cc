@@ -1,4 +1,4 @@
-#include "client/order_lines.h"
+#include "client/orders/order_lines.h"
 
 #include <sstream>
 #include <string>

@@ -1,4 +1,4 @@
-#include "client/inventory_client.h"
+#include "client/orders/inventory_client.h"
 
 #include <utility>
 

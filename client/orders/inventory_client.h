@@ -1,5 +1,5 @@
-#ifndef CLIENT_INVENTORY_CLIENT_H_
-#define CLIENT_INVENTORY_CLIENT_H_
+#ifndef CLIENT_ORDERS_INVENTORY_CLIENT_H_
+#define CLIENT_ORDERS_INVENTORY_CLIENT_H_
 
 #include <memory>
 #include <string>
@@ -34,4 +34,4 @@ class InventoryClient {
 
 }  // namespace client
 
-#endif  // CLIENT_INVENTORY_CLIENT_H_
+#endif  // CLIENT_ORDERS_INVENTORY_CLIENT_H_

@@ -1,4 +1,4 @@
-#include "client/orders_client.h"
+#include "client/orders/orders_client.h"
 
 #include <algorithm>
 #include <array>

@@ -1,8 +1,9 @@
-#include "client/progress_bar.h"
+#include "client/orders/progress_bar.h"
 
 #include <sstream>
 #include <string>
 
+#include "client/terminal.h"
 #include "gtest/gtest.h"
 
 namespace client {

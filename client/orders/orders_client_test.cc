@@ -1,4 +1,4 @@
-#include "client/orders_client.h"
+#include "client/orders/orders_client.h"
 
 #include <chrono>
 #include <memory>
@@ -9,7 +9,7 @@
 
 #include "client/error_details.h"
 #include "client/fake_clock.h"
-#include "client/fake_services.h"
+#include "client/orders/fake_shop.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -65,7 +65,7 @@ class OrdersClientTest : public testing::Test {
 
   std::unique_ptr<OrdersClient> Connect() { return Connect(server_.address(), Options()); }
 
-  FakeServer server_;
+  FakeShop server_;
   FakeOrders& fake_ = server_.orders;
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
 };
@@ -321,7 +321,7 @@ TEST_F(OrdersClientWatchTest, EndsAtOnceWhenAStopIsRequestedWhileNothingHappens)
 }
 
 TEST_F(OrdersClientWatchTest, GoesOnAtAnotherServerWhenItsOwnDies) {
-  auto mortal = std::make_unique<FakeServer>();
+  auto mortal = std::make_unique<FakeShop>();
   // Both have the same log, and break after each event.
   const auto next_event = [](const WatchOrdersRequest& request, FakeOrders::Watch& writer) {
     WatchOrdersResponse response;

@@ -1,5 +1,5 @@
-#ifndef CLIENT_ORDERS_CLIENT_H_
-#define CLIENT_ORDERS_CLIENT_H_
+#ifndef CLIENT_ORDERS_ORDERS_CLIENT_H_
+#define CLIENT_ORDERS_ORDERS_CLIENT_H_
 
 #include <cstdint>
 #include <deque>
@@ -12,8 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/connection.h"
-#include "client/order_tracker.h"
-#include "client/stream_end.h"
+#include "client/orders/order_tracker.h"
+#include "client/orders/stream_end.h"
 #include "orders/v1/orders.grpc.pb.h"
 
 namespace client {
@@ -132,4 +132,4 @@ std::string NewRequestId();
 
 }  // namespace client
 
-#endif  // CLIENT_ORDERS_CLIENT_H_
+#endif  // CLIENT_ORDERS_ORDERS_CLIENT_H_

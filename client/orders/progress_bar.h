@@ -1,14 +1,11 @@
-#ifndef CLIENT_PROGRESS_BAR_H_
-#define CLIENT_PROGRESS_BAR_H_
+#ifndef CLIENT_ORDERS_PROGRESS_BAR_H_
+#define CLIENT_ORDERS_PROGRESS_BAR_H_
 
 #include <cstdint>
 #include <ostream>
 #include <string>
 
 namespace client {
-
-// Takes away what stands on the terminal's line.
-inline constexpr char kEraseLine[] = "\r\x1b[K";
 
 // One line on a terminal that shows how far an import is: '=' is stored, '-' is
 // sent.
@@ -38,4 +35,4 @@ class ProgressBar {
 
 }  // namespace client
 
-#endif  // CLIENT_PROGRESS_BAR_H_
+#endif  // CLIENT_ORDERS_PROGRESS_BAR_H_

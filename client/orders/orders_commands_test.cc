@@ -1,16 +1,12 @@
-#include "client/cli.h"
+#include "client/orders/orders_commands.h"
 
 #include <fstream>
-#include <iterator>
-#include <memory>
-#include <mutex>
-#include <sstream>
-#include <stop_token>
 #include <string>
 #include <vector>
 
-#include "client/fake_clock.h"
-#include "client/fake_services.h"
+#include "client/cli_under_test.h"
+#include "client/fake_server.h"
+#include "client/orders/fake_shop.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
@@ -44,116 +40,53 @@ using testing::StartsWith;
 
 constexpr char kOrderA[] = "a  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n";
 
-class CliTest : public testing::Test {
+class CliTest : public CliUnderTest {
  protected:
-  // Runs the program against the fake server.
+  CliTest() : CliUnderTest(OrdersCommands()) {}
+
+  // Runs the program against the fake servers.
   int Client(std::vector<std::string> arguments) {
-    std::string flag = "--address=";
-    if (arguments[0] == "stock") flag = "--inventory=";
-    if (arguments[0].ends_with("drain") || arguments[0] == "state") flag = "--admin=";
-    arguments.push_back(flag + server_.address());
-    return Anywhere(arguments);
+    arguments.push_back((arguments[0] == "stock" ? "--inventory=" : "--address=") +
+                        server_.address());
+    return Run(arguments);
   }
 
-  int Anywhere(const std::vector<std::string>& arguments) {
-    out_.str("");
-    err_.str("");
-    return client::Run(arguments, {.in = in_,
-                                   .out = out_,
-                                   .err = err_,
-                                   .err_is_terminal = err_is_terminal_,
-                                   .stop_on_interrupt = [this] { return interrupt_.get_token(); },
-                                   .clock = clock_});
-  }
-
-  std::string out() const { return out_.str(); }
-  std::string err() const { return err_.str(); }
-
-  FakeServer server_;
+  FakeShop server_;
   FakeOrders& fake_ = server_.orders;
-  std::istringstream in_;
-  bool err_is_terminal_ = false;
-  std::stop_source interrupt_;
-  const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
-
- private:
-  std::ostringstream out_;
-  std::ostringstream err_;
 };
 
 using CliHelpTest = CliTest;
 
-TEST_F(CliHelpTest, ListsEveryCommandAndExitCode) {
-  EXPECT_EQ(Anywhere({"help"}), kDone);
-  for (const char* command : {"place", "get", "list", "watch", "import", "track", "stock", "drain",
-                              "undrain", "state", "help"}) {
-    EXPECT_THAT(out(), HasSubstr("\n  client " + std::string(command)));
-  }
-  for (const char* code : {"0", "1", "2", "3", "4"}) {
-    EXPECT_THAT(out(), HasSubstr("\n  " + std::string(code) + "  "));
-  }
-}
+TEST_F(CliHelpTest, IsThereForEveryCommandAndNoWiderThanATerminal) { ExpectHelp(); }
 
 TEST_F(CliHelpTest, ShowsACommandsFlagsWhicheverWayItIsAsked) {
-  EXPECT_EQ(Anywhere({"help", "place"}), kDone);
+  EXPECT_EQ(Run({"help", "place"}), kDone);
   const std::string help = out();
   EXPECT_THAT(help, StartsWith("client place --customer=NAME SKU=QUANTITY...: place an order\n"));
   EXPECT_THAT(help, HasSubstr("--request-id=ID"));
-  EXPECT_EQ(Anywhere({"place", "--help"}), kDone);
+  EXPECT_EQ(Run({"place", "--help"}), kDone);
   EXPECT_EQ(out(), help);
-  EXPECT_EQ(Anywhere({"place", "apple=1", "-h"}), kDone);
+  EXPECT_EQ(Run({"place", "apple=1", "-h"}), kDone);
   EXPECT_EQ(out(), help);
-}
-
-TEST_F(CliHelpTest, IsNoWiderThanATerminal) {
-  for (const char* command : {"", "place", "get", "list", "watch", "import", "track", "stock",
-                              "drain", "undrain", "state"}) {
-    std::vector<std::string> arguments{"help"};
-    if (*command != '\0') arguments.push_back(command);
-    Anywhere(arguments);
-    std::istringstream lines(out());
-    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100u) << line;
-  }
-}
-
-TEST_F(CliHelpTest, NoCommandAndAnUnknownOneAreUsageErrors) {
-  EXPECT_EQ(Anywhere({}), kUsage);
-  EXPECT_THAT(err(), HasSubstr("client place"));
-  EXPECT_EQ(out(), "");
-  EXPECT_EQ(Anywhere({"palce"}), kUsage);
-  EXPECT_EQ(err(), "client: there is no command palce (see: client help)\n");
-  EXPECT_EQ(Anywhere({"help", "palce"}), kUsage);
 }
 
 TEST_F(CliHelpTest, AWrongCommandLineIsOneLineThatSaysWhatWouldBeRight) {
-  const struct {
-    std::vector<std::string> arguments;
-    std::string error;
-  } cases[] = {
-      {{"place", "apple=2"}, "who orders? --customer=NAME"},
-      {{"place", "--customer=ann"}, "what is ordered? SKU=QUANTITY..."},
-      {{"place", "--customer=ann", "apple"},
-       "\"apple\" is no item: write SKU=QUANTITY, as in apple=2"},
-      {{"place", "--customer=ann", "apple=two"},
-       "\"apple=two\" is no item: write SKU=QUANTITY, as in apple=2"},
-      {{"get"}, "which order? One id"},
-      {{"get", "a", "b"}, "which order? One id"},
-      {{"get", "a", "--timeout=10"}, "\"10\" is no time: write it with its unit, as in 10s or 2m"},
-      {{"list", "--count=none"}, "\"none\" is no whole number from 1 on"},
-      {{"list", "--from=x"}, "there is no flag --from"},
-      {{"watch", "a"}, "watches all orders; `client track ID` some"},
-      {{"track"}, "which orders? One id or more"},
-      {{"import"}, "which file? One, or - for stdin"},
-      {{"stock", "--json=x"}, "--json takes no value"},
-      {{"drain"}, "which server? --admin=HOST:PORT, its --admin_address"},
-      {{"undrain", "all"}, "takes flags only"},
-  };
-  for (const auto& c : cases) {
-    EXPECT_EQ(Anywhere(c.arguments), kUsage);
-    EXPECT_EQ(err(), "client " + c.arguments[0] + ": " + c.error + " (see: client help " +
-                         c.arguments[0] + ")\n");
-    EXPECT_EQ(out(), "");
-  }
+  ExpectUsageError({"place", "apple=2"}, "who orders? --customer=NAME");
+  ExpectUsageError({"place", "--customer=ann"}, "what is ordered? SKU=QUANTITY...");
+  ExpectUsageError({"place", "--customer=ann", "apple"},
+                   "\"apple\" is no item: write SKU=QUANTITY, as in apple=2");
+  ExpectUsageError({"place", "--customer=ann", "apple=two"},
+                   "\"apple=two\" is no item: write SKU=QUANTITY, as in apple=2");
+  ExpectUsageError({"get"}, "which order? One id");
+  ExpectUsageError({"get", "a", "b"}, "which order? One id");
+  ExpectUsageError({"get", "a", "--timeout=10"},
+                   "\"10\" is no time: write it with its unit, as in 10s or 2m");
+  ExpectUsageError({"list", "--count=none"}, "\"none\" is no whole number from 1 on");
+  ExpectUsageError({"list", "--from=x"}, "there is no flag --from");
+  ExpectUsageError({"watch", "a"}, "watches all orders; `client track ID` some");
+  ExpectUsageError({"track"}, "which orders? One id or more");
+  ExpectUsageError({"import"}, "which file? One, or - for stdin");
+  ExpectUsageError({"stock", "--json=x"}, "--json takes no value");
 }
 
 using CliPlaceTest = CliTest;
@@ -252,15 +185,15 @@ TEST_F(CliGetTest, AnUnknownOrderIsRefused) {
 }
 
 TEST_F(CliGetTest, NoServerIsExitCodeThreeAndNamesTheAddress) {
-  EXPECT_EQ(Anywhere({"get", "x", "--address=127.0.0.1:1", "--timeout=50ms"}), kTryAgain);
+  EXPECT_EQ(Run({"get", "x", "--address=127.0.0.1:1", "--timeout=50ms"}), kTryAgain);
   EXPECT_EQ(err(),
             "client get: UNAVAILABLE: no server serves at 127.0.0.1:1 (waited 50ms). "
             "Does the server run, and is its address right?\n");
 }
 
 TEST_F(CliPlaceTest, SaysHowToMakeSureOfAnOrderThatNobodyAnswered) {
-  EXPECT_EQ(Anywhere({"place", "--customer=ann", "apple=1", "--request-id=r1",
-                      "--address=127.0.0.1:1", "--timeout=50ms"}),
+  EXPECT_EQ(Run({"place", "--customer=ann", "apple=1", "--request-id=r1", "--address=127.0.0.1:1",
+                 "--timeout=50ms"}),
             kTryAgain);
   EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right? The order may be "
                               "stored: the same command with --request-id=r1 makes sure of it, and "
@@ -366,7 +299,7 @@ TEST_F(CliWatchTest, AForeignTokenIsRefused) {
 }
 
 TEST_F(CliWatchTest, GivesUpAfterTheTimeout) {
-  EXPECT_EQ(Anywhere({"watch", "--address=127.0.0.1:1", "--timeout=1m"}), kTryAgain);
+  EXPECT_EQ(Run({"watch", "--address=127.0.0.1:1", "--timeout=1m"}), kTryAgain);
   EXPECT_GT(clock_->sleeps().size(), 10u);
   EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right?\n"));
 }
@@ -514,105 +447,6 @@ TEST_F(CliStockTest, PrintsJsonForTheSkusAskedFor) {
             "{\"sku\":\"apple\",\"initial\":\"100\",\"available\":\"70\",\"reserved\":\"10\","
             "\"confirmed\":\"20\"}\n");
   EXPECT_THAT(asked_.all(), ElementsAre("apple"));
-}
-
-using CliAdminTest = CliTest;
-
-TEST_F(CliAdminTest, PrintsTheWayOfADrain) {
-  server_.admin.drain.Then([](FakeAdmin::States& states) {
-    admin::v1::DrainResponse response;
-    admin::v1::State& state = *response.mutable_state();
-    state.set_phase(admin::v1::PHASE_LAME_DUCK);
-    state.mutable_time_left()->set_seconds(5);
-    state.set_connections(2);
-    state.set_calls(3);
-    state.set_streams(1);
-    states.Write(response);
-    state.Clear();
-    state.set_phase(admin::v1::PHASE_LEAVING);
-    state.set_drained(true);
-    state.set_hinted_calls(12);
-    states.Write(response);
-    return grpc::Status::OK;
-  });
-  EXPECT_EQ(Client({"drain"}), kDone);
-  EXPECT_EQ(out(),
-            "LAME_DUCK   calls=3  streams=1  connections=2  hinted=0  left=5s\n"
-            "LEAVING     calls=0  streams=0  connections=0  hinted=12  drained\n");
-  EXPECT_EQ(err(), "");
-}
-
-TEST_F(CliAdminTest, SaysThatADrainWasTakenBack) {
-  server_.admin.drain.Then([](FakeAdmin::States&) {
-    return Refusal(StatusCode::ABORTED, "the drain was taken back", "UNDRAINED");
-  });
-  EXPECT_EQ(Client({"drain"}), kRefused);
-  EXPECT_EQ(err(), "client drain: ABORTED: the drain was taken back (UNDRAINED)\n");
-}
-
-TEST_F(CliAdminTest, SaysThatADrainGoesOnWhenItTakesTooLong) {
-  std::stop_source over;
-  server_.admin.drain.Then([&](FakeAdmin::States&) {
-    AwaitStop(over.get_token());
-    return grpc::Status::OK;
-  });
-  EXPECT_EQ(Client({"drain", "--timeout=50ms"}), kTryAgain);
-  EXPECT_EQ(err(), "client drain: not yet drained; it goes on. `client state` shows it\n");
-  over.request_stop();
-}
-
-TEST_F(CliAdminTest, PrintsTheStateAlsoAsJson) {
-  const auto serving = [](admin::v1::State& state) {
-    state.set_phase(admin::v1::PHASE_SERVING);
-    return grpc::Status::OK;
-  };
-  server_.admin.undrain.Then(serving);
-  server_.admin.get_state.Then(serving).Then(serving);
-  EXPECT_EQ(Client({"undrain"}), kDone);
-  EXPECT_EQ(out(), "SERVING     calls=0  streams=0  connections=0  hinted=0\n");
-  EXPECT_EQ(Client({"state"}), kDone);
-  EXPECT_EQ(out(), "SERVING     calls=0  streams=0  connections=0  hinted=0\n");
-  EXPECT_EQ(Client({"state", "--json"}), kDone);
-  EXPECT_EQ(out(), "{\"phase\":\"PHASE_SERVING\"}\n");
-}
-
-TEST_F(CliAdminTest, SaysWhyADrainCannotBeTakenBack) {
-  server_.admin.undrain.Then([](admin::v1::State&) {
-    return Refusal(StatusCode::FAILED_PRECONDITION, "the lame duck is over", "UNDRAIN_TOO_LATE");
-  });
-  EXPECT_EQ(Client({"undrain"}), kRefused);
-  EXPECT_THAT(err(), HasSubstr("the lame duck is over"));
-}
-
-TEST_F(CliTest, ReportDrawsAStop) {
-  in_.str(R"({"version": 1, "program": "orders", "phases": [{"name": "Leaving"}]})");
-  EXPECT_EQ(Anywhere({"report", "-"}), 0);
-  EXPECT_THAT(out(), StartsWith("orders: "));
-  EXPECT_THAT(out(), HasSubstr("  Leaving |"));
-}
-
-TEST_F(CliTest, ReportWritesAnImageAndNothingElse) {
-  in_.str(R"({"version": 1})");
-  const std::string path = testing::TempDir() + "/report.svg";
-  EXPECT_EQ(Anywhere({"report", "-", "--svg=" + path}), 0);
-  EXPECT_EQ(out(), "");
-  std::ifstream image(path);
-  const std::string svg{std::istreambuf_iterator<char>(image), {}};
-  EXPECT_THAT(svg, StartsWith("<svg "));
-  EXPECT_THAT(svg, EndsWith("</svg>\n"));
-}
-
-TEST_F(CliTest, ReportSaysWhatIsWrongWithItsFiles) {
-  EXPECT_EQ(Anywhere({"report"}), 1);
-  EXPECT_EQ(Anywhere({"report", "/no/such/file"}), 1);
-  EXPECT_THAT(err(), HasSubstr("/no/such/file: No such file or directory"));
-  in_.str("not a report");
-  EXPECT_EQ(Anywhere({"report", "-"}), 1);
-  EXPECT_THAT(err(), HasSubstr("is no drain report"));
-  in_.clear();
-  in_.str(R"({"version": 1})");
-  EXPECT_EQ(Anywhere({"report", "-", "--svg=/no/such/directory/out.svg"}), 1);
-  EXPECT_THAT(err(), HasSubstr("/no/such/directory/out.svg: No such file"));
 }
 
 }  // namespace

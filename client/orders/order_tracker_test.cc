@@ -1,4 +1,4 @@
-#include "client/order_tracker.h"
+#include "client/orders/order_tracker.h"
 
 #include <functional>
 #include <latch>
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "client/fake_clock.h"
-#include "client/fake_services.h"
-#include "client/orders_client.h"
+#include "client/orders/fake_shop.h"
+#include "client/orders/orders_client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -69,7 +69,7 @@ class OrderTrackerTest : public testing::Test {
         stop_.get_token());
   }
 
-  FakeServer server_;
+  FakeShop server_;
   FakeOrders& fake_ = server_.orders;
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
   std::unique_ptr<OrdersClient> client_;

@@ -1,0 +1,138 @@
+#include "client/operator_commands.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/admin_client.h"
+#include "client/command_line.h"
+#include "client/drain_report.h"
+#include "client/error_details.h"
+#include "client/invocation.h"
+#include "client/terminal.h"
+#include "client/timeline_svg.h"
+#include "client/timeline_text.h"
+
+namespace client {
+namespace {
+
+absl::StatusOr<std::unique_ptr<AdminClient>> ConnectToAdmin(const Invocation& run) {
+  if (!run.line.words.empty()) return absl::InvalidArgumentError("takes flags only");
+  const std::string address = run.line.Get("admin");
+  if (address.empty()) {
+    return absl::InvalidArgumentError("which server? --admin=HOST:PORT, its --admin_address");
+  }
+  auto options = run.Options();
+  if (!options.ok()) return options.status();
+  return AdminClient::Create(address, *std::move(options));
+}
+
+void PrintState(const Invocation& run, const admin::v1::State& state) {
+  if (run.line.Has("json")) return run.PrintJson(state);
+  std::string phase(admin::v1::Phase_Name(state.phase()));
+  if (phase.starts_with("PHASE_")) phase = phase.substr(std::strlen("PHASE_"));
+  std::string text =
+      absl::StrFormat("%-10s  calls=%d  streams=%d  connections=%d  hinted=%d", OneLine(phase),
+                      state.calls(), state.streams(), state.connections(), state.hinted_calls());
+  if (state.has_time_left()) absl::StrAppend(&text, "  left=", state.time_left().seconds(), "s");
+  if (state.drained()) absl::StrAppend(&text, "  drained");
+  run.terminal.out << text << std::endl;
+}
+
+int Drain(const Invocation& run) {
+  const auto client = ConnectToAdmin(run);
+  if (!client.ok()) return run.UsageError(client.status());
+  std::optional<std::chrono::milliseconds> limit;
+  if (run.line.Has("timeout")) limit = *ParseTime(run.line.Get("timeout"));
+  const absl::Status end =
+      (*client)->Drain([&run](const admin::v1::State& state) { PrintState(run, state); }, limit);
+  if (absl::IsDeadlineExceeded(end)) {
+    return run.Complain(kTryAgain, "not yet drained; it goes on. `client state` shows it");
+  }
+  return end.ok() ? int{kDone} : run.Failed(end);
+}
+
+int Undrain(const Invocation& run) {
+  const auto client = ConnectToAdmin(run);
+  if (!client.ok()) return run.UsageError(client.status());
+  const auto state = (*client)->Undrain();
+  if (!state.ok()) return run.Failed(state.status());
+  PrintState(run, *state);
+  return kDone;
+}
+
+int State(const Invocation& run) {
+  const auto client = ConnectToAdmin(run);
+  if (!client.ok()) return run.UsageError(client.status());
+  const auto state = (*client)->GetState();
+  if (!state.ok()) return run.Failed(state.status());
+  PrintState(run, *state);
+  return kDone;
+}
+
+int Report(const Invocation& run) {
+  if (run.line.words.size() != 1) return run.UsageError("which report? One FILE");
+  const std::string& name = run.line.words[0];
+  std::ifstream file;
+  if (name != "-") file.open(name);
+  if (!file) return run.UsageError(name + ": " + std::strerror(errno));
+  std::istream& in = name == "-" ? run.terminal.in : file;
+  const auto report = ReadDrainReport({std::istreambuf_iterator<char>(in), {}});
+  if (!report.ok()) return run.UsageError(name + " " + std::string(report.status().message()));
+  const Timeline timeline = TimelineOf(*report);
+  if (!run.line.Has("svg")) {
+    run.terminal.out << TimelineText(timeline);
+    return kDone;
+  }
+  const std::string svg = run.line.Get("svg");
+  std::ofstream image(svg, std::ios::trunc);
+  image << TimelineSvg(timeline);
+  image.close();
+  if (!image) return run.UsageError(svg + ": " + std::strerror(errno));
+  return kDone;
+}
+
+}  // namespace
+
+std::vector<Command> OperatorCommands() {
+  const Flag admin{"admin", "HOST:PORT", "where the server listens for operators (no default)"};
+  const Flag json{"json", "", "print JSON, one message on each line"};
+  const Flag timeout{"timeout", "TIME", "how long to wait for the answer (10s)"};
+  return {
+      {"drain",
+       "--admin=HOST:PORT",
+       "lead the callers away from a server",
+       "Prints where the server stands until no caller is left. The server lives on without\n"
+       "callers until it is stopped. While it is a LAME_DUCK, `client undrain` takes it back.\n"
+       "Ctrl-C ends only the printing.\n",
+       {admin, {"timeout", "TIME", "how long to wait for the end (no limit)"}, json},
+       Drain},
+      {"undrain", "--admin=HOST:PORT", "take a drain back", "", {admin, timeout, json}, Undrain},
+      {"state",
+       "--admin=HOST:PORT",
+       "show where a server stands",
+       "",
+       {admin, timeout, json},
+       State},
+      {"report",
+       "FILE",
+       "draw what a server did when it stopped",
+       "FILE is what --drain_report wrote, or the server's log; - is stdin. Of each phase and\n"
+       "closer: '=' is what it took, '.' what was left of its budget, '#' where something was\n"
+       "cut off, failed or hung.\n",
+       {{"svg", "FILE", "write an image there instead"}},
+       Report},
+  };
+}
+
+}  // namespace client

@@ -1,0 +1,165 @@
+#include "client/operator_commands.h"
+
+#include <fstream>
+#include <iterator>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "client/cli_under_test.h"
+#include "client/fake_server.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace client {
+namespace {
+
+using grpc::StatusCode;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class CliTest : public CliUnderTest {
+ protected:
+  CliTest() : CliUnderTest(OperatorCommands()) {}
+
+  // Runs the program against the fake server.
+  int Client(std::vector<std::string> arguments) {
+    arguments.push_back("--admin=" + server_.address());
+    return Run(arguments);
+  }
+
+  FakeServer server_;
+};
+
+TEST_F(CliTest, HelpIsThereForEveryCommandAndNoWiderThanATerminal) { ExpectHelp(); }
+
+TEST_F(CliTest, HelpHasEveryExitCode) {
+  EXPECT_EQ(Run({"help"}), kDone);
+  for (const char* code : {"0", "1", "2", "3", "4"}) {
+    EXPECT_THAT(out(), HasSubstr("\n  " + std::string(code) + "  "));
+  }
+}
+
+TEST_F(CliTest, NoCommandAndAnUnknownOneAreUsageErrors) {
+  EXPECT_EQ(Run({}), kUsage);
+  EXPECT_THAT(err(), HasSubstr("client drain"));
+  EXPECT_EQ(out(), "");
+  EXPECT_EQ(Run({"darin"}), kUsage);
+  EXPECT_EQ(err(), "client: there is no command darin (see: client help)\n");
+  EXPECT_EQ(Run({"help", "darin"}), kUsage);
+}
+
+TEST_F(CliTest, AWrongCommandLineIsOneLineThatSaysWhatWouldBeRight) {
+  ExpectUsageError({"drain"}, "which server? --admin=HOST:PORT, its --admin_address");
+  ExpectUsageError({"undrain", "all"}, "takes flags only");
+  ExpectUsageError({"state", "--admin=x", "--timeout=10"},
+                   "\"10\" is no time: write it with its unit, as in 10s or 2m");
+  ExpectUsageError({"state", "--josn"}, "there is no flag --josn");
+  ExpectUsageError({"state", "--json=x"}, "--json takes no value");
+}
+
+TEST_F(CliTest, NobodyAtTheAddressIsExitCodeThree) {
+  EXPECT_EQ(Run({"state", "--admin=127.0.0.1:1"}), kTryAgain);
+  EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right?\n"));
+}
+
+TEST_F(CliTest, PrintsTheWayOfADrain) {
+  server_.admin.drain.Then([](FakeAdmin::States& states) {
+    admin::v1::DrainResponse response;
+    admin::v1::State& state = *response.mutable_state();
+    state.set_phase(admin::v1::PHASE_LAME_DUCK);
+    state.mutable_time_left()->set_seconds(5);
+    state.set_connections(2);
+    state.set_calls(3);
+    state.set_streams(1);
+    states.Write(response);
+    state.Clear();
+    state.set_phase(admin::v1::PHASE_LEAVING);
+    state.set_drained(true);
+    state.set_hinted_calls(12);
+    states.Write(response);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"drain"}), kDone);
+  EXPECT_EQ(out(),
+            "LAME_DUCK   calls=3  streams=1  connections=2  hinted=0  left=5s\n"
+            "LEAVING     calls=0  streams=0  connections=0  hinted=12  drained\n");
+  EXPECT_EQ(err(), "");
+}
+
+TEST_F(CliTest, SaysThatADrainWasTakenBack) {
+  server_.admin.drain.Then([](FakeAdmin::States&) {
+    return Refusal(StatusCode::ABORTED, "the drain was taken back", "UNDRAINED");
+  });
+  EXPECT_EQ(Client({"drain"}), kRefused);
+  EXPECT_EQ(err(), "client drain: ABORTED: the drain was taken back (UNDRAINED)\n");
+}
+
+TEST_F(CliTest, SaysThatADrainGoesOnWhenItTakesTooLong) {
+  std::stop_source over;
+  server_.admin.drain.Then([&](FakeAdmin::States&) {
+    AwaitStop(over.get_token());
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"drain", "--timeout=50ms"}), kTryAgain);
+  EXPECT_EQ(err(), "client drain: not yet drained; it goes on. `client state` shows it\n");
+  over.request_stop();
+}
+
+TEST_F(CliTest, PrintsTheStateAlsoAsJson) {
+  const auto serving = [](admin::v1::State& state) {
+    state.set_phase(admin::v1::PHASE_SERVING);
+    return grpc::Status::OK;
+  };
+  server_.admin.undrain.Then(serving);
+  server_.admin.get_state.Then(serving).Then(serving);
+  EXPECT_EQ(Client({"undrain"}), kDone);
+  EXPECT_EQ(out(), "SERVING     calls=0  streams=0  connections=0  hinted=0\n");
+  EXPECT_EQ(Client({"state"}), kDone);
+  EXPECT_EQ(out(), "SERVING     calls=0  streams=0  connections=0  hinted=0\n");
+  EXPECT_EQ(Client({"state", "--json"}), kDone);
+  EXPECT_EQ(out(), "{\"phase\":\"PHASE_SERVING\"}\n");
+}
+
+TEST_F(CliTest, SaysWhyADrainCannotBeTakenBack) {
+  server_.admin.undrain.Then([](admin::v1::State&) {
+    return Refusal(StatusCode::FAILED_PRECONDITION, "the lame duck is over", "UNDRAIN_TOO_LATE");
+  });
+  EXPECT_EQ(Client({"undrain"}), kRefused);
+  EXPECT_THAT(err(), HasSubstr("the lame duck is over"));
+}
+
+TEST_F(CliTest, ReportDrawsAStop) {
+  in_.str(R"({"version": 1, "program": "orders", "phases": [{"name": "Leaving"}]})");
+  EXPECT_EQ(Run({"report", "-"}), 0);
+  EXPECT_THAT(out(), StartsWith("orders: "));
+  EXPECT_THAT(out(), HasSubstr("  Leaving |"));
+}
+
+TEST_F(CliTest, ReportWritesAnImageAndNothingElse) {
+  in_.str(R"({"version": 1})");
+  const std::string path = testing::TempDir() + "/report.svg";
+  EXPECT_EQ(Run({"report", "-", "--svg=" + path}), 0);
+  EXPECT_EQ(out(), "");
+  std::ifstream image(path);
+  const std::string svg{std::istreambuf_iterator<char>(image), {}};
+  EXPECT_THAT(svg, StartsWith("<svg "));
+  EXPECT_THAT(svg, EndsWith("</svg>\n"));
+}
+
+TEST_F(CliTest, ReportSaysWhatIsWrongWithItsFiles) {
+  EXPECT_EQ(Run({"report"}), 1);
+  EXPECT_EQ(Run({"report", "/no/such/file"}), 1);
+  EXPECT_THAT(err(), HasSubstr("/no/such/file: No such file or directory"));
+  in_.str("not a report");
+  EXPECT_EQ(Run({"report", "-"}), 1);
+  EXPECT_THAT(err(), HasSubstr("is no drain report"));
+  in_.clear();
+  in_.str(R"({"version": 1})");
+  EXPECT_EQ(Run({"report", "-", "--svg=/no/such/directory/out.svg"}), 1);
+  EXPECT_THAT(err(), HasSubstr("/no/such/directory/out.svg: No such file"));
+}
+
+}  // namespace
+}  // namespace client

@@ -1,0 +1,16 @@
+#ifndef CLIENT_ORDERS_ORDERS_COMMANDS_H_
+#define CLIENT_ORDERS_ORDERS_COMMANDS_H_
+
+#include <vector>
+
+#include "client/command.h"
+
+namespace client {
+
+// What callers of orders and inventory do: place, get, list, watch, import, track,
+// stock.
+std::vector<Command> OrdersCommands();
+
+}  // namespace client
+
+#endif  // CLIENT_ORDERS_ORDERS_COMMANDS_H_
