@@ -22,6 +22,7 @@
 #include "service/config/connection_age.h"
 #include "service/config/platform_grace.h"
 #include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/last_words.h"
 #include "service/rpc/connection_limits.h"
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051",
@@ -91,7 +92,8 @@ namespace {
 
 // Nothing, when there is nothing to warn of.
 void Warn(const std::string& warning) {
-  if (!warning.empty()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  // A server whose log nobody reads starts all the same.
+  if (!warning.empty()) lifecycle::WriteLastWords({"warning: ", warning});
 }
 
 std::optional<lifecycle::Clock::Duration> ByHand(
@@ -235,7 +237,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
 }
 
 void UsageError(const std::string& what) {
-  std::fprintf(stderr, "usage: %s\n", what.c_str());
+  lifecycle::WriteLastWords({"usage: ", what});
   std::exit(static_cast<int>(lifecycle::ExitCode::kUsage));
 }
 
