@@ -268,6 +268,20 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturn) {
       ExitedWithCode(4), "");
 }
 
+TEST_F(ProcessDeathTest, DestroysNothingWhenACloserSaysThatItHasGivenUp) {
+  EXPECT_EXIT(
+      {
+        OfMain of_main;
+        Run({.grace = seconds(60)}, [](Process& process, FakeTraffic&) {
+          process.registry().Register("pool", [](Clock::TimePoint) {
+            return absl::DeadlineExceededError("work still runs");
+          });
+          process.stop_request().Request(StopReason::kInterrupt);
+        });
+      },
+      ExitedWithCode(4), "");
+}
+
 TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturnAfterAStartThatFailed) {
   EXPECT_EXIT(
       {

@@ -186,15 +186,16 @@ void ShutdownRegistry::CloseAll(Patience& patience,
       const std::shared_ptr<Entry> entry = std::move(done->second);
       state_->entries.erase(done);
       Closed closed{entry->name, entry->status, entry->returned - entry->started};
-      if (entry->stage == Entry::Stage::kClosing) {
+      const bool returned = entry->stage == Entry::Stage::kReturned;
+      if (!returned) {
         entry->stage = Entry::Stage::kPassedOver;
-        closed.passed_over = true;
         closed.took = clock.Now() - entry->started;
         closed.status = absl::DeadlineExceededError("did not return in its time");
       }
+      closed.passed_over = absl::IsDeadlineExceeded(closed.status);
       std::thread thread = std::move(entry->thread);
       lock.unlock();
-      if (thread.joinable()) closed.passed_over ? thread.detach() : thread.join();
+      if (thread.joinable()) returned ? thread.join() : thread.detach();
       on_closed(closed);
       lock.lock();
     }

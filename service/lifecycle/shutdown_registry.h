@@ -38,7 +38,8 @@ namespace lifecycle {
 // no thread left, the closer runs on that of CloseAll(), without a limit.
 class ShutdownRegistry {
  public:
-  // Closes one resource, by `deadline`. Called once at most. What it captured by
+  // Closes one resource, by `deadline`; DEADLINE_EXCEEDED: has given that up, and what
+  // it should have ended still runs. Called once at most. What it captured by
   // reference must live until it returns. When something that uses the resource
   // was passed over, it may still be in use: such a use must then fail, not crash.
   using Closer = std::function<absl::Status(Clock::TimePoint deadline)>;
@@ -84,10 +85,11 @@ class ShutdownRegistry {
 
   struct Closed {
     std::string name;
-    // DEADLINE_EXCEEDED: it had not returned in its time and was passed over; it
-    // still runs, and nothing that it uses may be destroyed.
+    // DEADLINE_EXCEEDED: it had not returned in its time, or says itself that it has
+    // given up what it should have ended.
     absl::Status status;
     Clock::Duration took{};
+    // So it was: something still runs, and nothing that it uses may be destroyed.
     bool passed_over = false;
   };
 

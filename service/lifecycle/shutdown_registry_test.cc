@@ -387,6 +387,12 @@ TEST_F(ShutdownRegistryTest, ClosesOnceHoweverOftenItIsAsked) {
   EXPECT_THAT(called_, ElementsAre("database", "late"));
 }
 
+TEST_F(ShutdownRegistryTest, TakesACloserThatGivesUpItselfForOneThatWasPassedOver) {
+  registry_.Register(
+      "pool", [](Clock::TimePoint) { return absl::DeadlineExceededError("work still runs"); });
+  EXPECT_THAT(CloseAll(), ElementsAre("pool passed over"));
+}
+
 TEST_F(ShutdownRegistryTest, RollsBackAStartThatFailedHalfWay) {
   const auto open = [this](const std::string& name, absl::Status status) {
     if (status.ok()) Register(name);
