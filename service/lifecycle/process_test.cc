@@ -131,6 +131,19 @@ TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
   EXPECT_EQ(observer_.Ends()[0].why, "no port file");
 }
 
+TEST_F(ProcessTest, LetsNobodyWaitToTakeADrainBackWhenItCouldNotStart) {
+  Process process(Ample(), observer_);
+  process.drain_request().Request();
+  std::future<absl::Status> undone =
+      std::async(std::launch::async, [&] { return process.drain_request().Undo(); });
+  process.registry().Register("operators", [&](Clock::TimePoint) {
+    return absl::IsFailedPrecondition(undone.get()) ? absl::OkStatus()
+                                                    : absl::InternalError("it was taken back");
+  });
+  process.CouldNotStart(absl::UnavailableError("port in use"));
+  EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "Closed operators"));
+}
+
 TEST_F(ProcessTest, StopsWhenAWorkerFailsAndLeadsItsCallersAway) {
   Process process(Ample(), observer_);
   process.workers().Start("relay", [this](std::stop_token) {
