@@ -25,13 +25,11 @@ using lifecycle::Patience;
 using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
 
 // How long a call that gRPC took just before the shutdown may be on its way to its
-// handler, where it is counted.
-constexpr Clock::Duration kSettled = std::chrono::milliseconds(30);
+// handler, where it is counted. The callers have it as well, to answer the GOAWAY: then
+// the last answers are known to have arrived.
+constexpr Clock::Duration kSettled = std::chrono::milliseconds(50);
 // How long before they are cut off calls are told to answer, of a budget that allows it.
 constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
-// How long connections have to end by themselves once no call runs: their callers
-// answer the GOAWAY, so the last answers are known to have arrived.
-constexpr Clock::Duration kFarewell = std::chrono::milliseconds(20);
 // How much later gRPC cuts off what is left than the sequence does. At the same
 // moment, gRPC would often be first, and calls that it has cut off count as
 // finished.
@@ -171,6 +169,7 @@ void ServerHost::BeginShutdown(Clock::TimePoint deadline) {
 void ServerHost::ShutDownWhenToldTo() {
   std::unique_lock lock(mutex_);
   shutdown_changed_.wait(lock, [this] { return shutdown_deadline_.has_value(); });
+  shutdown_called_ = true;
   lock.unlock();
   server_->Shutdown(OnTheWall(*shutdown_deadline_ + kAfterTheSequence));
   lock.lock();
@@ -179,13 +178,15 @@ void ServerHost::ShutDownWhenToldTo() {
 }
 
 int ServerHost::AwaitCallsFinished(Patience& patience) {
-  Unchanged<std::int64_t> begun(patience.clock());
   const Clock& clock = patience.clock();
+  Unchanged<std::pair<bool, std::int64_t>> calls(clock);
   const Clock::Duration for_answers =
       std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
   const bool finished = patience.Poll([&] {
     if (clock.Now() >= patience.deadline() - for_answers) drain_.DemandAnswers();
-    return ShutdownReturned() || (begun.For(calls_.begun()) >= kSettled && calls_.running() == 0);
+    const auto [called, returned] = ShutdownProgress();
+    const bool settled = calls.For({called, calls_.begun()}) >= kSettled;
+    return returned || (called && settled && calls_.running() == 0);
   });
   return finished ? 0 : calls_.running();
 }
@@ -197,7 +198,7 @@ bool ServerHost::Cancel(Patience& patience) {
     return patience.Wait(lock, shutdown_changed_, returned, patience.clock().Now() + duration);
   };
   const Clock::TimePoint begun = patience.clock().Now();
-  bool gone = calls_.running() == 0 && wait_for(kFarewell);
+  bool gone = wait_for(Clock::Duration::zero());
   if (!gone) calls_.CancelAll();
   while (!gone) {
     // Ends idle, frozen and silent connections too, which Shutdown() would wait
@@ -245,9 +246,9 @@ std::int64_t ServerHost::CallsRefused() const {
   return std::max(refused_.load(), CallsLost() - lost_before_);
 }
 
-bool ServerHost::ShutdownReturned() {
+std::pair<bool, bool> ServerHost::ShutdownProgress() {
   std::lock_guard lock(mutex_);
-  return shutdown_returned_;
+  return {shutdown_called_, shutdown_returned_};
 }
 
 absl::Status ServerHost::WritePortFile() const {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -95,7 +96,8 @@ class ServerHost final : public lifecycle::Traffic {
   absl::Status WritePortFile() const;
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
-  bool ShutdownReturned();
+  // Whether it was called, and whether it has returned.
+  std::pair<bool, bool> ShutdownProgress();
 
   // Counts from now on what becomes of the calls. Once, until LeaveLameDuck().
   void CountCalls();
@@ -123,6 +125,7 @@ class ServerHost final : public lifecycle::Traffic {
   std::condition_variable_any shutdown_changed_;
   // Guarded by mutex_, constant once it is set.
   std::optional<lifecycle::Clock::TimePoint> shutdown_deadline_;
+  bool shutdown_called_ = false;    // Guarded by mutex_.
   bool shutdown_returned_ = false;  // Guarded by mutex_.
 };
 
