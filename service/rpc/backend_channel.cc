@@ -94,9 +94,8 @@ absl::Status BackendChannel::Close(lifecycle::Clock::TimePoint deadline) {
   lifecycle::Patience patience(clock, deadline - clock.Now(), {});
   // gRPC tells nobody when a reference goes, nor when a socket does.
   if (!patience.Poll([this] { return channel_.use_count() <= 1; })) {
-    return absl::DeadlineExceededError(
-        absl::StrCat("a stub, or the context of a call, still holds the channel to ",
-                     options_.target, ", in ", channel_.use_count() - 1, " places"));
+    return absl::DeadlineExceededError(absl::StrCat(
+        "a stub, or the context of a call, still holds the channel to ", options_.target));
   }
   int open = sockets_.Count();  // It can be told only as long as there is a channel.
   channel_ = nullptr;

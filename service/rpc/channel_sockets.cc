@@ -1,5 +1,6 @@
 #include "service/rpc/channel_sockets.h"
 
+#include <iterator>
 #include <mutex>
 #include <vector>
 
@@ -26,9 +27,11 @@ std::shared_ptr<grpc::Channel> ChannelSockets::MakeChannel(const std::string& ta
   std::shared_ptr<grpc::Channel> channel =
       grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
   for (const std::int64_t id : ChannelsFrom(before.empty() ? 1 : before.back() + 1)) {
-    // gRPC may have put the name of a resolver in front of it.
+    // gRPC may have put the name of a resolver in front of the target, or written it in
+    // another way; it matters only when somebody else has made a channel, too.
     const std::string record = TakeJson(grpc_channelz_get_channel(id));
-    if (record.find(target + "\"") != std::string::npos) sockets.channel_id_ = id;
+    const bool named = record.find(target + "\"") != std::string::npos;
+    if (named || sockets.channel_id_ == 0) sockets.channel_id_ = id;
   }
   return channel;
 }

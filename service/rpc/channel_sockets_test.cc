@@ -62,6 +62,17 @@ TEST_F(ChannelSocketsTest, AreThoseOfTheirOwnChannelThoughThereAreOthersToTheSam
   EXPECT_EQ(second.Count(), 1);
 }
 
+TEST_F(ChannelSocketsTest, AreFoundHoweverTheTargetIsWritten) {
+  const std::string port = target_.substr(target_.find(':') + 1);
+  for (const char* host : {"localhost:", "dns:///localhost:", "ipv4:127.0.0.1:"}) {
+    target_ = host + port;
+    ChannelSockets sockets;
+    const auto channel = Make(sockets);
+    EXPECT_TRUE(Connect(channel)) << target_;
+    EXPECT_EQ(sockets.Count(), 1) << target_;
+  }
+}
+
 TEST_F(ChannelSocketsTest, AreNoneOnceTheChannelIsGone) {
   ChannelSockets sockets;
   auto channel = Make(sockets);
