@@ -174,7 +174,7 @@ TEST_F(OrdersFaultsTest, ABackendThatIsFrozenForLongerThanTheStopHas) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   // Less than the 2 s that the inventory is waited for otherwise.
   ASSERT_NO_FATAL_FAILURE(StartOrders(
-      inventory_->address(), With(kBudget, {"--stop_connections=100ms", "--stop_calls=1s"})));
+      inventory_->address(), With(kBudget, {"--stop_connections=100ms", "--stop_calls=1200ms"})));
   inventory_->process().Signal(SIGSTOP);
   const auto calls = EightAcceptedOrders();
   EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
