@@ -41,11 +41,22 @@ void FakeClock::Advance(Duration by) {
 
 void FakeClock::AwaitWaiters(std::size_t count) {
   std::unique_lock lock(mutex_);
-  waiters_changed_.wait(lock, [&] {
-    const auto waiting = std::count_if(waiters_.begin(), waiters_.end(),
-                                       [this](const Waiter& waiter) { return Waits(waiter); });
-    return static_cast<std::size_t>(waiting) >= count;
-  });
+  waiters_changed_.wait(lock, [&] { return LookLocked().threads >= count; });
+}
+
+FakeClock::Waiting FakeClock::Look() {
+  std::lock_guard own(mutex_);
+  return LookLocked();
+}
+
+FakeClock::Waiting FakeClock::LookLocked() const {
+  Waiting waiting;
+  for (const Waiter& waiter : waiters_) {
+    if (!Waits(waiter)) continue;
+    ++waiting.threads;
+    waiting.until = std::min(waiting.until, waiter.deadline);
+  }
+  return waiting;
 }
 
 bool FakeClock::Waits(const Waiter& waiter) const {

@@ -35,6 +35,14 @@ class FakeClock final : public Clock {
   // thread between two of its steps.
   void AwaitWaiters(std::size_t count);
 
+  // Those who wait so now, and the first moment for which one of them does; the end
+  // of time when there is none.
+  struct Waiting {
+    std::size_t threads = 0;
+    TimePoint until = TimePoint::max();
+  };
+  Waiting Look();
+
  private:
   struct Waiter {
     std::mutex* mutex;
@@ -45,6 +53,7 @@ class FakeClock final : public Clock {
   };
 
   bool Waits(const Waiter& waiter) const;
+  Waiting LookLocked() const;  // Requires mutex_.
 
   std::atomic<TimePoint> now_{TimePoint(std::chrono::hours(1))};
   std::mutex mutex_;

@@ -65,6 +65,21 @@ TEST(FakeClock, LeavesAWaiterWhoseDeadlineIsToCome) {
   EXPECT_FALSE(waiting.Result());
 }
 
+TEST(FakeClock, TellsHowManyWaitAndUntilWhen) {
+  FakeClock clock;
+  EXPECT_EQ(clock.Look().threads, 0u);
+  EXPECT_EQ(clock.Look().until, Clock::TimePoint::max());
+  Waiting one(clock, seconds(2));
+  Waiting other(clock, seconds(5));
+  clock.AwaitWaiters(2);
+  EXPECT_EQ(clock.Look().threads, 2u);
+  EXPECT_EQ(clock.Look().until, clock.Now() + seconds(2));
+  clock.Advance(seconds(2));
+  EXPECT_EQ(clock.Look().threads, 1u) << "the other goes on";
+  EXPECT_EQ(clock.Look().until, clock.Now() + seconds(3));
+  clock.Advance(seconds(3));
+}
+
 TEST(FakeClock, WakesAWaiterThatIsDone) {
   FakeClock clock;
   Waiting waiting(clock, seconds(2));

@@ -1,20 +1,26 @@
-// Drains by hand that operators ask for and take back, and a stop that comes at any
-// moment between: whatever meets, the sequence ends, has gone one way, and has
-// answered everybody.
+// Whole stops of random processes: callers, calls, workers, savers and entries that end
+// at once, after a random time or never, fail or throw, and drains, a stop and a hurry
+// at random moments. Whatever meets, the stop keeps its order and its budgets, cuts
+// off what is not ready and nothing else, and says so.
 //
-// Time stands still until a stop is requested, so no rule depends on how fast the
-// machine is. A failure names its seed; SEED=<seed> runs that one alone:
+// A failure names its seed; SEED=<seed> runs that one alone, SEEDS=<n> the first n:
 //   bazel test --test_env=SEED=42 //service/lifecycle:shutdown_sequence_random_test
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
-#include <cstdlib>
+#include <cstddef>
+#include <deque>
+#include <functional>
 #include <future>
+#include <map>
+#include <memory>
 #include <optional>
-#include <ostream>
 #include <random>
+#include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -22,11 +28,20 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_join.h"
+#include "service/lifecycle/drain_request.h"
 #include "service/lifecycle/fake_clock.h"
-#include "service/lifecycle/fake_traffic.h"
+#include "service/lifecycle/patience.h"
+#include "service/lifecycle/random_entries.h"
 #include "service/lifecycle/recording_observer.h"
+#include "service/lifecycle/seeds.h"
+#include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/shutdown_sequence.h"
+#include "service/lifecycle/simulation.h"
+#include "service/lifecycle/stop_budget.h"
+#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/task_group.h"
+#include "service/lifecycle/told_order.h"
+#include "service/lifecycle/traffic.h"
 
 namespace lifecycle {
 namespace {
@@ -36,171 +51,387 @@ using std::chrono::seconds;
 
 // Only how long a broken test takes to fail.
 constexpr seconds kLimit{20};
+// Longer than any budget here.
+constexpr Clock::Duration kNever = std::chrono::hours(1);
 
-struct Stop {
-  const char* name;
-  StopReason reason;
-  bool hurry;
-};
-std::ostream& operator<<(std::ostream& out, const Stop& stop) { return out << stop.name; }
-
-// What is told up to ShutdownBegun, behind any number of drains that were taken back.
-constexpr char kTakenBack[] = "(Serving DrainRequested LameDuckEntered )*Serving ";
-constexpr char kAfterTerminate[] =
-    "(StopRequested LameDuckEntered ListenerClosed GoodbyeSaid|"
-    "DrainRequested LameDuckEntered StopRequested ListenerClosed GoodbyeSaid|"
-    "DrainRequested LameDuckEntered ListenerClosed GoodbyeSaid (Drained )?StopRequested) "
-    "Connections(Gone|Left) ";
-constexpr char kAfterInterrupt[] =
-    "(StopRequested ListenerClosed GoodbyeSaid|"
-    "DrainRequested LameDuckEntered StopRequested ListenerClosed GoodbyeSaid|"
-    "DrainRequested LameDuckEntered ListenerClosed GoodbyeSaid (Drained )?StopRequested) ";
-constexpr char kRest[] = "ShutdownBegun CallsFinished ServerStopped WorkersStopped Stopped";
-
-class Race {
+class Random {
  public:
-  explicit Race(unsigned seed) : random_(seed) {
-    traffic_.quiet = Pick(2) == 0;
-    traffic_.connections_gone = Pick(2) == 0;
-    traffic_.on_call = [this](const std::string& method) { InTurn(method); };
+  explicit Random(unsigned seed) : numbers_(seed) {}
+
+  int Pick(int least, int most) { return std::uniform_int_distribution(least, most)(numbers_); }
+  bool OnceIn(int so_many) { return Pick(1, so_many) == 1; }
+  milliseconds Budget() { return milliseconds(Pick(50, 3000)); }
+  // How long something takes: no time, some, or for ever.
+  Clock::Duration Takes() {
+    if (OnceIn(2)) return milliseconds(0);
+    return OnceIn(3) ? kNever : milliseconds(Pick(1, 3000));
+  }
+  std::mt19937& numbers() { return numbers_; }
+
+ private:
+  std::mt19937 numbers_;
+};
+
+// Callers who leave when they leave.
+class RandomTraffic final : public Traffic {
+ public:
+  explicit RandomTraffic(Random& random)
+      : gets_quiet_(random.Takes()),
+        says_goodbye_(random.Takes()),
+        connections_go_(random.Takes()),
+        calls_end_(random.Takes()),
+        ends_(random.Takes()),
+        calls_(random.Pick(1, 3)) {}
+
+  // Calls that run on, so that their server is abandoned.
+  bool abandoned() const { return abandoned_; }
+
+  absl::Status OpenListener() override { return absl::OkStatus(); }
+  void EnterLameDuck() override {
+    EXPECT_FALSE(lame_duck_ || closed_);
+    lame_duck_ = true;
+  }
+  void LeaveLameDuck() override {
+    EXPECT_TRUE(lame_duck_ && !closed_);
+    lame_duck_ = false;
+  }
+  bool AwaitQuiet(Patience& patience) override { return Await(gets_quiet_, patience); }
+  void CloseListener() override {
+    EXPECT_FALSE(closed_);
+    closed_ = true;
+  }
+  int SayGoodbye(Patience& patience) override {
+    Await(says_goodbye_, patience);
+    return calls_;
+  }
+  bool AwaitConnectionsGone(Patience& patience) override {
+    return Await(connections_go_, patience);
+  }
+  void BeginShutdown(Clock::TimePoint) override {
+    EXPECT_TRUE(closed_ && !shut_down_);
+    shut_down_ = true;
+  }
+  int AwaitCallsFinished(Patience& patience) override {
+    return Await(calls_end_, patience) ? 0 : calls_;
+  }
+  bool Cancel(Patience& patience) override {
+    EXPECT_TRUE(shut_down_);
+    abandoned_ = !Await(ends_, patience);
+    return !abandoned_;
+  }
+  Load Look() const override { return {}; }
+  int TryCallsRunning() const override { return calls_; }
+
+ private:
+  static bool Await(Clock::Duration takes, Patience& patience) {
+    const Clock::TimePoint end = patience.clock().Now() + takes;
+    patience.Pause(takes);
+    return patience.clock().Now() >= end;
   }
 
-  void Run(const Stop& stop) {
+  const Clock::Duration gets_quiet_, says_goodbye_, connections_go_, calls_end_, ends_;
+  const int calls_;
+  bool lame_duck_ = false;
+  bool closed_ = false;
+  bool shut_down_ = false;
+  bool abandoned_ = false;
+};
+
+StopBudget RandomBudget(Random& random) {
+  StopBudget budget{.lame_duck = random.Budget(),
+                    .connections = random.Budget(),
+                    .calls = random.Budget(),
+                    .streams = random.Budget(),
+                    .workers = random.Budget(),
+                    .save = random.Budget(),
+                    .close = random.Budget(),
+                    .reserve = seconds(1)};
+  budget.least_lame_duck = random.OnceIn(2) ? milliseconds(0) : budget.lame_duck / 2;
+  budget.grace = budget.lame_duck + budget.connections + budget.calls + budget.streams +
+                 budget.workers + budget.save + budget.close + budget.reserve;
+  return budget;
+}
+
+struct Worker {
+  enum class Kind { kWorks, kEndsEarly, kThrows };
+  Kind kind;
+  Clock::Duration takes;  // From the request to end to the end.
+};
+
+// As the registry told it.
+ShutdownRegistry::Closed ClosedOf(const Event& event) {
+  absl::StatusCode code = absl::StatusCode::kOk;
+  for (const auto some : {absl::StatusCode::kDeadlineExceeded, absl::StatusCode::kInternal,
+                          absl::StatusCode::kDataLoss}) {
+    if (event.detail.starts_with(absl::StatusCodeToString(some))) code = some;
+  }
+  return {event.subject, absl::Status(code, event.detail), event.took, event.passed_over};
+}
+
+class RandomStop final : private Observer {
+ public:
+  explicit RandomStop(unsigned seed) : seed_(seed), random_(seed) {
+    PlanWorkers();
+    PlanSignals();
+  }
+  ~RandomStop() { simulation_->LetGo(); }
+
+  void Run() {
+    StartWorkers();
+    if (stop_first_) Do(Action::kStop);
     std::future<StopOutcome> outcome = std::async(std::launch::async, [this] {
       EXPECT_TRUE(sequence_.Open().ok());
       return sequence_.Run();
     });
-    std::vector<std::future<void>> operators;
-    const std::size_t count = 1 + Pick(2);
-    for (std::size_t i = 0; i < count; ++i) {
-      operators.push_back(
-          std::async(std::launch::async,
-                     [this, pause = Pick(40), alone = count == 1] { Operate(pause, alone); }));
-    }
-    if (Pick(8) != 0) observer_.Await("Serving");
-    Yield(Pick(200));
-    request_.Request(stop.reason);
-    if (stop.hurry) {
-      Yield(Pick(100));
-      request_.Hurry();
-    }
     const auto limit = std::chrono::steady_clock::now() + kLimit;
     while (outcome.wait_for(milliseconds(0)) != std::future_status::ready) {
       ASSERT_LT(std::chrono::steady_clock::now(), limit) << "it hangs after " << Told();
-      clock_.Advance(milliseconds(100));
-      std::this_thread::yield();
+      if (!GoOn()) std::this_thread::yield();
     }
-    EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
-    for (const std::future<void>& each : operators) {
-      ASSERT_EQ(each.wait_for(kLimit), std::future_status::ready)
-          << "an operator is not answered after " << Told();
-    }
-    Check(stop);
+    Check(outcome.get());
   }
 
  private:
-  std::size_t Pick(std::size_t of) {
-    return std::uniform_int_distribution<std::size_t>(0, of - 1)(random_);
+  enum class Action { kDrain, kUndo, kStop, kHurry };
+
+  void OnEvent(const Event& event) override {
+    observer_.OnEvent(event);
+    if (event.phase == Phase::kSaving) savers_plan_.Told(ClosedOf(event));
+    if (event.phase == Phase::kClosing) registry_plan_.Told(ClosedOf(event));
+  }
+  void OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) override {
+    observer_.OnPhase(phase, at, budget);
   }
 
-  static void Yield(std::size_t times) {
-    for (std::size_t i = 0; i < times; ++i) std::this_thread::yield();
+  std::string Told() const { return NamesOf(observer_.Events()); }
+  std::string Who(const std::string& who) const {
+    return "SEED=" + std::to_string(seed_) + " " + who;
   }
 
-  // Asks for a drain and takes it back, until that is refused or he is tired of it.
-  void Operate(std::size_t pause, bool alone) {
-    for (int i = 0; i < 20; ++i) {
-      const std::stop_token taken_back = drain_.Request();
-      Yield(pause);
-      if (!drain_.Undo().ok()) return;
-      if (!alone) continue;
-      // A phase other than kServing shows that a stop was noticed.
-      EXPECT_TRUE(sequence_.phase() <= Phase::kServing || request_.reason()) << Told();
-      Yield(1);
-      EXPECT_TRUE(drain_.Request() != taken_back || request_.reason()) << "it is another one";
-      if (!drain_.Undo().ok()) return;
+  void PlanWorkers() {
+    const int count = random_.Pick(0, 3);
+    for (int i = 0; i < count; ++i) {
+      constexpr Worker::Kind kKinds[] = {Worker::Kind::kWorks, Worker::Kind::kWorks,
+                                         Worker::Kind::kEndsEarly, Worker::Kind::kThrows};
+      const Worker::Kind kind = kKinds[random_.Pick(0, 3)];
+      const Clock::Duration takes = random_.Takes();
+      // Whoever ends early does so at some time.
+      workers_plan_.push_back({kind, kind == Worker::Kind::kEndsEarly ? milliseconds(700) : takes});
     }
   }
 
-  // On the sequence's thread.
-  void InTurn(const std::string& method) {
-    closed_ |= method == "CloseListener";
-    const bool enters = method == "EnterLameDuck";
-    if (!enters && method != "LeaveLameDuck") return;
-    EXPECT_NE(lame_duck_, enters) << Told();
-    EXPECT_FALSE(closed_) << Told();
-    lame_duck_ = enters;
-  }
-
-  std::string Told() const { return absl::StrJoin(observer_.Lines(), " "); }
-
-  // How long the last lame duck lasted at most; unset: there was none.
-  std::optional<Clock::Duration> LameDuck() const {
-    std::optional<Clock::TimePoint> begin;
-    Clock::TimePoint before;
-    for (const Event& event : observer_.Events()) {
-      if (event.name == "LameDuckEntered") begin = before;
-      if (event.name == "ListenerClosed" && begin) return event.at - *begin;
-      before = event.at;
+  void PlanSignals() {
+    Clock::TimePoint at = clock_.Now();
+    const auto plan = [&](Action action, int most_ms) {
+      at += milliseconds(random_.Pick(0, most_ms));
+      plan_.push_back({at, action});
+    };
+    const int drains = random_.Pick(0, 3);
+    for (int i = 0; i < drains; ++i) {
+      plan(Action::kDrain, 2000);
+      if (!random_.OnceIn(3)) plan(Action::kUndo, 4000);
     }
-    return std::nullopt;
+    reason_ = random_.OnceIn(3) ? StopReason::kInterrupt : StopReason::kTerminate;
+    stop_first_ = random_.OnceIn(12);
+    if (!stop_first_) plan(Action::kStop, 6000);
+    if (random_.OnceIn(3)) plan(Action::kHurry, 6000);
+    // Too late, and to be told so.
+    if (random_.OnceIn(4)) plan(random_.OnceIn(2) ? Action::kDrain : Action::kUndo, 3000);
   }
 
-  void Check(const Stop& stop) const {
-    const bool terminate = stop.reason == StopReason::kTerminate;
-    const std::string served =
-        std::string(kTakenBack) + (terminate ? kAfterTerminate : kAfterInterrupt) + kRest;
-    // Nobody can have found a replica that has never served.
-    const std::string never_served =
-        std::string("StopRequested ListenerClosed GoodbyeSaid ") + kRest;
-    EXPECT_THAT(Told(), testing::MatchesRegex(
-                            observer_.Lines().front() == "Serving" ? served : never_served));
-    if (terminate && !stop.hurry && LameDuck()) {
-      EXPECT_GE(*LameDuck(), budget_.least_lame_duck) << Told();
+  void StartWorkers() {
+    for (std::size_t i = 0; i < workers_plan_.size(); ++i) {
+      workers_.Start(std::to_string(i), [this, worker = workers_plan_[i]](std::stop_token stop) {
+        simulation_->Enter();
+        ++workers_begun_;
+        if (worker.kind == Worker::Kind::kEndsEarly) {
+          simulation_->Pause(worker.takes);
+          return;
+        }
+        if (!simulation_->PauseUntil(stop)) return;
+        EXPECT_EQ(sequence_.phase(), Phase::kWorking) << Who("a worker");
+        if (!simulation_->Pause(worker.takes)) return;
+        if (worker.kind == Worker::Kind::kThrows) throw std::runtime_error("thrown");
+      });
     }
   }
 
-  std::mt19937 random_;
-  FakeClock clock_;
-  StopBudget budget_ = {.grace = seconds(20),
-                        .lame_duck = seconds(3),
-                        .least_lame_duck = seconds(Pick(2)),
-                        .connections = seconds(3),
-                        .calls = seconds(1),
-                        .streams = seconds(1),
-                        .workers = seconds(1),
-                        .save = seconds(1),
-                        .close = seconds(1)};
+  RandomEntries::Options Entries(std::size_t most, bool use_each_other, Phase phase) {
+    return {.most = most,
+            .use_each_other = use_each_other,
+            .hurry = [this] { request_.Hurry(); },
+            .hurried = request_.hurry(),
+            .on_begun = [this,
+                         phase] { EXPECT_EQ(sequence_.phase(), phase) << Who(PhaseName(phase)); }};
+  }
+
+  // Does what comes next, once everybody waits. False: somebody runs.
+  bool GoOn() {
+    const auto next = simulation_->Next(WaitsForARequest() ? 0 : 1, [this] { return AllBegun(); });
+    if (!next) return false;
+    if (plan_.empty() || plan_.front().first > *next) {
+      clock_.Advance(*next - clock_.Now());
+      return true;
+    }
+    const auto [at, action] = plan_.front();
+    plan_.pop_front();
+    clock_.Advance(std::max(at - clock_.Now(), Clock::Duration::zero()));
+    Do(action);
+    return true;
+  }
+
+  // Where the sequence waits for nothing but somebody's wish, and in no clock.
+  bool WaitsForARequest() const {
+    if (request_.reason()) return false;
+    if (sequence_.phase() == Phase::kServing) return !drain_.requested().stop_requested();
+    return sequence_.drained();
+  }
+
+  bool AllBegun() const {
+    if (workers_begun_ < workers_plan_.size()) return false;
+    if (sequence_.phase() == Phase::kSaving) return savers_plan_.AllBegun();
+    return sequence_.phase() != Phase::kClosing || registry_plan_.AllBegun();
+  }
+
+  void Do(Action action) {
+    switch (action) {
+      case Action::kDrain:
+        drain_.Request();
+        break;
+      case Action::kUndo: {
+        // Takes no time.
+        auto undone = std::async(std::launch::async, [this] { return drain_.Undo().ok(); });
+        ASSERT_EQ(undone.wait_for(kLimit), std::future_status::ready) << Told();
+        EXPECT_TRUE(!undone.get() || !request_.reason()) << Told();
+        break;
+      }
+      case Action::kStop:
+        request_.Request(reason_);
+        break;
+      case Action::kHurry:
+        request_.Hurry();
+        break;
+    }
+  }
+
+  void Check(const StopOutcome& outcome) const {
+    const std::vector<Event> events = observer_.Events();
+    const bool served = events.front().name == "Serving";
+    EXPECT_EQ(served, !stop_first_);
+    EXPECT_THAT(Told(), testing::MatchesRegex(ToldOrder(reason_, served)));
+    savers_plan_.Check();
+    registry_plan_.Check();
+    EXPECT_EQ(outcome.exit_code, CodeOf(events)) << Told();
+    const bool left = CheckWorkers(events);
+    EXPECT_EQ(outcome.abandoned,
+              traffic_.abandoned() || left || savers_plan_.AnyLeft() || registry_plan_.AnyLeft())
+        << Told();
+    CheckTimes(events);
+  }
+
+  // What the worst of them leads to.
+  static ExitCode CodeOf(const std::vector<Event>& events) {
+    const std::map<std::string, ExitCode> codes = {{"CallsCut", ExitCode::kForced},
+                                                   {"ServerAbandoned", ExitCode::kForced},
+                                                   {"WorkerFailed", ExitCode::kForced},
+                                                   {"SaveFailed", ExitCode::kCloseFailed},
+                                                   {"CloseFailed", ExitCode::kCloseFailed}};
+    ExitCode code = ExitCode::kClean;
+    for (const Event& event : events) {
+      const auto found = codes.find(event.name);
+      EXPECT_EQ(event.ok, found == codes.end()) << event.name;
+      if (found != codes.end()) code = std::max(code, found->second);
+    }
+    return code;
+  }
+
+  // Whoever ended in the time that there was has ended well. Whether one was left.
+  bool CheckWorkers(const std::vector<Event>& events) const {
+    std::map<std::string, std::string> failed;
+    for (const Event& event : events) {
+      if (event.name == "WorkerFailed") failed[event.subject] = event.detail;
+    }
+    bool any_left = false;
+    const Clock::Duration had = Took(Phase::kWorking);
+    for (std::size_t i = 0; i < workers_plan_.size(); ++i) {
+      const Worker& worker = workers_plan_[i];
+      const std::string how = failed[std::to_string(i)];
+      const bool left = how.starts_with("DEADLINE_EXCEEDED");
+      any_left |= left;
+      if (worker.kind == Worker::Kind::kEndsEarly) {
+        // With the stop at the earliest, it has all the time that came before as well.
+        continue;
+      }
+      EXPECT_TRUE(left ? worker.takes >= had : worker.takes <= had) << i << how;
+      if (left) continue;
+      EXPECT_EQ(how.empty(), worker.kind == Worker::Kind::kWorks) << i << how;
+    }
+    return any_left;
+  }
+
+  // How long a phase took, the last time.
+  Clock::Duration Took(Phase phase) const {
+    const auto phases = observer_.Phases();
+    Clock::Duration took{};
+    for (std::size_t i = 0; i + 1 < phases.size(); ++i) {
+      if (phases[i].phase == phase) took = phases[i + 1].at - phases[i].at;
+    }
+    return took;
+  }
+
+  void CheckTimes(const std::vector<Event>& events) const {
+    const Clock::TimePoint end = events.back().at;
+    EXPECT_LE(end - request_.requested_at(), budget_.grace - budget_.reserve) << Told();
+    const bool led_away = Took(Phase::kLameDuck) > Clock::Duration::zero();
+    if (reason_ == StopReason::kTerminate && led_away && !hurried_at_) {
+      EXPECT_GE(Took(Phase::kLameDuck), budget_.least_lame_duck) << Told();
+    }
+    const auto phases = observer_.Phases();
+    for (std::size_t i = 0; i + 1 < phases.size(); ++i) {
+      const Clock::TimePoint over = phases[i + 1].at;
+      if (phases[i].budget) {
+        EXPECT_LE(over, phases[i].at + *phases[i].budget) << PhaseName(phases[i].phase);
+      }
+      // A phase has two waits at most.
+      if (hurried_at_ && over >= *hurried_at_) {
+        const Clock::TimePoint since = std::max(phases[i].at, *hurried_at_);
+        EXPECT_LE(over, since + 2 * Patience::kHurried) << PhaseName(phases[i].phase);
+      }
+    }
+  }
+
+  const unsigned seed_;
+  Random random_;
+  const std::shared_ptr<Simulation> simulation_ = std::make_shared<Simulation>();
+  FakeClock& clock_ = simulation_->clock();
+  StopBudget budget_ = RandomBudget(random_);
+  std::vector<Worker> workers_plan_;
+  std::deque<std::pair<Clock::TimePoint, Action>> plan_;
+  StopReason reason_ = StopReason::kTerminate;
+  bool stop_first_ = false;  // Before anybody is let in.
+
   StopRequest request_{clock_};
+  std::optional<Clock::TimePoint> hurried_at_;
+  const std::stop_callback<std::function<void()>> on_hurry_{request_.hurry(),
+                                                            [this] { hurried_at_ = clock_.Now(); }};
   DrainRequest drain_{request_};
+  RandomTraffic traffic_{random_};
   RecordingObserver observer_;
-  FakeTraffic traffic_;
-  bool lame_duck_ = false;
-  bool closed_ = false;
-  TaskGroup workers_;
   ShutdownRegistry savers_;
   ShutdownRegistry registry_;
+  TaskGroup workers_;
+  std::atomic<std::size_t> workers_begun_{0};
   ShutdownSequence sequence_{
-      {request_, drain_, traffic_, workers_, savers_, registry_}, budget_, clock_, observer_};
+      {request_, drain_, traffic_, workers_, savers_, registry_}, budget_, clock_, *this};
+  RandomEntries savers_plan_{Who("saver"), random_.numbers(), simulation_, savers_,
+                             Entries(3, false, Phase::kSaving)};
+  RandomEntries registry_plan_{Who("entry"), random_.numbers(), simulation_, registry_,
+                               Entries(8, true, Phase::kClosing)};
 };
 
-class RandomDrain : public testing::TestWithParam<Stop> {};
-
-TEST_P(RandomDrain, GoesOneWayAndEndsWhateverMeetsInOneMoment) {
-  const char* only = std::getenv("SEED");
-  const unsigned first = only != nullptr ? std::strtoul(only, nullptr, 10) : 1;
-  const unsigned last = only != nullptr ? first : 1000;
-  for (unsigned seed = first; seed <= last && !HasFailure(); ++seed) {
-    SCOPED_TRACE("SEED=" + std::to_string(seed));
-    Race(seed).Run(GetParam());
-  }
+TEST(ShutdownSequence, KeepsItsOrderItsBudgetsAndItsWordWhateverMeets) {
+  ForEachSeed(3000, [](unsigned seed) { RandomStop(seed).Run(); });
 }
-
-INSTANTIATE_TEST_SUITE_P(AndAStop, RandomDrain,
-                         testing::Values(Stop{"Terminate", StopReason::kTerminate, false},
-                                         Stop{"Interrupt", StopReason::kInterrupt, false},
-                                         Stop{"SecondSignal", StopReason::kTerminate, true}),
-                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace lifecycle

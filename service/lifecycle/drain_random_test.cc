@@ -1,0 +1,183 @@
+// Drains by hand that operators ask for and take back, and a stop that comes at any
+// moment between: whatever meets, the sequence ends, has gone one way, and has
+// answered everybody.
+//
+// Time stands still until a stop is requested, so no rule depends on how fast the
+// machine is. A failure names its seed; SEED=<seed> runs that one alone:
+//   bazel test --test_env=SEED=42 //service/lifecycle:drain_random_test
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <future>
+#include <optional>
+#include <ostream>
+#include <random>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_join.h"
+#include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/fake_traffic.h"
+#include "service/lifecycle/recording_observer.h"
+#include "service/lifecycle/seeds.h"
+#include "service/lifecycle/shutdown_sequence.h"
+#include "service/lifecycle/told_order.h"
+
+namespace lifecycle {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Only how long a broken test takes to fail.
+constexpr seconds kLimit{20};
+
+struct Stop {
+  const char* name;
+  StopReason reason;
+  bool hurry;
+};
+std::ostream& operator<<(std::ostream& out, const Stop& stop) { return out << stop.name; }
+
+class Race {
+ public:
+  explicit Race(unsigned seed) : random_(seed) {
+    traffic_.quiet = Pick(2) == 0;
+    traffic_.connections_gone = Pick(2) == 0;
+    traffic_.on_call = [this](const std::string& method) { InTurn(method); };
+  }
+
+  void Run(const Stop& stop) {
+    std::future<StopOutcome> outcome = std::async(std::launch::async, [this] {
+      EXPECT_TRUE(sequence_.Open().ok());
+      return sequence_.Run();
+    });
+    std::vector<std::future<void>> operators;
+    const std::size_t count = 1 + Pick(2);
+    for (std::size_t i = 0; i < count; ++i) {
+      operators.push_back(
+          std::async(std::launch::async,
+                     [this, pause = Pick(40), alone = count == 1] { Operate(pause, alone); }));
+    }
+    if (Pick(8) != 0) observer_.Await("Serving");
+    Yield(Pick(200));
+    request_.Request(stop.reason);
+    if (stop.hurry) {
+      Yield(Pick(100));
+      request_.Hurry();
+    }
+    const auto limit = std::chrono::steady_clock::now() + kLimit;
+    while (outcome.wait_for(milliseconds(0)) != std::future_status::ready) {
+      ASSERT_LT(std::chrono::steady_clock::now(), limit) << "it hangs after " << Told();
+      clock_.Advance(milliseconds(100));
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+    for (const std::future<void>& each : operators) {
+      ASSERT_EQ(each.wait_for(kLimit), std::future_status::ready)
+          << "an operator is not answered after " << Told();
+    }
+    Check(stop);
+  }
+
+ private:
+  std::size_t Pick(std::size_t of) {
+    return std::uniform_int_distribution<std::size_t>(0, of - 1)(random_);
+  }
+
+  static void Yield(std::size_t times) {
+    for (std::size_t i = 0; i < times; ++i) std::this_thread::yield();
+  }
+
+  // Asks for a drain and takes it back, until that is refused or he is tired of it.
+  void Operate(std::size_t pause, bool alone) {
+    for (int i = 0; i < 20; ++i) {
+      const std::stop_token taken_back = drain_.Request();
+      Yield(pause);
+      if (!drain_.Undo().ok()) return;
+      if (!alone) continue;
+      // A phase other than kServing shows that a stop was noticed.
+      EXPECT_TRUE(sequence_.phase() <= Phase::kServing || request_.reason()) << Told();
+      Yield(1);
+      EXPECT_TRUE(drain_.Request() != taken_back || request_.reason()) << "it is another one";
+      if (!drain_.Undo().ok()) return;
+    }
+  }
+
+  // On the sequence's thread.
+  void InTurn(const std::string& method) {
+    closed_ |= method == "CloseListener";
+    const bool enters = method == "EnterLameDuck";
+    if (!enters && method != "LeaveLameDuck") return;
+    EXPECT_NE(lame_duck_, enters) << Told();
+    EXPECT_FALSE(closed_) << Told();
+    lame_duck_ = enters;
+  }
+
+  std::string Told() const { return absl::StrJoin(observer_.Lines(), " "); }
+
+  // How long the last lame duck lasted at most; unset: there was none.
+  std::optional<Clock::Duration> LameDuck() const {
+    std::optional<Clock::TimePoint> begin;
+    Clock::TimePoint before;
+    for (const Event& event : observer_.Events()) {
+      if (event.name == "LameDuckEntered") begin = before;
+      if (event.name == "ListenerClosed" && begin) return event.at - *begin;
+      before = event.at;
+    }
+    return std::nullopt;
+  }
+
+  void Check(const Stop& stop) const {
+    const bool terminate = stop.reason == StopReason::kTerminate;
+    const bool served = observer_.Lines().front() == "Serving";
+    EXPECT_THAT(NamesOf(observer_.Events()), testing::MatchesRegex(ToldOrder(stop.reason, served)));
+    if (terminate && !stop.hurry && LameDuck()) {
+      EXPECT_GE(*LameDuck(), budget_.least_lame_duck) << Told();
+    }
+  }
+
+  std::mt19937 random_;
+  FakeClock clock_;
+  StopBudget budget_ = {.grace = seconds(20),
+                        .lame_duck = seconds(3),
+                        .least_lame_duck = seconds(Pick(2)),
+                        .connections = seconds(3),
+                        .calls = seconds(1),
+                        .streams = seconds(1),
+                        .workers = seconds(1),
+                        .save = seconds(1),
+                        .close = seconds(1)};
+  StopRequest request_{clock_};
+  DrainRequest drain_{request_};
+  RecordingObserver observer_;
+  FakeTraffic traffic_;
+  bool lame_duck_ = false;
+  bool closed_ = false;
+  TaskGroup workers_;
+  ShutdownRegistry savers_;
+  ShutdownRegistry registry_;
+  ShutdownSequence sequence_{
+      {request_, drain_, traffic_, workers_, savers_, registry_}, budget_, clock_, observer_};
+};
+
+class RandomDrain : public testing::TestWithParam<Stop> {};
+
+TEST_P(RandomDrain, GoesOneWayAndEndsWhateverMeetsInOneMoment) {
+  ForEachSeed(1000, [](unsigned seed) { Race(seed).Run(GetParam()); });
+}
+
+INSTANTIATE_TEST_SUITE_P(AndAStop, RandomDrain,
+                         testing::Values(Stop{"Terminate", StopReason::kTerminate, false},
+                                         Stop{"Interrupt", StopReason::kInterrupt, false},
+                                         Stop{"SecondSignal", StopReason::kTerminate, true}),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace lifecycle
