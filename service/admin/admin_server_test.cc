@@ -14,33 +14,19 @@
 #include "admin/v1/admin.grpc.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "grpcpp/create_channel.h"
+#include "service/lifecycle/ample_budget.h"
 #include "service/lifecycle/fake_traffic.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/recording_observer.h"
 #include "service/lifecycle/signal_thread.h"
-#include "service/lifecycle/stop_budget.h"
 #include "service/rpc/status.h"
 
 namespace admin {
 namespace {
 
 using lifecycle::StopReason;
-using std::chrono::hours;
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-// Long enough that no part of it is ever spent.
-lifecycle::StopBudget Ample() {
-  return {.grace = hours(8),
-          .lame_duck = hours(1),
-          .connections = hours(1),
-          .calls = hours(1),
-          .streams = hours(1),
-          .workers = hours(1),
-          .save = hours(1),
-          .close = hours(1),
-          .reserve = hours(1)};
-}
 
 std::unique_ptr<grpc::ClientContext> Bounded() {
   auto context = std::make_unique<grpc::ClientContext>();
@@ -93,7 +79,7 @@ class AdminServerTest : public testing::Test {
 
   AdminServerTest() {
     const std::string port_file = testing::TempDir() + "admin_port";
-    process_.emplace(Ample(), observer_);
+    process_.emplace(lifecycle::AmpleBudget(), observer_);
     admin_.emplace(*process_,
                    rpc::ServerHost::Options{.address = "127.0.0.1:0", .port_file = port_file});
     EXPECT_TRUE(admin_->Start().ok());

@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "service/lifecycle/ample_budget.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/fake_traffic.h"
 #include "service/lifecycle/recording_observer.h"
@@ -29,19 +30,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::ExitedWithCode;
-
-// Long enough that no part of it is ever spent.
-StopBudget Ample() {
-  return {.grace = hours(8),
-          .lame_duck = hours(1),
-          .connections = hours(1),
-          .calls = hours(1),
-          .streams = hours(1),
-          .workers = hours(1),
-          .save = hours(1),
-          .close = hours(1),
-          .reserve = hours(1)};
-}
 
 [[noreturn, gnu::noinline]] void HangForEver() {
   for (;;) pause();
@@ -75,7 +63,7 @@ class ProcessTest : public testing::Test {
 };
 
 TEST_F(ProcessTest, ServesUntilItIsStoppedAndClosesEverythingInOrder) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   process.registry().Register("channel", Returns());
   process.SaveOnStop("totals", Returns());
@@ -93,7 +81,7 @@ TEST_F(ProcessTest, ServesUntilItIsStoppedAndClosesEverythingInOrder) {
 }
 
 TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   process.registry().Register("database",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
   traffic_.tally = {.methods = {{.name = "/a.B/C", .finished = 7}}, .refused = 2};
@@ -113,7 +101,7 @@ TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
 }
 
 TEST_F(ProcessTest, IsNoLameDuckWhenItWasStoppedBeforeItServed) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   process.stop_request().Request(StopReason::kTerminate);
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
   EXPECT_THAT(observer_.Lines(),
@@ -123,7 +111,7 @@ TEST_F(ProcessTest, IsNoLameDuckWhenItWasStoppedBeforeItServed) {
 }
 
 TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   traffic_.opens = absl::UnavailableError("no port file");
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kCouldNotStart));
@@ -145,7 +133,7 @@ TEST_F(ProcessTest, LetsNobodyWaitToTakeADrainBackWhenItCouldNotStart) {
 }
 
 TEST_F(ProcessTest, StopsWhenAWorkerFailsAndLeadsItsCallersAway) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   process.workers().Start("relay", [this](std::stop_token) {
     observer_.Await("Serving");
     throw std::runtime_error("no disk");
@@ -161,7 +149,7 @@ TEST_F(ProcessTest, StopsWhenAWorkerFailsAndLeadsItsCallersAway) {
 }
 
 TEST_F(ProcessTest, SavesEverythingAtOnce) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   std::barrier meeting(2);
   for (const std::string name : {"totals", "offsets"}) {
     process.SaveOnStop(name, [&](Clock::TimePoint) {
@@ -174,7 +162,7 @@ TEST_F(ProcessTest, SavesEverythingAtOnce) {
 }
 
 TEST_F(ProcessTest, ReturnsTheCodeOfAFailureThatLeftNothingRunning) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   process.registry().Register("database",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
   process.stop_request().Request(StopReason::kInterrupt);
@@ -182,7 +170,7 @@ TEST_F(ProcessTest, ReturnsTheCodeOfAFailureThatLeftNothingRunning) {
 }
 
 TEST_F(ProcessTest, ClosesWhatWasOpenedWhenItCouldNotStart) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   process.registry().Register("channel",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
@@ -214,12 +202,12 @@ class ProcessDeathTest : public ProcessTest {
 };
 
 TEST_F(ProcessDeathTest, StopsCleanAtASigterm) {
-  EXPECT_EXIT(_exit(Run(Ample(), [](Process&, FakeTraffic&) { Send(SIGTERM); })), ExitedWithCode(0),
-              "");
+  EXPECT_EXIT(_exit(Run(AmpleBudget(), [](Process&, FakeTraffic&) { Send(SIGTERM); })),
+              ExitedWithCode(0), "");
 }
 
 TEST_F(ProcessDeathTest, HurriesAtTheSecondSignal) {
-  EXPECT_EXIT(_exit(Run(Ample(),
+  EXPECT_EXIT(_exit(Run(AmpleBudget(),
                         [](Process&, FakeTraffic& traffic) {
                           // Would wait for an hour.
                           traffic.calls_that_do_not_finish = 1;
@@ -232,7 +220,7 @@ TEST_F(ProcessDeathTest, HurriesAtTheSecondSignal) {
 }
 
 TEST_F(ProcessDeathTest, LeavesAtOnceAtTheThirdSignal) {
-  EXPECT_EXIT(Run(Ample(),
+  EXPECT_EXIT(Run(AmpleBudget(),
                   [](Process& process, FakeTraffic&) {
                     Send(SIGINT);
                     Await(process.stop_request().requested());
@@ -308,7 +296,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturnAfterAStartThatF
 
 // A budget of which the watchdog sees the end after a second, and has time then.
 StopBudget Short() {
-  StopBudget budget = Ample();
+  StopBudget budget = AmpleBudget();
   budget.grace = seconds(6);
   budget.reserve = seconds(10);
   return budget;
@@ -439,7 +427,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheThirdSignalWhenEvenTellingHangs) {
   EXPECT_EXIT(
       {
         Hanging observer;
-        StopBudget budget = Ample();
+        StopBudget budget = AmpleBudget();
         budget.reserve = seconds(1);
         Process process(budget, observer);
         Send(SIGINT);
