@@ -159,10 +159,10 @@ bool ShutdownSequence::NoticeStop() {
   if (!reason_) return false;
   parts_.drain.Pass();  // Whoever waits to take it back is told that there is a stop.
   const std::string why = parts_.request.why();
-  observer_.OnEvent({"StopRequested", "",
-                     absl::StrCat(ReasonName(*reason_), why.empty() ? "" : ": ", why, ", ",
-                                  budget_.ToString()),
-                     phase_, true, parts_.request.requested_at()});
+  observer_.OnEvent(
+      {"StopRequested", "",
+       absl::StrCat(ReasonName(*reason_), why.empty() ? "" : ": ", why, ", ", budget_.ToString()),
+       phase_, true, parts_.request.requested_at()});
   return true;
 }
 

@@ -8,10 +8,13 @@
 #include <memory>
 #include <string>
 
+#include "gmock/gmock.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "tests/bench/bench.grpc.pb.h"
+#include "tests/common/child_process.h"
+#include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
 
 namespace bench {
@@ -22,6 +25,8 @@ using Clock = std::chrono::steady_clock;
 
 // Only how long a broken test takes to fail.
 constexpr std::chrono::seconds kLimit{30};
+
+bool IsBare(const std::string& server) { return server.find("bare") != std::string::npos; }
 
 class ContractTest : public ::testing::TestWithParam<const char*> {
  protected:
@@ -113,18 +118,17 @@ TEST_P(ContractTest, ChatSendsBackWhatComesAndEndsWhenTheCallerDoes) {
 }
 
 TEST_P(ContractTest, TheServerEndsWellWhenItIsToldTo) {
-  server_->process().Signal(SIGTERM);
-  EXPECT_EQ(server_->process().Wait(kLimit), testkit::Ending::Exited(0))
-      << server_->process().Output();
+  testkit::ChildProcess& process = server_->process();
+  process.Signal(SIGTERM);
+  const testkit::Ending ending = process.Wait(kLimit);
+  EXPECT_EQ(ending, testkit::Ending::Exited(0)) << process.Output();
+  if (IsBare(GetParam())) return;  // It tells nothing.
+  EXPECT_THAT(process.Output(), testkit::KeepsTheOrderOfAStop(ending));
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, ContractTest,
                          ::testing::Values("tests/bench/bare_server", "tests/bench/echo_server"),
-                         [](const auto& info) {
-                           return std::string(info.param).find("bare") == std::string::npos
-                                      ? "Harness"
-                                      : "Bare";
-                         });
+                         [](const auto& info) { return IsBare(info.param) ? "Bare" : "Harness"; });
 
 }  // namespace
 }  // namespace bench

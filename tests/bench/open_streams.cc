@@ -8,7 +8,7 @@
 // from the signal to the end of the last stream is compared with the quickest that bare
 // gRPC can do, in the same run.
 //
-// Exits with 0 only if the harness told every stream goodbye, and stopped clean.
+// Exits with 0 only if the harness told every stream goodbye, and stopped clean and in order.
 #include <signal.h>
 
 #include <chrono>
@@ -31,6 +31,7 @@
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "tests/bench/bench.grpc.pb.h"
+#include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
 
 ABSL_FLAG(int, streams, 10000, "How many streams are open.");
@@ -144,13 +145,17 @@ bool Measure(const Row& row) {
   for (Watcher& watcher : watchers) watcher.Cancel();
   if (!tally.AwaitEnded(streams)) std::abort();
   const Ending ending = (*server)->process().Wait(kLimit);
+  // A bare server tells nothing.
+  std::vector<std::string> broken;
+  if (row.says_goodbye) broken = testkit::BrokenRules((*server)->process().Output(), ending);
 
   const double seconds = std::chrono::duration<double>(tally.last_end() - stopped_at).count();
   absl::PrintF("%-34s %8d %8d %8d %10.2f s   %s\n", row.name, tally.opened(), tally.told(),
                tally.ended() - tally.told(), seconds,
                ending == Ending::Exited(0) ? "exit code 0" : "NOT exit code 0");
+  for (const std::string& rule : broken) absl::PrintF("  %s\n", rule);
   std::fflush(stdout);
-  return all_open && all_ended &&
+  return all_open && all_ended && broken.empty() &&
          (!row.says_goodbye || (tally.told() == streams && ending == Ending::Exited(0)));
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/phase.h"
 #include "tests/common/event_log.h"
@@ -349,6 +350,12 @@ class Check {
 
 std::vector<std::string> BrokenRules(const std::string& output, Ending ending, const Uses& uses) {
   return Check(output, ending, uses).Run();
+}
+
+Ending AwaitStop(ChildProcess& process, std::chrono::milliseconds limit, const Uses& uses) {
+  const Ending ending = process.Wait(limit);
+  EXPECT_THAT(process.Output(), KeepsTheOrderOfAStop(ending, uses));
+  return ending;
 }
 
 }  // namespace testkit

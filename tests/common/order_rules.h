@@ -1,6 +1,7 @@
 #ifndef TESTS_COMMON_ORDER_RULES_H_
 #define TESTS_COMMON_ORDER_RULES_H_
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,7 +48,7 @@ using Uses = std::vector<std::pair<std::string, std::string>>;
 std::vector<std::string> BrokenRules(const std::string& output, Ending ending,
                                      const Uses& uses = {});
 
-// EXPECT_THAT(server.Output(), KeepsTheOrderOfAStop(Ending::Exited(0)));
+// EXPECT_THAT(output, KeepsTheOrderOfAStop(Ending::Exited(0)));
 MATCHER_P2(KeepsTheOrderOfAStop, ending, uses, "keeps the order of a stop") {
   const std::vector<std::string> broken = BrokenRules(arg, ending, uses);
   for (const std::string& rule : broken) *result_listener << "\n  " << rule;
@@ -55,6 +56,10 @@ MATCHER_P2(KeepsTheOrderOfAStop, ending, uses, "keeps the order of a stop") {
 }
 
 inline auto KeepsTheOrderOfAStop(Ending ending) { return KeepsTheOrderOfAStop(ending, Uses()); }
+
+// Waits for the end of a stop, at most for `limit`, expects that what was written keeps
+// the order, and returns how the process ended.
+Ending AwaitStop(ChildProcess& process, std::chrono::milliseconds limit, const Uses& uses = {});
 
 }  // namespace testkit
 

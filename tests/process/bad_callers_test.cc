@@ -1,8 +1,5 @@
 // What callers do who are frozen, broken or hostile, and that none of it holds up a
 // stop: nothing they do is worth waiting for.
-//
-// The budgets are an hour in sum, so a stop that waited for one of them would not end
-// in the time of a test.
 #include <signal.h>
 
 #include <atomic>
@@ -18,10 +15,9 @@
 #include "service/rpc/testing/callers.h"
 #include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
-#include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
-#include "tests/common/server_process.h"
+#include "tests/process/server_under_test.h"
 
 namespace process_test {
 namespace {
@@ -30,22 +26,15 @@ using ::rpc::RawConnection;
 using ::testing::ElementsAre;
 using testkit::Ending;
 
-// Only how long a broken test takes to fail; less than the 20 s for which gRPC by itself
-// waits for such connections when it shuts down.
-constexpr std::chrono::seconds kLimit{18};
 constexpr std::size_t kConnections = 50;
 
-class BadCallersTest : public ::testing::Test {
+class BadCallersTest : public ServerUnderTest {
  protected:
-  void SetUp() override {
-    auto server = testkit::ServerProcess::Start(
-        {.binary = "tests/bench/echo_server",
-         .flags = {"--termination_grace=1h", "--stop_least_lame_duck=0"}});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
+  // Less than the 20 s for which gRPC by itself waits for such connections when it
+  // shuts down.
+  static constexpr std::chrono::seconds kLimit{18};
 
-  const std::string& address() const { return server_->address(); }
+  void SetUp() override { Start("tests/bench/echo_server", kAllTheTime); }
 
   // A good caller is served, and so everything before it was noticed.
   void Echo() {
@@ -57,19 +46,14 @@ class BadCallersTest : public ::testing::Test {
 
   // The stop has found nothing worth waiting for.
   void StopsAsIfNobodyWereThere() {
-    server_->process().Signal(SIGTERM);
-    const Ending ending = server_->process().Wait(kLimit);
-    const std::string output = server_->process().Output();
-    EXPECT_EQ(ending, Ending::Exited(0)) << output;
-    EXPECT_THAT(output, testkit::KeepsTheOrderOfAStop(ending));
-    EXPECT_THAT(testkit::EventNamesIn(output),
+    process().Signal(SIGTERM);
+    EXPECT_EQ(testkit::AwaitStop(process(), kLimit), Ending::Exited(0)) << Output();
+    EXPECT_THAT(EventNames(),
                 ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
                             "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
                             "ServerStopped", "WorkersStopped", "Stopped"))
-        << output;
+        << Output();
   }
-
-  std::unique_ptr<testkit::ServerProcess> server_;
 };
 
 TEST_F(BadCallersTest, AFrozenProcessThatReadsAStream) {
@@ -133,7 +117,7 @@ TEST_F(BadCallersTest, ThoseWhoSendOneByteAtATimeAndNeverAWholeRequest) {
     for (int i = 0; i < 15000 && !stopped; ++i) {
       for (const auto& connection : slow) connection->Send(std::string(1, '\0'));
       ++sent;
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));  // How slow they are.
     }
   });
   Echo();

@@ -1,11 +1,7 @@
 // A real server, drained by hand: what operators and callers see, and that the
 // process lives on and stops as ever.
-//
-// The budgets are an hour in sum: whatever waited for one would not end in the time
-// of a test. So nothing here measures time.
 #include <signal.h>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
@@ -21,16 +17,14 @@
 #include "gmock/gmock.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpcpp/client_context.h"
-#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
 #include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
-#include "tests/common/event_log.h"
-#include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
-#include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/open_stream.h"
+#include "tests/process/server_under_test.h"
 
 namespace process_test {
 namespace {
@@ -42,10 +36,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testkit::Ending;
-using testkit::EventNamesIn;
-
-// Only how long a broken test takes to fail.
-constexpr std::chrono::seconds kLimit{40};
 
 // The lame duck ends when no call arrives.
 const std::vector<std::string> kShortLameDuck = {"--stop_least_lame_duck=0"};
@@ -53,34 +43,18 @@ const std::vector<std::string> kShortLameDuck = {"--stop_least_lame_duck=0"};
 const std::vector<std::string> kLongLameDuck = {"--stop_lame_duck=10m",
                                                 "--stop_least_lame_duck=10m"};
 
-std::shared_ptr<grpc::Channel> NewConnection(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
-std::unique_ptr<grpc::ClientContext> Bounded() {
-  auto context = std::make_unique<grpc::ClientContext>();
-  context->set_deadline(std::chrono::system_clock::now() + kLimit);
-  return context;
-}
-
-class DrainTest : public ::testing::Test {
+class DrainTest : public ServerUnderTest {
  protected:
+  ~DrainTest() override { server_.reset(); }  // Before its directory.
+
   void Start(std::vector<std::string> flags) {
     flags.insert(flags.end(), {"--termination_grace=1h", "--admin_address=127.0.0.1:0",
                                "--admin_port_file=" + directory_.File("admin")});
-    auto server =
-        testkit::ServerProcess::Start({.binary = "tests/bench/echo_server", .flags = flags});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
+    ASSERT_NO_FATAL_FAILURE(ServerUnderTest::Start("tests/bench/echo_server", flags));
     AwaitEvent("Serving");  // Before it, there is nothing to drain.
-    stub_ = bench::Bench::NewStub(NewConnection(server_->address()));
     std::ifstream(directory_.File("admin")) >> admin_address_;
-    admin_ = AdminService::NewStub(NewConnection(admin_address_));
+    admin_ = AdminService::NewStub(rpc::NewConnection(admin_address_));
   }
-
-  testkit::ChildProcess& process() { return server_->process(); }
 
   grpc::Status Echo(grpc::ClientContext& context, std::uint32_t sleep_ms = 0) {
     bench::EchoRequest request;
@@ -91,7 +65,7 @@ class DrainTest : public ::testing::Test {
 
   // Whether a call is answered, and with the hint.
   bool EchoIsHinted() {
-    const auto context = Bounded();
+    const auto context = rpc::Bounded();
     const grpc::Status status = Echo(*context);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return context->GetServerTrailingMetadata().count("draining") == 1;
@@ -99,7 +73,7 @@ class DrainTest : public ::testing::Test {
 
   State GetState() {
     admin::v1::GetStateResponse response;
-    const grpc::Status status = admin_->GetState(Bounded().get(), {}, &response);
+    const grpc::Status status = admin_->GetState(rpc::Bounded().get(), {}, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response.state();
   }
@@ -107,24 +81,8 @@ class DrainTest : public ::testing::Test {
   // Blocks until the server stands so.
   template <typename Condition>
   void AwaitState(Condition condition) {
-    const auto limit = std::chrono::steady_clock::now() + kLimit;
-    while (!condition(GetState())) {
-      ASSERT_LT(std::chrono::steady_clock::now(), limit) << process().Output();
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    ASSERT_TRUE(rpc::Eventually([&] { return condition(GetState()); })) << Output();
   }
-
-  void AwaitEvent(const std::string& name) {
-    ASSERT_TRUE(process().AwaitOutput(" " + name, kLimit)) << process().Output();
-  }
-
-  bool Runs() { return process().Wait(std::chrono::milliseconds(0)) == Ending(); }
-  Ending Wait() {
-    const Ending ending = process().Wait(kLimit);
-    EXPECT_THAT(process().Output(), testkit::KeepsTheOrderOfAStop(ending));
-    return ending;
-  }
-  std::vector<std::string> EventNames() { return EventNamesIn(process().Output()); }
 
   // `client ARGUMENTS --admin=...`: what it printed, when it ended well.
   std::string Client(const std::string& command, int exit_code = 0) {
@@ -135,9 +93,7 @@ class DrainTest : public ::testing::Test {
   }
 
   const testkit::TempDir directory_;
-  std::unique_ptr<testkit::ServerProcess> server_;
   std::string admin_address_;
-  std::unique_ptr<bench::Bench::Stub> stub_;
   std::unique_ptr<AdminService::Stub> admin_;
 };
 
@@ -161,7 +117,7 @@ class Operator {
   const std::vector<State>& states() const { return states_; }
 
  private:
-  const std::unique_ptr<grpc::ClientContext> context_ = Bounded();
+  const std::unique_ptr<grpc::ClientContext> context_ = rpc::Bounded();
   const std::unique_ptr<grpc::ClientReader<admin::v1::DrainResponse>> reader_;
   std::vector<State> states_;
   grpc::Status status_;
@@ -172,13 +128,14 @@ class Operator {
 class BusyCaller {
  public:
   explicit BusyCaller(const std::string& address)
-      : calling_([stub = bench::Bench::NewStub(NewConnection(address))](std::stop_token leave) {
-          while (!leave.stop_requested()) {
-            bench::EchoReply reply;
-            const grpc::Status status = stub->Echo(Bounded().get(), {}, &reply);
-            EXPECT_TRUE(status.ok()) << status.error_message();
-          }
-        }) {}
+      : calling_(
+            [stub = bench::Bench::NewStub(rpc::NewConnection(address))](std::stop_token leave) {
+              while (!leave.stop_requested()) {
+                bench::EchoReply reply;
+                const grpc::Status status = stub->Echo(rpc::Bounded().get(), {}, &reply);
+                EXPECT_TRUE(status.ok()) << status.error_message();
+              }
+            }) {}
 
   void Leave() {
     calling_.request_stop();
@@ -191,9 +148,9 @@ class BusyCaller {
 
 TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
   Start(kShortLameDuck);
-  BusyCaller busy(server_->address());
+  BusyCaller busy(address());
   grpc::Status held;
-  std::jthread holder([&] { held = Echo(*Bounded(), /*sleep_ms=*/4000); });
+  std::jthread holder([&] { held = Echo(*rpc::Bounded(), /*sleep_ms=*/4000); });
   AwaitState([](const State& state) { return state.calls() >= 1; });
   Operator drain(*admin_);
   AwaitState([](const State& state) { return state.hinted_calls() > 10; });
@@ -216,8 +173,8 @@ TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
 
   EXPECT_TRUE(Runs());
   bench::EchoReply reply;
-  EXPECT_EQ(bench::Bench::NewStub(NewConnection(server_->address()))
-                ->Echo(Bounded().get(), {}, &reply)
+  EXPECT_EQ(bench::Bench::NewStub(rpc::NewConnection(address()))
+                ->Echo(rpc::Bounded().get(), {}, &reply)
                 .error_code(),
             grpc::UNAVAILABLE);
   EXPECT_THAT(EventNames(), ElementsAre("Serving", "DrainRequested", "LameDuckEntered",
@@ -230,12 +187,12 @@ TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
                                         "ListenerClosed", "GoodbyeSaid", "Drained", "StopRequested",
                                         "ConnectionsGone", "ShutdownBegun", "CallsFinished",
                                         "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
-      << process().Output();
+      << Output();
 }
 
 TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
   Start(kLongLameDuck);
-  OpenStream watch(NewConnection(server_->address()), "/grpc.health.v1.Health/Watch", "", kLimit);
+  OpenStream watch(rpc::NewConnection(address()), "/grpc.health.v1.Health/Watch", "", kLimit);
   const auto health = [&watch] {
     HealthCheckResponse update;
     EXPECT_TRUE(update.ParseFromString(watch.Read().value_or("no message")));
@@ -248,7 +205,7 @@ TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
     EXPECT_EQ(health(), HealthCheckResponse::NOT_SERVING);
     EXPECT_TRUE(EchoIsHinted());
     admin::v1::UndrainResponse response;
-    const grpc::Status undrained = admin_->Undrain(Bounded().get(), {}, &response);
+    const grpc::Status undrained = admin_->Undrain(rpc::Bounded().get(), {}, &response);
     EXPECT_TRUE(undrained.ok()) << undrained.error_message();
     EXPECT_EQ(response.state().phase(), admin::v1::PHASE_SERVING);
     EXPECT_EQ(health(), HealthCheckResponse::SERVING);
@@ -262,7 +219,7 @@ TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
                           "DrainRequested", "LameDuckEntered", "Serving", "StopRequested",
                           "ListenerClosed", "GoodbyeSaid", "ShutdownBegun", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
-      << process().Output();
+      << Output();
 }
 
 TEST_F(DrainTest, CannotBeTakenBackOnceCallersAreTurnedAway) {
@@ -270,7 +227,8 @@ TEST_F(DrainTest, CannotBeTakenBackOnceCallersAreTurnedAway) {
   Operator drain(*admin_);
   EXPECT_TRUE(drain.AwaitEnd().ok());
   admin::v1::UndrainResponse response;
-  const absl::Status undrained = client::FromGrpc(admin_->Undrain(Bounded().get(), {}, &response));
+  const absl::Status undrained =
+      client::FromGrpc(admin_->Undrain(rpc::Bounded().get(), {}, &response));
   EXPECT_TRUE(absl::IsFailedPrecondition(undrained)) << undrained;
   EXPECT_EQ(client::ErrorReason(undrained), "UNDRAIN_TOO_LATE");
   EXPECT_TRUE(Runs());
@@ -278,7 +236,7 @@ TEST_F(DrainTest, CannotBeTakenBackOnceCallersAreTurnedAway) {
 
 TEST_F(DrainTest, ASigtermInItsLameDuckGoesStraightOnAndLosesNothing) {
   Start({"--stop_lame_duck=10m", "--stop_least_lame_duck=0"});
-  BusyCaller busy(server_->address());  // So it does not get quiet.
+  BusyCaller busy(address());  // So it does not get quiet.
   Operator drain(*admin_);
   AwaitState([](const State& state) { return state.hinted_calls() > 10; });
   process().Signal(SIGTERM);
@@ -290,13 +248,13 @@ TEST_F(DrainTest, ASigtermInItsLameDuckGoesStraightOnAndLosesNothing) {
               ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
                           "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
                           "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
-      << process().Output();
+      << Output();
 }
 
 TEST_F(DrainTest, ASigtermWhileCallersAreLeavingGivesThemTheirTime) {
   Start(kShortLameDuck);
   grpc::Status held;
-  std::jthread holder([&] { held = Echo(*Bounded(), /*sleep_ms=*/4000); });
+  std::jthread holder([&] { held = Echo(*rpc::Bounded(), /*sleep_ms=*/4000); });
   AwaitState([](const State& state) { return state.calls() == 1; });
   Operator drain(*admin_);
   AwaitEvent("GoodbyeSaid");
@@ -309,7 +267,7 @@ TEST_F(DrainTest, ASigtermWhileCallersAreLeavingGivesThemTheirTime) {
               ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
                           "GoodbyeSaid", "StopRequested", "ConnectionsGone", "ShutdownBegun",
                           "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
-      << process().Output();
+      << Output();
 }
 
 TEST_F(DrainTest, ASecondSignalEndsWhatTheFirstStillWaitsFor) {
@@ -325,7 +283,7 @@ TEST_F(DrainTest, ASecondSignalEndsWhatTheFirstStillWaitsFor) {
               ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
                           "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
                           "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
-      << process().Output();
+      << Output();
 }
 
 TEST_F(DrainTest, ASigtermWhileItIsTakenBackEndsAsEverAndLeavesNobodyWithoutAnAnswer) {
@@ -336,10 +294,10 @@ TEST_F(DrainTest, ASigtermWhileItIsTakenBackEndsAsEverAndLeavesNobodyWithoutAnAn
     grpc::Status undrained;
     std::jthread undraining([&] {
       admin::v1::UndrainResponse response;
-      undrained = admin_->Undrain(Bounded().get(), {}, &response);
+      undrained = admin_->Undrain(rpc::Bounded().get(), {}, &response);
     });
     process().Signal(SIGTERM);
-    EXPECT_EQ(Wait(), Ending::Exited(0)) << process().Output();
+    EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
     undraining.join();
     EXPECT_NE(undrained.error_code(), grpc::DEADLINE_EXCEEDED);
     EXPECT_NE(drain.AwaitEnd().error_code(), grpc::DEADLINE_EXCEEDED);
@@ -348,8 +306,8 @@ TEST_F(DrainTest, ASigtermWhileItIsTakenBackEndsAsEverAndLeavesNobodyWithoutAnAn
 
 TEST_F(DrainTest, OperatorsWhoDoNotReadOrSayNothingDoNotHoldTheStopUp) {
   Start(kLongLameDuck);
-  OpenStream deaf(NewConnection(admin_address_), "/admin.v1.AdminService/Drain", "", kLimit);
-  OpenStream health(NewConnection(admin_address_), "/grpc.health.v1.Health/Watch", "", kLimit);
+  OpenStream deaf(rpc::NewConnection(admin_address_), "/admin.v1.AdminService/Drain", "", kLimit);
+  OpenStream health(rpc::NewConnection(admin_address_), "/grpc.health.v1.Health/Watch", "", kLimit);
   Operator drain(*admin_);
   AwaitEvent("LameDuckEntered");
   process().Signal(SIGINT);
@@ -361,13 +319,11 @@ TEST_F(DrainTest, OperatorsWhoDoNotReadOrSayNothingDoNotHoldTheStopUp) {
 }
 
 TEST_F(DrainTest, WithoutAnAdminAddressThereIsNothingToCall) {
-  const auto server = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
-  ASSERT_TRUE(server.ok()) << server.status();
+  ASSERT_NO_FATAL_FAILURE(ServerUnderTest::Start("tests/bench/echo_server", {}));
   admin::v1::GetStateResponse response;
-  EXPECT_EQ(AdminService::NewStub(NewConnection((*server)->address()))
-                ->GetState(Bounded().get(), {}, &response)
-                .error_code(),
-            grpc::UNIMPLEMENTED);
+  EXPECT_EQ(
+      AdminService::NewStub(channel_)->GetState(rpc::Bounded().get(), {}, &response).error_code(),
+      grpc::UNIMPLEMENTED);
 }
 
 TEST_F(DrainTest, IsAskedForOnTheCommandLine) {

@@ -10,17 +10,15 @@
 
 #include "client/error_details.h"
 #include "gmock/gmock.h"
-#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
-#include "tests/common/server_process.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/faulty_server_uses.h"
 #include "tests/process/open_stream.h"
+#include "tests/process/server_under_test.h"
 
 namespace process_test {
 namespace {
@@ -34,9 +32,6 @@ using ::testing::IsSupersetOf;
 using ::testing::Not;
 using testkit::Ending;
 
-// Only how long a broken test takes to fail.
-constexpr std::chrono::seconds kLimit{40};
-
 // Long enough for whoever behaves on a busy machine, and short where something is
 // waited for in vain.
 constexpr std::chrono::seconds kGrace{7};
@@ -45,42 +40,18 @@ const std::vector<std::string> kBudget = {"--termination_grace=7s",   "--stop_la
                                           "--stop_streams=600ms",     "--stop_workers=600ms",
                                           "--stop_save=600ms",        "--stop_close=3s"};
 
-class FaultsTest : public ::testing::Test {
+class FaultsTest : public ServerUnderTest {
  protected:
   // `faults`: as faulty_server.cc has them.
   void Start(const std::string& faults, std::vector<std::string> flags = kBudget) {
     flags.push_back("--fault=" + faults);
-    auto server =
-        testkit::ServerProcess::Start({.binary = "tests/process/faulty_server", .flags = flags});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    channel_ = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
-    stub_ = bench::Bench::NewStub(channel_);
-  }
-
-  testkit::ChildProcess& process() { return server_->process(); }
-  std::string Output() { return process().Output(); }
-
-  grpc::Status Echo() { return EchoCall(*stub_, 0, kLimit).Status(); }
-
-  // A call that the server has accepted: an answer to a later one, which came on the
-  // same connection, is here already.
-  std::unique_ptr<EchoCall> AcceptedEcho(std::uint32_t sleep_ms) {
-    EXPECT_TRUE(Echo().ok());
-    auto call = std::make_unique<EchoCall>(*stub_, sleep_ms, kLimit);
-    EXPECT_TRUE(Echo().ok());
-    return call;
-  }
-
-  std::unique_ptr<OpenStream> Open(const std::string& method) {
-    return std::make_unique<OpenStream>(channel_, method, "", kLimit);
+    ServerUnderTest::Start("tests/process/faulty_server", flags);
   }
 
   // Waits for the end of a stop that was asked for now, or with `signalled`.
   Ending Await(steady_clock::time_point signalled, std::chrono::milliseconds grace = kGrace) {
-    const Ending ending = process().Wait(kLimit);
+    const Ending ending = Wait(kFaultyUses);
     EXPECT_LT(steady_clock::now() - signalled, grace) << Output();
-    EXPECT_THAT(Output(), testkit::KeepsTheOrderOfAStop(ending, kFaultyUses));
     return ending;
   }
 
@@ -100,10 +71,6 @@ class FaultsTest : public ::testing::Test {
     }
     return told;
   }
-
-  std::unique_ptr<testkit::ServerProcess> server_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<bench::Bench::Stub> stub_;
 };
 
 const std::vector<std::string> kSaved = {"StateSaved saver"};
@@ -258,8 +225,7 @@ TEST_F(FaultsTest, WhenEverythingHangsEachIsNamedAndTheHighestCodeCounts) {
 
 TEST_F(FaultsTest, ASecondSignalHurriesWhateverHangs) {
   // Nothing but the signal ends a wait in the time of a test.
-  Start("worker=hangs,saver=hangs,pool=hangs",
-        {"--termination_grace=1h", "--stop_least_lame_duck=0"});
+  Start("worker=hangs,saver=hangs,pool=hangs", kAllTheTime);
   const auto call = AcceptedEcho(kForEver);
   const auto signalled = steady_clock::now();
   process().Signal(SIGTERM);
@@ -272,7 +238,7 @@ TEST_F(FaultsTest, ASecondSignalHurriesWhateverHangs) {
 }
 
 TEST_F(FaultsTest, AThirdSignalLeavesAtOnceWhateverHangs) {
-  Start("saver=hangs", {"--termination_grace=1h", "--stop_least_lame_duck=0"});
+  Start("saver=hangs", kAllTheTime);
   const auto signalled = steady_clock::now();
   process().Signal(SIGINT);
   ASSERT_TRUE(process().AwaitOutput("saver hangs", kLimit)) << Output();
@@ -287,6 +253,9 @@ TEST_F(FaultsTest, AThirdSignalLeavesAtOnceWhateverHangs) {
 // A start that fails when everything is open: its port file cannot be written.
 class HalfAStartTest : public ::testing::Test {
  protected:
+  // Only how long a broken test takes to fail.
+  static constexpr std::chrono::seconds kLimit{40};
+
   Ending Run(const std::string& faults) {
     std::vector<std::string> command = {testkit::RunfileOrDie("tests/process/faulty_server"),
                                         "--address=127.0.0.1:0", "--port_file=/nowhere/port",
@@ -294,10 +263,9 @@ class HalfAStartTest : public ::testing::Test {
     command.insert(command.end(), kBudget.begin(), kBudget.end());
     testkit::ChildProcess server(command);
     const auto started = steady_clock::now();
-    const Ending ending = server.Wait(kLimit);
+    const Ending ending = testkit::AwaitStop(server, kLimit, kFaultyUses);
     EXPECT_LT(steady_clock::now() - started, kGrace);
     output_ = server.Output();
-    EXPECT_THAT(output_, testkit::KeepsTheOrderOfAStop(ending, kFaultyUses));
     EXPECT_THAT(output_, HasSubstr("could not start: cannot write the port file /nowhere/port"));
     return ending;
   }

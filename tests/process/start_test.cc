@@ -53,7 +53,7 @@ TEST(StartTest, ASecondServerOnTheSamePortSaysSoInOneLineAndExitsWith2) {
   const auto first = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(EchoServer({"--address=" + (*first)->address()}));
-  EXPECT_EQ(second.Wait(kLimit), Ending::Exited(2));
+  EXPECT_EQ(testkit::AwaitStop(second, kLimit), Ending::Exited(2));
   EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address())));
   EXPECT_EQ((*first)->process().Wait(std::chrono::milliseconds(0)), Ending());
 }
@@ -63,13 +63,13 @@ TEST(StartTest, AnAdminAddressThatIsInUseSaysSoInOneLineAndExitsWith2) {
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(
       EchoServer({"--address=127.0.0.1:0", "--admin_address=" + (*first)->address()}));
-  EXPECT_EQ(second.Wait(kLimit), Ending::Exited(2));
+  EXPECT_EQ(testkit::AwaitStop(second, kLimit), Ending::Exited(2));
   EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address())));
 }
 
 TEST(StartTest, AnAddressThatIsNoneSaysSoInOneLineAndExitsWith2) {
   ChildProcess server(EchoServer({"--address=nowhere"}));
-  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
+  EXPECT_EQ(testkit::AwaitStop(server, kLimit), Ending::Exited(2));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("nowhere")));
 }
 
@@ -77,7 +77,7 @@ TEST(StartTest, APortFileThatCannotBeWrittenSaysSoInOneLineAndExitsWith2) {
   const testkit::TempDir directory;
   const std::string path = directory.File("missing") + "/port";
   ChildProcess server(EchoServer({"--address=127.0.0.1:0", "--port_file=" + path}));
-  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
+  EXPECT_EQ(testkit::AwaitStop(server, kLimit), Ending::Exited(2));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr(path)));
 }
 
@@ -108,7 +108,8 @@ TEST(StartTest, ASignalAtAnyMomentOfTheStartEndsTheServer) {
     server.Wait(std::chrono::milliseconds(ms));
     server.Signal(SIGTERM);
     // Before main() can take a signal it ends the process as it ends any.
-    EXPECT_THAT(server.Wait(kLimit), AnyOf(Ending::Exited(0), Ending::Killed(SIGTERM)))
+    EXPECT_THAT(testkit::AwaitStop(server, kLimit),
+                AnyOf(Ending::Exited(0), Ending::Killed(SIGTERM)))
         << "after " << ms << " ms: " << server.Output();
     // Callers that could find it are led away, as always; otherwise there are none.
     const std::vector<std::string> events = testkit::EventNamesIn(server.Output());
@@ -151,8 +152,7 @@ class SlowStartTest : public ::testing::TestWithParam<std::string> {
 
   // Waits for the end. Nobody was let in, and nobody knows of a port.
   Ending Wait() {
-    const Ending ending = server_->Wait(kLimit);
-    EXPECT_THAT(Output(), testkit::KeepsTheOrderOfAStop(ending, kFaultyUses));
+    const Ending ending = testkit::AwaitStop(*server_, kLimit, kFaultyUses);
     EXPECT_FALSE(std::filesystem::exists(port_file_));
     return ending;
   }

@@ -16,25 +16,20 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/rpc/testing/callers.h"
 #include "tests/bench/bench.pb.h"
-#include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
-#include "tests/common/server_process.h"
 #include "tests/process/open_stream.h"
+#include "tests/process/server_under_test.h"
 
 namespace process_test {
 namespace {
 
 using ::testing::Contains;
 using testkit::Ending;
-
-// Only how long a broken test takes to fail; less than the 20 s for which gRPC by itself
-// waits for such connections when it shuts down.
-constexpr std::chrono::seconds kLimit{18};
 
 bool SwitchLoopback(bool on) {
   const int any_socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -51,39 +46,32 @@ bool SwitchLoopback(bool on) {
   return done;
 }
 
-class VanishedCallersTest : public ::testing::Test {
+class VanishedCallersTest : public ServerUnderTest {
  protected:
+  // Less than the 20 s for which gRPC by itself waits for such connections when it
+  // shuts down.
+  static constexpr std::chrono::seconds kLimit{18};
+
   ~VanishedCallersTest() override { SwitchLoopback(true); }
 
   void Start(const std::vector<std::string>& flags) {
-    auto server =
-        testkit::ServerProcess::Start({.binary = "tests/bench/echo_server", .flags = flags});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
+    ServerUnderTest::Start("tests/bench/echo_server", flags);
   }
 
   std::unique_ptr<OpenStream> Watch(const bench::WatchRequest& request) {
-    auto watch =
-        std::make_unique<OpenStream>(rpc::NewConnection(server_->address()), "/bench.Bench/Watch",
-                                     request.SerializeAsString(), kLimit);
+    auto watch = Open("/bench.Bench/Watch", request.SerializeAsString());
     EXPECT_TRUE(watch->Read().has_value());
     return watch;
   }
 
   Ending Stop() {
-    server_->process().Signal(SIGTERM);
-    const Ending ending = server_->process().Wait(kLimit);
-    EXPECT_THAT(server_->process().Output(), testkit::KeepsTheOrderOfAStop(ending));
-    return ending;
+    process().Signal(SIGTERM);
+    return testkit::AwaitStop(process(), kLimit);
   }
-
-  std::string Output() const { return server_->process().Output(); }
-
-  std::unique_ptr<testkit::ServerProcess> server_;
 };
 
 TEST_F(VanishedCallersTest, AreNotWaitedForOnceTheyWereToldGoodbye) {
-  Start({"--termination_grace=1h", "--stop_least_lame_duck=0"});
+  Start(kAllTheTime);
   bench::WatchRequest request;
   request.set_interval_ms(3'600'000);
   const auto watch = Watch(request);
@@ -100,7 +88,7 @@ TEST_F(VanishedCallersTest, AreCutWhenTheGoodbyeCannotBeSaid) {
   const auto watch = Watch(request);
   ASSERT_TRUE(SwitchLoopback(false)) << std::strerror(errno);
   EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
-  EXPECT_THAT(testkit::EventNamesIn(Output()), Contains("ServerStopped"));
+  EXPECT_THAT(EventNames(), Contains("ServerStopped"));
 }
 
 }  // namespace

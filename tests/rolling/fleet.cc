@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
 
 namespace rolling {
 namespace {
@@ -23,9 +24,11 @@ constexpr std::chrono::seconds kStopLimit{120};
 absl::Status Stop(const std::string& name, ServerProcess& server) {
   server.process().Signal(SIGTERM);
   const Ending ending = server.process().Wait(kStopLimit);
-  if (ending == Ending::Exited(0)) return absl::OkStatus();
+  const std::string output = server.process().Output();
+  const std::vector<std::string> broken = testkit::BrokenRules(output, ending);
+  if (ending == Ending::Exited(0) && broken.empty()) return absl::OkStatus();
   std::ostringstream text;
-  text << name << " ended with " << ending << "\n" << server.process().Output();
+  text << name << " ended with " << ending << "\n" << absl::StrJoin(broken, "\n") << "\n" << output;
   return absl::InternalError(text.str());
 }
 

@@ -7,35 +7,19 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "grpcpp/create_channel.h"
+#include "service/rpc/testing/callers.h"
 
 namespace rolling {
 namespace {
-
-// A frame of HTTP/2 (RFC 9113, 4.1), as bytes.
-std::string Frame(char type, char flags, char stream, const std::string& payload) {
-  const char head[] = {0, 0, static_cast<char>(payload.size()), type, flags, 0, 0, 0, stream};
-  return std::string(head, sizeof head) + payload;
-}
-
-// A header that says its name and its value in full (RFC 7541, 6.2.2).
-std::string Header(const std::string& name, const std::string& value) {
-  return std::string(1, '\0') + static_cast<char>(name.size()) + name +
-         static_cast<char>(value.size()) + value;
-}
 
 // grpc.health.v1.Health/Check of the whole server, as bytes on a new connection.
 // HAProxy 2.6 can send an HTTP/2 request as a health check, but no body with a zero
 // byte in it, and every gRPC message has one.
 std::string HealthCheck() {
-  constexpr char kSettings = 4, kHeaders = 1, kData = 0;
-  constexpr char kEndOfHeaders = 4, kEndOfStream = 1;
-  const std::string post_over_http = "\x83\x86";
-  const std::string headers = post_over_http + Header(":path", "/grpc.health.v1.Health/Check") +
-                              Header(":authority", "haproxy") +
-                              Header("content-type", "application/grpc") + Header("te", "trailers");
+  constexpr char kData = 0, kEndOfStream = 1;
   const std::string empty_message(5, '\0');
-  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, "") +
-         Frame(kHeaders, kEndOfHeaders, 1, headers) + Frame(kData, kEndOfStream, 1, empty_message);
+  return rpc::Http2Preface() + rpc::Http2Headers("/grpc.health.v1.Health/Check") +
+         rpc::Http2Frame(kData, kEndOfStream, 1, empty_message);
 }
 
 std::string Configuration(const std::string& address, const std::vector<std::string>& servers,

@@ -24,6 +24,7 @@
 #include "service/orders/process/servers_under_test.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 
 namespace orders {
@@ -258,10 +259,8 @@ TEST_F(OrdersFaultsTest, APortThatIsTakenRollsTheStartBack) {
       {testkit::RunfileOrDie("service/orders_server"), "--address=" + inventory_->address(),
        "--inventory=" + inventory_->address(), "--database=" + OrdersDatabase()});
   const auto started = steady_clock::now();
-  const Ending ending = second.Wait(kLimit);
+  EXPECT_EQ(testkit::AwaitStop(second, kLimit, kUses), Ending::Exited(2)) << second.Output();
   EXPECT_LT(steady_clock::now() - started, kGrace);
-  EXPECT_EQ(ending, Ending::Exited(2)) << second.Output();
-  EXPECT_THAT(second.Output(), testkit::KeepsTheOrderOfAStop(ending, kUses));
   EXPECT_THAT(testkit::EventNamesIn(second.Output()),
               ElementsAre("CouldNotStart", "Closed", "Closed", "Closed"));
   EXPECT_THAT(second.Output(), HasSubstr("could not start: "));

@@ -23,6 +23,7 @@
 #include "service/orders/process/servers_under_test.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
+#include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 
@@ -201,7 +202,7 @@ TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCanAndRefusesTheRest) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   const std::string address = inventory_->address();
   inventory_->process().Signal(SIGINT);
-  ASSERT_EQ(inventory_->process().Wait(kLimit), Ending::Exited(0));
+  ASSERT_EQ(testkit::AwaitStop(inventory_->process(), kLimit), Ending::Exited(0));
 
   ASSERT_NO_FATAL_FAILURE(StartOrders(address));
   EXPECT_TRUE(orders().AwaitOutput("no inventory at " + address, kLimit)) << orders().Output();
@@ -269,7 +270,7 @@ class OrdersBadDatabaseTest : public ::testing::TestWithParam<std::string> {
   std::string Output(const std::string& database) {
     ChildProcess server(
         {testkit::RunfileOrDie(GetParam()), "--address=127.0.0.1:0", "--database=" + database});
-    EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
+    EXPECT_EQ(testkit::AwaitStop(server, kLimit), Ending::Exited(2));
     return server.Output();
   }
 

@@ -147,11 +147,7 @@ class ServersUnderTest : public ::testing::Test {
   }
 
   // Waits for the end of a stop.
-  testkit::Ending AwaitEnd() {
-    const testkit::Ending ending = orders().Wait(kLimit);
-    EXPECT_THAT(orders().Output(), testkit::KeepsTheOrderOfAStop(ending, kUses));
-    return ending;
-  }
+  testkit::Ending AwaitEnd() { return testkit::AwaitStop(orders(), kLimit, kUses); }
 
   // Sends SIGTERM and waits for the end.
   testkit::Ending Stop() {

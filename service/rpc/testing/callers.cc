@@ -136,15 +136,23 @@ void RawConnection::Send(const std::string& bytes) {
 void RawConnection::EndSending() { shutdown(fd_, SHUT_WR); }
 
 bool RawConnection::Receive(const std::string& text) {
-  std::string received;
-  while (received.size() < text.size()) {
-    char bytes[256];
+  std::string received(text.size(), '\0');
+  return Fill(received) && received == text;
+}
+
+bool RawConnection::ReceiveBytes(std::size_t count) {
+  std::string received(count, '\0');
+  return Fill(received);
+}
+
+bool RawConnection::Fill(std::string& received) {
+  for (std::size_t had = 0; had < received.size();) {
     if (!Readable()) return false;
-    const ssize_t size = recv(fd_, bytes, text.size() - received.size(), 0);
+    const ssize_t size = recv(fd_, received.data() + had, received.size() - had, 0);
     if (size <= 0) return false;
-    received.append(bytes, static_cast<std::size_t>(size));
+    had += static_cast<std::size_t>(size);
   }
-  return received == text;
+  return true;
 }
 
 bool RawConnection::ReceiveUntil(const std::string& text) {

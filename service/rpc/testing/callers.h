@@ -2,6 +2,7 @@
 #define SERVICE_RPC_TESTING_CALLERS_H_
 
 #include <condition_variable>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -85,6 +86,9 @@ class RawConnection {
   // took too long.
   bool Receive(const std::string& text);
 
+  // Reads as many bytes, whatever they are. False: as for Receive().
+  bool ReceiveBytes(std::size_t count);
+
   // Reads until `text` has come, somewhere. False: as for Receive().
   bool ReceiveUntil(const std::string& text);
 
@@ -92,6 +96,8 @@ class RawConnection {
   bool AwaitEnd();
 
  private:
+  // Reads as many bytes as it has. False: as for Receive().
+  bool Fill(std::string& received);
   // Waits until there is something to read.
   bool Readable();
 
