@@ -72,8 +72,11 @@ const std::vector<std::string> kBudget = {
 // How the stops ended, to be told in the end.
 class Tally {
  public:
-  void Add(const std::vector<std::string>& what, Ending ending, milliseconds took) {
+  void Add(const std::vector<std::string>& what, Ending ending, milliseconds took,
+           bool has_report) {
     std::lock_guard lock(mutex_);
+    ++stops_;
+    if (!has_report) ++without_report_;
     slowest_ = std::max(slowest_, took);
     ++rows_["all stops"][ending.number];
     for (const std::string& each : what) ++rows_[each][ending.number];
@@ -91,6 +94,14 @@ class Tally {
       }
     }
     std::printf("\nthe slowest took %ld ms of %ld\n", slowest_.count(), kGrace.count());
+    std::printf("reports that could not be written in their time: %d of %d\n", without_report_,
+                stops_);
+  }
+
+  // Only what a busy machine may be late for.
+  bool FewWithoutReport() const {
+    std::lock_guard lock(mutex_);
+    return without_report_ <= 1 + stops_ / 100;
   }
 
  private:
@@ -98,6 +109,8 @@ class Tally {
   // Guarded by mutex_. By what was done, and then by exit code.
   std::map<std::string, std::map<int, int>> rows_;
   milliseconds slowest_{0};  // Guarded by mutex_.
+  int stops_ = 0;            // Guarded by mutex_.
+  int without_report_ = 0;   // Guarded by mutex_.
 };
 
 // Calls one after the other, on a connection of its own, until a call fails.
@@ -138,15 +151,13 @@ class RandomStop {
         process_->Signal(SIGINT);
       }
     }
-    const Ending ending = process_->Wait(kLimit);
+    const Ending ending = testkit::AwaitStop(*process_, kLimit, kFaultyUses);
     const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - begun);
     EXPECT_EQ(ending.how, Ending::How::kExited) << ending;
     const std::string output = process_->Output();
     EXPECT_LE(took, kGrace) << output;
     EXPECT_THAT(Expected(), ::testing::Contains(ending.number)) << output;
-    EXPECT_THAT(output, testkit::KeepsTheOrderOfAStop(ending, kFaultyUses));
-    ExpectReport(output, ending);
-    tally.Add(what_, ending, took);
+    tally.Add(what_, ending, took, HasReport(output, ending));
   }
 
   std::string ToString() const { return absl::StrJoin(what_, ", "); }
@@ -262,15 +273,15 @@ class RandomStop {
     return found != faults_.end() && found->second == how;
   }
 
-  // The last line of its log says that the process ends as it does, and so does the file,
-  // unless the machine was too busy for both.
-  void ExpectReport(const std::string& output, Ending ending) const {
-    if (output.find("could not be written in its time") != std::string::npos) return;
+  // Whether there is one, in the last line of its log and in the file. Then both say that
+  // the process ends as it does; else the machine was too busy for both, says the log.
+  bool HasReport(const std::string& output, Ending ending) const {
+    if (output.find("could not be written in its time") != std::string::npos) return false;
     EXPECT_TRUE(std::filesystem::exists(report_)) << output;
-    const std::size_t report = output.rfind("drain report: {");
-    ASSERT_NE(report, std::string::npos) << output;
+    const std::size_t report = std::min(output.rfind("drain report: {"), output.size());
     const std::string code = absl::StrCat("\"exit_code\":", ending.number, ",");
     EXPECT_NE(output.find(code, report), std::string::npos) << output;
+    return true;
   }
 
   // Which exit codes are right.
@@ -362,6 +373,7 @@ TEST(RandomStops, EndInsideTheirGraceWithTheRightExitCodeAndKeepTheRules) {
     }
   }
   tally.Print();
+  EXPECT_TRUE(tally.FewWithoutReport());
   ExpectValid(reports.path());
 }
 
