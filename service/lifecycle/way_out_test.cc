@@ -106,7 +106,7 @@ TEST_F(WayOutDeathTest, WhoLeavesIsNotContradictedByWhoReturns) {
         Tells observer([&](const End& end) {
           if (end.why != "third signal") return;
           main = std::thread([&] { way_out->Return(ExitCode::kClean, "main", false); });
-          // It would have told by then.
+          // It would have told by then; were it not, the test would prove less and not fail.
           std::this_thread::sleep_for(std::chrono::milliseconds(100));
         });
         WayOut contended(budget_, request_, clock_, observer);

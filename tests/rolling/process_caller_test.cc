@@ -1,12 +1,11 @@
 #include "tests/rolling/process_caller.h"
 
-#include <chrono>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
 
 namespace rolling {
 namespace {
@@ -27,12 +26,10 @@ class ProcessCallerTest : public ::testing::Test {
     ProcessCaller caller("shell", {"/bin/sh", "-c", script}, {{"WORD", "out of stock"}}, evidence_,
                          &told_);
     caller.Start();
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (caller.counts().answered < answers) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ASSERT_TRUE(rpc::Eventually([&] {
       caller.Look();
-    }
+      return caller.counts().answered >= answers;
+    }));
     caller.AskToStop();
     caller.AwaitStopped();
     counts_ = caller.counts();
