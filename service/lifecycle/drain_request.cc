@@ -5,32 +5,32 @@
 namespace lifecycle {
 
 DrainRequest::DrainRequest(StopRequest& stop)
-    : stop_(stop), on_stop_(stop.requested(), [this] { wish().interrupted.request_stop(); }) {}
+    : stop_(stop), on_stop_(stop.requested(), [this] { sources().interrupted.request_stop(); }) {}
 
 std::stop_token DrainRequest::Request() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return state_ != State::kTakenBack; });
-  Wish wish = wish_;
+  Sources sources = sources_;
   const bool first = state_ == State::kNone;
   if (first) state_ = State::kRequested;
   lock.unlock();
-  if (first) wish.requested.request_stop();
-  return wish.taken_back.get_token();
+  if (first) sources.requested.request_stop();
+  return sources.taken_back.get_token();
 }
 
 absl::Status DrainRequest::Undo() {
   std::unique_lock lock(mutex_);
   if (state_ == State::kRequested && !stop_.reason()) {
     state_ = State::kTakenBack;
-    Wish wish = wish_;
+    Sources sources = sources_;
     lock.unlock();
-    wish.interrupted.request_stop();
+    sources.interrupted.request_stop();
     lock.lock();
   }
-  const int returns = returns_;
-  changed_.wait(lock, [&] { return state_ != State::kTakenBack || returns_ != returns; });
+  const int before = taken_back_;
+  changed_.wait(lock, [&] { return state_ != State::kTakenBack || taken_back_ != before; });
   if (stop_.reason()) return absl::FailedPreconditionError("the process is about to stop");
-  if (state_ == State::kPassed) {
+  if (state_ == State::kTooLate) {
     return absl::FailedPreconditionError(
         "the lame duck is over: new connections are refused already, and only a new process "
         "takes them");
@@ -38,32 +38,32 @@ absl::Status DrainRequest::Undo() {
   return absl::OkStatus();
 }
 
-std::stop_token DrainRequest::requested() const { return wish().requested.get_token(); }
+std::stop_token DrainRequest::requested() const { return sources().requested.get_token(); }
 
-std::stop_token DrainRequest::interrupted() const { return wish().interrupted.get_token(); }
+std::stop_token DrainRequest::interrupted() const { return sources().interrupted.get_token(); }
 
-bool DrainRequest::Pass() {
+bool DrainRequest::EndLameDuck() {
   std::lock_guard lock(mutex_);
   if (state_ == State::kTakenBack && !stop_.reason()) return false;
-  state_ = State::kPassed;
+  state_ = State::kTooLate;
   changed_.notify_all();
   return true;
 }
 
-void DrainRequest::Return() {
+void DrainRequest::ServesAgain() {
   std::unique_lock lock(mutex_);
   if (state_ != State::kTakenBack) return;
   state_ = State::kNone;
-  Wish past = std::exchange(wish_, Wish());
-  ++returns_;
+  Sources past = std::exchange(sources_, Sources());
+  ++taken_back_;
   changed_.notify_all();
   lock.unlock();
   past.taken_back.request_stop();
 }
 
-DrainRequest::Wish DrainRequest::wish() const {
+DrainRequest::Sources DrainRequest::sources() const {
   std::lock_guard lock(mutex_);
-  return wish_;
+  return sources_;
 }
 
 }  // namespace lifecycle

@@ -14,15 +14,16 @@ namespace lifecycle {
 // The wish of an operator to lead the callers away while the process lives on, and
 // to take that back for as long as nobody has been turned away:
 //
-//              Request()              Pass()
-//     kNone ------------> kRequested ---------> kPassed, for good
+//              Request()            EndLameDuck()
+//     kNone ------------> kRequested ------------> kTooLate, for good
 //       ^                     | Undo()
-//       +---- Return() --- kTakenBack
+//       +-- ServesAgain() --- kTakenBack
 //
-// What the drain does, and when: shutdown_sequence.h.
+// Operators call Request() and Undo(), the sequence calls EndLameDuck() and
+// ServesAgain(). What the drain does, and when: shutdown_sequence.h.
 //
 // Threads: Request() and Undo() may be called from any thread that may block; the
-// sequence calls the rest.
+// rest is the sequence's.
 // Lifetime: `stop` outlives it.
 class DrainRequest {
  public:
@@ -31,7 +32,8 @@ class DrainRequest {
   // Asks for a drain, or joins the one that is under way or done. One that is being
   // taken back is waited for first, so this blocks for a moment then.
   //
-  // The token is requested once the drain was taken back: by Return().
+  // The token is requested once this drain was taken back and the process serves as
+  // before.
   std::stop_token Request();
 
   // Takes the drain back. Blocks until the process serves as before. OK also when
@@ -41,40 +43,43 @@ class DrainRequest {
   // to stop.
   absl::Status Undo();
 
-  // Requested by Request(). Of the present drain, as the next: after Return() there
-  // is another one.
+  // These two are of one drain: after ServesAgain() there are others, of the next.
+  //
+  // Requested by Request().
   std::stop_token requested() const;
-
-  // Requested when there is something more urgent than to wait for callers: the
-  // drain was taken back, or a stop was requested.
+  // Requested when the drain has nothing to wait for any more: it was taken back, or
+  // a stop was requested.
   std::stop_token interrupted() const;
 
-  // Ends the time in which a drain can be taken back, whether there is one or not.
-  // False: it was; then Return() follows. A stop has precedence: true once it was
-  // requested. Whoever is in Undo() or Request() goes on after either.
-  bool Pass();
+  // The lame duck is about to end, with which nothing can be taken back any more,
+  // whether there is a drain or not. False: it was taken back in time, so the lame duck
+  // ends in ServesAgain(). A stop has precedence: true once it was requested. Whoever
+  // waits in Undo() or Request() goes on after either.
+  bool EndLameDuck();
 
-  // The process serves as before. Does nothing unless a drain is being taken back.
-  void Return();
+  // The process serves, as before the drain that was taken back. Does nothing unless
+  // one is being taken back.
+  void ServesAgain();
 
  private:
-  enum class State { kNone, kRequested, kTakenBack, kPassed };
+  enum class State { kNone, kRequested, kTakenBack, kTooLate };
 
-  struct Wish {
+  // What can be heard of one drain.
+  struct Sources {
     std::stop_source requested;
     std::stop_source taken_back;
     std::stop_source interrupted;
   };
 
-  // A copy, whose sources are the same ones: their callbacks run without the mutex.
-  Wish wish() const;
+  // A copy, which shares them: callbacks run without the mutex.
+  Sources sources() const;
 
   const StopRequest& stop_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   State state_ = State::kNone;  // Guarded by mutex_.
-  int returns_ = 0;             // Guarded by mutex_: how often Return() was called.
-  Wish wish_;                   // Guarded by mutex_.
+  int taken_back_ = 0;          // Guarded by mutex_: how many drains were.
+  Sources sources_;             // Guarded by mutex_: of the present drain, or the next.
   const std::stop_callback<std::function<void()>> on_stop_;
 };
 

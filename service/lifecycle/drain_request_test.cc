@@ -40,7 +40,7 @@ TEST_F(DrainRequestTest, IsRequestedOnceHoweverOften) {
   EXPECT_EQ(first, second);
   EXPECT_TRUE(drain_.requested().stop_requested());
   EXPECT_FALSE(drain_.interrupted().stop_requested());
-  EXPECT_TRUE(drain_.Pass());
+  EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_EQ(drain_.Request(), first);
   EXPECT_FALSE(first.stop_requested());
 }
@@ -52,10 +52,10 @@ TEST_F(DrainRequestTest, IsTakenBackWhenTheProcessServesAsBefore) {
   const std::stop_token interrupted = drain_.interrupted();
   std::future<absl::Status> undo = Undo();
   Await(interrupted);
-  EXPECT_FALSE(drain_.Pass());
+  EXPECT_FALSE(drain_.EndLameDuck());
   EXPECT_EQ(undo.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
   EXPECT_FALSE(taken_back.stop_requested());
-  drain_.Return();
+  drain_.ServesAgain();
   EXPECT_TRUE(undo.get().ok());
   Await(taken_back);
   EXPECT_FALSE(drain_.requested().stop_requested());
@@ -71,13 +71,13 @@ TEST_F(DrainRequestTest, IsAnotherOneAfterItWasTakenBack) {
   std::future<std::stop_token> request =
       std::async(std::launch::async, [this] { return drain_.Request(); });
   EXPECT_EQ(request.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
-  EXPECT_FALSE(drain_.Pass());
-  drain_.Return();
+  EXPECT_FALSE(drain_.EndLameDuck());
+  drain_.ServesAgain();
   EXPECT_TRUE(undo.get().ok());
   Await(first);
   EXPECT_FALSE(request.get().stop_requested());
   EXPECT_TRUE(drain_.requested().stop_requested());
-  EXPECT_TRUE(drain_.Pass());
+  EXPECT_TRUE(drain_.EndLameDuck());
 }
 
 TEST_F(DrainRequestTest, CanBeTakenBackByTwoAtATime) {
@@ -86,15 +86,15 @@ TEST_F(DrainRequestTest, CanBeTakenBackByTwoAtATime) {
   std::future<absl::Status> first = Undo();
   std::future<absl::Status> second = Undo();
   Await(interrupted);
-  EXPECT_FALSE(drain_.Pass());
-  drain_.Return();
+  EXPECT_FALSE(drain_.EndLameDuck());
+  drain_.ServesAgain();
   EXPECT_TRUE(first.get().ok());
   EXPECT_TRUE(second.get().ok());
 }
 
-TEST_F(DrainRequestTest, CannotBeTakenBackOncePassed) {
+TEST_F(DrainRequestTest, CannotBeTakenBackOnceTheLameDuckIsOver) {
   const std::stop_token taken_back = drain_.Request();
-  EXPECT_TRUE(drain_.Pass());
+  EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
   EXPECT_FALSE(taken_back.stop_requested());
 }
@@ -104,20 +104,20 @@ TEST_F(DrainRequestTest, IsInterruptedByAStopWhichHasPrecedence) {
   std::future<absl::Status> undo = Undo();
   Await(drain_.interrupted());
   stop_.Request(StopReason::kTerminate);
-  EXPECT_TRUE(drain_.Pass());
+  EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_TRUE(absl::IsFailedPrecondition(undo.get()));
   EXPECT_FALSE(taken_back.stop_requested()) << "it was not, after all";
 }
 
 TEST_F(DrainRequestTest, StaysRequestedWhenTheProcessServesAndNobodyTakesItBack) {
   const std::stop_token taken_back = drain_.Request();
-  drain_.Return();
+  drain_.ServesAgain();
   EXPECT_TRUE(drain_.requested().stop_requested());
   EXPECT_FALSE(taken_back.stop_requested());
 }
 
 TEST_F(DrainRequestTest, LetsWhoeverAsksDuringAStopGoOn) {
-  EXPECT_TRUE(drain_.Pass());
+  EXPECT_TRUE(drain_.EndLameDuck());
   stop_.Request(StopReason::kInterrupt);
   EXPECT_FALSE(drain_.Request().stop_requested());
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));

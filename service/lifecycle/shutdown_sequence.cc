@@ -49,7 +49,7 @@ void ShutdownSequence::Serve() {
   if (reason_) return;  // Nobody was let in.
   Enter(Phase::kServing, kForEver);
   Tell("Serving");
-  parts_.drain.Return();
+  parts_.drain.ServesAgain();
   parts_.request.Wait(parts_.drain.requested());
   if (!NoticeStop()) Tell("DrainRequested");
 }
@@ -63,7 +63,7 @@ bool ShutdownSequence::LameDuck() {
   Patience patience = Until(phase_ends_);
   Until(least).Exhaust();
   parts_.traffic.AwaitQuiet(patience);
-  if (!parts_.drain.Pass()) {
+  if (!parts_.drain.EndLameDuck()) {
     parts_.traffic.LeaveLameDuck();
     return false;
   }
@@ -157,7 +157,7 @@ bool ShutdownSequence::NoticeStop() {
   if (reason_) return true;
   reason_ = parts_.request.reason();
   if (!reason_) return false;
-  parts_.drain.Pass();  // Whoever waits to take it back is told that there is a stop.
+  parts_.drain.EndLameDuck();  // Whoever waits to take it back is told that there is a stop.
   const std::string why = parts_.request.why();
   observer_.OnEvent(
       {"StopRequested", "",

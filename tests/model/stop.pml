@@ -60,7 +60,7 @@
 #define kNone 0
 #define kRequested 1
 #define kTakenBack 2
-#define kPassed 3
+#define kTooLate 3
 
 /* Sets of who takes part. */
 byte open = 127;    /* Runs, or is not saved or closed yet. */
@@ -211,14 +211,14 @@ inline WaitByHand() { atomic { if :: true :: true -> Interrupted fi } }
 inline NoticeStop() {
   atomic {
     if
-    :: requested && !noticed -> noticed = true; drain = kPassed; deadline = 1
+    :: requested && !noticed -> noticed = true; drain = kTooLate; deadline = 1
     :: else
     fi
   }
 }
 
-/* DrainRequest::Return() */
-inline Return() {
+/* DrainRequest::ServesAgain() */
+inline ServesAgain() {
   atomic {
     if
     :: drain == kTakenBack ->
@@ -231,7 +231,7 @@ inline Return() {
 
 inline Serve() {
   Enter(kServing, 0);
-  Return();
+  ServesAgain();
   requested || drain != kNone;
   NoticeStop()
 }
@@ -241,9 +241,9 @@ inline LameDuck() {
   Enter(kLameDuck, 1);
   healthy = false;
   if :: noticed -> WaitForCallers() :: else -> WaitByHand() fi;
-  atomic {  /* DrainRequest::Pass() */
+  atomic {  /* DrainRequest::EndLameDuck() */
     finished = !(drain == kTakenBack && !requested);
-    if :: finished -> drain = kPassed :: else fi
+    if :: finished -> drain = kTooLate :: else fi
   };
   if
   :: !finished -> healthy = true
