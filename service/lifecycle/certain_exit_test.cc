@@ -49,7 +49,7 @@ TEST_F(CertainExitDeathTest, ComesAlsoWhenEveryThreadHasBlockedEverySignal) {
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, nullptr);
         const std::jthread other([] {
-          ExitAfter(milliseconds(1), ExitCode::kImpatient);
+          ExitAfter(milliseconds(1), ExitCode::kThirdSignal);
           HangForEver();
         });
         HangForEver();
@@ -61,7 +61,7 @@ TEST_F(CertainExitDeathTest, IsTheOneThatWasAskedForFirst) {
   EXPECT_EXIT(
       {
         ExitAfter(milliseconds(1), ExitCode::kWatchdog);
-        ExitAfter(hours(1), ExitCode::kImpatient);
+        ExitAfter(hours(1), ExitCode::kThirdSignal);
         HangForEver();
       },
       ExitedWithCode(5), "^$");

@@ -23,7 +23,7 @@ enum class ExitCode {
   // The watchdog ended the process because the whole budget was spent.
   kWatchdog = 5,
   // A third signal ended the process at once.
-  kImpatient = 6,
+  kThirdSignal = 6,
 };
 
 }  // namespace lifecycle

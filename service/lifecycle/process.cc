@@ -158,9 +158,9 @@ void Process::Bite(Phase phase) {
 }
 
 void Process::LeaveAtOnce() {
-  ExitAfter(TimeToLeave(budget_), ExitCode::kImpatient);
+  ExitAfter(TimeToLeave(budget_), ExitCode::kThirdSignal);
   WriteLastWords({"third signal: leaving at once, nothing more is saved or closed"});
-  way_out_.Leave(ExitCode::kImpatient, "third signal");
+  way_out_.Leave(ExitCode::kThirdSignal, "third signal");
 }
 
 }  // namespace lifecycle

@@ -111,7 +111,7 @@ TEST_F(WayOutDeathTest, WhoLeavesIsNotContradictedByWhoReturns) {
         });
         WayOut contended(budget_, request_, clock_, observer);
         way_out = &contended;
-        contended.Leave(ExitCode::kImpatient, "third signal");
+        contended.Leave(ExitCode::kThirdSignal, "third signal");
       },
       ExitedWithCode(6), "^third signal\n$");
 }

@@ -156,7 +156,7 @@ class Check {
   // The process itself decided to end before the order was through.
   bool LeftOnItsWay() const {
     return ending_ == Ending::Exited(static_cast<int>(ExitCode::kWatchdog)) ||
-           ending_ == Ending::Exited(static_cast<int>(ExitCode::kImpatient));
+           ending_ == Ending::Exited(static_cast<int>(ExitCode::kThirdSignal));
   }
 
   void InItsPhase(const LoggedEvent& event) {
@@ -253,11 +253,11 @@ class Check {
 
   void Clean() {
     const auto code = static_cast<ExitCode>(ending_.number);
-    if (code == ExitCode::kWatchdog || code == ExitCode::kImpatient) {
+    if (code == ExitCode::kWatchdog || code == ExitCode::kThirdSignal) {
       if (code == ExitCode::kWatchdog && !watchdog_) {
         Break("CLEAN", "the watchdog's exit code without its last words");
       }
-      if (code == ExitCode::kImpatient && !third_signal_) {
+      if (code == ExitCode::kThirdSignal && !third_signal_) {
         Break("CLEAN", "the third signal's exit code without its last words");
       }
       return;

@@ -30,7 +30,7 @@
 #define kForced 3
 #define kCloseFailed 4
 #define kWatchdog 5
-#define kImpatient 6
+#define kThirdSignal 6
 
 /* Who takes part. The first four are entries of the registry: the pool uses the
  * database and the channel, and each of these the files. The rest use all four. */
@@ -125,7 +125,7 @@ inline Exit(code) {
 active proctype SignalThread() {
   atomic { if :: interrupt = true :: true fi; requested = true };
   if :: hurry = true :: true -> false fi;
-  if :: atomic { true -> Exit(kImpatient) } :: true -> false fi  /* LeaveAtOnce() */
+  if :: atomic { true -> Exit(kThirdSignal) } :: true -> false fi  /* LeaveAtOnce() */
 }
 
 /* Ask for a drain, take it back, and ask again, each at any moment, or not. Whoever

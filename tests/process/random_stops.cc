@@ -312,7 +312,7 @@ class RandomStop {
       // A wait may be too short then for what would have ended, on a busy machine.
       right.insert({std::max(told, ExitCode::kForced), std::max(told, ExitCode::kCloseFailed)});
     }
-    if (hurries_.size() > 1) right.insert(ExitCode::kImpatient);
+    if (hurries_.size() > 1) right.insert(ExitCode::kThirdSignal);
     std::set<int> numbers;
     for (const ExitCode code : right) numbers.insert(static_cast<int>(code));
     return numbers;
