@@ -222,15 +222,18 @@ void DrainReport::OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock:
 void DrainReport::OnEnd(const End& end) {
   log_.OnEnd(end);
   const std::string json = ToJson(Report(end));
-  const auto write = [path = path_, json] {
+  const auto why = std::make_shared<std::atomic<const char*>>("no thread is left");
+  const auto write = [path = path_, json, why] {
+    *why = "the file hangs";
     if (!path.empty()) {
       const std::string problem = WriteFile(path, json + "\n");
       if (!problem.empty()) lifecycle::WriteLastWords({"drain report: ", problem});
     }
+    *why = "the log hangs";
     spdlog::info("drain report: {}", json);
   };
   if (!RunWithin(std::max(end.budget.reserve / 4, kLeastLimit), write)) {
-    lifecycle::WriteLastWords({"drain report: could not be written in its time"});
+    lifecycle::WriteLastWords({"drain report: could not be written in its time: ", why->load()});
   }
 }
 

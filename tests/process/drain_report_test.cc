@@ -56,6 +56,17 @@ class DrainReportTest : public ::testing::Test {
     channel_ = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
   }
 
+  // A server of which the fault is known, and whose watchdog has time for its words.
+  void StartFaulty(const std::string& fault, std::vector<std::string> under = {}) {
+    auto server = testkit::ServerProcess::Start(
+        {.binary = "tests/process/faulty_server",
+         .flags = {"--fault=" + fault, "--drain_report=" + path_, "--termination_grace=4s",
+                   "--stop_reserve=2s", "--stop_least_lame_duck=0"},
+         .under = std::move(under)});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+
   // A server of which the fault is known, stopped by SIGTERM if it has started.
   Ending StopFaulty(const std::string& fault, const std::string& port_file) {
     // A reserve that a busy machine writes a report in.
@@ -89,6 +100,12 @@ class DrainReportTest : public ::testing::Test {
     EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, &report).ok()) << json;
     EXPECT_EQ(process.Wait(kLimit), Ending::Exited(static_cast<int>(report.exit_code())));
     return report;
+  }
+
+  // The second signal and the third, with no time between them, however busy the machine
+  // is. Two that are the same would become one.
+  static void SignalTwice(ChildProcess& process) {
+    for (const int signal : {SIGSTOP, SIGTERM, SIGINT, SIGCONT}) process.Signal(signal);
   }
 
   static std::vector<std::string> PhasesOf(const report::v1::DrainReport& report) {
@@ -234,9 +251,7 @@ TEST_F(DrainReportTest, TellsOfAThirdSignal) {
   ASSERT_TRUE(watch.Read().has_value());
   server_->process().Signal(SIGINT);
   ASSERT_TRUE(server_->process().AwaitOutput(" ShutdownBegun", kLimit));
-  // What is the same becomes one while it waits.
-  server_->process().Signal(SIGTERM);
-  server_->process().Signal(SIGINT);
+  SignalTwice(server_->process());
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
   const report::v1::DrainReport report = ReportOf(server_->process());
   EXPECT_EQ(report.reason(), "interrupt");
@@ -284,44 +299,52 @@ TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedIt) {
 }
 
 TEST_F(DrainReportTest, TellsWhichCallsRanWhenTheWatchdogEndedIt) {
-  auto server = testkit::ServerProcess::Start(
-      {.binary = "tests/process/faulty_server",
-       .flags = {"--fault=goodbye=hangs", "--drain_report=" + path_, "--termination_grace=4s",
-                 "--stop_reserve=2s", "--stop_least_lame_duck=0"}});
-  ASSERT_TRUE(server.ok()) << server.status();
+  StartFaulty("goodbye=hangs");
   const auto stub = bench::Bench::NewStub(
-      grpc::CreateChannel((*server)->address(), grpc::InsecureChannelCredentials()));
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
   ASSERT_TRUE(EchoCall(*stub, 0, kLimit).Status().ok());
   const EchoCall call(*stub, /*sleep_ms=*/3'600'000, kLimit);
   ASSERT_TRUE(EchoCall(*stub, 0, kLimit).Status().ok());  // The one before it has come.
-  (*server)->process().Signal(SIGTERM);
-  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(5));
-  EXPECT_THAT((*server)->process().Output(),
+  server_->process().Signal(SIGTERM);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(5));
+  EXPECT_THAT(server_->process().Output(),
               HasSubstr("\nwatchdog: calls running: 1 (1 /bench.Bench/Echo)\n"));
-  const report::v1::DrainReport report = ReportOf((*server)->process());
+  const report::v1::DrainReport report = ReportOf(server_->process());
   EXPECT_THAT(report.why(), HasSubstr("calls running: 1 (1 /bench.Bench/Echo)"));
   ASSERT_EQ(report.calls().methods_size(), 1);
   EXPECT_EQ(report.calls().methods(0).method(), "/bench.Bench/Echo");
   EXPECT_EQ(report.calls().methods(0).left(), 1U);
 }
 
-TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedItAlsoWhenNobodyReadsTheLog) {
+TEST_F(DrainReportTest, IsInItsFileAlsoWhenNobodyReadsTheLog) {
   const std::string log = directory_.File("log");
   ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
   const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
   const std::string much(1 << 20, '.');
   while (write(reader, much.data(), much.size()) > 0) continue;
-  auto server = testkit::ServerProcess::Start(
-      {.binary = "tests/process/faulty_server",
-       .flags = {"--fault=goodbye=hangs", "--drain_report=" + path_, "--termination_grace=4s",
-                 "--stop_reserve=2s", "--stop_least_lame_duck=0"},
-       .under = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log}});
-  ASSERT_TRUE(server.ok()) << server.status();
-  (*server)->process().Signal(SIGTERM);
-  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(5));
-  const report::v1::DrainReport report = ReportInFile((*server)->process());
-  EXPECT_THAT(report.why(), StartsWith("stuck in phase Leaving"));
+  StartFaulty("goodbye=hangs", {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log});
+  server_->process().Signal(SIGTERM);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(5));
+  EXPECT_THAT(ReportInFile(server_->process()).why(), StartsWith("stuck in phase Leaving"));
   close(reader);
+}
+
+TEST_F(DrainReportTest, IsInItsFileAlsoWhenTheLogsLockIsHeldForEver) {
+  StartFaulty("log=hangs");
+  server_->process().Signal(SIGTERM);
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(5));
+  EXPECT_THAT(ReportInFile(server_->process()).why(), StartsWith("stuck in phase Leaving"));
+  EXPECT_THAT(server_->process().Output(),
+              HasSubstr("\ndrain report: could not be written in its time: the log hangs\n"));
+}
+
+TEST_F(DrainReportTest, IsInItsFileAlsoWhenAThirdSignalComesWhileTheLogHangs) {
+  StartFaulty("log=hangs");
+  server_->process().Signal(SIGINT);
+  ASSERT_TRUE(server_->process().AwaitOutput("log hangs\n", kLimit));
+  SignalTwice(server_->process());
+  EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
+  EXPECT_EQ(ReportInFile(server_->process()).why(), "third signal");
 }
 
 TEST_F(DrainReportTest, IsWrittenAgainWhenEvenLeavingHangs) {

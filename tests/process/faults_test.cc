@@ -43,9 +43,10 @@ const std::vector<std::string> kBudget = {"--termination_grace=7s",   "--stop_la
 class FaultsTest : public ServerUnderTest {
  protected:
   // `faults`: as faulty_server.cc has them.
-  void Start(const std::string& faults, std::vector<std::string> flags = kBudget) {
+  void Start(const std::string& faults, std::vector<std::string> flags = kBudget,
+             std::vector<std::string> under = {}) {
     flags.push_back("--fault=" + faults);
-    ServerUnderTest::Start("tests/process/faulty_server", flags);
+    ServerUnderTest::Start("tests/process/faulty_server", flags, under);
   }
 
   // Waits for the end of a stop that was asked for now, or with `signalled`.
@@ -120,6 +121,20 @@ TEST_F(FaultsTest, AGoodbyeThatHangsIsEndedByTheWatchdog) {
   EXPECT_THAT(Output(), HasSubstr("watchdog: the stop has spent its grace of 4s; stuck in phase "
                                   "Leaving; exit code 5\n"));
   EXPECT_THAT(Told(true), Not(Contains("StateSaved saver")));
+}
+
+TEST_F(FaultsTest, ALogWhoseLockIsHeldForEverIsEndedByTheWatchdog) {
+  Start("log=hangs", {"--termination_grace=4s", "--stop_reserve=2s"});
+  EXPECT_EQ(Stop(std::chrono::seconds(4)), Ending::Exited(5)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("stuck in phase Leaving; exit code 5\n"));
+}
+
+TEST_F(FaultsTest, MemoryWhoseLockIsHeldForEverIsEndedByTheWatchdog) {
+  Start("memory=hangs", {"--termination_grace=6s", "--stop_reserve=5800ms"},
+        {"/usr/bin/env", "MALLOC_ARENA_MAX=1"});
+  EXPECT_EQ(Stop(std::chrono::seconds(6)), Ending::Exited(5)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("stuck in phase Leaving; exit code 5\n"));
+  EXPECT_THAT(Output(), HasSubstr("HangInMalloc"));
 }
 
 TEST_F(FaultsTest, AWorkerThatThrowsIsNamed) {

@@ -6,6 +6,8 @@
 //   files, database, channel, pool: =fails|throws|hangs
 //   handler=hangs         that of each stream, and with it a thread of gRPC's
 //   goodbye=hangs         what is told that the server leaves; main is in it
+//   log=hangs             once the server leaves: whoever logs, with the log's lock
+//   memory=hangs          the same: main, in malloc(), with the lock of its arena
 //   destructor=hangs      of something that main owns
 //   operators=waver       they ask for a drain and take it back, over and over
 //   start=files|database|channel|pool|server|callers
@@ -18,16 +20,20 @@
 //
 // Says "starting" once a signal is a request, and who hangs when it does.
 
+#include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <future>
 #include <map>
+#include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <stdexcept>
 #include <stop_token>
@@ -48,6 +54,9 @@
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
+#include "spdlog/formatter.h"
+#include "spdlog/sinks/sink.h"
+#include "spdlog/spdlog.h"
 #include "tests/bench/bench_service.h"
 
 ABSL_FLAG(std::vector<std::string>, fault, {}, "Who misbehaves, and how: WHO=HOW,WHO=HOW");
@@ -72,6 +81,8 @@ Faults FaultsFromFlag() {
       {"pool", ways},
       {"handler", {"hangs"}},
       {"goodbye", {"hangs"}},
+      {"log", {"hangs"}},
+      {"memory", {"hangs"}},
       {"destructor", {"hangs"}},
       {"operators", {"waver"}},
       {"start", {"files", "database", "channel", "pool", "server", "callers"}},
@@ -98,6 +109,53 @@ std::atomic<int> hanging{0};
   std::printf("%s hangs\n", who.c_str());
   std::fflush(stdout);
   for (;;) pause();
+}
+
+// Formats nothing, ever: whoever logs is in it, and holds the lock of where the log goes.
+class HangingFormatter final : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg&, spdlog::memory_buf_t&) override { Hang("log"); }
+  std::unique_ptr<spdlog::formatter> clone() const override {
+    return std::make_unique<HangingFormatter>();
+  }
+};
+
+// As when a page of memory never comes, of a disk that hangs or of a machine that has
+// none left: malloc() holds the lock of its arena then, which is that of every thread
+// under MALLOC_ARENA_MAX=1.
+[[noreturn]] void HangInMalloc() {
+  struct sigaction never = {};
+  never.sa_handler = [](int) { Hang("memory"); };
+  sigaction(SIGSEGV, &never, nullptr);
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  for (int tries = 0; tries < 1000; ++tries) {
+    // Behind the newest piece of the heap lies what was given to nobody; before each
+    // piece stands its size, with three bits of something else.
+    constexpr std::size_t kPiece = 64 << 10;
+    const auto piece = reinterpret_cast<std::uintptr_t>(std::malloc(kPiece));
+    const auto end_of_heap = reinterpret_cast<std::uintptr_t>(sbrk(0));
+    const auto size_at = [](std::uintptr_t at) {
+      return *reinterpret_cast<const std::size_t*>(at - sizeof(std::size_t)) & ~std::size_t{7};
+    };
+    const std::uintptr_t rest = piece + size_at(piece);
+    if (rest > end_of_heap || rest + size_at(rest) - 2 * sizeof(std::size_t) != end_of_heap)
+      continue;
+    const std::uintptr_t protect = (rest + page - 1) / page * page;
+    if (protect + 2 * page > end_of_heap) continue;
+    mprotect(reinterpret_cast<void*>(protect), end_of_heap - protect, PROT_NONE);
+    for (;;) {
+      [[maybe_unused]] void* volatile next = std::malloc(page);
+    }
+  }
+  std::abort();  // This is not glibc's malloc().
+}
+
+void LeaveBadly(const Faults& faults) {
+  if (faults.contains("log")) {
+    spdlog::default_logger()->sinks()[0]->set_formatter(std::make_unique<HangingFormatter>());
+  }
+  if (faults.contains("memory")) HangInMalloc();
+  if (faults.contains("goodbye")) Hang("goodbye");
 }
 
 void AwaitRequest(const std::stop_token& stop) {
@@ -204,8 +262,7 @@ int main(int argc, char** argv) {
                               std::stop_token stop) { Work(how, stop, first_stream.get_token()); });
 
   rpc::DrainSignal drain;
-  std::optional<std::stop_callback<void (*)()>> goodbye;
-  if (faults.contains("goodbye")) goodbye.emplace(drain.token(), [] { Hang("goodbye"); });
+  const std::stop_callback goodbye(drain.token(), [&faults] { LeaveBadly(faults); });
   const bool handler_hangs = faults.contains("handler");
   bench::BenchService service(
       [&] {

@@ -35,8 +35,10 @@ class ServerUnderTest : public ::testing::Test {
   // Only how long a broken test takes to fail.
   static constexpr std::chrono::seconds kLimit{40};
 
-  void Start(const std::string& binary, const std::vector<std::string>& flags) {
-    auto server = testkit::ServerProcess::Start({.binary = binary, .flags = flags});
+  // `under`: what runs the binary, as ServerProcess has it.
+  void Start(const std::string& binary, const std::vector<std::string>& flags,
+             const std::vector<std::string>& under = {}) {
+    auto server = testkit::ServerProcess::Start({.binary = binary, .flags = flags, .under = under});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     channel_ = rpc::NewConnection(address());
