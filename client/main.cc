@@ -49,9 +49,11 @@ int main(int argc, char** argv) {
   // What is wrong is said in our own words; gRPC's would only stand between them.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   std::vector<client::Command> commands;
-  for (const client::Command& command : client::OrdersCommands())
-    commands.push_back(command);  // example
-  for (const client::Command& command : client::OperatorCommands()) commands.push_back(command);
+  const auto add = [&commands](const std::vector<client::Command>& more) {
+    commands.insert(commands.end(), more.begin(), more.end());
+  };
+  add(client::OrdersCommands());  // example
+  add(client::OperatorCommands());
   return client::Run({argv + 1, argv + argc}, commands,
                      {.in = std::cin,
                       .out = std::cout,

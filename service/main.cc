@@ -1,7 +1,8 @@
 // The orders server: reads its flags, opens everything from the bottom up, serves
 // until it is told to stop, and stops (service/lifecycle/shutdown_sequence.h).
 
-#include <cstdio>
+#include <iostream>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -35,8 +36,9 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  std::printf("listening on %s; call it: ./bazelw run //client -- list --address=%s\n",
-              server.address().c_str(), server.address().c_str());
-  std::fflush(stdout);
+  const std::string address = server.address();
+  std::cout << "listening on " << address;
+  std::cout << "; call it: ./bazelw run //client -- list --address=" << address;  // example
+  std::cout << std::endl;
   return process.ServeUntilStopped(server);
 }

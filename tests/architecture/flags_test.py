@@ -7,8 +7,8 @@ import re
 import sources
 
 TABLE = "docs/operations.md"
-# Where a flag is defined -> whose it is in the table: of all servers, or of a room's.
-ALL = "service/config"
+# Where a flag is defined -> whose it is in the table; elsewhere, the room's.
+OF = {"service/config": "all", "service": "main"}
 
 
 def defined():
@@ -16,7 +16,7 @@ def defined():
         if not path.endswith(".cc") or path.endswith("_test.cc"):
             continue
         directory = os.path.dirname(path)
-        of = "all" if directory == ALL else os.path.relpath(directory, "service")
+        of = OF.get(directory, os.path.relpath(directory, "service"))
         for flag in re.findall(r"^ABSL_FLAG\(\s*[^;]*?,\s*([a-z_]+),", sources.read(path), re.M):
             yield flag, of
 
@@ -25,7 +25,7 @@ def documented():
     section = re.search(r"^## Flags\n(.*?)(?=^## |\Z)", sources.read(TABLE), re.S | re.M)
     for flag, of in re.findall(r"^\| `--(\w+)` \| (\S+) \|", section.group(1) if section else "", re.M):
         # A room that was deleted: the document may still tell of it.
-        if of == "all" or os.path.isdir(os.path.join(sources.ROOT, "service", of)):
+        if of in OF.values() or os.path.isdir(os.path.join(sources.ROOT, "service", of)):
             yield flag, of
 
 

@@ -18,7 +18,15 @@ MACHINE = re.compile(r"(?<![\w.])/(?:root|(?:home|Users)/\w+)(?![\w.-])")
 LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b(?!\([^)]+\): \S)")
 
 ROOMS = ("bazel/", "client/", "deploy/", "docs/", "proto/", "service/", "tests/", ".ci/")
-EXAMPLE = ("service/inventory", "service/orders", "tests/rolling")
+EXAMPLE = (
+    "client/orders",
+    "proto/inventory",
+    "proto/orders",
+    "service/inventory",
+    "service/orders",
+    "tests/delete_example",
+    "tests/rolling",
+)
 FILE_AT_THE_ROOT = re.compile(r"^[\w.-]+\.(?:md|bazel|bzlmod|yaml|sh|json)$|^\.bazelrc$|^WORKSPACE$|^bazelw$")
 FENCE = re.compile(r"^\s*(?:```|~~~)")
 
