@@ -6,9 +6,10 @@
 namespace client {
 
 // client/service_config.json: how every caller of orders and inventory should call,
-// in the form that gRPC understands in each language. In Python:
+// in the form that gRPC understands in each language. In Python, and in Node:
 //
 //     grpc.insecure_channel(target, options=[("grpc.service_config", text)])
+//     new OrdersService(target, credentials, {'grpc.service_config': text})
 //
 // What it says, and why:
 //  * round_robin with health checking (of "", the whole server): a caller leaves a

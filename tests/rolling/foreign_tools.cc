@@ -46,6 +46,7 @@ absl::StatusOr<ForeignTools> ForeignTools::Find(const std::string& node,
       .python_caller = testkit::RunfileOrDie("tests/rolling/callers/caller.py"),
       .node_caller = testkit::RunfileOrDie("tests/rolling/callers/caller.js"),
       .descriptors = testkit::RunfileOrDie("tests/rolling/orders.binpb"),
+      .service_config = testkit::RunfileOrDie("client/service_config.json"),
       // Debian's: another Python does not see Debian's packages.
       .python = "/usr/bin/python3",
       .haproxy = "/usr/sbin/haproxy",

@@ -10,9 +10,10 @@ namespace rolling {
 // What callers in other languages are made of, as absolute paths: what the test has in
 // its `data`, and packages of the group `test` in bazel/packages.txt.
 struct ForeignTools {
-  std::string python_caller;  // caller.py
-  std::string node_caller;    // caller.js
-  std::string descriptors;    // Of orders.v1.OrdersService: a FileDescriptorSet.
+  std::string python_caller;   // caller.py
+  std::string node_caller;     // caller.js
+  std::string descriptors;     // Of orders.v1.OrdersService: a FileDescriptorSet.
+  std::string service_config;  // client/service_config.json
   std::string python;
   std::string haproxy;
   std::string node;

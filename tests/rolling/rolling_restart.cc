@@ -213,6 +213,10 @@ class RollingRestart {
       placing_.push_back(
           std::make_unique<ProcessCaller>(name, run("place", target), environment, evidence_));
     }
+    testkit::ChildProcess::Environment configured = environment;
+    configured["SERVICE_CONFIG"] = foreign.tools.service_config;
+    placing_.push_back(std::make_unique<ProcessCaller>(
+        language + ", shipped config", run("place", fleet_.target()), configured, evidence_));
     rolling::Told& told = evidence_.watches.emplace_back();
     told.caller = language + ", watch";
     following_.push_back(std::make_unique<ProcessCaller>(told.caller, run("watch", fleet_.target()),

@@ -1,5 +1,7 @@
-// A Node caller that configures nothing, neither retry nor health: what it sees of the
-// restarts, a line for each thing.
+// A Node caller: what it sees of the restarts, a line for each thing.
+//
+// It configures nothing, neither retry nor health, unless SERVICE_CONFIG names a file: then
+// what that says.
 //
 //     caller.js place TARGET    places orders and reads them back, one call at a time
 //     caller.js watch TARGET    watches from the first event on
@@ -92,7 +94,11 @@ async function main() {
   const definition = protoLoader.loadFileDescriptorSetFromBuffer(
       readFileSync(process.env.DESCRIPTORS), {keepCase: true});
   const {OrdersService} = grpc.loadPackageDefinition(definition).orders.v1;
-  const stub = new OrdersService(target, grpc.credentials.createInsecure());
+  const options = {};
+  if (process.env.SERVICE_CONFIG) {
+    options['grpc.service_config'] = readFileSync(process.env.SERVICE_CONFIG, 'utf8');
+  }
+  const stub = new OrdersService(target, grpc.credentials.createInsecure(), options);
   await {place, watch}[work](stub);
   stub.close();
 }

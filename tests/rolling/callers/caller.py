@@ -1,5 +1,7 @@
 #!/usr/bin/python3
-"""A Python caller that configures nothing, neither retry nor health: what it sees, a line for each thing.
+"""A Python caller: what it sees of the restarts, a line for each thing.
+
+It configures nothing, neither retry nor health, unless SERVICE_CONFIG names a file: then what that says.
 
     caller.py place TARGET    places orders and reads them back, one call at a time
     caller.py watch TARGET    watches from the first event on
@@ -105,7 +107,11 @@ def watch(orders):
 def main():
     work, target = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with grpc.insecure_channel(target) as channel:
+    options = []
+    if "SERVICE_CONFIG" in os.environ:
+        with open(os.environ["SERVICE_CONFIG"]) as file:
+            options.append(("grpc.service_config", file.read()))
+    with grpc.insecure_channel(target, options) as channel:
         {"place": place, "watch": watch}[work](Orders(channel))
 
 
