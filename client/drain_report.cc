@@ -39,8 +39,9 @@ std::string MarkOf(const report::v1::Phase& phase, const DrainReport& report) {
   return absl::StrJoin(marks, ", ");
 }
 
+// `done`: the result of one that did not fail.
 template <typename Closers>
-void AddClosers(const Closers& closers, Timeline& timeline) {
+void AddClosers(const Closers& closers, std::string_view done, Timeline& timeline) {
   const std::size_t first = timeline.rows.size();
   for (const report::v1::Closer& closer : closers) {
     timeline.rows.push_back(
@@ -49,8 +50,8 @@ void AddClosers(const Closers& closers, Timeline& timeline) {
          .start = closer.start_ms(),
          .end = std::uint64_t{closer.start_ms()} + closer.took_ms(),
          .time = TimeText(closer.took_ms()),
-         .forced = closer.result() != "closed",
-         .mark = closer.result() == "closed" ? "" : OneLine(Text(closer.result()))});
+         .forced = closer.result() != done,
+         .mark = closer.result() == done ? "" : OneLine(Text(closer.result()))});
   }
   std::stable_sort(timeline.rows.begin() + static_cast<std::ptrdiff_t>(first), timeline.rows.end(),
                    [](const auto& a, const auto& b) { return a.start < b.start; });
@@ -74,8 +75,8 @@ void AddRows(const DrainReport& report, Timeline& timeline) {
              phase.has_budget_ms() ? absl::StrCat(" of ", TimeText(phase.budget_ms())) : ""),
          .forced = phase.forced(),
          .mark = MarkOf(phase, report)});
-    if (phase.name() == "Saving") AddClosers(report.savers(), timeline);
-    if (phase.name() == "Closing") AddClosers(report.closers(), timeline);
+    if (phase.name() == "Saving") AddClosers(report.savers(), "saved", timeline);
+    if (phase.name() == "Closing") AddClosers(report.closers(), "closed", timeline);
   }
 }
 

@@ -17,10 +17,12 @@ constexpr char kReport[] = R"json({
   "requested_at": "2024-05-01T12:00:01.250Z", "took_ms": 1400, "grace_ms": 30000,
   "phases": [
     {"name": "Draining", "start_ms": 300, "took_ms": 1000, "budget_ms": 1000, "ended": true, "forced": true},
+    {"name": "Saving", "start_ms": 1300, "took_ms": 0, "budget_ms": 1000, "ended": true, "forced": false},
     {"name": "Closing", "start_ms": 1300, "took_ms": 100, "budget_ms": 2000, "ended": false, "forced": true}],
   "calls": {"finished": 3, "cancelled": 1, "left": 0, "refused": 2,
             "methods": [{"method": "/a.B/C", "finished": 3, "cancelled": 1, "left": 0}]},
   "streams": {"ended": 2, "cut": 1},
+  "savers": [{"name": "totals", "start_ms": 1300, "took_ms": 0, "result": "saved"}],
   "closers": [{"name": "database", "start_ms": 1350, "took_ms": 40, "result": "hung", "detail": "late"},
               {"name": "pool", "start_ms": 1300, "took_ms": 50, "result": "closed"}],
   "events": [{"at_ms": 1300, "phase": "Draining", "name": "CallsCut", "ok": false},
@@ -62,7 +64,7 @@ TEST(TimelineOf, HasClosersBelowTheirPhaseAsTheyBegan) {
     rows.push_back((row.nested ? "  " : "") + row.label + ", " + row.time +
                    (row.forced ? "! " : "") + row.mark);
   }
-  EXPECT_THAT(rows, ElementsAre("Draining, 1 s of 1 s! CallsCut",
+  EXPECT_THAT(rows, ElementsAre("Draining, 1 s of 1 s! CallsCut", "Saving, 0 of 1 s", "  totals, 0",
                                 "Closing, 100 ms of 2 s! the process was ended here, "
                                 "1 not closed well",
                                 "  pool, 50 ms", "  database, 40 ms! hung"));

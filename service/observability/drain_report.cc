@@ -103,7 +103,8 @@ void SetEvent(const Event& event, std::int32_t at_ms, report::v1::DrainReport& r
   // Nothing is closed before the request.
   const std::uint32_t end_ms = static_cast<std::uint32_t>(std::max(at_ms, 0));
   closer.set_start_ms(end_ms - std::min(end_ms, closer.took_ms()));
-  closer.set_result(event.ok ? "closed" : event.passed_over ? "hung" : "failed");
+  const char* const done = saved ? "saved" : "closed";
+  closer.set_result(event.ok ? done : event.passed_over ? "hung" : "failed");
   if (!event.detail.empty()) closer.set_detail(ValidUtf8(event.detail));
 }
 

@@ -142,6 +142,7 @@ TEST_F(DrainReportTest, HasClosersWithResultAndDuration) {
   close("Closed", "pool", true, false);
   close("CloseFailed", "channel", false, false);
   close("CloseFailed", "database", false, true);
+  close("StateSaved", "offsets", true, false);
   close("SaveFailed", "totals", false, false);
   observer_.OnEnd(EndedWith(ExitCode::kCloseFailed, milliseconds(60)));
   const report::v1::DrainReport report = Read();
@@ -152,8 +153,11 @@ TEST_F(DrainReportTest, HasClosersWithResultAndDuration) {
     EXPECT_EQ(closer.took_ms(), 20U);
   }
   EXPECT_THAT(results, ElementsAre("pool closed", "channel failed", "database hung"));
-  ASSERT_EQ(report.savers_size(), 1);
-  EXPECT_EQ(report.savers(0).name(), "totals");
+  ASSERT_EQ(report.savers_size(), 2);
+  EXPECT_EQ(report.savers(0).name(), "offsets");
+  EXPECT_EQ(report.savers(0).result(), "saved");
+  EXPECT_EQ(report.savers(1).name(), "totals");
+  EXPECT_EQ(report.savers(1).result(), "failed");
   EXPECT_TRUE(report.phases(0).forced());
   EXPECT_EQ(report.why(),
             "CloseFailed channel: no disk; CloseFailed database: no disk; "

@@ -287,6 +287,7 @@ TEST_F(DrainReportTest, TellsOfACloserThatHung) {
   EXPECT_GT(report.closers(0).took_ms(), 0U);
   ASSERT_EQ(report.savers_size(), 1);
   EXPECT_EQ(report.savers(0).name(), "saver");
+  EXPECT_EQ(report.savers(0).result(), "saved");
   EXPECT_THAT(report.why(), HasSubstr("CloseFailed pool"));
 }
 
