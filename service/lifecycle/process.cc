@@ -95,7 +95,7 @@ Standing Process::Look() const {
 
 int Process::CouldNotStart(const absl::Status& why) {
   request_.Request(StopReason::kInterrupt);
-  drain_.Pass();  // Whoever waits to take one back goes on, and can be closed.
+  drain_.EndLameDuck();  // Whoever waits to take one back goes on, and can be closed.
   way_out_.CouldNotStart();
   Tell(Phase::kStarting, "CouldNotStart", "", why);
   bool abandoned = false;

@@ -120,10 +120,11 @@ TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
 }
 
 TEST_F(ProcessTest, LetsNobodyWaitToTakeADrainBackWhenItCouldNotStart) {
-  Process process(Ample(), observer_);
+  Process process(AmpleBudget(), observer_);
   process.drain_request().Request();
   std::future<absl::Status> undone =
       std::async(std::launch::async, [&] { return process.drain_request().Undo(); });
+  Await(process.drain_request().interrupted());  // It waits, or is about to.
   process.registry().Register("operators", [&](Clock::TimePoint) {
     return absl::IsFailedPrecondition(undone.get()) ? absl::OkStatus()
                                                     : absl::InternalError("it was taken back");
