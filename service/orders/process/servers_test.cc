@@ -254,6 +254,20 @@ MATCHER(IsOneLine, "is one line") {
   return lines == testkit::EventsIn(arg).size() + report + 1 && arg.back() == '\n';
 }
 
+TEST(HelpTest, OfEachServerHasItsOwnFlagsBesideThoseOfAll) {
+  const auto help = [](const std::string& binary) {
+    ChildProcess server({testkit::RunfileOrDie(binary), "--help"});
+    EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
+    return server.Output();
+  };
+  EXPECT_THAT(
+      help("service/orders_server"),
+      AllOf(HasSubstr("--database ("), HasSubstr("--inventory ("), HasSubstr("--address (")));
+  EXPECT_THAT(help("service/inventory/inventory"),
+              AllOf(HasSubstr("--database ("), HasSubstr("--stock ("), HasSubstr("--latency ("),
+                    HasSubstr("--address (")));
+}
+
 TEST(BadFlagTest, OfTheInventoryIsNamedInOneLineAndEndsTheStartWith1) {
   for (const std::string flag : {"--stock=junk", "--stock=apple=-1", "--latency=-1s",
                                  "--latency=inf", "--latency=slow", "--database"}) {
