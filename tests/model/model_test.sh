@@ -93,7 +93,7 @@ planted_bugs() {
   plant "drains before it closes the listener" LISTENER_FIRST 's/Leave(); Drain();/Drain(); Leave();/'
   plant "goes back though nobody has taken the drain back" FORWARD 's/finished = !(drain == kTakenBack/finished = !(drain == kRequested/'
   plant "serves again and stays a lame duck" AS_BEFORE 's/:: !finished -> healthy = true/:: !finished/'
-  plant "lets who takes a drain back wait while it stops" ANSWERED 's/noticed = true; drain = kPassed/noticed = true/'
+  plant "lets who takes a drain back wait while it stops" ANSWERED 's/noticed = true; drain = kTooLate/noticed = true/'
   plant "leads callers away whatever is requested meanwhile" every_run_ends 's/define Interrupted (requested || /define Interrupted (/'
   plant "halts once it is drained" every_run_ends 's/WaitByHand(); requested;/WaitByHand(); false;/'
   plant "does not wait for what saves" IN_ITS_PHASE 's/CloseAll(Bit(kSaver))/started = started | Bit(kSaver)/'
