@@ -55,7 +55,7 @@ class Race {
 
   void Run(const Stop& stop) {
     std::future<StopOutcome> outcome = std::async(std::launch::async, [this] {
-      EXPECT_TRUE(sequence_.Open().ok());
+      EXPECT_TRUE(sequence_.Open(traffic_).ok());
       return sequence_.Run();
     });
     std::vector<std::future<void>> operators;
@@ -164,7 +164,7 @@ class Race {
   ShutdownRegistry savers_;
   ShutdownRegistry registry_;
   ShutdownSequence sequence_{
-      {request_, drain_, traffic_, workers_, savers_, registry_}, budget_, clock_, observer_};
+      {request_, drain_, workers_, savers_, registry_}, budget_, clock_, observer_};
 };
 
 class RandomDrain : public testing::TestWithParam<Stop> {};

@@ -46,6 +46,7 @@ Process::Process(const StopBudget& budget, Observer& observer)
       observer_(observer),
       request_(clock_),
       drain_(request_),
+      sequence_({request_, drain_, workers_, savers_, registry_}, budget_, clock_, observer_),
       way_out_(budget_, request_, clock_, observer_),
       signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }),
       workers_([this](const TaskGroup::Left& failed) {
@@ -53,10 +54,7 @@ Process::Process(const StopBudget& budget, Observer& observer)
                          absl::StrCat(failed.name, " ", failed.status.ToString()));
       }) {
   PrepareThreadStacks();
-  watchdog_.emplace(request_, budget.watchdog(), [this] {
-    const ShutdownSequence* const sequence = sequence_;
-    Bite(sequence == nullptr ? Phase::kStarting : sequence->phase());
-  });
+  watchdog_.emplace(request_, budget.watchdog(), [this] { Bite(sequence_.phase()); });
   signal_thread_.emplace(signal_meaning_);
 }
 
@@ -67,13 +65,12 @@ void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
 }
 
 int Process::ServeUntilStopped(Traffic& traffic) {
-  ShutdownSequence sequence({request_, drain_, traffic, workers_, savers_, registry_}, budget_,
-                            clock_, observer_);
-  if (const absl::Status opened = sequence.Open(); !opened.ok()) return CouldNotStart(opened);
+  if (const absl::Status opened = sequence_.Open(traffic); !opened.ok()) {
+    return CouldNotStart(opened);
+  }
   way_out_.Serves(traffic);
   traffic_ = &traffic;
-  sequence_ = &sequence;
-  const StopOutcome outcome = sequence.Run();
+  const StopOutcome outcome = sequence_.Run();
 
   // What main destroys now may hang as well, and must not be looked at.
   const Clock::TimePoint end = request_.requested_at() + budget_.watchdog();
@@ -82,45 +79,21 @@ int Process::ServeUntilStopped(Traffic& traffic) {
 }
 
 Standing Process::Look() const {
-  const ShutdownSequence* const sequence = sequence_;
-  if (sequence == nullptr) return {};
-  Standing standing{.phase = sequence->phase()};
-  if (const std::optional<Clock::TimePoint> ends = sequence->phase_ends()) {
+  Standing standing{.phase = sequence_.phase(), .drained = sequence_.drained()};
+  if (const std::optional<Clock::TimePoint> ends = sequence_.phase_ends()) {
     standing.time_left = std::max(*ends - clock_.Now(), Clock::Duration::zero());
   }
-  standing.drained = sequence->drained();
-  standing.load = traffic_.load()->Look();
+  if (const Traffic* traffic = traffic_) standing.load = traffic->Look();
   return standing;
 }
 
 int Process::CouldNotStart(const absl::Status& why) {
   request_.Request(StopReason::kInterrupt);
-  drain_.EndLameDuck();  // Whoever waits to take one back goes on, and can be closed.
   way_out_.CouldNotStart();
-  Tell(Phase::kStarting, "CouldNotStart", "", why);
-  bool abandoned = false;
-  observer_.OnPhase(Phase::kWorking, clock_.Now(), budget_.workers);
-  workers_.RequestStop();
-  Patience for_workers(clock_, budget_.workers, request_.hurry());
-  for (const TaskGroup::Left& left : workers_.Join(for_workers)) {
-    abandoned |= absl::IsDeadlineExceeded(left.status);
-    Tell(Phase::kWorking, "WorkerFailed", left.name, left.status);
-  }
-  observer_.OnPhase(Phase::kClosing, clock_.Now(), budget_.close);
-  Patience for_closing(clock_, budget_.close, request_.hurry());
-  registry_.CloseAll(for_closing, [&](const ShutdownRegistry::Closed& closed) {
-    abandoned |= closed.passed_over;
-    observer_.OnEvent(EventOf(closed, closed.status.ok() ? "Closed" : "CloseFailed",
-                              Phase::kClosing, clock_.Now()));
-  });
-  observer_.OnPhase(Phase::kStopped, clock_.Now(), budget_.reserve);
-  WriteLastWords({"could not start: ", std::string(why.message())});
-  return way_out_.Return(ExitCode::kCouldNotStart, std::string(why.message()), abandoned);
-}
-
-void Process::Tell(Phase phase, std::string name, std::string subject, const absl::Status& status) {
-  observer_.OnEvent({std::move(name), std::move(subject), status.ok() ? "" : status.ToString(),
-                     phase, status.ok(), clock_.Now()});
+  const StopOutcome outcome = sequence_.RollBack(why);
+  const std::string in_words(why.message());
+  WriteLastWords({"could not start: ", in_words});
+  return way_out_.Return(outcome.exit_code, in_words, outcome.abandoned);
 }
 
 std::string Process::WhatIsStuck() const {

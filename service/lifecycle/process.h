@@ -91,13 +91,10 @@ class Process {
   // like any other: the watchdog limits it, signals make it hurry, and it does not
   // return when something could not be made to end.
   //
-  // Tells the observer CouldNotStart, WorkerFailed..., Closed | CloseFailed..., and
-  // the end.
+  // Tells the observer what the sequence tells, and the end.
   int CouldNotStart(const absl::Status& why);
 
  private:
-  void Tell(Phase phase, std::string name, std::string subject, const absl::Status& status);
-
   // What the stop waits for, for the watchdog. Takes no lock that it may wait for.
   std::string WhatIsStuck() const;
 
@@ -113,9 +110,8 @@ class Process {
   DrainRequest drain_;
   ShutdownRegistry registry_;
   ShutdownRegistry savers_;
-  // Set from Serving on, for the watchdog and Look().
-  std::atomic<ShutdownSequence*> sequence_{nullptr};
-  std::atomic<Traffic*> traffic_{nullptr};
+  ShutdownSequence sequence_;
+  std::atomic<Traffic*> traffic_{nullptr};  // Set once callers were let in.
   WayOut way_out_;
   SignalMeaning signal_meaning_;
   std::optional<Watchdog> watchdog_;

@@ -115,7 +115,7 @@ TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
   process.registry().Register("database", Returns());
   traffic_.opens = absl::UnavailableError("no port file");
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kCouldNotStart));
-  EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "Closed database"));
+  EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "WorkersStopped", "Closed database"));
   EXPECT_EQ(observer_.Ends()[0].why, "no port file");
 }
 
@@ -130,7 +130,8 @@ TEST_F(ProcessTest, LetsNobodyWaitToTakeADrainBackWhenItCouldNotStart) {
                                                     : absl::InternalError("it was taken back");
   });
   process.CouldNotStart(absl::UnavailableError("port in use"));
-  EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "Closed operators"));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("CouldNotStart", "WorkersStopped", "Closed operators"));
 }
 
 TEST_F(ProcessTest, StopsWhenAWorkerFailsAndLeadsItsCallersAway) {
@@ -386,7 +387,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorHangsAfterAStartThat
         process.CouldNotStart(absl::UnavailableError("port in use"));
         HangForEver();
       },
-      ExitedWithCode(5), "stuck in phase Starting; exit code 5\n");
+      ExitedWithCode(5), "stuck after the stop, in main; exit code 5\n");
 }
 
 // stderr is a terminal that still has some room, and whose reader has stopped: whoever

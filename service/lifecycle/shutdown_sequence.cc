@@ -22,12 +22,13 @@ ShutdownSequence::ShutdownSequence(const StopParts& parts, const StopBudget& bud
                                    Observer& observer)
     : parts_(parts), budget_(budget), clock_(clock), observer_(observer) {}
 
-absl::Status ShutdownSequence::Open() {
+absl::Status ShutdownSequence::Open(Traffic& traffic) {
+  traffic_ = &traffic;
   if (NoticeStop()) {
     reason_ = StopReason::kInterrupt;
     return absl::OkStatus();
   }
-  return parts_.traffic.OpenListener();
+  return traffic.OpenListener();
 }
 
 StopOutcome ShutdownSequence::Run() {
@@ -45,6 +46,16 @@ StopOutcome ShutdownSequence::Run() {
   return outcome_;
 }
 
+StopOutcome ShutdownSequence::RollBack(const absl::Status& why) {
+  parts_.drain.EndLameDuck();  // Whoever waits to take one back goes on, and can be closed.
+  TellFailure(ExitCode::kCouldNotStart, "CouldNotStart", "", why.ToString());
+  StopWorkers();
+  Close();
+  Enter(Phase::kStopped, budget_.reserve);
+  outcome_.exit_code = ExitCode::kCouldNotStart;
+  return outcome_;
+}
+
 void ShutdownSequence::Serve() {
   if (reason_) return;  // Nobody was let in.
   Enter(Phase::kServing, kForEver);
@@ -58,13 +69,13 @@ bool ShutdownSequence::LameDuck() {
   if (reason_ == StopReason::kInterrupt) return true;
   const Clock::TimePoint least = clock_.Now() + budget_.least_lame_duck;
   Enter(Phase::kLameDuck, budget_.lame_duck);
-  parts_.traffic.EnterLameDuck();
+  traffic_->EnterLameDuck();
   Tell("LameDuckEntered");
   Patience patience = Until(phase_ends_);
   Until(least).Exhaust();
-  parts_.traffic.AwaitQuiet(patience);
+  traffic_->AwaitQuiet(patience);
   if (!parts_.drain.EndLameDuck()) {
-    parts_.traffic.LeaveLameDuck();
+    traffic_->LeaveLameDuck();
     return false;
   }
   // Only now: a stop that comes before it has passed has cut the least short, and is noticed.
@@ -75,15 +86,15 @@ bool ShutdownSequence::LameDuck() {
 void ShutdownSequence::Leave() {
   Enter(Phase::kLeaving, reason_ ? budget_.connections : kForEver);
   Patience for_goodbye(clock_, budget_.connections, parts_.request.hurry());
-  parts_.traffic.CloseListener();
-  const std::int64_t hinted = parts_.traffic.Look().hinted;
+  traffic_->CloseListener();
+  const std::int64_t hinted = traffic_->Look().hinted;
   Tell("ListenerClosed", "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
-  const int streams = parts_.traffic.SayGoodbye(for_goodbye);
+  const int streams = traffic_->SayGoodbye(for_goodbye);
   Tell("GoodbyeSaid", "", absl::StrCat(streams, " streams"));
   if (!reason_) StayDrained();
   if (reason_ == StopReason::kInterrupt) return;
   Patience patience = Until(phase_ends_);
-  if (parts_.traffic.AwaitConnectionsGone(patience)) {
+  if (traffic_->AwaitConnectionsGone(patience)) {
     Tell("ConnectionsGone");
   } else {
     // No failure: calls that cross the shutdown on them may be, but nothing is
@@ -94,7 +105,7 @@ void ShutdownSequence::Leave() {
 
 void ShutdownSequence::StayDrained() {
   Patience for_ever = Until(phase_ends_);
-  if (parts_.traffic.AwaitConnectionsGone(for_ever)) {
+  if (traffic_->AwaitConnectionsGone(for_ever)) {
     drained_ = true;
     Tell("Drained");
   }
@@ -105,9 +116,9 @@ void ShutdownSequence::StayDrained() {
 
 void ShutdownSequence::Drain() {
   Patience patience = Enter(Phase::kDraining, budget_.calls);
-  parts_.traffic.BeginShutdown(patience.deadline());
+  traffic_->BeginShutdown(patience.deadline());
   Tell("ShutdownBegun");
-  const int running = parts_.traffic.AwaitCallsFinished(patience);
+  const int running = traffic_->AwaitCallsFinished(patience);
   if (running == 0) {
     Tell("CallsFinished");
   } else {
@@ -117,12 +128,12 @@ void ShutdownSequence::Drain() {
 
 void ShutdownSequence::Cancel() {
   Patience patience = Enter(Phase::kCancelling, budget_.streams);
-  if (parts_.traffic.Cancel(patience)) {
+  if (traffic_->Cancel(patience)) {
     Tell("ServerStopped");
   } else {
     outcome_.abandoned = true;
     TellFailure(ExitCode::kForced, "ServerAbandoned", "",
-                absl::StrCat(parts_.traffic.TryCallsRunning(), " calls do not end"));
+                absl::StrCat(traffic_->TryCallsRunning(), " calls do not end"));
   }
 }
 
@@ -201,14 +212,9 @@ void ShutdownSequence::TellClosed(ExitCode code, std::string name,
                                   const ShutdownRegistry::Closed& closed) {
   outcome_.exit_code = std::max(outcome_.exit_code, code);
   outcome_.abandoned |= closed.passed_over;
-  observer_.OnEvent(EventOf(closed, std::move(name), phase_, clock_.Now()));
-}
-
-Event EventOf(const ShutdownRegistry::Closed& closed, std::string name, Phase phase,
-              Clock::TimePoint at) {
-  return {std::move(name), closed.name,        closed.status.ok() ? "" : closed.status.ToString(),
-          phase,           closed.status.ok(), at,
-          closed.took,     closed.passed_over};
+  const absl::Status& status = closed.status;
+  observer_.OnEvent({std::move(name), closed.name, status.ok() ? "" : status.ToString(), phase_,
+                     status.ok(), clock_.Now(), closed.took, closed.passed_over});
 }
 
 }  // namespace lifecycle

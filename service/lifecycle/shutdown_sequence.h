@@ -19,11 +19,10 @@
 
 namespace lifecycle {
 
-// Who takes part in a stop. Not owned; all outlive the sequence.
+// Who takes part in a stop, beside the server. Not owned.
 struct StopParts {
   StopRequest& request;
   DrainRequest& drain;
-  Traffic& traffic;
   TaskGroup& workers;
   // What saves state, while everything is still open. Entries that use nothing:
   // all save at once.
@@ -69,33 +68,47 @@ struct StopOutcome {
 // A stop that is requested before there is anybody who could call leaves out what is
 // done for callers' sake: nobody is let in, and there is no lame duck.
 //
-// Threads: Open() and then Run() are called once, on a thread that is nobody else's
-// (main); the rest may be called from any.
+// A start that fails is rolled back: kWorking, kClosing and kStopped.
+//
+// Threads: Open() and then Run(), or RollBack(), are called once, on a thread that is
+// nobody else's (main); the rest may be called from any.
+// Lifetime: what takes part is used until these have returned.
 class ShutdownSequence {
  public:
   ShutdownSequence(const StopParts& parts, const StopBudget& budget, Clock& clock,
                    Observer& observer);
 
-  // Lets the callers in, unless a stop has been requested.
+  // Lets the callers of `traffic` in, unless a stop has been requested.
   //
   // Errors: those of Traffic::OpenListener(); there is nothing to run then.
-  absl::Status Open();
+  absl::Status Open(Traffic& traffic);
 
-  // Serves until a stop is requested, and stops. Tells the observer, in this order:
+  // Serves until a stop is requested, and stops. Tells the observer each phase as it
+  // begins, but kStarting, and in this order:
   //
-  //   Serving, DrainRequested, StopRequested, LameDuckEntered, ListenerClosed,
-  //   GoodbyeSaid, Drained, ConnectionsGone | ConnectionsLeft, ShutdownBegun,
+  //   Serving, StopRequested, LameDuckEntered, ListenerClosed, GoodbyeSaid,
+  //   ConnectionsGone | ConnectionsLeft, ShutdownBegun,
   //   CallsFinished | CallsCut, ServerStopped | ServerAbandoned,
   //   WorkersStopped | WorkerFailed..., StateSaved | SaveFailed...,
   //   Closed | CloseFailed..., Stopped
   //
-  // DrainRequested and Drained are of a drain by hand; the latter is left out when a
-  // stop comes first. StopRequested comes later then: behind LameDuckEntered,
-  // GoodbyeSaid or Drained. Behind LameDuckEntered everything begins again with
-  // Serving when the drain was taken back.
+  // With a drain by hand the first of them are:
   //
-  // Also tells it each phase as it begins, but kStarting.
+  //   Serving, DrainRequested, LameDuckEntered, ListenerClosed, GoodbyeSaid, Drained,
+  //   StopRequested
+  //
+  // A stop that comes before the drain has come to its end is told behind
+  // LameDuckEntered or GoodbyeSaid, and there is no Drained. When the drain is taken
+  // back, all begins again behind LameDuckEntered.
+  //
+  // Requires: Open() was OK.
   StopOutcome Run();
+
+  // Ends a start that failed, because of `why`, with kCouldNotStart whatever else
+  // fails. Requires: a stop was requested. Tells the observer the phases, and:
+  //
+  //   CouldNotStart, WorkersStopped | WorkerFailed..., Closed | CloseFailed...
+  StopOutcome RollBack(const absl::Status& why);
 
   Phase phase() const { return phase_; }
 
@@ -122,8 +135,8 @@ class ShutdownSequence {
   bool NoticeStop();
 
   Patience Enter(Phase phase, Clock::Duration budget);
-  // For a wait of a drain by hand, which a stop ends, as long as nobody has noticed
-  // one; for one of the stop then.
+  // Before a stop was noticed: ends at `end`, or at once when the drain is interrupted.
+  // After: ends at `end`, or soon after a hurry.
   Patience Until(Clock::TimePoint end);
   void Tell(std::string name, std::string subject = "", std::string detail = "");
   // Tells it as something that a person should look at, and remembers the code.
@@ -134,16 +147,13 @@ class ShutdownSequence {
   const StopBudget budget_;
   Clock& clock_;
   Observer& observer_;
+  Traffic* traffic_ = nullptr;  // Set by Open().
   StopOutcome outcome_;
   std::optional<StopReason> reason_;  // Unset until a stop was noticed.
   std::atomic<Phase> phase_{Phase::kStarting};
-  std::atomic<Clock::TimePoint> phase_ends_{};
+  std::atomic<Clock::TimePoint> phase_ends_{Clock::TimePoint::max()};
   std::atomic<bool> drained_{false};
 };
-
-// What is told of an entry of a registry that was done with.
-Event EventOf(const ShutdownRegistry::Closed& closed, std::string name, Phase phase,
-              Clock::TimePoint at);
 
 }  // namespace lifecycle
 

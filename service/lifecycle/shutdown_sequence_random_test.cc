@@ -76,7 +76,8 @@ class Random {
 class RandomTraffic final : public Traffic {
  public:
   explicit RandomTraffic(Random& random)
-      : gets_quiet_(random.Takes()),
+      : opens_(random.OnceIn(20) ? absl::UnavailableError("no port") : absl::OkStatus()),
+        gets_quiet_(random.Takes()),
         says_goodbye_(random.Takes()),
         connections_go_(random.Takes()),
         calls_end_(random.Takes()),
@@ -86,7 +87,7 @@ class RandomTraffic final : public Traffic {
   // Calls that run on, so that their server is abandoned.
   bool abandoned() const { return abandoned_; }
 
-  absl::Status OpenListener() override { return absl::OkStatus(); }
+  absl::Status OpenListener() override { return opens_; }
   void EnterLameDuck() override {
     EXPECT_FALSE(lame_duck_ || closed_);
     lame_duck_ = true;
@@ -129,6 +130,7 @@ class RandomTraffic final : public Traffic {
     return patience.clock().Now() >= end;
   }
 
+  const absl::Status opens_;
   const Clock::Duration gets_quiet_, says_goodbye_, connections_go_, calls_end_, ends_;
   const int calls_;
   bool lame_duck_ = false;
@@ -180,8 +182,10 @@ class RandomStop final : private Observer {
     StartWorkers();
     if (stop_first_) Do(Action::kStop);
     std::future<StopOutcome> outcome = std::async(std::launch::async, [this] {
-      EXPECT_TRUE(sequence_.Open().ok());
-      return sequence_.Run();
+      const absl::Status opened = sequence_.Open(traffic_);
+      if (opened.ok()) return sequence_.Run();
+      request_.Request(StopReason::kInterrupt);
+      return sequence_.RollBack(opened);
     });
     const auto limit = std::chrono::steady_clock::now() + kLimit;
     while (outcome.wait_for(milliseconds(0)) != std::future_status::ready) {
@@ -231,7 +235,9 @@ class RandomStop final : private Observer {
       plan(Action::kDrain, 2000);
       if (!random_.OnceIn(3)) plan(Action::kUndo, 4000);
     }
-    reason_ = random_.OnceIn(3) ? StopReason::kInterrupt : StopReason::kTerminate;
+    constexpr StopReason kReasons[] = {StopReason::kTerminate, StopReason::kInterrupt,
+                                       StopReason::kFailure};
+    reason_ = kReasons[random_.Pick(0, 2)];
     stop_first_ = random_.OnceIn(12);
     if (!stop_first_) plan(Action::kStop, 6000);
     if (random_.OnceIn(3)) plan(Action::kHurry, 6000);
@@ -317,11 +323,16 @@ class RandomStop final : private Observer {
   void Check(const StopOutcome& outcome) const {
     const std::vector<Event> events = observer_.Events();
     const bool served = events.front().name == "Serving";
-    EXPECT_EQ(served, !stop_first_);
-    EXPECT_THAT(Told(), testing::MatchesRegex(ToldOrder(reason_, served)));
-    savers_plan_.Check();
+    if (events.front().name == "CouldNotStart") {
+      EXPECT_THAT(Told(), testing::MatchesRegex(ToldOrderOfAFailedStart()));
+      EXPECT_EQ(outcome.exit_code, ExitCode::kCouldNotStart);
+    } else {
+      EXPECT_EQ(served, !stop_first_);
+      EXPECT_THAT(Told(), testing::MatchesRegex(ToldOrder(reason_, served)));
+      EXPECT_EQ(outcome.exit_code, CodeOf(events)) << Told();
+      savers_plan_.Check();
+    }
     registry_plan_.Check();
-    EXPECT_EQ(outcome.exit_code, CodeOf(events)) << Told();
     const bool left = CheckWorkers(events);
     EXPECT_EQ(outcome.abandoned,
               traffic_.abandoned() || left || savers_plan_.AnyLeft() || registry_plan_.AnyLeft())
@@ -383,7 +394,7 @@ class RandomStop final : private Observer {
     const Clock::TimePoint end = events.back().at;
     EXPECT_LE(end - request_.requested_at(), budget_.grace - budget_.reserve) << Told();
     const bool led_away = Took(Phase::kLameDuck) > Clock::Duration::zero();
-    if (reason_ == StopReason::kTerminate && led_away && !hurried_at_) {
+    if (reason_ != StopReason::kInterrupt && led_away && !hurried_at_) {
       EXPECT_GE(Took(Phase::kLameDuck), budget_.least_lame_duck) << Told();
     }
     const auto phases = observer_.Phases();
@@ -422,7 +433,7 @@ class RandomStop final : private Observer {
   TaskGroup workers_;
   std::atomic<std::size_t> workers_begun_{0};
   ShutdownSequence sequence_{
-      {request_, drain_, traffic_, workers_, savers_, registry_}, budget_, clock_, *this};
+      {request_, drain_, workers_, savers_, registry_}, budget_, clock_, *this};
   RandomEntries savers_plan_{Who("saver"), random_.numbers(), simulation_, savers_,
                              Entries(3, false, Phase::kSaving)};
   RandomEntries registry_plan_{Who("entry"), random_.numbers(), simulation_, registry_,

@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "service/lifecycle/fake_clock.h"
@@ -87,13 +88,13 @@ class ShutdownSequenceTest : public testing::Test {
     return std::async(std::launch::async, [this] { return RunIt(); });
   }
 
-  StopParts Parts() { return {request_, drain_, traffic_, workers_, savers_, registry_}; }
+  StopParts Parts() { return {request_, drain_, workers_, savers_, registry_}; }
 
   StopOutcome RunIt() {
     Reacting observer(*this);
     ShutdownSequence sequence(Parts(), budget_, clock_, observer);
     sequence_ = &sequence;
-    EXPECT_TRUE(sequence.Open().ok());
+    EXPECT_TRUE(sequence.Open(traffic_).ok());
     const StopOutcome outcome = sequence.Run();
     EXPECT_EQ(sequence.phase(), Phase::kStopped);
     sequence_ = nullptr;
@@ -510,8 +511,49 @@ TEST_F(ShutdownSequenceTest, ServesAndIsALameDuckWhenTheStopIsRequestedWhileCall
 TEST_F(ShutdownSequenceTest, ServesNobodyWhenTheCallersCannotBeLetIn) {
   traffic_.opens = absl::UnavailableError("no port file");
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
-  EXPECT_EQ(sequence.Open(), traffic_.opens);
+  EXPECT_EQ(sequence.Open(traffic_), traffic_.opens);
   EXPECT_THAT(observer_.Lines(), ElementsAre());
+}
+
+TEST_F(ShutdownSequenceTest, RollsAStartBackThatFailedAndSavesNothing) {
+  SetTheOthersUp();
+  request_.Request(StopReason::kInterrupt);
+  ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
+  const StopOutcome outcome = sequence.RollBack(absl::UnavailableError("port in use"));
+  EXPECT_EQ(outcome.exit_code, ExitCode::kCouldNotStart);
+  EXPECT_FALSE(outcome.abandoned);
+  EXPECT_EQ(sequence.phase(), Phase::kStopped);
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("CouldNotStart", "WorkersStopped", "Closed channel", "Closed database"));
+  EXPECT_EQ(DetailOf("CouldNotStart"), "UNAVAILABLE: port in use");
+}
+
+TEST_F(ShutdownSequenceTest, CouldNotStartWhateverElseFailsInTheRollBack) {
+  worker_ = WorksForEver();
+  channel_ = Returns(absl::DataLossError("broken"));
+  SetTheOthersUp();
+  request_.Request(StopReason::kInterrupt);
+  ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
+  auto rolled_back = std::async(
+      std::launch::async, [&] { return sequence.RollBack(absl::UnavailableError("port in use")); });
+  Pass(budget_.workers);
+  const StopOutcome outcome = rolled_back.get();
+  EXPECT_EQ(outcome.exit_code, ExitCode::kCouldNotStart);
+  EXPECT_TRUE(outcome.abandoned);
+  EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "WorkerFailed relay",
+                                             "CloseFailed channel", "Closed database"));
+}
+
+TEST_F(ShutdownSequenceTest, AnswersWhoTakesADrainBackWhenTheStartFails) {
+  SetTheOthersUp();
+  drain_.Request();
+  const std::stop_token interrupted = drain_.interrupted();
+  auto undo = std::async(std::launch::async, [this] { return drain_.Undo(); });
+  while (!interrupted.stop_requested()) std::this_thread::yield();
+  request_.Request(StopReason::kInterrupt);
+  ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
+  sequence.RollBack(absl::UnavailableError("port in use"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(undo.get()));
 }
 
 // A drain by hand.

@@ -12,7 +12,7 @@ namespace lifecycle {
 // What a stop tells, in the order of shutdown_sequence.h, as a regular expression over
 // the names of its events.
 //
-// `served`: callers were let in; without them nobody can have found this replica.
+// `served`: callers were let in; else nobody can have found this replica.
 inline std::string ToldOrder(StopReason reason, bool served) {
   const std::string rest =
       "ShutdownBegun Calls(Finished|Cut) Server(Stopped|Abandoned) "
@@ -30,7 +30,12 @@ inline std::string ToldOrder(StopReason reason, bool served) {
          ")Connections(Gone|Left) " + rest;
 }
 
-// Their names, as that has them.
+// The same of a start that failed.
+inline std::string ToldOrderOfAFailedStart() {
+  return "CouldNotStart( WorkersStopped|( WorkerFailed)+)( Closed| CloseFailed)*";
+}
+
+// Their names, as these have them.
 inline std::string NamesOf(const std::vector<Event>& events) {
   std::string names;
   for (const Event& event : events) names += (names.empty() ? "" : " ") + event.name;

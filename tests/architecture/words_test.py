@@ -13,7 +13,6 @@ import sources
 PHASE = "service/lifecycle/phase.h"
 EXIT_CODE = "service/lifecycle/exit_code.h"
 SEQUENCE = "service/lifecycle/shutdown_sequence"
-PROCESS = "service/lifecycle/process.cc"
 MODEL = "tests/model/stop.pml"
 RULES = "tests/common/order_rules"
 
@@ -62,9 +61,9 @@ def check_steps():
 
 def check_events():
     rules = found(r'^    \{"(\w+)", Phase::(k\w+), \w+(?:, ExitCode::(k\w+))?', RULES + ".cc")
-    # Nothing else in these files is written like an event.
+    # Nothing else in this file is written like an event.
     camel_case = r'"((?:[A-Z][a-z]+)+)"'
-    told = set(found(camel_case, SEQUENCE + ".cc")) | set(found(camel_case, PROCESS))
+    told = set(found(camel_case, SEQUENCE + ".cc"))
     yield from unlike("events", "service/lifecycle", sorted(told), RULES + ".cc", sorted(e for e, _, _ in rules))
 
     by_name = {event: (phase, code or "kClean") for event, phase, code in rules}
@@ -76,7 +75,7 @@ def check_events():
             its = (phase.group(1), code or "kClean")
             yield from unlike(event, SEQUENCE + ".cc", its, RULES + ".cc", by_name.get(event))
 
-    drawn = found(r"Tells the observer, in this order:\n  //\n((?:  //   .*?\n)+)", SEQUENCE + ".h")[0]
+    drawn = found(r"and in this order:\n  //\n((?:  //   .*?\n)+)", SEQUENCE + ".h")[0]
     in_order = found(r"\b(?:[A-Z][a-z]+)+\b", SEQUENCE + ".h", drawn)
     yield from unlike("order of events", SEQUENCE + ".h", in_order, RULES + ".cc",
                       [event for event, _, _ in rules if event in in_order])

@@ -46,7 +46,7 @@ constexpr int kStoppedStep = 14;
 
 // The order of service/lifecycle/shutdown_sequence.h, as Main has it in
 // tests/model/stop.pml; tests/architecture/words_test.py compares the three. What
-// stands before it is told by service/lifecycle/process.cc.
+// stands before it is of a start that fails.
 constexpr Rule kRules[] = {
     {"CouldNotStart", Phase::kStarting, kServingStep, ExitCode::kCouldNotStart},
     {"Serving", Phase::kServing, kServingStep},

@@ -291,7 +291,8 @@ class HalfAStartTest : public ::testing::Test {
 TEST_F(HalfAStartTest, IsRolledBack) {
   EXPECT_EQ(Run(""), Ending::Exited(2)) << output_;
   EXPECT_THAT(testkit::EventNamesIn(output_),
-              ElementsAre("CouldNotStart", "Closed", "Closed", "Closed", "Closed", "Closed"));
+              ElementsAre("CouldNotStart", "WorkersStopped", "Closed", "Closed", "Closed", "Closed",
+                          "Closed"));
 }
 
 TEST_F(HalfAStartTest, IsRolledBackAroundWhatHangs) {

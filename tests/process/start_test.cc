@@ -238,8 +238,9 @@ TEST_P(SlowStartThatFailsTest, IsRolledBackAsIfThereHadBeenNoSignal) {
   Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(2)) << Output();
   EXPECT_THAT(Output(), HasSubstr("could not start: "));
-  EXPECT_THAT(Told(), ElementsAre("CouldNotStart", "Closed pool", kClosedInParallel,
-                                  kClosedInParallel, "Closed files", "Closed operators"))
+  EXPECT_THAT(Told(),
+              ElementsAre("CouldNotStart", "WorkersStopped", "Closed pool", kClosedInParallel,
+                          kClosedInParallel, "Closed files", "Closed operators"))
       << Output();
 }
 

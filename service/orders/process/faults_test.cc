@@ -262,7 +262,7 @@ TEST_F(OrdersFaultsTest, APortThatIsTakenRollsTheStartBack) {
   EXPECT_EQ(testkit::AwaitStop(second, kLimit, kUses), Ending::Exited(2)) << second.Output();
   EXPECT_LT(steady_clock::now() - started, kGrace);
   EXPECT_THAT(testkit::EventNamesIn(second.Output()),
-              ElementsAre("CouldNotStart", "Closed", "Closed", "Closed"));
+              ElementsAre("CouldNotStart", "WorkersStopped", "Closed", "Closed", "Closed"));
   EXPECT_THAT(second.Output(), HasSubstr("could not start: "));
   // Nothing of it is left behind.
   EXPECT_NE(access((OrdersDatabase() + "-wal").c_str(), F_OK), 0);
