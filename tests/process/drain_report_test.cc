@@ -69,11 +69,12 @@ class DrainReportTest : public ::testing::Test {
 
   // A server of which the fault is known, stopped by SIGTERM if it has started.
   Ending StopFaulty(const std::string& fault, const std::string& port_file) {
-    // A reserve that a busy machine writes a report in.
+    // A reserve that a busy machine writes a report in, and a close for who behaves.
     faulty_ = std::make_unique<ChildProcess>(std::vector<std::string>{
         testkit::RunfileOrDie("tests/process/faulty_server"), "--address=127.0.0.1:0",
         "--port_file=" + port_file, "--fault=" + fault, "--drain_report=" + path_,
-        "--termination_grace=4s", "--stop_reserve=1100ms", "--stop_least_lame_duck=0"});
+        "--termination_grace=5s", "--stop_reserve=1100ms", "--stop_close=2s",
+        "--stop_least_lame_duck=0"});
     faulty_->AwaitOutput(" Serving\n", kLimit);
     faulty_->Signal(SIGTERM);
     return faulty_->Wait(kLimit);
