@@ -129,14 +129,6 @@ TEST_F(FaultsTest, ALogWhoseLockIsHeldForEverIsEndedByTheWatchdog) {
   EXPECT_THAT(Output(), HasSubstr("stuck in phase Leaving; exit code 5\n"));
 }
 
-TEST_F(FaultsTest, MemoryWhoseLockIsHeldForEverIsEndedByTheWatchdog) {
-  Start("memory=hangs", {"--termination_grace=6s", "--stop_reserve=5800ms"},
-        {"/usr/bin/env", "MALLOC_ARENA_MAX=1"});
-  EXPECT_EQ(Stop(std::chrono::seconds(6)), Ending::Exited(5)) << Output();
-  EXPECT_THAT(Output(), HasSubstr("stuck in phase Leaving; exit code 5\n"));
-  EXPECT_THAT(Output(), HasSubstr("HangInMalloc"));
-}
-
 TEST_F(FaultsTest, AWorkerThatThrowsIsNamed) {
   Start("worker=throws");
   EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
