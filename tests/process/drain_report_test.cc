@@ -25,6 +25,7 @@
 #include "report/v1/drain_report.pb.h"
 #include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
+#include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
@@ -83,6 +84,7 @@ class DrainReportTest : public ::testing::Test {
 
   // The report in the file and the log, when all is well with it.
   report::v1::DrainReport ReportOf(ChildProcess& process) {
+    testkit::AwaitStop(process, kLimit);
     EXPECT_THAT(process.Output(), ::testing::EndsWith(": drain report: " + Json()));
     return ReportInFile(process);
   }
@@ -385,7 +387,7 @@ TEST_F(DrainReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {
        .flags = {"--termination_grace=1h", "--stop_least_lame_duck=0", "--drain_report=" + path}});
   ASSERT_TRUE(server.ok()) << server.status();
   (*server)->process().Signal(SIGTERM);
-  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(0));
+  EXPECT_EQ(testkit::AwaitStop((*server)->process(), kLimit), Ending::Exited(0));
   EXPECT_THAT((*server)->process().Output(), AllOf(HasSubstr("drain report: cannot write " + path),
                                                    HasSubstr(": drain report: {")));
 }
