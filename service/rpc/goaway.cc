@@ -1,0 +1,41 @@
+#include "service/rpc/goaway.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "grpc/grpc.h"
+#include "grpc/support/time.h"
+
+// grpc_core::Server::SendGoaways(). A member function without arguments is called like a
+// function of `this`, and grpc_core::Server::FromC() is a plain cast (Itanium C++ ABI;
+// gRPC 1.51 and 1.83).
+extern "C" void grpc_core_server_send_goaways(grpc_server* server) __asm__(
+    "_ZN9grpc_core6Server11SendGoawaysEv") __attribute__((weak));
+
+namespace rpc {
+
+GoawaySender::GoawaySender(grpc::Server& server)
+    : server_(server), under_way_(std::make_shared<std::atomic<bool>>(false)) {}
+
+GoawaySender::~GoawaySender() {
+  if (Idle()) return;
+  std::fputs("GoawaySender: destroyed while a round is under way\n", stderr);
+  std::abort();
+}
+
+bool GoawaySender::Available() { return grpc_core_server_send_goaways != nullptr; }
+
+void GoawaySender::Send() {
+  if (!Available() || under_way_->exchange(true)) return;
+  // gRPC runs an alarm's callback where its own closures run: with an ExecCtx, without
+  // which SendGoaways() crashes.
+  alarm_.emplace().Set(gpr_now(GPR_CLOCK_MONOTONIC),
+                       [under_way = under_way_, core = server_.c_server()](bool) {
+                         grpc_core_server_send_goaways(core);
+                         *under_way = false;
+                       });
+}
+
+bool GoawaySender::Idle() const { return !*under_way_; }
+
+}  // namespace rpc
