@@ -178,10 +178,12 @@ bool RawConnection::Readable() {
   return poll(&one, 1, std::chrono::milliseconds(kLimit).count()) == 1;
 }
 
-std::string Http2Frame(char type, char flags, char stream, const std::string& payload) {
+std::string Http2Frame(char type, char flags, std::uint32_t stream, const std::string& payload) {
   std::string frame = {static_cast<char>(payload.size() >> 16),
                        static_cast<char>(payload.size() >> 8), static_cast<char>(payload.size())};
-  frame += {type, flags, 0, 0, 0, stream};
+  frame += {type, flags};
+  frame += {static_cast<char>(stream >> 24), static_cast<char>(stream >> 16),
+            static_cast<char>(stream >> 8), static_cast<char>(stream)};
   return frame + payload;
 }
 
@@ -190,10 +192,10 @@ std::string Http2Preface() {
   return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Http2Frame(kSettings, 0, 0, "");
 }
 
-std::string Http2Headers(const std::string& path) {
+std::string Http2Headers(const std::string& path, std::uint32_t stream) {
   constexpr char kHeaders = 1;
   constexpr char kEndHeaders = 4;
-  return Http2Frame(kHeaders, kEndHeaders, 1,
+  return Http2Frame(kHeaders, kEndHeaders, stream,
                     Header(":method", "POST") + Header(":scheme", "http") + Header(":path", path) +
                         Header(":authority", "probe") + Header("te", "trailers") +
                         Header("content-type", "application/grpc"));

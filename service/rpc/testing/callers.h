@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -106,12 +107,12 @@ class RawConnection {
 };
 
 // RFC 9113, 4.1.
-std::string Http2Frame(char type, char flags, char stream, const std::string& payload);
+std::string Http2Frame(char type, char flags, std::uint32_t stream, const std::string& payload);
 
 // What an HTTP/2 caller says first, and the beginning of a call of `path` whose
 // message it owes.
 std::string Http2Preface();
-std::string Http2Headers(const std::string& path);
+std::string Http2Headers(const std::string& path, std::uint32_t stream = 1);
 
 }  // namespace rpc
 

@@ -1,0 +1,84 @@
+#include "service/rpc/testing/self_signed.h"
+
+#include <openssl/bio.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/obj_mac.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace rpc {
+namespace {
+
+void Require(bool done) {
+  if (done) return;
+  std::fputs("SelfSigned: no certificate could be made\n", stderr);
+  std::abort();
+}
+
+EVP_PKEY* NewKey() {
+  EVP_PKEY_CTX* const context = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, nullptr);
+  EVP_PKEY* key = nullptr;
+  Require(EVP_PKEY_keygen_init(context) == 1 &&
+          EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context, NID_X9_62_prime256v1) == 1 &&
+          EVP_PKEY_keygen(context, &key) == 1);
+  EVP_PKEY_CTX_free(context);
+  return key;
+}
+
+X509* NewCertificate(EVP_PKEY* key) {
+  constexpr long kDay = 24 * 60 * 60;
+  X509* const certificate = X509_new();
+  X509_set_version(certificate, /*3*/ 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -kDay);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), kDay);
+  X509_set_pubkey(certificate, key);
+  X509_NAME* const name = X509_get_subject_name(certificate);
+  const auto* const host = reinterpret_cast<const unsigned char*>("localhost");
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, host, -1, -1, 0);
+  X509_set_issuer_name(certificate, name);
+  X509_EXTENSION* const names =
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+  Require(names != nullptr && X509_add_ext(certificate, names, -1) == 1);
+  X509_EXTENSION_free(names);
+  Require(X509_sign(certificate, key, EVP_sha256()) != 0);
+  return certificate;
+}
+
+// What `write` puts into memory.
+template <typename Write>
+std::string Text(Write write) {
+  BIO* const memory = BIO_new(BIO_s_mem());
+  Require(write(memory) == 1);
+  char* begin = nullptr;
+  const long size = BIO_get_mem_data(memory, &begin);
+  std::string text(begin, static_cast<std::size_t>(size));
+  BIO_free(memory);
+  return text;
+}
+
+}  // namespace
+
+SelfSigned::SelfSigned() {
+  EVP_PKEY* const pair = NewKey();
+  X509* const x509 = NewCertificate(pair);
+  key = Text([pair](BIO* to) {
+    return PEM_write_bio_PKCS8PrivateKey(to, pair, nullptr, nullptr, 0, nullptr, nullptr);
+  });
+  certificate = Text([x509](BIO* to) { return PEM_write_bio_X509(to, x509); });
+  X509_free(x509);
+  EVP_PKEY_free(pair);
+}
+
+std::shared_ptr<grpc::ServerCredentials> SelfSigned::Server() const {
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({key, certificate});
+  return grpc::SslServerCredentials(options);
+}
+
+}  // namespace rpc
