@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
@@ -131,6 +132,7 @@ void RawPeer::Send(const Frame& frame) {
 void RawPeer::SendBytes(const std::string& bytes) {
   const TimePoint limit = InTime();
   for (std::size_t sent = 0; open_ && sent < bytes.size();) {
+    ERR_clear_error();  // Another connection's would be taken for this one's.
     const int wrote =
         BIO_write(connection_.get(), bytes.data() + sent, static_cast<int>(bytes.size() - sent));
     if (wrote > 0) {
@@ -191,6 +193,7 @@ std::optional<RawPeer::Frame> RawPeer::Next(TimePoint limit) {
 std::optional<std::string> RawPeer::ReadBytes(std::size_t count, TimePoint limit) {
   char bytes[16384];
   while (open_ && received_.size() < count) {
+    ERR_clear_error();
     const int got = BIO_read(connection_.get(), bytes, sizeof bytes);
     if (got > 0) {
       received_.append(bytes, static_cast<std::size_t>(got));
