@@ -8,15 +8,21 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -46,18 +52,24 @@ std::optional<HostAndPort> Split(const std::string& address) {
   return split;
 }
 
-// The port of a TCP socket's own end; 0 of anything else.
-in_port_t LocalPort(int fd) {
+constexpr char kUnixPrefix[] = "unix:";
+
+// What the connections of a listener have in common with it and with no other's: the port
+// of their own end, or the path of a socket file. Empty: neither.
+std::string LocalAddress(int fd) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return 0;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return "";
   switch (storage.ss_family) {
     case AF_INET:
-      return ntohs(reinterpret_cast<const sockaddr_in&>(storage).sin_port);
+      return absl::StrCat(ntohs(reinterpret_cast<const sockaddr_in&>(storage).sin_port));
     case AF_INET6:
-      return ntohs(reinterpret_cast<const sockaddr_in6&>(storage).sin6_port);
+      return absl::StrCat(ntohs(reinterpret_cast<const sockaddr_in6&>(storage).sin6_port));
+    case AF_UNIX:
+      if (size <= offsetof(sockaddr_un, sun_path)) return "";  // A socket pair's.
+      return absl::StrCat(kUnixPrefix, reinterpret_cast<const sockaddr_un&>(storage).sun_path);
     default:
-      return 0;
+      return "";
   }
 }
 
@@ -65,6 +77,7 @@ std::string BoundAddress(int fd) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
   getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size);
+  if (storage.ss_family == AF_UNIX) return LocalAddress(fd);
   char host[NI_MAXHOST] = "";
   char port[NI_MAXSERV] = "";
   getnameinfo(reinterpret_cast<sockaddr*>(&storage), size, host, sizeof host, port, sizeof port,
@@ -78,7 +91,9 @@ absl::Status BindError(const std::string& address, int error) {
   switch (error) {
     case EADDRINUSE:
       return absl::AlreadyExistsError(
-          absl::StrCat(what, "another process listens there; stop it or choose another --address"));
+          absl::StrCat(what,
+                       "somebody listens there, or a file that is no socket has the name; "
+                       "stop it or choose another --address"));
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(
@@ -92,114 +107,253 @@ absl::Status BindError(const std::string& address, int error) {
 }
 
 // A listening socket, or -1 with errno.
-int Listen(const addrinfo& candidate) {
-  const int fd = socket(candidate.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+int Listen(const sockaddr* address, socklen_t size) {
+  const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
   // Binds although connections of an earlier process linger. Not SO_REUSEPORT: two
   // servers on one port would share its callers without knowing of each other.
   const int one = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(fd, candidate.ai_addr, candidate.ai_addrlen) == 0 && listen(fd, kBacklog) == 0) {
-    return fd;
-  }
+  if (bind(fd, address, size) == 0 && listen(fd, kBacklog) == 0) return fd;
   const int error = errno;
   close(fd);
   errno = error;
   return -1;
 }
 
+void SetPort(sockaddr_storage& address, in_port_t port) {
+  // At the same place in both families.
+  static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
+  reinterpret_cast<sockaddr_in&>(address).sin_port = htons(port);
+}
+
+struct Candidate {
+  sockaddr_storage address{};
+  socklen_t size = 0;
+};
+
+// Each address once: a name may stand for one several times.
+std::vector<Candidate> Candidates(const addrinfo* first) {
+  std::vector<Candidate> candidates;
+  for (const addrinfo* each = first; each != nullptr; each = each->ai_next) {
+    Candidate candidate{.size = each->ai_addrlen};
+    std::memcpy(&candidate.address, each->ai_addr, each->ai_addrlen);
+    const bool known =
+        std::any_of(candidates.begin(), candidates.end(), [&](const Candidate& other) {
+          return std::memcmp(&other.address, &candidate.address, sizeof candidate.address) == 0;
+        });
+    if (!known) candidates.push_back(candidate);
+  }
+  return candidates;
+}
+
+// A name may have an address of a family that this machine does not speak.
+bool IsNoAddressHere(int error) { return error == EADDRNOTAVAIL || error == EAFNOSUPPORT; }
+
+// How many have been established and wait at the socket; the most that may when the
+// kernel does not say (a socket file).
+int Waiting(int listener_fd) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  // Of a listening socket, tcpi_unacked is the length of its accept queue and tcpi_sacked
+  // the most that it holds.
+  if (getsockopt(listener_fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_sacked > 0) {
+    return static_cast<int>(info.tcpi_unacked);
+  }
+  return kBacklog + 1;
+}
+
+// Nobody listens at a socket file that is there.
+bool IsStale(const sockaddr_un& name) {
+  struct stat file {};
+  if (lstat(name.sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return false;
+  const bool refused = connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0 &&
+                       errno == ECONNREFUSED;
+  close(fd);
+  errno = EADDRINUSE;
+  return refused;
+}
+
+std::pair<dev_t, ino_t> FileAt(const std::string& path) {
+  struct stat file {};
+  if (path.empty() || lstat(path.c_str(), &file) != 0) return {};
+  return {file.st_dev, file.st_ino};
+}
+
+bool IsConnected(int fd) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening == 0;
+}
+
+// Ends a connection so that nothing of it lingers in the kernel.
+void Refuse(int fd) {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(fd);
+}
+
 }  // namespace
 
+Listener::Socket::Socket(int fd_in) : fd(fd_in) {}
+Listener::Socket::~Socket() { close(fd); }
+
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& address) {
+  const bool is_file = absl::StartsWith(address, kUnixPrefix);
+  const std::string path = is_file ? address.substr(std::strlen(kUnixPrefix)) : "";
+  absl::StatusOr<Sockets> sockets = is_file ? BindUnix(address, path) : BindTcp(address);
+  if (!sockets.ok()) return sockets.status();
+  const int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wake < 0) return BindError(address, errno);
+  return std::unique_ptr<Listener>(
+      new Listener(*std::move(sockets), std::make_unique<Socket>(wake), path));
+}
+
+absl::StatusOr<Listener::Sockets> Listener::BindTcp(const std::string& address) {
   const std::optional<HostAndPort> split = Split(address);
   if (!split) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "\"", address, "\" is no address; write HOST:PORT, for example 127.0.0.1:50051"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", address,
+                     "\" is no address; write HOST:PORT, for example 127.0.0.1:50051, or "
+                     "unix:PATH"));
   }
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* candidates = nullptr;
-  if (const int error = getaddrinfo(split->host.c_str(), split->port.c_str(), &hints, &candidates);
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(split->host.c_str(), split->port.c_str(), &hints, &found);
       error != 0) {
     return absl::NotFoundError(
         absl::StrCat("cannot listen on ", address, ": ", gai_strerror(error)));
   }
-  int fd = -1;
+  std::vector<Candidate> candidates = Candidates(found);
+  freeaddrinfo(found);
+  const bool any_port = std::atoi(split->port.c_str()) == 0;
+  // A port that is free at the first address may be taken at the second.
+  constexpr int kAttempts = 20;
   int error = 0;
-  for (const addrinfo* each = candidates; each != nullptr && fd < 0; each = each->ai_next) {
-    fd = Listen(*each);
-    if (fd < 0) error = errno;
+  for (int attempt = 0; attempt < (any_port ? kAttempts : 1); ++attempt) {
+    Sockets sockets;
+    error = 0;
+    for (Candidate& each : candidates) {
+      if (any_port) {
+        int port = 0;
+        if (!sockets.empty()) {
+          static_cast<void>(absl::SimpleAtoi(LocalAddress(sockets.front()->fd), &port));
+        }
+        SetPort(each.address, static_cast<in_port_t>(port));
+      }
+      const int fd = Listen(reinterpret_cast<const sockaddr*>(&each.address), each.size);
+      if (fd >= 0) {
+        sockets.push_back(std::make_unique<Socket>(fd));
+      } else if (error == 0 || !IsNoAddressHere(errno)) {
+        error = errno;
+      }
+    }
+    if (!sockets.empty() && (error == 0 || IsNoAddressHere(error))) return sockets;
+    if (error != EADDRINUSE) break;
   }
-  freeaddrinfo(candidates);
-  if (fd < 0) return BindError(address, error);
-
-  const int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (wake_fd < 0) {
-    error = errno;
-    close(fd);
-    return BindError(address, error);
-  }
-  return std::unique_ptr<Listener>(new Listener(fd, wake_fd, BoundAddress(fd)));
+  return BindError(address, error);
 }
 
-Listener::Listener(int fd, int wake_fd, std::string address)
-    : fd_(fd), wake_fd_(wake_fd), port_(LocalPort(fd)), address_(std::move(address)) {}
-
-Listener::~Listener() {
-  Close();
-  close(wake_fd_);
+absl::StatusOr<Listener::Sockets> Listener::BindUnix(const std::string& address,
+                                                     const std::string& path) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof name.sun_path) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", address, "\": a path of 1 to ",
+                                                   sizeof name.sun_path - 1, " bytes is needed"));
+  }
+  std::memcpy(name.sun_path, path.data(), path.size());
+  const auto* const generic = reinterpret_cast<const sockaddr*>(&name);
+  int fd = Listen(generic, sizeof name);
+  if (fd < 0 && errno == EADDRINUSE && IsStale(name)) {
+    unlink(path.c_str());
+    fd = Listen(generic, sizeof name);
+  }
+  if (fd < 0) return BindError(address, errno);
+  Sockets sockets;
+  sockets.push_back(std::make_unique<Socket>(fd));
+  return sockets;
 }
 
-void Listener::Start(Accept accept) {
-  thread_ = std::thread([this, accept = std::move(accept)] { Run(accept); });
+Listener::Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path)
+    : sockets_(std::move(sockets)),
+      wake_(std::move(wake)),
+      local_(LocalAddress(sockets_.front()->fd)),
+      address_(BoundAddress(sockets_.front()->fd)),
+      unix_path_(std::move(unix_path)),
+      unix_file_(FileAt(unix_path_)) {}
+
+Listener::~Listener() { Close(); }
+
+void Listener::Start(Accept accept, int max_descriptors, std::function<void()> refused) {
+  accept_ = std::move(accept);
+  max_descriptors_ = max_descriptors;
+  refused_ = std::move(refused);
+  thread_ = std::thread([this] { Run(); });
 }
 
 void Listener::Close() {
-  if (fd_ < 0) return;
+  if (sockets_.empty()) return;
   const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof one);
+  [[maybe_unused]] const ssize_t written = write(wake_->fd, &one, sizeof one);
   if (thread_.joinable()) thread_.join();
-  close(fd_);
-  fd_ = -1;
+  // Another process may have put its own there meanwhile.
+  if (!unix_path_.empty() && FileAt(unix_path_) == unix_file_) unlink(unix_path_.c_str());
+  sockets_.clear();
 }
 
-void Listener::CutConnections() const {
+void Listener::CutConnections(const std::function<bool(int fd)>& which) const {
   DIR* const open_files = opendir("/proc/self/fd");
   if (open_files == nullptr) return;
   while (const dirent* const entry = readdir(open_files)) {
     int fd = -1;
     // Not through a duplicate, although gRPC may close its own meanwhile: to close the
     // duplicate of what has become a database would drop the database's locks.
-    if (absl::SimpleAtoi(entry->d_name, &fd) && fd != fd_ && LocalPort(fd) == port_) {
+    if (absl::SimpleAtoi(entry->d_name, &fd) && IsConnected(fd) && LocalAddress(fd) == local_ &&
+        (!which || which(fd))) {
       shutdown(fd, SHUT_RDWR);
     }
   }
   closedir(open_files);
 }
 
-void Listener::Run(const Accept& accept) {
+void Listener::Run() {
   constexpr int kNoTimeout = -1;
   constexpr int kUntilItMayWorkAgain = 10;  // Milliseconds.
+  constexpr int kAtATime = 64;              // Close() does not wait for more.
+  std::vector<pollfd> fds = {{wake_->fd, POLLIN, 0}};
+  for (const auto& socket : sockets_) fds.push_back({socket->fd, POLLIN, 0});
   int timeout = kNoTimeout;
-  for (;;) {
-    pollfd fds[] = {{wake_fd_, POLLIN, 0}, {fd_, POLLIN, 0}};
+  while ((fds.front().revents & POLLIN) == 0) {
     // When nobody can be accepted the port stays readable: look at it less often.
-    poll(fds, timeout == kNoTimeout ? 2 : 1, timeout);
-    timeout = AcceptArrived(accept) ? kNoTimeout : kUntilItMayWorkAgain;
-    if ((fds[0].revents & POLLIN) != 0) return;
+    poll(fds.data(), timeout == kNoTimeout ? fds.size() : 1, timeout);
+    timeout = kNoTimeout;
+    for (const auto& socket : sockets_) {
+      if (!AcceptArrived(socket->fd, kAtATime)) timeout = kUntilItMayWorkAgain;
+    }
   }
+  // Those who are there now: who comes later is refused, or a storm would never end.
+  for (const auto& socket : sockets_) AcceptArrived(socket->fd, Waiting(socket->fd));
 }
 
-bool Listener::AcceptArrived(const Accept& accept) {
-  for (;;) {
-    const int fd = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+bool Listener::AcceptArrived(int listener_fd, int most) {
+  for (int taken = 0; taken < most; ++taken) {
+    const int fd = accept4(listener_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= max_descriptors_) {
+      if (refused_) refused_();
+      Refuse(fd);
+      continue;
+    }
     if (fd >= 0) {
       // Answers are small and must not wait for the next one.
       const int one = 1;
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-      accept(fd_, fd);
+      accept_(listener_fd, fd);
       continue;
     }
     switch (errno) {
@@ -226,6 +380,7 @@ bool Listener::AcceptArrived(const Accept& accept) {
         return false;
     }
   }
+  return true;
 }
 
 }  // namespace rpc

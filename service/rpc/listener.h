@@ -1,35 +1,43 @@
 #ifndef SERVICE_RPC_LISTENER_H_
 #define SERVICE_RPC_LISTENER_H_
 
-#include <netinet/in.h>
+#include <sys/types.h>
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace rpc {
 
-// A TCP port that accepts connections until it is closed.
+// Accepts connections on one address until it is closed.
 //
 // The problem: a gRPC server closes its own ports only in Shutdown(), which at the
 // same moment refuses what its callers send on the connections they have. With a
 // listener apart from the server the first can come before the second.
 //
 // Guarantees: once started, every connection that was established when Close() was
-// called is handed over, not reset; later ones are refused.
+// called is handed over, not reset; later ones are refused. Close() ends however fast
+// peers connect. A connection for which the process has too few descriptors is accepted
+// and reset, so that its caller knows at once.
 //
-// Threads: Close() and the destructor on one thread, the rest on any. `accept`
-// runs on the listener's own thread.
+// Threads: Close() and the destructor on one thread, the rest on any. `accept` and
+// `refused` run on the listener's own thread.
 class Listener {
  public:
   // Is given a connected socket, non-blocking, closed on exec; owns it from then
   // on. `listener_fd` is the socket that it came from.
   using Accept = std::function<void(int listener_fd, int fd)>;
 
-  // Binds `address` ("HOST:PORT", "[::1]:PORT"; port 0: any free one) and listens.
+  // "HOST:PORT", "[::1]:PORT"; port 0: any free one. A host name means every address
+  // that it has on this machine, all with the same port. "unix:PATH" is a socket file: one
+  // that nobody listens at any more is replaced, and Close() removes its own.
+  //
   // Nobody is accepted before Start(): who connects waits, and is reset when it is
   // closed without.
   //
@@ -43,7 +51,12 @@ class Listener {
   Listener& operator=(const Listener&) = delete;
 
   // Accepts from now on. Once.
-  void Start(Accept accept);
+  //
+  // Refuses a connection that would take a descriptor of number `max_descriptors` or
+  // above, and calls `refused`: the kernel gives the lowest that is free, so then so many
+  // are in use, whatever for.
+  void Start(Accept accept, int max_descriptors = std::numeric_limits<int>::max(),
+             std::function<void()> refused = {});
 
   // Hands over what has arrived, then stops listening. Waits for `accept` to
   // return. Closing twice does nothing.
@@ -53,24 +66,42 @@ class Listener {
   // gRPC cannot: a connection whose peer does not read it closes only after what it
   // is writing (grpc/grpc: chttp2_transport.cc, close_transport_locked).
   //
-  // Also ends any other connection of this process whose local port is the same.
-  void CutConnections() const;
+  // `which` is asked about each, if it is given. Also ends any other connection of this
+  // process whose local port is the same.
+  void CutConnections(const std::function<bool(int fd)>& which = {}) const;
 
-  // "127.0.0.1:50051": what is bound.
+  // "127.0.0.1:50051", "unix:/run/orders.sock": what is bound, the first of several.
   const std::string& address() const { return address_; }
 
  private:
-  Listener(int fd, int wake_fd, std::string address);
+  // Closed with the object.
+  struct Socket {
+    explicit Socket(int fd);
+    ~Socket();
+    Socket(const Socket&) = delete;
+    Socket& operator=(const Socket&) = delete;
+    const int fd;
+  };
+  using Sockets = std::vector<std::unique_ptr<Socket>>;
 
-  void Run(const Accept& accept);
-  // Accepts everybody who has arrived. False: it cannot for the moment, for want of
+  Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path);
+  static absl::StatusOr<Sockets> BindTcp(const std::string& address);
+  static absl::StatusOr<Sockets> BindUnix(const std::string& address, const std::string& path);
+
+  void Run();
+  // Accepts from a socket, `most` at a time. False: it cannot for the moment, for want of
   // file descriptors perhaps.
-  bool AcceptArrived(const Accept& accept);
+  bool AcceptArrived(int listener_fd, int most);
 
-  int fd_;
-  const int wake_fd_;  // An eventfd: readable once Close() was called.
-  const in_port_t port_;
+  Sockets sockets_;                     // None: it is closed.
+  const std::unique_ptr<Socket> wake_;  // An eventfd: readable once Close() was called.
+  const std::string local_;             // The sockets' local address, as LocalAddress() has it.
   const std::string address_;
+  const std::string unix_path_;              // Of the socket file; empty for TCP.
+  const std::pair<dev_t, ino_t> unix_file_;  // Which file that was.
+  Accept accept_;
+  int max_descriptors_ = 0;
+  std::function<void()> refused_;
   std::thread thread_;
 };
 

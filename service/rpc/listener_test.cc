@@ -3,15 +3,19 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <memory>
 #include <mutex>
@@ -22,6 +26,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "service/rpc/testing/callers.h"
 
 namespace rpc {
@@ -155,6 +160,68 @@ TEST(Listener, RefusesWhoComesAfterClose) {
   listener->Close();
 }
 
+// Peers that connect and close as fast as they can.
+class Storm {
+ public:
+  explicit Storm(const std::string& address) {
+    for (int i = 0; i < 8; ++i) {
+      threads_.emplace_back([this, address] {
+        while (!over_) {
+          RawConnection caller(address);
+          ++connected_;
+        }
+      });
+    }
+  }
+  ~Storm() {
+    over_ = true;
+    for (std::thread& each : threads_) each.join();
+  }
+  bool AwaitBegun() {
+    return Eventually([this] { return connected_ > 100; });
+  }
+
+ private:
+  std::atomic<bool> over_{false};
+  std::atomic<int> connected_{0};
+  std::vector<std::thread> threads_;
+};
+
+TEST(Listener, ClosesAlthoughPeersNeverCeaseToConnect) {
+  const auto listener = BindOrDie();
+  std::atomic<int> accepted{0};
+  listener->Start([&](int, int fd) {
+    ++accepted;
+    // So slow that the peers are always ahead.
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    close(fd);
+  });
+  Storm storm(listener->address());
+  ASSERT_TRUE(storm.AwaitBegun());
+  ASSERT_TRUE(Eventually([&] { return accepted > 0; }));
+  listener->Close();
+}
+
+TEST(Listener, RefusesAtOnceWhatWouldTakeADescriptorOfTheReserve) {
+  Host host;
+  const auto listener = BindOrDie();
+  const int lowest_free = dup(0);
+  ASSERT_GE(lowest_free, 0);
+  close(lowest_free);
+  std::atomic<int> refused{0};
+  // Room for a connection's both ends, twice.
+  listener->Start(host.Accept(), lowest_free + 4, [&] { ++refused; });
+  RawConnection first(listener->address());
+  EXPECT_TRUE(first.Receive("hello"));
+  RawConnection second(listener->address());
+  EXPECT_TRUE(second.Receive("hello"));
+  RawConnection third(listener->address());
+  EXPECT_TRUE(third.AwaitEnd());
+  EXPECT_EQ(refused, 1);
+  listener->Close();
+  EXPECT_EQ(host.accepted().size(), 2u);
+}
+
 TEST(Listener, NeverSharesItsPort) {
   const auto listener = BindOrDie();
   const absl::Status second = BindError(listener->address());
@@ -202,6 +269,92 @@ TEST(Listener, ListensOnIPv6) {
   EXPECT_THAT((*listener)->address(), MatchesRegex("\\[::1\\]:[0-9]+"));
   (*listener)->Start(host.Accept());
   EXPECT_TRUE(RawConnection((*listener)->address()).Receive("hello"));
+}
+
+TEST(Listener, ListensOnEveryAddressOfAName) {
+  if (!Listener::Bind("[::1]:0").ok()) GTEST_SKIP() << "no IPv6 here";
+  addrinfo* found = nullptr;
+  ASSERT_EQ(getaddrinfo("localhost", "0", nullptr, &found), 0);
+  bool v4 = false, v6 = false;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    v4 = v4 || each->ai_family == AF_INET;
+    v6 = v6 || each->ai_family == AF_INET6;
+  }
+  freeaddrinfo(found);
+  if (!v4 || !v6) GTEST_SKIP() << "localhost has one address here";
+  Host host;
+  const auto listener = BindOrDie("localhost:0");
+  listener->Start(host.Accept());
+  const std::string port = listener->address().substr(listener->address().rfind(':'));
+  EXPECT_TRUE(RawConnection("127.0.0.1" + port).Receive("hello"));
+  EXPECT_TRUE(RawConnection("[::1]" + port).Receive("hello"));
+  // All of them or none.
+  const absl::Status second = BindError("localhost" + port);
+  EXPECT_TRUE(absl::IsAlreadyExists(second)) << second;
+}
+
+class ListenerOnASocketFile : public ::testing::Test {
+ protected:
+  ListenerOnASocketFile() { std::filesystem::remove(path_); }
+
+  // A connection, or -1.
+  int Connect() const {
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    path_.copy(name.sun_path, sizeof name.sun_path - 1);
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0) return fd;
+    close(fd);
+    return -1;
+  }
+
+  // Short: a test's own directory may be longer than the name of a socket may be.
+  const std::string path_ = absl::StrCat("/tmp/listener_test.", getpid());
+  Host host_;
+};
+
+TEST_F(ListenerOnASocketFile, HandsOverWhoArrivesAndRemovesItsFile) {
+  const auto listener = BindOrDie("unix:" + path_);
+  EXPECT_EQ(listener->address(), "unix:" + path_);
+  listener->Start(host_.Accept());
+  const int fd = Connect();
+  ASSERT_GE(fd, 0);
+  char greeting[5];
+  EXPECT_EQ(recv(fd, greeting, sizeof greeting, MSG_WAITALL), 5);
+  listener->Close();
+  EXPECT_FALSE(std::filesystem::exists(path_));
+  listener->CutConnections();
+  EXPECT_EQ(recv(fd, greeting, sizeof greeting, 0), 0);
+  close(fd);
+}
+
+TEST_F(ListenerOnASocketFile, ReplacesOneThatNobodyListensAt) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  path_.copy(name.sun_path, sizeof name.sun_path - 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
+  close(fd);
+  BindOrDie("unix:" + path_);
+  EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+TEST_F(ListenerOnASocketFile, LeavesAloneWhatIsNotItsOwn) {
+  const auto listener = BindOrDie("unix:" + path_);
+  EXPECT_TRUE(absl::IsAlreadyExists(BindError("unix:" + path_)));
+  // Another process has taken the name over.
+  std::filesystem::remove(path_);
+  std::ofstream(path_) << "precious";
+  EXPECT_TRUE(absl::IsAlreadyExists(BindError("unix:" + path_)));
+  listener->Close();
+  EXPECT_TRUE(std::filesystem::exists(path_));
+  std::filesystem::remove(path_);
+}
+
+TEST_F(ListenerOnASocketFile, NamesAPathThatCannotBe) {
+  EXPECT_TRUE(absl::IsInvalidArgument(BindError("unix:")));
+  EXPECT_TRUE(absl::IsInvalidArgument(BindError("unix:/" + std::string(200, 'x'))));
+  EXPECT_FALSE(Listener::Bind("unix:/no/such/directory/socket").ok());
 }
 
 TEST(Listener, LooksAHostNameUp) {
