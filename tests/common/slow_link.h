@@ -1,0 +1,78 @@
+#ifndef TESTS_COMMON_SLOW_LINK_H_
+#define TESTS_COMMON_SLOW_LINK_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <string>
+#include <thread>
+
+namespace testkit {
+
+// A slow or a long link to a server: a TCP proxy on 127.0.0.1 that passes so many bytes a
+// second, and each of them so much later.
+//
+// The problem: on loopback what a server writes is at its caller's before the server can
+// close, so nothing that a shutdown cuts off is ever seen. Here what the link has not
+// passed stays in the server's own send buffer, as it does on a real one.
+//
+// A connection that its server or its caller resets is reset on the other side, once what
+// came before it has been passed. One that the server does not accept is reset.
+//
+// Threads: all methods may be called from any thread. It has one of its own, which ends with
+// the object, and all connections with it.
+class SlowLink {
+ public:
+  static constexpr std::int64_t kUnlimited = INT64_MAX;
+
+  struct Options {
+    // Of each connection, in each direction.
+    std::int64_t bytes_per_second = kUnlimited;
+    // Half of the round trip.
+    std::chrono::milliseconds delay{0};
+    // SO_RCVBUF in bytes of the sockets to the server, and to the caller; 0: the system's.
+    int receive_buffer = 0;
+  };
+
+  // `server`: "127.0.0.1:PORT".
+  SlowLink(std::string server, const Options& options);
+  ~SlowLink();
+  SlowLink(const SlowLink&) = delete;
+  SlowLink& operator=(const SlowLink&) = delete;
+
+  // "127.0.0.1:40123".
+  const std::string& address() const { return address_; }
+
+  // 0: nothing passes until it is set again.
+  void SetRate(std::int64_t bytes_per_second) { rate_ = bytes_per_second; }
+
+  // Bytes that have been read from callers and from servers so far.
+  std::int64_t sent_up() const { return sent_up_; }
+  std::int64_t sent_down() const { return sent_down_; }
+
+  // Connections that the server has reset so far.
+  int resets() const { return resets_; }
+
+ private:
+  class Connection;
+
+  void Run();
+  void Accept(std::list<Connection>& connections);
+
+  const std::string server_;
+  const std::chrono::milliseconds delay_;
+  const int receive_buffer_;
+  const int listener_;
+  const int stop_;  // An eventfd.
+  std::string address_;
+  std::atomic<std::int64_t> rate_;
+  std::atomic<std::int64_t> sent_up_{0};
+  std::atomic<std::int64_t> sent_down_{0};
+  std::atomic<int> resets_{0};
+  std::thread thread_;
+};
+
+}  // namespace testkit
+
+#endif  // TESTS_COMMON_SLOW_LINK_H_
