@@ -16,8 +16,8 @@
 namespace lifecycle {
 
 // A random graph of entries, each of which returns, fails, throws or hangs, after a
-// random time, or is forgotten, or forgets another or is in a hurry meanwhile; and
-// what shutdown_registry.h guarantees of every one.
+// random time, or is in a hurry meanwhile; and what shutdown_registry.h guarantees of
+// every one.
 //
 // Whatever breaks a guarantee fails the test, with the words of `who`.
 //

@@ -2,229 +2,300 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <mutex>
-#include <optional>
+#include <set>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "service/lifecycle/precondition.h"
 #include "service/lifecycle/run_or_catch.h"
 
 namespace lifecycle {
 
 struct ShutdownRegistry::Entry {
-  enum class Stage { kOpen, kClosing, kReturned, kPassedOver };
+  enum class Stage { kOpen, kFree, kClosing, kReturned, kPassedOver };
 
-  std::string name;
+  const std::size_t id;
+  const std::string name;
   Closer close;
-  Options options;
+  const Options options;
+  // How many entries stand in a row from this one down to the last that it uses.
+  const std::size_t height;
 
   Stage stage = Stage::kOpen;
-  std::thread thread{};         // Joinable while kClosing and kReturned.
-  absl::Status status{};        // Set from kReturned on.
-  Clock::TimePoint started{};   // Set from kClosing on.
-  Clock::TimePoint deadline{};  // Set from kClosing on.
+  std::size_t users = 0;                // Those that name it and are not done with.
+  std::optional<std::thread::id> by{};  // The thread that runs its closer.
+  absl::Status status{};                // Set from kReturned on.
+  Clock::TimePoint started{};           // Set from kClosing on, as these are.
+  Clock::TimePoint deadline{};
+  Clock::TimePoint passed_over_at{};
   Clock::TimePoint returned{};  // Set from kReturned on.
+
+  // Divides what is left of the time, once it is kClosing.
+  void SetDeadline(Clock::TimePoint now, Clock::TimePoint end) {
+    const Clock::Duration left = std::max(end - now, Clock::Duration::zero());
+    const auto row = static_cast<Clock::Duration::rep>(height);
+    const Clock::Duration guaranteed = std::min(kGuaranteed, left / (2 * row)) * (row - 1);
+    const Clock::Duration mine = std::min(options.limit.value_or(left), left - guaranteed);
+    passed_over_at = std::min(passed_over_at, now + mine);
+    deadline = passed_over_at - std::min(kToAnswer, (passed_over_at - now) / 5);
+  }
 };
 
-struct ShutdownRegistry::State {
-  // By a number that is given once; who is registered later has a higher one. Shared
-  // with the closer's thread, which may outlive the entry's time here.
-  using Entries = std::map<std::size_t, std::shared_ptr<Entry>>;
+// Who uses whom, and which entries nobody uses any more.
+struct ShutdownRegistry::Graph {
+  std::vector<std::shared_ptr<Entry>> entries{};  // By id; null: done with.
+  std::size_t left = 0;
+  std::vector<std::size_t> free{};  // To be closed next.
+
+  // Those that use all below them, and those that all above them use. In both each uses the
+  // one before it, so the last is done with first.
+  std::vector<std::size_t> users_of_all{}, used_by_all{};
+  std::size_t above_all = 0;  // No entry of this id or above is left.
+  std::size_t tallest = 0;
+
+  std::size_t HeightAbove(const Options& options) const {
+    if (!options.uses) return tallest + 1;
+    std::size_t height = used_by_all.empty() ? 0 : entries[used_by_all.back()]->height;
+    for (const Handle& used : *options.uses) {
+      if (entries[used.id_] != nullptr) height = std::max(height, entries[used.id_]->height);
+    }
+    return height + 1;
+  }
+
+  std::size_t Add(std::string name, Closer close, Options options) {
+    const std::size_t id = entries.size();
+    const std::size_t height = HeightAbove(options);
+    tallest = std::max(tallest, height);
+    ForEachNamed(options, [](Entry& used) { ++used.users; });
+    if (!options.uses) users_of_all.push_back(id);
+    if (options.used_by_all) used_by_all.push_back(id);
+    entries.push_back(std::make_shared<Entry>(
+        Entry{id, std::move(name), std::move(close), std::move(options), height}));
+    above_all = entries.size();
+    ++left;
+    return id;
+  }
+
+  void FreeIfUnused(std::size_t id) {
+    Entry* const entry = entries[id].get();
+    if (entry == nullptr || entry->stage != Entry::Stage::kOpen || entry->users > 0) return;
+    if (!users_of_all.empty() && users_of_all.back() > id) return;
+    if (entry->options.used_by_all && above_all > id + 1) return;
+    entry->stage = Entry::Stage::kFree;
+    free.push_back(id);
+  }
+
+  void FreeUnused(std::size_t from, std::size_t to) {
+    for (std::size_t id = to; id > from; --id) FreeIfUnused(id - 1);
+  }
+
+  // The entry is done with, and uses nothing any more.
+  void Remove(const Entry& gone) {
+    entries[gone.id] = nullptr;
+    --left;
+    while (above_all > 0 && entries[above_all - 1] == nullptr) --above_all;
+    if (gone.options.used_by_all) used_by_all.pop_back();
+    if (gone.options.uses) {
+      ForEachNamed(gone.options, [this](Entry& used) {
+        --used.users;
+        FreeIfUnused(used.id);
+      });
+    } else {
+      users_of_all.pop_back();
+      FreeUnused(users_of_all.empty() ? 0 : users_of_all.back(), gone.id);
+    }
+    if (!used_by_all.empty()) FreeIfUnused(used_by_all.back());
+  }
+
+  template <typename Do>
+  void ForEachNamed(const Options& options, Do do_this) {
+    if (!options.uses) return;
+    for (const Handle& used : *options.uses) {
+      if (entries[used.id_] != nullptr) do_this(*entries[used.id_]);
+    }
+  }
+};
+
+struct ShutdownRegistry::State : std::enable_shared_from_this<State> {
+  using Lock = std::unique_lock<std::mutex>;
+  using Threads = std::map<std::thread::id, std::thread>;
 
   mutable std::mutex mutex;
+  // All guarded by mutex.
+  Graph graph;
+  enum class Stage { kOpen, kClosing, kClosed } stage = Stage::kOpen;
+  std::set<std::pair<Clock::TimePoint, std::size_t>> closing;  // By when they are passed over.
+  std::deque<std::shared_ptr<Entry>> waiting;   // Of these, those that no thread has taken yet.
+  std::deque<std::shared_ptr<Entry>> returned;  // And those that have returned.
+  std::size_t idle = 0;                         // Threads that wait for one.
+  std::condition_variable taken;
   std::condition_variable_any changed;
-  Entries entries;          // Guarded by mutex.
-  std::size_t next_id = 0;  // Guarded by mutex.
 
-  // Runs the closer of an entry that is kClosing. Requires: mutex is not held.
-  void Run(Entry& entry, Clock& clock);
+  // Each requires that `lock` is held.
 
-  // The rest requires mutex.
-
-  static bool Uses(const Entries::value_type& user, const Entries::value_type& used) {
-    const auto& [user_id, by] = user;
-    const auto& [used_id, of] = used;
-    if (user_id <= used_id) return false;
-    if (of->options.used_by_all || !by->options.uses) return true;
-    return std::any_of(by->options.uses->begin(), by->options.uses->end(),
-                       [id = used_id](const Handle& named) { return named.id_ == id; });
-  }
-
-  // An entry that can be closed now: no entry that uses it is still to be closed.
-  std::optional<std::size_t> NextUnused() const {
-    for (const auto& each : entries) {
-      if (each.second->stage == Entry::Stage::kOpen && Unused(each)) return each.first;
-    }
-    return std::nullopt;
-  }
-
-  bool Unused(const Entries::value_type& used) const {
-    return std::none_of(entries.begin(), entries.end(),
-                        [&used](const auto& user) { return Uses(user, used); });
-  }
-
-  // The deadline of an entry that is closed from `now` on, when everything must be
-  // closed by `end`: each that stands in a row below it has as much time as it.
-  Clock::TimePoint FairDeadline(std::size_t id, Clock::TimePoint now, Clock::TimePoint end) const {
-    const Clock::Duration left = std::max(end - now, Clock::Duration::zero());
-    return now + std::min(entries.at(id)->options.limit, left / Height(id));
-  }
-
-  // How many entries stand in a row from this one down to the last that it uses.
-  int Height(std::size_t id) const {
-    std::map<std::size_t, int> heights;
-    for (const auto& user : entries) {
-      int& height = heights.emplace(user.first, 1).first->second;
-      for (auto used = entries.begin(); used->first != user.first; ++used) {
-        if (Uses(user, *used)) height = std::max(height, heights[used->first] + 1);
-      }
-      if (user.first == id) break;
-    }
-    return heights[id];
-  }
-
-  // Divides what is left of the time anew.
-  void BringDeadlinesForward(Clock::TimePoint now, Clock::TimePoint end) {
-    for (auto& [id, entry] : entries) {
-      if (entry->stage != Entry::Stage::kClosing) continue;
-      entry->deadline = std::min(entry->deadline, FairDeadline(id, now, end));
-    }
-  }
-
-  Clock::TimePoint NextDeadline() const {
-    Clock::TimePoint next = Clock::TimePoint::max();
-    for (const auto& [id, entry] : entries) {
-      if (entry->stage == Entry::Stage::kClosing) next = std::min(next, entry->deadline);
-    }
-    return next;
-  }
-
-  // An entry that is done with now: it has returned, or its time is over.
-  Entries::iterator NextDone(Clock::TimePoint now) {
-    auto late = entries.end();
-    for (auto each = entries.begin(); each != entries.end(); ++each) {
-      const Entry& entry = *each->second;
-      if (entry.stage == Entry::Stage::kReturned) return each;
-      if (entry.stage == Entry::Stage::kClosing && now >= entry.deadline) late = each;
-    }
-    return late;
-  }
-
-  // There is something to do for CloseAll() before the next deadline.
-  bool SomethingToDo() const {
-    return entries.empty() || NextUnused() ||
-           std::any_of(entries.begin(), entries.end(), [](const auto& each) {
-             return each.second->stage == Entry::Stage::kReturned;
-           });
-  }
+  // Runs the closer that has waited longest. False: it was passed over meanwhile.
+  bool RunNext(Lock& lock, Clock& clock);
+  void Work(Clock& clock);
+  void StartClosing(Lock& lock, Clock& clock, Clock::TimePoint end, Threads& threads);
+  void BringDeadlinesForward(Clock::TimePoint now, Clock::TimePoint end);
+  // An entry that is done with: it has returned, or its time is over. Null: there is none.
+  std::shared_ptr<Entry> NextDone(Clock::TimePoint now);
 };
 
-void ShutdownRegistry::State::Run(Entry& entry, Clock& clock) {
-  Closer close;  // Destroyed on this thread, and without the mutex: that may hang as well.
-  std::unique_lock lock(mutex);
-  close = std::move(entry.close);
-  if (entry.stage != Entry::Stage::kClosing) return;  // Passed over before it began.
-  const Clock::TimePoint deadline = entry.deadline;
+bool ShutdownRegistry::State::RunNext(Lock& lock, Clock& clock) {
+  const std::shared_ptr<Entry> entry = std::move(waiting.front());
+  waiting.pop_front();
+  if (entry->stage != Entry::Stage::kClosing) return true;  // Passed over before it began.
+  entry->by = std::this_thread::get_id();
+  Closer close = std::move(entry->close);
+  const Clock::TimePoint deadline = entry->deadline;
   lock.unlock();
   absl::Status status = RunOrCatch([&] { return close(deadline); });
   close = nullptr;  // What it captured is gone before it counts as closed.
   lock.lock();
-  if (entry.stage != Entry::Stage::kClosing) return;  // Passed over meanwhile.
-  entry.status = std::move(status);
-  entry.returned = clock.Now();
-  entry.stage = Entry::Stage::kReturned;
+  if (entry->stage != Entry::Stage::kClosing) return false;
+  entry->status = std::move(status);
+  entry->returned = clock.Now();
+  entry->stage = Entry::Stage::kReturned;
+  returned.push_back(entry);
   changed.notify_all();
+  return true;
+}
+
+void ShutdownRegistry::State::Work(Clock& clock) {
+  Lock lock(mutex);
+  for (;;) {
+    ++idle;
+    taken.wait(lock, [this] { return stage == Stage::kClosed || !waiting.empty(); });
+    --idle;
+    if (waiting.empty() || !RunNext(lock, clock)) return;
+  }
+}
+
+void ShutdownRegistry::State::StartClosing(Lock& lock, Clock& clock, Clock::TimePoint end,
+                                           Threads& threads) {
+  while (!graph.free.empty()) {
+    const std::shared_ptr<Entry>& entry = graph.entries[graph.free.back()];
+    graph.free.pop_back();
+    entry->stage = Entry::Stage::kClosing;
+    entry->started = clock.Now();
+    entry->passed_over_at = Clock::TimePoint::max();
+    entry->SetDeadline(entry->started, end);
+    closing.emplace(entry->passed_over_at, entry->id);
+    waiting.push_back(entry);
+    taken.notify_one();
+    if (waiting.size() <= idle) continue;
+    // With no lock held, so that the threads that there are can go on.
+    lock.unlock();
+    std::thread thread;
+    try {
+      thread = std::thread([state = shared_from_this(), &clock] { state->Work(clock); });
+    } catch (const std::system_error&) {
+    }
+    lock.lock();
+    if (thread.joinable()) {
+      threads.emplace(thread.get_id(), std::move(thread));
+    } else if (!waiting.empty()) {
+      RunNext(lock, clock);
+    }
+  }
+}
+
+void ShutdownRegistry::State::BringDeadlinesForward(Clock::TimePoint now, Clock::TimePoint end) {
+  for (const auto& [at, id] : std::exchange(closing, {})) {
+    graph.entries[id]->SetDeadline(now, end);
+    closing.emplace(graph.entries[id]->passed_over_at, id);
+  }
+}
+
+std::shared_ptr<ShutdownRegistry::Entry> ShutdownRegistry::State::NextDone(Clock::TimePoint now) {
+  std::shared_ptr<Entry> done;
+  if (!returned.empty()) {
+    done = std::move(returned.front());
+    returned.pop_front();
+  } else if (!closing.empty() && closing.begin()->first <= now) {
+    done = graph.entries[closing.begin()->second];
+    done->stage = Entry::Stage::kPassedOver;
+  }
+  if (done != nullptr) closing.erase({done->passed_over_at, done->id});
+  return done;
 }
 
 ShutdownRegistry::ShutdownRegistry() : state_(std::make_shared<State>()) {}
 
 ShutdownRegistry::Handle ShutdownRegistry::Register(std::string name, Closer close,
                                                     Options options) {
-  std::lock_guard lock(state_->mutex);
-  const std::size_t id = state_->next_id++;
-  state_->entries.emplace(
-      id, std::make_shared<Entry>(Entry{std::move(name), std::move(close), std::move(options)}));
-  state_->changed.notify_all();
+  std::unique_lock lock(state_->mutex);
+  if (state_->stage == State::Stage::kClosed) {
+    lock.unlock();
+    Require(false, "ShutdownRegistry::Register(\"" + name + "\") after everything was closed");
+  }
+  const std::size_t id = state_->graph.Add(std::move(name), std::move(close), std::move(options));
+  if (state_->stage == State::Stage::kClosing) {
+    state_->graph.FreeIfUnused(id);
+    state_->changed.notify_all();
+  }
   return Handle(id);
-}
-
-void ShutdownRegistry::Forget(Handle handle) {
-  std::shared_ptr<Entry> forgotten;  // Destroyed after the mutex is released.
-  std::lock_guard lock(state_->mutex);
-  const auto found = state_->entries.find(handle.id_);
-  if (found == state_->entries.end() || found->second->stage != Entry::Stage::kOpen) return;
-  forgotten = std::move(found->second);
-  state_->entries.erase(found);
-  state_->changed.notify_all();
 }
 
 std::size_t ShutdownRegistry::size() const {
   std::lock_guard lock(state_->mutex);
-  return state_->entries.size();
+  return state_->graph.left;
 }
 
 void ShutdownRegistry::CloseAll(Patience& patience,
                                 const std::function<void(const Closed&)>& on_closed) {
   Clock& clock = patience.clock();
-  std::unique_lock lock(state_->mutex);
-  while (!state_->entries.empty()) {
-    while (const std::optional<std::size_t> id = state_->NextUnused()) {
-      StartClosing(*id, patience, lock);
-    }
+  State& state = *state_;
+  State::Threads threads;
+  State::Lock lock(state.mutex);
+  state.stage = State::Stage::kClosing;
+  state.graph.FreeUnused(0, state.graph.entries.size());
+  while (state.graph.left > 0) {
+    state.StartClosing(lock, clock, patience.deadline(), threads);
 
     const Clock::TimePoint end = patience.deadline();
     const auto hurried = [&] { return patience.deadline() < end; };
     patience.Wait(
-        lock, state_->changed, [&] { return state_->SomethingToDo() || hurried(); },
-        state_->NextDeadline());
-    if (hurried()) state_->BringDeadlinesForward(clock.Now(), patience.deadline());
+        lock, state.changed,
+        [&] { return !state.returned.empty() || !state.graph.free.empty() || hurried(); },
+        state.closing.empty() ? Clock::TimePoint::max() : state.closing.begin()->first);
+    if (hurried()) state.BringDeadlinesForward(clock.Now(), patience.deadline());
 
-    for (auto done = state_->NextDone(clock.Now()); done != state_->entries.end();
-         done = state_->NextDone(clock.Now())) {
-      const std::shared_ptr<Entry> entry = std::move(done->second);
-      state_->entries.erase(done);
-      Closed closed{entry->name, entry->status, entry->returned - entry->started};
+    while (const std::shared_ptr<Entry> entry = state.NextDone(clock.Now())) {
       const bool returned = entry->stage == Entry::Stage::kReturned;
+      Closed closed{entry->name, entry->status, entry->returned - entry->started};
       if (!returned) {
-        entry->stage = Entry::Stage::kPassedOver;
         closed.took = clock.Now() - entry->started;
         closed.status = absl::DeadlineExceededError("did not return in its time");
+        if (entry->by) threads.extract(*entry->by).mapped().detach();
       }
       closed.passed_over = absl::IsDeadlineExceeded(closed.status);
-      std::thread thread = std::move(entry->thread);
       lock.unlock();
-      if (thread.joinable()) returned ? thread.join() : thread.detach();
+      if (!returned) entry->close = nullptr;  // Not under the lock: that may hang as well.
       on_closed(closed);
       lock.lock();
+      state.graph.Remove(*entry);
     }
   }
-}
-
-void ShutdownRegistry::StartClosing(std::size_t id, const Patience& patience,
-                                    std::unique_lock<std::mutex>& lock) {
-  Clock& clock = patience.clock();
-  const std::shared_ptr<Entry> entry = state_->entries.at(id);
-  entry->stage = Entry::Stage::kClosing;
-  entry->started = clock.Now();
-  entry->deadline = state_->FairDeadline(id, entry->started, patience.deadline());
-  try {
-    // The thread outlives this call, and shares the state, when the closer hangs.
-    entry->thread = std::thread([state = state_, entry, &clock] { state->Run(*entry, clock); });
-  } catch (const std::system_error&) {
-    lock.unlock();
-    state_->Run(*entry, clock);
-    lock.lock();
-  }
+  state.stage = State::Stage::kClosed;
+  state.taken.notify_all();
+  lock.unlock();
+  for (auto& [id, thread] : threads) thread.join();
 }
 
 std::vector<std::string> ShutdownRegistry::TryClosing() const {
   std::vector<std::string> names;
   std::unique_lock lock(state_->mutex, std::try_to_lock);
   if (!lock.owns_lock()) return names;
-  for (const auto& [id, entry] : state_->entries) {
-    if (entry->stage == Entry::Stage::kClosing) names.push_back(entry->name);
+  for (const auto& [at, id] : state_->closing) {
+    // One that has returned is not done with yet.
+    const Entry& entry = *state_->graph.entries[id];
+    if (entry.stage == Entry::Stage::kClosing) names.push_back(entry.name);
   }
   return names;
 }

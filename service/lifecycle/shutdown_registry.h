@@ -1,10 +1,10 @@
 #ifndef SERVICE_LIFECYCLE_SHUTDOWN_REGISTRY_H_
 #define SERVICE_LIFECYCLE_SHUTDOWN_REGISTRY_H_
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,23 +29,31 @@ namespace lifecycle {
 //  * A cycle cannot be written: only entries that exist can be named.
 //  * A closer that fails, throws or does not return in its time is named in the
 //    answer, and the rest goes on.
-//  * Every entry has its turn: time is divided so that a closer that hangs cannot
-//    use up that of those below it, and divided anew when a hurry leaves less.
+//  * Every entry has its turn. Of the time that is left when a closer begins, those in a row
+//    below it are guaranteed half, but no more than kGuaranteed each; it may use the rest.
+//    Time is divided anew when a hurry leaves less.
+//  * The cost is linear in the entries and in what they name as used, but for the
+//    logarithm of how many are being closed at one time.
 //
 // Threads: all methods may be called from any thread, but CloseAll() from one at a
-// time and from no closer. Each closer runs on a thread of its own, which is gone
-// when CloseAll() returns, unless the closer was passed over. When the system has
-// no thread left, the closer runs on that of CloseAll(), without a limit.
+// time and from no closer. Closers that run at the same time run on threads of their own,
+// which are gone when CloseAll() returns, but for those of closers that were passed over.
+// When the system has no thread left, a closer runs on that of CloseAll(), which cannot
+// pass it over.
 class ShutdownRegistry {
  public:
+  static constexpr Clock::Duration kGuaranteed = std::chrono::milliseconds(500);
+  // How long before it is passed over a closer's deadline comes, or a fifth of its time when
+  // that is less: so that what it says of itself is heard.
+  static constexpr Clock::Duration kToAnswer = std::chrono::milliseconds(100);
+
   // Closes one resource, by `deadline`; DEADLINE_EXCEEDED: has given that up, and what
   // it should have ended still runs. Called once at most. What it captured by
   // reference must live until it returns. When something that uses the resource
   // was passed over, it may still be in use: such a use must then fail, not crash.
   using Closer = std::function<absl::Status(Clock::TimePoint deadline)>;
 
-  // Names an entry of the registry that gave it, also when that is gone: closed or
-  // forgotten.
+  // Names an entry of the registry that gave it, also when that is closed.
   class Handle {
    private:
     friend class ShutdownRegistry;
@@ -57,30 +65,24 @@ class ShutdownRegistry {
   static inline const std::vector<Handle> kUsesNothing;
 
   struct Options {
-    // The entries that this one uses until it is closed, those that are gone left
-    // aside; unset: all that were registered before it.
+    // The entries that this one uses until it is closed; unset: all that were registered
+    // before it.
     std::optional<std::vector<Handle>> uses = std::nullopt;
     // Every entry that is registered later uses this one, whatever else it says.
     bool used_by_all = false;
-    // What its closer may take at most.
-    Clock::Duration limit = std::chrono::seconds(5);
+    // What its closer may take at most; unset: all that is not guaranteed to others.
+    std::optional<Clock::Duration> limit = std::nullopt;
   };
 
   ShutdownRegistry();
 
+  // Requires: CloseAll() has not returned yet. While it runs, a closer may register more.
   Handle Register(std::string name, Closer close) {
     return Register(std::move(name), std::move(close), Options());
   }
   Handle Register(std::string name, Closer close, Options options);
 
-  // Takes an entry out, without calling its closer: its owner has closed it while the
-  // process runs. It leaves no trace, so this may be done as often as one likes, also
-  // while the rest is being closed. Nothing happens when it is gone, or being closed,
-  // already.
-  void Forget(Handle handle);
-
-  // How many entries there are: registered, and neither closed, passed over nor
-  // forgotten.
+  // How many entries there are: registered, and neither closed nor passed over.
   std::size_t size() const;
 
   struct Closed {
@@ -94,8 +96,8 @@ class ShutdownRegistry {
   };
 
   // Closes every entry. Calls `on_closed` for each, on this thread, in the order
-  // in which they were done with. What is registered meanwhile is closed as well;
-  // another call finds what was registered since.
+  // in which they were done with. What is registered meanwhile is closed as well. Called
+  // again, it does nothing.
   void CloseAll(Patience& patience, const std::function<void(const Closed&)>& on_closed);
 
   // The names of the closers that run now; empty also when that cannot be told
@@ -104,10 +106,8 @@ class ShutdownRegistry {
 
  private:
   struct Entry;
+  struct Graph;
   struct State;
-
-  // Requires: `lock` is held; releases it for a moment.
-  void StartClosing(std::size_t id, const Patience& patience, std::unique_lock<std::mutex>& lock);
 
   // Shared with the closers' threads, so that one that hangs has it still.
   const std::shared_ptr<State> state_;

@@ -1,5 +1,5 @@
 // Closes random graphs of entries that return, fail, throw or hang after a random
-// time, and are hurried or forgotten or not, and checks what shutdown_registry.h
+// time, and are hurried or not, and checks what shutdown_registry.h
 // guarantees of every one.
 //
 // A failure names its seed; SEED=<seed> runs that one alone, SEEDS=<n> the first n:

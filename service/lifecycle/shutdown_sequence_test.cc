@@ -64,10 +64,9 @@ class ShutdownSequenceTest : public testing::Test {
     if (!saver_) saver_ = Returns();
     if (!channel_) channel_ = Returns();
     workers_.Start("relay", worker_);
-    savers_.Register("totals", saver_,
-                     {.uses = ShutdownRegistry::kUsesNothing, .limit = seconds(60)});
+    savers_.Register("totals", saver_, {.uses = ShutdownRegistry::kUsesNothing});
     registry_.Register("database", Returns());
-    registry_.Register("channel", channel_, {.limit = seconds(60)});
+    registry_.Register("channel", channel_);
     traffic_.on_call = [this](const std::string& method) { observer_.Note(method + "()"); };
   }
 
@@ -244,13 +243,13 @@ TEST_F(ShutdownSequenceTest, SaysHowLongACloserTookAndThatItWasPassedOver) {
   channel_ = Hangs("channel");
   auto future = Start(StopReason::kTerminate);
   observer_.Await("channel hangs");
-  clock_.Advance(budget_.close / 2);
+  clock_.Advance(budget_.close - ShutdownRegistry::kGuaranteed);
   future.get();
   const std::vector<Event> events = observer_.Events();
   ASSERT_GE(events.size(), 3U);
   const Event& channel = events[events.size() - 3];
   EXPECT_EQ(channel.subject, "channel");
-  EXPECT_EQ(channel.took, budget_.close / 2);
+  EXPECT_EQ(channel.took, budget_.close - ShutdownRegistry::kGuaranteed);
   EXPECT_TRUE(channel.passed_over);
   const Event& database = events[events.size() - 2];
   EXPECT_EQ(database.subject, "database");
@@ -404,7 +403,7 @@ TEST_F(ShutdownSequenceTest, PassesOverACloserThatHangs) {
   channel_ = Hangs("channel");
   auto future = Start(StopReason::kTerminate);
   observer_.Await("channel hangs");
-  clock_.Advance(budget_.close / 2);
+  clock_.Advance(budget_.close - ShutdownRegistry::kGuaranteed);
   const StopOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
@@ -451,7 +450,7 @@ TEST_F(ShutdownSequenceTest, EndsWithinItsGraceWhenNothingEnds) {
   observer_.Await("totals hangs");
   Pass(budget_.save);
   observer_.Await("channel hangs");
-  Pass(budget_.close / 2);
+  Pass(budget_.close - ShutdownRegistry::kGuaranteed);
   const StopOutcome outcome = future.get();
   EXPECT_LE(clock_.Now(), start + budget_.grace);
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
@@ -473,7 +472,7 @@ TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingE
   // The lame duck, connections, calls, streams and workers.
   for (int phase = 0; phase < 5; ++phase) Pass(Patience::kHurried);
   observer_.Await("channel hangs");
-  clock_.Advance(Patience::kHurried / 2);
+  clock_.Advance(Patience::kHurried / 4 * 3);
   EXPECT_EQ(future.get().exit_code, ExitCode::kCloseFailed);
   EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
                                   "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsCut",
@@ -839,8 +838,8 @@ TEST_P(SecondSignal, ShrinksTheWaitToNextToNothingAndKeepsTheOrder) {
   Pass(milliseconds(100));
   clock_.AwaitWaiters(1);
   request_.Hurry();
-  // The channel must leave the other half to the database.
-  Pass(phase == "Closing" ? Patience::kHurried / 2 : Patience::kHurried);
+  // The channel must leave a quarter to the database.
+  Pass(phase == "Closing" ? Patience::kHurried / 4 * 3 : Patience::kHurried);
   EXPECT_EQ(future.get().exit_code, GetParam().exit_code);
 
   std::vector<std::string> expected = {

@@ -14,7 +14,7 @@ void Simulation::Enter() {
   };
   thread_local Alive alive;
   alive.simulation = shared_from_this();
-  ++entered_;
+  Begin();
 }
 
 bool Simulation::Pause(Clock::Duration duration) { return Wait(clock_.Now() + duration, {}); }

@@ -20,7 +20,7 @@ namespace lifecycle {
 // The problem: what somebody does on a thread of its own takes its time on a fake
 // clock, and a test that moves the clock too early makes it look late.
 //
-// Threads: Enter(), Pause(), PauseUntil() and Hang() are called on the threads that
+// Threads: End() on any; Enter(), Begin(), Pause(), PauseUntil() and Hang() on those that
 // take part, the rest on the test's.
 class Simulation : public std::enable_shared_from_this<Simulation> {
  public:
@@ -29,6 +29,10 @@ class Simulation : public std::enable_shared_from_this<Simulation> {
   // The thread that calls takes part from now on until it has ended, with everything
   // that its starter does on it. It shares this object.
   void Enter();
+
+  // The same for work on a thread that goes on afterwards: between these two it takes part.
+  void Begin() { ++entered_; }
+  void End() { ++ended_; }
 
   // Return after so long, at a stop, or never. False: the test has let go, and may be
   // gone.
@@ -49,7 +53,7 @@ class Simulation : public std::enable_shared_from_this<Simulation> {
   bool Wait(Clock::TimePoint until, std::stop_token stop);
 
   FakeClock clock_;
-  std::atomic<std::size_t> entered_{0};  // Threads, so far.
+  std::atomic<std::size_t> entered_{0};  // So far.
   std::atomic<std::size_t> ended_{0};    // Of these.
   std::mutex mutex_;
   std::condition_variable_any changed_;
