@@ -4,6 +4,8 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 namespace lifecycle {
@@ -18,10 +20,22 @@ bool AwaitRoom(int fd, std::chrono::milliseconds patience) {
   return ready == 1 && (out.revents & POLLOUT) != 0;
 }
 
-// As write() does. A socket has room for a part of it, and would wait for the rest.
+bool IsPipe(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+// As write() does. A socket has room for a part of it, and would wait for the rest; of a
+// pipe's room, another writer may have taken the last since poll() saw it.
 ssize_t WriteOnce(int fd, std::string_view piece) {
   const ssize_t sent = send(fd, piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent >= 0 || errno != ENOTSOCK) return sent;
+  if (IsPipe(fd)) {
+    const iovec part{const_cast<char*>(piece.data()), piece.size()};
+    const ssize_t written = pwritev2(fd, &part, 1, /*offset: none=*/-1, RWF_NOWAIT);
+    // Linux has it for pipes since 6.5.
+    if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS)) return written;
+  }
   return write(fd, piece.data(), piece.size());
 }
 

@@ -18,7 +18,8 @@ namespace lifecycle {
 // called in a signal handler.
 //
 // What no process can know in time: that a disk hangs, that a terminal has little room
-// left, that another thread takes a pipe's last. There it may block all the same.
+// left; before Linux 6.5, that another writer takes a pipe's last room. There it may block
+// all the same.
 //
 // Threads: any.
 std::size_t WriteWithoutBlocking(int fd, std::string_view text,

@@ -7,8 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace lifecycle {
 namespace {
@@ -61,6 +64,26 @@ TEST_F(WriteWithoutBlockingTest, HasPatienceAndGivesUpWhenItIsOver) {
   HaveRoom(4096);
   EXPECT_EQ(WriteWithoutBlocking(ends_[1], std::string(5000, 'x'), std::chrono::milliseconds(1)),
             4096U);
+}
+
+TEST_F(WriteWithoutBlockingTest, SharesAFullPipeWithOtherWritersAndEnds) {
+  HaveRoom(4096);
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    char bytes[4096];
+    while (!done && read(ends_[0], bytes, sizeof bytes) > 0) continue;
+  });
+  std::vector<std::thread> writers;
+  for (int i = 0; i < 4; ++i) {
+    writers.emplace_back([&] {
+      const std::string line(4096, 'x');
+      for (int n = 0; n < 2000; ++n) WriteWithoutBlocking(ends_[1], line);
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  done = true;
+  EXPECT_EQ(write(ends_[1], "x", 1), 1);
+  reader.join();
 }
 
 TEST_F(WriteWithoutBlockingTest, WritesNothingToAReaderWhoHasGone) {
