@@ -1,20 +1,16 @@
 #include "service/rpc/server_host.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "grpc/grpc.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
+#include "service/files/write_file.h"
 #include "service/rpc/wall_clock.h"
 
 namespace rpc {
@@ -253,16 +249,7 @@ std::pair<bool, bool> ServerHost::ShutdownProgress() {
 
 absl::Status ServerHost::WritePortFile() const {
   if (options_.port_file.empty()) return absl::OkStatus();
-  // Renamed into place, so that whoever sees the file sees all of it.
-  const std::string unfinished = options_.port_file + ".tmp";
-  std::ofstream file(unfinished, std::ios::trunc);
-  file << address() << '\n';
-  file.close();
-  if (file.fail() || std::rename(unfinished.c_str(), options_.port_file.c_str()) != 0) {
-    return absl::UnavailableError(absl::StrCat("cannot write the port file ", options_.port_file,
-                                               ": ", std::strerror(errno)));
-  }
-  return absl::OkStatus();
+  return files::WriteFile(options_.port_file, address() + "\n", files::kForAll);
 }
 
 }  // namespace rpc

@@ -203,7 +203,7 @@ TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
   const absl::Status opened = host_->OpenListener();
   EXPECT_TRUE(absl::IsUnavailable(opened)) << opened;
   EXPECT_THAT(std::string(opened.message()), HasSubstr(path));
-  EXPECT_THAT(std::string(opened.message()), HasSubstr("No such file or directory"));
+  EXPECT_THAT(std::string(opened.message()), HasSubstr("there is no directory"));
   RawConnection caller(host_->address());
   caller.Send(Http2Preface());
   host_.reset();

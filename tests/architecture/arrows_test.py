@@ -20,11 +20,12 @@ ARROWS = {
     "proto/orders": {"proto/google/rpc"},
     "proto/report": set(),
     "service": {"service/lifecycle"},
+    "service/files": set(),
     "service/lifecycle": set(),
-    "service/rpc": {"service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
+    "service/rpc": {"service/files", "service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
     "service/admin": {"service/lifecycle", "service/rpc", "proto/admin", "proto/google/rpc"},
-    "service/observability": {"service/lifecycle", "proto/report"},
-    "service/config": {"service/lifecycle", "service/rpc"},
+    "service/observability": {"service/files", "service/lifecycle", "proto/report"},
+    "service/config": {"service/files", "service/lifecycle", "service/rpc"},
     "service/sqlite": set(),
     "service/inventory": {"service/lifecycle", "service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
     "service/orders": {
@@ -48,6 +49,7 @@ KEPT_OUT = {
         ["grpc", "google/", "spdlog/", "sqlite3", "libpq", "prometheus/", "httplib"],
         ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog", "@sqlite3"],
     ),
+    "service/files": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
     "service/config": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
     "service/sqlite": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
 }

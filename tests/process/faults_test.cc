@@ -273,7 +273,9 @@ class HalfAStartTest : public ::testing::Test {
     const Ending ending = testkit::AwaitStop(server, kLimit, kFaultyUses);
     EXPECT_LT(steady_clock::now() - started, kGrace);
     output_ = server.Output();
-    EXPECT_THAT(output_, HasSubstr("could not start: cannot write the port file /nowhere/port"));
+    EXPECT_THAT(
+        output_,
+        HasSubstr("could not start: cannot write /nowhere/port: there is no directory /nowhere"));
     return ending;
   }
 
