@@ -1,13 +1,18 @@
 #include "client/operator_commands.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -80,6 +85,21 @@ int State(const Invocation& run) {
   return kDone;
 }
 
+// Writes in place, whatever is there; a pipe that nobody reads is not waited for. Returns
+// an errno.
+int WriteImage(const std::string& name, std::string_view image) {
+  const int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0644);
+  if (fd < 0) return errno;
+  int error = fcntl(fd, F_SETFL, 0) == 0 ? 0 : errno;  // Who reads it may take his time.
+  while (error == 0 && !image.empty()) {
+    const ssize_t size = write(fd, image.data(), image.size());
+    if (size < 0 && errno != EINTR) error = errno;
+    if (size > 0) image.remove_prefix(static_cast<std::size_t>(size));
+  }
+  if (close(fd) != 0 && error == 0) error = errno;
+  return error;
+}
+
 int Report(const Invocation& run) {
   if (run.line.words.size() != 1) return run.UsageError("which report? One FILE");
   const std::string& name = run.line.words[0];
@@ -95,11 +115,8 @@ int Report(const Invocation& run) {
     return kDone;
   }
   const std::string svg = run.line.Get("svg");
-  std::ofstream image(svg, std::ios::trunc);
-  image << TimelineSvg(timeline);
-  image.close();
-  if (!image) return run.UsageError(svg + ": " + std::strerror(errno));
-  return kDone;
+  const int error = WriteImage(svg, TimelineSvg(timeline));
+  return error == 0 ? int{kDone} : run.UsageError(svg + ": " + std::strerror(error));
 }
 
 }  // namespace
