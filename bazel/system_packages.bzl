@@ -28,7 +28,11 @@ def _cc_library(rctx, name, words):
     """The BUILD text for one library; `words` are what system_package's `libraries` describes."""
     deps = [word for word in words if word[0] in "@:"]
     linkopts = [word for word in words if word.startswith("-")]
-    flags = _pkg_config(rctx, [word for word in words if word[0] not in "@:-"])
+    flags = _pkg_config(rctx, [word for word in words if word[0] not in "@:-?"])
+    for word in words:
+        # A module that only newer packages have; without it the library is empty.
+        if word[0] == "?" and rctx.execute(["pkg-config", "--exists", word[1:]]).return_code == 0:
+            flags += _pkg_config(rctx, [word[1:]])
     linked = {}
     includes = []
     defines = []
@@ -86,7 +90,7 @@ system_package = repository_rule(
     attrs = {
         "apt": attr.string(doc = "The packages to name when something is missing."),
         "libraries": attr.string_list_dict(
-            doc = "'package:name' -> words: '@...' or ':...' is a dep, '-...' a linker option, else a pkg-config module.",
+            doc = "'package:name' -> words: '@...' or ':...' is a dep, '-...' a linker option, '?...' a pkg-config module that may be missing, else one that may not.",
         ),
         "links": attr.string_dict(doc = "A path in the repository -> the absolute path that it leads to."),
         "packages": attr.string_dict(doc = "A package -> text of its BUILD file, before the libraries."),
@@ -151,7 +155,7 @@ _WELL_KNOWN = {
     "wrappers": [],
 }
 
-# Label of an Abseil library -> its pkg-config module. All of them exist from 20220623 (Debian 12) on.
+# Label of an Abseil library -> its pkg-config module. All of them but those with "?" exist from 20220623 (Debian 12) on.
 _ABSL = {
     "absl/algorithm:container": "absl_algorithm_container",
     "absl/base:core_headers": "absl_core_headers",
@@ -174,6 +178,11 @@ _ABSL = {
     "absl/functional:bind_front": "absl_bind_front",
     "absl/functional:function_ref": "absl_function_ref",
     "absl/hash:hash": "absl_hash",
+    "absl/log:globals": "?absl_log_globals",
+    "absl/log:initialize": "?absl_log_initialize",
+    "absl/log:log_entry": "?absl_log_entry",
+    "absl/log:log_sink": "?absl_log_sink",
+    "absl/log:log_sink_registry": "?absl_log_sink_registry",
     "absl/memory:memory": "absl_memory",
     "absl/random:random": "absl_random_random",
     "absl/status:status": "absl_status",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -98,30 +99,68 @@ void AddSummary(const DrainReport& report, Timeline& timeline) {
   const auto add = [&](const std::string& line) { timeline.summary.push_back(OneLine(line)); };
   const report::v1::Calls& calls = report.calls();
   add(absl::StrCat("calls: ", calls.finished(), " finished, ", calls.cancelled(), " cancelled, ",
-                   calls.left(), " left, ", calls.refused(), " refused"));
+                   calls.left(), " left"));
   for (const report::v1::MethodCalls& method : calls.methods()) {
-    add(absl::StrCat("  ", method.method().empty() ? "(others)" : Text(method.method()), ": ",
-                     method.finished(), " finished, ", method.cancelled(), " cancelled, ",
-                     method.left(), " left"));
+    add(absl::StrCat("  ", Text(method.method()), ": ", method.finished(), " finished, ",
+                     method.cancelled(), " cancelled, ", method.left(), " left"));
   }
   add(absl::StrCat("streams: ", report.streams().ended(), " ended, ", report.streams().cut(),
                    " cut"));
+  if (report.log_lines_lost() > 0) {
+    add(absl::StrCat("log: ", report.log_lines_lost(), " lines lost: nobody read them"));
+  }
+}
+
+// A report as the log has it. `program`: who wrote it.
+struct Logged {
+  std::string_view program;
+  std::string_view json;
+};
+
+// The report of a line, "12:00:01.250 I orders: drain report: {...}". Nothing that a peer
+// has sent can begin a line, nor stand directly behind a program's name.
+std::optional<Logged> ReportIn(std::string_view line) {
+  constexpr std::string_view kTime = "00:00:00.000";
+  constexpr std::string_view kInfo = " I ";
+  constexpr std::string_view kBehind = ": drain report: ";
+  if (line.size() < kTime.size() + kInfo.size()) return std::nullopt;
+  for (std::size_t i = 0; i < kTime.size(); ++i) {
+    const bool digit = line[i] >= '0' && line[i] <= '9';
+    if (kTime[i] == '0' ? !digit : line[i] != kTime[i]) return std::nullopt;
+  }
+  line.remove_prefix(kTime.size());
+  if (!line.starts_with(kInfo)) return std::nullopt;
+  line.remove_prefix(kInfo.size());
+  const std::string_view program = line.substr(0, line.find_first_of(": "));
+  line.remove_prefix(program.size());
+  if (program.empty() || !line.starts_with(kBehind)) return std::nullopt;
+  line.remove_prefix(kBehind.size());
+  if (!line.starts_with('{')) return std::nullopt;
+  return Logged{program, line};
+}
+
+// The last one in a log.
+std::optional<Logged> LastReportIn(std::string_view log) {
+  std::optional<Logged> last;
+  while (!log.empty()) {
+    const std::string_view line = log.substr(0, log.find('\n'));
+    if (const std::optional<Logged> report = ReportIn(line)) last = report;
+    log.remove_prefix(std::min(line.size() + 1, log.size()));
+  }
+  return last;
 }
 
 }  // namespace
 
 absl::StatusOr<DrainReport> ReadDrainReport(const std::string& text) {
-  static const std::string kInLog = "drain report: {";
-  std::string json = text;
-  if (const std::size_t at = text.rfind(kInLog); at != std::string::npos) {
-    const std::size_t begin = at + kInLog.size() - 1;
-    json = text.substr(begin, text.find('\n', begin) - begin);
-  }
+  const std::optional<Logged> logged = LastReportIn(text);
+  const std::string json = logged ? std::string(logged->json) : text;
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
   DrainReport report;
   const auto read = google::protobuf::util::JsonStringToMessage(json, &report, options);
-  if (!read.ok() || !report.has_version()) {
+  const bool forged = logged && Text(report.program()) != logged->program;
+  if (!read.ok() || !report.has_version() || forged) {
     return absl::InvalidArgumentError("is no drain report, and no log with one");
   }
   if (report.version() != kVersion) {

@@ -10,7 +10,9 @@
 
 namespace client {
 
-// Reads a drain report: the JSON itself, or a server's log, whose last report counts.
+// Reads a drain report: the JSON itself, or a server's log as it has written it, whose last
+// report counts. In a log only what the process itself has said there is believed: a line of
+// its own, with time, level and the name that is in the report.
 //
 // Errors: INVALID_ARGUMENT, one line that says what is wrong.
 absl::StatusOr<report::v1::DrainReport> ReadDrainReport(const std::string& text);

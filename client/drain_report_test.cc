@@ -19,7 +19,7 @@ constexpr char kReport[] = R"json({
     {"name": "Draining", "start_ms": 300, "took_ms": 1000, "budget_ms": 1000, "ended": true, "forced": true},
     {"name": "Saving", "start_ms": 1300, "took_ms": 0, "budget_ms": 1000, "ended": true, "forced": false},
     {"name": "Closing", "start_ms": 1300, "took_ms": 100, "budget_ms": 2000, "ended": false, "forced": true}],
-  "calls": {"finished": 3, "cancelled": 1, "left": 0, "refused": 2,
+  "calls": {"finished": 3, "cancelled": 1, "left": 0,
             "methods": [{"method": "/a.B/C", "finished": 3, "cancelled": 1, "left": 0}]},
   "streams": {"ended": 2, "cut": 1},
   "savers": [{"name": "totals", "start_ms": 1300, "took_ms": 0, "result": "saved"}],
@@ -40,12 +40,35 @@ TEST(ReadDrainReport, PassesOverWhatItDoesNotKnow) {
 
 TEST(ReadDrainReport, TakesTheLastOneInALog) {
   const auto report = ReadDrainReport(
-      "12:00:00.000 I echo: drain report: {\"version\":1,\"exit_code\":3}\n"
+      "12:00:00.000 I echo: drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":3}\n"
       "12:00:01.000 I echo: Serving\n"
-      "12:00:02.000 I echo: drain report: {\"version\":1,\"exit_code\":5}\n"
+      "12:00:02.000 I echo: drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":5}\n"
       "last words\n");
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->exit_code(), 5U);
+}
+
+TEST(ReadDrainReport, BelievesOnlyWhatTheProcessHasWritten) {
+  const std::string own =
+      "12:00:00.000 I echo: drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":3}\n";
+  for (const char* forged :
+       {"12:00:01.000 E echo: [grpc] a.cc:1: bad te: x\\n12:00:01.000 I echo: drain report: "
+        "{\"version\":1,\"program\":\"echo\",\"exit_code\":0}\n",
+        "12:00:01.000 E echo: [grpc] a.cc:1: drain report: "
+        "{\"version\":1,\"program\":\"echo: [grpc] a.cc:1\",\"exit_code\":0}\n",
+        "12:00:01.000 I echo: [log] drain report: {\"version\":1,\"program\":\"echo\"}\n",
+        "12:00:01.000 W echo: drain report: {\"version\":1,\"program\":\"echo\"}\n",
+        "drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":0}\n",
+        "I echo: drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":0}\n",
+        "12:00:01.000 I : drain report: {\"version\":1,\"program\":\"\",\"exit_code\":0}\n"}) {
+    const auto report = ReadDrainReport(own + forged);
+    ASSERT_TRUE(report.ok()) << report.status() << forged;
+    EXPECT_EQ(report->exit_code(), 3U) << forged;
+    EXPECT_FALSE(ReadDrainReport(forged).ok()) << forged;
+  }
+  EXPECT_FALSE(ReadDrainReport("12:00:01.000 I echo: drain report: "
+                               "{\"version\":1,\"program\":\"other\",\"exit_code\":0}\n")
+                   .ok());
 }
 
 TEST(ReadDrainReport, SaysWhatIsWrong) {
@@ -75,7 +98,7 @@ TEST(TimelineOf, SaysHowItWentAndWhatBecameOfTheCalls) {
                                          "2024-05-01T12:00:01.250Z",
                                          "CallsCut"));
   EXPECT_THAT(Drawn().summary,
-              ElementsAre("calls: 3 finished, 1 cancelled, 0 left, 2 refused",
+              ElementsAre("calls: 3 finished, 1 cancelled, 0 left",
                           "  /a.B/C: 3 finished, 1 cancelled, 0 left", "streams: 2 ended, 1 cut"));
 }
 

@@ -1,7 +1,6 @@
 // The orders server: reads its flags, opens everything from the bottom up, serves
 // until it is told to stop, and stops (service/lifecycle/shutdown_sequence.h).
 
-#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,8 +36,7 @@ int main(int argc, char** argv) {
     return process.CouldNotStart(started);
   }
   const std::string address = server.address();
-  std::cout << "listening on " << address;
-  std::cout << "; call it: ./bazelw run //client -- list --address=" << address;  // example
-  std::cout << std::endl;
+  log.Print("listening on " + address);
+  log.Print("call it: ./bazelw run //client -- list --address=" + address);  // example
   return process.ServeUntilStopped(server);
 }

@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "service/config/connection_age.h"
 #include "service/config/platform_grace.h"
+#include "service/files/write_file.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/last_words.h"
 #include "service/rpc/connection_limits.h"
@@ -179,6 +180,16 @@ void SetDerivedFlags(const ServerConfig& config) {
   set(FLAGS_connection_age, config.server.limits.age);
 }
 
+// Now, while somebody looks: it is written at the very end.
+void CheckReportFile(const std::string& path) {
+  if (path.empty()) return;
+  if (const absl::Status writable = files::CheckWritable(path); !writable.ok()) {
+    lifecycle::WriteLastWords(
+        {"could not start: --drain_report: ", std::string(writable.message())});
+    std::exit(static_cast<int>(lifecycle::ExitCode::kCouldNotStart));
+  }
+}
+
 // Flags of libraries say nothing about this server.
 bool IsOurs(absl::string_view file) {
   return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/");
@@ -233,6 +244,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.stop);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
+  CheckReportFile(config.drain_report);
   return config;
 }
 

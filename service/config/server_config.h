@@ -28,6 +28,9 @@ struct ServerConfig {
 // Warns on stderr when the platform is known to kill before the stop has ended, and when
 // connections are older than the stop can lead away. Ends the process with exit code 0 for --print_config.
 //
+// Ends the process with exit code 2 (ExitCode::kCouldNotStart) and one line on stderr when
+// the report could not be written where --drain_report says.
+//
 // Ends the process with exit code 1 (ExitCode::kUsage) and one line on stderr when
 // a flag is unknown, a value malformed, a word is no flag, or what the flags say
 // does not fit together.

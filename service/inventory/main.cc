@@ -2,7 +2,6 @@
 // serves until it is told to stop, and stops (service/lifecycle/shutdown_sequence.h).
 
 #include <chrono>
-#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -83,9 +82,7 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  std::printf(
-      "the inventory listens on %s; call it: ./bazelw run //client -- stock --inventory=%s\n",
-      server.address().c_str(), server.address().c_str());
-  std::fflush(stdout);
+  log.Print("the inventory listens on " + server.address() +
+            "; call it: ./bazelw run //client -- stock --inventory=" + server.address());
   return process.ServeUntilStopped(server);
 }

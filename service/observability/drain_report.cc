@@ -1,20 +1,8 @@
 #include "service/observability/drain_report.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <cstdio>
-#include <cstring>
-#include <functional>
-#include <memory>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,9 +11,8 @@
 #include "absl/time/time.h"
 #include "google/protobuf/util/json_util.h"
 #include "service/lifecycle/exit_code.h"
-#include "service/lifecycle/last_words.h"
 #include "service/lifecycle/phase.h"
-#include "spdlog/spdlog.h"
+#include "service/observability/printable.h"
 
 namespace observability {
 namespace {
@@ -69,7 +56,7 @@ void SetCalls(const lifecycle::CallTally& tally, report::v1::DrainReport& report
   std::int64_t left = 0;
   for (const lifecycle::CallTally::Method& each : tally.methods) {
     report::v1::MethodCalls& method = *report.mutable_calls()->add_methods();
-    method.set_method(ValidUtf8(each.name));
+    method.set_method(each.name.empty() ? "others" : ValidUtf8(each.name));
     method.set_finished(static_cast<std::uint32_t>(each.finished));
     method.set_cancelled(static_cast<std::uint32_t>(each.cancelled));
     method.set_left(static_cast<std::uint32_t>(each.left));
@@ -80,7 +67,6 @@ void SetCalls(const lifecycle::CallTally& tally, report::v1::DrainReport& report
   report.mutable_calls()->set_finished(static_cast<std::uint32_t>(finished));
   report.mutable_calls()->set_cancelled(static_cast<std::uint32_t>(cancelled));
   report.mutable_calls()->set_left(static_cast<std::uint32_t>(left));
-  report.mutable_calls()->set_refused(static_cast<std::uint32_t>(tally.refused));
   report.mutable_streams()->set_ended(static_cast<std::uint32_t>(tally.streams_ended));
   report.mutable_streams()->set_cut(static_cast<std::uint32_t>(tally.streams_cut));
 }
@@ -116,126 +102,38 @@ std::string ToJson(const report::v1::DrainReport& report) {
   return json;
 }
 
-// Empty: it is there. Else why it is not.
-std::string WriteFile(const std::string& path, const std::string& text) {
-  // Renamed into place, so that whoever sees the file sees all of it. A name of its
-  // own, because one that hangs may be followed by another.
-  static std::atomic<int> count{0};
-  const std::string unfinished = absl::StrCat(path, ".", getpid(), ".", ++count, ".tmp");
-  const auto failed = [&](const char* what) {
-    return absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(errno));
-  };
-  const int fd =
-      open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644);
-  if (fd < 0) return failed("write");
-  std::string problem;
-  std::size_t written = 0;
-  while (problem.empty() && written < text.size()) {
-    const ssize_t now = write(fd, text.data() + written, text.size() - written);
-    if (now < 0 && errno != EINTR) problem = failed("write");
-    if (now > 0) written += static_cast<std::size_t>(now);
-  }
-  if (close(fd) != 0 && problem.empty()) problem = failed("write");
-  if (problem.empty() && std::rename(unfinished.c_str(), path.c_str()) != 0) {
-    problem = failed("put in place");
-  }
-  if (!problem.empty()) unlink(unfinished.c_str());
-  return problem;
-}
-
-// Runs `work` on a thread of its own, and waits for it until `limit` is over. False:
-// it still runs.
-bool RunWithin(Clock::Duration limit, std::function<void()> work) {
-  struct State {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool done = false;  // Guarded by mutex.
-  };
-  const auto state = std::make_shared<State>();
-  std::thread thread;
-  try {
-    thread = std::thread([state, work = std::move(work)] {
-      work();
-      std::lock_guard lock(state->mutex);
-      state->done = true;
-      state->changed.notify_all();
-    });
-  } catch (const std::system_error&) {
-    return false;  // No thread is left.
-  }
-  std::unique_lock lock(state->mutex);
-  const bool done = state->changed.wait_for(lock, limit, [&] { return state->done; });
-  lock.unlock();
-  done ? thread.join() : thread.detach();
-  return done;
-}
-
-// The length of the UTF-8 sequence that `text` begins with at `at`; 0: it is none.
-std::size_t SequenceAt(const std::string& text, std::size_t at) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const unsigned first = byte(at);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0) != 0x80) return 0;
-  }
-  // Too long for what they say, half of a pair, or beyond the last.
-  const unsigned second = byte(at + 1);
-  if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
-      (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) {
-    return 0;
-  }
-  return length;
-}
-
 }  // namespace
 
-DrainReport::DrainReport(std::string program, std::string path, lifecycle::Observer& log)
-    : program_(std::move(program)), path_(std::move(path)), log_(log) {}
+DrainReport::DrainReport(std::string program, const std::string& path, LogWriter& log)
+    : program_(std::move(program)), log_(log), file_(path) {}
 
 void DrainReport::OnEvent(const Event& event) {
-  {
-    std::lock_guard lock(mutex_);
-    if (event.name == "Serving") {
-      events_.clear();
-    } else {
-      events_.push_back(event);
-    }
+  std::lock_guard lock(mutex_);
+  if (event.name == "Serving") {
+    events_.clear();
+  } else {
+    events_.push_back(event);
   }
-  log_.OnEvent(event);
 }
 
 void DrainReport::OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) {
-  {
-    std::lock_guard lock(mutex_);
-    if (phase == Phase::kServing) {
-      phases_.clear();
-    } else {
-      phases_.push_back({phase, at, budget});
-    }
+  std::lock_guard lock(mutex_);
+  if (phase == Phase::kServing) {
+    phases_.clear();
+  } else {
+    phases_.push_back({phase, at, budget});
   }
-  log_.OnPhase(phase, at, budget);
 }
 
 void DrainReport::OnEnd(const End& end) {
-  log_.OnEnd(end);
+  const Clock::TimePoint latest =
+      Clock::Steady().Now() + std::max(end.budget.reserve / 4, kLeastLimit);
   const std::string json = ToJson(Report(end));
-  const auto why = std::make_shared<std::atomic<const char*>>("no thread is left");
-  const auto write = [path = path_, json, why] {
-    *why = "the file hangs";
-    if (!path.empty()) {
-      const std::string problem = WriteFile(path, json + "\n");
-      if (!problem.empty()) lifecycle::WriteLastWords({"drain report: ", problem});
-    }
-    *why = "the log hangs";
-    spdlog::info("drain report: {}", json);
-  };
-  if (!RunWithin(std::max(end.budget.reserve / 4, kLeastLimit), write)) {
-    lifecycle::WriteLastWords({"drain report: could not be written in its time: ", why->load()});
+  if (const absl::Status written = file_.Write(json + "\n", latest); !written.ok()) {
+    log_.Log('W', absl::StrCat("drain report: ", std::string(written.message())));
   }
+  log_.LogReport(json);
+  log_.Flush(std::max(latest - Clock::Steady().Now(), kLeastLimit / 2));
 }
 
 report::v1::DrainReport DrainReport::Report(const End& end) {
@@ -270,19 +168,10 @@ report::v1::DrainReport DrainReport::Report(const End& end) {
   }
   SetCalls(end.calls, report);
   for (const Event& event : events_) SetEvent(event, since(event.at), report);
+  report.set_log_lines_lost(static_cast<std::uint32_t>(log_.Lost()));
   report.set_exit_code(static_cast<std::uint32_t>(end.exit_code));
   report.set_why(ValidUtf8(Why(end, events_)));
   return report;
-}
-
-std::string ValidUtf8(const std::string& text) {
-  std::string valid;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = SequenceAt(text, at);
-    valid += length == 0 ? "\xEF\xBF\xBD" : text.substr(at, length);
-    at += std::max<std::size_t>(length, 1);
-  }
-  return valid;
 }
 
 }  // namespace observability

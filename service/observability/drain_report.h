@@ -8,6 +8,8 @@
 
 #include "report/v1/drain_report.pb.h"
 #include "service/lifecycle/observer.h"
+#include "service/observability/log_writer.h"
+#include "service/observability/report_file.h"
 
 namespace observability {
 
@@ -15,16 +17,16 @@ namespace observability {
 // before it, as one JSON object: in the last line of the log, "drain report: {...}", and in a file. What it says:
 // proto/report/v1/drain_report.proto.
 //
-// Guarantees: the file is there as a whole or not at all; one that cannot be written
-// is said on stderr and changes nothing else. A disk or a log that hangs holds the
-// end up for a quarter of the stop's reserve at most, or 100 ms if that is less.
+// Guarantees: a file that cannot be written is said in the log and changes nothing else. A
+// disk or a log that hangs holds the end up for a quarter of the stop's reserve at most, or
+// 150 ms if that is less.
 //
 // Threads: any. Its mutex is held for nothing that can block.
 class DrainReport final : public lifecycle::Observer {
  public:
-  // `program`: the name that the log has. `path`: the file; empty: none. `log` is
-  // told everything, too, first; it outlives this.
-  DrainReport(std::string program, std::string path, lifecycle::Observer& log);
+  // `program`: the name that the log has. `path`: the file; empty: none. `log` outlives
+  // this.
+  DrainReport(std::string program, const std::string& path, LogWriter& log);
 
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
@@ -41,16 +43,13 @@ class DrainReport final : public lifecycle::Observer {
   report::v1::DrainReport Report(const lifecycle::End& end);
 
   const std::string program_;
-  const std::string path_;
-  lifecycle::Observer& log_;
+  LogWriter& log_;
+  ReportFile file_;
   std::mutex mutex_;
   // Since it served last, both guarded by mutex_.
   std::vector<lifecycle::Event> events_;
   std::vector<BegunPhase> phases_;
 };
-
-// `text` with whatever is not UTF-8 in it replaced by U+FFFD: JSON knows nothing else.
-std::string ValidUtf8(const std::string& text);
 
 }  // namespace observability
 

@@ -9,12 +9,8 @@
 
 namespace observability {
 
-// Sets up the process's log: one line an event on stderr, "time level program:
-// words", written at once, or lost when nobody reads it (stderr_sink.h). Call it
-// first; the program's name stands in each line.
-void SetUpLog(const std::string& program);
-
-// Writes what happens to a process into its log, one line an event:
+// Writes what happens to a process into its log (spdlog's default logger), one line an
+// event:
 //
 //   12:00:01.250 I orders: stop +0.000s Serving     StopRequested: terminate, lame_duck 5s + ...
 //   12:00:01.251 I orders: stop +0.001s LameDuck    LameDuckEntered

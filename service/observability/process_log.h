@@ -7,31 +7,33 @@
 #include "service/lifecycle/observer.h"
 #include "service/observability/drain_report.h"
 #include "service/observability/lifecycle_log.h"
+#include "service/observability/log_writer.h"
 
 namespace observability {
 
 // What a server tells of itself, from its start to its end: its log (lifecycle_log.h),
-// and the report of its stop (drain_report.h). One in a process; make it before anything
-// is logged.
+// those of its libraries (library_logs.h), and the report of its stop (drain_report.h).
+// All of it goes through one LogWriter: nothing that is told waits for a reader. One in a
+// process; make it before anything is logged and before gRPC is used.
 //
 // Threads: any.
+// Lifetime: its LogWriter lives until the process ends, as threads of gRPC's do.
 class ProcessLog final : public lifecycle::Observer {
  public:
   // `program`: the name that the log and the report bear. `report_file`: where else the
   // report is written; empty: nowhere.
-  ProcessLog(const std::string& program, const std::string& report_file)
-      : report_(program, report_file, events_) {
-    SetUpLog(program);
-  }
+  ProcessLog(const std::string& program, const std::string& report_file);
 
-  void OnEvent(const lifecycle::Event& event) override { report_.OnEvent(event); }
+  // A line on stdout, for whoever started the program; nowhere when nobody reads it.
+  void Print(const std::string& words) const { writer_.Print(words); }
+
+  void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
-               std::optional<lifecycle::Clock::Duration> budget) override {
-    report_.OnPhase(phase, at, budget);
-  }
-  void OnEnd(const lifecycle::End& end) override { report_.OnEnd(end); }
+               std::optional<lifecycle::Clock::Duration> budget) override;
+  void OnEnd(const lifecycle::End& end) override;
 
  private:
+  LogWriter& writer_;
   LifecycleLog events_;
   DrainReport report_;
 };

@@ -27,7 +27,7 @@ TEST(ProcessLog, TellsWhatHappensAndReportsTheStopUnderOneName) {
              .requested_at = now,
              .at = now,
              .budget = {.reserve = std::chrono::hours(1)}});
-  const std::string logged = testing::internal::GetCapturedStderr();
+  const std::string logged = testing::internal::GetCapturedStderr();  // The end was flushed.
   std::ifstream file(path);
   const std::string report{std::istreambuf_iterator<char>(file), {}};
   EXPECT_THAT(logged, ContainsRegex(" I echo: stop .* StopRequested\n.* I echo: drain report: "));

@@ -54,8 +54,7 @@
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
-#include "spdlog/formatter.h"
-#include "spdlog/sinks/sink.h"
+#include "spdlog/sinks/base_sink.h"
 #include "spdlog/spdlog.h"
 #include "tests/bench/bench_service.h"
 
@@ -111,14 +110,23 @@ std::atomic<int> hanging{0};
   for (;;) pause();
 }
 
-// Formats nothing, ever: whoever logs is in it, and holds the lock of where the log goes.
-class HangingFormatter final : public spdlog::formatter {
+// Whoever logs hangs in it, once it is told to, and holds its lock.
+class HangingSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  void format(const spdlog::details::log_msg&, spdlog::memory_buf_t&) override { Hang("log"); }
-  std::unique_ptr<spdlog::formatter> clone() const override {
-    return std::make_unique<HangingFormatter>();
+  explicit HangingSink(spdlog::sink_ptr behind) : behind_(std::move(behind)) {}
+  static std::atomic<bool> hangs;
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    if (hangs) Hang("log");
+    behind_->log(message);
   }
+  void flush_() override {}
+
+  const spdlog::sink_ptr behind_;
 };
+
+std::atomic<bool> HangingSink::hangs{false};
 
 // As when a page of memory never comes, of a disk that hangs or of a machine that has
 // none left: malloc() holds the lock of its arena then, which is that of every thread
@@ -151,9 +159,7 @@ class HangingFormatter final : public spdlog::formatter {
 }
 
 void LeaveBadly(const Faults& faults) {
-  if (faults.contains("log")) {
-    spdlog::default_logger()->sinks()[0]->set_formatter(std::make_unique<HangingFormatter>());
-  }
+  if (faults.contains("log")) HangingSink::hangs = true;
   if (faults.contains("memory")) HangInMalloc();
   if (faults.contains("goodbye")) Hang("goodbye");
 }
@@ -226,6 +232,8 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("Serves bench.Bench, and misbehaves as --fault says.", argc, argv);
   const Faults faults = FaultsFromFlag();
   observability::ProcessLog log("faulty", config.drain_report);
+  spdlog::sink_ptr& sink = spdlog::default_logger()->sinks()[0];
+  sink = std::make_shared<HangingSink>(sink);
   lifecycle::Process process(config.stop, log);
   std::puts("starting");  // From here on a signal is a request.
   std::fflush(stdout);

@@ -1,0 +1,197 @@
+#include "service/observability/log_writer.h"
+
+#include <limits.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "service/lifecycle/write_without_blocking.h"
+#include "service/observability/printable.h"
+
+namespace observability {
+namespace {
+
+using lifecycle::Clock;
+
+constexpr std::size_t kMaxBytes = 1 << 20;
+// Who takes nothing for so long does not read; and how often he is asked again.
+constexpr std::chrono::milliseconds kPatience(100);
+constexpr std::string_view kReport = "drain report: {";
+
+std::string Head(char level, const std::string& program) {
+  return absl::StrCat(absl::FormatTime("%H:%M:%E3S ", absl::Now(), absl::LocalTimeZone()),
+                      std::string(1, level), " ", program, ": ");
+}
+
+// `line`, if it does not fit, without its end, and without half a character.
+void CutOff(std::string& line, std::size_t most) {
+  constexpr std::string_view kMore = "...";
+  if (line.size() <= most) return;
+  line.resize(most - kMore.size());
+  const auto is_part = [&](unsigned mask) { return (line.back() & mask) == mask; };
+  while (is_part(0x80) && !is_part(0xC0)) line.pop_back();
+  if (is_part(0xC0)) line.pop_back();
+  line += kMore;
+}
+
+}  // namespace
+
+// What is to be written, in order.
+class LogWriter::Queue {
+ public:
+  Queue(int fd, std::string program) : fd_(fd), program_(std::move(program)) {}
+
+  // What the thread does.
+  void WriteUntilClosed() {
+    std::unique_lock lock(mutex_);
+    while (!closed_) {
+      if (lines_.empty()) {
+        changed_.wait(lock, [this] { return closed_ || !lines_.empty(); });
+      } else if (!WriteFront(lock, kPatience)) {
+        changed_.wait_for(lock, kPatience, [this] { return closed_; });
+      }
+    }
+  }
+
+  void HasThread() {
+    std::lock_guard lock(mutex_);
+    has_thread_ = true;
+  }
+
+  void Add(std::string line, bool always = false) {
+    std::unique_lock lock(mutex_);
+    if (!always && bytes_ + line.size() > kMaxBytes) {
+      ++lost_;
+      ++unsaid_;
+      return;
+    }
+    if (lines_.empty()) moved_at_ = Clock::Steady().Now();
+    SayWhatWasLost();
+    Push(std::move(line));
+    if (has_thread_) return changed_.notify_all();
+    while (!lines_.empty() && WriteFront(lock, {})) continue;
+  }
+
+  bool Flush(Clock::Duration limit) {
+    std::unique_lock lock(mutex_);
+    const Clock::TimePoint end = Clock::Steady().Now() + limit;
+    while (!lines_.empty() && !Stuck() && Clock::Steady().Now() < end) {
+      if (!has_thread_) WriteFront(lock, {});
+      if (!lines_.empty()) changed_.wait_for(lock, std::chrono::milliseconds(5));
+    }
+    return lines_.empty();
+  }
+
+  void Close() {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    changed_.notify_all();
+  }
+
+  std::int64_t Lost() const {
+    std::lock_guard lock(mutex_);
+    return lost_ + (Stuck() ? static_cast<std::int64_t>(lines_.size()) : 0);
+  }
+
+ private:
+  // Those below require the mutex.
+
+  bool Stuck() const { return !lines_.empty() && Clock::Steady().Now() - moved_at_ >= kPatience; }
+
+  void Push(std::string line) {
+    bytes_ += line.size();
+    lines_.push_back(std::move(line));
+  }
+
+  void SayWhatWasLost() {
+    if (unsaid_ == 0) return;
+    Push(absl::StrCat(Head('W', program_), std::exchange(unsaid_, 0),
+                      " lines lost: nobody read them\n"));
+  }
+
+  // Writes what it can of the first line, PIPE_BUF at most, without the mutex. False:
+  // nothing of it, or another thread is writing.
+  bool WriteFront(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds patience) {
+    if (std::exchange(writing_, true)) return false;
+    const std::string_view rest = std::string_view(lines_.front()).substr(written_);
+    lock.unlock();
+    const std::size_t written =
+        lifecycle::WriteWithoutBlocking(fd_, rest.substr(0, PIPE_BUF), patience);
+    lock.lock();
+    writing_ = false;
+    if (written == 0) return false;
+    moved_at_ = Clock::Steady().Now();
+    written_ += written;
+    if (written == rest.size()) {
+      bytes_ -= std::exchange(written_, 0);
+      lines_.pop_front();
+      if (lines_.empty()) SayWhatWasLost();
+      changed_.notify_all();
+    }
+    return true;
+  }
+
+  const int fd_;
+  const std::string program_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  // All below: guarded by mutex_. Only who has set writing_ takes lines_.front() away.
+  std::deque<std::string> lines_;
+  std::size_t bytes_ = 0;    // Of lines_.
+  std::size_t written_ = 0;  // Of the first line.
+  bool writing_ = false;
+  std::int64_t lost_ = 0;    // In all.
+  std::int64_t unsaid_ = 0;  // Of these, what no line has said yet.
+  bool has_thread_ = false;
+  bool closed_ = false;
+  Clock::TimePoint moved_at_{};  // When something was written last, or could be again.
+};
+
+LogWriter::LogWriter(std::string program, int fd)
+    : program_(std::move(program)), queue_(std::make_shared<Queue>(fd, program_)) {
+  try {
+    std::thread([queue = queue_] { queue->WriteUntilClosed(); }).detach();
+    queue_->HasThread();
+  } catch (const std::system_error&) {
+    // Whoever logs writes.
+  }
+}
+
+LogWriter::~LogWriter() {
+  Flush(kPatience);
+  queue_->Close();
+}
+
+void LogWriter::Log(char level, std::string_view words) {
+  // No report, though whoever reads the log would take it for one.
+  const char* const mark = words.starts_with(kReport) ? "[log] " : "";
+  std::string line =
+      absl::StrCat(Head(level, program_), mark, Printable(words.substr(0, PIPE_BUF)));
+  CutOff(line, PIPE_BUF - 1);
+  line += '\n';
+  queue_->Add(std::move(line));
+}
+
+void LogWriter::LogReport(std::string_view json) {
+  const std::string report(kReport.substr(0, kReport.size() - 1));
+  queue_->Add(absl::StrCat(Head('I', program_), report, Printable(json), "\n"), /*always=*/true);
+}
+
+void LogWriter::Print(std::string_view words) const {
+  lifecycle::WriteWithoutBlocking(STDOUT_FILENO, Printable(words) + "\n");
+}
+
+bool LogWriter::Flush(Clock::Duration limit) { return queue_->Flush(limit); }
+
+std::int64_t LogWriter::Lost() const { return queue_->Lost(); }
+
+}  // namespace observability

@@ -1,0 +1,191 @@
+#include "service/observability/log_writer.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace observability {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::MatchesRegex;
+using testing::Not;
+
+// Only how long a broken test takes to fail.
+constexpr std::chrono::seconds kLimit{40};
+
+class LogWriterTest : public ::testing::Test {
+ protected:
+  LogWriterTest() {
+    EXPECT_EQ(pipe2(ends_, O_CLOEXEC), 0);
+    fcntl(ends_[0], F_SETFL, O_NONBLOCK);
+    writer_ = std::make_unique<LogWriter>("orders", ends_[1]);
+  }
+  ~LogWriterTest() override {
+    writer_.reset();
+    close(ends_[0]);
+    close(ends_[1]);
+  }
+
+  // Leaves no room for another byte.
+  void FillThePipe() {
+    const std::string much(1 << 20, '.');
+    fcntl(ends_[1], F_SETFL, O_NONBLOCK);
+    while (write(ends_[1], much.data(), much.size()) > 0) continue;
+    while (write(ends_[1], much.data(), 1) > 0) continue;
+    fcntl(ends_[1], F_SETFL, 0);
+  }
+
+  // All that is there to be read.
+  std::string Take() {
+    std::string text;
+    char bytes[4096];
+    for (ssize_t size; (size = read(ends_[0], bytes, sizeof bytes)) > 0;) text.append(bytes, size);
+    return text;
+  }
+
+  // All that was logged, when it is written.
+  std::string Read() {
+    std::string text;
+    const auto end = std::chrono::steady_clock::now() + kLimit;
+    while (!writer_->Flush(std::chrono::milliseconds(10))) {
+      text += Take();
+      EXPECT_LT(std::chrono::steady_clock::now(), end);
+    }
+    return text + Take();
+  }
+
+  int ends_[2];
+  std::unique_ptr<LogWriter> writer_;
+};
+
+TEST_F(LogWriterTest, WritesEachLineWithTimeLevelAndProgram) {
+  writer_->Log('W', "one");
+  EXPECT_THAT(Read(), MatchesRegex("[0-9]+:[0-9]+:[0-9]+\\.[0-9]{3} W orders: one\n"));
+}
+
+TEST_F(LogWriterTest, LosesLinesWhenNobodyReadsAndSaysHowManyWhereTheyWouldHaveBeen) {
+  FillThePipe();
+  constexpr int kLines = 1000;
+  const std::string kilobytes(4000, 'x');
+  for (int i = 0; i < kLines; ++i) writer_->Log('I', kilobytes);
+  std::string text = Read();
+  writer_->Log('I', "there again");
+  text += Read();
+  int written = 0;
+  for (std::size_t at = 0; (at = text.find("I orders: x", at)) != text.npos; ++at) ++written;
+  EXPECT_GT(written, 100);
+  EXPECT_EQ(writer_->Lost(), kLines - written);
+  EXPECT_THAT(text, HasSubstr("W orders: " + std::to_string(kLines - written) +
+                              " lines lost: nobody read them\n"));
+  EXPECT_THAT(text, EndsWith("I orders: there again\n"));
+  EXPECT_LT(text.find("lines lost"), text.find("there again"));
+  EXPECT_EQ(text.find("lines lost"), text.rfind("lines lost"));
+}
+
+TEST_F(LogWriterTest, CountsWhatWaitsAsLostOnceNobodySeemsToRead) {
+  FillThePipe();
+  writer_->Log('I', "unread");
+  EXPECT_FALSE(writer_->Flush(kLimit));
+  EXPECT_EQ(writer_->Lost(), 1);
+  EXPECT_THAT(Read(), EndsWith("unread\n"));
+  EXPECT_EQ(writer_->Lost(), 0);
+}
+
+TEST_F(LogWriterTest, MakesOneLineOfWhateverIsLogged) {
+  writer_->Log('E', "a\n12:00:00.000 I orders: b\x1b[2J");
+  EXPECT_THAT(Read(), EndsWith(" E orders: a\\n12:00:00.000 I orders: b\\x1b[2J\n"));
+}
+
+TEST_F(LogWriterTest, TakesNoWordsForAReport) {
+  writer_->Log('I', "drain report: {\"version\":1}");
+  EXPECT_THAT(Read(), EndsWith(" I orders: [log] drain report: {\"version\":1}\n"));
+}
+
+TEST_F(LogWriterTest, CutsAWordOfAnyLengthOffSoThatItsLineReachesAPipeAsAWhole) {
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += "\xE2\x98\x83";
+  writer_->Log('I', text);
+  const std::string line = Read();
+  EXPECT_LE(line.size(), std::size_t{PIPE_BUF});
+  EXPECT_GT(line.size(), std::size_t{PIPE_BUF} - 10);
+  EXPECT_THAT(line, EndsWith("\xE2\x98\x83...\n"));
+}
+
+TEST_F(LogWriterTest, WritesAReportOfAnyLengthAlsoWhenTheQueueIsFull) {
+  FillThePipe();
+  for (int i = 0; i < 1000; ++i) writer_->Log('I', std::string(4000, 'x'));
+  const std::string json = "{" + std::string(3 << 20, 'y') + "}";
+  writer_->LogReport(json);
+  EXPECT_THAT(Read(), EndsWith(" I orders: drain report: " + json + "\n"));
+}
+
+TEST_F(LogWriterTest, OutlivesItsReader) {
+  signal(SIGPIPE, SIG_IGN);
+  close(ends_[0]);
+  writer_->Log('I', "to nobody");
+  EXPECT_FALSE(writer_->Flush(kLimit));
+  EXPECT_EQ(writer_->Lost(), 1);
+  ends_[0] = dup(ends_[1]);
+}
+
+// No thread is to be had: no machine has memory for its stack.
+class WithoutAThreadTest : public LogWriterTest {
+ protected:
+  WithoutAThreadTest() {
+    pthread_attr_t usual;
+    EXPECT_EQ(pthread_getattr_default_np(&usual), 0);
+    pthread_attr_t too_much = usual;
+    EXPECT_EQ(pthread_attr_setstacksize(&too_much, std::size_t{1} << 50), 0);
+    EXPECT_EQ(pthread_setattr_default_np(&too_much), 0);
+    writer_ = std::make_unique<LogWriter>("orders", ends_[1]);
+    EXPECT_EQ(pthread_setattr_default_np(&usual), 0);
+  }
+};
+
+TEST_F(WithoutAThreadTest, ALineIsThereWhenItIsLogged) {
+  writer_->Log('I', "one");
+  EXPECT_THAT(Take(), EndsWith(" I orders: one\n"));
+}
+
+TEST_F(WithoutAThreadTest, WhatCannotBeWrittenWaitsForTheNext) {
+  FillThePipe();
+  writer_->Log('I', "one");
+  EXPECT_THAT(Take(), Not(HasSubstr("one")));
+  writer_->Log('I', "two");
+  EXPECT_THAT(Take(), MatchesRegex(".* I orders: one\n.* I orders: two\n"));
+}
+
+TEST(LogWriter, PrintsToStdoutWhatItCanTakeAtOnce) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  const int own = dup(STDOUT_FILENO);
+  dup2(ends[1], STDOUT_FILENO);
+  LogWriter writer("orders");
+  writer.Print("listening\non");
+  const std::string much(1 << 20, '.');
+  while (write(ends[1], much.data(), much.size()) > 0) continue;
+  fcntl(ends[1], F_SETFL, 0);
+  writer.Print("nobody listens");
+  dup2(own, STDOUT_FILENO);
+  close(own);
+  std::string text(100, '\0');
+  EXPECT_EQ(read(ends[0], text.data(), text.size()), 100);
+  EXPECT_THAT(text, testing::StartsWith("listening\\non\n..."));
+  close(ends[0]);
+  close(ends[1]);
+}
+
+}  // namespace
+}  // namespace observability

@@ -1,0 +1,46 @@
+#include "service/observability/printable.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace observability {
+namespace {
+
+TEST(Printable, LeavesTextAlone) {
+  const std::string text = "caf\xC3\xA9 \xE2\x98\x83 \xF0\x9F\x98\x80 C:\\n {\"a\": \"b\"}";
+  EXPECT_EQ(Printable(text), text);
+}
+
+TEST(Printable, EscapesWhatBreaksALineOrCommandsATerminal) {
+  EXPECT_EQ(Printable("a\nb\rc\td"), "a\\nb\\rc\\td");
+  EXPECT_EQ(Printable(std::string("\0\x1b[2J\x7f", 6)), "\\x00\\x1b[2J\\x7f");
+  EXPECT_EQ(Printable("\xC2\x85 \xC2\x9B"
+                      "31m"),
+            "\\u0085 \\u009b31m");
+  EXPECT_EQ(Printable("\xE2\x80\xA8 \xE2\x80\xA9"), "\\u2028 \\u2029");
+}
+
+TEST(Printable, EscapesWhatReordersALine) {
+  EXPECT_EQ(Printable("\xE2\x80\xAE"
+                      "drow"),
+            "\\u202edrow");
+  EXPECT_EQ(Printable("\xE2\x81\xA6 \xE2\x80\x8F \xD8\x9C"), "\\u2066 \\u200f \\u061c");
+}
+
+TEST(Printable, EscapesEachByteThatIsNotUtf8) {
+  EXPECT_EQ(Printable("\xFF\xC0\xAF"), "\\xff\\xc0\\xaf");
+  EXPECT_EQ(Printable("\xED\xA0\x80"), "\\xed\\xa0\\x80");
+  EXPECT_EQ(Printable("\xF4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");
+  EXPECT_EQ(Printable("cut \xE2\x98"), "cut \\xe2\\x98");
+  EXPECT_EQ(Printable("a control in disguise \xC0\x8A"), "a control in disguise \\xc0\\x8a");
+}
+
+TEST(ValidUtf8, ReplacesWhateverIsNot) {
+  EXPECT_EQ(ValidUtf8("snowman \xE2\x98\x83 \xFF"), "snowman \xE2\x98\x83 \xEF\xBF\xBD");
+  EXPECT_EQ(ValidUtf8("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+  EXPECT_EQ(ValidUtf8("cut short \xE2\x98"), "cut short \xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
+}  // namespace
+}  // namespace observability
