@@ -87,12 +87,15 @@ class ServersUnderTest : public ::testing::Test {
     inventory_ = *std::move(server);
   }
 
-  // `inventory`: where it looks for one. `flags` come after kAllTheTime.
-  void StartOrders(const std::string& inventory, const std::vector<std::string>& flags = {}) {
+  // `inventory`: where it looks for one. `flags` come after kAllTheTime. `under`: as
+  // ServerProcess has it.
+  void StartOrders(const std::string& inventory, const std::vector<std::string>& flags = {},
+                   const std::vector<std::string>& under = {}) {
     auto server = testkit::ServerProcess::Start(
         {.binary = "service/orders_server",
          .flags = With({"--database=" + OrdersDatabase(), "--inventory=" + inventory},
-                       With(kAllTheTime, flags))});
+                       With(kAllTheTime, flags)),
+         .under = under});
     ASSERT_TRUE(server.ok()) << server.status();
     orders_ = *std::move(server);
     stub_ = v1::OrdersService::NewStub(
