@@ -24,6 +24,9 @@ enum class ExitCode {
   kWatchdog = 5,
   // A third signal ended the process at once.
   kThirdSignal = 6,
+  // An exception that nobody caught, a broken precondition, or exit() while main was at work:
+  // a bug of the program.
+  kBug = 7,
 };
 
 }  // namespace lifecycle

@@ -1,21 +1,18 @@
 #ifndef SERVICE_LIFECYCLE_PRECONDITION_H_
 #define SERVICE_LIFECYCLE_PRECONDITION_H_
 
-#include <exception>
-#include <string_view>
-
-#include "service/lifecycle/last_words.h"
+#include <stdexcept>
+#include <string>
 
 namespace lifecycle {
 
 // Ends the process through std::terminate(), with `sentence` on stderr, unless `holds`: in
-// every build. What happens then: unplanned_end.h.
+// every build. What else happens then: unplanned_end.h.
 //
 // Requires: no lock is held that closing what is open may need.
-inline void Require(bool holds, std::string_view sentence) {
-  if (holds) return;
-  WriteLastWords({"broken precondition: ", sentence});
-  std::terminate();
+inline void Require(bool holds, const std::string& sentence) noexcept {
+  const auto broken = [&] { throw std::logic_error("broken precondition: " + sentence); };
+  if (!holds) broken();
 }
 
 }  // namespace lifecycle

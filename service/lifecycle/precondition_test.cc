@@ -8,7 +8,7 @@ namespace {
 TEST(Require, DoesNothingWhenItHolds) { Require(true, "never said"); }
 
 TEST(RequireDeathTest, EndsTheProcessWithItsSentence) {
-  EXPECT_DEATH(Require(false, "a square is round"), "broken precondition: a square is round\n");
+  EXPECT_DEATH(Require(false, "a square is round"), "broken precondition: a square is round");
 }
 
 }  // namespace

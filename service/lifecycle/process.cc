@@ -12,18 +12,29 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "service/lifecycle/call_tally.h"
-#include "service/lifecycle/certain_exit.h"
 #include "service/lifecycle/last_words.h"
+#include "service/lifecycle/precondition.h"
 #include "service/lifecycle/thread_stacks.h"
 
 namespace lifecycle {
 namespace {
 
-// How long whoever leaves may take for what it says and tells. The watchdog leaves when
-// half of the reserve is left; the stacks take an eighth of it at most, the way out a
-// quarter.
+// How long whoever leaves at once may take for what it says and tells.
 Clock::Duration TimeToLeave(const StopBudget& budget) {
   return std::max<Clock::Duration>(budget.reserve * 2 / 5, std::chrono::milliseconds(200));
+}
+
+// From the request to the exit that nothing can keep back. The rest of the grace is for the
+// kernel, which has memory to give back, and for a busy machine.
+Clock::Duration UntilExit(const StopBudget& budget) {
+  return budget.grace - std::clamp<Clock::Duration>(budget.reserve / 6,
+                                                    std::chrono::milliseconds(20),
+                                                    std::chrono::milliseconds(50));
+}
+
+// From the request to the last words.
+Clock::Duration UntilExpired(const StopBudget& budget) {
+  return std::min(budget.watchdog(), UntilExit(budget) - std::chrono::milliseconds(20));
 }
 
 // " (2 /a.B/C, 1 /a.B/D)": which calls run.
@@ -47,18 +58,22 @@ Process::Process(const StopBudget& budget, Observer& observer)
       request_(clock_),
       drain_(request_),
       sequence_({request_, drain_, workers_, savers_, registry_}, budget_, clock_, observer_),
+      main_(std::this_thread::get_id()),
       way_out_(budget_, request_, clock_, observer_),
-      signal_meaning_(clock_, request_, [this] { LeaveAtOnce(); }),
+      watchdog_(request_, UntilExpired(budget_), UntilExit(budget_), [this] { OnExpired(); }),
+      signals_([this](SignalMeaning meaning) { OnSignal(meaning); }),
+      unplanned_end_([this](const std::string& why) { OnUnplannedEnd(why); }),
       workers_([this](const TaskGroup::Left& failed) {
         request_.Request(StopReason::kFailure,
                          absl::StrCat(failed.name, " ", failed.status.ToString()));
-      }) {
-  PrepareThreadStacks();
-  watchdog_.emplace(request_, budget.watchdog(), [this] { Bite(sequence_.phase()); });
-  signal_thread_.emplace(signal_meaning_);
-}
+      }) {}
 
-Process::~Process() = default;
+Process::~Process() {
+  if (ends_as_planned_) return;
+  // What is registered has gone already: nothing can be closed.
+  main_has_left_ = true;
+  Require(false, "main() left without ServeUntilStopped() or CouldNotStart()");
+}
 
 void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
   savers_.Register(std::move(name), std::move(save), {.uses = ShutdownRegistry::kUsesNothing});
@@ -68,13 +83,18 @@ int Process::ServeUntilStopped(Traffic& traffic) {
   if (const absl::Status opened = sequence_.Open(traffic); !opened.ok()) {
     return CouldNotStart(opened);
   }
+  ends_as_planned_ = true;
   way_out_.Serves(traffic);
-  traffic_ = &traffic;
+  {
+    std::lock_guard lock(looking_);
+    traffic_ = &traffic;
+  }
+  UnplannedEnd::NoticeExitFromNowOn();  // Now that the server has made what it needs.
   const StopOutcome outcome = sequence_.Run();
-
-  // What main destroys now may hang as well, and must not be looked at.
-  const Clock::TimePoint end = request_.requested_at() + budget_.watchdog();
-  watchdog_.emplace(request_, end - clock_.Now(), [this] { Bite(Phase::kStopped); });
+  {
+    std::lock_guard lock(looking_);
+    traffic_ = nullptr;
+  }
   return way_out_.Return(outcome.exit_code, "", outcome.abandoned);
 }
 
@@ -83,11 +103,13 @@ Standing Process::Look() const {
   if (const std::optional<Clock::TimePoint> ends = sequence_.phase_ends()) {
     standing.time_left = std::max(*ends - clock_.Now(), Clock::Duration::zero());
   }
-  if (const Traffic* traffic = traffic_) standing.load = traffic->Look();
+  std::lock_guard lock(looking_);
+  if (traffic_ != nullptr) standing.load = traffic_->Look();
   return standing;
 }
 
 int Process::CouldNotStart(const absl::Status& why) {
+  ends_as_planned_ = true;
   request_.Request(StopReason::kInterrupt);
   way_out_.CouldNotStart();
   const StopOutcome outcome = sequence_.RollBack(why);
@@ -96,11 +118,12 @@ int Process::CouldNotStart(const absl::Status& why) {
   return way_out_.Return(outcome.exit_code, in_words, outcome.abandoned);
 }
 
-std::string Process::WhatIsStuck() const {
+std::string Process::InFlight() const {
   std::vector<std::string> stuck;
-  if (const Traffic* traffic = traffic_) {
-    if (const int calls = traffic->TryCallsRunning(); calls > 0) {
-      stuck.push_back(absl::StrCat("calls running: ", calls, ByMethod(traffic->TryTally())));
+  std::unique_lock lock(looking_, std::try_to_lock);
+  if (lock.owns_lock() && traffic_ != nullptr) {
+    if (const int calls = traffic_->TryCallsRunning(); calls > 0) {
+      stuck.push_back(absl::StrCat("calls running: ", calls, ByMethod(traffic_->TryTally())));
     }
   }
   const std::vector<std::string> saving = savers_.TryClosing();
@@ -110,10 +133,36 @@ std::string Process::WhatIsStuck() const {
   return absl::StrJoin(stuck, "; ");
 }
 
-void Process::Bite(Phase phase) {
-  ExitAfter(TimeToLeave(budget_), ExitCode::kWatchdog);
+void Process::OnSignal(SignalMeaning meaning) {
+  switch (meaning) {
+    case SignalMeaning::kTerminate:
+      request_.Request(StopReason::kTerminate);
+      break;
+    case SignalMeaning::kInterrupt:
+      request_.Request(StopReason::kInterrupt);
+      break;
+    case SignalMeaning::kHurry:
+      request_.Hurry();
+      break;
+    case SignalMeaning::kLeave:
+      LeaveAtOnce();
+    case SignalMeaning::kShow:
+      Show();
+      break;
+    case SignalMeaning::kNothing:
+      break;
+  }
+}
+
+void Process::Show() {
+  WriteLastWords({"in flight, in phase ", PhaseName(sequence_.phase()), ": ", InFlight()});
+  WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
+}
+
+void Process::OnExpired() {
   // First what takes neither a lock nor memory: somebody may hold either for ever.
   static_assert(static_cast<int>(ExitCode::kWatchdog) == 5);
+  const Phase phase = sequence_.phase();
   const bool stopped = phase == Phase::kStopped;
   const char* const where = stopped ? "after the stop, in main" : "in phase ";
   const char* const name = stopped ? "" : PhaseName(phase);
@@ -122,8 +171,7 @@ void Process::Bite(Phase phase) {
   WriteThreadStacks(STDERR_FILENO, budget_.reserve / 8);
 
   std::string why = absl::StrCat("stuck ", where, name);
-  // After the stop nothing is left of what could tell it.
-  if (const std::string stuck = stopped ? "" : WhatIsStuck(); !stuck.empty()) {
+  if (const std::string stuck = InFlight(); !stuck.empty()) {
     WriteLastWords({"watchdog: ", stuck});
     absl::StrAppend(&why, "; ", stuck);
   }
@@ -131,9 +179,18 @@ void Process::Bite(Phase phase) {
 }
 
 void Process::LeaveAtOnce() {
-  ExitAfter(TimeToLeave(budget_), ExitCode::kThirdSignal);
+  watchdog_.ExitBy(clock_.Now() + TimeToLeave(budget_), ExitCode::kThirdSignal);
   WriteLastWords({"third signal: leaving at once, nothing more is saved or closed"});
   way_out_.Leave(ExitCode::kThirdSignal, "third signal");
+}
+
+void Process::OnUnplannedEnd(const std::string& why) {
+  if (!ends_as_planned_ && !main_has_left_ && std::this_thread::get_id() == main_) {
+    _exit(CouldNotStart(absl::InternalError(why)));
+  }
+  watchdog_.ExitBy(clock_.Now() + TimeToLeave(budget_), ExitCode::kBug);
+  WriteThreadStacks(STDERR_FILENO, TimeToLeave(budget_) / 4);
+  way_out_.Leave(ExitCode::kBug, why);
 }
 
 }  // namespace lifecycle

@@ -1,9 +1,10 @@
 #ifndef SERVICE_LIFECYCLE_PROCESS_H_
 #define SERVICE_LIFECYCLE_PROCESS_H_
 
-#include <atomic>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
@@ -17,6 +18,7 @@
 #include "service/lifecycle/stop_request.h"
 #include "service/lifecycle/task_group.h"
 #include "service/lifecycle/traffic.h"
+#include "service/lifecycle/unplanned_end.h"
 #include "service/lifecycle/watchdog.h"
 #include "service/lifecycle/way_out.h"
 
@@ -40,12 +42,16 @@ struct Standing {
 //   ... open; process.registry().Register("database", ...); ...
 //   return process.ServeUntilStopped(server);
 //
+// An end that nobody has planned (unplanned_end.h) is one of a start that fails, as
+// CouldNotStart() has it, when it comes on main's thread before it serves: an exception of
+// what main opens. Otherwise it is told, and the process ends with kBug.
+//
 // Requires: BlockStopSignals() came first; one at a time in a process; declared
 // before everything that is registered with it, so that it is destroyed last; main
-// returns through ServeUntilStopped() or CouldNotStart() once it has started a
-// worker.
+// returns through ServeUntilStopped() or CouldNotStart().
 //
 // Threads: the accessors may be used from any thread, the rest from main's.
+// Throws std::system_error when there is no thread for it.
 class Process {
  public:
   Process(const StopBudget& budget, Observer& observer);
@@ -81,7 +87,7 @@ class Process {
   // Does not return when something could not be made to end: it would use what
   // main's destructors destroy. The process then ends here, with its exit code.
   // It also ends here at the third signal, and when the whole budget is spent,
-  // which covers the destructors in main, too.
+  // which covers the destructors in main, too, and those of static objects.
   //
   // Tells the observer what the sequence tells, and the end.
   int ServeUntilStopped(Traffic& traffic);
@@ -95,12 +101,14 @@ class Process {
   int CouldNotStart(const absl::Status& why);
 
  private:
-  // What the stop waits for, for the watchdog. Takes no lock that it may wait for.
-  std::string WhatIsStuck() const;
-
-  // The watchdog's. What hangs here as well is ended by certain_exit.h.
-  [[noreturn]] void Bite(Phase phase);
+  // What runs, for the watchdog and for whoever asks. Waits for no lock.
+  std::string InFlight() const;
+  void OnSignal(SignalMeaning meaning);
+  void Show();
+  // These end the process. Each may hang; the watchdog ends it then.
+  void OnExpired();
   [[noreturn]] void LeaveAtOnce();
+  void OnUnplannedEnd(const std::string& why);
 
   Clock& clock_;
   const StopBudget budget_;
@@ -111,11 +119,16 @@ class Process {
   ShutdownRegistry registry_;
   ShutdownRegistry savers_;
   ShutdownSequence sequence_;
-  std::atomic<Traffic*> traffic_{nullptr};  // Set once callers were let in.
+  mutable std::mutex looking_;
+  Traffic* traffic_ = nullptr;  // Guarded by looking_. Null unless callers are let in.
+  // Of main's thread.
+  bool ends_as_planned_ = false;
+  bool main_has_left_ = false;
+  const std::thread::id main_;
   WayOut way_out_;
-  SignalMeaning signal_meaning_;
-  std::optional<Watchdog> watchdog_;
-  std::optional<SignalThread> signal_thread_;
+  Watchdog watchdog_;
+  SignalListener signals_;
+  UnplannedEnd unplanned_end_;
   TaskGroup workers_;  // Waited for while the watchdog and the signals still work.
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <barrier>
+#include <cstdio>
 #include <cstdlib>
 #include <future>
 #include <stdexcept>
@@ -52,6 +53,10 @@ void Await(std::stop_token token) {
 // Something in main that is destroyed when main returns.
 struct OfMain {
   ~OfMain() { _exit(99); }
+};
+
+struct HangsInItsDestructor {
+  ~HangsInItsDestructor() { HangForEver(); }
 };
 
 class ProcessTest : public testing::Test {
@@ -208,6 +213,97 @@ TEST_F(ProcessDeathTest, StopsCleanAtASigterm) {
               ExitedWithCode(0), "");
 }
 
+TEST_F(ProcessDeathTest, StopsCleanAtASighupWithoutALameDuck) {
+  EXPECT_EXIT(
+      {
+        const int code = Run(AmpleBudget(), [](Process& process, FakeTraffic& traffic) {
+          traffic.on_call = [](const std::string& method) {
+            if (method == "EnterLameDuck") _exit(90);
+          };
+          Send(SIGHUP);
+          Await(process.stop_request().requested());
+        });
+        _exit(code);
+      },
+      ExitedWithCode(0), "");
+}
+
+TEST_F(ProcessDeathTest, ShowsWhatIsInFlightAtASigquitAndGoesOn) {
+  EXPECT_EXIT(_exit(Run(AmpleBudget(),
+                        [](Process& process, FakeTraffic& traffic) {
+                          traffic.calls_that_do_not_finish = 1;
+                          traffic.tally = {.methods = {{.name = "/a.B/C", .left = 1}}};
+                          traffic.on_call = [&](const std::string& method) {
+                            if (method != "BeginShutdown") return;
+                            Send(SIGQUIT);
+                            Send(SIGQUIT);
+                            Send(SIGINT);  // Taken after it, and makes the stop end.
+                            Await(process.stop_request().hurry());
+                          };
+                          Send(SIGTERM);
+                        })),
+              ExitedWithCode(3),
+              "in flight, in phase Draining: calls running: 1 .1 /a.B/C.\n(.*\n)*thread ");
+}
+
+TEST_F(ProcessDeathTest, RollsAStartBackThatThrows) {
+  EXPECT_EXIT(
+      {
+        [&]() noexcept {
+          Process process(AmpleBudget(), observer_);
+          process.registry().Register("database", [](Clock::TimePoint) {
+            std::fputs("database closed\n", stderr);
+            return absl::OkStatus();
+          });
+          std::vector<int>().at(1);
+        }();
+      },
+      ExitedWithCode(2), "an exception that nobody caught: .*\n(.*\n)*database closed\n");
+}
+
+TEST_F(ProcessDeathTest, IsABugWhenAnExceptionEndsAThreadWhileItServes) {
+  EXPECT_EXIT(Run(AmpleBudget(),
+                  [](Process&, FakeTraffic& traffic) {
+                    traffic.on_call = [](const std::string& method) {
+                      if (method != "EnterLameDuck") return;
+                      std::thread([] { std::vector<int>().at(1); }).join();
+                    };
+                    Send(SIGTERM);
+                  }),
+              ExitedWithCode(7), "^unplanned end: an exception that nobody caught: ");
+}
+
+TEST_F(ProcessDeathTest, IsABugWhenExitIsCalledWhileItServes) {
+  EXPECT_EXIT(Run(AmpleBudget(),
+                  [](Process&, FakeTraffic& traffic) {
+                    traffic.on_call = [](const std::string& method) {
+                      if (method != "EnterLameDuck") return;
+                      std::thread([] { std::exit(0); }).join();
+                    };
+                    Send(SIGTERM);
+                  }),
+              ExitedWithCode(7), "^unplanned end: exit.. was called while main was at work\n");
+}
+
+TEST_F(ProcessDeathTest, SaysSoWhenMainLeavesWithoutServing) {
+  EXPECT_EXIT({ Process process(AmpleBudget(), observer_); }, ExitedWithCode(7),
+              "main.. left without ServeUntilStopped.. or CouldNotStart");
+}
+
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAStaticDestructorHangs) {
+  EXPECT_EXIT(
+      {
+        {
+          Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
+          process.stop_request().Request(StopReason::kInterrupt);
+          process.ServeUntilStopped(traffic_);
+        }
+        static const HangsInItsDestructor hanging;
+        std::exit(0);
+      },
+      ExitedWithCode(5), "stuck after main; exit code 5\n");
+}
+
 TEST_F(ProcessDeathTest, HurriesAtTheSecondSignal) {
   EXPECT_EXIT(_exit(Run(AmpleBudget(),
                         [](Process&, FakeTraffic& traffic) {
@@ -322,7 +418,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysWhichCallsRun) {
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotClose) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
-                    process.registry().Register("database", Hangs(), {.limit = hours(1)});
+                    process.registry().Register("database", Hangs());
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
               ExitedWithCode(5),
@@ -342,7 +438,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotSave) {
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichShowsWhereEachThreadIs) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
-                    process.registry().Register("database", Hangs(), {.limit = hours(1)});
+                    process.registry().Register("database", Hangs());
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
               ExitedWithCode(5),
@@ -414,8 +510,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenEvenItsLastWordsHang) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
                     HaveAStderrThatBlocks();
-                    process.registry().Register(std::string(4000, 'x'), Hangs(),
-                                                {.limit = hours(1)});
+                    process.registry().Register(std::string(4000, 'x'), Hangs());
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
               ExitedWithCode(5), "");

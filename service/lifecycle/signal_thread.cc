@@ -1,79 +1,153 @@
 #include "service/lifecycle/signal_thread.h"
 
 #include <signal.h>
+#include <unistd.h>
 
+#include <initializer_list>
+#include <mutex>
+#include <system_error>
+#include <thread>
 #include <utility>
+
+#include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/last_words.h"
+#include "service/lifecycle/precondition.h"
+#include "service/lifecycle/thread_stacks.h"
+#include "service/lifecycle/unplanned_end.h"
 
 namespace lifecycle {
 namespace {
 
-// Lets the signal thread end; sent to that one thread only.
-constexpr int kEnd = SIGUSR2;
-
-sigset_t StopSignals() {
+sigset_t SetOf(std::initializer_list<int> signals) {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
+  for (const int signal : signals) sigaddset(&set, signal);
   return set;
+}
+
+bool Has(int signal, void (*handler)(int)) {
+  struct sigaction action {};
+  return sigaction(signal, nullptr, &action) == 0 && (action.sa_flags & SA_SIGINFO) == 0 &&
+         action.sa_handler == handler;
+}
+
+// What asks or shows. SIGHUP and SIGQUIT: unless somebody else has them.
+sigset_t StopSignals() {
+  sigset_t set = SetOf({SIGTERM, SIGINT});
+  if (Has(SIGHUP, SIG_DFL)) sigaddset(&set, SIGHUP);
+  if (Has(SIGQUIT, SIG_DFL) || Has(SIGQUIT, SIG_IGN)) sigaddset(&set, SIGQUIT);
+  return set;
+}
+
+// Does `do_this` with each signal that is deadly by default, and neither asks for anything nor
+// tells of a crash.
+template <typename Do>
+void ForEachToIgnore(Do do_this) {
+  for (const int signal : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR,
+                           SIGSTKFLT, SIGXCPU, SIGXFSZ}) {
+    do_this(signal);
+  }
+  for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) do_this(signal);
+}
+
+// Lives to the end of the process. So does the thread.
+struct Signals {
+  std::mutex mutex;
+  // All guarded by mutex.
+  std::optional<SignalCount> count{Clock::Steady()};
+  std::function<void(SignalMeaning)> act;
+  bool had_listener = false;
+
+  void Act(SignalMeaning meaning) {
+    if (act != nullptr) return act(meaning);
+    if (meaning == SignalMeaning::kShow) {
+      WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
+    } else if (meaning == SignalMeaning::kLeave) {
+      WriteLastWords({"third signal: leaving at once"});
+      _exit(static_cast<int>(ExitCode::kThirdSignal));
+    } else if (!had_listener && meaning != SignalMeaning::kNothing) {
+      WriteLastWords({"stopped before anything was opened; exit code 0"});
+      _exit(static_cast<int>(ExitCode::kClean));
+    }
+  }
+};
+
+Signals& TheSignals() {
+  static Signals& signals = *new Signals;
+  return signals;
+}
+
+[[noreturn]] void TakeSignals(sigset_t set) {
+  Signals& signals = TheSignals();
+  for (;;) {
+    int signal = 0;
+    if (sigwait(&set, &signal) != 0) continue;
+    std::lock_guard lock(signals.mutex);
+    signals.Act(signals.count->Next(signal));
+  }
 }
 
 }  // namespace
 
 void BlockStopSignals() {
+  static pid_t done_in = 0;
+  ForEachToIgnore([](int each) {
+    if (Has(each, SIG_DFL)) signal(each, SIG_IGN);
+  });
   const sigset_t set = StopSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  // A peer that closes its end is an error of that one write, not of the process.
-  signal(SIGPIPE, SIG_IGN);
+  if (std::exchange(done_in, getpid()) == getpid()) return;
+  UnplannedEnd::Install();
+  PrepareThreadStacks();
+  try {
+    std::thread([set] { TakeSignals(set); }).detach();
+  } catch (const std::system_error& none) {
+    WriteLastWords({"could not start: no thread for signals: ", none.what()});
+    _exit(static_cast<int>(ExitCode::kCouldNotStart));
+  }
 }
 
 void UnblockStopSignals() {
-  const sigset_t set = StopSignals();
+  const sigset_t set = SetOf({SIGTERM, SIGINT, SIGHUP, SIGQUIT});
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-  signal(SIGPIPE, SIG_DFL);
+  ForEachToIgnore([](int each) {
+    if (Has(each, SIG_IGN)) signal(each, SIG_DFL);
+  });
 }
 
-SignalMeaning::SignalMeaning(Clock& clock, StopRequest& request, std::function<void()> leave)
-    : clock_(clock), request_(request), leave_(std::move(leave)) {}
-
-void SignalMeaning::OnSignal(int signal) {
+SignalMeaning SignalCount::Next(int signal) {
+  if (signal == SIGQUIT) return SignalMeaning::kShow;
   if (signal == SIGTERM) {
     const Clock::TimePoint now = clock_.Now();
-    if (last_term_ && now - *last_term_ < kRepeat) return;
+    if (last_term_ && now - *last_term_ < kRepeat) return SignalMeaning::kNothing;
     last_term_ = now;
   }
   switch (++count_) {
     case 1:
-      request_.Request(signal == SIGTERM ? StopReason::kTerminate : StopReason::kInterrupt);
-      break;
+      return signal == SIGTERM ? SignalMeaning::kTerminate : SignalMeaning::kInterrupt;
     case 2:
-      request_.Hurry();
-      break;
+      return SignalMeaning::kHurry;
     default:
-      leave_();
+      return SignalMeaning::kLeave;
   }
 }
 
-SignalThread::SignalThread(SignalMeaning& meaning) {
-  sigset_t set = StopSignals();
-  sigaddset(&set, kEnd);
-  // The thread inherits the mask: it must not be without it for a moment.
-  sigset_t before;
-  pthread_sigmask(SIG_BLOCK, &set, &before);
-  thread_ = std::thread([&meaning, set] {
-    for (;;) {
-      int signal = 0;
-      if (sigwait(&set, &signal) != 0) continue;
-      if (signal == kEnd) return;
-      meaning.OnSignal(signal);
-    }
-  });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+SignalListener::SignalListener(std::function<void(SignalMeaning)> act) {
+  sigset_t blocked;
+  pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+  Require(sigismember(&blocked, SIGTERM) == 1 && sigismember(&blocked, SIGINT) == 1,
+          "a lifecycle::Process without BlockStopSignals() in the first line of main()");
+  Signals& signals = TheSignals();
+  std::lock_guard lock(signals.mutex);
+  signals.count.emplace(Clock::Steady());
+  signals.act = std::move(act);
+  signals.had_listener = true;
 }
 
-SignalThread::~SignalThread() {
-  pthread_kill(thread_.native_handle(), kEnd);
-  thread_.join();
+SignalListener::~SignalListener() {
+  Signals& signals = TheSignals();
+  std::lock_guard lock(signals.mutex);
+  signals.act = nullptr;
 }
 
 }  // namespace lifecycle

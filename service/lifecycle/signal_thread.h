@@ -1,65 +1,74 @@
 #ifndef SERVICE_LIFECYCLE_SIGNAL_THREAD_H_
 #define SERVICE_LIFECYCLE_SIGNAL_THREAD_H_
 
+#include <chrono>
 #include <functional>
 #include <optional>
-#include <thread>
 
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/stop_request.h"
 
 namespace lifecycle {
 
-// Blocks SIGTERM and SIGINT in the calling thread, and so in every thread that it
-// starts from now on, and ignores SIGPIPE.
+// Has signals mean what docs/operations.md says from now on, to the end of the process, its
+// last static destructor included: starts the thread that takes SIGTERM, SIGINT, SIGHUP and
+// SIGQUIT, and blocks them in the calling thread, and so in every thread that it starts from
+// now on. Ignores the others that would kill the process by default, but not those that tell
+// of a crash. What the program wants to have for itself it gives a handler: SIGHUP and SIGQUIT
+// before (nohup's SIGHUP stays ignored, too), the ignored ones at any time.
+//
+// It also sees to an end that nobody has planned (unplanned_end.h). Ends the process with
+// kCouldNotStart when no thread is to be had.
 //
 // Requires: called first in main(), before any other thread exists; gRPC starts
 // threads as soon as it is touched, and a single thread that does not block the
 // signal lets it kill the process in the middle of the drain.
 //
-// Child processes inherit the mask: call UnblockStopSignals() between fork and
-// exec.
+// Child processes inherit this: call UnblockStopSignals() between fork and exec.
 void BlockStopSignals();
 void UnblockStopSignals();
 
-// What a signal means, by how many came before it. Apart from the thread so that
-// it can be tested without a signal.
+enum class SignalMeaning {
+  kNothing,
+  kTerminate,  // A request to stop.
+  kInterrupt,  // The same, of a person at a terminal.
+  kHurry,
+  kLeave,
+  kShow,  // What is in flight.
+};
+
+// What a signal means, by how many came before it.
 //
 // The first asks for the stop. The second makes it hurry. The third leaves at
 // once. A SIGTERM within kRepeat of one that counted is the platform saying the
 // same thing twice (systemd and container runtimes do), and counts for nothing.
 //
 // Threads: one.
-class SignalMeaning {
+class SignalCount {
  public:
   static constexpr Clock::Duration kRepeat = std::chrono::seconds(1);
 
-  // `leave` is called at the third signal; in production it does not return.
-  SignalMeaning(Clock& clock, StopRequest& request, std::function<void()> leave);
+  explicit SignalCount(Clock& clock) : clock_(clock) {}
 
-  void OnSignal(int signal);
+  SignalMeaning Next(int signal);
 
  private:
   Clock& clock_;
-  StopRequest& request_;
-  const std::function<void()> leave_;
   int count_ = 0;
   std::optional<Clock::TimePoint> last_term_;  // The last that counted.
 };
 
-// The thread that takes the signals, for as long as it lives.
+// Who does what signals mean, while it lives. Before the first there is nothing to stop, and
+// a signal that asks for it ends the process with kClean. After the last, the signals are
+// counted on, and a third ends the process.
 //
 // Requires: BlockStopSignals() was called; one at a time in a process.
-// Lifetime: `meaning` outlives it. The destructor joins.
-class SignalThread {
+// Threads: `act` is called on the thread that takes the signals. The destructor waits for it.
+class SignalListener {
  public:
-  explicit SignalThread(SignalMeaning& meaning);
-  ~SignalThread();
-  SignalThread(const SignalThread&) = delete;
-  SignalThread& operator=(const SignalThread&) = delete;
-
- private:
-  std::thread thread_;
+  explicit SignalListener(std::function<void(SignalMeaning)> act);
+  ~SignalListener();
+  SignalListener(const SignalListener&) = delete;
+  SignalListener& operator=(const SignalListener&) = delete;
 };
 
 }  // namespace lifecycle

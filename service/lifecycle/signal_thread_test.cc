@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
+
+#include <initializer_list>
 
 #include "service/lifecycle/fake_clock.h"
 
@@ -10,95 +13,121 @@ namespace {
 
 using std::chrono::milliseconds;
 
-class SignalMeaningTest : public testing::Test {
+class SignalCountTest : public testing::Test {
  protected:
-  bool Requested() const { return request_.requested().stop_requested(); }
-  bool Hurried() const { return request_.hurry().stop_requested(); }
-
   FakeClock clock_;
-  StopRequest request_{clock_};
-  int left_ = 0;
-  SignalMeaning meaning_{clock_, request_, [this] { ++left_; }};
+  SignalCount count_{clock_};
 };
 
-TEST_F(SignalMeaningTest, TheFirstSigtermAsksForAStop) {
-  meaning_.OnSignal(SIGTERM);
-  ASSERT_TRUE(Requested());
-  EXPECT_EQ(request_.Wait(), StopReason::kTerminate);
-  EXPECT_FALSE(Hurried());
-  EXPECT_EQ(left_, 0);
+TEST_F(SignalCountTest, TheFirstSigtermAsksForAStop) {
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kTerminate);
 }
 
-TEST_F(SignalMeaningTest, TheFirstSigintIsAPersonsInterrupt) {
-  meaning_.OnSignal(SIGINT);
-  ASSERT_TRUE(Requested());
-  EXPECT_EQ(request_.Wait(), StopReason::kInterrupt);
-  EXPECT_FALSE(Hurried());
+TEST_F(SignalCountTest, TheFirstSigintOrSighupIsAPersonsInterrupt) {
+  EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kInterrupt);
+  EXPECT_EQ(SignalCount(clock_).Next(SIGHUP), SignalMeaning::kInterrupt);
 }
 
-TEST_F(SignalMeaningTest, TheSecondSignalHurries) {
-  meaning_.OnSignal(SIGTERM);
-  clock_.Advance(SignalMeaning::kRepeat);
-  meaning_.OnSignal(SIGTERM);
-  EXPECT_TRUE(Hurried());
-  EXPECT_EQ(request_.Wait(), StopReason::kTerminate);
-  EXPECT_EQ(left_, 0);
+TEST_F(SignalCountTest, TheSecondHurriesAndTheThirdLeavesAtOnce) {
+  count_.Next(SIGTERM);
+  clock_.Advance(SignalCount::kRepeat);
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kHurry);
+  EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kLeave);
+  EXPECT_EQ(count_.Next(SIGHUP), SignalMeaning::kLeave);
 }
 
-TEST_F(SignalMeaningTest, TheThirdSignalLeavesAtOnce) {
-  meaning_.OnSignal(SIGINT);
-  meaning_.OnSignal(SIGINT);
-  EXPECT_EQ(left_, 0);
-  meaning_.OnSignal(SIGINT);
-  EXPECT_EQ(left_, 1);
+TEST_F(SignalCountTest, ARepeatedSigtermCountsForNothing) {
+  count_.Next(SIGTERM);
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kNothing);
+  clock_.Advance(SignalCount::kRepeat - milliseconds(1));
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kNothing);
 }
 
-TEST_F(SignalMeaningTest, ARepeatedSigtermCountsForNothing) {
-  meaning_.OnSignal(SIGTERM);
-  meaning_.OnSignal(SIGTERM);
-  clock_.Advance(SignalMeaning::kRepeat - milliseconds(1));
-  meaning_.OnSignal(SIGTERM);
-  EXPECT_FALSE(Hurried());
+TEST_F(SignalCountTest, ASigtermEveryMomentIsHeardAllTheSame) {
+  count_.Next(SIGTERM);
+  clock_.Advance(SignalCount::kRepeat / 2);
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kNothing);
+  clock_.Advance(SignalCount::kRepeat / 2);
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kHurry);
 }
 
-TEST_F(SignalMeaningTest, ASigtermEveryMomentIsHeardAllTheSame) {
-  meaning_.OnSignal(SIGTERM);
-  clock_.Advance(SignalMeaning::kRepeat / 2);
-  meaning_.OnSignal(SIGTERM);
-  EXPECT_FALSE(Hurried());
-  clock_.Advance(SignalMeaning::kRepeat / 2);
-  meaning_.OnSignal(SIGTERM);
-  EXPECT_TRUE(Hurried());
+TEST_F(SignalCountTest, ASigintIsNeverTakenForARepetition) {
+  count_.Next(SIGINT);
+  EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kHurry);
 }
 
-TEST_F(SignalMeaningTest, ASigintIsNeverTakenForARepetition) {
-  meaning_.OnSignal(SIGINT);
-  meaning_.OnSignal(SIGINT);
-  EXPECT_TRUE(Hurried());
+TEST_F(SignalCountTest, ASigquitShowsAndCountsForNothing) {
+  EXPECT_EQ(count_.Next(SIGQUIT), SignalMeaning::kShow);
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kTerminate);
+  EXPECT_EQ(count_.Next(SIGQUIT), SignalMeaning::kShow);
+  EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kHurry);
 }
 
-TEST_F(SignalMeaningTest, ASigtermAfterASigintHurries) {
-  meaning_.OnSignal(SIGINT);
-  meaning_.OnSignal(SIGTERM);
-  EXPECT_TRUE(Hurried());
-  EXPECT_EQ(request_.Wait(), StopReason::kInterrupt);
+// Each in a process of its own. With a real Process: process_test.cc.
+class BlockStopSignalsDeathTest : public testing::Test {
+ protected:
+  BlockStopSignalsDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+
+  [[noreturn]] static void SendAndHang(std::initializer_list<int> signals) {
+    for (const int each : signals) kill(getpid(), each);
+    for (;;) pause();
+  }
+};
+
+TEST_F(BlockStopSignalsDeathTest, ASignalBeforeAnythingIsThereEndsTheProcess) {
+  for (const int each : {SIGTERM, SIGINT, SIGHUP}) {
+    EXPECT_EXIT(
+        {
+          BlockStopSignals();
+          SendAndHang({each});
+        },
+        testing::ExitedWithCode(0), "^stopped before anything was opened; exit code 0\n$");
+  }
 }
 
-TEST_F(SignalMeaningTest, TheFirstSignalAfterAStopThatTheProgramAskedForDoesNotHurry) {
-  request_.Request(StopReason::kInterrupt);
-  meaning_.OnSignal(SIGTERM);
-  EXPECT_FALSE(Hurried());
-  EXPECT_EQ(request_.Wait(), StopReason::kInterrupt);
+TEST_F(BlockStopSignalsDeathTest, AThirdSignalEndsTheProcessAlsoWhenNobodyListensAnyMore) {
+  EXPECT_EXIT(
+      {
+        BlockStopSignals();
+        {
+          const SignalListener listener([](SignalMeaning) {});
+        }
+        SendAndHang({SIGINT, SIGHUP, SIGTERM});
+      },
+      testing::ExitedWithCode(6), "^third signal: leaving at once\n$");
 }
 
-// What it does with a real signal: process_test.cc.
-TEST(SignalThread, EndsWithItsObject) {
-  BlockStopSignals();
-  FakeClock clock;
-  StopRequest request(clock);
-  SignalMeaning meaning(clock, request, [] {});
-  { SignalThread thread(meaning); }
-  EXPECT_FALSE(request.requested().stop_requested());
+TEST_F(BlockStopSignalsDeathTest, ASignalThatAsksForNothingKillsNobody) {
+  EXPECT_EXIT(
+      {
+        BlockStopSignals();
+        for (const int each : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO,
+                               SIGPWR, SIGSTKFLT, SIGXCPU, SIGXFSZ, SIGRTMIN, SIGRTMAX}) {
+          raise(each);
+        }
+        _exit(90);
+      },
+      testing::ExitedWithCode(90), "^$");
+}
+
+TEST_F(BlockStopSignalsDeathTest, LeavesAloneWhatTheProgramHasForItself) {
+  EXPECT_EXIT(
+      {
+        const auto mine = [](int) { _exit(91); };
+        signal(SIGHUP, mine);
+        signal(SIGUSR1, mine);
+        BlockStopSignals();
+        sigset_t blocked;
+        pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+        if (sigismember(&blocked, SIGHUP) == 1) _exit(90);
+        raise(SIGUSR1);
+      },
+      testing::ExitedWithCode(91), "^$");
+}
+
+TEST_F(BlockStopSignalsDeathTest, WhoListensWithoutItIsTold) {
+  EXPECT_DEATH({ const SignalListener listener([](SignalMeaning) {}); },
+               "broken precondition: a lifecycle::Process without BlockStopSignals");
 }
 
 TEST(BlockStopSignals, IsUndoneByUnblockStopSignals) {
@@ -110,9 +139,13 @@ TEST(BlockStopSignals, IsUndoneByUnblockStopSignals) {
   BlockStopSignals();
   EXPECT_TRUE(blocked(SIGTERM));
   EXPECT_TRUE(blocked(SIGINT));
+  EXPECT_TRUE(blocked(SIGHUP));
+  EXPECT_TRUE(blocked(SIGQUIT));
   UnblockStopSignals();
   EXPECT_FALSE(blocked(SIGTERM));
   EXPECT_FALSE(blocked(SIGINT));
+  EXPECT_FALSE(blocked(SIGHUP));
+  EXPECT_FALSE(blocked(SIGQUIT));
 }
 
 }  // namespace

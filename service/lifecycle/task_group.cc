@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "service/lifecycle/precondition.h"
 #include "service/lifecycle/run_or_catch.h"
 
 namespace lifecycle {
@@ -19,17 +20,31 @@ TaskGroup::~TaskGroup() {
 }
 
 void TaskGroup::Start(std::string name, Task task) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const bool joined = joined_;
+  if (joined) lock.unlock();
+  Require(!joined, "TaskGroup::Start(\"" + name + "\") after Join()");
   const std::size_t index = tasks_.size();
   tasks_.push_back({name, std::thread()});
+  ++running_;
+  lock.unlock();  // Whoever has to end the process when this throws must not find it held.
+  std::thread thread;
   try {
-    tasks_.back().thread =
-        std::thread(&TaskGroup::Run, this, index, std::move(name), std::move(task));
+    thread = std::thread(&TaskGroup::Run, this, index, std::move(name), std::move(task));
   } catch (...) {
-    tasks_.pop_back();
+    End(index, absl::OkStatus());
     throw;
   }
-  ++running_;
+  lock.lock();
+  tasks_[index].thread = std::move(thread);
+}
+
+void TaskGroup::Fail(std::string name, absl::Status status) {
+  {
+    std::lock_guard lock(mutex_);
+    tasks_.push_back({name, std::thread(), status});
+  }
+  if (on_failure_ != nullptr) on_failure_({std::move(name), std::move(status)});
 }
 
 void TaskGroup::Run(std::size_t index, const std::string& name, Task task) {
@@ -39,6 +54,10 @@ void TaskGroup::Run(std::size_t index, const std::string& name, Task task) {
   });
   if (!status.ok() && on_failure_ != nullptr) on_failure_({name, status});
   task = nullptr;  // What it captured is gone before it counts as ended.
+  End(index, std::move(status));
+}
+
+void TaskGroup::End(std::size_t index, absl::Status status) {
   std::lock_guard lock(mutex_);
   tasks_[index].ended = std::move(status);
   --running_;
@@ -52,6 +71,7 @@ std::vector<TaskGroup::Left> TaskGroup::Join(Patience& patience) {
   std::vector<std::thread> ended;  // Joined with no lock held: each still has to let go of it.
   {
     std::unique_lock lock(mutex_);
+    joined_ = true;
     patience.Wait(lock, ended_, [this] { return running_ == 0; });
     for (Entry& task : tasks_) {
       if (!task.ended) {

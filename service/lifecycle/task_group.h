@@ -53,7 +53,12 @@ class TaskGroup {
   // Starts `task`. After RequestStop() it starts with a token that is requested
   // already. A task that throws has ended; what it threw is in Join()'s answer.
   // Throws std::system_error, with nothing started, when no thread is to be had.
+  // Requires: Join() has not been called.
   void Start(std::string name, Task task);
+
+  // Has something count as a task that has thrown: what works in the background without
+  // being one.
+  void Fail(std::string name, absl::Status status);
 
   // Asks every task to end; does not wait.
   void RequestStop();
@@ -71,6 +76,7 @@ class TaskGroup {
   };
 
   void Run(std::size_t index, const std::string& name, Task task);
+  void End(std::size_t index, absl::Status status);
 
   const std::function<void(const Left&)> on_failure_;
   std::stop_source stop_;
@@ -78,6 +84,7 @@ class TaskGroup {
   std::condition_variable_any ended_;
   std::vector<Entry> tasks_;  // Guarded by mutex_.
   std::size_t running_ = 0;   // Guarded by mutex_.
+  bool joined_ = false;       // Guarded by mutex_.
 };
 
 }  // namespace lifecycle

@@ -70,14 +70,35 @@ TEST(TaskGroup, TellsOfATaskThatThrowsWhenItDoes) {
   EXPECT_THAT(Told(group.Join(patience)), ElementsAre("bad: INTERNAL: threw: no disk"));
 }
 
+TEST(TaskGroup, TellsOfWhatHasFailedWithoutBeingATask) {
+  FakeClock clock;
+  std::vector<std::string> failed;
+  TaskGroup group([&failed](const TaskGroup::Left& task) { failed.push_back(task.name); });
+  group.Fail("pool", absl::InternalError("threw"));
+  EXPECT_THAT(failed, ElementsAre("pool"));
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(Told(group.Join(patience)), ElementsAre("pool: INTERNAL: threw"));
+}
+
+TEST(TaskGroupDeathTest, SaysSoWhenATaskIsStartedTooLate) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  FakeClock clock;
+  TaskGroup group;
+  EXPECT_DEATH(
+      {
+        Patience patience(clock, seconds(1), {});
+        group.Join(patience);
+        group.Start("late", [](std::stop_token) {});
+      },
+      "broken precondition: TaskGroup::Start..late.. after Join");
+}
+
 TEST(TaskGroup, NamesTheTaskThatDoesNotEndInItsTime) {
   FakeClock clock;
   std::promise<void> released;
   TaskGroup group;
   group.Start("obedient", UntilStopped);
   group.RequestStop();
-  Patience enough(clock, seconds(3), {});
-  EXPECT_THAT(group.Join(enough), IsEmpty());
   group.Start("deaf", [&](std::stop_token) { released.get_future().wait(); });
   std::future<std::vector<TaskGroup::Left>> join = std::async(std::launch::async, [&] {
     Patience patience(clock, seconds(3), {});

@@ -129,6 +129,8 @@ void PrepareThreadStacks() {
 }
 
 void WriteThreadStacks(int fd, Clock::Duration limit) {
+  static std::atomic_flag busy;
+  if (busy.test_and_set()) return;
   Paper paper(fd, Clock::Steady().Now() + limit);
   struct sigaction write_down = {};
   write_down.sa_handler = WriteDownOwnStack;
@@ -150,6 +152,7 @@ void WriteThreadStacks(int fd, Clock::Duration limit) {
     }
   }
   close(directory);
+  busy.clear();
 }
 
 }  // namespace lifecycle

@@ -10,8 +10,8 @@ namespace lifecycle {
 void PrepareThreadStacks();
 
 // Writes to `fd` where every other thread of this process is: its number, its name,
-// and the functions that it is in, the innermost first. For last words: afterwards
-// the process is good for nothing but to end.
+// and the functions that it is in, the innermost first. The process can go on afterwards: a
+// thread that was in a system call which no handler lets go on has seen EINTR.
 //
 // Takes no lock and no memory, so it works whatever hangs: each thread is interrupted
 // by a signal and writes its own stack down (absl::Symbolize and, once it is loaded,
@@ -23,7 +23,7 @@ void PrepareThreadStacks();
 // disk that hangs under the names of the functions: see to the exit before
 // (certain_exit.h).
 //
-// Threads: one call in a process.
+// Threads: any; does nothing while another one is at it.
 void WriteThreadStacks(int fd, Clock::Duration limit);
 
 }  // namespace lifecycle

@@ -2,38 +2,55 @@
 #define SERVICE_LIFECYCLE_WATCHDOG_H_
 
 #include <functional>
-#include <stop_token>
+#include <memory>
 #include <thread>
 
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/stop_request.h"
 
 namespace lifecycle {
 
-// Ends a stop that does not end by itself.
+// Ends a stop that does not end by itself, in main or after it.
 //
-// The problem: any lock, any peer, any disk can hang, and then nothing that a
-// stop does in order comes to its end. So one thread, which takes part in nothing
-// else, looks at the clock.
+// The problem: any lock, any peer, any disk, the allocator can hang, and then nothing that
+// a stop does in order comes to its end, nor does what somebody says about it. So there are
+// two threads from the beginning, which take part in nothing else. One says what is stuck
+// when the time is nearly over. The other does nothing but sleep until it is over, and then
+// ends the process: without a lock, memory or another thread.
 //
-// Guarantees: once `allowance` has passed since the request to stop, or since the
-// watchdog was created if that was later, and the watchdog still lives, `bite` is
-// called, on the watchdog's own thread. The time is the machine's, also when the
-// request keeps another clock: a test that holds time still can hang, too.
+// Guarantees, from the request to stop on:
+//  * After `until_expired`, `on_expired` is called, and the process ends with kWatchdog when
+//    it returns.
+//  * After `until_exit` the process ends, whatever hangs by then.
+//  * Both hold after the object is gone as well, which covers the destructors of static
+//    objects; a few words of its own then stand for `on_expired`. Time goes on while the
+//    process is frozen (SIGSTOP).
 //
-// Lifetime: `request` outlives it. The destructor calls it off, and waits for
-// `bite` when that has begun.
+// Lifetime: `request` keeps Clock::Steady() and outlives it. The destructor calls it off when
+// there was no request, waits for `on_expired` when that has begun, and otherwise lets it go
+// on by itself, until there is another Watchdog in the process.
 class Watchdog {
  public:
-  // `bite` must wait for no lock that anybody may hold where anything can block, and in
-  // production does not return.
-  Watchdog(StopRequest& request, Clock::Duration allowance, std::function<void()> bite);
-  ~Watchdog() = default;
+  // `on_expired` must wait for no lock that anybody may hold where anything can block.
+  // Throws std::system_error when no thread is to be had.
+  Watchdog(StopRequest& request, Clock::Duration until_expired, Clock::Duration until_exit,
+           std::function<void()> on_expired);
+  ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
+  // Ends the process at `end` with `code`, unless it is to end before. Returns at once. For
+  // whoever leaves and has something to say before: the words may hang, too.
+  void ExitBy(Clock::TimePoint end, ExitCode code);
+
  private:
-  std::jthread thread_;  // Stopped: called off.
+  struct State;
+
+  StopRequest& request_;
+  const std::shared_ptr<State> state_;  // Of the threads, too.
+  std::thread exits_;
+  std::thread speaks_;
 };
 
 }  // namespace lifecycle

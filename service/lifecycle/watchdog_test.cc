@@ -1,8 +1,12 @@
 #include "service/lifecycle/watchdog.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <stop_token>
@@ -13,67 +17,160 @@ namespace {
 
 using std::chrono::hours;
 using std::chrono::milliseconds;
+using testing::ExitedWithCode;
 
-TEST(Watchdog, BitesWhenTheAllowanceIsSpent) {
-  StopRequest request(Clock::Steady());
-  std::promise<Clock::TimePoint> bitten;
-  Watchdog watchdog(request, milliseconds(5), [&] { bitten.set_value(Clock::Steady().Now()); });
-  request.Request(StopReason::kTerminate);
-  EXPECT_GE(bitten.get_future().get(), request.requested_at() + milliseconds(5));
+[[noreturn]] void HangForEver() {
+  for (;;) pause();
 }
 
-TEST(Watchdog, BitesWhenTheStopWasRequestedBeforeItWasThere) {
-  StopRequest request(Clock::Steady());
-  request.Request(StopReason::kTerminate);
-  std::promise<void> bitten;
-  Watchdog watchdog(request, milliseconds(1), [&] { bitten.set_value(); });
-  bitten.get_future().wait();
+// What ends the process: each in a process of its own.
+class WatchdogDeathTest : public testing::Test {
+ protected:
+  WatchdogDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+
+  // Ends the process, and says so.
+  static void Bite() { _exit(90); }
+
+  StopRequest request_{Clock::Steady()};
+};
+
+TEST_F(WatchdogDeathTest, SaysWhatIsStuckAndEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        const auto begun = Clock::Steady().Now();
+        Watchdog watchdog(request_, milliseconds(5), hours(1), [&] {
+          // Neither before its time.
+          if (Clock::Steady().Now() < begun + milliseconds(5)) _exit(91);
+        });
+        request_.Request(StopReason::kTerminate);
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
 }
 
-TEST(Watchdog, DoesNothingBeforeAStopIsRequested) {
-  StopRequest request(Clock::Steady());
-  std::atomic<bool> bitten = false;
-  Watchdog watchdog(request, milliseconds(0), [&] { bitten = true; });
-  // Another one, whose time begins now, has bitten before anything is looked at.
-  StopRequest requested(Clock::Steady());
-  requested.Request(StopReason::kTerminate);
-  std::promise<void> other_has_bitten;
-  Watchdog other(requested, milliseconds(5), [&] { other_has_bitten.set_value(); });
-  other_has_bitten.get_future().wait();
-  EXPECT_FALSE(bitten);
+TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenSayingItHangs) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, milliseconds(1), milliseconds(20), HangForEver);
+        request_.Request(StopReason::kTerminate);
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
 }
 
-TEST(Watchdog, DoesNothingAnyMoreWhenItIsCalledOff) {
-  StopRequest request(Clock::Steady());
-  std::atomic<bool> bitten = false;
-  {
-    Watchdog watchdog(request, hours(1), [&] { bitten = true; });
-    request.Request(StopReason::kTerminate);
-  }
-  EXPECT_FALSE(bitten);
+TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenEveryThreadHasBlockedEverySignal) {
+  EXPECT_EXIT(
+      {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, nullptr);
+        Watchdog watchdog(request_, milliseconds(1), milliseconds(20), HangForEver);
+        request_.Request(StopReason::kTerminate);
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
 }
 
-TEST(Watchdog, IsWaitedForByItsDestructorWhenItHasBegunToBite) {
-  StopRequest request(Clock::Steady());
-  std::promise<void> began;
-  std::atomic<bool> ended = false;
-  auto watchdog = std::make_unique<Watchdog>(request, milliseconds(0), [&] {
-    began.set_value();
-    std::this_thread::yield();
-    ended = true;
-  });
-  request.Request(StopReason::kTerminate);
-  began.get_future().wait();
-  watchdog.reset();
-  EXPECT_TRUE(ended);
+TEST_F(WatchdogDeathTest, ComesWhenTheStopWasRequestedBeforeItWasThere) {
+  EXPECT_EXIT(
+      {
+        request_.Request(StopReason::kTerminate);
+        Watchdog watchdog(request_, milliseconds(1), hours(1), Bite);
+        HangForEver();
+      },
+      ExitedWithCode(90), "");
 }
 
-TEST(Watchdog, BitesAlsoWhenACallbackOfTheRequestHangs) {
-  StopRequest request(Clock::Steady());
-  std::promise<void> bitten;
-  Watchdog watchdog(request, milliseconds(1), [&] { bitten.set_value(); });
-  const std::stop_callback hangs(request.requested(), [&] { bitten.get_future().wait(); });
-  request.Request(StopReason::kTerminate);  // Returns only because of the bite.
+TEST_F(WatchdogDeathTest, ComesAlsoWhenACallbackOfTheRequestHangs) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, milliseconds(1), hours(1), Bite);
+        const std::stop_callback hangs(request_.requested(), HangForEver);
+        request_.Request(StopReason::kTerminate);
+      },
+      ExitedWithCode(90), "");
+}
+
+TEST_F(WatchdogDeathTest, GoesOnWithoutItsObject) {
+  EXPECT_EXIT(
+      {
+        {
+          Watchdog watchdog(request_, milliseconds(200), hours(1), Bite);
+          request_.Request(StopReason::kTerminate);
+        }
+        HangForEver();
+      },
+      ExitedWithCode(5),
+      "^watchdog: the stop has spent its grace; stuck after main; exit code 5\n");
+}
+
+TEST_F(WatchdogDeathTest, IsWaitedForByItsDestructorWhenItSpeaks) {
+  EXPECT_EXIT(
+      {
+        std::promise<void> speaks;
+        {
+          Watchdog watchdog(request_, milliseconds(0), hours(1), [&] {
+            speaks.set_value();
+            std::this_thread::sleep_for(milliseconds(50));
+            Bite();
+          });
+          request_.Request(StopReason::kTerminate);
+          speaks.get_future().wait();
+        }
+        _exit(91);
+      },
+      ExitedWithCode(90), "");
+}
+
+TEST_F(WatchdogDeathTest, ExitsSoonerWithAnotherCodeWhenItIsToldTo) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, hours(1), hours(1), Bite);
+        request_.Request(StopReason::kTerminate);
+        watchdog.ExitBy(Clock::Steady().Now() + milliseconds(1), ExitCode::kThirdSignal);
+        HangForEver();
+      },
+      ExitedWithCode(6), "^$");
+}
+
+TEST_F(WatchdogDeathTest, ExitsNoLaterThanItIsTo) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, hours(1), hours(1), Bite);
+        watchdog.ExitBy(Clock::Steady().Now() + milliseconds(1), ExitCode::kWatchdog);
+        watchdog.ExitBy(Clock::Steady().Now() + hours(1), ExitCode::kThirdSignal);
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
+}
+
+TEST_F(WatchdogDeathTest, DoesNothingBeforeAStopIsRequestedNorAfterItWasCalledOff) {
+  EXPECT_EXIT(
+      {
+        { const Watchdog called_off(request_, milliseconds(0), milliseconds(0), HangForEver); }
+        const Watchdog waits(request_, milliseconds(0), milliseconds(0), HangForEver);
+        // Another one, whose time begins now, is there first.
+        StopRequest requested(Clock::Steady());
+        requested.Request(StopReason::kTerminate);
+        const Watchdog other(requested, milliseconds(20), hours(1), Bite);
+        HangForEver();
+      },
+      ExitedWithCode(90), "");
+}
+
+TEST_F(WatchdogDeathTest, IsCalledOffByTheNextOneOnceItsObjectIsGone) {
+  EXPECT_EXIT(
+      {
+        {
+          const Watchdog first(request_, milliseconds(20), hours(1), Bite);
+          request_.Request(StopReason::kTerminate);
+        }
+        StopRequest next(Clock::Steady());
+        next.Request(StopReason::kTerminate);
+        const Watchdog second(next, milliseconds(60), hours(1), Bite);
+        HangForEver();
+      },
+      ExitedWithCode(90), "^$");
 }
 
 }  // namespace

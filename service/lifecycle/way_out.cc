@@ -61,14 +61,17 @@ void WayOut::EndTelling() {
 void WayOut::Tell(ExitCode code, std::string why) {
   if (const Traffic* traffic = traffic_) tally_ = traffic->TryTally();
   const char* const start = start_;
-  observer_.OnEnd({.exit_code = code,
-                   .reason = start != nullptr ? start : ReasonName(*request_.reason()),
-                   .why = std::move(why),
-                   .hurried = request_.hurry().stop_requested(),
-                   .requested_at = request_.requested_at(),
-                   .at = clock_.Now(),
-                   .budget = budget_,
-                   .calls = tally_});
+  const std::optional<StopReason> reason = request_.reason();
+  const Clock::TimePoint now = clock_.Now();
+  observer_.OnEnd(
+      {.exit_code = code,
+       .reason = start != nullptr ? start : ReasonName(reason.value_or(StopReason::kFailure)),
+       .why = std::move(why),
+       .hurried = request_.hurry().stop_requested(),
+       .requested_at = reason ? request_.requested_at() : now,
+       .at = now,
+       .budget = budget_,
+       .calls = tally_});
 }
 
 }  // namespace lifecycle

@@ -43,7 +43,7 @@ class WayOut {
   int Return(ExitCode code, std::string why, bool abandoned);
 
   // Ends the process here, and tells that before, unless somebody hangs in telling
-  // another end. Requires: a stop was requested.
+  // another end. Without a request to stop it is told as a failure.
   [[noreturn]] void Leave(ExitCode code, std::string why);
 
  private:
