@@ -71,7 +71,9 @@ int main(int argc, char** argv) {
   }
 
   // SQLite has one writer, and readers that do not wait for it.
-  rpc::BlockingPool pool(/*threads=*/4, /*capacity=*/10000);
+  rpc::BlockingPool pool(
+      /*threads=*/4, /*capacity=*/10000,
+      [&](const absl::Status& failure) { process.workers().Fail("store pool", failure); });
   process.registry().Register("store pool",
                               [&](Clock::TimePoint deadline) { return pool.Close(deadline); });
 

@@ -54,7 +54,8 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
 
   auto sales = Sales::Load(*store);
   if (!sales.ok()) return sales.status();
-  std::unique_ptr<Composition> all(new Composition(store, *std::move(sales), inventory, drain));
+  std::unique_ptr<Composition> all(
+      new Composition(process, store, *std::move(sales), inventory, drain));
   Composition& it = *all;
 
   const absl::StatusOr<std::int64_t> replayed = it.feed_.CatchUp();
@@ -80,14 +81,18 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
   return all;
 }
 
-Composition::Composition(std::shared_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
-                         const std::string& inventory, const rpc::DrainSignal& drain)
+Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
+                         std::unique_ptr<Sales> sales, const std::string& inventory,
+                         const rpc::DrainSignal& drain)
     : store_(std::move(store)),
       sales_(std::move(sales)),
       inventory_(inventory, drain.answer_now()),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_, [this] { feed_.Wake(); }),
-      pool_(kPoolThreads, kPoolCapacity),
+      pool_(kPoolThreads, kPoolCapacity,
+            [&process](const absl::Status& failure) {
+              process.workers().Fail("store pool", failure);
+            }),
       placer_(*store_, inventory_, pool_,
               [this] {
                 feed_.Wake();

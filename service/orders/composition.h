@@ -34,8 +34,9 @@ class Composition {
   rpc::ServerHost::NamedService service();
 
  private:
-  Composition(std::shared_ptr<OrderStore> store, std::unique_ptr<Sales> sales,
-              const std::string& inventory, const rpc::DrainSignal& drain);
+  Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
+              std::unique_ptr<Sales> sales, const std::string& inventory,
+              const rpc::DrainSignal& drain);
 
   // Each uses only what stands above it.
   const std::shared_ptr<OrderStore> store_;

@@ -2,16 +2,34 @@
 
 #include <utility>
 
+#include "service/lifecycle/precondition.h"
+#include "service/lifecycle/run_or_catch.h"
+
 namespace rpc {
 
-BlockingPool::BlockingPool(std::size_t threads, std::size_t capacity)
-    : capacity_(capacity), running_threads_(threads) {
+BlockingPool::BlockingPool(std::size_t threads, std::size_t capacity, OnFailure on_failure)
+    : capacity_(capacity), on_failure_(std::move(on_failure)) {
   threads_.reserve(threads);
-  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  try {
+    for (std::size_t i = 0; i < threads; ++i) {
+      threads_.emplace_back([this] { Work(); });
+      std::lock_guard lock(mutex_);
+      ++running_threads_;
+    }
+  } catch (...) {
+    EndThreads();
+    throw;
+  }
 }
 
-BlockingPool::~BlockingPool() {
-  Close(lifecycle::Clock::TimePoint::max()).IgnoreError();
+BlockingPool::~BlockingPool() { EndThreads(); }
+
+void BlockingPool::EndThreads() {
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -30,9 +48,7 @@ absl::Status BlockingPool::Close(lifecycle::Clock::TimePoint deadline) {
   closed_ = true;
   changed_.notify_all();
   const auto ended = [this] { return running_threads_ == 0; };
-  if (deadline == lifecycle::Clock::TimePoint::max()) {
-    all_ended_.wait(lock, ended);
-  } else if (!all_ended_.wait_until(lock, deadline, ended)) {
+  if (!all_ended_.wait_until(lock, deadline, ended)) {
     return absl::DeadlineExceededError("work still runs");
   }
   return absl::OkStatus();
@@ -46,7 +62,14 @@ void BlockingPool::Work() {
     std::function<void()> work = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
-    work();
+    const absl::Status done = lifecycle::RunOrCatch([&work] {
+      work();
+      return absl::OkStatus();
+    });
+    if (!done.ok()) {
+      lifecycle::Require(on_failure_ != nullptr, done.ToString());
+      on_failure_(done);
+    }
     work = nullptr;  // What it captured is gone before the lock is held again.
     lock.lock();
   }

@@ -21,13 +21,20 @@ namespace rpc {
 // that wait for a disk stop a small server, its health service included.
 //
 // Guarantees: work is started in the order in which it came, by `threads` threads
-// (with one thread: one after the other). All work that Run() took is run.
+// (with one thread: one after the other). All work that Run() took is run. Work that throws
+// is told of, and the others go on.
 //
 // Threads: all methods may be called from any thread, work may call Run().
 class BlockingPool {
  public:
-  // `capacity`: how much work may wait before more is refused.
-  BlockingPool(std::size_t threads, std::size_t capacity);
+  // INTERNAL: work threw, and what. Called on the thread of that work, which has ended, and
+  // whose caller waits for an answer that nobody gives: the process should stop. Unset:
+  // std::terminate().
+  using OnFailure = std::function<void(const absl::Status&)>;
+
+  // `capacity`: how much work may wait before more is refused. Throws std::system_error when
+  // there are no threads for it.
+  BlockingPool(std::size_t threads, std::size_t capacity, OnFailure on_failure = nullptr);
   // As Close(), without limit.
   ~BlockingPool();
   BlockingPool(const BlockingPool&) = delete;
@@ -44,8 +51,11 @@ class BlockingPool {
 
  private:
   void Work();
+  // Requires: mutex_ is not held.
+  void EndThreads();
 
   const std::size_t capacity_;
+  const OnFailure on_failure_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::condition_variable all_ended_;

@@ -2,12 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -43,6 +47,41 @@ TEST(BlockingPool, RunsOneAfterTheOtherInTheOrderInWhichWorkCame) {
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(pool.Run([&order, i] { order.push_back(i); }));
   ASSERT_TRUE(pool.Close(Soon()).ok());
   EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(BlockingPool, TellsOfWorkThatThrowsAndGoesOn) {
+  std::vector<std::string> failures;
+  BlockingPool pool(/*threads=*/1, /*capacity=*/100, [&failures](const absl::Status& failure) {
+    failures.push_back(failure.ToString());
+  });
+  bool ran = false;
+  ASSERT_TRUE(pool.Run([] { throw std::runtime_error("no disk"); }));
+  ASSERT_TRUE(pool.Run([&ran] { ran = true; }));
+  ASSERT_TRUE(pool.Close(Soon()).ok());
+  EXPECT_THAT(failures, ElementsAre("INTERNAL: threw: no disk"));
+  EXPECT_TRUE(ran);
+}
+
+TEST(BlockingPoolDeathTest, EndsTheProcessWhenNobodyIsToldOfWorkThatThrows) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        BlockingPool pool(/*threads=*/1, /*capacity=*/100);
+        (void)pool.Run([] { throw std::runtime_error("no disk"); });
+        (void)pool.Close(Soon());
+      },
+      "threw: no disk");
+}
+
+TEST(BlockingPool, LeavesNoThreadBehindWhenThereAreNotEnough) {
+  pthread_attr_t usual;
+  pthread_getattr_default_np(&usual);
+  pthread_attr_t impossible;
+  pthread_attr_init(&impossible);
+  pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
+  ASSERT_EQ(pthread_setattr_default_np(&impossible), 0);
+  EXPECT_THROW(BlockingPool(/*threads=*/2, /*capacity=*/10), std::system_error);
+  pthread_setattr_default_np(&usual);
 }
 
 TEST(BlockingPool, RunsAsMuchAtOnceAsItHasThreads) {
