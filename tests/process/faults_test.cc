@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
+#include "tests/common/temp_dir.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/faulty_server_uses.h"
 #include "tests/process/open_stream.h"
@@ -128,6 +130,92 @@ TEST_F(FaultsTest, ALogWhoseLockIsHeldForEverIsEndedByTheWatchdog) {
   EXPECT_EQ(Stop(std::chrono::seconds(4)), Ending::Exited(5)) << Output();
   EXPECT_THAT(Output(), HasSubstr("stuck in phase Leaving; exit code 5\n"));
 }
+
+// There is one thread for each of these already, or it can be done without.
+TEST_F(FaultsTest, AStopNeedsNoThreadThatIsNotThereYet) {
+  const testkit::TempDir directory;
+  const std::string report = directory.File("report");
+  std::vector<std::string> flags = kBudget;
+  flags.push_back("--drain_report=" + report);
+  Start("threads=none", flags);
+  const auto stream = Open("/bench.Bench/Watch");
+  ASSERT_TRUE(process().AwaitOutput("no more threads", kLimit)) << Output();
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << Output();
+  EXPECT_THAT(Told(false), ElementsAre());
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+  std::string written;
+  std::getline(std::ifstream(report), written);
+  EXPECT_THAT(written, HasSubstr("\"exit_code\":0"));
+}
+
+TEST_F(FaultsTest, WorkInAPoolThatThrowsStopsTheServerWhichLeadsItsCallersAway) {
+  Start("work=throws");
+  const auto asked = steady_clock::now();
+  const auto stream = Open("/bench.Bench/Watch");
+  EXPECT_EQ(Await(asked), Ending::Exited(3)) << Output();
+  EXPECT_EQ(client::ErrorReason(client::FromGrpc(stream->Finish())), "SERVER_DRAINING");
+  EXPECT_THAT(Told(true), IsSupersetOf({"LameDuckEntered", "GoodbyeSaid", "CallsFinished"}));
+  EXPECT_THAT(Told(false), ElementsAre("WorkerFailed work: INTERNAL: threw: as it was told to"));
+  EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, AHandlerThatCallsExitEndsTheProcessWithItsSentence) {
+  Start("handler=exits");
+  const auto stream = Open("/bench.Bench/Watch");
+  EXPECT_EQ(process().Wait(kLimit), Ending::Exited(7)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("unplanned end: exit() was called while main was at work\n"));
+  EXPECT_THAT(Output(), HasSubstr("\"exit_code\":7"));
+}
+
+TEST_F(FaultsTest, ADestructorOfSomethingStaticThatHangsIsEndedByTheWatchdog) {
+  Start("static=hangs", {"--termination_grace=8s", "--stop_reserve=2s", "--stop_close=1s",
+                         "--stop_least_lame_duck=0"});
+  EXPECT_EQ(Stop(std::chrono::seconds(8)), Ending::Exited(5)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("stuck after main; exit code 5\n"));
+  EXPECT_THAT(Told(false), ElementsAre());
+  EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, AThirdSignalEndsADestructorOfSomethingStatic) {
+  Start("static=hangs", kAllTheTime);
+  process().Signal(SIGINT);
+  ASSERT_TRUE(process().AwaitOutput("static hangs", kLimit)) << Output();
+  process().Signal(SIGHUP);
+  process().Signal(SIGTERM);
+  EXPECT_EQ(process().Wait(kLimit), Ending::Exited(6)) << Output();
+}
+
+TEST_F(FaultsTest, MoreThanAThousandEntriesAreClosed) {
+  Start("", {"--termination_grace=30s", "--stop_least_lame_duck=0", "--more_entries=1200"});
+  EXPECT_EQ(Stop(std::chrono::seconds(30)), Ending::Exited(0)) << Output();
+  EXPECT_THAT(Told(true), ::testing::SizeIs(::testing::Gt(1200u)));
+}
+
+// Whatever hangs, the platform never gets to kill. On a busy machine it may be late by
+// itself; not time and again.
+class GraceTest : public FaultsTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(GraceTest, IsNeverExceeded) {
+  const std::chrono::seconds grace(GetParam());
+  std::chrono::nanoseconds took{};
+  for (int tries = 0; tries < 5; ++tries) {
+    Start(
+        "worker=hangs,saver=hangs,pool=hangs,database=hangs,channel=hangs,files=hangs,"
+        "destructor=hangs,log=hangs",
+        {"--termination_grace=" + std::to_string(GetParam()) + "s"});
+    const auto call = AcceptedEcho(kForEver);
+    const auto signalled = steady_clock::now();
+    process().Signal(SIGTERM);
+    EXPECT_THAT(process().Wait(kLimit), AnyOf(Ending::Exited(4), Ending::Exited(5))) << Output();
+    took = steady_clock::now() - signalled;
+    if (took < grace) return;
+  }
+  FAIL() << "it took " << took.count() / 1'000'000 << " ms of " << grace.count() << " s";
+}
+
+INSTANTIATE_TEST_SUITE_P(OfSoManySeconds, GraceTest, ::testing::Values(1, 2, 4, 8));
 
 TEST_F(FaultsTest, AWorkerThatThrowsIsNamed) {
   Start("worker=throws");
@@ -285,6 +373,17 @@ class HalfAStartTest : public ::testing::Test {
 TEST_F(HalfAStartTest, IsRolledBack) {
   EXPECT_EQ(Run(""), Ending::Exited(2)) << output_;
   EXPECT_THAT(testkit::EventNamesIn(output_),
+              ElementsAre("CouldNotStart", "WorkersStopped", "Closed", "Closed", "Closed", "Closed",
+                          "Closed"));
+}
+
+TEST_F(HalfAStartTest, IsRolledBackAlsoWhenItThrows) {
+  testkit::ChildProcess server({testkit::RunfileOrDie("tests/process/faulty_server"),
+                                "--address=127.0.0.1:0", "--fault=start=server,opener=throws"});
+  EXPECT_EQ(testkit::AwaitStop(server, kLimit, kFaultyUses), Ending::Exited(2)) << server.Output();
+  EXPECT_THAT(server.Output(),
+              HasSubstr("could not start: an exception that nobody caught: as it was told to"));
+  EXPECT_THAT(testkit::EventNamesIn(server.Output()),
               ElementsAre("CouldNotStart", "WorkersStopped", "Closed", "Closed", "Closed", "Closed",
                           "Closed"));
 }

@@ -4,7 +4,11 @@
 //   worker=throws|hangs|dies   saver=fails|throws|hangs
 //                         throws: when it is asked to end; dies: at the first stream
 //   files, database, channel, pool: =fails|throws|hangs
-//   handler=hangs         that of each stream, and with it a thread of gRPC's
+//   handler=hangs|exits   that of each stream, and with it a thread of gRPC's; exits: calls
+//                         exit()
+//   work=throws           what a stream has a pool do for it
+//   threads=none          from the first stream on there is none to be had
+//   static=hangs          the destructor of something static
 //   goodbye=hangs         what is told that the server leaves; main is in it
 //   log=hangs             once the server leaves: whoever logs, with the log's lock
 //   memory=hangs          the same: main, in malloc(), with the lock of its arena
@@ -13,13 +17,14 @@
 //   start=files|database|channel|pool|server|callers
 //                         opening it takes until a stop is requested; callers: is
 //                         about to let them in until then
-//   opener=deaf|hangs     what takes so long at the start takes until a second signal,
-//                         or for ever
+//   opener=deaf|hangs|throws  what takes so long at the start takes until a second signal,
+//                         or for ever; throws: at once
 //
 // Calls that never end are for callers to ask for (tests/bench/bench.proto).
 //
 // Says "starting" once a signal is a request, and who hangs when it does.
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -51,6 +56,7 @@
 #include "service/lifecycle/signal_thread.h"
 #include "service/lifecycle/stop_request.h"
 #include "service/observability/process_log.h"
+#include "service/rpc/blocking_pool.h"
 #include "service/rpc/drain_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
@@ -78,14 +84,17 @@ Faults FaultsFromFlag() {
       {"database", ways},
       {"channel", ways},
       {"pool", ways},
-      {"handler", {"hangs"}},
+      {"handler", {"hangs", "exits"}},
+      {"work", {"throws"}},
+      {"threads", {"none"}},
+      {"static", {"hangs"}},
       {"goodbye", {"hangs"}},
       {"log", {"hangs"}},
       {"memory", {"hangs"}},
       {"destructor", {"hangs"}},
       {"operators", {"waver"}},
       {"start", {"files", "database", "channel", "pool", "server", "callers"}},
-      {"opener", {"deaf", "hangs"}},
+      {"opener", {"deaf", "hangs", "throws"}},
   };
   Faults faults;
   for (const std::string& fault : absl::GetFlag(FLAGS_fault)) {
@@ -210,10 +219,26 @@ void Open(const Faults& faults, const std::string& who, lifecycle::StopRequest& 
     stop.Wait();
   } else if (opener->second == "deaf") {
     AwaitRequest(stop.hurry());
+  } else if (opener->second == "throws") {
+    throw std::runtime_error("as it was told to");
   } else {
     Hang("opener");
   }
 }
+
+// As under `prlimit --nproc`: a thread needs a stack that nobody has.
+void HaveNoMoreThreads() {
+  pthread_attr_t impossible;
+  pthread_attr_init(&impossible);
+  pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
+  if (pthread_setattr_default_np(&impossible) != 0) std::abort();
+  std::puts("no more threads");
+  std::fflush(stdout);
+}
+
+struct HangsInItsDestructor {
+  ~HangsInItsDestructor() { Hang("static"); }
+};
 
 // What main owns, and everybody uses.
 struct OfMain {
@@ -238,6 +263,9 @@ int main(int argc, char** argv) {
   std::puts("starting");  // From here on a signal is a request.
   std::fflush(stdout);
   const OfMain of_main{faults.contains("destructor")};
+  if (faults.contains("static")) {
+    static const HangsInItsDestructor hangs;
+  }
 
   ShutdownRegistry& registry = process.registry();
   const auto open = [&](const std::string& who) { Open(faults, who, process.stop_request()); };
@@ -271,12 +299,22 @@ int main(int argc, char** argv) {
 
   rpc::DrainSignal drain;
   const std::stop_callback goodbye(drain.token(), [&faults] { LeaveBadly(faults); });
-  const bool handler_hangs = faults.contains("handler");
+  const auto handler = faults.find("handler");
+  const std::string handler_is = handler == faults.end() ? "" : handler->second;
+  rpc::BlockingPool work(/*threads=*/1, /*capacity=*/10, [&process](const absl::Status& failure) {
+    process.workers().Fail("work", failure);
+  });
   bench::BenchService service(
       [&] {
         // Each stream asks for its token here.
         first_stream.request_stop();
-        if (handler_hangs) Hang("handler");
+        if (handler_is == "hangs") Hang("handler");
+        if (handler_is == "exits") std::exit(0);
+        if (faults.contains("threads")) HaveNoMoreThreads();
+        if (faults.contains("work") &&
+            !work.Run([] { throw std::runtime_error("as it was told to"); })) {
+          std::abort();
+        }
         return drain.token();
       },
       rpc::ToGrpc(rpc::Goodbye("bench")));
