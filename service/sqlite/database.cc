@@ -1,6 +1,8 @@
 #include "service/sqlite/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -44,18 +46,36 @@ bool MayNotWrite(int extended) {
   return code == SQLITE_CANTOPEN || code == SQLITE_READONLY || code == SQLITE_PERM;
 }
 
+// Makes the file, so that it is for its owner only: SQLite's mode would let everybody read
+// it. Those that SQLite makes beside it have the mode of this one.
+void MakeForOwner(const std::string& path) {
+  std::error_code ignored;
+  // An open file is not touched: closing it here would release this process's locks.
+  if (fs::exists(path, ignored)) return;
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file >= 0) close(file);
+}
+
 // Why a path cannot be a database file, as far as the file system tells.
 std::optional<absl::Status> WrongPlace(const std::string& path) {
   std::error_code ignored;
+  const fs::file_status status = fs::status(path, ignored);
+  if (fs::exists(status) && !fs::is_regular_file(status)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot open database ", path, ": it is ",
+                     fs::is_directory(status) ? "a directory; name a file in it"
+                                              : "no regular file; choose another path"));
+  }
+  if (!fs::exists(status) && fs::is_symlink(fs::symlink_status(path, ignored))) {
+    return absl::NotFoundError(absl::StrCat("cannot open database ", path,
+                                            ": it is a link that leads nowhere; create the file "
+                                            "that it names or choose another path"));
+  }
   const fs::path directory = fs::path(path).parent_path();
   if (!directory.empty() && !fs::exists(directory, ignored) && !ignored) {
     return absl::NotFoundError(absl::StrCat("cannot open database ", path,
                                             ": there is no directory ", directory.string(),
                                             "; create it or choose another path"));
-  }
-  if (fs::is_directory(path, ignored)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot open database ", path, ": it is a directory; name a file in it"));
   }
   return std::nullopt;
 }
@@ -160,6 +180,9 @@ absl::Status Database::Connect(const std::string& path, int flags) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot open database '", path, "': it must be a file; give it a path"));
   }
+  // SQLite opens what is no file, and a pipe has its bytes then.
+  if (std::optional<absl::Status> wrong_place = WrongPlace(path)) return *wrong_place;
+  if ((flags & SQLITE_OPEN_CREATE) != 0) MakeForOwner(path);
   if (const int code =
           sqlite3_open_v2(path.c_str(), &handle_, flags | SQLITE_OPEN_NOMUTEX, nullptr);
       code != SQLITE_OK) {
@@ -289,8 +312,10 @@ absl::Status Database::ToStatus(int code) {
 
 absl::Status Database::ToOpenStatus(const std::string& path, const absl::Status& status) const {
   // These name the path already.
-  if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status)) return status;
-  if (std::optional<absl::Status> wrong_place = WrongPlace(path)) return *wrong_place;
+  if (absl::IsFailedPrecondition(status) || absl::IsPermissionDenied(status) ||
+      absl::IsNotFound(status)) {
+    return status;
+  }
   const std::string what = absl::StrCat("cannot open database ", path, ": ");
   if (MayNotWrite(last_error_)) {
     const int error = sqlite3_system_errno(handle_);

@@ -99,7 +99,8 @@ class Database {
 
   // Opens `path`, creates the file when there is none, and brings it up to date.
   // A file that belongs to somebody else is left as it is. Beside it lie PATH-wal and
-  // PATH-shm while it is open, and PATH-turn, a Turnstile.
+  // PATH-shm while it is open, and PATH-turn, a Turnstile. A file that it creates is for its
+  // owner only (0600), and so are those that hold data beside it.
   //
   // Every error is one sentence with the path and what to do about it.
   // NOT_FOUND: the directory does not exist. PERMISSION_DENIED: may not be written.

@@ -104,6 +104,45 @@ TEST_F(DatabaseTest, KeepsWhatWasWrittenWhenOpenedAgain) {
   EXPECT_THAT(Notes(*OpenNotes()), ElementsAre("first"));
 }
 
+TEST_F(DatabaseTest, MakesFilesThatHoldDataForTheirOwnerOnly) {
+  umask(022);
+  const std::unique_ptr<Database> database = OpenNotes();
+  ASSERT_TRUE(AddNote(*database, "private").ok());
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    EXPECT_EQ(fs::status(path_ + suffix).permissions(), fs::perms(0600)) << suffix;
+  }
+}
+
+TEST_F(DatabaseTest, LeavesTheModeOfAFileThatIsThere) {
+  WriteFile(path_, "");
+  fs::permissions(path_, fs::perms(0660));
+  const std::unique_ptr<Database> database = OpenNotes();
+  ASSERT_TRUE(AddNote(*database, "shared").ok());
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    EXPECT_EQ(fs::status(path_ + suffix).permissions(), fs::perms(0660)) << suffix;
+  }
+}
+
+TEST_F(DatabaseTest, OpensNoPipeAndWaitsForNobodyToWriteIt) {
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  const absl::Status status = FailToOpen(path_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("it is no regular file"));
+  EXPECT_TRUE(fs::is_fifo(path_));
+}
+
+TEST_F(DatabaseTest, FollowsNoLinkThatLeadsNowhere) {
+  fs::create_symlink("elsewhere", path_);
+  EXPECT_THAT(std::string(FailToOpen(path_).message()), HasSubstr("leads nowhere"));
+  EXPECT_FALSE(fs::exists(directory_ + "/elsewhere"));
+}
+
+TEST_F(DatabaseTest, FollowsNoLinkThatSomebodyLeftForItsTurnstile) {
+  fs::create_symlink("elsewhere", path_ + "-turn");
+  EXPECT_TRUE(absl::IsPermissionDenied(Database::Open(path_, kNotes, kImpatient).status()));
+  EXPECT_FALSE(fs::exists(directory_ + "/elsewhere"));
+}
+
 TEST_F(DatabaseTest, KeepsTextBlobsAndNumbersAsTheyAre) {
   const std::unique_ptr<Database> database = OpenNotes();
   const std::string bytes("a\0\xff", 3);

@@ -14,8 +14,10 @@
 namespace sqlite {
 
 absl::StatusOr<std::unique_ptr<Turnstile>> Turnstile::Open(const std::string& path) {
-  // For reading: that is enough to lock it, also for another user who shares it.
-  const int file = open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+  // For reading: that is enough to lock it, also for another user who shares it. Whatever
+  // lies there instead of a file of ours is neither waited for nor followed.
+  const int file =
+      open(path.c_str(), O_RDONLY | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (file < 0) {
     return absl::PermissionDeniedError(
         absl::StrCat("cannot open ", path, ": ", std::strerror(errno),
