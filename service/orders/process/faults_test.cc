@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ namespace {
 
 using std::chrono::steady_clock;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::IsSupersetOf;
@@ -86,6 +88,11 @@ class OrdersFaultsTest : public ServersUnderTest {
       if (confirmed == orders) return;
       ASSERT_LT(steady_clock::now(), end);
     }
+  }
+
+  static std::string ContentOf(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
   }
 
   Ending StopWithinTheGrace() {
@@ -233,6 +240,7 @@ class OrdersFullDiskTest : public OrdersFaultsTest {
  private:
   std::string Filler() const { return disk_ + "/filler"; }
 
+ protected:
   const std::string disk_ = directory_.File("disk");
 };
 
@@ -251,6 +259,41 @@ TEST_F(OrdersFullDiskTest, ADiskThatIsFull) {
   EXPECT_THAT(Told(true), IsSupersetOf({"Closed store pool", "Closed inventory channel"}));
   FreeTheDisk();
   ExpectNothingLost(3);
+}
+
+TEST_F(OrdersFullDiskTest, AReportThatDoesNotFitIsSaidAndTheOldOneStays) {
+  const std::string report = disk_ + "/report.json";
+  std::ofstream(report) << "old";
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  // Nothing but the report needs room at the end.
+  auto server = testkit::ServerProcess::Start(
+      {.binary = "service/orders_server",
+       .flags = With({"--database=" + directory_.File("elsewhere.sqlite3"),
+                      "--inventory=" + inventory_->address(), "--drain_report=" + report},
+                     kBudget)});
+  ASSERT_TRUE(server.ok()) << server.status();
+  orders_ = *std::move(server);
+  FillTheDisk();
+  EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
+  EXPECT_THAT(orders().Output(), HasSubstr(" W orders: drain report: cannot write " + report +
+                                           ": No space left on device\n"));
+  EXPECT_THAT(orders().Output(), HasSubstr(" I orders: drain report: {"));
+  EXPECT_EQ(ContentOf(report), "old");
+}
+
+TEST_F(OrdersFaultsTest, AReportOnAMountPointIsWrittenInPlace) {
+  // As Kubernetes mounts /dev/termination-log.
+  const std::string on_the_host = directory_.File("message");
+  const std::string report = directory_.File("termination-log");
+  std::ofstream(on_the_host) << "what was there before, longer than nothing";
+  std::ofstream(report) << "";
+  ASSERT_EQ(mount(on_the_host.c_str(), report.c_str(), nullptr, MS_BIND, nullptr), 0);
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  ASSERT_NO_FATAL_FAILURE(
+      StartOrders(inventory_->address(), With(kBudget, {"--drain_report=" + report})));
+  EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
+  EXPECT_THAT(orders().Output(), EndsWith(" I orders: drain report: " + ContentOf(on_the_host)));
+  EXPECT_EQ(umount2(report.c_str(), MNT_DETACH), 0);
 }
 
 TEST_F(OrdersFaultsTest, APortThatIsTakenRollsTheStartBack) {
