@@ -11,9 +11,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
-#include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/last_words.h"
 #include "service/lifecycle/precondition.h"
+#include "service/lifecycle/running_calls.h"
 #include "service/lifecycle/thread_stacks.h"
 
 namespace lifecycle {
@@ -35,17 +35,6 @@ Clock::Duration UntilExit(const StopBudget& budget) {
 // From the request to the last words.
 Clock::Duration UntilExpired(const StopBudget& budget) {
   return std::min(budget.watchdog(), UntilExit(budget) - std::chrono::milliseconds(20));
-}
-
-// " (2 /a.B/C, 1 /a.B/D)": which calls run.
-std::string ByMethod(const CallTally& tally) {
-  std::vector<std::string> running;
-  for (const CallTally::Method& each : tally.methods) {
-    if (each.left > 0) {
-      running.push_back(absl::StrCat(each.left, " ", each.name.empty() ? "others" : each.name));
-    }
-  }
-  return running.empty() ? "" : absl::StrCat(" (", absl::StrJoin(running, ", "), ")");
 }
 
 }  // namespace
@@ -123,7 +112,9 @@ std::string Process::InFlight() const {
   std::unique_lock lock(looking_, std::try_to_lock);
   if (lock.owns_lock() && traffic_ != nullptr) {
     if (const int calls = traffic_->TryCallsRunning(); calls > 0) {
-      stuck.push_back(absl::StrCat("calls running: ", calls, ByMethod(traffic_->TryTally())));
+      const std::string by_method = RunningCalls(traffic_->TryTally());
+      stuck.push_back(
+          absl::StrCat("calls running: ", calls, by_method.empty() ? "" : " (" + by_method + ")"));
     }
   }
   const std::vector<std::string> saving = savers_.TryClosing();

@@ -11,6 +11,9 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/security/server_credentials.h"
 #include "service/files/write_file.h"
+#include "service/lifecycle/last_words.h"
+#include "service/lifecycle/running_calls.h"
+#include "service/lifecycle/thread_stacks.h"
 #include "service/rpc/wall_clock.h"
 
 namespace rpc {
@@ -97,10 +100,19 @@ absl::Status ServerHost::Start() {
   if (server_ == nullptr) return absl::UnavailableError("gRPC could not build the server");
   // Already here: in the middle of a stop there may be no thread to be had.
   shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
+  blocked_threads_.emplace([this] { SayThatThreadsAreBlocked(); });
   for (const NamedService& each : services_) {
     server_->GetHealthCheckService()->SetServingStatus(each.name, true);
   }
   return absl::OkStatus();
+}
+
+void ServerHost::SayThatThreadsAreBlocked() {
+  lifecycle::WriteLastWords(
+      {"gRPC's threads have been blocked for a second, and nobody is served: a handler waits "
+       "where it must not. In flight: ",
+       lifecycle::RunningCalls(calls_.TryTally())});
+  lifecycle::WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
 }
 
 std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }

@@ -17,6 +17,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "service/lifecycle/traffic.h"
+#include "service/rpc/blocked_threads.h"
 #include "service/rpc/call_tracker.h"
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/connections.h"
@@ -94,6 +95,7 @@ class ServerHost final : public lifecycle::Traffic {
 
  private:
   absl::Status WritePortFile() const;
+  void SayThatThreadsAreBlocked();
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
   // Whether it was called, and whether it has returned.
@@ -119,6 +121,8 @@ class ServerHost final : public lifecycle::Traffic {
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
+
+  std::optional<BlockedThreads> blocked_threads_;  // Since Start().
 
   std::thread shutdown_thread_;
   std::mutex mutex_;

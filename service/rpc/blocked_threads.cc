@@ -1,0 +1,66 @@
+#include "service/rpc/blocked_threads.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/slice.h"
+
+namespace rpc {
+
+using lifecycle::Clock;
+
+// One call. Shared with gRPC, which may never come to its end.
+struct BlockedThreads::Canary {
+  explicit Canary(std::shared_ptr<grpc::Channel> nowhere) : stub(std::move(nowhere)) {}
+
+  grpc::GenericStub stub;
+  grpc::ClientContext context;
+  const grpc::Slice nothing;
+  const grpc::ByteBuffer request{&nothing, 1};
+  grpc::ByteBuffer response;
+
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  bool back = false;  // Guarded by mutex.
+
+  static std::shared_ptr<Canary> Send(std::shared_ptr<grpc::Channel> nowhere) {
+    const auto canary = std::make_shared<Canary>(std::move(nowhere));
+    canary->stub.UnaryCall(&canary->context, "/nowhere/Canary", {}, &canary->request,
+                           &canary->response, [canary](const grpc::Status&) {
+                             std::lock_guard lock(canary->mutex);
+                             canary->back = true;
+                             canary->changed.notify_all();
+                           });
+    return canary;
+  }
+};
+
+BlockedThreads::BlockedThreads(std::function<void()> on_blocked, Clock::Duration limit)
+    : on_blocked_(std::move(on_blocked)),
+      limit_(limit),
+      thread_([this](const std::stop_token& stop) { Watch(stop); }) {}
+
+void BlockedThreads::Watch(const std::stop_token& stop) {
+  Clock& clock = Clock::Steady();
+  // Without credentials it fails every call at once.
+  const std::shared_ptr<grpc::Channel> nowhere = grpc::CreateChannel("", nullptr);
+  Clock::TimePoint next_word = Clock::TimePoint::min();
+  while (!stop.stop_requested()) {
+    const std::shared_ptr<Canary> canary = Canary::Send(nowhere);
+    std::unique_lock lock(canary->mutex);
+    const auto back = [&canary] { return canary->back; };
+    const Clock::TimePoint late = clock.Now() + limit_;
+    while (!clock.WaitUntil(lock, canary->changed, std::max(late, next_word), stop, back)) {
+      if (stop.stop_requested()) return;
+      next_word = clock.Now() + kQuiet;
+      on_blocked_();
+    }
+    clock.WaitUntil(lock, canary->changed, late, stop, [] { return false; });
+  }
+}
+
+}  // namespace rpc

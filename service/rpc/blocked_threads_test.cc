@@ -1,0 +1,77 @@
+#include "service/rpc/blocked_threads.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <list>
+#include <thread>
+
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/slice.h"
+
+namespace rpc {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Blocks as many of gRPC's threads as there can be, until it goes.
+class Blocker {
+ public:
+  Blocker() {
+    for (int i = 0; i < 16; ++i) {
+      Call& call = calls_.emplace_back();
+      stub_.UnaryCall(&call.context, "/nowhere/Blocks", {}, &call.request, &call.response,
+                      [this, &call](const grpc::Status&) {
+                        free_.wait();
+                        call.ended.set_value();
+                      });
+    }
+  }
+  ~Blocker() {
+    released_.set_value();
+    for (Call& call : calls_) call.ended.get_future().wait();
+  }
+
+ private:
+  struct Call {
+    grpc::ClientContext context;
+    const grpc::Slice nothing;
+    const grpc::ByteBuffer request{&nothing, 1};
+    grpc::ByteBuffer response;
+    std::promise<void> ended;
+  };
+
+  std::promise<void> released_;
+  std::shared_future<void> free_ = released_.get_future().share();
+  grpc::GenericStub stub_{grpc::CreateChannel("", nullptr)};
+  std::list<Call> calls_;
+};
+
+TEST(BlockedThreads, AreToldOfOnceInAWhile) {
+  std::atomic<int> told = 0;
+  {
+    const Blocker blocker;
+    const BlockedThreads blocked([&told] { ++told; }, milliseconds(1));
+    while (told == 0) std::this_thread::yield();
+    std::this_thread::sleep_for(milliseconds(20));  // Were it told again, it would be now.
+  }
+  EXPECT_EQ(told, 1);
+}
+
+TEST(BlockedThreads, ThatComeInTimeAreNotToldOf) {
+  std::atomic<int> told = 0;
+  {
+    const BlockedThreads blocked([&told] { ++told; }, std::chrono::seconds(60));
+    // Some calls have come and gone by then; none is late.
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_EQ(told, 0);
+}
+
+}  // namespace
+}  // namespace rpc
