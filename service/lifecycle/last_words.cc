@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 
 #include "service/lifecycle/write_without_blocking.h"
@@ -15,6 +16,9 @@ void WriteLastWords(std::initializer_list<std::string_view> words) {
   for (const std::string_view each : words) {
     size += each.copy(line + size, sizeof line - 1 - size);
   }
+  // A peer's words may be among them: they neither end the line nor command a terminal.
+  std::replace_if(
+      line, line + size, [](unsigned char c) { return c < ' ' || c == 0x7F; }, ' ');
   line[size] = '\n';
   WriteWithoutBlocking(STDERR_FILENO, {line, size + 1});
 }

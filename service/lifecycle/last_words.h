@@ -6,7 +6,7 @@
 
 namespace lifecycle {
 
-// Writes `words`, one behind the other, as one line to stderr, past every lock and
+// Writes `words`, one behind the other, as one line without control characters to stderr, past every lock and
 // buffer: a reader that has stopped reading must not keep the process alive, nor may
 // whoever holds a lock. What stderr cannot take at once is lost
 // (write_without_blocking.h), and so is what is longer than 4 KiB.

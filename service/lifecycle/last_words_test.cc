@@ -41,6 +41,11 @@ TEST_F(LastWordsTest, AreOneLine) {
   EXPECT_EQ(Read(), "so long\n");
 }
 
+TEST_F(LastWordsTest, AreOneLineWhateverAPeerHasAMethodCalled) {
+  WriteLastWords({"calls running: /a\n12:00:00.000 I echo: \x1b[2J", "\r\x7f", "\xC3\xA9"});
+  EXPECT_EQ(Read(), "calls running: /a 12:00:00.000 I echo:  [2J  \xC3\xA9\n");
+}
+
 TEST_F(LastWordsTest, AreCutWhenTheyAreTooLong) {
   WriteLastWords({"so ", std::string(5000, 'x'), "long"});
   EXPECT_EQ(Read(), "so " + std::string(PIPE_BUF - 4, 'x') + "\n");

@@ -160,7 +160,9 @@ report::v1::DrainReport DrainReport::Report(const End& end) {
     phase.set_took_ms(static_cast<std::uint32_t>(since(ended_at) - phase.start_ms()));
     if (const auto budget = phases_[i].budget) phase.set_budget_ms(Milliseconds(*budget));
     phase.set_ended(
-        !last || (end.exit_code != ExitCode::kWatchdog && end.exit_code != ExitCode::kThirdSignal));
+        // These end a process wherever it is.
+        !last || (end.exit_code != ExitCode::kWatchdog && end.exit_code != ExitCode::kThirdSignal &&
+                  end.exit_code != ExitCode::kBug));
     phase.set_forced(!phase.ended() ||
                      std::any_of(events_.begin(), events_.end(), [&](const Event& event) {
                        return event.phase == name && !event.ok;

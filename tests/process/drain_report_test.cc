@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -102,7 +103,21 @@ class DrainReportTest : public ::testing::Test {
     report::v1::DrainReport report;
     EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, &report).ok()) << json;
     EXPECT_EQ(process.Wait(kLimit), Ending::Exited(static_cast<int>(report.exit_code())));
+    EXPECT_TRUE(report.exit_code() != 0 || IsClean(report)) << json;
     return report;
+  }
+
+  // Nothing was cut off, failed or left.
+  static bool IsClean(const report::v1::DrainReport& report) {
+    const auto all = [](const auto& of, const auto& is) {
+      return std::all_of(of.begin(), of.end(), is);
+    };
+    return report.calls().left() == 0 && report.streams().cut() == 0 &&
+           all(report.phases(),
+               [](const auto& phase) { return phase.ended() && !phase.forced(); }) &&
+           all(report.events(), [](const auto& event) { return event.ok(); }) &&
+           all(report.savers(), [](const auto& saver) { return saver.result() == "saved"; }) &&
+           all(report.closers(), [](const auto& closer) { return closer.result() == "closed"; });
   }
 
   // The second signal and the third, with no time between them, however busy the machine
