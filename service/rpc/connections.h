@@ -27,6 +27,9 @@ class Connections {
   static std::unique_ptr<grpc::Server> BuildAndStart(grpc::ServerBuilder& builder,
                                                      Connections& connections);
 
+  // What gRPC's records know the server by; 0 without one.
+  std::int64_t server_id() const { return server_id_; }
+
   // False without a server.
   bool Any() const;
 

@@ -188,11 +188,9 @@ bool IsConnected(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening == 0;
 }
 
-// Ends a connection so that nothing of it lingers in the kernel.
-void Refuse(int fd) {
+void ResetWhenClosed(int fd) {
   const linger at_once{.l_onoff = 1, .l_linger = 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  close(fd);
 }
 
 }  // namespace
@@ -307,19 +305,30 @@ void Listener::Close() {
   sockets_.clear();
 }
 
-void Listener::CutConnections(const std::function<bool(int fd)>& which) const {
+void Listener::VisitConnections(const std::function<void(int fd)>& visit) const {
   DIR* const open_files = opendir("/proc/self/fd");
   if (open_files == nullptr) return;
   while (const dirent* const entry = readdir(open_files)) {
     int fd = -1;
     // Not through a duplicate, although gRPC may close its own meanwhile: to close the
     // duplicate of what has become a database would drop the database's locks.
-    if (absl::SimpleAtoi(entry->d_name, &fd) && IsConnected(fd) && LocalAddress(fd) == local_ &&
-        (!which || which(fd))) {
-      shutdown(fd, SHUT_RDWR);
+    if (absl::SimpleAtoi(entry->d_name, &fd) && IsConnected(fd) && LocalAddress(fd) == local_) {
+      visit(fd);
     }
   }
   closedir(open_files);
+}
+
+void Listener::CutConnections() const {
+  VisitConnections([](int fd) { shutdown(fd, SHUT_RDWR); });
+}
+
+void Listener::ResetConnections(const std::function<bool(int fd)>& which) const {
+  VisitConnections([&which](int fd) {
+    if (!which(fd)) return;
+    ResetWhenClosed(fd);
+    shutdown(fd, SHUT_RDWR);
+  });
 }
 
 void Listener::Run() {
@@ -346,7 +355,8 @@ bool Listener::AcceptArrived(int listener_fd, int most) {
     const int fd = accept4(listener_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= max_descriptors_) {
       if (refused_) refused_();
-      Refuse(fd);
+      ResetWhenClosed(fd);  // Nothing of it lingers in the kernel.
+      close(fd);
       continue;
     }
     if (fd >= 0) {

@@ -66,9 +66,12 @@ class Listener {
   // gRPC cannot: a connection whose peer does not read it closes only after what it
   // is writing (grpc/grpc: chttp2_transport.cc, close_transport_locked).
   //
-  // `which` is asked about each, if it is given. Also ends any other connection of this
-  // process whose local port is the same.
-  void CutConnections(const std::function<bool(int fd)>& which = {}) const;
+  // Also ends any other connection of this process whose local port is the same.
+  void CutConnections() const;
+
+  // Ends those of them for which `which` is true, with a reset once gRPC closes them: the
+  // peer may have filled its own buffers, and would not see anything else.
+  void ResetConnections(const std::function<bool(int fd)>& which) const;
 
   // "127.0.0.1:50051", "unix:/run/orders.sock": what is bound, the first of several.
   const std::string& address() const { return address_; }
@@ -88,6 +91,8 @@ class Listener {
   static absl::StatusOr<Sockets> BindTcp(const std::string& address);
   static absl::StatusOr<Sockets> BindUnix(const std::string& address, const std::string& path);
 
+  // Calls `visit` with each of those connections.
+  void VisitConnections(const std::function<void(int fd)>& visit) const;
   void Run();
   // Accepts from a socket, `most` at a time. False: it cannot for the moment, for want of
   // file descriptors perhaps.

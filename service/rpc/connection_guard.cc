@@ -1,0 +1,188 @@
+#include "service/rpc/connection_guard.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "grpc/grpc.h"
+#include "service/rpc/channelz_json.h"
+
+namespace rpc {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// While nothing happens, and while something does.
+constexpr milliseconds kCalm(200);
+constexpr milliseconds kAlert(50);
+// How many calls may begin and not end well until the connections are looked at.
+constexpr std::int64_t kUnaccounted = 100;
+// The time over which resets are counted.
+constexpr seconds kWindow(1);
+
+// An address of four or sixteen bytes and a port, as both sources of it are written.
+std::string Peer(std::string address, std::uint16_t port) {
+  // IPv4 in IPv6 (RFC 4291, 2.5.5.2): gRPC writes it as IPv4.
+  const std::string mapped = std::string(10, '\0') + "\xff\xff";
+  if (address.size() == 16 && address.compare(0, mapped.size(), mapped) == 0) {
+    address.erase(0, mapped.size());
+  }
+  return address + static_cast<char>(port >> 8) + static_cast<char>(port & 0xff);
+}
+
+std::string Quoted(const std::string& json, const std::string& key) {
+  const std::size_t name = json.find("\"" + key + "\":");
+  if (name == std::string::npos) return "";
+  const std::size_t begin = json.find('"', name + key.size() + 3);
+  if (begin == std::string::npos) return "";
+  return json.substr(begin + 1, json.find('"', begin + 1) - begin - 1);
+}
+
+ConnectionGuard::Connection Record(std::int64_t id) {
+  ConnectionGuard::Connection connection;
+  connection.id = id;
+  const std::string json = TakeJson(grpc_channelz_get_socket(id));
+  connection.started = NumberInJson(json, "streamsStarted");
+  connection.failed = NumberInJson(json, "streamsFailed");
+  connection.open = connection.started - connection.failed - NumberInJson(json, "streamsSucceeded");
+  const std::size_t remote = json.find("\"remote\":");
+  if (remote == std::string::npos) return connection;
+  const std::string address = json.substr(remote, json.find("}}", remote) - remote);
+  std::string bytes;
+  if (absl::Base64Unescape(Quoted(address, "ip_address"), &bytes) && !bytes.empty()) {
+    connection.peer = Peer(bytes, static_cast<std::uint16_t>(NumberInJson(address, "port")));
+  }
+  return connection;
+}
+
+std::vector<ConnectionGuard::Connection> Records(std::int64_t server_id) {
+  std::vector<ConnectionGuard::Connection> connections;
+  for (std::int64_t first = 1;;) {
+    const std::vector<std::int64_t> page =
+        NumbersInJson(TakeJson(grpc_channelz_get_server_sockets(server_id, first, 0)), "socketId");
+    if (page.empty()) return connections;
+    for (const std::int64_t id : page) connections.push_back(Record(id));
+    first = *std::max_element(page.begin(), page.end()) + 1;
+  }
+}
+
+}  // namespace
+
+ConnectionGuard::ConnectionGuard(std::int64_t server_id, Limits limits,
+                                 std::function<void(const std::string& peer)> end,
+                                 LimitLog::Write write)
+    : server_id_(server_id),
+      limits_(limits),
+      end_(std::move(end)),
+      log_("ended a connection", std::move(write)) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+ConnectionGuard::~ConnectionGuard() {
+  {
+    std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+std::int64_t ConnectionGuard::ended() const { return log_.total(); }
+
+std::string ConnectionGuard::PeerOf(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return "";
+  if (storage.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(storage);
+    return Peer(std::string(reinterpret_cast<const char*>(&v4.sin_addr), 4), ntohs(v4.sin_port));
+  }
+  if (storage.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(storage);
+    return Peer(std::string(reinterpret_cast<const char*>(&v6.sin6_addr), 16), ntohs(v6.sin6_port));
+  }
+  return "";
+}
+
+void ConnectionGuard::Run() {
+  std::int64_t looked_at = 0;
+  Clock::duration pause = kCalm;
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, pause, [this] { return over_; })) {
+    lock.unlock();
+    const Clock::time_point begun = Clock::now();
+    const std::string server = TakeJson(grpc_channelz_get_server(server_id_));
+    const std::int64_t unaccounted =
+        NumberInJson(server, "callsStarted") - NumberInJson(server, "callsSucceeded");
+    const bool look = unaccounted >= looked_at + kUnaccounted;
+    if (look) LookAtConnections();
+    // Less, when calls have ended: the next ones count from there.
+    looked_at = look ? unaccounted : std::min(looked_at, unaccounted);
+    log_.Flush();
+    pause = std::max<Clock::duration>(look ? kAlert : kCalm, 10 * (Clock::now() - begun));
+    lock.lock();
+  }
+}
+
+void ConnectionGuard::LookAtConnections() {
+  ++looks_;
+  const std::vector<Connection> connections = Records(server_id_);
+  const Clock::time_point now = Clock::now();
+  std::int64_t open = 0;
+  const Connection* largest = nullptr;
+  for (const Connection& each : connections) {
+    if (const char* const fault = Fault(each, now)) {
+      End(each, fault);
+      continue;
+    }
+    if (bases_[each.id].ended) continue;
+    open += each.open;
+    if (largest == nullptr || each.open > largest->open) largest = &each;
+  }
+  if (limits_.total_streams > 0 && open > limits_.total_streams) {
+    End(*largest, "most of too many streams in all");
+  }
+  std::erase_if(bases_, [this](const auto& base) { return base.second.look != looks_; });
+}
+
+const char* ConnectionGuard::Fault(const Connection& connection, Clock::time_point now) {
+  const auto [place, is_new] = bases_.try_emplace(connection.id);
+  Base& base = place->second;
+  base.look = looks_;
+  if (base.ended) return nullptr;
+  const auto begin_window = [&] {
+    base.at = now;
+    base.started = connection.started;
+    base.failed = connection.failed;
+  };
+  if (limits_.streams > 0 && connection.open > 2 * limits_.streams) return "too many open streams";
+  // What it did before it was seen first may have taken any time.
+  if (is_new) begin_window();
+  const std::int64_t failed = connection.failed - base.failed;
+  const std::int64_t started = connection.started - base.started;
+  const Clock::duration elapsed = std::max<Clock::duration>(now - base.at, kWindow);
+  const std::int64_t bound =
+      limits_.resets * std::chrono::duration_cast<milliseconds>(elapsed).count() / 1000;
+  if (limits_.resets > 0 && failed >= bound && failed * 2 > started) return "too many resets";
+  if (elapsed > kWindow) begin_window();
+  return nullptr;
+}
+
+void ConnectionGuard::End(const Connection& connection, const char* fault) {
+  bases_[connection.id].ended = true;
+  if (!connection.peer.empty()) end_(connection.peer);
+  log_.Count(absl::StrCat(fault, ", ", connection.open, " open, ", connection.failed, " failed of ",
+                          connection.started,
+                          connection.peer.empty() ? "; not ended: it came "
+                                                    "through a socket file"
+                                                  : ""));
+}
+
+}  // namespace rpc

@@ -1,0 +1,111 @@
+#ifndef SERVICE_RPC_CONNECTION_GUARD_H_
+#define SERVICE_RPC_CONNECTION_GUARD_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "service/rpc/limit_log.h"
+
+namespace rpc {
+
+// Ends the connections of a server on which a peer does what gRPC does not bound.
+//
+// The problem: gRPC's limit of concurrent streams holds only for peers that have
+// acknowledged it, and a stream that is reset counts no more, although its call still
+// costs memory and time. A few seconds of either freeze the server for everybody.
+//
+// A stream counts as open until gRPC has freed its call, which may be a moment after the
+// peer has seen its end or has reset it; hence twice.
+//
+// Guarantees: a connection is ended soon (a fraction of a second) after it
+//   - has more than twice `streams` open, or
+//   - has had `resets` of its streams fail within a second, and these were more than half of
+//     those that it opened (Envoy's rule), or
+//   - has the most open streams of all, when all have more than `total_streams`.
+// It is ended at the socket: its calls are cancelled, its peer sees a reset. All other
+// connections go on.
+//
+// Cost: nothing for a call. A few times a second one counter of gRPC's records (channelz)
+// is read; the connections one by one only when it has grown by more than what ends well.
+// No more than a tenth of one core is spent.
+//
+// What it cannot do: end a connection that came through a socket file, whose peer has no
+// address to find it by. Those peers are on this machine and have the file's permission.
+//
+// Threads: any; it has one of its own until it is destroyed.
+class ConnectionGuard {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Zero: no limit.
+  struct Limits {
+    int streams = 0;
+    int resets = 0;
+    int total_streams = 0;
+  };
+
+  // What gRPC has recorded of one connection.
+  struct Connection {
+    std::int64_t id = 0;
+    std::string peer;  // Address and port, in network order; empty: no address.
+    std::int64_t started = 0;
+    std::int64_t failed = 0;  // Ended without an answer.
+    std::int64_t open = 0;
+  };
+
+  // `end`: ends the connection of that peer; must not block.
+  //
+  // Throws std::system_error when no thread is to be had.
+  ConnectionGuard(std::int64_t server_id, Limits limits,
+                  std::function<void(const std::string& peer)> end, LimitLog::Write write);
+  ~ConnectionGuard();
+  ConnectionGuard(const ConnectionGuard&) = delete;
+  ConnectionGuard& operator=(const ConnectionGuard&) = delete;
+
+  // How many connections were ended.
+  std::int64_t ended() const;
+
+  // The address of the peer of a connected socket, as Connection::peer; empty: none.
+  static std::string PeerOf(int fd);
+
+ private:
+  // What was recorded when the time began over which resets are counted.
+  struct Base {
+    Clock::time_point at{};
+    std::int64_t started = 0;
+    std::int64_t failed = 0;
+    std::int64_t look = 0;  // The last one that saw the connection.
+    bool ended = false;     // By the guard; gRPC has yet to notice.
+  };
+
+  void Run();
+  // One of the above, or null.
+  const char* Fault(const Connection& connection, Clock::time_point now);
+  void LookAtConnections();
+  // Once for each connection.
+  void End(const Connection& connection, const char* fault);
+
+  const std::int64_t server_id_;
+  const Limits limits_;
+  const std::function<void(const std::string& peer)> end_;
+  LimitLog log_;
+
+  // Of the guard's thread.
+  std::map<std::int64_t, Base> bases_;
+  std::int64_t looks_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;  // Guarded by mutex_.
+  std::thread thread_;
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_CONNECTION_GUARD_H_

@@ -1,0 +1,174 @@
+#include "service/rpc/connection_guard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "service/rpc/connections.h"
+#include "service/rpc/listener.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/probe_service.h"
+#include "service/rpc/testing/raw_peer.h"
+
+namespace rpc {
+namespace {
+
+using ::probe::Note;
+using ::probe::Probe;
+using ::testing::HasSubstr;
+
+using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+
+class ConnectionGuardTest : public ::testing::Test {
+ protected:
+  void Start(ConnectionGuard::Limits limits, const std::string& address = "127.0.0.1:0") {
+    grpc::ServerBuilder builder;
+    builder.RegisterService(&probe_);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
+    server_ = Connections::BuildAndStart(builder, connections_);
+    listener_ = *Listener::Bind(address);
+    listener_->Start([this](int listener_fd, int fd) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+      connection.listener_fd = listener_fd;
+      connection.fd = fd;
+      acceptor_->HandleNewConnection(&connection);
+    });
+    guard_.emplace(
+        connections_.server_id(), limits,
+        [this](const std::string& peer) {
+          listener_->ResetConnections(
+              [&peer](int fd) { return ConnectionGuard::PeerOf(fd) == peer; });
+        },
+        [this](const std::string& line) {
+          std::lock_guard lock(mutex_);
+          lines_.push_back(line);
+        });
+  }
+
+  void TearDown() override {
+    probe_.Release();
+    guard_.reset();
+    listener_->Close();
+    server_->Shutdown(std::chrono::system_clock::now());
+    listener_->CutConnections();
+  }
+
+  std::vector<std::string> lines() {
+    std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+  // A call on a connection that behaves.
+  bool IsServed(const std::string& address) {
+    if (behaves_ == nullptr) behaves_ = NewConnection(address);
+    Note note;
+    return Probe::NewStub(behaves_)->Echo(Bounded().get(), note, &note).ok();
+  }
+  bool IsServed() { return IsServed(listener_->address()); }
+
+  // Opens streams until the connection has ended, many more than are allowed.
+  static void OpenManyOn(RawPeer& peer) {
+    for (int i = 0; i < 30000 && peer.open(); ++i) peer.Open("/probe.Probe/Hold");
+  }
+
+  static void ResetManyOn(RawPeer& peer) {
+    for (int i = 0; i < 50000 && peer.open(); ++i) peer.Reset(peer.Open("/probe.Probe/Hold"));
+  }
+
+  ProbeService probe_;
+  Connections connections_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Listener> listener_;
+  std::optional<ConnectionGuard> guard_;
+  std::shared_ptr<grpc::Channel> behaves_;
+  std::mutex mutex_;
+  std::vector<std::string> lines_;  // Guarded by mutex_.
+};
+
+TEST_F(ConnectionGuardTest, EndsAPeerWhoOpensStreamsWithoutAcknowledgingTheLimit) {
+  Start({.streams = 100});
+  ASSERT_TRUE(IsServed());
+  RawPeer peer(listener_->address(), {.acknowledge_settings = false});
+  OpenManyOn(peer);
+  EXPECT_TRUE(peer.AwaitEnd());
+  EXPECT_TRUE(IsServed());
+  EXPECT_EQ(behaves_->GetState(false), GRPC_CHANNEL_READY);
+  ASSERT_TRUE(Eventually([&] { return guard_->ended() == 1; }));
+  ASSERT_EQ(lines().size(), 1u);
+  EXPECT_THAT(lines()[0], HasSubstr("too many open streams"));
+}
+
+TEST_F(ConnectionGuardTest, EndsAPeerWhoResetsWhatItOpens) {
+  Start({.streams = 1000, .resets = 500});
+  ASSERT_TRUE(IsServed());
+  RawPeer peer(listener_->address());
+  ResetManyOn(peer);
+  EXPECT_TRUE(peer.AwaitEnd());
+  EXPECT_TRUE(IsServed());
+  ASSERT_TRUE(Eventually([&] { return guard_->ended() == 1; }));
+  EXPECT_THAT(lines()[0], HasSubstr("too many"));
+}
+
+TEST_F(ConnectionGuardTest, EndsAPeerWhoResetsWhatItOpensAlthoughFewAreOpenAtATime) {
+  Start({.resets = 500});
+  RawPeer peer(listener_->address());
+  for (int i = 0; i < 20000 && peer.open(); ++i) {
+    peer.Reset(peer.Open("/probe.Probe/Hold"));
+    // gRPC has got so far.
+    if (i % 50 == 0) peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", ""));
+  }
+  EXPECT_FALSE(peer.open());
+  ASSERT_TRUE(Eventually([&] { return guard_->ended() == 1; }));
+  EXPECT_THAT(lines()[0], HasSubstr("too many resets"));
+}
+
+TEST_F(ConnectionGuardTest, EndsTheLargestWhenThereAreTooManyInAll) {
+  Start({.total_streams = 1000});
+  RawPeer small(listener_->address(), {.acknowledge_settings = false});
+  RawPeer large(listener_->address(), {.acknowledge_settings = false});
+  for (int i = 0; i < 300; ++i) small.Open("/probe.Probe/Hold");
+  for (int i = 0; i < 900; ++i) large.Open("/probe.Probe/Hold");
+  EXPECT_TRUE(large.AwaitEnd());
+  small.Ping("are you?");
+  EXPECT_TRUE(small.Await(RawPeer::kPing));
+  EXPECT_THAT(lines()[0], HasSubstr("in all"));
+}
+
+TEST_F(ConnectionGuardTest, LeavesThoseAloneWhoStayWithinTheLimits) {
+  Start({.streams = 100, .resets = 500, .total_streams = 1000});
+  RawPeer peer(listener_->address());
+  for (int i = 0; i < 90; ++i) peer.Open("/probe.Probe/Hold");
+  // Fewer than half of what it opens.
+  for (int i = 0; i < 300; ++i) {
+    peer.Reset(peer.Open("/probe.Probe/Hold"));
+    ASSERT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
+    ASSERT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
+  }
+  EXPECT_EQ(guard_->ended(), 0);
+  EXPECT_TRUE(lines().empty());
+}
+
+TEST_F(ConnectionGuardTest, EndsPeersByIPv6Too) {
+  if (!Listener::Bind("[::]:0").ok()) GTEST_SKIP() << "no IPv6 here";
+  Start({.streams = 100}, "[::]:0");
+  const std::string port = listener_->address().substr(listener_->address().rfind(':'));
+  ASSERT_TRUE(IsServed("127.0.0.1" + port));
+  RawPeer peer("127.0.0.1" + port, {.acknowledge_settings = false});
+  OpenManyOn(peer);
+  EXPECT_TRUE(peer.AwaitEnd());
+  EXPECT_TRUE(IsServed("127.0.0.1" + port));
+}
+
+}  // namespace
+}  // namespace rpc

@@ -1,0 +1,47 @@
+#ifndef SERVICE_RPC_LIMIT_LOG_H_
+#define SERVICE_RPC_LIMIT_LOG_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+
+namespace rpc {
+
+// Says that something happens which a peer can cause as often as it likes, without filling
+// the log: at once for the first time, and then once a minute with how often.
+//
+// Threads: all methods may be called from any thread; `write` is called with no lock held.
+class LimitLog {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Write = std::function<void(const std::string& line)>;
+  static constexpr std::chrono::seconds kInterval{60};
+
+  // A line is "`what`: N times in the last minute (`example`)"; `write` must not block.
+  LimitLog(std::string what, Write write);
+
+  // It has happened. `example`: the last one of its kind, ours or escaped.
+  void Count(const std::string& example = "", Clock::time_point now = Clock::now());
+
+  // Writes what was counted since the last line, when that is old enough: for the rest of
+  // what has ceased. Cheap.
+  void Flush(Clock::time_point now = Clock::now());
+
+  // How often it has happened.
+  std::int64_t total() const;
+
+ private:
+  const std::string what_;
+  const Write write_;
+  mutable std::mutex mutex_;
+  std::int64_t total_ = 0;    // Guarded by mutex_.
+  std::int64_t written_ = 0;  // Guarded by mutex_: how much of that a line has told.
+  std::string example_;       // Guarded by mutex_.
+  Clock::time_point next_{};  // Guarded by mutex_: when the next line may be written.
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_LIMIT_LOG_H_
