@@ -81,8 +81,30 @@ ABSL_FLAG(absl::Duration, keepalive_timeout,
 ABSL_FLAG(absl::Duration, least_ping_interval,
           absl::FromChrono(rpc::ConnectionLimits().least_ping_interval),
           "A caller that pings more often without data is sent away.");
+ABSL_FLAG(absl::Duration, connection_age_grace, absl::FromChrono(rpc::ConnectionLimits().age_grace),
+          "What still runs on a connection so long after its age is cut; 0: never.");
+ABSL_FLAG(absl::Duration, connection_handshake, absl::FromChrono(rpc::ConnectionLimits().handshake),
+          "A peer that has connected and does not begin to speak HTTP/2 for so long is given up.");
+ABSL_FLAG(int, connections, rpc::ConnectionLimits().connections,
+          "Connections at one time; more are closed at once; 0: as many as there are descriptors.");
+ABSL_FLAG(int, reserved_descriptors, rpc::ConnectionLimits().reserved_descriptors,
+          "Descriptors that connections leave to operators, databases and backends; at most a "
+          "quarter of those that the process may have. A quarter of them is out of operators' "
+          "reach, too.");
+ABSL_FLAG(int, total_calls, rpc::ConnectionLimits().total_calls,
+          "Calls of all connections at one time; more are refused (RESOURCE_EXHAUSTED), before all "
+          "are too late; 0: no limit.");
+ABSL_FLAG(int, resets_per_second, rpc::ConnectionLimits().resets_per_second,
+          "A connection is ended when so many of its calls, and more than half, fail within a "
+          "second: a reset costs its caller nothing; 0: never.");
+ABSL_FLAG(std::int64_t, memory_bytes, rpc::ConnectionLimits().memory_bytes,
+          "What gRPC may use for calls and for messages that are not whole yet; above, it ends "
+          "streams; 0: no limit.");
+ABSL_FLAG(bool, request_compression, rpc::ConnectionLimits().compression,
+          "Read compressed requests. Off: a megabyte can become a gigabyte before it is refused.");
 ABSL_FLAG(int, concurrent_calls, rpc::ConnectionLimits().concurrent_calls,
-          "Calls of one connection at one time; more wait at the caller.");
+          "Calls of one connection at one time; more wait at the caller, who is cut off if he does "
+          "not wait.");
 ABSL_FLAG(int, request_bytes, rpc::ConnectionLimits().request_bytes,
           "The largest message that is read.");
 ABSL_FLAG(int, response_bytes, rpc::ConnectionLimits().response_bytes,
@@ -130,6 +152,12 @@ std::chrono::milliseconds Milliseconds(const char* flag, absl::Duration value) {
   return absl::ToChronoMilliseconds(value);
 }
 
+template <typename Number>
+Number NotNegative(const char* flag, Number value) {
+  if (value < 0) UsageError(absl::StrCat("--", flag, " must be 0 or more, is ", value));
+  return value;
+}
+
 int Positive(const char* flag, int value) {
   if (value < 1) UsageError(absl::StrCat("--", flag, " must be at least 1, is ", value));
   return value;
@@ -142,6 +170,18 @@ rpc::ConnectionLimits LimitsFromFlags(const lifecycle::StopBudget& stop) {
       absl::GetFlag(FLAGS_connection_age).value_or(ConnectionAgeFor(connections));
   limits.age = Milliseconds("connection_age", age);
   Warn(ConnectionAgeWarning(age, connections));
+  limits.age_grace =
+      Milliseconds("connection_age_grace", absl::GetFlag(FLAGS_connection_age_grace));
+  limits.handshake =
+      Milliseconds("connection_handshake", absl::GetFlag(FLAGS_connection_handshake));
+  limits.connections = NotNegative("connections", absl::GetFlag(FLAGS_connections));
+  limits.reserved_descriptors =
+      NotNegative("reserved_descriptors", absl::GetFlag(FLAGS_reserved_descriptors));
+  limits.total_calls = NotNegative("total_calls", absl::GetFlag(FLAGS_total_calls));
+  limits.resets_per_second =
+      NotNegative("resets_per_second", absl::GetFlag(FLAGS_resets_per_second));
+  limits.memory_bytes = NotNegative("memory_bytes", absl::GetFlag(FLAGS_memory_bytes));
+  limits.compression = absl::GetFlag(FLAGS_request_compression);
   limits.idle = Milliseconds("connection_idle", absl::GetFlag(FLAGS_connection_idle));
   limits.keepalive = Milliseconds("keepalive", absl::GetFlag(FLAGS_keepalive));
   limits.keepalive_timeout =
@@ -241,6 +281,9 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.drain_report = absl::GetFlag(FLAGS_drain_report);
   config.server.limits = LimitsFromFlags(config.stop);
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
+  // Operators get in when everybody else does not.
+  config.admin.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;
+  config.admin.limits.connections = 0;
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.stop);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);

@@ -1,7 +1,9 @@
 #include "service/rpc/call_tracker.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -139,9 +141,10 @@ CallTracker::~CallTracker() {
   for (const std::atomic<int>* count : {&running_, &streams_}) static_cast<void>(count->load());
 }
 
-void CallTracker::Install(grpc::ServerBuilder& builder) {
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;
+void CallTracker::Install(grpc::ServerBuilder& builder, InterceptorFactories more) {
+  InterceptorFactories factories;
   factories.push_back(std::make_unique<Factory>(*this));
+  std::move(more.begin(), more.end(), std::back_inserter(factories));
   builder.experimental().SetInterceptorCreators(std::move(factories));
   builder.SetContextAllocator(std::make_unique<Releases>(*this));
 }

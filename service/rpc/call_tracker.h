@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_context.h"
@@ -45,8 +46,12 @@ class CallTracker {
   CallTracker(const CallTracker&) = delete;
   CallTracker& operator=(const CallTracker&) = delete;
 
-  // Has the server that `builder` builds tell of its calls. Once.
-  void Install(grpc::ServerBuilder& builder);
+  using InterceptorFactories =
+      std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
+
+  // Has the server that `builder` builds tell of its calls. Once. `more`: interceptors
+  // that come behind the tracker's.
+  void Install(grpc::ServerBuilder& builder, InterceptorFactories more = {});
 
   // How many calls have begun, and how many run, of the services that this process
   // is for: unary calls and streams.

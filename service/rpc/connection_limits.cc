@@ -1,8 +1,16 @@
 #include "service/rpc/connection_limits.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <climits>
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
+#include <utility>
 
 #include "grpc/grpc.h"
+#include "grpcpp/resource_quota.h"
 
 namespace rpc {
 
@@ -13,19 +21,42 @@ void ConnectionLimits::ApplyTo(grpc::ServerBuilder& builder) const {
                                value.count() == 0 ? INT_MAX : static_cast<int>(value.count()));
   };
   set(GRPC_ARG_MAX_CONNECTION_AGE_MS, age);
-  // Streams may be older than their connection should be: they are told when the
-  // time has come, and not cut.
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, INT_MAX);
+  set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, age_grace);
   set(GRPC_ARG_MAX_CONNECTION_IDLE_MS, idle);
+  set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, handshake);
   set(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive);
   set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_timeout);
   // Also between calls: that is when a dead peer is not noticed otherwise.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              static_cast<int>(least_ping_interval.count()));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, concurrent_calls);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                             concurrent_calls == 0 ? INT_MAX : concurrent_calls);
+  if (memory_bytes > 0) {
+    grpc::ResourceQuota quota;
+    quota.Resize(static_cast<std::size_t>(memory_bytes));
+    builder.SetResourceQuota(quota);
+  }
+  for (const grpc_compression_algorithm each : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+    builder.SetCompressionAlgorithmSupportStatus(each, compression);
+  }
   builder.SetMaxReceiveMessageSize(request_bytes);
   builder.SetMaxSendMessageSize(response_bytes);
+}
+
+int ConnectionLimits::RaiseMaxDescriptors() const {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return INT_MAX;
+  if (limit.rlim_cur < limit.rlim_max) {
+    const rlim_t before = std::exchange(limit.rlim_cur, limit.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+  }
+  const int most = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, INT_MAX));
+  const int free = most - std::min(reserved_descriptors, most / 4);
+  if (connections == 0) return free;
+  // Those that are open already are not connections.
+  const auto open = std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+  return static_cast<int>(std::min<std::int64_t>(free, std::int64_t{connections} + open));
 }
 
 }  // namespace rpc

@@ -20,6 +20,11 @@ std::unique_ptr<grpc::Server> Connections::BuildAndStart(grpc::ServerBuilder& bu
   return server;
 }
 
+bool Connections::HasPorts() const {
+  const std::string server = TakeJson(grpc_channelz_get_server(server_id_));
+  return server.find("\"listenSocket\"") != std::string::npos;
+}
+
 bool Connections::Any() const {
   const std::string sockets = TakeJson(
       grpc_channelz_get_server_sockets(server_id_, /*start_socket_id=*/0, /*max_results=*/1));

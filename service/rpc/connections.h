@@ -30,6 +30,9 @@ class Connections {
   // What gRPC's records know the server by; 0 without one.
   std::int64_t server_id() const { return server_id_; }
 
+  // Whether gRPC itself listens on any port for it.
+  bool HasPorts() const;
+
   // False without a server.
   bool Any() const;
 

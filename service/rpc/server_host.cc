@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <system_error>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "grpc/grpc.h"
 #include "grpc/health/v1/health.pb.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
-#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/impl/server_builder_option.h"
+#include "grpcpp/impl/server_builder_plugin.h"
 #include "service/files/write_file.h"
 #include "service/lifecycle/last_words.h"
 #include "service/lifecycle/running_calls.h"
@@ -40,6 +44,15 @@ constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
 // told by gRPC within a few milliseconds.
 constexpr Clock::Duration kBeforeCutting = std::chrono::milliseconds(100);
 
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins,
+                  [](const auto& plugin) { return plugin->name() == "proto_reflection_service"; });
+  }
+};
+
 // For how long something has been as it is.
 template <typename State>
 class Unchanged {
@@ -65,7 +78,11 @@ class Unchanged {
 }  // namespace
 
 ServerHost::ServerHost(Options options, std::vector<NamedService> services, DrainSignal& drain)
-    : options_(std::move(options)), services_(std::move(services)), drain_(drain) {}
+    : options_(std::move(options)),
+      services_(std::move(services)),
+      drain_(drain),
+      refused_connections_("refused a connection: the limit of connections or descriptors",
+                           [this](const std::string& line) { WriteLog(line); }) {}
 
 ServerHost::~ServerHost() {
   if (server_ == nullptr) return;
@@ -80,27 +97,18 @@ absl::Status ServerHost::Start() {
   // polls on for 10 s after the last write that had to wait (grpc/grpc: tcp_posix.cc,
   // run_poller). The process would live on so much longer than its stop.
   grpc_init();
-
-  absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(options_.address);
-  if (!listener.ok()) return listener.status();
-  listener_ = *std::move(listener);
-
-  grpc::EnableDefaultHealthCheckService(true);
-  // gRPC's own health service brings no descriptor, and reflection lists what has
-  // none without being able to describe it (grpc/grpc#36665). Naming it links it.
-  grpc::health::v1::HealthCheckRequest::descriptor();
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  grpc::ServerBuilder builder;
-  acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
-      ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
-  options_.limits.ApplyTo(builder);
-  for (const NamedService& each : services_) builder.RegisterService(&each.service);
-  calls_.Install(builder);
-  server_ = Connections::BuildAndStart(builder, connections_);
-  if (server_ == nullptr) return absl::UnavailableError("gRPC could not build the server");
-  // Already here: in the middle of a stop there may be no thread to be had.
-  shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
-  blocked_threads_.emplace([this] { SayThatThreadsAreBlocked(); });
+  if (services_.empty() && !options_.prepare) {
+    return absl::InvalidArgumentError(
+        "a server host without services: give it one, or register them in Options::prepare");
+  }
+  if (absl::Status bound = BindAll(); !bound.ok()) return bound;
+  if (absl::Status built = BuildServer(); !built.ok()) return built;
+  try {
+    StartThreads();
+  } catch (const std::system_error& error) {
+    if (!shutdown_thread_.joinable()) server_.reset();  // Nothing else would shut it down.
+    return absl::UnavailableError(absl::StrCat("no thread for the server: ", error.what()));
+  }
   for (const NamedService& each : services_) {
     server_->GetHealthCheckService()->SetServingStatus(each.name, true);
   }
@@ -115,16 +123,92 @@ void ServerHost::SayThatThreadsAreBlocked() {
   lifecycle::WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
 }
 
-std::string ServerHost::address() const { return listener_ == nullptr ? "" : listener_->address(); }
+std::vector<ServerHost::Endpoint> ServerHost::Endpoints() const {
+  std::vector<Endpoint> endpoints;
+  for (const auto each : absl::StrSplit(options_.address, ',')) {
+    endpoints.push_back({std::string(each), options_.credentials});
+  }
+  endpoints.insert(endpoints.end(), options_.more_endpoints.begin(), options_.more_endpoints.end());
+  return endpoints;
+}
+
+absl::Status ServerHost::BindAll() {
+  for (const Endpoint& each : Endpoints()) {
+    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(each.address);
+    if (!listener.ok()) return listener.status();
+    listeners_.push_back(*std::move(listener));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ServerHost::BuildServer() {
+  grpc::EnableDefaultHealthCheckService(true);
+  // gRPC's own health service brings no descriptor, and reflection lists what has
+  // none without being able to describe it (grpc/grpc#36665). Naming it links it.
+  grpc::health::v1::HealthCheckRequest::descriptor();
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  if (options_.prepare) options_.prepare(builder);
+  if (!options_.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
+  for (const Endpoint& each : Endpoints()) {
+    acceptors_.push_back(builder.experimental().AddExternalConnectionAcceptor(
+        ConnectionType::FROM_FD,
+        each.credentials == nullptr ? grpc::InsecureServerCredentials() : each.credentials));
+  }
+  options_.limits.ApplyTo(builder);
+  for (const NamedService& each : services_) builder.RegisterService(&each.service);
+  calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories());
+  server_ = Connections::BuildAndStart(builder, connections_);
+  if (server_ == nullptr) return absl::UnavailableError("gRPC could not build the server");
+  if (connections_.HasPorts()) {
+    server_.reset();
+    return absl::InvalidArgumentError(
+        "a port was added to the server's builder, which cannot be closed before its callers have "
+        "left: use Options::more_endpoints instead");
+  }
+  return absl::OkStatus();
+}
+
+void ServerHost::StartThreads() {
+  // Already here: in the middle of a stop there may be no thread to be had.
+  shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
+  blocked_threads_.emplace([this] { SayThatThreadsAreBlocked(); });
+  const ConnectionLimits& limits = options_.limits;
+  guard_.emplace(
+      connections_.server_id(),
+      ConnectionGuard::Limits{.streams = limits.concurrent_calls,
+                              .resets = limits.resets_per_second,
+                              .total_streams = limits.total_calls},
+      [this](const std::string& peer) {
+        for (const auto& listener : listeners_) {
+          listener->ResetConnections(
+              [&peer](int fd) { return ConnectionGuard::PeerOf(fd) == peer; });
+        }
+      },
+      [this](const std::string& line) { WriteLog(line); });
+}
+
+void ServerHost::WriteLog(const std::string& line) const {
+  if (options_.log) return options_.log(line);
+  lifecycle::WriteLastWords({"warning: ", line});
+}
+
+std::string ServerHost::address() const {
+  return listeners_.empty() ? "" : listeners_.front()->address();
+}
 
 absl::Status ServerHost::OpenListener() {
   if (absl::Status written = WritePortFile(); !written.ok()) return written;
-  listener_->Start([this](int listener_fd, int fd) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.listener_fd = listener_fd;
-    connection.fd = fd;
-    acceptor_->HandleNewConnection(&connection);
-  });
+  const int max_descriptors = options_.limits.RaiseMaxDescriptors();
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    const auto accept = [&acceptor = *acceptors_[i]](int listener_fd, int fd) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+      connection.listener_fd = listener_fd;
+      connection.fd = fd;
+      acceptor.HandleNewConnection(&connection);
+    };
+    listeners_[i]->Start(accept, max_descriptors, [this] { refused_connections_.Count(); });
+  }
   return absl::OkStatus();
 }
 
@@ -149,7 +233,7 @@ void ServerHost::LeaveLameDuck() {
 void ServerHost::CloseListener() {
   CountCalls();
   calls_.Hint(true);
-  listener_->Close();
+  for (const auto& each : listeners_) each->Close();
 }
 
 int ServerHost::SayGoodbye(Patience& patience) {
@@ -200,6 +284,7 @@ int ServerHost::AwaitCallsFinished(Patience& patience) {
 }
 
 bool ServerHost::Cancel(Patience& patience) {
+  guard_.reset();  // What is cancelled is not its caller's fault.
   const auto returned = [this] { return shutdown_returned_; };
   const auto wait_for = [&](Clock::Duration duration) {
     std::unique_lock lock(mutex_);
@@ -213,7 +298,9 @@ bool ServerHost::Cancel(Patience& patience) {
     // for (grpc/grpc: src/core/lib/surface/server.cc, CancelAllCalls).
     grpc_server_cancel_all_calls(server_->c_server());
     gone = wait_for(kCancelInterval);
-    if (!gone && patience.clock().Now() - begun >= kBeforeCutting) listener_->CutConnections();
+    if (!gone && patience.clock().Now() - begun >= kBeforeCutting) {
+      for (const auto& each : listeners_) each->CutConnections();
+    }
     if (!gone && patience.clock().Now() >= patience.deadline()) break;
   }
   refused_ = CallsRefused();

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,14 +15,18 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "grpcpp/support/server_interceptor.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/blocked_threads.h"
 #include "service/rpc/call_tracker.h"
+#include "service/rpc/connection_guard.h"
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/connections.h"
 #include "service/rpc/drain_signal.h"
+#include "service/rpc/limit_log.h"
 #include "service/rpc/listener.h"
 
 namespace rpc {
@@ -43,14 +48,37 @@ namespace rpc {
 // lives until Cancel() has returned true; `drain` outlives the host.
 class ServerHost final : public lifecycle::Traffic {
  public:
-  struct Options {
-    // "HOST:PORT"; port 0: any free one. A host name is looked up.
+  struct Endpoint {
+    // As for Listener::Bind(): "HOST:PORT" (port 0: any free one), "unix:PATH".
     std::string address = "127.0.0.1:0";
-    // Where the bound address is written when callers are let in; empty: nowhere.
+    // Null: none, plaintext.
+    std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;
+  };
+  using InterceptorFactories =
+      std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
+
+  struct Options {
+    // Where to listen: several, separated by commas, all with `credentials`; and more.
+    std::string address = "127.0.0.1:0";
+    std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;
+    std::vector<Endpoint> more_endpoints = {};
+    // Where the first bound address is written when callers are let in; empty: nowhere.
     std::string port_file = "";
     // No call for so long: nobody is there any more.
     std::chrono::milliseconds quiet_period{300};
     ConnectionLimits limits{};
+    // Whether callers may ask for the services' descriptions.
+    bool reflection = true;
+    // Each call is intercepted by these, behind the host's own. Any that is there costs each
+    // unary call an eighth of its instructions.
+    std::function<InterceptorFactories()> interceptors = {};
+    // Runs on the builder before anything else is set: for services of the generic,
+    // asynchronous and other kinds, completion queues, arguments. What it sets and the host
+    // sets, too, is the host's.
+    std::function<void(grpc::ServerBuilder&)> prepare = {};
+    // Is given a line when a limit is reached or a handler fails, at most one a minute of
+    // each kind; must not block. Null: stderr.
+    std::function<void(const std::string& line)> log = {};
   };
 
   struct NamedService {
@@ -68,10 +96,12 @@ class ServerHost final : public lifecycle::Traffic {
   // Binds, listens, and is ready to serve. Callers wait at the port until
   // OpenListener().
   //
-  // Errors: those of Listener::Bind(); UNAVAILABLE when gRPC does not want to.
+  // Errors: those of Listener::Bind(); INVALID_ARGUMENT when there is nothing to serve, or
+  // a port was added that the host cannot close first; UNAVAILABLE when gRPC does not want
+  // to, or no thread is to be had.
   absl::Status Start();
 
-  // "127.0.0.1:50051": where it listens. Empty before Start().
+  // "127.0.0.1:50051": where it listens, the first of several. Empty before Start().
   std::string address() const;
 
   // Accepts, and writes the port file before: callers wait at the port, and none is cut
@@ -94,6 +124,11 @@ class ServerHost final : public lifecycle::Traffic {
   lifecycle::CallTally TryTally() const override;
 
  private:
+  std::vector<Endpoint> Endpoints() const;
+  absl::Status BindAll();
+  absl::Status BuildServer();
+  void StartThreads();
+  void WriteLog(const std::string& line) const;
   absl::Status WritePortFile() const;
   void SayThatThreadsAreBlocked();
   // The thread that runs server_->Shutdown().
@@ -118,9 +153,12 @@ class ServerHost final : public lifecycle::Traffic {
   std::atomic<bool> shutting_down_{false};
   std::atomic<std::int64_t> refused_{0};  // Set in the end: it cannot be told afterwards.
   Connections connections_;
-  std::unique_ptr<Listener> listener_;
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  LimitLog refused_connections_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  // Each is the listener's at the same place.
+  std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> acceptors_;
   std::unique_ptr<grpc::Server> server_;
+  std::optional<ConnectionGuard> guard_;  // From Start() to Cancel().
 
   std::optional<BlockedThreads> blocked_threads_;  // Since Start().
 

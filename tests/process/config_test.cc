@@ -54,13 +54,20 @@ TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
             "--admin_port_file=\n"
             "--concurrent_calls=1000\n"
             "--connection_age=19.2s\n"
-            "--connection_idle=5m\n"
+            "--connection_age_grace=1m\n"
+            "--connection_handshake=10s\n"
+            "--connection_idle=0\n"
+            "--connections=10000\n"
             "--drain_report=\n"
             "--keepalive=1m\n"
             "--keepalive_timeout=10s\n"
             "--least_ping_interval=10s\n"
+            "--memory_bytes=67108864\n"
             "--port_file=\n"
             "--request_bytes=4194304\n"
+            "--request_compression=false\n"
+            "--reserved_descriptors=64\n"
+            "--resets_per_second=500\n"
             "--response_bytes=4194304\n"
             "--stop_calls=10s\n"
             "--stop_close=4s\n"
@@ -71,7 +78,8 @@ TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
             "--stop_save=3s\n"
             "--stop_streams=4s\n"
             "--stop_workers=3s\n"
-            "--termination_grace=1m\n");
+            "--termination_grace=1m\n"
+            "--total_calls=20000\n");
 }
 
 TEST(PrintConfigTest, CanBeGivenBackAsAFlagFile) {
