@@ -48,8 +48,9 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
  public:
   void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    std::erase_if(*plugins,
-                  [](const auto& plugin) { return plugin->name() == "proto_reflection_service"; });
+    std::erase_if(*plugins, [](const auto& plugin) {
+      return dynamic_cast<grpc::reflection::ProtoServerReflectionPlugin*>(plugin.get()) != nullptr;
+    });
   }
 };
 
@@ -156,7 +157,13 @@ absl::Status ServerHost::BuildServer() {
         each.credentials == nullptr ? grpc::InsecureServerCredentials() : each.credentials));
   }
   options_.limits.ApplyTo(builder);
-  for (const NamedService& each : services_) builder.RegisterService(&each.service);
+  handler_guard_.emplace(
+      [this, most = options_.limits.total_calls] { return most > 0 && calls_.running() > most; },
+      [this](const std::string& line) { WriteLog(line); });
+  for (const NamedService& each : services_) {
+    handler_guard_->Install(each.service);
+    builder.RegisterService(&each.service);
+  }
   calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories());
   server_ = Connections::BuildAndStart(builder, connections_);
   if (server_ == nullptr) return absl::UnavailableError("gRPC could not build the server");
@@ -174,7 +181,7 @@ void ServerHost::StartThreads() {
   shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
   blocked_threads_.emplace([this] { SayThatThreadsAreBlocked(); });
   const ConnectionLimits& limits = options_.limits;
-  guard_.emplace(
+  connection_guard_.emplace(
       connections_.server_id(),
       ConnectionGuard::Limits{.streams = limits.concurrent_calls,
                               .resets = limits.resets_per_second,
@@ -284,7 +291,7 @@ int ServerHost::AwaitCallsFinished(Patience& patience) {
 }
 
 bool ServerHost::Cancel(Patience& patience) {
-  guard_.reset();  // What is cancelled is not its caller's fault.
+  connection_guard_.reset();  // What is cancelled is not its caller's fault.
   const auto returned = [this] { return shutdown_returned_; };
   const auto wait_for = [&](Clock::Duration duration) {
     std::unique_lock lock(mutex_);
@@ -307,6 +314,7 @@ bool ServerHost::Cancel(Patience& patience) {
   if (!gone) return false;
   shutdown_thread_.join();
   server_.reset();
+  handler_guard_.reset();  // The services may be gone before the host.
   return true;
 }
 

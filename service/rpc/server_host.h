@@ -26,6 +26,7 @@
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/connections.h"
 #include "service/rpc/drain_signal.h"
+#include "service/rpc/handler_guard.h"
 #include "service/rpc/limit_log.h"
 #include "service/rpc/listener.h"
 
@@ -158,7 +159,8 @@ class ServerHost final : public lifecycle::Traffic {
   // Each is the listener's at the same place.
   std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> acceptors_;
   std::unique_ptr<grpc::Server> server_;
-  std::optional<ConnectionGuard> guard_;  // From Start() to Cancel().
+  std::optional<HandlerGuard> handler_guard_;        // From Start() on.
+  std::optional<ConnectionGuard> connection_guard_;  // From Start() to Cancel().
 
   std::optional<BlockedThreads> blocked_threads_;  // Since Start().
 

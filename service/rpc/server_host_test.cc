@@ -2,14 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -20,7 +23,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
+#include "grpcpp/create_channel.h"
 #include "grpcpp/ext/channelz_service_plugin.h"
+#include "grpcpp/generic/async_generic_service.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/security/server_credentials.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/fake_clock.h"
 #include "service/lifecycle/patience.h"
@@ -29,6 +36,8 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "service/rpc/testing/raw_peer.h"
+#include "service/rpc/testing/self_signed.h"
 
 namespace rpc {
 namespace {
@@ -166,6 +175,199 @@ TEST_F(ServerHostTest, HasAHostBesideItInTheSameProcess) {
     EXPECT_TRUE(Echo(Connect()).ok());
   }
   EXPECT_TRUE(Echo(Connect()).ok());
+}
+
+TEST_F(ServerHostTest, SaysThatItHasNothingToServe) {
+  ServerHost host({}, {}, drain_);
+  const absl::Status started = host.Start();
+  EXPECT_TRUE(absl::IsInvalidArgument(started));
+  EXPECT_THAT(std::string(started.message()), HasSubstr("without services"));
+}
+
+TEST_F(ServerHostTest, RefusesAPortThatItCannotCloseFirst) {
+  ServerHost host({.prepare =
+                       [](grpc::ServerBuilder& builder) {
+                         builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials());
+                       }},
+                  Services(), drain_);
+  const absl::Status started = host.Start();
+  EXPECT_TRUE(absl::IsInvalidArgument(started));
+  EXPECT_THAT(std::string(started.message()), HasSubstr("more_endpoints"));
+}
+
+TEST_F(ServerHostTest, ServesEveryAddressWithItsOwnCredentialsAndLosesNothingOnAnyAtAStop) {
+  const SelfSigned identity;
+  const std::string path = absl::StrCat("/tmp/server_host_test.", getpid());
+  // The TLS address is the first, so that it is known.
+  Start({.address = "127.0.0.1:0",
+         .credentials = identity.Server(),
+         .more_endpoints = {{"unix:" + path}}});
+  grpc::ChannelArguments localhost;
+  localhost.SetSslTargetNameOverride("localhost");
+  grpc::SslCredentialsOptions trust;
+  trust.pem_root_certs = identity.certificate;
+  const auto tls =
+      grpc::CreateCustomChannel(host_->address(), grpc::SslCredentials(trust), localhost);
+  const auto file = NewConnection("unix:" + path);
+  EXPECT_TRUE(Echo(tls).ok());
+  EXPECT_TRUE(Echo(file).ok());
+  EXPECT_FALSE(Echo(Connect()).ok()) << "plaintext at the TLS address";
+  std::future<grpc::Status> held_tls = Hold(tls);
+  std::future<grpc::Status> held_file = Hold(file);
+  ASSERT_TRUE(probe_.AwaitHeld(2));
+  EXPECT_EQ(host_->TryCallsRunning(), 2);
+  host_->CloseListener();
+  EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_TRUE(Echo(tls).ok()) << "new calls on old connections";
+  EXPECT_TRUE(Echo(file).ok());
+  probe_.Release();
+  EXPECT_TRUE(held_tls.get().ok());
+  EXPECT_TRUE(held_file.get().ok());
+  StopCleanly();
+}
+
+TEST_F(ServerHostTest, ListensOnSeveralAddressesOfOneFlag) {
+  const std::string path = absl::StrCat("/tmp/server_host_test.", getpid());
+  Start({.address = "127.0.0.1:0,unix:" + path});
+  EXPECT_TRUE(Echo(Connect()).ok());
+  EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
+}
+
+TEST_F(ServerHostTest, DescribesNothingWithoutReflection) {
+  Start({.reflection = false});
+  EXPECT_TRUE(Echo(Connect()).ok());
+  EXPECT_EQ(RawStream(Connect(), kReflection).AwaitEnd().error_code(), grpc::UNIMPLEMENTED);
+}
+
+// Notes what it sees.
+class Witness final : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit Witness(std::atomic<int>& calls) : calls_(calls) {}
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo* info) override {
+    if (std::string(info->method()) == "/probe.Probe/Echo") ++calls_;
+    return nullptr;
+  }
+
+ private:
+  std::atomic<int>& calls_;
+};
+
+TEST_F(ServerHostTest, HasFurtherInterceptorsAndCountsAllTheSame) {
+  std::atomic<int> seen{0};
+  Start({.interceptors = [&seen] {
+    ServerHost::InterceptorFactories factories;
+    factories.push_back(std::make_unique<Witness>(seen));
+    return factories;
+  }});
+  EXPECT_TRUE(Echo(Connect()).ok());
+  EXPECT_EQ(seen, 1);
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  EXPECT_EQ(host_->TryCallsRunning(), 1);
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+  StopCleanly();
+}
+
+// A generic service of the callback API, and a service of the synchronous one.
+class Anything final : public grpc::CallbackGenericService {
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+    class Reactor final : public grpc::ServerGenericBidiReactor {
+     public:
+      Reactor() { StartRead(&message_); }
+      void OnReadDone(bool ok) override { ok ? StartWrite(&message_) : Finish(grpc::Status::OK); }
+      void OnWriteDone(bool ok) override {
+        if (ok) StartRead(&message_);
+      }
+      void OnDone() override { delete this; }
+
+     private:
+      grpc::ByteBuffer message_;
+    };
+    return new Reactor;
+  }
+};
+
+class Waits final : public probe::Probe::Service {
+ public:
+  grpc::Status Hold(grpc::ServerContext*, const Note*, Note*) override {
+    begun.set_value();
+    release.get_future().wait();
+    return grpc::Status::OK;
+  }
+  std::promise<void> begun;
+  std::promise<void> release;
+};
+
+TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
+  Anything anything;
+  Waits waits;
+  host_.emplace(ServerHost::Options{.prepare =
+                                        [&](grpc::ServerBuilder& builder) {
+                                          builder.RegisterService(&waits);
+                                          builder.RegisterCallbackGenericService(&anything);
+                                        }},
+                std::vector<ServerHost::NamedService>(), drain_);
+  ASSERT_TRUE(host_->Start().ok());
+  ASSERT_TRUE(host_->OpenListener().ok());
+  const auto channel = Connect();
+  std::future<grpc::Status> held = Hold(channel);
+  waits.begun.get_future().wait();
+  EXPECT_EQ(host_->TryCallsRunning(), 1);
+  std::optional<RawStream> stream(std::in_place, channel, "/any.Thing/AtAll");
+  EXPECT_EQ(stream->Ask("hello"), "hello");
+  EXPECT_EQ(host_->TryCallsRunning(), 2);
+  stream.reset();
+  waits.release.set_value();
+  EXPECT_TRUE(held.get().ok());
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  StopCleanly();
+}
+
+// The lines that the host would have logged.
+class ServerHostLimitsTest : public ServerHostTest {
+ protected:
+  std::function<void(const std::string&)> Log() {
+    return [this](const std::string& line) {
+      std::lock_guard lock(mutex_);
+      lines_.push_back(line);
+    };
+  }
+  std::vector<std::string> lines() {
+    std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> lines_;  // Guarded by mutex_.
+};
+
+TEST_F(ServerHostLimitsTest, RefuseMoreConnectionsAndServeThoseThereAre) {
+  // A caller's own end takes a descriptor, too.
+  Start({.limits = {.connections = 8}, .log = Log()});
+  const auto channel = Connect();
+  ASSERT_TRUE(Echo(channel).ok());
+  std::vector<std::unique_ptr<RawConnection>> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.push_back(std::make_unique<RawConnection>(host_->address()));
+  }
+  EXPECT_TRUE(callers.back()->AwaitEnd());
+  EXPECT_TRUE(Echo(channel).ok());
+  ASSERT_FALSE(lines().empty());
+  EXPECT_THAT(lines()[0], HasSubstr("refused a connection"));
+  callers.clear();
+  EXPECT_TRUE(Eventually([&] { return Echo(Connect()).ok(); })) << "when there is room again";
+}
+
+TEST_F(ServerHostLimitsTest, EndWhoOpensMoreStreamsThanHeMay) {
+  Start({.limits = {.concurrent_calls = 100}, .log = Log()});
+  RawPeer peer(host_->address(), {.acknowledge_settings = false});
+  for (int i = 0; i < 30000 && peer.open(); ++i) peer.Open("/probe.Probe/Hold");
+  EXPECT_TRUE(peer.AwaitEnd());
+  EXPECT_TRUE(Echo(Connect()).ok());
+  EXPECT_TRUE(Eventually([&] { return !lines().empty(); }));
 }
 
 TEST_F(ServerHostTest, HasNoAddressBeforeItStarts) {

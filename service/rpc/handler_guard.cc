@@ -1,0 +1,299 @@
+#include "service/rpc/handler_guard.h"
+
+#include <atomic>
+#include <exception>
+#include <string>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "grpc/byte_buffer.h"
+#if __has_include(<grpcpp/impl/server_callback_handlers.h>)
+#include "grpcpp/impl/server_callback_handlers.h"
+#else
+#include "grpcpp/impl/codegen/server_callback_handlers.h"  // gRPC 1.51
+#endif
+#include "grpcpp/impl/rpc_service_method.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/message_allocator.h"
+#include "grpcpp/support/method_handler.h"
+#include "grpcpp/support/server_callback.h"
+#include "grpcpp/support/status.h"
+
+namespace rpc {
+
+struct HandlerGuard::State {
+  State(std::function<bool()> is_overloaded, const LimitLog::Write& write)
+      : overloaded(std::move(is_overloaded)),
+        failed("a handler threw an exception", write),
+        undecodable("a request could not be parsed", write),
+        refused("refused a call: too many calls run", write) {}
+
+  const std::function<bool()> overloaded;
+  std::atomic<bool> over{false};  // The guard is gone.
+  LimitLog failed;
+  LimitLog undecodable;
+  LimitLog refused;
+};
+
+namespace {
+
+using grpc::ByteBuffer;
+using grpc::internal::MethodHandler;
+using grpc::internal::RpcServiceMethod;
+
+// Makes a private member reachable: an explicit instantiation may name it.
+template <typename Tag, typename Tag::Pointer kMember>
+struct Reveal {
+  friend typename Tag::Pointer MemberOf(Tag) { return kMember; }
+};
+
+struct Methods {
+  using Pointer = std::vector<std::unique_ptr<RpcServiceMethod>> grpc::Service::*;
+  friend Pointer MemberOf(Methods);
+};
+template struct Reveal<Methods, &grpc::Service::methods_>;
+
+struct Handler {
+  using Pointer = std::unique_ptr<MethodHandler> RpcServiceMethod::*;
+  friend Pointer MemberOf(Handler);
+};
+template struct Reveal<Handler, &RpcServiceMethod::handler_>;
+
+// The function of a handler that calls the service, by the type of the handler.
+template <typename HandlerType, typename Function>
+struct FunctionOf {
+  using Type = HandlerType;
+  using Pointer = std::function<Function> HandlerType::*;
+};
+
+using Bytes = ByteBuffer;
+struct CallbackUnary
+    : FunctionOf<grpc::internal::CallbackUnaryHandler<Bytes, Bytes>,
+                 grpc::ServerUnaryReactor*(grpc::CallbackServerContext*, const Bytes*, Bytes*)> {
+  friend Pointer MemberOf(CallbackUnary);
+};
+template struct Reveal<CallbackUnary, &CallbackUnary::Type::get_reactor_>;
+
+struct CallbackReader
+    : FunctionOf<grpc::internal::CallbackClientStreamingHandler<Bytes, Bytes>,
+                 grpc::ServerReadReactor<Bytes>*(grpc::CallbackServerContext*, Bytes*)> {
+  friend Pointer MemberOf(CallbackReader);
+};
+template struct Reveal<CallbackReader, &CallbackReader::Type::get_reactor_>;
+
+struct CallbackWriter
+    : FunctionOf<grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>,
+                 grpc::ServerWriteReactor<Bytes>*(grpc::CallbackServerContext*, const Bytes*)> {
+  friend Pointer MemberOf(CallbackWriter);
+};
+template struct Reveal<CallbackWriter, &CallbackWriter::Type::get_reactor_>;
+
+struct CallbackBidi
+    : FunctionOf<grpc::internal::CallbackBidiHandler<Bytes, Bytes>,
+                 grpc::ServerBidiReactor<Bytes, Bytes>*(grpc::CallbackServerContext*)> {
+  friend Pointer MemberOf(CallbackBidi);
+};
+template struct Reveal<CallbackBidi, &CallbackBidi::Type::get_reactor_>;
+
+struct SyncUnary
+    : FunctionOf<grpc::internal::RpcMethodHandler<grpc::Service, Bytes, Bytes, Bytes, Bytes>,
+                 grpc::Status(grpc::Service*, grpc::ServerContext*, const Bytes*, Bytes*)> {
+  friend Pointer MemberOf(SyncUnary);
+};
+template struct Reveal<SyncUnary, &SyncUnary::Type::func_>;
+
+struct SyncReader : FunctionOf<grpc::internal::ClientStreamingHandler<grpc::Service, Bytes, Bytes>,
+                               grpc::Status(grpc::Service*, grpc::ServerContext*,
+                                            grpc::ServerReader<Bytes>*, Bytes*)> {
+  friend Pointer MemberOf(SyncReader);
+};
+template struct Reveal<SyncReader, &SyncReader::Type::func_>;
+
+struct SyncWriter : FunctionOf<grpc::internal::ServerStreamingHandler<grpc::Service, Bytes, Bytes>,
+                               grpc::Status(grpc::Service*, grpc::ServerContext*, const Bytes*,
+                                            grpc::ServerWriter<Bytes>*)> {
+  friend Pointer MemberOf(SyncWriter);
+};
+template struct Reveal<SyncWriter, &SyncWriter::Type::func_>;
+
+struct SyncBidi
+    : FunctionOf<grpc::internal::TemplatedBidiStreamingHandler<
+                     grpc::ServerReaderWriter<Bytes, Bytes>, false>,
+                 grpc::Status(grpc::ServerContext*, grpc::ServerReaderWriter<Bytes, Bytes>*)> {
+  friend Pointer MemberOf(SyncBidi);
+};
+template struct Reveal<SyncBidi, &SyncBidi::Type::func_>;
+
+// Ends a call at once.
+template <typename Reactor>
+class Ends final : public Reactor {
+ public:
+  explicit Ends(const grpc::Status& status) { this->Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+template <typename Reactor>
+void EndWith(const grpc::Status& status, Reactor*& result) {
+  result = new Ends<Reactor>(status);
+}
+void EndWith(const grpc::Status& status, grpc::Status& result) { result = status; }
+
+// What to answer when something was thrown.
+using Failure = std::function<grpc::Status(const char* thrown)>;
+
+template <typename Result, typename... Arguments>
+std::function<Result(Arguments...)> Catching(std::function<Result(Arguments...)> function,
+                                             Failure failure) {
+  return [function = std::move(function), failure = std::move(failure)](Arguments... arguments) {
+    Result result{};
+    try {
+      return function(arguments...);
+    } catch (const std::exception& thrown) {
+      EndWith(failure(thrown.what()), result);
+    } catch (...) {
+      EndWith(failure("not a std::exception"), result);
+    }
+    return result;
+  };
+}
+
+// True: the handler was one of these, and catches now. No sanitizer looks: it is used by
+// another name (see the header).
+template <typename Tag>
+__attribute__((no_sanitize("undefined"))) bool CatchIn(MethodHandler& handler, const char* name,
+                                                       const Failure& failure) {
+  // Of a template, the mangled name and the arguments behind it.
+  if (!absl::StartsWith(typeid(handler).name(), name)) return false;
+  auto& function = reinterpret_cast<typename Tag::Type&>(handler).*MemberOf(Tag());
+  function = Catching(std::move(function), failure);
+  return true;
+}
+
+void CatchExceptions(MethodHandler& handler, const Failure& failure) {
+  static_cast<void>(
+      CatchIn<CallbackUnary>(handler, "N4grpc8internal20CallbackUnaryHandlerI", failure) ||
+      CatchIn<CallbackReader>(handler, "N4grpc8internal30CallbackClientStreamingHandlerI",
+                              failure) ||
+      CatchIn<CallbackWriter>(handler, "N4grpc8internal30CallbackServerStreamingHandlerI",
+                              failure) ||
+      CatchIn<CallbackBidi>(handler, "N4grpc8internal19CallbackBidiHandlerI", failure) ||
+      CatchIn<SyncUnary>(handler, "N4grpc8internal16RpcMethodHandlerI", failure) ||
+      CatchIn<SyncReader>(handler, "N4grpc8internal22ClientStreamingHandlerI", failure) ||
+      CatchIn<SyncWriter>(handler, "N4grpc8internal22ServerStreamingHandlerI", failure) ||
+      CatchIn<SyncBidi>(handler, "N4grpc8internal20BidiStreamingHandlerI", failure));
+}
+
+class GuardedHandler final : public MethodHandler {
+ public:
+  GuardedHandler(std::unique_ptr<MethodHandler> handler, bool callback, std::string method,
+                 std::shared_ptr<HandlerGuard::State> state)
+      : handler_(std::move(handler)), callback_(callback), method_(std::move(method)) {
+    Guard(std::move(state));
+    CatchExceptions(*handler_, [this](const char* thrown) { return Failed(thrown); });
+  }
+
+  bool guarded() const { return !state_->over; }
+
+  void Guard(std::shared_ptr<HandlerGuard::State> state) { state_ = std::move(state); }
+
+  // Of a call with one request, before RunHandler().
+  void* Deserialize(grpc_call* call, grpc_byte_buffer* request, grpc::Status* status,
+                    void** data) override {
+    if (*status = Refusal(); !status->ok()) {
+      grpc_byte_buffer_destroy(request);
+      return nullptr;
+    }
+    void* const message = handler_->Deserialize(call, request, status, data);
+    if (!status->ok()) *status = Undecodable();
+    return message;
+  }
+
+  void RunHandler(const HandlerParameter& parameter) override {
+    grpc::Status status = parameter.status;
+    // Deserialize() has not asked yet.
+    if (status.ok() && parameter.request == nullptr) status = Refusal();
+    if (status.ok()) return handler_->RunHandler(parameter);
+    if (!callback_) return EndSync(parameter, status);
+    ReleaseMessages(parameter.internal_data);
+    using Reactor = grpc::ServerBidiReactor<Bytes, Bytes>;
+    grpc::internal::CallbackBidiHandler<Bytes, Bytes>([&status](grpc::CallbackServerContext*) {
+      return new Ends<Reactor>(status);
+    }).RunHandler(With(parameter, grpc::Status::OK));
+  }
+
+ private:
+  static HandlerParameter With(const HandlerParameter& parameter, const grpc::Status& status) {
+    return {parameter.call, parameter.server_context, nullptr, status,
+            nullptr,        parameter.call_requester};
+  }
+
+  // What a unary call's request and answer were allocated in, if anything.
+  __attribute__((no_sanitize("undefined"))) static void ReleaseMessages(void* data) {
+    if (data != nullptr) static_cast<grpc::MessageHolder<Bytes, Bytes>*>(data)->Release();
+  }
+
+  static void EndSync(const HandlerParameter& parameter, const grpc::Status& status) {
+    using Stream = grpc::ServerReaderWriter<Bytes, Bytes>;
+    grpc::internal::TemplatedBidiStreamingHandler<Stream, false>([&status](grpc::ServerContext*,
+                                                                           Stream*) {
+      return status;
+    }).RunHandler(With(parameter, grpc::Status::OK));
+  }
+
+  grpc::Status Refusal() const {
+    if (state_->over || !state_->overloaded()) return grpc::Status::OK;
+    state_->refused.Count(method_);
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls run"};
+  }
+
+  grpc::Status Failed(const char* thrown) const {
+    constexpr std::size_t kMost = 200;
+    if (!state_->over) {
+      const std::string shown = absl::CHexEscape(std::string(thrown).substr(0, kMost));
+      state_->failed.Count(absl::StrCat(method_, ": ", shown));
+    }
+    // What was thrown is for us.
+    return {grpc::StatusCode::INTERNAL, "the handler failed"};
+  }
+
+  grpc::Status Undecodable() const {
+    if (!state_->over) state_->undecodable.Count(method_);
+    return {grpc::StatusCode::INVALID_ARGUMENT, "the request is no message of the method's type"};
+  }
+
+  const std::unique_ptr<MethodHandler> handler_;
+  const bool callback_;
+  const std::string method_;
+  std::shared_ptr<HandlerGuard::State> state_;
+};
+
+}  // namespace
+
+HandlerGuard::HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write)
+    : state_(std::make_shared<State>(std::move(overloaded), write)) {}
+
+HandlerGuard::~HandlerGuard() { state_->over = true; }
+
+void HandlerGuard::Install(grpc::Service& service) {
+  for (const std::unique_ptr<RpcServiceMethod>& method : service.*MemberOf(Methods())) {
+    if (method == nullptr || method->handler() == nullptr) continue;  // Generic; asynchronous.
+    if (auto* const guarded = dynamic_cast<GuardedHandler*>(method->handler())) {
+      if (!guarded->guarded()) guarded->Guard(state_);
+      continue;
+    }
+    const bool callback = method->api_type() != RpcServiceMethod::ApiType::SYNC;
+    std::unique_ptr<MethodHandler>& handler = (*method).*MemberOf(Handler());
+    handler =
+        std::make_unique<GuardedHandler>(std::move(handler), callback, method->name(), state_);
+  }
+}
+
+std::int64_t HandlerGuard::failed() const { return state_->failed.total(); }
+std::int64_t HandlerGuard::undecodable() const { return state_->undecodable.total(); }
+std::int64_t HandlerGuard::refused() const { return state_->refused.total(); }
+
+}  // namespace rpc

@@ -1,0 +1,185 @@
+#include "service/rpc/handler_guard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+
+// Linked when undefined behaviour is looked for.
+extern "C" void __ubsan_handle_dynamic_type_cache_miss_abort() __attribute__((weak));
+
+namespace rpc {
+namespace {
+
+using ::probe::Note;
+using ::probe::Probe;
+using ::testing::HasSubstr;
+
+// Echo answers, all the rest throw.
+class Throwing final : public Probe::CallbackService {
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
+                                 Note* response) override {
+    *response = *request;
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+  grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext*, const Note*, Note*) override {
+    throw std::runtime_error("out of\nluck");
+  }
+  grpc::ServerWriteReactor<Note>* Watch(grpc::CallbackServerContext*, const Note*) override {
+    throw 42;
+  }
+  grpc::ServerBidiReactor<Note, Note>* Chat(grpc::CallbackServerContext*) override {
+    throw std::runtime_error("no chat");
+  }
+};
+
+class ThrowingSync final : public Probe::Service {
+  grpc::Status Hold(grpc::ServerContext*, const Note*, Note*) override {
+    throw std::runtime_error("out of luck");
+  }
+  grpc::Status Watch(grpc::ServerContext*, const Note*, grpc::ServerWriter<Note>*) override {
+    throw 42;
+  }
+  grpc::Status Chat(grpc::ServerContext*, grpc::ServerReaderWriter<Note, Note>*) override {
+    throw std::runtime_error("no chat");
+  }
+};
+
+// A method that is not there.
+class Empty final : public Probe::CallbackService {};
+
+template <typename Served>
+class Host {
+ public:
+  explicit Host(
+      Served& service, std::function<bool()> overloaded = [] { return false; })
+      : guard_(std::move(overloaded), [this](const std::string& line) {
+          std::lock_guard lock(mutex_);
+          lines_.push_back(line);
+        }) {
+    guard_.Install(service);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service);
+    server_ = builder.BuildAndStart();
+    channel_ = NewConnection("127.0.0.1:" + std::to_string(port));
+  }
+  ~Host() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  // The status of a call whose only message is `bytes`.
+  grpc::Status Call(const std::string& method, const std::string& bytes = "") {
+    RawStream stream(channel_, "/probe.Probe/" + method);
+    stream.Ask(bytes);
+    return stream.AwaitEnd();
+  }
+
+  std::string line() {
+    std::lock_guard lock(mutex_);
+    return lines_.empty() ? "" : lines_.back();
+  }
+
+  HandlerGuard& guard() { return guard_; }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> lines_;  // Guarded by mutex_.
+  HandlerGuard guard_;
+  std::unique_ptr<grpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+TEST(HandlerGuard, AnswersForAHandlerThatThrows) {
+  Throwing service;
+  Host host(service);
+  const grpc::Status status = host.Call("Hold");
+  EXPECT_EQ(status.error_code(), grpc::INTERNAL);
+  EXPECT_EQ(status.error_message(), "the handler failed");
+  EXPECT_EQ(host.guard().failed(), 1);
+  EXPECT_THAT(host.line(), HasSubstr("(/probe.Probe/Hold: out of\\nluck)"));
+  EXPECT_TRUE(host.Call("Echo").ok());
+}
+
+TEST(HandlerGuard, AnswersForAStreamThatThrows) {
+  if (__ubsan_handle_dynamic_type_cache_miss_abort != nullptr) {
+    GTEST_SKIP() << "a stream's reactor of bytes is not one of its messages, as gRPC calls it";
+  }
+  Throwing service;
+  Host host(service);
+  EXPECT_EQ(host.Call("Watch").error_code(), grpc::INTERNAL);
+  EXPECT_EQ(host.Call("Chat").error_code(), grpc::INTERNAL);
+  EXPECT_EQ(host.guard().failed(), 2);
+  EXPECT_THAT(host.line(), HasSubstr("/probe.Probe/Watch"));
+}
+
+TEST(HandlerGuard, AnswersForASynchronousHandlerThatThrows) {
+  ThrowingSync service;
+  Host host(service);
+  EXPECT_EQ(host.Call("Hold").error_code(), grpc::INTERNAL);
+  EXPECT_EQ(host.Call("Watch").error_code(), grpc::INTERNAL);
+  EXPECT_EQ(host.Call("Chat").error_code(), grpc::INTERNAL);
+  EXPECT_EQ(host.guard().failed(), 3);
+  EXPECT_EQ(host.Call("Hold", "\x0a\x02\xff\xfe").error_code(), grpc::INVALID_ARGUMENT);
+}
+
+TEST(HandlerGuard, LeavesWhatIsNotImplementedUnimplemented) {
+  Empty service;
+  Host host(service);
+  EXPECT_EQ(host.Call("Echo").error_code(), grpc::UNIMPLEMENTED);
+  EXPECT_EQ(host.Call("Watch").error_code(), grpc::UNIMPLEMENTED);
+  EXPECT_EQ(host.guard().failed(), 0);
+}
+
+TEST(HandlerGuard, SaysThatARequestCannotBeParsed) {
+  Throwing service;
+  Host host(service);
+  // Invalid UTF-8 in a string; and no message at all.
+  for (const std::string bytes : {"\x0a\x02\xff\xfe", "\xff\xff\xff"}) {
+    const grpc::Status status = host.Call("Echo", bytes);
+    EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT);
+    EXPECT_THAT(status.error_message(), HasSubstr("message"));
+    EXPECT_EQ(host.Call("Watch", bytes).error_code(), grpc::INVALID_ARGUMENT);
+  }
+  EXPECT_EQ(host.guard().undecodable(), 4);
+  EXPECT_THAT(host.line(), HasSubstr("/probe.Probe/Echo"));
+}
+
+TEST(HandlerGuard, RefusesCallsAboveTheLimit) {
+  Throwing service;
+  ThrowingSync sync;
+  std::atomic<bool> overloaded{true};
+  Host host(service, [&overloaded] { return overloaded.load(); });
+  Host sync_host(sync, [&overloaded] { return overloaded.load(); });
+  for (const std::string method : {"Echo", "Watch", "Chat"}) {
+    EXPECT_EQ(host.Call(method).error_code(), grpc::RESOURCE_EXHAUSTED);
+    EXPECT_EQ(sync_host.Call(method).error_code(), grpc::RESOURCE_EXHAUSTED);
+  }
+  EXPECT_EQ(host.guard().refused(), 3);
+  EXPECT_THAT(host.line(), HasSubstr("too many calls"));
+  overloaded = false;
+  EXPECT_TRUE(host.Call("Echo").ok());
+}
+
+TEST(HandlerGuard, GuardsAServiceOfALaterServerAsWell) {
+  Throwing service;
+  { EXPECT_EQ(Host(service).Call("Hold").error_code(), grpc::INTERNAL); }
+  Host host(service);
+  EXPECT_EQ(host.Call("Hold").error_code(), grpc::INTERNAL);
+  EXPECT_EQ(host.guard().failed(), 1);
+}
+
+}  // namespace
+}  // namespace rpc
