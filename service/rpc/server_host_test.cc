@@ -215,7 +215,7 @@ TEST_F(ServerHostTest, ServesEveryAddressWithItsOwnCredentialsAndLosesNothingOnA
   std::future<grpc::Status> held_tls = Hold(tls);
   std::future<grpc::Status> held_file = Hold(file);
   ASSERT_TRUE(probe_.AwaitHeld(2));
-  EXPECT_EQ(host_->TryCallsRunning(), 2);
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 2; }));
   host_->CloseListener();
   EXPECT_FALSE(std::filesystem::exists(path));
   EXPECT_TRUE(Echo(tls).ok()) << "new calls on old connections";
@@ -264,7 +264,7 @@ TEST_F(ServerHostTest, HasFurtherInterceptorsAndCountsAllTheSame) {
   EXPECT_EQ(seen, 1);
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
-  EXPECT_EQ(host_->TryCallsRunning(), 1);
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 1; }));
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
   StopCleanly();
@@ -314,10 +314,10 @@ TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
   const auto channel = Connect();
   std::future<grpc::Status> held = Hold(channel);
   waits.begun.get_future().wait();
-  EXPECT_EQ(host_->TryCallsRunning(), 1);
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 1; }));
   std::optional<RawStream> stream(std::in_place, channel, "/any.Thing/AtAll");
   EXPECT_EQ(stream->Ask("hello"), "hello");
-  EXPECT_EQ(host_->TryCallsRunning(), 2);
+  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 2; }));
   stream.reset();
   waits.release.set_value();
   EXPECT_TRUE(held.get().ok());
