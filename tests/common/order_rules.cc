@@ -155,8 +155,8 @@ class Check {
 
   // The process itself decided to end before the order was through.
   bool LeftOnItsWay() const {
-    return ending_ == Ending::Exited(static_cast<int>(ExitCode::kWatchdog)) ||
-           ending_ == Ending::Exited(static_cast<int>(ExitCode::kThirdSignal));
+    return ending_.how == Ending::How::kExited &&
+           ending_.number >= static_cast<int>(ExitCode::kWatchdog);
   }
 
   void InItsPhase(const LoggedEvent& event) {
@@ -253,7 +253,7 @@ class Check {
 
   void Clean() {
     const auto code = static_cast<ExitCode>(ending_.number);
-    if (code == ExitCode::kWatchdog || code == ExitCode::kThirdSignal) {
+    if (LeftOnItsWay()) {
       if (code == ExitCode::kWatchdog && !watchdog_) {
         Break("CLEAN", "the watchdog's exit code without its last words");
       }

@@ -25,7 +25,7 @@
 #define kClosing 8
 #define kStopped 9
 
-/* exit_code.h; the codes left out are of a start, not of a stop. */
+/* exit_code.h; the codes left out are of a start or of a bug, not of a stop. */
 #define kClean 0
 #define kForced 3
 #define kCloseFailed 4
@@ -121,7 +121,7 @@ inline Exit(code) {
 }
 
 /* The first signal, a second and a third, each at any moment, or no more of them. A
- * SIGTERM that is repeated at once counts for nothing (SignalMeaning): no step here. */
+ * SIGTERM that is repeated at once counts for nothing (SignalCount): no step here. */
 active proctype SignalThread() {
   atomic { if :: interrupt = true :: true fi; requested = true };
   if :: hurry = true :: true -> false fi;
