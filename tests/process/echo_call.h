@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <future>
 #include <limits>
+#include <string>
+#include <utility>
 
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/status.h"
@@ -20,9 +22,12 @@ inline constexpr std::uint32_t kForEver = std::numeric_limits<std::uint32_t>::ma
 // Threads: one at a time. The destructor cancels what still runs.
 class EchoCall {
  public:
-  // `sleep_ms`: when it is answered. `limit`: when it fails at the latest.
-  EchoCall(bench::Bench::Stub& stub, std::uint32_t sleep_ms, std::chrono::seconds limit) {
+  // `sleep_ms`: when it is answered. `limit`: when it fails at the latest. `payload`: is sent,
+  // and sent back.
+  EchoCall(bench::Bench::Stub& stub, std::uint32_t sleep_ms, std::chrono::seconds limit,
+           std::string payload = "") {
     request_.set_sleep_ms(sleep_ms);
+    request_.set_payload(std::move(payload));
     context_.set_deadline(std::chrono::system_clock::now() + limit);
     context_.set_wait_for_ready(true);
     stub.async()->Echo(&context_, &request_, &reply_,
@@ -40,6 +45,8 @@ class EchoCall {
   }
   // Waits for the answer.
   grpc::Status Status() { return answer_.get(); }
+  // What came back. Requires: Status() has been waited for.
+  const std::string& Payload() const { return reply_.payload(); }
 
  private:
   bench::EchoRequest request_;

@@ -1,0 +1,179 @@
+// A real server that is stopped while its callers are at the end of slow links: what it has
+// accepted is answered, and what is given up is counted as cut.
+#include <signal.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/error_details.h"
+#include "gmock/gmock.h"
+#include "grpc/grpc.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/support/channel_arguments.h"
+#include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
+#include "tests/bench/bench.grpc.pb.h"
+#include "tests/common/slow_link.h"
+#include "tests/process/open_stream.h"
+#include "tests/process/server_under_test.h"
+
+namespace process_test {
+namespace {
+
+using testkit::Ending;
+using testkit::SlowLink;
+
+constexpr int kKilobyte = 1000;
+constexpr int kMegabyte = 1000 * kKilobyte;
+
+class SlowLinksTest : public ServerUnderTest {
+ protected:
+  void Start(const std::vector<std::string>& flags) {
+    ServerUnderTest::Start("tests/bench/echo_server", flags);
+    // Small: what the link has not passed stays in the server's kernel.
+    link_ = std::make_unique<SlowLink>(address(), SlowLink::Options{.receive_buffer = 16384});
+    far_ = rpc::NewConnection(link_->address());
+    far_stub_ = bench::Bench::NewStub(far_);
+    EXPECT_TRUE(EchoCall(*far_stub_, 0, kLimit).Status().ok());
+  }
+
+  // A call with so much in its request, and in its answer, that the server has accepted.
+  std::unique_ptr<EchoCall> AcceptedFarCall(std::uint32_t sleep_ms, int bytes) {
+    const std::int64_t before = link_->sent_up();
+    auto call = std::make_unique<EchoCall>(*far_stub_, sleep_ms, kLimit,
+                                           std::string(static_cast<std::size_t>(bytes), 'x'));
+    AwaitSentUp(before + bytes);
+    EXPECT_TRUE(EchoCall(*far_stub_, 0, kLimit).Status().ok());
+    return call;
+  }
+
+  void AwaitSentUp(std::int64_t bytes) {
+    ASSERT_TRUE(rpc::Eventually([&] { return link_->sent_up() >= bytes; }));
+  }
+  void AwaitSentDown(std::int64_t bytes) {
+    const std::int64_t before = link_->sent_down();
+    ASSERT_TRUE(rpc::Eventually([&] { return link_->sent_down() >= before + bytes; }));
+  }
+
+  void ExpectAnswer(EchoCall& call, int bytes) {
+    const grpc::Status status = call.Status();
+    EXPECT_TRUE(status.ok()) << status.error_message() << "\n" << Output();
+    EXPECT_EQ(call.Payload().size(), static_cast<std::size_t>(bytes));
+  }
+
+  std::unique_ptr<SlowLink> link_;
+  std::shared_ptr<grpc::Channel> far_;
+  std::unique_ptr<bench::Bench::Stub> far_stub_;
+};
+
+struct Answer {
+  int bytes;
+  int bytes_per_second;
+};
+
+class AnswerTest : public SlowLinksTest, public ::testing::WithParamInterface<Answer> {};
+
+INSTANTIATE_TEST_SUITE_P(Size, AnswerTest,
+                         ::testing::Values(Answer{250 * kKilobyte, 128 * kKilobyte},
+                                           Answer{3900 * kKilobyte, 2 * kMegabyte}),
+                         [](const auto& info) {
+                           return "Of" + std::to_string(info.param.bytes / kKilobyte) + "KB";
+                         });
+
+TEST_P(AnswerTest, ThatIsOnItsWayAtSigtermArrives) {
+  Start(kAllTheTime);
+  const auto call = AcceptedFarCall(/*sleep_ms=*/200, GetParam().bytes);
+  link_->SetRate(GetParam().bytes_per_second);
+  AwaitSentDown(20 * kKilobyte);  // Its handler is done.
+  process().Signal(SIGTERM);
+  EchoCall another(*far_stub_, 0, kLimit);  // Answered or refused.
+  ExpectAnswer(*call, GetParam().bytes);
+  EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
+  EXPECT_EQ(link_->resets(), 0);
+}
+
+TEST_P(AnswerTest, WhoseHandlerEndsWhenTheConnectionIsLeavingArrives) {
+  Start(kAllTheTime);
+  const auto call = AcceptedFarCall(/*sleep_ms=*/1500, GetParam().bytes);
+  process().Signal(SIGTERM);
+  AwaitEvent("GoodbyeSaid");
+  AwaitSentDown(1);  // GOAWAY, at least.
+  link_->SetRate(GetParam().bytes_per_second);
+  EXPECT_FALSE(call->Answered()) << "too soon to show anything";
+  ExpectAnswer(*call, GetParam().bytes);
+  EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
+}
+
+TEST_F(SlowLinksTest, AStreamWhoseCallerReadsSlowlyGetsItsGoodbye) {
+  Start(kAllTheTime);
+  // Or gRPC takes the queue for a fast link, and more and more lies in it: for minutes.
+  grpc::ChannelArguments fixed_window;
+  fixed_window.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  bench::WatchRequest request;
+  request.set_payload(std::string(1000, 'x'));
+  link_->SetRate(64 * kKilobyte);
+  OpenStream stream(
+      grpc::CreateCustomChannel(link_->address(), grpc::InsecureChannelCredentials(), fixed_window),
+      "/bench.Bench/Watch", request.SerializeAsString(), kLimit);
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(stream.Read().has_value());
+  process().Signal(SIGTERM);
+  const absl::Status goodbye = client::FromGrpc(stream.Finish());
+  EXPECT_EQ(client::ErrorReason(goodbye), "SERVER_DRAINING") << goodbye << "\n" << Output();
+  EXPECT_TRUE(client::RetryDelay(goodbye).has_value());
+  EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
+}
+
+TEST_F(SlowLinksTest, ARequestThatIsStillArrivingIsAnswered) {
+  Start(kAllTheTime);
+  constexpr int kBytes = 3900 * kKilobyte;
+  link_->SetRate(2 * kMegabyte);
+  EchoCall call(*far_stub_, 0, kLimit, std::string(kBytes, 'x'));
+  AwaitSentUp(link_->sent_up() + kBytes / 4);
+  process().Signal(SIGTERM);
+  ExpectAnswer(call, kBytes);
+  EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
+}
+
+TEST_F(SlowLinksTest, WhatDoesNotArriveInTimeIsCountedAsCut) {
+  Start({"--termination_grace=4s", "--stop_lame_duck=0"});
+  const auto call = AcceptedFarCall(/*sleep_ms=*/200, 3900 * kKilobyte);
+  link_->SetRate(64 * kKilobyte);
+  AwaitSentDown(20 * kKilobyte);
+  process().Signal(SIGTERM);
+  EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
+  link_.reset();
+  EXPECT_FALSE(call->Status().ok());
+}
+
+TEST_F(SlowLinksTest, ARequestThatDoesNotArriveInTimeIsCountedAsCut) {
+  Start({"--termination_grace=4s", "--stop_lame_duck=0"});
+  link_->SetRate(64 * kKilobyte);
+  EchoCall call(*far_stub_, 0, kLimit, std::string(3900 * kKilobyte, 'x'));
+  AwaitSentUp(link_->sent_up() + 20 * kKilobyte);
+  process().Signal(SIGTERM);
+  EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
+  EXPECT_FALSE(call.Status().ok());
+}
+
+// Its caller and its report agree, whichever deadline a stopped clock has passed.
+TEST_F(SlowLinksTest, AProcessThatIsFrozenWhileItStopsDoesNotCallFinishedWhatItCut) {
+  Start({"--termination_grace=30s", "--stop_lame_duck=0", "--stop_connections=100ms",
+         "--stop_calls=1s"});
+  const auto call = AcceptedEcho(/*sleep_ms=*/3000);
+  process().Signal(SIGTERM);
+  AwaitEvent("ListenerClosed");
+  process().Signal(SIGSTOP);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  process().Signal(SIGCONT);
+  const bool answered = call->Status().ok();
+  EXPECT_EQ(Wait(), Ending::Exited(answered ? 0 : 3)) << Output();
+}
+
+}  // namespace
+}  // namespace process_test
