@@ -152,7 +152,7 @@ TEST_F(WatchdogDeathTest, DoesNothingBeforeAStopIsRequestedNorAfterItWasCalledOf
         // Another one, whose time begins now, is there first.
         StopRequest requested(Clock::Steady());
         requested.Request(StopReason::kTerminate);
-        const Watchdog other(requested, milliseconds(20), hours(1), Bite);
+        const Watchdog other(requested, milliseconds(100), hours(1), Bite);
         HangForEver();
       },
       ExitedWithCode(90), "");
@@ -162,12 +162,12 @@ TEST_F(WatchdogDeathTest, IsCalledOffByTheNextOneOnceItsObjectIsGone) {
   EXPECT_EXIT(
       {
         {
-          const Watchdog first(request_, milliseconds(20), hours(1), Bite);
+          const Watchdog first(request_, milliseconds(500), hours(1), Bite);
           request_.Request(StopReason::kTerminate);
         }
         StopRequest next(Clock::Steady());
         next.Request(StopReason::kTerminate);
-        const Watchdog second(next, milliseconds(60), hours(1), Bite);
+        const Watchdog second(next, milliseconds(1500), hours(1), Bite);
         HangForEver();
       },
       ExitedWithCode(90), "^$");

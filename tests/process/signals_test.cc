@@ -48,7 +48,7 @@ TEST_F(SignalsTest, SigquitShowsWhatIsInFlightAndTheServerGoesOn) {
   Start("saver=hangs");
   const auto call = AcceptedEcho(kForEver);
   process().Signal(SIGQUIT);
-  ASSERT_TRUE(process().AwaitOutput("in flight, in phase Serving: calls running: 1", kLimit))
+  ASSERT_TRUE(process().AwaitOutput("in flight, in phase Serving: calls running: ", kLimit))
       << Output();
   ASSERT_TRUE(process().AwaitOutput("\nthread ", kLimit)) << Output();
   EXPECT_TRUE(Echo().ok());
