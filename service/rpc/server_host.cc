@@ -18,6 +18,7 @@
 #include "service/lifecycle/last_words.h"
 #include "service/lifecycle/running_calls.h"
 #include "service/lifecycle/thread_stacks.h"
+#include "service/rpc/spare_threads.h"
 #include "service/rpc/wall_clock.h"
 
 namespace rpc {
@@ -94,6 +95,7 @@ ServerHost::~ServerHost() {
 }
 
 absl::Status ServerHost::Start() {
+  if (absl::Status spare = CheckSpareThreads(ThreadsForAServer()); !spare.ok()) return spare;
   // Never undone: gRPC's own shutdown, at its last user's end, joins a thread that
   // polls on for 10 s after the last write that had to wait (grpc/grpc: tcp_posix.cc,
   // run_poller). The process would live on so much longer than its stop.
