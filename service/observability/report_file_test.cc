@@ -1,0 +1,80 @@
+#include "service/observability/report_file.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstddef>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/temp_dir.h"
+
+namespace observability {
+namespace {
+
+using lifecycle::Clock;
+using testing::HasSubstr;
+
+// No thread is to be had: no machine has memory for its stack.
+class NoThreads {
+ public:
+  NoThreads() {
+    EXPECT_EQ(pthread_getattr_default_np(&usual_), 0);
+    pthread_attr_t too_much = usual_;
+    EXPECT_EQ(pthread_attr_setstacksize(&too_much, std::size_t{1} << 50), 0);
+    EXPECT_EQ(pthread_setattr_default_np(&too_much), 0);
+  }
+  ~NoThreads() { EXPECT_EQ(pthread_setattr_default_np(&usual_), 0); }
+  NoThreads(const NoThreads&) = delete;
+  NoThreads& operator=(const NoThreads&) = delete;
+
+ private:
+  pthread_attr_t usual_;
+};
+
+class ReportFileTest : public ::testing::Test {
+ protected:
+  static Clock::TimePoint InAMoment() { return Clock::Steady().Now() + std::chrono::seconds(40); }
+  std::string Content() const {
+    std::ifstream file(path_);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  const testkit::TempDir directory_;
+  const std::string path_ = directory_.File("report");
+};
+
+TEST_F(ReportFileTest, IsWrittenAlsoWhenThereAreNoMoreThreads) {
+  ReportFile file(path_);
+  const NoThreads from_now_on;
+  EXPECT_EQ(file.Write("one", InAMoment()), absl::OkStatus());
+  EXPECT_EQ(Content(), "one");
+  EXPECT_EQ(file.Write("two", InAMoment()), absl::OkStatus());
+  EXPECT_EQ(Content(), "two");
+}
+
+TEST_F(ReportFileTest, IsWrittenAlsoWhenThereWasNeverAThread) {
+  const NoThreads ever;
+  ReportFile file(path_);
+  EXPECT_EQ(file.Write("one", InAMoment()), absl::OkStatus());
+  EXPECT_EQ(Content(), "one");
+}
+
+TEST_F(ReportFileTest, WithoutANameIsNowhere) {
+  ReportFile file("");
+  EXPECT_EQ(file.Write("one", InAMoment()), absl::OkStatus());
+}
+
+TEST_F(ReportFileTest, SaysWhyItCannotBeWritten) {
+  ASSERT_EQ(mkdir(path_.c_str(), 0700), 0);
+  ReportFile file(path_);
+  EXPECT_THAT(std::string(file.Write("one", InAMoment()).message()), HasSubstr("is a directory"));
+}
+
+}  // namespace
+}  // namespace observability
