@@ -23,7 +23,9 @@ using lifecycle::Event;
 using lifecycle::ExitCode;
 using lifecycle::Phase;
 
-constexpr Clock::Duration kLeastLimit = std::chrono::milliseconds(100);
+// Both together: what WayOut::Leave() waits for another end that is being told.
+constexpr Clock::Duration kLeastLimit = std::chrono::milliseconds(80);
+constexpr Clock::Duration kLeastFlush = std::chrono::milliseconds(20);
 
 // What does not fit, weeks away, is as far away as fits.
 std::int32_t SignedMilliseconds(Clock::Duration duration) {
@@ -133,7 +135,7 @@ void DrainReport::OnEnd(const End& end) {
     log_.Log('W', absl::StrCat("drain report: ", std::string(written.message())));
   }
   log_.LogReport(json);
-  log_.Flush(std::max(latest - Clock::Steady().Now(), kLeastLimit / 2));
+  log_.Flush(std::max(latest - Clock::Steady().Now(), kLeastFlush));
 }
 
 report::v1::DrainReport DrainReport::Report(const End& end) {

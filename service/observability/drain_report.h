@@ -19,7 +19,7 @@ namespace observability {
 //
 // Guarantees: a file that cannot be written is said in the log and changes nothing else. A
 // disk or a log that hangs holds the end up for a quarter of the stop's reserve at most, or
-// 150 ms if that is less.
+// 100 ms if that is more.
 //
 // Threads: any. Its mutex is held for nothing that can block.
 class DrainReport final : public lifecycle::Observer {

@@ -4,12 +4,12 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
-#include "google/protobuf/stubs/common.h"
 #include "grpcpp/version_info.h"
 
 // gRPC and Protobuf have come to log through Abseil, each with a version of its own.
 #define GRPC_LOGS_ITSELF (GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR < 66)
-#define PROTOBUF_LOGS_ITSELF (GOOGLE_PROTOBUF_VERSION < 4022000)
+#define PROTOBUF_LOGS_ITSELF __has_include("google/protobuf/stubs/logging.h")
+#define ABSEIL_LOGS __has_include("absl/log/log_sink_registry.h")
 
 #if GRPC_LOGS_ITSELF
 #include "grpc/support/log.h"
@@ -17,7 +17,7 @@
 #if PROTOBUF_LOGS_ITSELF
 #include "google/protobuf/stubs/logging.h"
 #endif
-#if !GRPC_LOGS_ITSELF || !PROTOBUF_LOGS_ITSELF
+#if ABSEIL_LOGS
 #include "absl/base/log_severity.h"
 #include "absl/log/globals.h"
 #include "absl/log/initialize.h"
@@ -61,7 +61,7 @@ void OnProtobufLog(google::protobuf::LogLevel level, const char* file, int line,
 }
 #endif
 
-#if !GRPC_LOGS_ITSELF || !PROTOBUF_LOGS_ITSELF
+#if ABSEIL_LOGS
 class AbseilSink final : public absl::LogSink {
  public:
   void Send(const absl::LogEntry& entry) override {
@@ -131,7 +131,7 @@ void TakeLibraryLogs(LogWriter& writer) {
 #if PROTOBUF_LOGS_ITSELF
   google::protobuf::SetLogHandler(&OnProtobufLog);
 #endif
-#if !GRPC_LOGS_ITSELF || !PROTOBUF_LOGS_ITSELF
+#if ABSEIL_LOGS
   TakeAbseilLogs();
 #endif
 }

@@ -74,7 +74,6 @@ class LogWriter::Queue {
       ++unsaid_;
       return;
     }
-    if (lines_.empty()) moved_at_ = Clock::Steady().Now();
     SayWhatWasLost();
     Push(std::move(line));
     if (has_thread_) return changed_.notify_all();
@@ -84,9 +83,11 @@ class LogWriter::Queue {
   bool Flush(Clock::Duration limit) {
     std::unique_lock lock(mutex_);
     const Clock::TimePoint end = Clock::Steady().Now() + limit;
-    while (!lines_.empty() && !Stuck() && Clock::Steady().Now() < end) {
-      if (!has_thread_) WriteFront(lock, {});
-      if (!lines_.empty()) changed_.wait_for(lock, std::chrono::milliseconds(5));
+    const auto over = [this] { return lines_.empty() || stuck_; };
+    if (has_thread_) {
+      changed_.wait_until(lock, end, over);
+    } else {
+      while (!over() && Clock::Steady().Now() < end) WriteFront(lock, kPatience);
     }
     return lines_.empty();
   }
@@ -99,13 +100,11 @@ class LogWriter::Queue {
 
   std::int64_t Lost() const {
     std::lock_guard lock(mutex_);
-    return lost_ + (Stuck() ? static_cast<std::int64_t>(lines_.size()) : 0);
+    return lost_ + (stuck_ ? static_cast<std::int64_t>(lines_.size()) : 0);
   }
 
  private:
   // Those below require the mutex.
-
-  bool Stuck() const { return !lines_.empty() && Clock::Steady().Now() - moved_at_ >= kPatience; }
 
   void Push(std::string line) {
     bytes_ += line.size();
@@ -128,14 +127,14 @@ class LogWriter::Queue {
         lifecycle::WriteWithoutBlocking(fd_, rest.substr(0, PIPE_BUF), patience);
     lock.lock();
     writing_ = false;
-    if (written == 0) return false;
-    moved_at_ = Clock::Steady().Now();
+    stuck_ = written == 0;
+    changed_.notify_all();
+    if (stuck_) return false;
     written_ += written;
     if (written == rest.size()) {
       bytes_ -= std::exchange(written_, 0);
       lines_.pop_front();
       if (lines_.empty()) SayWhatWasLost();
-      changed_.notify_all();
     }
     return true;
   }
@@ -153,7 +152,7 @@ class LogWriter::Queue {
   std::int64_t unsaid_ = 0;  // Of these, what no line has said yet.
   bool has_thread_ = false;
   bool closed_ = false;
-  Clock::TimePoint moved_at_{};  // When something was written last, or could be again.
+  bool stuck_ = false;  // Nothing could be written the last time, for all of its patience.
 };
 
 LogWriter::LogWriter(std::string program, int fd)

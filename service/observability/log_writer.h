@@ -51,7 +51,7 @@ class LogWriter {
   void Print(std::string_view words) const;
 
   // Waits until everything has been written; gives up when `limit` is over, and as soon as
-  // nothing could be written for 100 ms. False: it gave up.
+  // the reader has taken nothing for 100 ms. False: it gave up.
   bool Flush(lifecycle::Clock::Duration limit);
 
   // How many lines were lost so far, those included that nobody seems to read any more.
