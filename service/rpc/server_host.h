@@ -75,7 +75,7 @@ class ServerHost final : public lifecycle::Traffic {
     std::function<InterceptorFactories()> interceptors = {};
     // Runs on the builder before anything else is set: for services of the generic,
     // asynchronous and other kinds, completion queues, arguments. What it sets and the host
-    // sets, too, is the host's.
+    // sets, too, is the host's. handler_guard.h does not guard what it registers.
     std::function<void(grpc::ServerBuilder&)> prepare = {};
     // Is given a line when a limit is reached or a handler fails, at most one a minute of
     // each kind; must not block. Null: stderr.

@@ -361,6 +361,28 @@ TEST_F(ServerHostLimitsTest, RefuseMoreConnectionsAndServeThoseThereAre) {
   EXPECT_TRUE(Eventually([&] { return Echo(Connect()).ok(); })) << "when there is room again";
 }
 
+TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
+  Start({.limits = {.total_calls = 1}, .log = Log()});
+  const auto channel = Connect();
+  std::future<grpc::Status> held = Hold(channel);
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  EXPECT_EQ(Echo(channel).error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(HealthOf(channel, ""), kServing);
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+  EXPECT_TRUE(Eventually([&] { return Echo(channel).ok(); }));
+  EXPECT_THAT(lines().at(0), HasSubstr("refused a call"));
+}
+
+TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
+  Start({.log = Log()});
+  RawStream call(Connect(), "/probe.Probe/Echo");
+  call.Ask("\x0a\x02\xff\xfe");
+  EXPECT_EQ(call.AwaitEnd().error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_THAT(lines().at(0), HasSubstr("/probe.Probe/Echo"));
+  StopCleanly();
+}
+
 TEST_F(ServerHostLimitsTest, EndWhoOpensMoreStreamsThanHeMay) {
   Start({.limits = {.concurrent_calls = 100}, .log = Log()});
   RawPeer peer(host_->address(), {.acknowledge_settings = false});
