@@ -121,6 +121,8 @@ bool LingeringSockets::IsOurs(int fd) const {
   return std::find(ports_.begin(), ports_.end(), ntohs(local.sin6_port)) != ports_.end();
 }
 
+void CutConnection(int fd) { syscall(SYS_shutdown, fd, SHUT_RDWR); }
+
 }  // namespace rpc
 
 // Found before the C library's by everything that is linked, gRPC included.

@@ -51,6 +51,10 @@ class LingeringSockets {
   int cut_ = 0;            // Guarded by mutex_.
 };
 
+// Ends a connection now, whatever the kernel still holds for its caller: gRPC sees its end,
+// and nothing lingers.
+void CutConnection(int fd);
+
 }  // namespace rpc
 
 #endif  // SERVICE_RPC_LINGERING_SOCKETS_H_

@@ -208,6 +208,15 @@ TEST_P(LingeringSocketsTest, AreNotThoseThatAreClosedForSendingAlone) {
   close(server_);
 }
 
+TEST_P(LingeringSocketsTest, AreNotThoseThatAreCut) {
+  LingeringSockets sockets({port_});
+  ServerSends(kMuch);
+  CutConnection(server_);
+  EXPECT_EQ(sockets.Count(), 0);
+  EXPECT_EQ(recv(server_, &server_, 1, MSG_DONTWAIT), 0);
+  close(server_);
+}
+
 TEST_P(LingeringSocketsTest, BelongToTheObjectThatHasTheirPort) {
   LingeringSockets others({});
   LingeringSockets sockets({1, port_});

@@ -25,6 +25,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "service/rpc/lingering_sockets.h"
 
 namespace rpc {
 namespace {
@@ -320,14 +321,14 @@ void Listener::VisitConnections(const std::function<void(int fd)>& visit) const 
 }
 
 void Listener::CutConnections() const {
-  VisitConnections([](int fd) { shutdown(fd, SHUT_RDWR); });
+  VisitConnections([](int fd) { CutConnection(fd); });
 }
 
 void Listener::ResetConnections(const std::function<bool(int fd)>& which) const {
   VisitConnections([&which](int fd) {
     if (!which(fd)) return;
     ResetWhenClosed(fd);
-    shutdown(fd, SHUT_RDWR);
+    CutConnection(fd);
   });
 }
 
