@@ -265,7 +265,7 @@ TEST_F(ProcessDeathTest, IsABugWhenAnExceptionEndsAThreadWhileItServes) {
   EXPECT_EXIT(Run(AmpleBudget(),
                   [](Process&, FakeTraffic& traffic) {
                     traffic.on_call = [](const std::string& method) {
-                      if (method != "EnterLameDuck") return;
+                      if (method != "CloseListener") return;
                       std::thread([] { std::vector<int>().at(1); }).join();
                     };
                     Send(SIGTERM);
@@ -277,7 +277,7 @@ TEST_F(ProcessDeathTest, IsABugWhenExitIsCalledWhileItServes) {
   EXPECT_EXIT(Run(AmpleBudget(),
                   [](Process&, FakeTraffic& traffic) {
                     traffic.on_call = [](const std::string& method) {
-                      if (method != "EnterLameDuck") return;
+                      if (method != "CloseListener") return;
                       std::thread([] { std::exit(0); }).join();
                     };
                     Send(SIGTERM);
