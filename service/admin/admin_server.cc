@@ -37,7 +37,7 @@ absl::Status AdminServer::Close() {
   Clock& clock = Clock::Steady();
   host_.CloseListener();
   closing_.Announce();
-  host_.BeginShutdown(clock.Now() + kLastWords);
+  host_.BeginShutdown();
   if (host_.TryCallsRunning() > 0) {
     Patience last_words(clock, kLastWords, {});
     host_.AwaitCallsFinished(last_words);

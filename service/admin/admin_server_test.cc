@@ -77,9 +77,11 @@ class AdminServerTest : public testing::Test {
  protected:
   static void SetUpTestSuite() { lifecycle::BlockStopSignals(); }
 
-  AdminServerTest() {
+  explicit AdminServerTest(lifecycle::Clock::Duration lame_duck = {}) {
     const std::string port_file = testing::TempDir() + "admin_port";
-    process_.emplace(lifecycle::AmpleBudget(), observer_);
+    lifecycle::StopBudget budget = lifecycle::AmpleBudget();
+    budget.lame_duck = lame_duck;
+    process_.emplace(budget, observer_);
     admin_.emplace(*process_,
                    rpc::ServerHost::Options{.address = "127.0.0.1:0", .port_file = port_file});
     EXPECT_TRUE(admin_->Start().ok());
@@ -180,8 +182,13 @@ TEST_F(AdminServerTest, TellsTheWayOfADrainAndThatItIsDone) {
                   "ServerStopped", "WorkersStopped", "Closed admin server", "Stopped"));
 }
 
-TEST_F(AdminServerTest, TakesADrainBackWhileItIsALameDuck) {
-  traffic_.quiet = false;
+// Whose lame duck lasts.
+class LameDuckTest : public AdminServerTest {
+ protected:
+  LameDuckTest() : AdminServerTest(std::chrono::hours(1)) {}
+};
+
+TEST_F(LameDuckTest, TakesADrainBackWhileItIsALameDuck) {
   Serve();
   Draining draining(*stub_);
   ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));
@@ -214,7 +221,7 @@ TEST_F(AdminServerTest, DoesNotTakeADrainBackOnceCallersAreTurnedAway) {
 }
 
 TEST_F(AdminServerTest, DrainsOnWhenItsCallerGoesAway) {
-  traffic_.connections_gone = false;
+  traffic_.connections = lifecycle::Traffic::Departure::kBusy;
   Serve();
   Draining first(*stub_);
   ASSERT_TRUE(first.Await(v1::PHASE_LEAVING));
@@ -223,14 +230,14 @@ TEST_F(AdminServerTest, DrainsOnWhenItsCallerGoesAway) {
   Draining second(*stub_);
   ASSERT_TRUE(second.Await(v1::PHASE_LEAVING));
   EXPECT_FALSE(second.last().drained());
+  traffic_.connections = lifecycle::Traffic::Departure::kGone;
 }
 
-TEST_F(AdminServerTest, ItsOpenStreamEndsWithTheStopAndDoesNotHoldItUp) {
-  traffic_.quiet = false;
+TEST_F(LameDuckTest, ItsOpenStreamEndsWithTheStopAndDoesNotHoldItUp) {
   Serve();
   Draining draining(*stub_);
   ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));
-  Stop();
+  Stop(StopReason::kInterrupt);
   const grpc::Status status = draining.AwaitEnd();
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_GT(draining.last().phase(), v1::PHASE_LEAVING);

@@ -84,11 +84,11 @@ grpc::Status Starting() {
 grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRequest*,
                                  grpc::ServerWriter<v1::DrainResponse>* writer) {
   if (process_.Look().phase == Phase::kStarting) return Starting();
-  const std::stop_token taken_back = process_.drain_request().Request();
+  const lifecycle::DrainRequest::Id drain = process_.drain_request().Request();
   std::optional<Standing> told;
   lifecycle::Clock::TimePoint told_at;
   while (!context->IsCancelled()) {
-    if (taken_back.stop_requested()) {
+    if (process_.drain_request().TakenBack(drain)) {
       return Error(absl::AbortedError("the drain was taken back"), "UNDRAINED");
     }
     const Standing now = process_.Look();

@@ -19,7 +19,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "service/config/connection_age.h"
 #include "service/config/platform_grace.h"
 #include "service/files/write_file.h"
 #include "service/lifecycle/exit_code.h"
@@ -47,30 +46,37 @@ ABSL_FLAG(std::optional<absl::Duration>, platform_grace, std::nullopt,
 ABSL_FLAG(bool, print_config, false,
           "Print every setting and every budget that follows, as a file for --flagfile, and exit.");
 
-// Unset: the part's share of what the others leave. See StopBudget::Split().
-ABSL_FLAG(std::optional<absl::Duration>, stop_lame_duck, std::nullopt,
-          "Budget of the stop: while health says NOT_SERVING and everything is served still.");
-ABSL_FLAG(std::optional<absl::Duration>, stop_least_lame_duck, std::nullopt,
-          "How much of stop_lame_duck is spent although no call arrives any more.");
+// Unset: the share of what the others leave. See StopBudget::Split().
+ABSL_FLAG(
+    std::optional<absl::Duration>, stop_lame_duck, std::nullopt,
+    "How long health says NOT_SERVING in a stop while everything is served still. It is spent "
+    "whole, on SIGTERM and in a drain by hand: what the platform needs to take notice.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_connections, std::nullopt,
-          "Budget of the stop: until the callers' connections are gone or quiet.");
+          "Guaranteed share of the stop, which may use what earlier ones leave over: until the "
+          "callers' connections are gone or silent.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_calls, std::nullopt,
-          "Budget of the stop: until the running calls are answered.");
+          "Guaranteed share of the stop, which may use what earlier ones leave over: until the "
+          "running calls are answered.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_streams, std::nullopt,
-          "Budget of the stop: until what was cancelled has ended.");
+          "Guaranteed share of the stop, which may use what earlier ones leave over: until what "
+          "was cancelled has ended.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_workers, std::nullopt,
-          "Budget of the stop: until the background workers have finished their item.");
+          "Guaranteed share of the stop, which may use what earlier ones leave over: until the "
+          "background workers have finished their item.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_save, std::nullopt,
-          "Budget of the stop: until the state is saved.");
+          "Guaranteed share of the stop, which may use what earlier ones leave over: until the "
+          "state is saved.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_close, std::nullopt,
-          "Budget of the stop: until everything that was opened is closed.");
+          "Guaranteed share of the stop, which may use what earlier ones leave over: until "
+          "everything that was opened is closed.");
 ABSL_FLAG(std::optional<absl::Duration>, stop_reserve, std::nullopt,
           "Budget of the stop: kept back; the watchdog ends the process when half of it is left.");
 
 // What one connection may cost: see service/rpc/connection_limits.h for the reasons.
-ABSL_FLAG(std::optional<absl::Duration>, connection_age, std::nullopt,
-          "A connection of this age is asked to make place for a new one; 0: never. Unset: eight "
-          "tenths of the stop's budget for connections, but a second at least.");
+ABSL_FLAG(
+    absl::Duration, connection_age, absl::FromChrono(rpc::ConnectionLimits().age),
+    "A connection of this age is asked to make place for a new one, so that callers spread over "
+    "new replicas; 0: never. A stop does not need it.");
 ABSL_FLAG(absl::Duration, connection_idle, absl::FromChrono(rpc::ConnectionLimits().idle),
           "A connection without a call for so long is given up; 0: never.");
 ABSL_FLAG(absl::Duration, keepalive, absl::FromChrono(rpc::ConnectionLimits().keepalive),
@@ -129,7 +135,6 @@ std::optional<lifecycle::Clock::Duration> ByHand(
 lifecycle::StopBudget BudgetFromFlags() {
   lifecycle::StopBudget::Overrides by_hand;
   by_hand.lame_duck = ByHand(FLAGS_stop_lame_duck);
-  by_hand.least_lame_duck = ByHand(FLAGS_stop_least_lame_duck);
   by_hand.connections = ByHand(FLAGS_stop_connections);
   by_hand.calls = ByHand(FLAGS_stop_calls);
   by_hand.streams = ByHand(FLAGS_stop_streams);
@@ -163,13 +168,9 @@ int Positive(const char* flag, int value) {
   return value;
 }
 
-rpc::ConnectionLimits LimitsFromFlags(const lifecycle::StopBudget& stop) {
+rpc::ConnectionLimits LimitsFromFlags() {
   rpc::ConnectionLimits limits;
-  const absl::Duration connections = absl::FromChrono(stop.connections);
-  const absl::Duration age =
-      absl::GetFlag(FLAGS_connection_age).value_or(ConnectionAgeFor(connections));
-  limits.age = Milliseconds("connection_age", age);
-  Warn(ConnectionAgeWarning(age, connections));
+  limits.age = Milliseconds("connection_age", absl::GetFlag(FLAGS_connection_age));
   limits.age_grace =
       Milliseconds("connection_age_grace", absl::GetFlag(FLAGS_connection_age_grace));
   limits.handshake =
@@ -209,7 +210,6 @@ void SetDerivedFlags(const ServerConfig& config) {
     absl::SetFlag(&flag, absl::FromChrono(duration));
   };
   set(FLAGS_stop_lame_duck, config.stop.lame_duck);
-  set(FLAGS_stop_least_lame_duck, config.stop.least_lame_duck);
   set(FLAGS_stop_connections, config.stop.connections);
   set(FLAGS_stop_calls, config.stop.calls);
   set(FLAGS_stop_streams, config.stop.streams);
@@ -217,7 +217,6 @@ void SetDerivedFlags(const ServerConfig& config) {
   set(FLAGS_stop_save, config.stop.save);
   set(FLAGS_stop_close, config.stop.close);
   set(FLAGS_stop_reserve, config.stop.reserve);
-  set(FLAGS_connection_age, config.server.limits.age);
 }
 
 // Now, while somebody looks: it is written at the very end.
@@ -279,7 +278,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
   config.drain_report = absl::GetFlag(FLAGS_drain_report);
-  config.server.limits = LimitsFromFlags(config.stop);
+  config.server.limits = LimitsFromFlags();
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
   // Operators get in when everybody else does not.
   config.admin.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;

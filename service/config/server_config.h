@@ -25,8 +25,8 @@ struct ServerConfig {
 // repository's that the program has, and ends the process with exit code 1, as
 // Abseil does.
 //
-// Warns on stderr when the platform is known to kill before the stop has ended, and when
-// connections are older than the stop can lead away. Ends the process with exit code 0 for --print_config.
+// Warns on stderr when the platform is known to kill before the stop has ended. Ends the
+// process with exit code 0 for --print_config.
 //
 // Ends the process with exit code 2 (ExitCode::kCouldNotStart) and one line on stderr when
 // the report could not be written where --drain_report says.

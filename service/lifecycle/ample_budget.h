@@ -7,11 +7,10 @@
 
 namespace lifecycle {
 
-// For tests: so long that no part of it is ever spent.
+// For tests: so long that no part of it is ever spent. No lame duck, which always is.
 inline StopBudget AmpleBudget() {
   using std::chrono::hours;
   return {.grace = hours(8),
-          .lame_duck = hours(1),
           .connections = hours(1),
           .calls = hours(1),
           .streams = hours(1),

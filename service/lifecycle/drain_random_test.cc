@@ -14,7 +14,6 @@
 #include <optional>
 #include <ostream>
 #include <random>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -48,8 +47,7 @@ std::ostream& operator<<(std::ostream& out, const Stop& stop) { return out << st
 class Race {
  public:
   explicit Race(unsigned seed) : random_(seed) {
-    traffic_.quiet = Pick(2) == 0;
-    traffic_.connections_gone = Pick(2) == 0;
+    traffic_.connections = Pick(2) == 0 ? Traffic::Departure::kGone : Traffic::Departure::kBusy;
     traffic_.on_call = [this](const std::string& method) { InTurn(method); };
   }
 
@@ -98,14 +96,14 @@ class Race {
   // Asks for a drain and takes it back, until that is refused or he is tired of it.
   void Operate(std::size_t pause, bool alone) {
     for (int i = 0; i < 20; ++i) {
-      const std::stop_token taken_back = drain_.Request();
+      const DrainRequest::Id drain = drain_.Request();
       Yield(pause);
       if (!drain_.Undo().ok()) return;
       if (!alone) continue;
       // A phase other than kServing shows that a stop was noticed.
       EXPECT_TRUE(sequence_.phase() <= Phase::kServing || request_.reason()) << Told();
       Yield(1);
-      EXPECT_TRUE(drain_.Request() != taken_back || request_.reason()) << "it is another one";
+      EXPECT_TRUE(drain_.Request() != drain || request_.reason()) << "it is another one";
       if (!drain_.Undo().ok()) return;
     }
   }
@@ -139,15 +137,14 @@ class Race {
     const bool served = observer_.Lines().front() == "Serving";
     EXPECT_THAT(NamesOf(observer_.Events()), testing::MatchesRegex(ToldOrder(stop.reason, served)));
     if (terminate && !stop.hurry && LameDuck()) {
-      EXPECT_GE(*LameDuck(), budget_.least_lame_duck) << Told();
+      EXPECT_GE(*LameDuck(), budget_.lame_duck) << Told();
     }
   }
 
   std::mt19937 random_;
   FakeClock clock_;
   StopBudget budget_ = {.grace = seconds(20),
-                        .lame_duck = seconds(3),
-                        .least_lame_duck = seconds(Pick(2)),
+                        .lame_duck = seconds(Pick(4)),
                         .connections = seconds(3),
                         .calls = seconds(1),
                         .streams = seconds(1),

@@ -1,35 +1,35 @@
 #include "service/lifecycle/drain_request.h"
 
-#include <utility>
-
 namespace lifecycle {
 
 DrainRequest::DrainRequest(StopRequest& stop)
-    : stop_(stop), on_stop_(stop.requested(), [this] { sources().interrupted.request_stop(); }) {}
+    : stop_(stop), on_stop_(stop.requested(), [this] {
+        std::lock_guard lock(mutex_);  // Whoever has just looked for a stop waits by now.
+        changed_.notify_all();
+      }) {}
 
-std::stop_token DrainRequest::Request() {
+DrainRequest::Id DrainRequest::Request() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return state_ != State::kTakenBack; });
-  Sources sources = sources_;
-  const bool first = state_ == State::kNone;
-  if (first) state_ = State::kRequested;
-  lock.unlock();
-  if (first) sources.requested.request_stop();
-  return sources.taken_back.get_token();
+  if (state_ == State::kNone) state_ = State::kRequested;
+  requested_.request_stop();
+  return taken_back_;
+}
+
+bool DrainRequest::TakenBack(Id drain) const {
+  std::lock_guard lock(mutex_);
+  return taken_back_ > drain;
 }
 
 absl::Status DrainRequest::Undo() {
   std::unique_lock lock(mutex_);
-  if (state_ == State::kRequested && !stop_.reason()) {
+  if (state_ == State::kRequested && !Stopping()) {
     state_ = State::kTakenBack;
-    Sources sources = sources_;
-    lock.unlock();
-    sources.interrupted.request_stop();
-    lock.lock();
+    changed_.notify_all();
   }
-  const int before = taken_back_;
+  const Id before = taken_back_;
   changed_.wait(lock, [&] { return state_ != State::kTakenBack || taken_back_ != before; });
-  if (stop_.reason()) return absl::FailedPreconditionError("the process is about to stop");
+  if (Stopping()) return absl::FailedPreconditionError("the process is about to stop");
   if (state_ == State::kTooLate) {
     return absl::FailedPreconditionError(
         "the lame duck is over: new connections are refused already, and only a new process "
@@ -38,32 +38,35 @@ absl::Status DrainRequest::Undo() {
   return absl::OkStatus();
 }
 
-std::stop_token DrainRequest::requested() const { return sources().requested.get_token(); }
+void DrainRequest::AwaitRequest() {
+  std::unique_lock lock(mutex_);
+  const std::stop_token requested = requested_.get_token();
+  lock.unlock();
+  // Where a stop is heard of first, whatever others do when they hear of it.
+  stop_.Wait(requested);
+}
 
-std::stop_token DrainRequest::interrupted() const { return sources().interrupted.get_token(); }
+void DrainRequest::AwaitUndo(Clock& clock, Clock::TimePoint end) {
+  std::unique_lock lock(mutex_);
+  clock.WaitUntil(lock, changed_, end, {},
+                  [this] { return state_ == State::kTakenBack || Stopping(); });
+}
 
 bool DrainRequest::EndLameDuck() {
   std::lock_guard lock(mutex_);
-  if (state_ == State::kTakenBack && !stop_.reason()) return false;
+  if (state_ == State::kTakenBack && !Stopping()) return false;
   state_ = State::kTooLate;
   changed_.notify_all();
   return true;
 }
 
 void DrainRequest::ServesAgain() {
-  std::unique_lock lock(mutex_);
+  std::lock_guard lock(mutex_);
   if (state_ != State::kTakenBack) return;
   state_ = State::kNone;
-  Sources past = std::exchange(sources_, Sources());
+  requested_ = std::stop_source();
   ++taken_back_;
   changed_.notify_all();
-  lock.unlock();
-  past.taken_back.request_stop();
-}
-
-DrainRequest::Sources DrainRequest::sources() const {
-  std::lock_guard lock(mutex_);
-  return sources_;
 }
 
 }  // namespace lifecycle

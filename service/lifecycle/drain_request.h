@@ -7,6 +7,7 @@
 #include <stop_token>
 
 #include "absl/status/status.h"
+#include "service/lifecycle/clock.h"
 #include "service/lifecycle/stop_request.h"
 
 namespace lifecycle {
@@ -19,22 +20,25 @@ namespace lifecycle {
 //       ^                     | Undo()
 //       +-- ServesAgain() --- kTakenBack
 //
-// Operators call Request() and Undo(), the sequence calls EndLameDuck() and
-// ServesAgain(). What the drain does, and when: shutdown_sequence.h.
+// Operators call Request() and Undo(), the sequence calls the rest. What the drain does,
+// and when: shutdown_sequence.h.
 //
-// Threads: Request() and Undo() may be called from any thread that may block; the
-// rest is the sequence's.
+// Threads: Request() and Undo() may be called from any thread that may block, TakenBack()
+// from any; the rest is the sequence's.
 // Lifetime: `stop` outlives it.
 class DrainRequest {
  public:
+  // Names one drain.
+  using Id = int;
+
   explicit DrainRequest(StopRequest& stop);
 
   // Asks for a drain, or joins the one that is under way or done. One that is being
   // taken back is waited for first, so this blocks for a moment then.
-  //
-  // The token is requested once this drain was taken back and the process serves as
-  // before.
-  std::stop_token Request();
+  Id Request();
+
+  // That drain was taken back, and the process serves as before.
+  bool TakenBack(Id drain) const;
 
   // Takes the drain back. Blocks until the process serves as before. OK also when
   // there is none.
@@ -43,13 +47,11 @@ class DrainRequest {
   // to stop.
   absl::Status Undo();
 
-  // These two are of one drain: after ServesAgain() there are others, of the next.
-  //
-  // Requested by Request().
-  std::stop_token requested() const;
-  // Requested when the drain has nothing to wait for any more: it was taken back, or
-  // a stop was requested.
-  std::stop_token interrupted() const;
+  // Blocks until a drain or a stop is requested.
+  void AwaitRequest();
+
+  // Blocks until the drain is taken back, a stop is requested, or `end` has come.
+  void AwaitUndo(Clock& clock, Clock::TimePoint end);
 
   // The lame duck is about to end, with which nothing can be taken back any more,
   // whether there is a drain or not. False: it was taken back in time, so the lame duck
@@ -64,22 +66,14 @@ class DrainRequest {
  private:
   enum class State { kNone, kRequested, kTakenBack, kTooLate };
 
-  // What can be heard of one drain.
-  struct Sources {
-    std::stop_source requested;
-    std::stop_source taken_back;
-    std::stop_source interrupted;
-  };
+  bool Stopping() const { return stop_.reason().has_value(); }
 
-  // A copy, which shares them: callbacks run without the mutex.
-  Sources sources() const;
-
-  const StopRequest& stop_;
+  StopRequest& stop_;
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable_any changed_;
   State state_ = State::kNone;  // Guarded by mutex_.
-  int taken_back_ = 0;          // Guarded by mutex_: how many drains were.
-  Sources sources_;             // Guarded by mutex_: of the present drain, or the next.
+  Id taken_back_ = 0;           // Guarded by mutex_: how many drains were; names the next.
+  std::stop_source requested_;  // Guarded by mutex_: of the present drain, or the next.
   const std::stop_callback<std::function<void()>> on_stop_;
 };
 

@@ -4,8 +4,6 @@
 
 #include <chrono>
 #include <future>
-#include <stop_token>
-#include <thread>
 
 #include "absl/status/status.h"
 #include "service/lifecycle/fake_clock.h"
@@ -20,72 +18,78 @@ class DrainRequestTest : public testing::Test {
   std::future<absl::Status> Undo() {
     return std::async(std::launch::async, [this] { return drain_.Undo(); });
   }
-  static void Await(const std::stop_token& token) {
-    while (!token.stop_requested()) std::this_thread::yield();
-  }
+  // Until somebody has taken the drain back, or a stop was requested.
+  void AwaitUndo() { drain_.AwaitUndo(clock_, Clock::TimePoint::max()); }
 
   FakeClock clock_;
   StopRequest stop_{clock_};
   DrainRequest drain_{stop_};
 };
 
-TEST_F(DrainRequestTest, IsNotRequestedAtFirst) {
-  EXPECT_FALSE(drain_.requested().stop_requested());
-  EXPECT_FALSE(drain_.interrupted().stop_requested());
-}
-
-TEST_F(DrainRequestTest, IsRequestedOnceHoweverOften) {
-  const std::stop_token first = drain_.Request();
-  const std::stop_token second = drain_.Request();
-  EXPECT_EQ(first, second);
-  EXPECT_TRUE(drain_.requested().stop_requested());
-  EXPECT_FALSE(drain_.interrupted().stop_requested());
+TEST_F(DrainRequestTest, IsOneHoweverOftenItIsRequested) {
+  const DrainRequest::Id first = drain_.Request();
+  EXPECT_EQ(drain_.Request(), first);
+  drain_.AwaitRequest();
   EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_EQ(drain_.Request(), first);
-  EXPECT_FALSE(first.stop_requested());
+  EXPECT_FALSE(drain_.TakenBack(first));
+}
+
+TEST_F(DrainRequestTest, ReleasesWhoeverAwaitsItWhenItIsRequested) {
+  std::future<void> awaits = std::async(std::launch::async, [this] { drain_.AwaitRequest(); });
+  EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
+  drain_.Request();
+  awaits.get();
+}
+
+TEST_F(DrainRequestTest, ReleasesWhoeverAwaitsItAtAStop) {
+  std::future<void> awaits = std::async(std::launch::async, [this] { drain_.AwaitRequest(); });
+  EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
+  stop_.Request(StopReason::kTerminate);
+  awaits.get();
 }
 
 TEST_F(DrainRequestTest, HasNothingToTakeBackAtFirst) { EXPECT_TRUE(drain_.Undo().ok()); }
 
 TEST_F(DrainRequestTest, IsTakenBackWhenTheProcessServesAsBefore) {
-  const std::stop_token taken_back = drain_.Request();
-  const std::stop_token interrupted = drain_.interrupted();
+  const DrainRequest::Id drain = drain_.Request();
   std::future<absl::Status> undo = Undo();
-  Await(interrupted);
+  AwaitUndo();
   EXPECT_FALSE(drain_.EndLameDuck());
   EXPECT_EQ(undo.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
-  EXPECT_FALSE(taken_back.stop_requested());
+  EXPECT_FALSE(drain_.TakenBack(drain));
   drain_.ServesAgain();
   EXPECT_TRUE(undo.get().ok());
-  Await(taken_back);
-  EXPECT_FALSE(drain_.requested().stop_requested());
-  EXPECT_FALSE(drain_.interrupted().stop_requested());
+  EXPECT_TRUE(drain_.TakenBack(drain));
+  std::future<void> awaits = std::async(std::launch::async, [this] { drain_.AwaitRequest(); });
+  EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout)
+      << "the one that was taken back is not requested any more";
+  drain_.Request();
+  awaits.get();
 }
 
 TEST_F(DrainRequestTest, IsAnotherOneAfterItWasTakenBack) {
-  const std::stop_token first = drain_.Request();
-  const std::stop_token interrupted = drain_.interrupted();
+  const DrainRequest::Id first = drain_.Request();
   std::future<absl::Status> undo = Undo();
-  Await(interrupted);
+  AwaitUndo();
   // Comes while the first is being taken back: waits.
-  std::future<std::stop_token> request =
+  std::future<DrainRequest::Id> request =
       std::async(std::launch::async, [this] { return drain_.Request(); });
   EXPECT_EQ(request.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
   EXPECT_FALSE(drain_.EndLameDuck());
   drain_.ServesAgain();
   EXPECT_TRUE(undo.get().ok());
-  Await(first);
-  EXPECT_FALSE(request.get().stop_requested());
-  EXPECT_TRUE(drain_.requested().stop_requested());
+  const DrainRequest::Id second = request.get();
+  EXPECT_NE(second, first);
+  EXPECT_FALSE(drain_.TakenBack(second));
   EXPECT_TRUE(drain_.EndLameDuck());
 }
 
 TEST_F(DrainRequestTest, CanBeTakenBackByTwoAtATime) {
   drain_.Request();
-  const std::stop_token interrupted = drain_.interrupted();
   std::future<absl::Status> first = Undo();
   std::future<absl::Status> second = Undo();
-  Await(interrupted);
+  AwaitUndo();
   EXPECT_FALSE(drain_.EndLameDuck());
   drain_.ServesAgain();
   EXPECT_TRUE(first.get().ok());
@@ -93,40 +97,53 @@ TEST_F(DrainRequestTest, CanBeTakenBackByTwoAtATime) {
 }
 
 TEST_F(DrainRequestTest, CannotBeTakenBackOnceTheLameDuckIsOver) {
-  const std::stop_token taken_back = drain_.Request();
+  const DrainRequest::Id drain = drain_.Request();
   EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
-  EXPECT_FALSE(taken_back.stop_requested());
+  EXPECT_FALSE(drain_.TakenBack(drain));
 }
 
-TEST_F(DrainRequestTest, IsInterruptedByAStopWhichHasPrecedence) {
-  const std::stop_token taken_back = drain_.Request();
+TEST_F(DrainRequestTest, GivesWayToAStop) {
+  const DrainRequest::Id drain = drain_.Request();
   std::future<absl::Status> undo = Undo();
-  Await(drain_.interrupted());
+  AwaitUndo();
   stop_.Request(StopReason::kTerminate);
   EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_TRUE(absl::IsFailedPrecondition(undo.get()));
-  EXPECT_FALSE(taken_back.stop_requested()) << "it was not, after all";
+  EXPECT_FALSE(drain_.TakenBack(drain)) << "it was not, after all";
+}
+
+TEST_F(DrainRequestTest, AwaitsNoUndoAtAStop) {
+  drain_.Request();
+  std::future<void> awaits = std::async(std::launch::async, [this] { AwaitUndo(); });
+  EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
+  stop_.Request(StopReason::kTerminate);
+  awaits.get();
+}
+
+TEST_F(DrainRequestTest, AwaitsAnUndoUntilTheEndAndNoLonger) {
+  drain_.Request();
+  std::future<void> awaits = std::async(std::launch::async, [this] {
+    drain_.AwaitUndo(clock_, clock_.Now() + std::chrono::seconds(5));
+  });
+  clock_.AwaitWaiters(1);
+  clock_.Advance(std::chrono::seconds(4));
+  EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
+  clock_.Advance(std::chrono::seconds(1));
+  awaits.get();
 }
 
 TEST_F(DrainRequestTest, StaysRequestedWhenTheProcessServesAndNobodyTakesItBack) {
-  const std::stop_token taken_back = drain_.Request();
+  const DrainRequest::Id drain = drain_.Request();
   drain_.ServesAgain();
-  EXPECT_TRUE(drain_.requested().stop_requested());
-  EXPECT_FALSE(taken_back.stop_requested());
+  drain_.AwaitRequest();
+  EXPECT_FALSE(drain_.TakenBack(drain));
 }
 
 TEST_F(DrainRequestTest, LetsWhoeverAsksDuringAStopGoOn) {
   EXPECT_TRUE(drain_.EndLameDuck());
   stop_.Request(StopReason::kInterrupt);
-  EXPECT_FALSE(drain_.Request().stop_requested());
-  EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
-}
-
-TEST_F(DrainRequestTest, IsInterruptedByAStopAlsoBeforeItIsRequested) {
-  stop_.Request(StopReason::kTerminate);
-  EXPECT_TRUE(drain_.interrupted().stop_requested());
-  EXPECT_TRUE(DrainRequest(stop_).interrupted().stop_requested());
+  EXPECT_FALSE(drain_.TakenBack(drain_.Request()));
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
 }
 

@@ -75,10 +75,11 @@ class EveryPhaseTest : public testing::TestWithParam<Point> {
   }
 
   // Stops at SIGTERM, in a process of its own; does `what` when the stop is at the point.
-  [[noreturn]] void Stop(Clock::Duration grace, const std::function<void(Process&)>& what) {
+  [[noreturn]] void Stop(Clock::Duration watchdog_after,
+                         const std::function<void(Process&)>& what) {
     StopBudget budget = AmpleBudget();
-    budget.grace = grace;
-    budget.reserve = {};  // All of it is the watchdog's.
+    budget.watchdog_after = watchdog_after;
+    budget.reserve = {};
     Teller observer;
     FakeTraffic traffic;
     Process process(budget, observer);
@@ -134,12 +135,11 @@ TEST_P(EveryPhaseTest, TheWatchdogEndsAStopThatHangsAndSaysWhere) {
 
 INSTANTIATE_TEST_SUITE_P(
     AtEveryPoint, EveryPhaseTest,
-    testing::Values(Point{"LameDuck", "EnterLameDuck"}, Point{"LameDuck", "AwaitQuiet"},
-                    Point{"Leaving", "CloseListener"}, Point{"Leaving", "SayGoodbye"},
-                    Point{"Leaving", "AwaitConnectionsGone"}, Point{"Draining", "BeginShutdown"},
-                    Point{"Draining", "AwaitCallsFinished"}, Point{"Cancelling", "Cancel"},
-                    Point{"Working", "a worker"}, Point{"Saving", "what saves"},
-                    Point{"Closing", "what closes"}));
+    testing::Values(Point{"LameDuck", "EnterLameDuck"}, Point{"Leaving", "CloseListener"},
+                    Point{"Leaving", "SayGoodbye"}, Point{"Leaving", "AwaitConnectionsGone"},
+                    Point{"Draining", "BeginShutdown"}, Point{"Draining", "AwaitCallsFinished"},
+                    Point{"Cancelling", "Cancel"}, Point{"Working", "a worker"},
+                    Point{"Saving", "what saves"}, Point{"Closing", "what closes"}));
 
 }  // namespace
 }  // namespace lifecycle

@@ -19,7 +19,7 @@ class Patience {
   // What every remaining wait shrinks to: long enough for what ends at once.
   static constexpr Clock::Duration kHurried = std::chrono::milliseconds(250);
   // How often Poll() looks.
-  static constexpr Clock::Duration kPollInterval = std::chrono::milliseconds(5);
+  static constexpr Clock::Duration kPollInterval = std::chrono::milliseconds(1);
 
   // `hurried`: how long that moment is.
   Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry,

@@ -27,9 +27,9 @@ Clock::Duration TimeToLeave(const StopBudget& budget) {
 // From the request to the exit that nothing can keep back. The rest of the grace is for the
 // kernel, which has memory to give back, and for a busy machine.
 Clock::Duration UntilExit(const StopBudget& budget) {
-  return budget.grace - std::clamp<Clock::Duration>(budget.reserve / 6,
-                                                    std::chrono::milliseconds(20),
-                                                    std::chrono::milliseconds(50));
+  const Clock::Duration end = budget.watchdog() + budget.reserve / 2;  // Of the grace.
+  return end - std::clamp<Clock::Duration>(budget.reserve / 6, std::chrono::milliseconds(20),
+                                           std::chrono::milliseconds(50));
 }
 
 // From the request to the last words.

@@ -109,9 +109,9 @@ TEST_F(ProcessTest, IsNoLameDuckWhenItWasStoppedBeforeItServed) {
   Process process(AmpleBudget(), observer_);
   process.stop_request().Request(StopReason::kTerminate);
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
-  EXPECT_THAT(observer_.Lines(),
-              ElementsAre("StopRequested", "ListenerClosed", "GoodbyeSaid", "ShutdownBegun",
-                          "CallsFinished", "ServerStopped", "WorkersStopped", "Stopped"));
+  EXPECT_THAT(observer_.Lines(), ElementsAre("StopRequested", "ListenerClosed", "GoodbyeSaid",
+                                             "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+                                             "ServerStopped", "WorkersStopped", "Stopped"));
   EXPECT_EQ(observer_.Events()[0].phase, Phase::kStarting);
 }
 
@@ -129,7 +129,7 @@ TEST_F(ProcessTest, LetsNobodyWaitToTakeADrainBackWhenItCouldNotStart) {
   process.drain_request().Request();
   std::future<absl::Status> undone =
       std::async(std::launch::async, [&] { return process.drain_request().Undo(); });
-  Await(process.drain_request().interrupted());  // It waits, or is about to.
+  process.drain_request().AwaitUndo(Clock::Steady(), Clock::TimePoint::max());
   process.registry().Register("operators", [&](Clock::TimePoint) {
     return absl::IsFailedPrecondition(undone.get()) ? absl::OkStatus()
                                                     : absl::InternalError("it was taken back");
@@ -331,11 +331,14 @@ TEST_F(ProcessDeathTest, LeavesAtOnceAtTheThirdSignal) {
               "^third signal: leaving at once, nothing more is saved or closed\n$");
 }
 
+// Every phase is over at once, and the watchdog waits.
+constexpr StopBudget kNoTime{.grace = seconds(60), .reserve = seconds(60)};
+
 TEST_F(ProcessDeathTest, DestroysNothingWhenACallDoesNotEnd) {
   EXPECT_EXIT(
       {
         OfMain of_main;
-        Run({.grace = seconds(60)}, [](Process& process, FakeTraffic& traffic) {
+        Run(kNoTime, [](Process& process, FakeTraffic& traffic) {
           traffic.ends = false;
           process.stop_request().Request(StopReason::kInterrupt);
         });
@@ -347,7 +350,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenAWorkerDoesNotEnd) {
   EXPECT_EXIT(
       {
         OfMain of_main;
-        Run({.grace = seconds(60)}, [](Process& process, FakeTraffic&) {
+        Run(kNoTime, [](Process& process, FakeTraffic&) {
           process.workers().Start("relay", [](std::stop_token) { HangForEver(); });
           process.stop_request().Request(StopReason::kInterrupt);
         });
@@ -359,7 +362,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturn) {
   EXPECT_EXIT(
       {
         OfMain of_main;
-        Run({.grace = seconds(60)}, [](Process& process, FakeTraffic&) {
+        Run(kNoTime, [](Process& process, FakeTraffic&) {
           process.registry().Register("database", Hangs());
           process.stop_request().Request(StopReason::kInterrupt);
         });
@@ -371,7 +374,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserSaysThatItHasGivenUp) {
   EXPECT_EXIT(
       {
         OfMain of_main;
-        Run({.grace = seconds(60)}, [](Process& process, FakeTraffic&) {
+        Run(kNoTime, [](Process& process, FakeTraffic&) {
           process.registry().Register("pool", [](Clock::TimePoint) {
             return absl::DeadlineExceededError("work still runs");
           });
@@ -385,17 +388,17 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturnAfterAStartThatF
   EXPECT_EXIT(
       {
         OfMain of_main;
-        Process process({.grace = seconds(60)}, observer_);
+        Process process(kNoTime, observer_);
         process.registry().Register("database", Hangs());
         process.CouldNotStart(absl::UnavailableError("port in use"));
       },
       ExitedWithCode(2), "^could not start: port in use\n$");
 }
 
-// A budget of which the watchdog sees the end after a second, and has time then.
+// No phase is ever over, but the watchdog bites after a second, and has time then.
 StopBudget Short() {
   StopBudget budget = AmpleBudget();
-  budget.grace = seconds(6);
+  budget.watchdog_after = seconds(1);
   budget.reserve = seconds(10);
   return budget;
 }
@@ -411,7 +414,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysWhichCallsRun) {
                     process.stop_request().Request(StopReason::kInterrupt);
                   }),
               ExitedWithCode(5),
-              "^watchdog: the stop has spent its grace of 6s; stuck in phase Draining; exit "
+              "^watchdog: the stop has spent its grace of 8h; stuck in phase Draining; exit "
               "code 5\n(.*\n)*watchdog: calls running: 7 .2 others, 1 /a.B/C, 4 /a.B/E.\n$");
 }
 

@@ -9,12 +9,26 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace lifecycle {
 namespace {
 
 // Longer than any process lives, and no sum with it overflows.
 constexpr Clock::Duration kForEver = std::chrono::hours(24 * 365 * 10);
+constexpr Clock::TimePoint kNever = Clock::TimePoint::max();
+
+std::string InWords(const Traffic::Unfinished& left) {
+  std::vector<std::string> parts;
+  if (left.calls > 0) parts.push_back(absl::StrCat(left.calls, " calls still ran"));
+  if (left.requests > 0) {
+    parts.push_back(absl::StrCat(left.requests, " requests were still arriving"));
+  }
+  if (left.answers > 0) {
+    parts.push_back(absl::StrCat("answers on ", left.answers, " connections had not left"));
+  }
+  return absl::StrJoin(parts, ", ");
+}
 
 }  // namespace
 
@@ -41,93 +55,86 @@ StopOutcome ShutdownSequence::Run() {
   StopWorkers();
   Save();
   Close();
-  Enter(Phase::kStopped, budget_.reserve);
+  Enter(Phase::kStopped);
   Tell("Stopped", "", absl::StrCat("exit code ", static_cast<int>(outcome_.exit_code)));
   return outcome_;
 }
 
 StopOutcome ShutdownSequence::RollBack(const absl::Status& why) {
+  reason_ = parts_.request.reason();
   parts_.drain.EndLameDuck();  // Whoever waits to take one back goes on, and can be closed.
   TellFailure(ExitCode::kCouldNotStart, "CouldNotStart", "", why.ToString());
   StopWorkers();
   Close();
-  Enter(Phase::kStopped, budget_.reserve);
+  Enter(Phase::kStopped);
   outcome_.exit_code = ExitCode::kCouldNotStart;
   return outcome_;
 }
 
 void ShutdownSequence::Serve() {
   if (reason_) return;  // Nobody was let in.
-  Enter(Phase::kServing, kForEver);
+  Enter(Phase::kServing);
   Tell("Serving");
   parts_.drain.ServesAgain();
-  parts_.request.Wait(parts_.drain.requested());
+  parts_.drain.AwaitRequest();
   if (!NoticeStop()) Tell("DrainRequested");
 }
 
 bool ShutdownSequence::LameDuck() {
   if (reason_ == StopReason::kInterrupt) return true;
-  const Clock::TimePoint least = clock_.Now() + budget_.least_lame_duck;
-  Enter(Phase::kLameDuck, budget_.lame_duck);
+  const Clock::TimePoint end = std::min(clock_.Now() + budget_.lame_duck, EndOf(Phase::kLameDuck));
+  Enter(Phase::kLameDuck, end);
   traffic_->EnterLameDuck();
   Tell("LameDuckEntered");
-  Patience patience = Until(phase_ends_);
-  Until(least).Exhaust();
-  traffic_->AwaitQuiet(patience);
+  if (!reason_) parts_.drain.AwaitUndo(clock_, end);
   if (!parts_.drain.EndLameDuck()) {
     traffic_->LeaveLameDuck();
     return false;
   }
-  // Only now: a stop that comes before it has passed has cut the least short, and is noticed.
-  if (!reason_ && NoticeStop() && reason_ != StopReason::kInterrupt) Until(least).Exhaust();
+  // A stop does not cut it short, unless a person wants it.
+  if (NoticeStop() && reason_ != StopReason::kInterrupt) Until(end).Exhaust();
   return true;
 }
 
 void ShutdownSequence::Leave() {
-  Enter(Phase::kLeaving, reason_ ? budget_.connections : kForEver);
-  Patience for_goodbye(clock_, budget_.connections, parts_.request.hurry());
+  Enter(Phase::kLeaving);
   traffic_->CloseListener();
   const std::int64_t hinted = traffic_->Look().hinted;
   Tell("ListenerClosed", "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
+  Patience for_goodbye =
+      Until(reason_ ? EndOf(Phase::kLeaving) : clock_.Now() + budget_.connections);
   const int streams = traffic_->SayGoodbye(for_goodbye);
   Tell("GoodbyeSaid", "", absl::StrCat(streams, " streams"));
   if (!reason_) StayDrained();
-  if (reason_ == StopReason::kInterrupt) return;
   Patience patience = Until(phase_ends_);
-  if (traffic_->AwaitConnectionsGone(patience)) {
-    Tell("ConnectionsGone");
-  } else {
-    // No failure: calls that cross the shutdown on them may be, but nothing is
-    // known to be lost.
-    Tell("ConnectionsLeft");
-  }
+  const Traffic::Departure left = traffic_->AwaitConnectionsGone(patience);
+  if (left == Traffic::Departure::kGone) return Tell("ConnectionsGone");
+  // No failure: they carry nothing, or what they carry is waited for in the next phase.
+  Tell("ConnectionsLeft", "", left == Traffic::Departure::kSilent ? "silent" : "busy");
 }
 
 void ShutdownSequence::StayDrained() {
-  Patience for_ever = Until(phase_ends_);
-  if (traffic_->AwaitConnectionsGone(for_ever)) {
+  Patience until_a_stop(clock_, kForEver, parts_.request.requested(), Clock::Duration::zero());
+  if (traffic_->AwaitConnectionsGone(until_a_stop) != Traffic::Departure::kBusy) {
     drained_ = true;
     Tell("Drained");
   }
   parts_.request.Wait();
   NoticeStop();
-  phase_ends_ = parts_.request.requested_at() + budget_.connections;
+  phase_ends_ = EndOf(Phase::kLeaving);
 }
 
 void ShutdownSequence::Drain() {
-  Patience patience = Enter(Phase::kDraining, budget_.calls);
-  traffic_->BeginShutdown(patience.deadline());
+  Patience patience = Enter(Phase::kDraining);
+  traffic_->BeginShutdown();
   Tell("ShutdownBegun");
-  const int running = traffic_->AwaitCallsFinished(patience);
-  if (running == 0) {
-    Tell("CallsFinished");
-  } else {
-    TellFailure(ExitCode::kForced, "CallsCut", "", absl::StrCat(running, " calls still ran"));
-  }
+  const Traffic::Unfinished left = traffic_->AwaitCallsFinished(patience);
+  if (!left.any()) return Tell("CallsFinished");
+  TellFailure(ExitCode::kForced, "CallsCut", "", InWords(left));
 }
 
 void ShutdownSequence::Cancel() {
-  Patience patience = Enter(Phase::kCancelling, budget_.streams);
+  Patience patience = Enter(Phase::kCancelling);
   if (traffic_->Cancel(patience)) {
     Tell("ServerStopped");
   } else {
@@ -138,7 +145,7 @@ void ShutdownSequence::Cancel() {
 }
 
 void ShutdownSequence::StopWorkers() {
-  Patience patience = Enter(Phase::kWorking, budget_.workers);
+  Patience patience = Enter(Phase::kWorking);
   parts_.workers.RequestStop();
   const std::vector<TaskGroup::Left> left = parts_.workers.Join(patience);
   if (left.empty()) Tell("WorkersStopped");
@@ -149,7 +156,7 @@ void ShutdownSequence::StopWorkers() {
 }
 
 void ShutdownSequence::Save() {
-  Patience patience = Enter(Phase::kSaving, budget_.save);
+  Patience patience = Enter(Phase::kSaving);
   parts_.savers.CloseAll(patience, [this](const ShutdownRegistry::Closed& saved) {
     if (saved.status.ok()) return TellClosed(ExitCode::kClean, "StateSaved", saved);
     TellClosed(ExitCode::kCloseFailed, "SaveFailed", saved);
@@ -157,7 +164,7 @@ void ShutdownSequence::Save() {
 }
 
 void ShutdownSequence::Close() {
-  Patience patience = Enter(Phase::kClosing, budget_.close);
+  Patience patience = Enter(Phase::kClosing);
   parts_.registry.CloseAll(patience, [this](const ShutdownRegistry::Closed& closed) {
     if (closed.status.ok()) return TellClosed(ExitCode::kClean, "Closed", closed);
     TellClosed(ExitCode::kCloseFailed, "CloseFailed", closed);
@@ -179,21 +186,24 @@ bool ShutdownSequence::NoticeStop() {
 
 std::optional<Clock::TimePoint> ShutdownSequence::phase_ends() const {
   const Clock::TimePoint ends = phase_ends_;
-  if (ends - clock_.Now() > kForEver / 2) return std::nullopt;
+  if (ends == kNever) return std::nullopt;
   return ends;
 }
 
-Patience ShutdownSequence::Enter(Phase phase, Clock::Duration budget) {
+Patience ShutdownSequence::Enter(Phase phase, Clock::TimePoint end) {
+  const Clock::TimePoint now = clock_.Now();
   phase_ = phase;
-  phase_ends_ = clock_.Now() + budget;
-  observer_.OnPhase(phase, clock_.Now(), budget < kForEver ? std::optional(budget) : std::nullopt);
-  return Patience(clock_, budget, parts_.request.hurry());
+  phase_ends_ = end;
+  observer_.OnPhase(phase, now, end == kNever ? std::nullopt : std::optional(end - now));
+  return Until(end);
+}
+
+Clock::TimePoint ShutdownSequence::EndOf(Phase phase) const {
+  return reason_ ? parts_.request.requested_at() + budget_.EndOf(phase) : kNever;
 }
 
 Patience ShutdownSequence::Until(Clock::TimePoint end) {
-  const Clock::Duration left = end - clock_.Now();
-  if (reason_) return Patience(clock_, left, parts_.request.hurry());
-  return Patience(clock_, left, parts_.drain.interrupted(), Clock::Duration::zero());
+  return Patience(clock_, end == kNever ? kForEver : end - clock_.Now(), parts_.request.hurry());
 }
 
 void ShutdownSequence::Tell(std::string name, std::string subject, std::string detail) {

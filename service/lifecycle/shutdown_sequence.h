@@ -39,31 +39,32 @@ struct StopOutcome {
 
 // The order of a stop. This is the one place where it stands:
 //
-//   phase        what happens                            limit         what callers see
+//   phase        what happens                            ends at last  what callers see
 //   -----------  --------------------------------------  ------------  -----------------------
 //   kServing     waits for a request                     -             answers
 //   kLameDuck    health says NOT_SERVING                 lame_duck     answers, with a hint
-//   kLeaving     listener closed, goodbye to streams,    connections   answers; new connections
-//                connections age out                                   are refused
-//   kDraining    Server::Shutdown(deadline)              calls         running calls: answers
+//   kLeaving     listener closed, GOAWAY on every        connections   answers; new connections
+//                connection, then goodbye to streams                   are refused
+//   kDraining    Server::Shutdown(); calls finish        calls         running calls: answers
 //   kCancelling  what still runs is cancelled            streams       UNAVAILABLE
 //   kWorking     background workers finish their item    workers
 //   kSaving      state is saved; everything is open      save
 //   kClosing     the registry, dependants first          close
 //   kStopped     told what happened                      reserve
 //
-// Every phase ends as soon as it has nothing left to wait for. A person's
-// interrupt skips the lame duck and does not wait for idle connections. A hurry
-// shrinks every remaining wait to next to nothing; the order holds all the same.
+// The lame duck lasts as long as it says: it is what the platform needs to take notice.
+// Every other phase ends as soon as it has nothing left to wait for, and at the latest
+// when only what is guaranteed to the phases behind it is left (StopBudget::EndOf()). A
+// person's interrupt skips the lame duck. A hurry shrinks every remaining wait to next
+// to nothing; the order holds all the same.
 //
 // A drain by hand goes the same way, and halts:
 //
 //   kLameDuck    as in a stop. Taken back: kServing again, the one step back there is.
 //   kLeaving     has no limit, and lasts until a stop is requested, drained or not.
 //
-// A stop that is requested meanwhile goes on from there, with the budgets of a stop:
-// the lame duck is not waited out beyond its least, and connections that are left
-// have their time.
+// A stop that is requested meanwhile goes on from there: a lame duck lasts until its own
+// end, and connections that are left have the time of a stop.
 //
 // A stop that is requested before there is anybody who could call leaves out what is
 // done for callers' sake: nobody is let in, and there is no lame duck.
@@ -134,9 +135,12 @@ class ShutdownSequence {
   // Whether a stop was requested; tells it the first time.
   bool NoticeStop();
 
-  Patience Enter(Phase phase, Clock::Duration budget);
-  // Before a stop was noticed: ends at `end`, or at once when the drain is interrupted.
-  // After: ends at `end`, or soon after a hurry.
+  // Requires: a stop was noticed.
+  Patience Enter(Phase phase) { return Enter(phase, EndOf(phase)); }
+  Patience Enter(Phase phase, Clock::TimePoint end);
+  // By when a phase must have ended: for ever, as long as no stop was noticed.
+  Clock::TimePoint EndOf(Phase phase) const;
+  // Ends at `end`, or soon after a hurry.
   Patience Until(Clock::TimePoint end);
   void Tell(std::string name, std::string subject = "", std::string detail = "");
   // Tells it as something that a person should look at, and remembers the code.

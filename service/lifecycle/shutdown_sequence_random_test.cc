@@ -77,12 +77,15 @@ class RandomTraffic final : public Traffic {
  public:
   explicit RandomTraffic(Random& random)
       : opens_(random.OnceIn(20) ? absl::UnavailableError("no port") : absl::OkStatus()),
-        gets_quiet_(random.Takes()),
         says_goodbye_(random.Takes()),
         connections_go_(random.Takes()),
         calls_end_(random.Takes()),
         ends_(random.Takes()),
-        calls_(random.Pick(1, 3)) {}
+        calls_(random.Pick(1, 3)),
+        connections_(random.OnceIn(2) ? Departure::kGone : Departure::kSilent),
+        unfinished_(random.OnceIn(2)   ? Unfinished{.calls = calls_}
+                    : random.OnceIn(2) ? Unfinished{.requests = 1}
+                                       : Unfinished{.answers = 1}) {}
 
   // Calls that run on, so that their server is abandoned.
   bool abandoned() const { return abandoned_; }
@@ -96,7 +99,6 @@ class RandomTraffic final : public Traffic {
     EXPECT_TRUE(lame_duck_ && !closed_);
     lame_duck_ = false;
   }
-  bool AwaitQuiet(Patience& patience) override { return Await(gets_quiet_, patience); }
   void CloseListener() override {
     EXPECT_FALSE(closed_);
     closed_ = true;
@@ -105,15 +107,15 @@ class RandomTraffic final : public Traffic {
     Await(says_goodbye_, patience);
     return calls_;
   }
-  bool AwaitConnectionsGone(Patience& patience) override {
-    return Await(connections_go_, patience);
+  Departure AwaitConnectionsGone(Patience& patience) override {
+    return Await(connections_go_, patience) ? connections_ : Departure::kBusy;
   }
-  void BeginShutdown(Clock::TimePoint) override {
+  void BeginShutdown() override {
     EXPECT_TRUE(closed_ && !shut_down_);
     shut_down_ = true;
   }
-  int AwaitCallsFinished(Patience& patience) override {
-    return Await(calls_end_, patience) ? 0 : calls_;
+  Unfinished AwaitCallsFinished(Patience& patience) override {
+    return Await(calls_end_, patience) ? Unfinished{} : unfinished_;
   }
   bool Cancel(Patience& patience) override {
     EXPECT_TRUE(shut_down_);
@@ -131,8 +133,10 @@ class RandomTraffic final : public Traffic {
   }
 
   const absl::Status opens_;
-  const Clock::Duration gets_quiet_, says_goodbye_, connections_go_, calls_end_, ends_;
+  const Clock::Duration says_goodbye_, connections_go_, calls_end_, ends_;
   const int calls_;
+  const Departure connections_;
+  const Unfinished unfinished_;
   bool lame_duck_ = false;
   bool closed_ = false;
   bool shut_down_ = false;
@@ -148,7 +152,6 @@ StopBudget RandomBudget(Random& random) {
                     .save = random.Budget(),
                     .close = random.Budget(),
                     .reserve = seconds(1)};
-  budget.least_lame_duck = random.OnceIn(2) ? milliseconds(0) : budget.lame_duck / 2;
   budget.grace = budget.lame_duck + budget.connections + budget.calls + budget.streams +
                  budget.workers + budget.save + budget.close + budget.reserve;
   return budget;
@@ -289,7 +292,7 @@ class RandomStop final : private Observer {
   // Where the sequence waits for nothing but somebody's wish, and in no clock.
   bool WaitsForARequest() const {
     if (request_.reason()) return false;
-    if (sequence_.phase() == Phase::kServing) return !drain_.requested().stop_requested();
+    if (sequence_.phase() == Phase::kServing) return !drain_wanted_;
     return sequence_.drained();
   }
 
@@ -303,12 +306,15 @@ class RandomStop final : private Observer {
     switch (action) {
       case Action::kDrain:
         drain_.Request();
+        drain_wanted_ = true;
         break;
       case Action::kUndo: {
         // Takes no time.
-        auto undone = std::async(std::launch::async, [this] { return drain_.Undo().ok(); });
-        ASSERT_EQ(undone.wait_for(kLimit), std::future_status::ready) << Told();
-        EXPECT_TRUE(!undone.get() || !request_.reason()) << Told();
+        auto undo = std::async(std::launch::async, [this] { return drain_.Undo().ok(); });
+        ASSERT_EQ(undo.wait_for(kLimit), std::future_status::ready) << Told();
+        const bool undone = undo.get();
+        EXPECT_TRUE(!undone || !request_.reason()) << Told();
+        if (undone) drain_wanted_ = false;
         break;
       }
       case Action::kStop:
@@ -395,7 +401,7 @@ class RandomStop final : private Observer {
     EXPECT_LE(end - request_.requested_at(), budget_.grace - budget_.reserve) << Told();
     const bool led_away = Took(Phase::kLameDuck) > Clock::Duration::zero();
     if (reason_ != StopReason::kInterrupt && led_away && !hurried_at_) {
-      EXPECT_GE(Took(Phase::kLameDuck), budget_.least_lame_duck) << Told();
+      EXPECT_GE(Took(Phase::kLameDuck), budget_.lame_duck) << Told();
     }
     const auto phases = observer_.Phases();
     for (std::size_t i = 0; i + 1 < phases.size(); ++i) {
@@ -420,6 +426,7 @@ class RandomStop final : private Observer {
   std::deque<std::pair<Clock::TimePoint, Action>> plan_;
   StopReason reason_ = StopReason::kTerminate;
   bool stop_first_ = false;  // Before anybody is let in.
+  bool drain_wanted_ = false;
 
   StopRequest request_{clock_};
   std::optional<Clock::TimePoint> hurried_at_;

@@ -105,6 +105,8 @@ class ShutdownSequenceTest : public testing::Test {
     clock_.AwaitWaiters(1);
     clock_.Advance(time);
   }
+  // Until the latest end of a phase.
+  void PassTo(Phase phase) { Pass(start_ + budget_.EndOf(phase) - clock_.Now()); }
 
   // The lines without what the server was asked.
   std::vector<std::string> Told() const {
@@ -123,9 +125,9 @@ class ShutdownSequenceTest : public testing::Test {
   }
 
   FakeClock clock_;
-  StopBudget budget_ = {.grace = seconds(40),
-                        .lame_duck = seconds(10),
-                        .least_lame_duck = seconds(0),
+  const Clock::TimePoint start_ = clock_.Now();
+  // No lame duck, unless a test wants it: it lasts.
+  StopBudget budget_ = {.grace = seconds(30),
                         .connections = seconds(9),
                         .calls = seconds(7),
                         .streams = seconds(2),
@@ -172,9 +174,8 @@ TEST_F(ShutdownSequenceTest, DoesEverythingInOrderAfterATerminate) {
   EXPECT_THAT(
       observer_.Lines(),
       ElementsAre("OpenListener()", "Serving", "StopRequested", "EnterLameDuck()",
-                  "LameDuckEntered",
-                  "AwaitQuiet()",                                                               //
-                  "CloseListener()", "ListenerClosed", "SayGoodbye()", "GoodbyeSaid",           //
+                  "LameDuckEntered", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+                  "GoodbyeSaid",                                                                //
                   "AwaitConnectionsGone()", "ConnectionsGone",                                  //
                   "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished",  //
                   "Cancel()", "ServerStopped",                                                  //
@@ -184,16 +185,16 @@ TEST_F(ShutdownSequenceTest, DoesEverythingInOrderAfterATerminate) {
   EXPECT_FALSE(outcome.abandoned);
 }
 
-TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAndIdleConnectionsAfterAnInterrupt) {
-  traffic_.quiet = false;
-  traffic_.connections_gone = false;
+TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAfterAnInterrupt) {
+  budget_.lame_duck = hours(1);
   const StopOutcome outcome = Run(StopReason::kInterrupt);
-  EXPECT_THAT(observer_.Lines(),
-              ElementsAre("OpenListener()", "Serving", "StopRequested", "CloseListener()",
-                          "ListenerClosed", "SayGoodbye()", "GoodbyeSaid", "BeginShutdown()",
-                          "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished", "Cancel()",
-                          "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
-                          "Closed database", "Stopped"));
+  EXPECT_THAT(
+      observer_.Lines(),
+      ElementsAre("OpenListener()", "Serving", "StopRequested", "CloseListener()", "ListenerClosed",
+                  "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()", "ConnectionsGone",
+                  "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished",
+                  "Cancel()", "ServerStopped", "WorkersStopped", "StateSaved totals",
+                  "Closed channel", "Closed database", "Stopped"));
   EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
 }
 
@@ -218,48 +219,46 @@ TEST_F(ShutdownSequenceTest, SaysInWhichPhaseEachEventHappened) {
                         "Closing Closed", "Closing Closed", "Stopped Stopped"));
 }
 
-TEST_F(ShutdownSequenceTest, SaysWhenEachPhaseBeginsAndItsBudget) {
-  traffic_.quiet = false;
-  const Clock::TimePoint start = clock_.Now();
+TEST_F(ShutdownSequenceTest, GivesEachPhaseAllThatIsNotGuaranteedToThoseBehindIt) {
+  budget_.lame_duck = seconds(10);
+  budget_.grace = seconds(40);
   auto future = Start(StopReason::kTerminate);
   Pass(budget_.lame_duck);
   future.get();
-  const auto later = start + budget_.lame_duck;
-  const auto phase = [](Phase name, Clock::TimePoint at, std::optional<Clock::Duration> budget) {
-    return testing::FieldsAre(name, at, budget);
+  const auto later = start_ + budget_.lame_duck;
+  const auto phase = [&](Phase name) {
+    return testing::FieldsAre(name, later, start_ + budget_.EndOf(name) - later);
   };
-  EXPECT_THAT(observer_.Phases(), ElementsAre(phase(Phase::kServing, start, std::nullopt),
-                                              phase(Phase::kLameDuck, start, budget_.lame_duck),
-                                              phase(Phase::kLeaving, later, budget_.connections),
-                                              phase(Phase::kDraining, later, budget_.calls),
-                                              phase(Phase::kCancelling, later, budget_.streams),
-                                              phase(Phase::kWorking, later, budget_.workers),
-                                              phase(Phase::kSaving, later, budget_.save),
-                                              phase(Phase::kClosing, later, budget_.close),
-                                              phase(Phase::kStopped, later, budget_.reserve)));
+  EXPECT_THAT(observer_.Phases(),
+              ElementsAre(testing::FieldsAre(Phase::kServing, start_, std::nullopt),
+                          testing::FieldsAre(Phase::kLameDuck, start_, budget_.lame_duck),
+                          phase(Phase::kLeaving), phase(Phase::kDraining),
+                          phase(Phase::kCancelling), phase(Phase::kWorking), phase(Phase::kSaving),
+                          phase(Phase::kClosing), phase(Phase::kStopped)));
 }
 
 TEST_F(ShutdownSequenceTest, SaysHowLongACloserTookAndThatItWasPassedOver) {
   channel_ = Hangs("channel");
   auto future = Start(StopReason::kTerminate);
   observer_.Await("channel hangs");
-  clock_.Advance(budget_.close - ShutdownRegistry::kGuaranteed);
+  clock_.Advance(budget_.EndOf(Phase::kClosing) - ShutdownRegistry::kGuaranteed);
   future.get();
   const std::vector<Event> events = observer_.Events();
   ASSERT_GE(events.size(), 3U);
   const Event& channel = events[events.size() - 3];
   EXPECT_EQ(channel.subject, "channel");
-  EXPECT_EQ(channel.took, budget_.close - ShutdownRegistry::kGuaranteed);
+  EXPECT_EQ(channel.took, budget_.EndOf(Phase::kClosing) - ShutdownRegistry::kGuaranteed);
   EXPECT_TRUE(channel.passed_over);
   const Event& database = events[events.size() - 2];
   EXPECT_EQ(database.subject, "database");
   EXPECT_FALSE(database.passed_over);
 }
 
-TEST_F(ShutdownSequenceTest, StaysALameDuckForItsLeastAlsoWhenItIsQuiet) {
-  budget_.least_lame_duck = seconds(2);
+TEST_F(ShutdownSequenceTest, StaysALameDuckForAsLongAsItSays) {
+  budget_.lame_duck = seconds(5);
+  budget_.grace = seconds(35);
   auto outcome = Start(StopReason::kTerminate);
-  Pass(seconds(2) - milliseconds(1));
+  Pass(seconds(5) - milliseconds(1));
   clock_.AwaitWaiters(1);
   EXPECT_THAT(observer_.Lines(), ElementsAre("OpenListener()", "Serving", "StopRequested",
                                              "EnterLameDuck()", "LameDuckEntered"));
@@ -267,19 +266,10 @@ TEST_F(ShutdownSequenceTest, StaysALameDuckForItsLeastAlsoWhenItIsQuiet) {
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
 
-TEST_F(ShutdownSequenceTest, StaysALameDuckForItsMostWhenItDoesNotGetQuiet) {
-  budget_.least_lame_duck = seconds(2);
-  traffic_.quiet = false;
-  auto outcome = Start(StopReason::kTerminate);
-  Pass(seconds(2));
-  Pass(seconds(8));
-  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
-}
-
 TEST_F(ShutdownSequenceTest, GoesOnCleanWhenConnectionsAreLeft) {
-  traffic_.connections_gone = false;
+  traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Start(StopReason::kTerminate);
-  Pass(budget_.connections);
+  PassTo(Phase::kLeaving);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
               ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
@@ -288,22 +278,23 @@ TEST_F(ShutdownSequenceTest, GoesOnCleanWhenConnectionsAreLeft) {
                           "Closed database", "Stopped"));
 }
 
+TEST_F(ShutdownSequenceTest, WaitsNoLongerForConnectionsThatAreSilent) {
+  traffic_.connections = Traffic::Departure::kSilent;
+  EXPECT_EQ(Run(StopReason::kTerminate).exit_code, ExitCode::kClean);
+  EXPECT_EQ(clock_.Now(), start_);
+  EXPECT_EQ(DetailOf("ConnectionsLeft"), "silent");
+}
+
 TEST_F(ShutdownSequenceTest, TellsHowManyStreamsItSaidGoodbyeTo) {
   traffic_.streams = 4;
   Run(StopReason::kTerminate);
   EXPECT_EQ(DetailOf("GoodbyeSaid"), "4 streams");
 }
 
-TEST_F(ShutdownSequenceTest, GivesTheServerTheDeadlineOfTheDrain) {
-  const Clock::TimePoint start = clock_.Now();
-  Run(StopReason::kInterrupt);
-  EXPECT_EQ(traffic_.shutdown_deadline(), start + budget_.calls);
-}
-
 TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
   traffic_.calls_that_do_not_finish = 3;
   auto outcome = Start(StopReason::kTerminate);
-  Pass(budget_.calls);
+  PassTo(Phase::kDraining);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kForced);
   EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
                                   "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsCut",
@@ -313,12 +304,22 @@ TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
   EXPECT_EQ(DetailOf("Stopped"), "exit code 3");
 }
 
+TEST_F(ShutdownSequenceTest, CountsRequestsThatWereArrivingAndAnswersThatHadNotLeftAsCut) {
+  traffic_.requests_that_do_not_arrive = 1;
+  traffic_.answers_that_do_not_leave = 2;
+  auto outcome = Start(StopReason::kTerminate);
+  PassTo(Phase::kDraining);
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kForced);
+  EXPECT_EQ(DetailOf("CallsCut"),
+            "1 requests were still arriving, answers on 2 connections had not left");
+}
+
 TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndAndSavesAndClosesAllTheSame) {
   traffic_.calls_that_do_not_finish = 1;
   traffic_.ends = false;
   auto future = Start(StopReason::kTerminate);
-  Pass(budget_.calls);
-  Pass(budget_.streams);
+  PassTo(Phase::kDraining);
+  PassTo(Phase::kCancelling);
   const StopOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
   EXPECT_TRUE(outcome.abandoned);
@@ -332,7 +333,7 @@ TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndAndSavesAndClosesAllTh
 TEST_F(ShutdownSequenceTest, NamesAWorkerThatHangsAndMustNotBeOutlived) {
   worker_ = WorksForEver();
   auto future = Start(StopReason::kTerminate);
-  Pass(budget_.workers);
+  PassTo(Phase::kWorking);
   const StopOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
   EXPECT_TRUE(outcome.abandoned);
@@ -368,7 +369,7 @@ TEST_F(ShutdownSequenceTest, PassesOverASaverThatHangs) {
   saver_ = Hangs("totals");
   auto future = Start(StopReason::kTerminate);
   observer_.Await("totals hangs");
-  clock_.Advance(budget_.save);
+  clock_.Advance(budget_.EndOf(Phase::kSaving));
   const StopOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
@@ -403,7 +404,7 @@ TEST_F(ShutdownSequenceTest, PassesOverACloserThatHangs) {
   channel_ = Hangs("channel");
   auto future = Start(StopReason::kTerminate);
   observer_.Await("channel hangs");
-  clock_.Advance(budget_.close - ShutdownRegistry::kGuaranteed);
+  clock_.Advance(budget_.EndOf(Phase::kClosing) - ShutdownRegistry::kGuaranteed);
   const StopOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
@@ -433,26 +434,25 @@ TEST_F(ShutdownSequenceTest, MarksEveryFailureForAPersonToLookAt) {
 }
 
 TEST_F(ShutdownSequenceTest, EndsWithinItsGraceWhenNothingEnds) {
-  budget_.least_lame_duck = budget_.lame_duck / 2;
-  traffic_.quiet = traffic_.connections_gone = traffic_.ends = false;
+  budget_.lame_duck = seconds(10);
+  budget_.grace = seconds(40);
+  traffic_.connections = Traffic::Departure::kBusy;
+  traffic_.ends = false;
   traffic_.calls_that_do_not_finish = 1;
   worker_ = WorksForEver();
   saver_ = Hangs("totals");
   channel_ = Hangs("channel");
-  const Clock::TimePoint start = clock_.Now();
   auto future = Start(StopReason::kTerminate);
-  Pass(budget_.lame_duck / 2);
-  Pass(budget_.lame_duck / 2);
-  Pass(budget_.connections);
-  Pass(budget_.calls);
-  Pass(budget_.streams);
-  Pass(budget_.workers);
+  for (Phase phase :
+       {Phase::kLameDuck, Phase::kLeaving, Phase::kDraining, Phase::kCancelling, Phase::kWorking}) {
+    PassTo(phase);
+  }
   observer_.Await("totals hangs");
-  Pass(budget_.save);
+  PassTo(Phase::kSaving);
   observer_.Await("channel hangs");
   Pass(budget_.close - ShutdownRegistry::kGuaranteed);
   const StopOutcome outcome = future.get();
-  EXPECT_LE(clock_.Now(), start + budget_.grace);
+  EXPECT_LE(clock_.Now(), start_ + budget_.grace);
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
   EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
@@ -462,8 +462,10 @@ TEST_F(ShutdownSequenceTest, EndsWithinItsGraceWhenNothingEnds) {
 }
 
 TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingEnds) {
-  budget_.least_lame_duck = budget_.lame_duck / 2;
-  traffic_.quiet = traffic_.connections_gone = traffic_.ends = false;
+  budget_.lame_duck = seconds(10);
+  budget_.grace = seconds(40);
+  traffic_.connections = Traffic::Departure::kBusy;
+  traffic_.ends = false;
   traffic_.calls_that_do_not_finish = 1;
   worker_ = WorksForEver();
   channel_ = Hangs("channel");
@@ -491,7 +493,8 @@ TEST_F(ShutdownSequenceTest, LetsNobodyInAndIsNoLameDuckWhenTheStopWasRequestedB
   Start().get();
   EXPECT_THAT(observer_.Lines(),
               ElementsAre("StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
-                          "GoodbyeSaid", "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
+                          "GoodbyeSaid", "AwaitConnectionsGone()", "ConnectionsGone",
+                          "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
                           "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
@@ -535,7 +538,7 @@ TEST_F(ShutdownSequenceTest, CouldNotStartWhateverElseFailsInTheRollBack) {
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
   auto rolled_back = std::async(
       std::launch::async, [&] { return sequence.RollBack(absl::UnavailableError("port in use")); });
-  Pass(budget_.workers);
+  PassTo(Phase::kWorking);
   const StopOutcome outcome = rolled_back.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kCouldNotStart);
   EXPECT_TRUE(outcome.abandoned);
@@ -546,9 +549,8 @@ TEST_F(ShutdownSequenceTest, CouldNotStartWhateverElseFailsInTheRollBack) {
 TEST_F(ShutdownSequenceTest, AnswersWhoTakesADrainBackWhenTheStartFails) {
   SetTheOthersUp();
   drain_.Request();
-  const std::stop_token interrupted = drain_.interrupted();
   auto undo = std::async(std::launch::async, [this] { return drain_.Undo(); });
-  while (!interrupted.stop_requested()) std::this_thread::yield();
+  drain_.AwaitUndo(clock_, Clock::TimePoint::max());
   request_.Request(StopReason::kInterrupt);
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
   sequence.RollBack(absl::UnavailableError("port in use"));
@@ -573,8 +575,8 @@ TEST_F(DrainByHandTest, HaltsDrainedUntilAStopIsRequestedAndGoesOnFromThere) {
   observer_.Await("Drained");
   EXPECT_THAT(observer_.Lines(),
               ElementsAre("OpenListener()", "Serving", "DrainRequested", "EnterLameDuck()",
-                          "LameDuckEntered", "AwaitQuiet()", "CloseListener()", "ListenerClosed",
-                          "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
+                          "LameDuckEntered", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+                          "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
   request_.Request(StopReason::kTerminate);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
@@ -584,18 +586,13 @@ TEST_F(DrainByHandTest, HaltsDrainedUntilAStopIsRequestedAndGoesOnFromThere) {
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, IsALameDuckForItsLeastAndItsMostAsInAStop) {
-  budget_.least_lame_duck = seconds(2);
-  traffic_.quiet = false;
+TEST_F(DrainByHandTest, IsALameDuckForAsLongAsItSays) {
+  budget_.lame_duck = seconds(5);
   auto outcome = Drain();
-  Pass(seconds(2) - milliseconds(1));
+  observer_.Await("LameDuckEntered");
+  Pass(seconds(5) - milliseconds(1));
   clock_.AwaitWaiters(1);
   EXPECT_EQ(observer_.Lines().back(), "LameDuckEntered");
-  Pass(milliseconds(1));
-  observer_.Await("AwaitQuiet()");
-  Pass(seconds(8) - milliseconds(1));
-  clock_.AwaitWaiters(1);
-  EXPECT_EQ(observer_.Lines().back(), "AwaitQuiet()");
   Pass(milliseconds(1));
   observer_.Await("Drained");
   request_.Request(StopReason::kTerminate);
@@ -603,10 +600,10 @@ TEST_F(DrainByHandTest, IsALameDuckForItsLeastAndItsMostAsInAStop) {
 }
 
 TEST_F(DrainByHandTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
-  traffic_.quiet = false;
-  traffic_.connections_gone = false;
+  budget_.lame_duck = seconds(5);
+  traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Drain();
-  observer_.Await("AwaitQuiet()");
+  observer_.Await("LameDuckEntered");
   clock_.AwaitWaiters(1);
   EXPECT_EQ(sequence_.load()->phase(), Phase::kLameDuck);
   EXPECT_EQ(sequence_.load()->phase_ends(), clock_.Now() + budget_.lame_duck);
@@ -615,12 +612,13 @@ TEST_F(DrainByHandTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
   clock_.AwaitWaiters(1);
   EXPECT_EQ(sequence_.load()->phase(), Phase::kLeaving);
   EXPECT_EQ(sequence_.load()->phase_ends(), std::nullopt);
+  traffic_.connections = Traffic::Departure::kGone;
   request_.Request(StopReason::kInterrupt);
   outcome.get();
 }
 
 TEST_F(DrainByHandTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
-  traffic_.quiet = false;
+  budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   clock_.AwaitWaiters(1);
   EXPECT_TRUE(drain_.Undo().ok());
@@ -640,7 +638,7 @@ TEST_F(DrainByHandTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
 }
 
 TEST_F(DrainByHandTest, IsNotDrainedBeforeTheLastCallerHasGone) {
-  traffic_.connections_gone = false;
+  traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Drain();
   observer_.Await("AwaitConnectionsGone()");
   Pass(hours(24));  // An operator has time.
@@ -662,30 +660,28 @@ TEST_F(DrainByHandTest, IsNotDrainedBeforeTheLastCallerHasGone) {
 }
 
 TEST_F(DrainByHandTest, ServesAsBeforeWhenItIsTakenBackAtAnyMomentOfTheLameDuck) {
-  budget_.least_lame_duck = seconds(2);
-  traffic_.quiet = false;
+  budget_.lame_duck = seconds(5);
   auto outcome = Drain();
-  observer_.Await("LameDuckEntered");  // Its least.
-  clock_.AwaitWaiters(1);
+  observer_.Await("LameDuckEntered");
   EXPECT_TRUE(drain_.Undo().ok());
   EXPECT_EQ(sequence_.load()->phase(), Phase::kServing);
   drain_.Request();
-  Pass(seconds(2));
-  clock_.AwaitWaiters(1);  // It waits for quiet.
+  Pass(seconds(5) - milliseconds(1));
+  clock_.AwaitWaiters(1);
   EXPECT_EQ(sequence_.load()->phase(), Phase::kLameDuck);
   EXPECT_TRUE(drain_.Undo().ok());
   EXPECT_EQ(sequence_.load()->phase(), Phase::kServing);
   request_.Request(StopReason::kInterrupt);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
-  EXPECT_THAT(
-      observer_.Lines(),
-      ElementsAre("OpenListener()", "Serving", "DrainRequested", "EnterLameDuck()",
-                  "LameDuckEntered", "AwaitQuiet()", "LeaveLameDuck()", "Serving", "DrainRequested",
-                  "EnterLameDuck()", "LameDuckEntered", "AwaitQuiet()", "LeaveLameDuck()",
-                  "Serving", "StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
-                  "GoodbyeSaid", "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
-                  "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
-                  "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("OpenListener()", "Serving", "DrainRequested", "EnterLameDuck()",
+                          "LameDuckEntered", "LeaveLameDuck()", "Serving", "DrainRequested",
+                          "EnterLameDuck()", "LameDuckEntered", "LeaveLameDuck()", "Serving",
+                          "StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+                          "GoodbyeSaid", "AwaitConnectionsGone()", "ConnectionsGone",
+                          "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
+                          "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(DrainByHandTest, CannotBeTakenBackOnceTheListenerIsClosed) {
@@ -728,15 +724,16 @@ TEST_F(DrainByHandTest, MayBeRequestedDuringAStopAndChangesNothing) {
                           "Closed database", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, GivesAStopNoMoreOfTheLameDuckThanItsLeast) {
-  budget_.least_lame_duck = seconds(2);
-  traffic_.quiet = false;
+TEST_F(DrainByHandTest, StaysALameDuckUntilItsEndWhenAStopIsRequested) {
+  budget_.lame_duck = seconds(5);
+  budget_.grace = seconds(35);
   auto outcome = Drain();
-  Pass(milliseconds(500));
+  observer_.Await("LameDuckEntered");
+  Pass(seconds(2));
   clock_.AwaitWaiters(1);
   request_.Request(StopReason::kTerminate);
   observer_.Await("StopRequested");
-  Pass(milliseconds(1499));
+  Pass(seconds(3) - milliseconds(1));
   clock_.AwaitWaiters(1);
   EXPECT_EQ(observer_.Lines().back(), "StopRequested");
   Pass(milliseconds(1));
@@ -744,27 +741,31 @@ TEST_F(DrainByHandTest, GivesAStopNoMoreOfTheLameDuckThanItsLeast) {
 }
 
 TEST_F(DrainByHandTest, GivesAPersonsInterruptNothingOfTheLameDuck) {
-  budget_.least_lame_duck = seconds(2);
+  budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   clock_.AwaitWaiters(1);
   request_.Request(StopReason::kInterrupt);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
-  EXPECT_THAT(Told(), ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
-                                  "ListenerClosed", "GoodbyeSaid", "ShutdownBegun", "CallsFinished",
-                                  "ServerStopped", "WorkersStopped", "StateSaved totals",
-                                  "Closed channel", "Closed database", "Stopped"));
+  EXPECT_EQ(clock_.Now(), start_);
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
+                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+                          "CallsFinished", "ServerStopped", "WorkersStopped", "StateSaved totals",
+                          "Closed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(DrainByHandTest, IsNotTakenBackAnyMoreWhenAStopIsRequestedInTheSameMoment) {
-  traffic_.quiet = false;
+  budget_.lame_duck = seconds(5);
   auto outcome = Drain();
-  observer_.Await("AwaitQuiet()");
+  observer_.Await("LameDuckEntered");
   clock_.AwaitWaiters(1);
   std::future<absl::Status> undone = std::async(std::launch::async, [this] {
     request_.Request(StopReason::kTerminate);
     return drain_.Undo();
   });
   EXPECT_TRUE(absl::IsFailedPrecondition(undone.get()));
+  observer_.Await("StopRequested");
+  Pass(seconds(5));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
 
@@ -821,8 +822,8 @@ class SecondSignal : public ShutdownSequenceTest, public testing::WithParamInter
  protected:
   void SetUp() override {
     const std::string phase = GetParam().phase;
-    if (phase == "LameDuck") traffic_.quiet = false;
-    if (phase == "Leaving") traffic_.connections_gone = false;
+    if (phase == "LameDuck") budget_.lame_duck = seconds(5), budget_.grace += seconds(5);
+    if (phase == "Leaving") traffic_.connections = Traffic::Departure::kBusy;
     if (phase == "Draining") traffic_.calls_that_do_not_finish = 2;
     if (phase == "Cancelling") traffic_.ends = false;
     if (phase == "Working") worker_ = WorksForEver();

@@ -14,13 +14,16 @@ using Duration = Clock::Duration;
 
 // What a part that is not set by hand gets at least.
 constexpr Duration kLeast = std::chrono::milliseconds(10);
+// What the reserve gets, of a grace that allows it: a busy machine may be late by so much.
+constexpr Duration kReserve = std::chrono::milliseconds(200);
 // Longer is a mistake, and no sum of such durations overflows.
 constexpr Duration kMost = std::chrono::hours(24);
 
-// One part of the grace: its name, its share when nothing is set by hand, where it is
-// kept, and what would never be done in no time. The shares are in 60ths: half seconds
-// of the usual 30 s.
+// One share of the grace: its phase and name, how much it is when nothing is set by hand,
+// where it is kept, and what would never be done in no time. The shares are in 60ths: half
+// seconds of the usual 30 s. In the order of the phases.
 struct Part {
+  Phase phase;
   const char* name;
   int share;
   Duration StopBudget::*budget;
@@ -29,14 +32,15 @@ struct Part {
 };
 
 constexpr Part kParts[] = {
-    {"lame_duck", 10, &StopBudget::lame_duck, &StopBudget::Overrides::lame_duck},
-    {"connections", 24, &StopBudget::connections, &StopBudget::Overrides::connections},
-    {"calls", 10, &StopBudget::calls, &StopBudget::Overrides::calls},
-    {"streams", 4, &StopBudget::streams, &StopBudget::Overrides::streams},
-    {"workers", 3, &StopBudget::workers, &StopBudget::Overrides::workers},
-    {"save", 3, &StopBudget::save, &StopBudget::Overrides::save, "saved"},
-    {"close", 4, &StopBudget::close, &StopBudget::Overrides::close, "closed"},
-    {"reserve", 2, &StopBudget::reserve, &StopBudget::Overrides::reserve},
+    {Phase::kLameDuck, "lame_duck", 10, &StopBudget::lame_duck, &StopBudget::Overrides::lame_duck},
+    {Phase::kLeaving, "connections", 24, &StopBudget::connections,
+     &StopBudget::Overrides::connections},
+    {Phase::kDraining, "calls", 10, &StopBudget::calls, &StopBudget::Overrides::calls},
+    {Phase::kCancelling, "streams", 4, &StopBudget::streams, &StopBudget::Overrides::streams},
+    {Phase::kWorking, "workers", 3, &StopBudget::workers, &StopBudget::Overrides::workers},
+    {Phase::kSaving, "save", 3, &StopBudget::save, &StopBudget::Overrides::save, "saved"},
+    {Phase::kClosing, "close", 4, &StopBudget::close, &StopBudget::Overrides::close, "closed"},
+    {Phase::kStopped, "reserve", 2, &StopBudget::reserve, &StopBudget::Overrides::reserve},
 };
 
 std::string Text(Duration duration) { return absl::FormatDuration(absl::FromChrono(duration)); }
@@ -88,22 +92,26 @@ absl::StatusOr<StopBudget> StopBudget::Split(Duration grace, const Overrides& by
   // least, is taken from those that have more.
   std::stable_sort(open.begin(), open.end(),
                    [](const Part* a, const Part* b) { return a->share < b->share; });
+  Duration for_the_others = needed;
   for (const Part* part : open) {
-    const Duration given = std::max(kLeast, left * part->share / shares);
+    for_the_others -= kLeast;
+    Duration given = std::max(kLeast, left * part->share / shares);
+    if (part->phase == Phase::kStopped) {
+      given = std::max(given, std::min({kReserve, grace / 6, left - for_the_others}));
+    }
     budget.*part->budget = given;
     left -= given;
     shares -= part->share;
   }
-  budget.least_lame_duck = by_hand.least_lame_duck.value_or(budget.lame_duck / 5);
-  if (budget.least_lame_duck < Duration::zero()) {
-    return BadPart("least_lame_duck", budget.least_lame_duck);
-  }
-  if (budget.least_lame_duck > budget.lame_duck) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the least lame duck of ", Text(budget.least_lame_duck),
-                     " is longer than the lame duck of ", Text(budget.lame_duck)));
-  }
   return budget;
+}
+
+Duration StopBudget::EndOf(Phase phase) const {
+  Duration end = grace;
+  for (const Part& part : kParts) {
+    if (part.phase > phase) end -= this->*part.budget;
+  }
+  return end;
 }
 
 std::string StopBudget::ToString() const {

@@ -6,50 +6,56 @@
 
 #include "absl/status/statusor.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/phase.h"
 
 namespace lifecycle {
 
-// How long each phase of a stop may take. A phase that has nothing left to wait
-// for ends early; a budget is a limit, never a delay.
+// How the time of a stop is divided: one deadline for all of it, and a share of it that
+// is guaranteed to each phase.
+//
+// A phase may use whatever is not guaranteed to the phases behind it, so what earlier
+// ones leave over is not lost. It ends early when it has nothing left to wait for; only
+// the lame duck is a delay, and lasts as long as it says.
 struct StopBudget {
   // From the request to stop to the end of the process, everything included: what
   // the platform waits for before it kills (Kubernetes:
   // terminationGracePeriodSeconds; systemd: TimeoutStopSec).
   Clock::Duration grace{};
 
-  Clock::Duration lame_duck{};        // Phase::kLameDuck
-  Clock::Duration least_lame_duck{};  // Its minimum; no part of the sum.
-  Clock::Duration connections{};      // Phase::kLeaving
-  Clock::Duration calls{};            // Phase::kDraining
-  Clock::Duration streams{};          // Phase::kCancelling
-  Clock::Duration workers{};          // Phase::kWorking
-  Clock::Duration save{};             // Phase::kSaving
-  Clock::Duration close{};            // Phase::kClosing
-  // Kept back for the report and the exit; the watchdog fires when only half of it
-  // is left, so that it is never in a race with a part that is used up.
+  Clock::Duration lame_duck{};    // Phase::kLameDuck; all of it is spent.
+  Clock::Duration connections{};  // Phase::kLeaving
+  Clock::Duration calls{};        // Phase::kDraining
+  Clock::Duration streams{};      // Phase::kCancelling
+  Clock::Duration workers{};      // Phase::kWorking
+  Clock::Duration save{};         // Phase::kSaving
+  Clock::Duration close{};        // Phase::kClosing
+  // Phase::kStopped: for the report and the exit. The watchdog fires when only half of it
+  // is left, so that it is never in a race with a phase whose time is up.
   Clock::Duration reserve{};
 
-  // Parts that are set by hand; the others share what these leave.
+  // Shares that are set by hand; the others divide what these leave.
   struct Overrides {
     std::optional<Clock::Duration> lame_duck{}, connections{}, calls{}, streams{}, workers{},
         save{}, close{}, reserve{};
-    // Unset: a fifth of lame_duck.
-    std::optional<Clock::Duration> least_lame_duck{};
   };
 
-  // Splits `grace` into the budgets. Their sum is `grace`, or less when every part
-  // is set by hand.
+  // Divides `grace`. The sum of the shares is `grace`, or less when every one is set by
+  // hand.
   //
   // Errors: INVALID_ARGUMENT with the numbers, when anything is negative or longer
-  // than a day, when what is set by hand leaves less than 10 ms for each other part,
-  // when save or close has less than that, or when the least lame duck is longer than
-  // the lame duck.
+  // than a day, when what is set by hand leaves less than 10 ms for each other share, or
+  // when save or close has less than that.
   static absl::StatusOr<StopBudget> Split(Clock::Duration grace, const Overrides& by_hand);
 
-  // From the request to stop to the watchdog's bite.
-  Clock::Duration watchdog() const { return grace - reserve / 2; }
+  // From the request to stop to the latest end of `phase`: what is guaranteed to the
+  // phases behind it is left over then. Requires: kLameDuck or a later one.
+  Clock::Duration EndOf(Phase phase) const;
 
-  // "lame_duck 5s + connections 12s + ... = 30s"; " of 40s" follows when the parts
+  // From the request to stop to the watchdog's bite. Tests set it.
+  std::optional<Clock::Duration> watchdog_after{};
+  Clock::Duration watchdog() const { return watchdog_after.value_or(grace - reserve / 2); }
+
+  // "lame_duck 5s + connections 12s + ... = 30s"; " of 40s" follows when the shares
   // are less than the grace.
   std::string ToString() const;
 };

@@ -37,7 +37,6 @@ TEST(StopBudget, SplitsTheUsualGraceIntoRoundNumbers) {
   EXPECT_EQ(budget->ToString(),
             "lame_duck 5s + connections 12s + calls 5s + streams 2s + workers 1.5s + save 1.5s + "
             "close 2s + reserve 1s = 30s");
-  EXPECT_EQ(budget->least_lame_duck, seconds(1));
 }
 
 TEST(StopBudget, GivesEveryPartItsLeastWhenTheGraceIsTiny) {
@@ -45,6 +44,12 @@ TEST(StopBudget, GivesEveryPartItsLeastWhenTheGraceIsTiny) {
   ASSERT_TRUE(budget.ok()) << budget.status();
   EXPECT_EQ(Smallest(*budget), milliseconds(10));
   EXPECT_EQ(Sum(*budget), milliseconds(80));
+}
+
+TEST(StopBudget, KeepsTimeForABusyMachineBackAlsoOfAShortGrace) {
+  EXPECT_EQ(StopBudget::Split(seconds(2), {})->reserve, milliseconds(200));
+  EXPECT_EQ(StopBudget::Split(milliseconds(900), {})->reserve, milliseconds(150));
+  EXPECT_EQ(StopBudget::Split(seconds(60), {})->reserve, seconds(2));
 }
 
 TEST(StopBudget, RefusesAGraceInWhichNotEveryPartFits) {
@@ -125,13 +130,34 @@ TEST(StopBudget, RefusesPartsThatDoNotFitAndSaysTheNumbers) {
 
 TEST(StopBudget, RefusesANegativePart) {
   EXPECT_EQ(ErrorOf(seconds(10), {.save = seconds(-1)}), "the save budget of -1s is negative");
-  EXPECT_EQ(ErrorOf(seconds(10), {.least_lame_duck = seconds(-1)}),
-            "the least_lame_duck budget of -1s is negative");
 }
 
-TEST(StopBudget, RefusesALeastLameDuckThatIsLongerThanTheLameDuck) {
-  EXPECT_EQ(ErrorOf(seconds(30), {.lame_duck = seconds(2), .least_lame_duck = seconds(3)}),
-            "the least lame duck of 3s is longer than the lame duck of 2s");
+TEST(StopBudget, LetsAPhaseUseWhateverIsNotGuaranteedToThoseBehindIt) {
+  const absl::StatusOr<StopBudget> budget = StopBudget::Split(seconds(30), {});
+  ASSERT_TRUE(budget.ok()) << budget.status();
+  EXPECT_EQ(budget->EndOf(Phase::kLameDuck), seconds(5));
+  EXPECT_EQ(budget->EndOf(Phase::kLeaving), seconds(17));
+  EXPECT_EQ(budget->EndOf(Phase::kDraining), seconds(22));
+  EXPECT_EQ(budget->EndOf(Phase::kCancelling), seconds(24));
+  EXPECT_EQ(budget->EndOf(Phase::kWorking), milliseconds(25'500));
+  EXPECT_EQ(budget->EndOf(Phase::kSaving), seconds(27));
+  EXPECT_EQ(budget->EndOf(Phase::kClosing), seconds(29));
+  EXPECT_EQ(budget->EndOf(Phase::kStopped), seconds(30));
+}
+
+TEST(StopBudget, GivesWhatTheSharesLeaveToWhateverNeedsIt) {
+  const absl::StatusOr<StopBudget> budget =
+      StopBudget::Split(seconds(40), {.lame_duck = seconds(0),
+                                      .connections = seconds(0),
+                                      .calls = seconds(0),
+                                      .streams = seconds(0),
+                                      .workers = seconds(0),
+                                      .save = seconds(1),
+                                      .close = seconds(2),
+                                      .reserve = seconds(1)});
+  ASSERT_TRUE(budget.ok()) << budget.status();
+  EXPECT_EQ(budget->EndOf(Phase::kDraining), seconds(36));
+  EXPECT_EQ(budget->EndOf(Phase::kClosing), seconds(39));
 }
 
 TEST(StopBudget, RefusesWhatIsTooLongToCountWith) {

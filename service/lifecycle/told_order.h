@@ -15,7 +15,7 @@ namespace lifecycle {
 // `served`: callers were let in; else nobody can have found this replica.
 inline std::string ToldOrder(StopReason reason, bool served) {
   const std::string rest =
-      "ShutdownBegun Calls(Finished|Cut) Server(Stopped|Abandoned) "
+      "Connections(Gone|Left) ShutdownBegun Calls(Finished|Cut) Server(Stopped|Abandoned) "
       "(WorkersStopped |(WorkerFailed )+)(StateSaved |SaveFailed )*(Closed |CloseFailed )*Stopped";
   if (!served) return "StopRequested ListenerClosed GoodbyeSaid " + rest;
   // Any number of drains that were taken back.
@@ -27,7 +27,7 @@ inline std::string ToldOrder(StopReason reason, bool served) {
     return taken_back + "(StopRequested ListenerClosed GoodbyeSaid |" + drained + ")" + rest;
   }
   return taken_back + "(StopRequested LameDuckEntered ListenerClosed GoodbyeSaid |" + drained +
-         ")Connections(Gone|Left) " + rest;
+         ")" + rest;
 }
 
 // The same of a start that failed.

@@ -27,6 +27,18 @@ class Traffic {
     std::int64_t hinted = 0;  // Calls that began since EnterLameDuck(), and were told so.
   };
 
+  // What there is of connections when they were asked to leave, and had their time.
+  enum class Departure { kGone, kSilent, kBusy };
+
+  // What has not ended by itself, and is cut.
+  struct Unfinished {
+    int calls = 0;     // Calls that run.
+    int requests = 0;  // Requests that were arriving still, and are no call yet.
+    int answers = 0;   // Connections that hold bytes which their peers have not taken.
+
+    bool any() const { return calls > 0 || requests > 0 || answers > 0; }
+  };
+
   virtual ~Traffic() = default;
 
   // Lets callers in from now on, and lets them know where.
@@ -38,30 +50,28 @@ class Traffic {
   // whoever calls. Serves on.
   virtual void EnterLameDuck() = 0;
 
-  // Waits until no call has arrived for a quiet period: callers have found other
-  // replicas. False: patience was over first.
-  virtual bool AwaitQuiet(Patience& patience) = 0;
-
   // Takes the lame duck back: everything is as before it.
   virtual void LeaveLameDuck() = 0;
 
-  // New connections are refused from now on; those that exist are served on.
+  // New connections are refused from now on, and those that exist are asked to leave
+  // (GOAWAY). What comes on them is served.
   virtual void CloseListener() = 0;
 
   // Tells endless calls to end themselves, at a pace that spares the replicas
   // they come back to. Returns how many there were to tell.
   virtual int SayGoodbye(Patience& patience) = 0;
 
-  // Waits until no connection is left, or no call runs and none has arrived for a
-  // quiet period. False: patience was over first.
-  virtual bool AwaitConnectionsGone(Patience& patience) = 0;
+  // Waits until no connection is left, or those that are left carry nothing and have been
+  // silent for a while, or patience is over.
+  virtual Departure AwaitConnectionsGone(Patience& patience) = 0;
 
-  // Starts `Server::Shutdown(deadline)` and returns: nothing new is taken from
-  // now on, on any connection.
-  virtual void BeginShutdown(Clock::TimePoint deadline) = 0;
+  // Starts `Server::Shutdown()` and returns: nothing new is taken from now on, on any
+  // connection.
+  virtual void BeginShutdown() = 0;
 
-  // Waits until no call runs. Returns how many still did when patience was over.
-  virtual int AwaitCallsFinished(Patience& patience) = 0;
+  // Waits until no call runs and every answer has left. Returns what had not when
+  // patience was over.
+  virtual Unfinished AwaitCallsFinished(Patience& patience) = 0;
 
   // Cancels what still runs, through its own context, and ends connections that
   // carry nothing any more. Waits until the server has let go of everything, and

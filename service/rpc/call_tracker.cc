@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "grpcpp/generic/async_generic_service.h"
 #include "service/rpc/spread.h"
 
 namespace rpc {
@@ -18,10 +19,24 @@ using grpc::experimental::ServerRpcInfo;
 
 constexpr char kHint[] = "draining";
 
-// More methods than a server has: names that callers make up are not kept for ever.
-constexpr std::size_t kMostMethods = 200;
+// What ServerHost serves beside the services that it is given.
+constexpr const char* kInfrastructure[] = {
+    "/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/", "/grpc.channelz.v1.Channelz/"};
 
-bool IsInfrastructure(const char* method) { return std::strncmp(method, "/grpc.", 6) == 0; }
+bool IsInfrastructure(const char* method) {
+  if (std::strncmp(method, "/grpc.", 6) != 0) return false;
+  return std::any_of(std::begin(kInfrastructure), std::end(kInfrastructure),
+                     [method](const char* service) {
+                       return std::strncmp(method, service, std::strlen(service)) == 0;
+                     });
+}
+
+// Of a generic service: the method's name is the caller's.
+bool IsGeneric(const grpc::ServerContextBase* context) {
+  return dynamic_cast<const grpc::GenericCallbackServerContext*>(context) != nullptr ||
+         dynamic_cast<const grpc::GenericServerContext*>(context) != nullptr;
+}
 
 }  // namespace
 
@@ -34,7 +49,10 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   };
 
   Interceptor(CallTracker& tracker, ServerRpcInfo& info, Call call)
-      : tracker_(tracker), info_(info), call_(call), method_(info.method()) {
+      : tracker_(tracker),
+        info_(info),
+        call_(call),
+        method_(IsGeneric(info.server_context()) ? "" : info.method()) {
     if (!call_.infrastructure) link_.method = &method_;
   }
 
@@ -42,8 +60,9 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     const bool entered = link_.context != nullptr;
     if (entered) tracker_.Leave(link_);
     if (!call_.infrastructure && tracker_.counting_) CountThis();
-    if (entered && call_.stream && !call_.infrastructure) --tracker_.streams_;
-    if (!call_.callback && !call_.infrastructure) --tracker_.running_;
+    if (entered && call_.stream && !call_.infrastructure) tracker_.streams_.End();
+    if (call_.infrastructure) tracker_.infrastructure_.End();
+    if (!call_.callback && !call_.infrastructure) tracker_.calls_.End();
   }
 
   void Intercept(InterceptorBatchMethods* methods) override {
@@ -53,13 +72,13 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     if (link_.context == nullptr &&
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
       link_.context = info_.server_context();
-      if (call_.stream && !call_.infrastructure) ++tracker_.streams_;
+      if (call_.stream && !call_.infrastructure) tracker_.streams_.Begin();
       tracker_.Enter(link_);
     }
     // It was not counted when it began, and is about to be counted as ended.
     if (call_.callback && call_.infrastructure &&
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE)) {
-      ++tracker_.running_;
+      tracker_.calls_.Begin();
     }
     // The older APIs would wait here for the very thing that they are telling.
     if (call_.callback &&
@@ -94,8 +113,7 @@ class CallTracker::Factory final : public grpc::experimental::ServerInterceptorF
         .infrastructure = IsInfrastructure(info->method()),
         .stream = info->type() != ServerRpcInfo::Type::UNARY};
     if (!call.infrastructure) {
-      ++tracker_.begun_;
-      ++tracker_.running_;
+      tracker_.calls_.Begin();
       if (call.callback && tracker_.hinting_.load(std::memory_order_relaxed)) {
         info->server_context()->AddTrailingMetadata(kHint, "1");
         ++tracker_.hinted_;
@@ -106,7 +124,7 @@ class CallTracker::Factory final : public grpc::experimental::ServerInterceptorF
         return nullptr;
       }
     } else {
-      ++tracker_.infrastructure_begun_;
+      tracker_.infrastructure_.Begin();
     }
     return new Interceptor(tracker_, *info, call);
   }
@@ -127,9 +145,9 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
     if (method != nullptr && tracker_.counting_) {
       tracker_.Count(call, method, context->IsCancelled());
     }
-    --tracker_.running_;
+    tracker_.calls_.End();
   }
-  void Release(grpc::GenericCallbackServerContext*) override { --tracker_.running_; }
+  void Release(grpc::GenericCallbackServerContext*) override { tracker_.calls_.End(); }
 
  private:
   CallTracker& tracker_;
@@ -138,7 +156,9 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
 CallTracker::~CallTracker() {
   // The last thing that an ended call has written, on a thread that nobody joins: who
   // reads it comes after everything that the call did here.
-  for (const std::atomic<int>* count : {&running_, &streams_}) static_cast<void>(count->load());
+  for (const LiveCount* count : {&calls_, &streams_, &infrastructure_}) {
+    static_cast<void>(count->live());
+  }
 }
 
 void CallTracker::Install(grpc::ServerBuilder& builder, InterceptorFactories more) {
@@ -167,11 +187,18 @@ void CallTracker::CountByMethod(bool on) {
   counting_ = on;
 }
 
-void CallTracker::CancelAll() {
+void CallTracker::Cancel(bool only_infrastructure) {
   for (Shard& shard : shards_) {
     std::lock_guard lock(shard.mutex);
-    while (shard.running.next != &shard.running) {
-      Link& link = *shard.running.next;
+    const auto next = [&] {
+      Link* link = shard.running.next;
+      while (only_infrastructure && link != &shard.running && link->method != nullptr) {
+        link = link->next;
+      }
+      return link;
+    };
+    while (next() != &shard.running) {
+      Link& link = *next();
       // Out of the way first: TryCancel() may unlink this one, and others.
       link.Remove();
       link.InsertBefore(shard.cancelled);
@@ -216,9 +243,8 @@ void CallTracker::Count(const void* call, const std::string& method, bool cancel
 }
 
 lifecycle::CallTally::Method& CallTracker::RowOf(const std::string& method, Methods& methods) {
-  const bool kept = methods.size() < kMostMethods || methods.contains(method);
-  lifecycle::CallTally::Method& row = methods[kept ? method : ""];
-  row.name = kept ? method : "";
+  lifecycle::CallTally::Method& row = methods[method];
+  row.name = method;
   return row;
 }
 

@@ -15,6 +15,7 @@
 #include "grpcpp/support/server_interceptor.h"
 #include "service/lifecycle/call_tally.h"
 #include "service/rpc/live_calls.h"
+#include "service/rpc/live_count.h"
 
 namespace rpc {
 
@@ -24,8 +25,8 @@ namespace rpc {
 // endless ones that belong to nobody's work, and must cancel what does not end. An
 // interceptor sees every call, but costs the server 13 to 15 % more instructions for a
 // unary one. So that is counted when gRPC asks whether it should get one, and when gRPC
-// gives its context back; streams, and gRPC's own calls (/grpc.*: health, reflection,
-// channelz), do get one.
+// gives its context back; streams, and gRPC's own calls (health, reflection, channelz),
+// do get one.
 //
 // Guarantees: a call counts as running from before its handler is called until its
 // handler is done with it, also when its caller has gone long before. running() is
@@ -53,16 +54,14 @@ class CallTracker {
   // that come behind the tracker's.
   void Install(grpc::ServerBuilder& builder, InterceptorFactories more = {});
 
-  // How many calls have begun, and how many run, of the services that this process
-  // is for: unary calls and streams.
-  std::int64_t begun() const { return begun_; }
-  int running() const { return running_; }
+  // How many calls run of the services that this process is for: unary calls and streams.
+  int running() const { return static_cast<int>(calls_.live()); }
 
-  // Streams that run, of those services.
-  int streams() const { return streams_; }
+  // The streams among them.
+  int streams() const { return static_cast<int>(streams_.live()); }
 
-  // Of gRPC's own services: how many calls have begun.
-  std::int64_t infrastructure_begun() const { return infrastructure_begun_; }
+  // How many calls run of gRPC's own services.
+  int infrastructure() const { return static_cast<int>(infrastructure_.live()); }
 
   // Hints, or not, each call that begins from now on. Counts anew when it begins to.
   void Hint(bool on);
@@ -75,13 +74,18 @@ class CallTracker {
   void CountByMethod(bool on);
 
   // What has ended since CountByMethod(true), and what runs. Waits for no handler:
-  // streams in a shard that is locked are left out. `refused` is not known here, and of
-  // a call that the callback API does not serve only whether CancelAll() ended it.
+  // streams in a shard that is locked are left out. Of a call that the callback API does
+  // not serve it is known only whether CancelAll() ended it. Names are those of methods
+  // that the server has; calls of a generic service, whose callers make names up, are
+  // named "".
   lifecycle::CallTally TryTally();
 
   // Cancels every stream through its own context. A stream that begins later is
   // not cancelled.
-  void CancelAll();
+  void CancelAll() { Cancel(/*only_infrastructure=*/false); }
+  // The same for calls of gRPC's own services only, which wait for nothing but their
+  // callers.
+  void CancelInfrastructure() { Cancel(/*only_infrastructure=*/true); }
 
  private:
   // One call's place in its list; lives in the call's interceptor.
@@ -107,7 +111,7 @@ class CallTracker {
     Link cancelled;  // Guarded by mutex.
   };
 
-  // By name, at most so many as a server may have; the others are all named "".
+  // By name.
   using Methods = std::map<std::string, lifecycle::CallTally::Method>;
 
   // What has ended, by method. Several, for the same reason; and no shard's mutex,
@@ -121,6 +125,7 @@ class CallTracker {
   class Factory;
   class Releases;
 
+  void Cancel(bool only_infrastructure);
   Shard& ShardOf(const Link& link);
   void Enter(Link& link);
   void Leave(Link& link);
@@ -130,10 +135,9 @@ class CallTracker {
   static lifecycle::CallTally::Method& RowOf(const std::string& method, Methods& methods);
 
   std::array<Shard, 16> shards_;
-  std::atomic<std::int64_t> begun_{0};
-  std::atomic<int> running_{0};
-  std::atomic<int> streams_{0};
-  std::atomic<std::int64_t> infrastructure_begun_{0};
+  LiveCount calls_;
+  LiveCount streams_;  // Also counted among calls_.
+  LiveCount infrastructure_;
   std::atomic<bool> hinting_{false};
   std::atomic<std::int64_t> hinted_{0};
 

@@ -25,6 +25,7 @@ struct ConnectionLimits {
   std::chrono::milliseconds age_grace{std::chrono::minutes(1)};
   // A connection without a call for so long is given up; its caller makes another
   // when it needs one.
+  // Costs as much as the age, and what is dead is found by keepalive.
   std::chrono::milliseconds idle{0};
   // A peer that has not said what it is (TLS handshake, HTTP/2 preface and SETTINGS) for
   // so long after it has connected is given up.

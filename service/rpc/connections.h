@@ -2,6 +2,7 @@
 #define SERVICE_RPC_CONNECTIONS_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "grpcpp/server.h"
@@ -11,10 +12,6 @@ namespace rpc {
 
 // The connections to a server that are open, from gRPC's own records (channelz),
 // which are kept in any case.
-//
-// They count calls as well, and wrongly: one that is refused before it reaches
-// anybody, as all are once the server shuts down, has begun and never ends
-// (grpc/grpc: FilterStackCall::SetFinalStatus). call_tracker.h counts calls.
 //
 // Threads: all methods may be called from any thread.
 class Connections {
@@ -40,11 +37,14 @@ class Connections {
   // call.
   int Count() const;
 
-  // How many calls have come, as gRPC counts them: also those that reached nobody.
-  // 0 without a server.
-  std::int64_t CallsBegun() const;
+  // How many streams (RFC 9113) are open on them: calls, those of gRPC's own services, and
+  // requests that are still arriving. Takes time with each connection.
+  int OpenStreams() const;
 
  private:
+  // Calls `look` with the id of each.
+  void ForEach(const std::function<void(std::int64_t id)>& look) const;
+
   std::int64_t server_id_ = 0;
 };
 

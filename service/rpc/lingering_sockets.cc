@@ -86,7 +86,7 @@ int LingeringSockets::Count() {
   int count = 0;
   std::erase_if(kept_, [&](int fd) {
     const bool ended = ReadToTheEnd(fd);
-    const bool all = Unacknowledged(fd) == 0;
+    const bool all = Unacknowledged(fd) <= kControlFrameBytes;
     const bool closed = IsClosed(fd);
     if (!all && !closed) ++count;
     if (!all && closed) ++cut_;

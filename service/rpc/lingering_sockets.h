@@ -7,6 +7,10 @@
 
 namespace rpc {
 
+// Two GOAWAYs, a PING and what TLS adds: so few unacknowledged bytes are no answer, and no
+// caller misses them.
+inline constexpr int kControlFrameBytes = 128;
+
 // Lets the kernel send what it still holds for callers when gRPC closes their connections.
 //
 // The problem: once a connection has been sent its last GOAWAY, gRPC closes it as soon as the
@@ -34,8 +38,8 @@ class LingeringSockets {
   // again until it is 0.
   int Count();
 
-  // How many connections were lost before everything was acknowledged, as far as Count() has
-  // seen.
+  // How many connections were lost before every answer was acknowledged, as far as Count()
+  // has seen.
   int cut() const;
 
   // For shutdown(): whether the connection is kept, and may be closed for sending alone.

@@ -306,7 +306,7 @@ void Listener::Close() {
   sockets_.clear();
 }
 
-void Listener::VisitConnections(const std::function<void(int fd)>& visit) const {
+void Listener::ForEachConnection(const std::function<void(int fd)>& look) const {
   DIR* const open_files = opendir("/proc/self/fd");
   if (open_files == nullptr) return;
   while (const dirent* const entry = readdir(open_files)) {
@@ -314,22 +314,29 @@ void Listener::VisitConnections(const std::function<void(int fd)>& visit) const 
     // Not through a duplicate, although gRPC may close its own meanwhile: to close the
     // duplicate of what has become a database would drop the database's locks.
     if (absl::SimpleAtoi(entry->d_name, &fd) && IsConnected(fd) && LocalAddress(fd) == local_) {
-      visit(fd);
+      look(fd);
     }
   }
   closedir(open_files);
 }
 
 void Listener::CutConnections() const {
-  VisitConnections([](int fd) { CutConnection(fd); });
+  ForEachConnection([](int fd) { CutConnection(fd); });
 }
 
 void Listener::ResetConnections(const std::function<bool(int fd)>& which) const {
-  VisitConnections([&which](int fd) {
+  ForEachConnection([&which](int fd) {
     if (!which(fd)) return;
     ResetWhenClosed(fd);
     CutConnection(fd);
   });
+}
+
+std::vector<std::uint16_t> Listener::ports() const {
+  const std::optional<HostAndPort> split = Split(address_);
+  int port = 0;
+  if (!unix_path_.empty() || !split || !absl::SimpleAtoi(split->port, &port)) return {};
+  return {static_cast<std::uint16_t>(port)};
 }
 
 void Listener::Run() {

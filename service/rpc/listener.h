@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -73,6 +74,13 @@ class Listener {
   // peer may have filled its own buffers, and would not see anything else.
   void ResetConnections(const std::function<bool(int fd)>& which) const;
 
+  // Calls `look` with each of those connections. gRPC may close it meanwhile, so look and
+  // do nothing else.
+  void ForEachConnection(const std::function<void(int fd)>& look) const;
+
+  // The TCP ports that are bound; none of a socket file.
+  std::vector<std::uint16_t> ports() const;
+
   // "127.0.0.1:50051", "unix:/run/orders.sock": what is bound, the first of several.
   const std::string& address() const { return address_; }
 
@@ -90,9 +98,6 @@ class Listener {
   Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path);
   static absl::StatusOr<Sockets> BindTcp(const std::string& address);
   static absl::StatusOr<Sockets> BindUnix(const std::string& address, const std::string& path);
-
-  // Calls `visit` with each of those connections.
-  void VisitConnections(const std::function<void(int fd)>& visit) const;
   void Run();
   // Accepts from a socket, `most` at a time. False: it cannot for the moment, for want of
   // file descriptors perhaps.

@@ -28,16 +28,10 @@ using lifecycle::Clock;
 using lifecycle::Patience;
 using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
 
-// How long a call that gRPC took just before the shutdown may be on its way to its
-// handler, where it is counted. The callers have it as well, to answer the GOAWAY: then
-// the last answers are known to have arrived.
-constexpr Clock::Duration kSettled = std::chrono::milliseconds(50);
 // How long before they are cut off calls are told to answer, of a budget that allows it.
 constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
-// How much later gRPC cuts off what is left than the sequence does. At the same
-// moment, gRPC would often be first, and calls that it has cut off count as
-// finished.
-constexpr Clock::Duration kAfterTheSequence = std::chrono::seconds(1);
+// How long streams are told goodbye later because gRPC is busy sending GOAWAYs.
+constexpr Clock::Duration kForGoaway = std::chrono::milliseconds(100);
 // How often what is left is cancelled: a call may be accepted in the very moment
 // of the first time.
 constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
@@ -55,28 +49,6 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
-// For how long something has been as it is.
-template <typename State>
-class Unchanged {
- public:
-  explicit Unchanged(const Clock& clock) : clock_(clock) {}
-
-  // `state`: as it is now. The time since it was seen to change last.
-  Clock::Duration For(const State& state) {
-    const Clock::TimePoint now = clock_.Now();
-    if (state != state_) {
-      state_ = state;
-      since_ = now;
-    }
-    return now - since_;
-  }
-
- private:
-  const Clock& clock_;
-  std::optional<State> state_;  // None was seen yet.
-  Clock::TimePoint since_;
-};
-
 }  // namespace
 
 ServerHost::ServerHost(Options options, std::vector<NamedService> services, DrainSignal& drain)
@@ -89,7 +61,7 @@ ServerHost::ServerHost(Options options, std::vector<NamedService> services, Drai
 ServerHost::~ServerHost() {
   if (server_ == nullptr) return;
   CloseListener();
-  BeginShutdown(Clock::Steady().Now());  // If it has not begun yet.
+  BeginShutdown();  // If it has not begun yet.
   Patience patience(Clock::Steady(), std::chrono::hours(1), {});
   Cancel(patience);
 }
@@ -109,7 +81,10 @@ absl::Status ServerHost::Start() {
   try {
     StartThreads();
   } catch (const std::system_error& error) {
-    if (!shutdown_thread_.joinable()) server_.reset();  // Nothing else would shut it down.
+    if (!shutdown_thread_.joinable()) {  // Nothing else would shut it down.
+      drain_of_connections_.reset();
+      server_.reset();
+    }
     return absl::UnavailableError(absl::StrCat("no thread for the server: ", error.what()));
   }
   for (const NamedService& each : services_) {
@@ -175,6 +150,7 @@ absl::Status ServerHost::BuildServer() {
         "a port was added to the server's builder, which cannot be closed before its callers have "
         "left: use Options::more_endpoints instead");
   }
+  drain_of_connections_.emplace(*server_, listeners_, connections_, calls_, Clock::Steady());
   return absl::OkStatus();
 }
 
@@ -222,83 +198,81 @@ absl::Status ServerHost::OpenListener() {
 }
 
 void ServerHost::EnterLameDuck() {
-  CountCalls();
+  calls_.CountByMethod(true);
   calls_.Hint(true);
   server_->GetHealthCheckService()->SetServingStatus(false);
-}
-
-bool ServerHost::AwaitQuiet(Patience& patience) {
-  Unchanged<std::int64_t> begun(patience.clock());
-  return patience.Poll([&] { return begun.For(calls_.begun()) >= options_.quiet_period; });
 }
 
 void ServerHost::LeaveLameDuck() {
   server_->GetHealthCheckService()->SetServingStatus(true);
   calls_.Hint(false);
   calls_.CountByMethod(false);
-  counting_ = false;
 }
 
 void ServerHost::CloseListener() {
-  CountCalls();
+  calls_.CountByMethod(true);
   calls_.Hint(true);
   for (const auto& each : listeners_) each->Close();
+  drain_of_connections_->Begin();
 }
 
 int ServerHost::SayGoodbye(Patience& patience) {
+  // Callers of streams come back at once, and must know by then that they go elsewhere.
+  Patience until_sent(patience.clock(), kForGoaway, {});
+  until_sent.Poll([this] { return drain_of_connections_->Sent(); });
   const int streams = calls_.streams();
   drain_.Announce(GoodbyePace(streams, patience.deadline() - patience.clock().Now()), patience);
+  calls_.CancelInfrastructure();
   return streams;
 }
 
-bool ServerHost::AwaitConnectionsGone(Patience& patience) {
-  Unchanged<std::pair<std::int64_t, int>> calls(patience.clock());
-  return patience.Poll([&] {
-    if (!connections_.Any()) return true;
-    const int running = calls_.running();
-    return calls.For({calls_.begun(), running}) >= options_.quiet_period && running == 0;
-  });
+lifecycle::Traffic::Departure ServerHost::AwaitConnectionsGone(Patience& patience) {
+  using State = lifecycle::Traffic::Departure;
+  State state = State::kBusy;
+  const auto done = [&] { return (state = drain_of_connections_->Look()) != State::kBusy; };
+  if (!done() && GoawaySender::Available()) patience.Poll(done);
+  return state;
 }
 
-void ServerHost::BeginShutdown(Clock::TimePoint deadline) {
-  shutting_down_ = true;
+void ServerHost::BeginShutdown() {
   std::lock_guard lock(mutex_);
-  if (!shutdown_deadline_) shutdown_deadline_ = deadline;
+  if (shutdown_ == Shutdown::kNotWanted) shutdown_ = Shutdown::kWanted;
   shutdown_changed_.notify_all();
 }
 
 void ServerHost::ShutDownWhenToldTo() {
   std::unique_lock lock(mutex_);
-  shutdown_changed_.wait(lock, [this] { return shutdown_deadline_.has_value(); });
-  shutdown_called_ = true;
+  shutdown_changed_.wait(lock, [this] { return shutdown_ == Shutdown::kWanted; });
+  shutdown_ = Shutdown::kCalled;
   lock.unlock();
-  server_->Shutdown(OnTheWall(*shutdown_deadline_ + kAfterTheSequence));
+  // Without a deadline: what gRPC cuts off counts as finished. Cancel() does the cutting.
+  server_->Shutdown(OnTheWall(Clock::TimePoint::max()));
   lock.lock();
-  shutdown_returned_ = true;
+  shutdown_ = Shutdown::kReturned;
   shutdown_changed_.notify_all();
 }
 
-int ServerHost::AwaitCallsFinished(Patience& patience) {
+lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience) {
   const Clock& clock = patience.clock();
-  Unchanged<std::pair<bool, std::int64_t>> calls(clock);
   const Clock::Duration for_answers =
       std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
-  const bool finished = patience.Poll([&] {
+  patience.Poll([&] {
     if (clock.Now() >= patience.deadline() - for_answers) drain_.DemandAnswers();
-    const auto [called, returned] = ShutdownProgress();
-    const bool settled = calls.For({called, calls_.begun()}) >= kSettled;
-    return returned || (called && settled && calls_.running() == 0);
+    if (ShutdownIs(Shutdown::kReturned)) return true;
+    return ShutdownIs(Shutdown::kCalled) &&
+           drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
   });
-  return finished ? 0 : calls_.running();
+  return drain_of_connections_->Unfinished();
 }
 
 bool ServerHost::Cancel(Patience& patience) {
   connection_guard_.reset();  // What is cancelled is not its caller's fault.
-  const auto returned = [this] { return shutdown_returned_; };
+  const auto returned = [this] { return shutdown_ == Shutdown::kReturned; };
   const auto wait_for = [&](Clock::Duration duration) {
     std::unique_lock lock(mutex_);
     return patience.Wait(lock, shutdown_changed_, returned, patience.clock().Now() + duration);
   };
+  drain_of_connections_->LetGo();
   const Clock::TimePoint begun = patience.clock().Now();
   bool gone = wait_for(Clock::Duration::zero());
   if (!gone) calls_.CancelAll();
@@ -312,9 +286,10 @@ bool ServerHost::Cancel(Patience& patience) {
     }
     if (!gone && patience.clock().Now() >= patience.deadline()) break;
   }
-  refused_ = CallsRefused();
+  gone = gone && patience.Poll([this] { return drain_of_connections_->Idle(); });
   if (!gone) return false;
   shutdown_thread_.join();
+  drain_of_connections_.reset();
   server_.reset();
   handler_guard_.reset();  // The services may be gone before the host.
   return true;
@@ -329,31 +304,11 @@ lifecycle::Traffic::Load ServerHost::Look() const {
 
 int ServerHost::TryCallsRunning() const { return calls_.running(); }
 
-lifecycle::CallTally ServerHost::TryTally() const {
-  lifecycle::CallTally tally = calls_.TryTally();
-  tally.refused = CallsRefused();
-  return tally;
-}
+lifecycle::CallTally ServerHost::TryTally() const { return calls_.TryTally(); }
 
-void ServerHost::CountCalls() {
-  if (std::exchange(counting_, true)) return;
-  calls_.CountByMethod(true);
-  lost_before_ = CallsLost();
-}
-
-std::int64_t ServerHost::CallsLost() const {
-  return connections_.CallsBegun() - calls_.begun() - calls_.infrastructure_begun();
-}
-
-std::int64_t ServerHost::CallsRefused() const {
-  if (!shutting_down_) return 0;
-  // Without a server nothing has begun any more.
-  return std::max(refused_.load(), CallsLost() - lost_before_);
-}
-
-std::pair<bool, bool> ServerHost::ShutdownProgress() {
+bool ServerHost::ShutdownIs(Shutdown state) {
   std::lock_guard lock(mutex_);
-  return {shutdown_called_, shutdown_returned_};
+  return shutdown_ == state;
 }
 
 absl::Status ServerHost::WritePortFile() const {

@@ -22,6 +22,7 @@
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/blocked_threads.h"
 #include "service/rpc/call_tracker.h"
+#include "service/rpc/connection_drain.h"
 #include "service/rpc/connection_guard.h"
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/connections.h"
@@ -65,8 +66,6 @@ class ServerHost final : public lifecycle::Traffic {
     std::vector<Endpoint> more_endpoints = {};
     // Where the first bound address is written when callers are let in; empty: nowhere.
     std::string port_file = "";
-    // No call for so long: nobody is there any more.
-    std::chrono::milliseconds quiet_period{300};
     ConnectionLimits limits{};
     // Whether callers may ask for the services' descriptions.
     bool reflection = true;
@@ -111,20 +110,22 @@ class ServerHost final : public lifecycle::Traffic {
   // Errors: UNAVAILABLE when the port file cannot be written.
   absl::Status OpenListener() override;
   void EnterLameDuck() override;
-  bool AwaitQuiet(lifecycle::Patience& patience) override;
   void LeaveLameDuck() override;
   void CloseListener() override;
   int SayGoodbye(lifecycle::Patience& patience) override;
-  bool AwaitConnectionsGone(lifecycle::Patience& patience) override;
-  void BeginShutdown(lifecycle::Clock::TimePoint deadline) override;
+  // Does not wait where gRPC cannot send a GOAWAY (GoawaySender::Available()).
+  Departure AwaitConnectionsGone(lifecycle::Patience& patience) override;
+  void BeginShutdown() override;
   // Demands answers of `drain` when patience is nearly over.
-  int AwaitCallsFinished(lifecycle::Patience& patience) override;
+  Unfinished AwaitCallsFinished(lifecycle::Patience& patience) override;
   bool Cancel(lifecycle::Patience& patience) override;
   Load Look() const override;
   int TryCallsRunning() const override;
   lifecycle::CallTally TryTally() const override;
 
  private:
+  enum class Shutdown { kNotWanted, kWanted, kCalled, kReturned };
+
   std::vector<Endpoint> Endpoints() const;
   absl::Status BindAll();
   absl::Status BuildServer();
@@ -134,43 +135,29 @@ class ServerHost final : public lifecycle::Traffic {
   void SayThatThreadsAreBlocked();
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
-  // Whether it was called, and whether it has returned.
-  std::pair<bool, bool> ShutdownProgress();
-
-  // Counts from now on what becomes of the calls. Once, until LeaveLameDuck().
-  void CountCalls();
-  // Calls that have come and reached nobody, since the server started; and since calls
-  // are counted, once nothing new is taken. Waits for nothing that may hang.
-  std::int64_t CallsLost() const;
-  std::int64_t CallsRefused() const;
+  bool ShutdownIs(Shutdown state);
 
   const Options options_;
   const std::vector<NamedService> services_;
   DrainSignal& drain_;
 
   mutable CallTracker calls_;  // Asked by TryTally(), too.
-  bool counting_ = false;
-  std::int64_t lost_before_ = 0;  // Constant once shutting_down_ is set.
-  std::atomic<bool> shutting_down_{false};
-  std::atomic<std::int64_t> refused_{0};  // Set in the end: it cannot be told afterwards.
   Connections connections_;
   LimitLog refused_connections_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   // Each is the listener's at the same place.
   std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> acceptors_;
   std::unique_ptr<grpc::Server> server_;
-  std::optional<HandlerGuard> handler_guard_;        // From Start() on.
-  std::optional<ConnectionGuard> connection_guard_;  // From Start() to Cancel().
+  std::optional<HandlerGuard> handler_guard_;            // From Start() on.
+  std::optional<ConnectionGuard> connection_guard_;      // From Start() to Cancel().
+  std::optional<ConnectionDrain> drain_of_connections_;  // As long as there is a server.
 
   std::optional<BlockedThreads> blocked_threads_;  // Since Start().
 
   std::thread shutdown_thread_;
   std::mutex mutex_;
   std::condition_variable_any shutdown_changed_;
-  // Guarded by mutex_, constant once it is set.
-  std::optional<lifecycle::Clock::TimePoint> shutdown_deadline_;
-  bool shutdown_called_ = false;    // Guarded by mutex_.
-  bool shutdown_returned_ = false;  // Guarded by mutex_.
+  Shutdown shutdown_ = Shutdown::kNotWanted;  // Guarded by mutex_.
 };
 
 }  // namespace rpc

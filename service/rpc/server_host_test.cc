@@ -44,6 +44,7 @@ namespace {
 
 using ::lifecycle::Clock;
 using ::lifecycle::Patience;
+using Departure = ::lifecycle::Traffic::Departure;
 using ::probe::Note;
 using ::probe::Probe;
 using ::std::chrono::milliseconds;
@@ -88,13 +89,11 @@ class ServerHostTest : public ::testing::Test {
     Patience patience = Long();
     host_->CloseListener();
     host_->SayGoodbye(patience);
-    EXPECT_TRUE(host_->AwaitConnectionsGone(patience));
-    host_->BeginShutdown(Clock::Steady().Now() + kNever);
-    EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
+    EXPECT_NE(host_->AwaitConnectionsGone(patience), Departure::kBusy);
+    host_->BeginShutdown();
+    EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
     EXPECT_TRUE(host_->Cancel(patience));
   }
-
-  void BeginShutdown() { host_->BeginShutdown(Clock::Steady().Now() + kNever); }
 
   void TearDown() override { probe_.Release(); }
 
@@ -218,8 +217,6 @@ TEST_F(ServerHostTest, ServesEveryAddressWithItsOwnCredentialsAndLosesNothingOnA
   EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 2; }));
   host_->CloseListener();
   EXPECT_FALSE(std::filesystem::exists(path));
-  EXPECT_TRUE(Echo(tls).ok()) << "new calls on old connections";
-  EXPECT_TRUE(Echo(file).ok());
   probe_.Release();
   EXPECT_TRUE(held_tls.get().ok());
   EXPECT_TRUE(held_file.get().ok());
@@ -492,44 +489,19 @@ TEST_F(ServerHostTest, TellsItsLoad) {
   EXPECT_TRUE(held.get().ok());
 }
 
-TEST_F(ServerHostTest, IsNotQuietWhileCallsArrive) {
-  Start({.quiet_period = std::chrono::seconds(2)});
-  std::atomic<bool> enough = false;
-  std::thread caller([this, &enough] {
-    const auto channel = Connect();
-    while (!enough) EXPECT_TRUE(Echo(channel).ok());
-  });
-  Patience patience(Clock::Steady(), milliseconds(2200), {});
-  EXPECT_FALSE(host_->AwaitQuiet(patience));
-  enough = true;
-  caller.join();
-}
-
-TEST_F(ServerHostTest, IsQuietThoughCallsRunAndHealthIsChecked) {
-  Start();
-  std::future<grpc::Status> held = Hold(Connect());
-  ASSERT_TRUE(probe_.AwaitHeld(1));
-  std::atomic<bool> enough = false;
-  std::thread prober([this, &enough] {
-    const auto channel = Connect();
-    while (!enough) EXPECT_EQ(HealthOf(channel, ""), kServing);
-  });
-  Patience patience = Long();
-  EXPECT_TRUE(host_->AwaitQuiet(patience));
-  enough = true;
-  prober.join();
-  probe_.Release();
-  EXPECT_TRUE(held.get().ok());
-}
-
 TEST_F(ServerHostTest, RefusesNewConnectionsAndServesOldOnesOnceTheListenerIsClosed) {
   Start();
-  const auto old = Connect();
-  EXPECT_TRUE(Echo(old).ok());
+  RawConnection old(host_->address());
+  old.Send(Http2Preface());
+  ASSERT_TRUE(old.Receive(std::string("\0\0", 2))) << "it is connected";
   host_->CloseListener();
   EXPECT_FALSE(RawConnection(host_->address()).connected());
   EXPECT_EQ(Echo(Connect()).error_code(), grpc::UNAVAILABLE);
-  for (int i = 0; i < 100; ++i) EXPECT_TRUE(Echo(old).ok());
+  // It has been asked to leave, and has not answered that.
+  old.Send(Http2Headers("/probe.Probe/Echo") +
+           Http2Frame(/*data=*/0, /*end of stream=*/1, 1, std::string(5, '\0')));
+  const char headers[] = {1, 4, 0, 0, 0, 1};
+  EXPECT_TRUE(old.ReceiveUntil(std::string(headers, sizeof headers)));
   host_->CloseListener();
 }
 
@@ -550,50 +522,62 @@ TEST_F(ServerHostTest, TellsStreamsToEndThemselves) {
   }
 }
 
-TEST_F(ServerHostTest, HasNoConnectionsLeftAsSoonAsTheLastHasGone) {
-  Start({.quiet_period = kNever});
-  {
-    const auto channel = Connect();
-    EXPECT_TRUE(Echo(channel).ok());
-    Patience patience = Short();
-    EXPECT_FALSE(host_->AwaitConnectionsGone(patience));
-  }
-  Patience patience = Long();
-  EXPECT_TRUE(host_->AwaitConnectionsGone(patience));
-}
-
-TEST_F(ServerHostTest, WaitsForNoIdleConnectionLongerThanTheQuietPeriod) {
+TEST_F(ServerHostTest, AsksConnectionsToLeaveAndCutsNoCall) {
   Start();
-  const auto idle = Connect();
-  EXPECT_TRUE(Echo(idle).ok());
-  Patience patience = Long();
-  EXPECT_TRUE(host_->AwaitConnectionsGone(patience));
-  EXPECT_EQ(idle->GetState(false), GRPC_CHANNEL_READY);
-}
-
-TEST_F(ServerHostTest, WaitsForConnectionsWhileACallRuns) {
-  Start({.quiet_period = milliseconds(20)});
-  std::future<grpc::Status> held = Hold(Connect());
-  ASSERT_TRUE(probe_.AwaitHeld(1));
-  Patience patience = Short();
-  EXPECT_FALSE(host_->AwaitConnectionsGone(patience));
-  probe_.Release();
-  EXPECT_TRUE(held.get().ok());
-}
-
-TEST_F(ServerHostTest, LeadsConnectionsAwayByTheirAgeAndCutsNoCall) {
-  Start({.quiet_period = kNever, .limits = {.age = milliseconds(100)}});
   const auto channel = Connect();
   std::future<grpc::Status> held = Hold(channel);
   ASSERT_TRUE(probe_.AwaitHeld(1));
-  // The call runs on while its connection takes no other one.
-  EXPECT_TRUE(Eventually([&] { return channel->GetState(false) != GRPC_CHANNEL_READY; }));
-  EXPECT_TRUE(Echo(channel).ok()) << "on a new connection";
   host_->CloseListener();
+  EXPECT_TRUE(Eventually([&] { return channel->GetState(false) != GRPC_CHANNEL_READY; }));
+  Patience too_short = Short();
+  EXPECT_EQ(host_->AwaitConnectionsGone(too_short), Departure::kBusy);
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
   Patience patience = Long();
-  EXPECT_TRUE(host_->AwaitConnectionsGone(patience)) << "callers are still connected";
+  EXPECT_EQ(host_->AwaitConnectionsGone(patience), Departure::kGone);
+}
+
+TEST_F(ServerHostTest, AsksAConnectionThatIsMadeMeanwhile) {
+  Start();
+  RawConnection late(host_->address());
+  ASSERT_TRUE(late.connected());
+  host_->CloseListener();
+  Patience patience = Long();
+  host_->SayGoodbye(patience);
+  late.Send(Http2Preface());
+  const char goaway[] = {7, 0, 0, 0, 0, 0};
+  std::future<Departure> departure =
+      std::async(std::launch::async, [&] { return host_->AwaitConnectionsGone(patience); });
+  EXPECT_TRUE(late.ReceiveUntil(std::string(goaway, sizeof goaway)));
+  EXPECT_EQ(departure.get(), Departure::kSilent);
+}
+
+TEST_F(ServerHostTest, WaitsForNoConnectionThatIsSilent) {
+  Start();
+  RawConnection mute(host_->address());
+  RawConnection deaf(host_->address());
+  deaf.Send(Http2Preface());
+  EXPECT_TRUE(deaf.Receive(std::string("\0\0", 2))) << "it is connected";
+  host_->CloseListener();
+  Patience patience = Long();
+  EXPECT_EQ(host_->AwaitConnectionsGone(patience), Departure::kSilent);
+  EXPECT_EQ(host_->Look().connections, 2);
+}
+
+TEST_F(ServerHostTest, WaitsForARequestThatIsStillArriving) {
+  Start();
+  RawConnection caller(host_->address());
+  caller.Send(Http2Preface() + Http2Headers("/probe.Probe/Echo"));
+  ASSERT_TRUE(caller.Receive(std::string("\0\0", 2))) << "it is connected";
+  host_->CloseListener();
+  // Longer than a connection must be silent.
+  Patience patience(Clock::Steady(), std::chrono::seconds(2), {});
+  EXPECT_EQ(host_->AwaitConnectionsGone(patience), Departure::kBusy);
+  EXPECT_EQ(host_->TryCallsRunning(), 0);
+  // The rest of it: an empty message.
+  caller.Send(Http2Frame(/*data=*/0, /*end of stream=*/1, 1, std::string(5, '\0')));
+  const char headers[] = {1, 4, 0, 0, 0, 1};
+  EXPECT_TRUE(caller.ReceiveUntil(std::string(headers, sizeof headers))) << "it is answered";
 }
 
 TEST_F(ServerHostTest, AnswersCallsInFlight) {
@@ -604,12 +588,12 @@ TEST_F(ServerHostTest, AnswersCallsInFlight) {
   ASSERT_TRUE(probe_.AwaitHeld(2));
   EXPECT_EQ(host_->TryCallsRunning(), 2);
   host_->CloseListener();
-  BeginShutdown();
+  host_->BeginShutdown();
   Patience too_short = Short();
-  EXPECT_EQ(host_->AwaitCallsFinished(too_short), 2);
+  EXPECT_EQ(host_->AwaitCallsFinished(too_short).calls, 2);
   probe_.Release();
   Patience patience = Long();
-  EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
+  EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
   EXPECT_TRUE(host_->Cancel(patience));
   EXPECT_TRUE(first.get().ok());
   EXPECT_TRUE(second.get().ok());
@@ -621,9 +605,9 @@ TEST_F(ServerHostTest, DemandsAnswersAMomentBeforeCallsAreCutOff) {
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
   host_->CloseListener();
-  BeginShutdown();
+  host_->BeginShutdown();
   lifecycle::FakeClock clock;
-  std::future<int> left = std::async(std::launch::async, [&] {
+  std::future<lifecycle::Traffic::Unfinished> left = std::async(std::launch::async, [&] {
     Patience patience(clock, std::chrono::seconds(8), {});
     return host_->AwaitCallsFinished(patience);
   });
@@ -635,7 +619,7 @@ TEST_F(ServerHostTest, DemandsAnswersAMomentBeforeCallsAreCutOff) {
   clock.AwaitWaiters(1);
   EXPECT_TRUE(drain_.answer_now().stop_requested());
   clock.Advance(milliseconds(500));
-  EXPECT_EQ(left.get(), 1);
+  EXPECT_EQ(left.get().calls, 1);
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
 }
@@ -647,33 +631,28 @@ TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandInAHurryAsWell) {
   // A call that gives up what it waits for.
   const std::stop_callback answer(drain_.answer_now(), [this] { probe_.Release(); });
   host_->CloseListener();
-  BeginShutdown();
+  host_->BeginShutdown();
   std::stop_source hurry;
   Patience patience(Clock::Steady(), kNever, hurry.get_token());
   std::thread hurrying([&] { hurry.request_stop(); });
-  EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
+  EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
   hurrying.join();
   EXPECT_TRUE(host_->Cancel(patience));
   EXPECT_TRUE(held.get().ok());
 }
 
-TEST_F(ServerHostTest, WaitsForNoCallThatReachesNobody) {
+TEST_F(ServerHostTest, CountsARequestThatDoesNotArriveAsCut) {
   Start();
-  std::future<grpc::Status> held = Hold(Connect());
-  ASSERT_TRUE(probe_.AwaitHeld(1));
   RawConnection halfway(host_->address());
   halfway.Send(Http2Preface() + Http2Headers("/probe.Probe/Echo"));
-  RawConnection late(host_->address());
-  late.Send(Http2Preface());
-  EXPECT_TRUE(late.Receive(std::string("\0\0", 2))) << "it is connected";
+  EXPECT_TRUE(halfway.Receive(std::string("\0\0", 2))) << "it is connected";
   host_->CloseListener();
-  BeginShutdown();
-  late.Send(Http2Headers("/probe.Probe/Echo"));
-  probe_.Release();
-  EXPECT_TRUE(held.get().ok());
-  Patience patience = Long();
-  EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
-  EXPECT_TRUE(host_->Cancel(patience));
+  host_->BeginShutdown();
+  Patience patience = Short();
+  const lifecycle::Traffic::Unfinished left = host_->AwaitCallsFinished(patience);
+  EXPECT_EQ(left.calls, 0);
+  EXPECT_EQ(left.requests, 1);
+  EXPECT_EQ(left.answers, 0);
 }
 
 TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
@@ -686,10 +665,10 @@ TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
     ASSERT_NE(watches.back()->Ask(""), "");
   }
   host_->CloseListener();
-  BeginShutdown();
+  host_->BeginShutdown();
   for (const auto& watch : watches) watch->Cancel();
   Patience patience = Short();
-  EXPECT_EQ(host_->AwaitCallsFinished(patience), 1);
+  EXPECT_EQ(host_->AwaitCallsFinished(patience).calls, 1);
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
 }
@@ -700,8 +679,6 @@ TEST_F(ServerHostTest, IsNotDelayedByOpenHealthAndReflectionStreams) {
   EXPECT_NE(health.Ask(""), "");
   RawStream reflection(Connect(), kReflection);
   EXPECT_NE(reflection.Ask(std::string("\x3a\0", 2)), "");
-  Patience patience = Long();
-  EXPECT_TRUE(host_->AwaitQuiet(patience));
   StopCleanly();
   EXPECT_FALSE(health.AwaitEnd().ok());
   EXPECT_FALSE(reflection.AwaitEnd().ok());
@@ -722,8 +699,6 @@ TEST_F(ServerHostTest, IsNotDelayedByACallOfChannelzWhoseAnswerNobodyReads) {
   const char headers[] = {1, 4, 0, 0, 0, 1};  // The answer begins.
   EXPECT_TRUE(caller.ReceiveUntil(std::string(headers, sizeof headers)));
   EXPECT_EQ(host_->TryCallsRunning(), 0);
-  Patience patience = Long();
-  EXPECT_TRUE(host_->AwaitQuiet(patience));
   StopCleanly();
   EXPECT_TRUE(caller.AwaitEnd());
 }
@@ -738,8 +713,8 @@ TEST_F(ServerHostTest, EndsConnectionsThatCarryNothing) {
   EXPECT_TRUE(frozen.Receive(std::string("\0\0", 2)));
   Patience patience = Long();
   host_->CloseListener();
-  BeginShutdown();
-  EXPECT_EQ(host_->AwaitCallsFinished(patience), 0);
+  host_->BeginShutdown();
+  EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
   // Server::Shutdown() would wait for the first for 5 s, for the others for 20 s.
   Patience less(Clock::Steady(), std::chrono::seconds(4), {});
   EXPECT_TRUE(host_->Cancel(less));
@@ -754,7 +729,7 @@ TEST_F(ServerHostTest, CancelsWhatStillRuns) {
   RawStream chat(Connect(), "/probe.Probe/Chat");
   chat.Ask("");
   host_->CloseListener();
-  BeginShutdown();
+  host_->BeginShutdown();
   Patience patience = Long();
   EXPECT_TRUE(host_->Cancel(patience));
   EXPECT_THAT(held.get().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
@@ -773,9 +748,7 @@ TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceTheStopBegan) {
   host_->EnterLameDuck();
   EXPECT_TRUE(Echo(channel).ok());
   host_->CloseListener();
-  EXPECT_TRUE(Echo(channel).ok());
-  EXPECT_EQ(host_->TryTally().refused, 0);
-  BeginShutdown();
+  host_->BeginShutdown();
   Patience patience = Long();
   EXPECT_TRUE(host_->Cancel(patience));
   const lifecycle::CallTally tally = host_->TryTally();
@@ -783,11 +756,10 @@ TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceTheStopBegan) {
   for (const auto& row : tally.methods) {
     rows.push_back(absl::StrCat(row.name, " ", row.finished, " ", row.cancelled, " ", row.left));
   }
-  EXPECT_THAT(rows, testing::ElementsAre("/probe.Probe/Chat 0 1 0", "/probe.Probe/Echo 2 0 0",
+  EXPECT_THAT(rows, testing::ElementsAre("/probe.Probe/Chat 0 1 0", "/probe.Probe/Echo 1 0 0",
                                          "/probe.Probe/Hold 0 1 0"));
   EXPECT_EQ(tally.streams_ended, 0);
   EXPECT_EQ(tally.streams_cut, 1);
-  EXPECT_EQ(tally.refused, 0);
 }
 
 TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceItsLastLameDuck) {
@@ -806,32 +778,6 @@ TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceItsLastLameDuck) {
   EXPECT_EQ(host_->TryTally().methods[0].finished, 1);
 }
 
-TEST_F(ServerHostTest, CountsCallsThatReachNobodyBecauseItShutsDown) {
-  Start();
-  std::future<grpc::Status> held = Hold(Connect());
-  ASSERT_TRUE(probe_.AwaitHeld(1));
-  RawConnection late(host_->address());
-  // Its first call is never whole, and keeps the connection.
-  late.Send(Http2Preface() + Http2Headers("/probe.Probe/Echo"));
-  EXPECT_TRUE(late.Receive(std::string("\0\0", 2))) << "it is connected";
-  EXPECT_TRUE(Echo(Connect()).ok());
-  host_->CloseListener();
-  BeginShutdown();
-  const char goaway[] = {7, 0, 0, 0, 0, 0};  // It is being shut down.
-  EXPECT_TRUE(late.ReceiveUntil(std::string(goaway, sizeof goaway)));
-  std::string second = Http2Headers("/probe.Probe/Echo");
-  second[8] = 3;  // The stream's number.
-  late.Send(second);
-  const char reset[] = {0, 0, 4, 3, 0, 0, 0, 0, 3};
-  EXPECT_TRUE(late.ReceiveUntil(std::string(reset, sizeof reset)));
-  EXPECT_GE(host_->TryTally().refused, 1) << "a stop may not come to its end";
-  probe_.Release();
-  EXPECT_TRUE(held.get().ok());
-  Patience patience = Long();
-  EXPECT_TRUE(host_->Cancel(patience));
-  EXPECT_GE(host_->TryTally().refused, 1);
-}
-
 TEST_F(ServerHostTest, CancelsThoughCallsArriveAtThatInstant) {
   for (int round = 0; round < 20; ++round) {
     Start();
@@ -847,7 +793,7 @@ TEST_F(ServerHostTest, CancelsThoughCallsArriveAtThatInstant) {
     }
     EXPECT_TRUE(Eventually([&] { return answered > 8; }));
     host_->CloseListener();
-    BeginShutdown();
+    host_->BeginShutdown();
     Patience patience = Long();
     EXPECT_TRUE(host_->Cancel(patience));
     for (std::thread& caller : callers) caller.join();
@@ -859,7 +805,7 @@ TEST_F(ServerHostTest, IsAbandonedWhenAHandlerNeverFinishes) {
   std::future<grpc::Status> deaf = Hold(Connect(), "deaf");
   ASSERT_TRUE(probe_.AwaitHeld(1));
   host_->CloseListener();
-  BeginShutdown();
+  host_->BeginShutdown();
   Patience patience = Short();
   EXPECT_FALSE(host_->Cancel(patience));
   EXPECT_EQ(host_->TryCallsRunning(), 1);
@@ -891,7 +837,7 @@ TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedAmidAStop) {
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
   host_->CloseListener();
-  BeginShutdown();
+  host_->BeginShutdown();
   host_.reset();
   EXPECT_FALSE(held.get().ok());
 }

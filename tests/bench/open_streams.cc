@@ -164,16 +164,14 @@ bool MeasureAll() {
       {"bare, cancelling all", "tests/bench/bare_server", {"--at_signal=cancel"}, false},
       {"bare, finishing all", "tests/bench/bare_server", {"--at_signal=finish"}, false},
       {"bare, as in the tutorial", "tests/bench/bare_server", {"--at_signal=shutdown"}, false},
-      // The goodbyes are spread over half of the budget for connections at most. A
-      // connection should not get as old as that, so its age follows; not here.
+      // The goodbyes are spread over half of the time for connections at most.
       {"harness, goodbyes all at once",
        "tests/bench/echo_server",
-       {"--stop_least_lame_duck=0", "--stop_connections=10ms", "--connection_age=0s",
-        "--termination_grace=2m"},
+       {"--stop_lame_duck=0", "--stop_connections=10ms", "--termination_grace=2m"},
        true},
       {"harness, goodbyes at their pace",
        "tests/bench/echo_server",
-       {"--stop_least_lame_duck=0", "--termination_grace=2m"},
+       {"--stop_lame_duck=0", "--termination_grace=2m"},
        true},
   };
   absl::PrintF("%-34s %8s %8s %8s %12s\n", "", "opened", "goodbye", "without", "last end");

@@ -10,7 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/lifecycle/phase.h"
-#include "service/observability/lifecycle_log.h"
+#include "service/observability/process_log.h"
 #include "tests/common/temp_dir.h"
 
 namespace testkit {
@@ -27,9 +27,10 @@ std::string Logged(const std::vector<lifecycle::Event>& life) {
   const std::string path = directory.File("log");
   const int saved = dup(STDERR_FILENO);
   if (freopen(path.c_str(), "w", stderr) == nullptr) return "";
-  observability::SetUpLog("orders");
-  observability::LifecycleLog log;
+  observability::ProcessLog log("orders", "");
   for (const lifecycle::Event& event : life) log.OnEvent(event);
+  lifecycle::End end;
+  log.OnEnd(end);  // By then everything is written.
   dup2(saved, STDERR_FILENO);
   close(saved);
   std::ifstream file(path);

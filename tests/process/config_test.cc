@@ -53,7 +53,7 @@ TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
             "--admin_address=\n"
             "--admin_port_file=\n"
             "--concurrent_calls=1000\n"
-            "--connection_age=19.2s\n"
+            "--connection_age=0\n"
             "--connection_age_grace=1m\n"
             "--connection_handshake=10s\n"
             "--connection_idle=0\n"
@@ -73,7 +73,6 @@ TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
             "--stop_close=4s\n"
             "--stop_connections=24s\n"
             "--stop_lame_duck=10s\n"
-            "--stop_least_lame_duck=2s\n"
             "--stop_reserve=2s\n"
             "--stop_save=3s\n"
             "--stop_streams=4s\n"
@@ -163,11 +162,6 @@ TEST(PlatformGraceTest, ThatIsAsLongIsNotWarnedOf) {
   EXPECT_THAT(printed.text, Not(HasSubstr("warning")));
 }
 
-TEST(ConnectionAgeTest, ThatAStopHasNoTimeForIsWarnedOf) {
-  EXPECT_THAT(PrintConfig({"--connection_age=12s", "--stop_connections=12s"}).text,
-              HasSubstr("warning: a connection is asked to leave when it is up to 13.2s old"));
-}
-
 TEST(PlatformGraceTest, ThatIsNoTimeSaysSoAndExitsWith1) {
   const Printed printed = PrintConfig({}, {{"TIMEOUT_STOP_USEC", "soon"}});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
@@ -176,7 +170,7 @@ TEST(PlatformGraceTest, ThatIsNoTimeSaysSoAndExitsWith1) {
 
 TEST(PlatformGraceTest, ThatIsShorterStopsNoServerFromServing) {
   ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"), "--address=127.0.0.1:0",
-                       "--platform_grace=1s", "--stop_least_lame_duck=0"});
+                       "--platform_grace=1s", "--stop_lame_duck=0"});
   EXPECT_TRUE(server.AwaitOutput(" Serving\n", kLimit)) << server.Output();
   EXPECT_THAT(server.Output(), StartsWith("warning: the platform kills after 1s"));
   server.Signal(SIGTERM);

@@ -174,8 +174,8 @@ TEST_F(FaultsTest, AHandlerThatCallsExitEndsTheProcessWithItsSentence) {
 }
 
 TEST_F(FaultsTest, ADestructorOfSomethingStaticThatHangsIsEndedByTheWatchdog) {
-  Start("static=hangs", {"--termination_grace=8s", "--stop_reserve=2s", "--stop_close=1s",
-                         "--stop_least_lame_duck=0"});
+  Start("static=hangs",
+        {"--termination_grace=8s", "--stop_reserve=2s", "--stop_close=1s", "--stop_lame_duck=0"});
   EXPECT_EQ(Stop(std::chrono::seconds(8)), Ending::Exited(5)) << Output();
   EXPECT_THAT(Output(), HasSubstr("stuck after main; exit code 5\n"));
   EXPECT_THAT(Told(false), ElementsAre());
@@ -192,7 +192,7 @@ TEST_F(FaultsTest, AThirdSignalEndsADestructorOfSomethingStatic) {
 }
 
 TEST_F(FaultsTest, MoreThanAThousandEntriesAreClosed) {
-  Start("", {"--termination_grace=30s", "--stop_least_lame_duck=0", "--more_entries=1200"});
+  Start("", {"--termination_grace=30s", "--stop_lame_duck=0", "--more_entries=1200"});
   EXPECT_EQ(Stop(std::chrono::seconds(30)), Ending::Exited(0)) << Output();
   EXPECT_THAT(Told(true), ::testing::SizeIs(::testing::Gt(1200u)));
 }
@@ -297,8 +297,8 @@ TEST_F(FaultsTest, ACloserThatHangsInTheKernelIsPassedOver) {
 
 TEST_F(FaultsTest, ADestructorInMainThatHangsIsEndedByTheWatchdog) {
   // What comes before the destructor has most of the time, on a busy machine, too.
-  Start("destructor=hangs", {"--termination_grace=8s", "--stop_reserve=2s", "--stop_close=1s",
-                             "--stop_least_lame_duck=0"});
+  Start("destructor=hangs",
+        {"--termination_grace=8s", "--stop_reserve=2s", "--stop_close=1s", "--stop_lame_duck=0"});
   EXPECT_EQ(Stop(std::chrono::seconds(8)), Ending::Exited(5)) << Output();
   EXPECT_THAT(Output(), HasSubstr("watchdog: the stop has spent its grace of 8s; stuck after the "
                                   "stop, in main; exit code 5\n"));

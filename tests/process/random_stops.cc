@@ -64,10 +64,10 @@ constexpr std::chrono::seconds kLimit{60};
 // The reserve is what a busy machine may be late: the watchdog fires when half of it
 // is left.
 constexpr milliseconds kGrace{4000};
-const std::vector<std::string> kBudget = {
-    "--termination_grace=4s",   "--stop_lame_duck=300ms", "--stop_least_lame_duck=0",
-    "--stop_connections=500ms", "--stop_calls=300ms",     "--stop_streams=300ms",
-    "--stop_workers=300ms",     "--stop_save=300ms",      "--stop_close=1s"};
+const std::vector<std::string> kBudget = {"--termination_grace=4s",   "--stop_lame_duck=300ms",
+                                          "--stop_connections=500ms", "--stop_calls=300ms",
+                                          "--stop_streams=300ms",     "--stop_workers=300ms",
+                                          "--stop_save=300ms",        "--stop_close=1s"};
 
 // How the stops ended, to be told in the end.
 class Tally {

@@ -27,7 +27,7 @@ namespace process_test {
 // An hour for everything; the lame duck ends when no call arrives. A stop that waited
 // for a budget would not end in the time of a test, so no test measures time.
 inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
-                                                     "--stop_least_lame_duck=0"};
+                                                     "--stop_lame_duck=0"};
 
 // A real server that serves bench.Bench in a process of its own, and a caller of it.
 class ServerUnderTest : public ::testing::Test {

@@ -53,9 +53,9 @@ TEST_F(SignalsTest, SigquitShowsWhatIsInFlightAndTheServerGoesOn) {
   ASSERT_TRUE(process().AwaitOutput("\nthread ", kLimit)) << Output();
   EXPECT_TRUE(Echo().ok());
   process().Signal(SIGINT);
-  ASSERT_TRUE(process().AwaitOutput(" ShutdownBegun", kLimit)) << Output();
+  ASSERT_TRUE(process().AwaitOutput(" GoodbyeSaid", kLimit)) << Output();
   process().Signal(SIGQUIT);
-  ASSERT_TRUE(process().AwaitOutput("in flight, in phase Draining: ", kLimit)) << Output();
+  ASSERT_TRUE(process().AwaitOutput("in flight, in phase Leaving: ", kLimit)) << Output();
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(4)) << Output();
 }

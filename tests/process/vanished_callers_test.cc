@@ -70,17 +70,27 @@ class VanishedCallersTest : public ServerUnderTest {
   }
 };
 
-TEST_F(VanishedCallersTest, AreNotWaitedForOnceTheyWereToldGoodbye) {
+TEST_F(VanishedCallersTest, AreNotWaitedForWhenTheyAreIdle) {
+  Start(kAllTheTime);
+  bench::EchoReply reply;
+  const auto stub = bench::Bench::NewStub(channel_);
+  ASSERT_TRUE(stub->Echo(rpc::Bounded().get(), {}, &reply).ok());
+  ASSERT_TRUE(SwitchLoopback(false)) << std::strerror(errno);
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << Output();
+}
+
+TEST_F(VanishedCallersTest, AreGivenUpWhenTheirGoodbyeDoesNotLeave) {
   Start(kAllTheTime);
   bench::WatchRequest request;
   request.set_interval_ms(3'600'000);
   const auto watch = Watch(request);
   ASSERT_TRUE(SwitchLoopback(false)) << std::strerror(errno);
-  EXPECT_EQ(Stop(), Ending::Exited(0)) << Output();
+  EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
+  EXPECT_EQ(Event("CallsCut").detail, "answers on 1 connections had not left");
 }
 
 TEST_F(VanishedCallersTest, AreCutWhenTheGoodbyeCannotBeSaid) {
-  Start({"--termination_grace=1h", "--stop_least_lame_duck=0", "--stop_connections=100ms",
+  Start({"--termination_grace=1h", "--stop_lame_duck=0", "--stop_connections=100ms",
          "--stop_calls=100ms"});
   bench::WatchRequest request;
   // Larger than what flow control lets go unread.

@@ -32,11 +32,8 @@ ABSL_FLAG(bool, what_if, false, "Switch protections off.");
 namespace rolling {
 namespace {
 
-// Long enough for callers that look at no health (the age of their connections
-// follows from it) and short enough for a test. What is left of the grace is only a
-// limit.
-const std::vector<std::string> kFlags = {"--termination_grace=60s", "--stop_lame_duck=1s",
-                                         "--stop_connections=3s"};
+// A lame duck that is short enough for a test. What is left of the grace is only a limit.
+const std::vector<std::string> kFlags = {"--termination_grace=60s", "--stop_lame_duck=1s"};
 
 void Print(const Report& report) {
   std::printf("%-30s %9s %7s %8s %8s %8s %9s\n", "caller", "answered", "failed", "retried",
@@ -64,14 +61,9 @@ struct WhatIf {
 const WhatIf kWhatIfs[] = {
     {"all on", {}},
     {"no lame duck", {"--stop_lame_duck=0"}},
-    {"no age", {"--connection_age=0"}},
-    // The listener is closed in the moment of Server::Shutdown(), as gRPC's own is. The
-    // age of connections stays what it is.
-    {"no listener", {"--stop_connections=0", "--connection_age=2400ms"}},
-    {"none", {"--stop_lame_duck=0", "--connection_age=0", "--stop_connections=0"}},
-    {"only lame duck", {"--connection_age=0", "--stop_connections=0"}},
-    {"only age", {"--stop_lame_duck=0", "--stop_connections=0", "--connection_age=2400ms"}},
-    {"only listener", {"--stop_lame_duck=0", "--connection_age=0"}},
+    // Straight to Server::Shutdown(), as a server without this harness does.
+    {"no connection drain", {"--stop_connections=0"}},
+    {"none", {"--stop_lame_duck=0", "--stop_connections=0"}},
 };
 
 bool TellWhatIf(Options options) {

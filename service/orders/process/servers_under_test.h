@@ -27,7 +27,7 @@ inline constexpr std::chrono::seconds kLimit{40};
 // An hour for everything; the lame duck ends when no call arrives. A stop that
 // waited for a budget would not end in the time of a test.
 inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
-                                                     "--stop_least_lame_duck=0"};
+                                                     "--stop_lame_duck=0"};
 
 // What the orders server closes.
 inline const testkit::Uses kUses = {{"store pool", "database"},

@@ -1,0 +1,98 @@
+#ifndef SERVICE_RPC_CONNECTION_DRAIN_H_
+#define SERVICE_RPC_CONNECTION_DRAIN_H_
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/traffic.h"
+#include "service/rpc/call_tracker.h"
+#include "service/rpc/connections.h"
+#include "service/rpc/goaway.h"
+#include "service/rpc/lingering_sockets.h"
+#include "service/rpc/listener.h"
+
+namespace rpc {
+
+// Asks every connection of a server to leave, and tells when they have left.
+//
+// The problem: a caller that polls its connection leaves within a round trip of the GOAWAY, but
+// one that is between two calls of a blocking API does not read, and must not be waited
+// for. Its connection can be ended when it is known to carry nothing: no call, no
+// request that is still arriving, no byte that the kernel has not delivered, and none of
+// these for so long that nothing can be under way.
+//
+// How long is that? A client may write a PING up to 0.2 s after an answer (BDP estimation) and must
+// not meet a closed socket, and whatever it writes needs half a round trip: a second, or
+// twice the round trip and 0.2 s if that is more. Where bytes took long to leave, the peer or a
+// proxy reads slowly and still holds some of them: twice as long as they took. A request
+// of which nothing more arrives, bytes of which no more leave, and a peer that sends what
+// is no request are given up after 5 s; Unfinished() tells what that cuts.
+//
+// Threads: one at a time.
+// Lifetime: what it is given outlives it. GoawaySender's requirements hold.
+class ConnectionDrain {
+ public:
+  using State = lifecycle::Traffic::Departure;
+  using Listeners = std::vector<std::unique_ptr<Listener>>;
+
+  ConnectionDrain(grpc::Server& server, const Listeners& listeners, const Connections& connections,
+                  const CallTracker& calls, lifecycle::Clock& clock);
+
+  // Sends the first GOAWAY. From now on a connection that gRPC closes is kept until what
+  // the kernel holds for its caller has left (lingering_sockets.h).
+  void Begin();
+
+  // The first GOAWAY has left for every connection; true also where gRPC cannot send it.
+  bool Sent() const { return goaways_.Idle(); }
+
+  // Sends another GOAWAY when the last is some time ago, for connections whose handshake
+  // has ended since. Requires: Begin().
+  State Look();
+
+  // What would be cut now.
+  lifecycle::Traffic::Unfinished Unfinished() const;
+
+  // Connections are closed at once from now on.
+  void LetGo() { lingering_.reset(); }
+
+  // No thread of gRPC's uses the server because of this.
+  bool Idle() const { return goaways_.Idle(); }
+
+ private:
+  // What the kernel knows of all connections together.
+  struct Kernel {
+    // Connections with an answer that their peers have not acknowledged, and its bytes.
+    int unsent = 0;
+    std::int64_t unsent_bytes = 0;
+    lifecycle::Clock::Duration since_data = std::chrono::hours(1);  // The last one.
+    lifecycle::Clock::Duration round_trip{};                        // The longest.
+  };
+  Kernel LookAtSockets() const;
+  // Requests that are still arriving. Requires: no call ends at this moment; else it may
+  // be one too many.
+  int Arriving() const;
+
+  const Listeners& listeners_;
+  const Connections& connections_;
+  const CallTracker& calls_;
+  lifecycle::Clock& clock_;
+  GoawaySender goaways_;
+  std::optional<LingeringSockets> lingering_;  // From Begin() to LetGo().
+  lifecycle::Clock::TimePoint begun_;
+  lifecycle::Clock::TimePoint sent_;       // The last GOAWAY.
+  lifecycle::Clock::Duration interval_{};  // From that to the next.
+  lifecycle::Clock::TimePoint busy_;       // When something was last seen under way.
+  lifecycle::Clock::TimePoint moved_;      // When bytes were last seen to arrive or leave.
+  std::int64_t unsent_bytes_ = 0;
+  lifecycle::Clock::TimePoint unsent_;     // When bytes were last seen unsent; begun_ at first.
+  lifecycle::Clock::TimePoint next_look_;  // At the sockets, which takes time with each.
+  State state_ = State::kBusy;
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_CONNECTION_DRAIN_H_

@@ -1,0 +1,45 @@
+#ifndef SERVICE_RPC_LIVE_COUNT_H_
+#define SERVICE_RPC_LIVE_COUNT_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <tuple>
+
+namespace rpc {
+
+// How many of something live, counted by threads that share no cache line for it.
+//
+// Threads: any. End() of one comes after its Begin(), perhaps on another thread.
+class LiveCount {
+ public:
+  void Begin() { ++mine().begun; }
+  void End() { ++mine().ended; }
+
+  // Never too small, whatever begins and ends while it is read.
+  std::int64_t live() const {
+    std::int64_t live = 0;
+    for (const Shard& shard : shards_) live -= shard.ended;
+    for (const Shard& shard : shards_) live += shard.begun;
+    return live;
+  }
+
+ private:
+  struct alignas(64) Shard {
+    std::atomic<std::int64_t> begun{0};
+    std::atomic<std::int64_t> ended{0};
+  };
+
+  Shard& mine() {
+    static std::atomic<std::size_t> threads{0};
+    static thread_local const std::size_t thread = threads++;
+    return shards_[thread % std::tuple_size_v<decltype(shards_)>];
+  }
+
+  std::array<Shard, 16> shards_;
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_LIVE_COUNT_H_
