@@ -80,9 +80,7 @@ ConnectionDrain::State ConnectionDrain::Look() {
 }
 
 lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
-  return {.calls = calls_.running(),
-          .requests = Arriving(),
-          .answers = LookAtSockets().unsent + lingering_->cut()};
+  return {.calls = calls_.running(), .requests = Arriving(), .answers = LookAtSockets().unsent};
 }
 
 ConnectionDrain::Kernel ConnectionDrain::LookAtSockets() const {

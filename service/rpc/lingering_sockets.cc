@@ -89,17 +89,11 @@ int LingeringSockets::Count() {
     const bool all = Unacknowledged(fd) <= kControlFrameBytes;
     const bool closed = IsClosed(fd);
     if (!all && !closed) ++count;
-    if (!all && closed) ++cut_;
     if (!closed && !(all && ended)) return false;
     close(fd);
     return true;
   });
   return count;
-}
-
-int LingeringSockets::cut() const {
-  std::lock_guard lock(mutex_);
-  return cut_;
 }
 
 bool LingeringSockets::Keep(int fd) {

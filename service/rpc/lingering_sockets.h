@@ -35,12 +35,9 @@ class LingeringSockets {
 
   // How many connections gRPC has closed whose bytes have not all been acknowledged by the
   // caller's kernel. Reads and drops what their callers send, so it must be called again and
-  // again until it is 0.
+  // again until it is 0. One that its caller has reset does not count: that was the caller's
+  // will.
   int Count();
-
-  // How many connections were lost before every answer was acknowledged, as far as Count()
-  // has seen.
-  int cut() const;
 
   // For shutdown(): whether the connection is kept, and may be closed for sending alone.
   bool Keep(int fd);
@@ -52,7 +49,6 @@ class LingeringSockets {
   const std::vector<int> pollers_;  // Every epoll descriptor of the process.
   mutable std::mutex mutex_;
   std::vector<int> kept_;  // Guarded by mutex_: until the caller has closed it as well.
-  int cut_ = 0;            // Guarded by mutex_.
 };
 
 // Ends a connection now, whatever the kernel still holds for its caller: gRPC sees its end,
