@@ -87,6 +87,9 @@ absl::Status ServerHost::Start() {
     }
     return absl::UnavailableError(absl::StrCat("no thread for the server: ", error.what()));
   }
+  if (!GoawaySender::Available()) {
+    WriteLog("this gRPC has no SendGoaways(): a stop cannot ask connections to leave");
+  }
   for (const NamedService& each : services_) {
     server_->GetHealthCheckService()->SetServingStatus(each.name, true);
   }
