@@ -25,16 +25,17 @@ namespace testkit {
 //   CLEAN           0 is for a stop without a warning; else the highest code of what
 //                   went wrong; 2, 5 and 6 come with their last words
 //   every_run_ends  nothing that belongs to the order is missing, unless the process
-//                   was ended on its way; without a lame duck there is no waiting for
-//                   connections
+//                   was ended on its way; only an interrupt, and a stop of what has never
+//                   served, has no lame duck
 //
 // and, which the model has no need of:
 //
 //   TOLD            the code that Stopped tells is the code of the process
 //   TIME            runs on, from 0 at the request
 //
-// What a log cannot show is for the model alone: AS_BEFORE, ANSWERED,
-// EACH_HAS_ITS_TURN, DESTROYS_NOTHING_IN_USE, BITES_NO_PATIENCE, WITHIN_GRACE.
+// What a log cannot show is for the model alone: AS_BEFORE, ANSWERED, CONNECTIONS_FIRST,
+// GUARANTEED, NOT_TOO_SOON, EACH_HAS_ITS_TURN, DESTROYS_NOTHING_IN_USE, BITES_NO_PATIENCE,
+// WITHIN_GRACE.
 
 // Pairs of names that are in the registry: the first uses the second.
 using Uses = std::vector<std::pair<std::string, std::string>>;

@@ -9,9 +9,9 @@
  * compares names.
  *
  * Time is counted in ticks from the request to stop; what lasts until then lasts none,
- * and may last for ever. A phase's budget is one tick,
- * that of kClosing one for each entry in a row. Whoever takes part may take any
- * time. Main and the watchdog take none: no deadline of theirs passes unseen.
+ * and may last for ever. What is guaranteed to a phase is one tick, to kClosing one for
+ * each entry in a row; it may use what earlier ones leave over. Whoever takes part may
+ * take any time. Main and the watchdog take none: no deadline of theirs passes unseen.
  */
 
 /* phase.h; the model begins when the process has started. */
@@ -50,11 +50,15 @@
 /* How many entries stand in a row from this one down to the last that it uses. */
 #define Height(who) (1 + Middle(who) + 2 * (who == kPool))
 
-/* StopBudget: all parts but the reserve, then with it. */
-#define kParts (6 + Height(kPool))
-#define kBites (kParts + 1)
-#define kGrace (kParts + 2)
+/* StopBudget: all shares but the reserve, then with it. */
+#define kShares (6 + Height(kPool))
+#define kBites (kShares + 1)
+#define kGrace (kShares + 2)
 #define kNever 255
+/* When a phase ends at the latest: what is guaranteed to those behind it is left then. */
+#define EndOf(phase) \
+  ((phase) == kStopped -> kGrace : ((phase) == kClosing -> kShares : (phase) - kServing))
+#define ShareOf(phase) (EndOf(phase) - EndOf((phase) - 1))
 
 /* DrainRequest::State */
 #define kNone 0
@@ -77,6 +81,7 @@ byte drains_to_come = 2;                  /* One to take back, and one more. */
 byte phase;
 bool healthy = true;                      /* Health says SERVING, calls are not hinted. */
 bool listening = true;                    /* New connections are accepted. */
+bool under_way;                           /* A request is arriving, or an answer is leaving. */
 bool cancelled, workers_asked;
 byte exit_code = kClean; bool abandoned;  /* StopOutcome */
 bool ended;                               /* The process is gone; Spin looks no further. */
@@ -140,11 +145,12 @@ active proctype Operators() {
 #define TellFailure(code) exit_code = (exit_code > code -> exit_code : code)
 #define PassOver(who) passed_over = passed_over | Bit(who); abandoned = true
 
-inline Enter(next, budget) {
+inline Enter(next) {
   atomic {
     assert(next > phase || next == kServing && phase == kLameDuck && drain == kTakenBack);  /* FORWARD */
     phase = next;
-    deadline = now + budget
+    deadline = (noticed -> EndOf(next) : kNever);
+    assert(!noticed || deadline >= now + ShareOf(next))  /* GUARANTEED */
   };
   MayHang()
 }
@@ -159,7 +165,9 @@ inline Wait(is_done, may_be_left) {
     wait_until = deadline;
     if
     :: (is_done) -> finished = true
-    :: (may_be_left) && Over(deadline) -> finished = false
+    :: (may_be_left) && Over(deadline) ->
+      assert(hurry || now >= EndOf(phase));  /* NOT_TOO_SOON: what earlier ones leave over is used. */
+      finished = false
     fi;
     wait_until = 0
   }
@@ -179,7 +187,7 @@ inline CloseAll(entries) {
         if
         :: ((entries) & Bit(i) & ~started) && !(EntriesUsing(i) & ~done) ->
           started = started | Bit(i);
-          close_by[i] = now + (deadline - now) / Height(i);
+          close_by[i] = deadline - (Height(i) - 1);
           assert(close_by[i] > now)  /* EACH_HAS_ITS_TURN */
         :: else
         fi;
@@ -198,20 +206,22 @@ inline CloseAll(entries) {
   od
 }
 
-/* Callers leave at once or not in time; in between makes no difference. */
-inline WaitForCallers() {
-  atomic { if :: true :: wait_until = deadline; Over(deadline) fi; wait_until = 0 }
-}
+/* Connections that carry this are waited for. The others are gone, or silent and may be ended:
+ * what comes next is the same. */
+#define Carried (open & Bit(kHandler) || under_way)
 
-/* A drain by hand waits for them until there is something more urgent. */
+/* A delay: nothing ends it early but a hurry. */
+inline Exhaust() { atomic { wait_until = deadline; Over(deadline); wait_until = 0 } }
+
+/* A drain by hand waits for its end, or for callers, until there is something more urgent. */
 #define Interrupted (requested || drain == kTakenBack)
 inline WaitByHand() { atomic { if :: true :: true -> Interrupted fi } }
 
-/* From the request on its budget is counted in ticks. */
+/* From the request on there is a deadline, for the phase that is under way, too. */
 inline NoticeStop() {
   atomic {
     if
-    :: requested && !noticed -> noticed = true; drain = kTooLate; deadline = 1
+    :: requested && !noticed -> noticed = true; drain = kTooLate; deadline = EndOf(phase)
     :: else
     fi
   }
@@ -230,7 +240,7 @@ inline ServesAgain() {
 }
 
 inline Serve() {
-  Enter(kServing, 0);
+  Enter(kServing);
   ServesAgain();
   requested || drain != kNone;
   NoticeStop()
@@ -238,60 +248,65 @@ inline Serve() {
 
 /* Unless it is `finished`, the drain was taken back. */
 inline LameDuck() {
-  Enter(kLameDuck, 1);
+  Enter(kLameDuck);
   healthy = false;
-  if :: noticed -> WaitForCallers() :: else -> WaitByHand() fi;
+  if :: noticed -> Exhaust() :: else -> WaitByHand() fi;
   atomic {  /* DrainRequest::EndLameDuck() */
     finished = !(drain == kTakenBack && !requested);
     if :: finished -> drain = kTooLate :: else fi
   };
   if
   :: !finished -> healthy = true
-  :: finished && noticed
+  :: finished && noticed -> assert(hurry || now >= EndOf(kLameDuck))  /* NOT_TOO_SOON */
   :: finished && !noticed ->
     NoticeStop();
-    if :: noticed && !interrupt -> WaitForCallers() :: else fi
+    /* Its own end is not after that of a lame duck which the stop had begun with. */
+    if :: true :: noticed && !interrupt -> Exhaust() fi
   fi
 }
 
+/* What is under way on connections ends at once or not in time; in between makes no difference. */
 inline Leave() {
-  Enter(kLeaving, 1);
+  Enter(kLeaving);
   listening = false;
+  if :: true :: under_way = true fi;
   if
   :: noticed
   :: else -> WaitByHand(); requested; NoticeStop()  /* StayDrained() */
   fi;
-  if :: interrupt :: else -> WaitForCallers() fi;
+  Wait(!Carried, true);
   /* Nobody asks any more: so much less to visit. */
   atomic { interrupt = false; healthy = false; drains_to_come = 0 }
 }
 
 inline Drain() {
-  Enter(kDraining, 1);
+  Enter(kDraining);
   assert(!listening);  /* LISTENER_FIRST: gRPC kills the calls that come from now on. */
-  Wait(!(open & Bit(kHandler)), true);
+  assert(!Carried || Over(EndOf(kLeaving)));  /* CONNECTIONS_FIRST: and cuts what is under way. */
+  if :: under_way = false :: clean = clean && !under_way fi;
+  Wait(!Carried, true);
   if :: finished :: else -> TellFailure(kForced) fi
 }
 
 inline Cancel() {
-  Enter(kCancelling, 1);
-  cancelled = true;
+  Enter(kCancelling);
+  atomic { cancelled = true; under_way = false };
   Wait(!(open & Bit(kHandler)), hung & Bit(kHandler));
   if :: finished :: else -> PassOver(kHandler); TellFailure(kForced) fi
 }
 
 inline StopWorkers() {
-  Enter(kWorking, 1);
+  Enter(kWorking);
   workers_asked = true;
   Wait(!(open & Bit(kWorker)), hung & Bit(kWorker));
   if :: finished :: else -> PassOver(kWorker) fi;
   if :: (failed | passed_over) & Bit(kWorker) -> TellFailure(kForced) :: else fi
 }
 
-inline Save() { Enter(kSaving, 1); CloseAll(Bit(kSaver)) }
+inline Save() { Enter(kSaving); CloseAll(Bit(kSaver)) }
 
 inline Close() {
-  Enter(kClosing, Height(kPool));
+  Enter(kClosing);
   assert(drain != kTakenBack);  /* ANSWERED: or an operator would wait for ever. */
   CloseAll(Bit(kFiles) | Bit(kDatabase) | Bit(kChannel) | Bit(kPool))
 }
@@ -309,7 +324,7 @@ active proctype Main() {
     fi
   od;
   Leave(); Drain(); Cancel(); StopWorkers(); Save(); Close();
-  Enter(kStopped, 0);
+  Enter(kStopped);
   if
   :: abandoned  /* Nothing is destroyed. */
   :: else ->
