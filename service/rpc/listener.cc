@@ -19,6 +19,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -206,8 +207,15 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& addr
   if (!sockets.ok()) return sockets.status();
   const int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake < 0) return BindError(address, errno);
-  return std::unique_ptr<Listener>(
+  std::unique_ptr<Listener> listener(
       new Listener(*std::move(sockets), std::make_unique<Socket>(wake), path));
+  try {
+    listener->thread_ = std::thread([&self = *listener] { self.Run(); });
+  } catch (const std::system_error& error) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on ", address, ": no thread: ", error.what()));
+  }
+  return listener;
 }
 
 absl::StatusOr<Listener::Sockets> Listener::BindTcp(const std::string& address) {
@@ -293,13 +301,16 @@ void Listener::Start(Accept accept, int max_descriptors, std::function<void()> r
   accept_ = std::move(accept);
   max_descriptors_ = max_descriptors;
   refused_ = std::move(refused);
-  thread_ = std::thread([this] { Run(); });
+  may_run_ = true;
+  may_run_.notify_one();
 }
 
 void Listener::Close() {
   if (sockets_.empty()) return;
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(wake_->fd, &one, sizeof one);
+  may_run_ = true;
+  may_run_.notify_one();
   if (thread_.joinable()) thread_.join();
   // Another process may have put its own there meanwhile.
   if (!unix_path_.empty() && FileAt(unix_path_) == unix_file_) unlink(unix_path_.c_str());
@@ -343,6 +354,8 @@ void Listener::Run() {
   constexpr int kNoTimeout = -1;
   constexpr int kUntilItMayWorkAgain = 10;  // Milliseconds.
   constexpr int kAtATime = 64;              // Close() does not wait for more.
+  may_run_.wait(false);
+  if (!accept_) return;
   std::vector<pollfd> fds = {{wake_->fd, POLLIN, 0}};
   for (const auto& socket : sockets_) fds.push_back({socket->fd, POLLIN, 0});
   int timeout = kNoTimeout;

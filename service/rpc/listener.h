@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -40,10 +41,11 @@ class Listener {
   // that nobody listens at any more is replaced, and Close() removes its own.
   //
   // Nobody is accepted before Start(): who connects waits, and is reset when it is
-  // closed without.
+  // closed without. The thread that accepts is there already: Start() needs nothing.
   //
   // Errors, each with the address and what to do: INVALID_ARGUMENT, NOT_FOUND (no
-  // such host), ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE.
+  // such host), ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE (also for want of
+  // a thread).
   static absl::StatusOr<std::unique_ptr<Listener>> Bind(const std::string& address);
 
   // Closes when it is not closed yet.
@@ -98,6 +100,7 @@ class Listener {
   Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path);
   static absl::StatusOr<Sockets> BindTcp(const std::string& address);
   static absl::StatusOr<Sockets> BindUnix(const std::string& address, const std::string& path);
+  // Waits for Start(), or for Close() without it.
   void Run();
   // Accepts from a socket, `most` at a time. False: it cannot for the moment, for want of
   // file descriptors perhaps.
@@ -112,6 +115,7 @@ class Listener {
   Accept accept_;
   int max_descriptors_ = 0;
   std::function<void()> refused_;
+  std::atomic<bool> may_run_{false};  // What Run() uses is set.
   std::thread thread_;
 };
 
