@@ -16,6 +16,7 @@
 #include "grpcpp/impl/server_builder_plugin.h"
 #include "service/files/write_file.h"
 #include "service/lifecycle/last_words.h"
+#include "service/lifecycle/precondition.h"
 #include "service/lifecycle/running_calls.h"
 #include "service/lifecycle/thread_stacks.h"
 #include "service/rpc/spare_threads.h"
@@ -59,8 +60,10 @@ ServerHost::ServerHost(Options options, std::vector<NamedService> services, Drai
                            [this](const std::string& line) { WriteLog(line); }) {}
 
 ServerHost::~ServerHost() {
+  lifecycle::Require(!open_,
+                     "a server that had let callers in was destroyed without a stop: hand it to "
+                     "Process::ServeUntilStopped(), several in a lifecycle::TrafficGroup");
   if (server_ == nullptr) return;
-  CloseListener();
   BeginShutdown();  // If it has not begun yet.
   Patience patience(Clock::Steady(), std::chrono::hours(1), {});
   Cancel(patience);
@@ -197,6 +200,7 @@ absl::Status ServerHost::OpenListener() {
     };
     listeners_[i]->Start(accept, max_descriptors, [this] { refused_connections_.Count(); });
   }
+  open_ = true;
   return absl::OkStatus();
 }
 
@@ -216,6 +220,7 @@ void ServerHost::CloseListener() {
   calls_.CountByMethod(true);
   calls_.Hint(true);
   for (const auto& each : listeners_) each->Close();
+  open_ = false;
   drain_of_connections_->Begin();
 }
 

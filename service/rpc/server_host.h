@@ -88,7 +88,10 @@ class ServerHost final : public lifecycle::Traffic {
   };
 
   ServerHost(Options options, std::vector<NamedService> services, DrainSignal& drain);
-  // Ends a server that was started and not stopped: cancels everything.
+  // Requires: once callers were let in, CloseListener() came, as it does in a stop. Else the
+  // process ends here: their calls would be cut and nobody would tell.
+  //
+  // Cancels what the stop has left.
   ~ServerHost() override;
   ServerHost(const ServerHost&) = delete;
   ServerHost& operator=(const ServerHost&) = delete;
@@ -153,6 +156,7 @@ class ServerHost final : public lifecycle::Traffic {
   std::optional<ConnectionDrain> drain_of_connections_;  // As long as there is a server.
 
   std::optional<BlockedThreads> blocked_threads_;  // Since Start().
+  bool open_ = false;                              // From OpenListener() to CloseListener().
 
   std::thread shutdown_thread_;
   std::mutex mutex_;

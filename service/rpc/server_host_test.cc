@@ -95,7 +95,10 @@ class ServerHostTest : public ::testing::Test {
     EXPECT_TRUE(host_->Cancel(patience));
   }
 
-  void TearDown() override { probe_.Release(); }
+  void TearDown() override {
+    probe_.Release();
+    if (host_ && RawConnection(host_->address()).connected()) host_->CloseListener();
+  }
 
   std::shared_ptr<grpc::Channel> Connect() const { return NewConnection(host_->address()); }
 
@@ -172,6 +175,7 @@ TEST_F(ServerHostTest, HasAHostBesideItInTheSameProcess) {
     ASSERT_TRUE(other.OpenListener().ok());
     EXPECT_TRUE(Echo(NewConnection(other.address())).ok());
     EXPECT_TRUE(Echo(Connect()).ok());
+    other.CloseListener();
   }
   EXPECT_TRUE(Echo(Connect()).ok());
 }
@@ -814,7 +818,17 @@ TEST_F(ServerHostTest, IsAbandonedWhenAHandlerNeverFinishes) {
   probe_.Release();
 }
 
-TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedWithoutAStop) {
+TEST_F(ServerHostTest, IsNotDestroyedWhileCallersAreLetIn) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        Start();
+        host_.reset();
+      },
+      "broken precondition: a server that had let callers in was destroyed without a stop");
+}
+
+TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedThoughNothingWasAwaited) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
@@ -824,6 +838,7 @@ TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedWithoutAStop) {
   EXPECT_NE(health.Ask(""), "");
   RawConnection silent(host_->address());
   const std::string address = host_->address();
+  host_->CloseListener();
   host_.reset();
   EXPECT_FALSE(held.get().ok());
   EXPECT_FALSE(watch.AwaitEnd().ok());

@@ -225,6 +225,21 @@ TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
       << Output();
 }
 
+TEST_F(DrainTest, CanBeTakenBackAllThroughTheLameDuckThoughNobodyCalls) {
+  Start({"--stop_lame_duck=4s"});
+  Operator drain(*admin_);
+  AwaitState([](const State& state) {
+    return state.phase() == admin::v1::PHASE_LAME_DUCK &&
+           state.time_left().seconds() < 2;  // Of four.
+  });
+  admin::v1::UndrainResponse response;
+  const grpc::Status undrained = admin_->Undrain(rpc::Bounded().get(), {}, &response);
+  EXPECT_TRUE(undrained.ok()) << undrained.error_message();
+  EXPECT_EQ(response.state().phase(), admin::v1::PHASE_SERVING);
+  EXPECT_EQ(client::ErrorReason(client::FromGrpc(drain.AwaitEnd())), "UNDRAINED");
+  EXPECT_FALSE(EchoIsHinted());
+}
+
 TEST_F(DrainTest, CannotBeTakenBackOnceCallersAreTurnedAway) {
   Start(kShortLameDuck);
   Operator drain(*admin_);

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cstddef>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -12,6 +13,8 @@
 #include "client/error_details.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
+#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
@@ -62,6 +65,16 @@ class FaultsTest : public ServerUnderTest {
     const auto signalled = steady_clock::now();
     process().Signal(SIGTERM);
     return Await(signalled, grace);
+  }
+
+  // A caller of the one that --fault=second=... brings.
+  std::unique_ptr<bench::Bench::Stub> SecondServer() {
+    const std::string before = "the second server listens on ";
+    EXPECT_TRUE(process().AwaitOutput(before, kLimit)) << Output();
+    const std::string output = Output();
+    const std::size_t begin = output.find(before) + before.size();
+    return bench::Bench::NewStub(
+        rpc::NewConnection(output.substr(begin, output.find('\n', begin) - begin)));
   }
 
   // What was told without a warning, and with one: "Closed pool".
@@ -293,6 +306,39 @@ TEST_F(FaultsTest, ACloserThatHangsInTheKernelIsPassedOver) {
   EXPECT_THAT(Told(false), ElementsAre(std::string("CloseFailed database: ") + kLate));
   EXPECT_THAT(Told(true),
               IsSupersetOf({"StateSaved saver", "Closed pool", "Closed channel", "Closed files"}));
+}
+
+TEST_F(FaultsTest, ACloserHasTheTimeThatNobodyElseNeeds) {
+  // Nobody is connected; its own share would be 2 s.
+  for (const int signal : {SIGTERM, SIGINT}) {
+    Start("database=slow", {"--termination_grace=30s", "--stop_lame_duck=0"});
+    process().Signal(signal);
+    EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(0)) << Output();
+    EXPECT_THAT(Told(true), Contains("Closed database"));
+  }
+}
+
+TEST_F(FaultsTest, ASecondServerIsDrainedWithTheFirst) {
+  Start("second=drained", {"--termination_grace=30s", "--stop_lame_duck=0"});
+  const std::unique_ptr<bench::Bench::Stub> second = SecondServer();
+  const auto call = AcceptedEcho(/*sleep_ms=*/1000);
+  EchoCall other(*second, /*sleep_ms=*/1000, kLimit);
+  EXPECT_TRUE(EchoCall(*second, 0, kLimit).Status().ok());
+  EXPECT_EQ(Stop(std::chrono::seconds(30)), Ending::Exited(0)) << Output();
+  EXPECT_TRUE(call->Status().ok()) << call->Status().error_message();
+  EXPECT_TRUE(other.Status().ok()) << other.Status().error_message();
+  EXPECT_THAT(Output(), HasSubstr("\"calls\":{\"finished\":2,"));
+}
+
+TEST_F(FaultsTest, ACallOfAServerThatNobodyStopsIsNotCutWithoutAWord) {
+  Start("second=forgotten");
+  const std::unique_ptr<bench::Bench::Stub> second = SecondServer();
+  EchoCall call(*second, /*sleep_ms=*/3'600'000, kLimit);
+  EXPECT_TRUE(EchoCall(*second, 0, kLimit).Status().ok());
+  process().Signal(SIGTERM);
+  EXPECT_EQ(process().Wait(kLimit), Ending::Exited(7)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("a server that had let callers in was destroyed without a stop"));
+  EXPECT_THAT(Output(), HasSubstr("\"exit_code\":7"));
 }
 
 TEST_F(FaultsTest, ADestructorInMainThatHangsIsEndedByTheWatchdog) {

@@ -4,6 +4,8 @@
 //   worker=throws|hangs|dies   saver=fails|throws|hangs
 //                         throws: when it is asked to end; dies: at the first stream
 //   files, database, channel, pool: =fails|throws|hangs
+//   database=slow         takes three seconds, and succeeds
+//   second=drained|forgotten  there is a second server, which is stopped with the first, or not
 //   handler=hangs|exits   that of each stream, and with it a thread of gRPC's; exits: calls
 //                         exit()
 //   work=throws           what a stream has a pool do for it
@@ -30,6 +32,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -55,6 +58,8 @@
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/signal_thread.h"
 #include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/traffic.h"
+#include "service/lifecycle/traffic_group.h"
 #include "service/observability/process_log.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/drain_signal.h"
@@ -81,7 +86,8 @@ Faults FaultsFromFlag() {
       {"worker", {"throws", "hangs", "dies"}},
       {"saver", ways},
       {"files", ways},
-      {"database", ways},
+      {"database", {"fails", "throws", "hangs", "slow"}},
+      {"second", {"drained", "forgotten"}},
       {"channel", ways},
       {"pool", ways},
       {"handler", {"hangs", "exits"}},
@@ -204,6 +210,7 @@ ShutdownRegistry::Closer Closer(const Faults& faults, const std::string& who) {
   return [who, how](Clock::TimePoint) {
     if (how == "hangs") Hang(who);
     if (how == "throws") throw std::runtime_error("as it was told to");
+    if (how == "slow") std::this_thread::sleep_for(std::chrono::seconds(3));
     return how == "fails" ? absl::DataLossError("as it was told to") : absl::OkStatus();
   };
 }
@@ -323,9 +330,22 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
+  rpc::ServerHost second({}, {{"bench.Bench", service}}, drain);
+  std::vector<lifecycle::Traffic*> servers = {&server};
+  if (const auto found = faults.find("second"); found != faults.end()) {
+    absl::Status started = second.Start();
+    if (found->second == "drained") {
+      servers.push_back(&second);
+    } else if (started.ok()) {
+      started = second.OpenListener();
+    }
+    if (!started.ok()) return process.CouldNotStart(started);
+    log.Print("the second server listens on " + second.address());
+  }
+  lifecycle::TrafficGroup all(servers);
   open("callers");
   if (faults.contains("operators")) {
     operators = std::async(std::launch::async, [&process] { Waver(process.drain_request()); });
   }
-  return process.ServeUntilStopped(server);
+  return process.ServeUntilStopped(all);
 }
