@@ -182,7 +182,9 @@ bool Demonstration::StartOrders() {
   auto orders = ServerProcess::Start(
       {.binary = "service/orders_server",
        .flags = {"--database=" + directory_->File("orders.sqlite3"),
-                 "--inventory=" + inventory_->address(), "--termination_grace=15s"},
+                 "--inventory=" + inventory_->address(), "--termination_grace=15s",
+                 // Nobody else is there to serve those who look at health.
+                 "--stop_lame_duck=500ms"},
        .address = port_.address()},
       kStart);
   if (!orders.ok()) return GiveUp(std::string(orders.status().message()));
