@@ -27,7 +27,7 @@ EXAMPLE = (
     "tests/delete_example",
     "tests/rolling",
 )
-FILE_AT_THE_ROOT = re.compile(r"^[\w.-]+\.(?:md|bazel|bzlmod|yaml|sh|json)$|^\.bazelrc$|^WORKSPACE$|^bazelw$")
+FILE_AT_THE_ROOT = re.compile(r"^[\w.-]+\.(?:md|bazel|bzlmod|yaml|sh|json)$|^\.bazelrc$|^WORKSPACE$|^LICENSE$|^bazelw$")
 FENCE = re.compile(r"^\s*(?:```|~~~)")
 
 
