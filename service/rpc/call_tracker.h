@@ -57,6 +57,9 @@ class CallTracker {
   // How many calls run of the services that this process is for: unary calls and streams.
   int running() const { return static_cast<int>(calls_.live()); }
 
+  // Whether more than `most` run; may be true a little late (live_count.h).
+  bool TooMany(int most) { return calls_.Exceeds(most); }
+
   // The streams among them.
   int streams() const { return static_cast<int>(streams_.live()); }
 

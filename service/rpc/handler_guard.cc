@@ -203,20 +203,28 @@ class GuardedHandler final : public MethodHandler {
   // Of a call with one request, before RunHandler().
   void* Deserialize(grpc_call* call, grpc_byte_buffer* request, grpc::Status* status,
                     void** data) override {
-    if (*status = Refusal(); !status->ok()) {
+    if (Overloaded()) [[unlikely]] {
       grpc_byte_buffer_destroy(request);
+      *status = Refused();
       return nullptr;
     }
     void* const message = handler_->Deserialize(call, request, status, data);
-    if (!status->ok()) *status = Undecodable();
+    if (!status->ok()) [[unlikely]]
+      *status = Undecodable();
     return message;
   }
 
   void RunHandler(const HandlerParameter& parameter) override {
-    grpc::Status status = parameter.status;
+    if (!parameter.status.ok()) [[unlikely]]
+      return End(parameter, parameter.status);
     // Deserialize() has not asked yet.
-    if (status.ok() && parameter.request == nullptr) status = Refusal();
-    if (status.ok()) return handler_->RunHandler(parameter);
+    if (parameter.request == nullptr && Overloaded()) [[unlikely]]
+      return End(parameter, Refused());
+    handler_->RunHandler(parameter);
+  }
+
+ private:
+  void End(const HandlerParameter& parameter, const grpc::Status& status) const {
     if (!callback_) return EndSync(parameter, status);
     ReleaseMessages(parameter.internal_data);
     using Reactor = grpc::ServerBidiReactor<Bytes, Bytes>;
@@ -225,7 +233,6 @@ class GuardedHandler final : public MethodHandler {
     }).RunHandler(With(parameter, grpc::Status::OK));
   }
 
- private:
   static HandlerParameter With(const HandlerParameter& parameter, const grpc::Status& status) {
     return {parameter.call, parameter.server_context, nullptr, status,
             nullptr,        parameter.call_requester};
@@ -244,8 +251,9 @@ class GuardedHandler final : public MethodHandler {
     }).RunHandler(With(parameter, grpc::Status::OK));
   }
 
-  grpc::Status Refusal() const {
-    if (state_->over || !state_->overloaded()) return grpc::Status::OK;
+  bool Overloaded() const { return !state_->over && state_->overloaded(); }
+
+  grpc::Status Refused() const {
     state_->refused.Count(method_);
     return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls run"};
   }

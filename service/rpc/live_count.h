@@ -17,6 +17,17 @@ class LiveCount {
   void Begin() { ++mine().begun; }
   void End() { ++mine().ended; }
 
+  // Whether more than `most` live. Reading the other threads' lines for each call is what
+  // they are apart to avoid, so each thread does so only now and then, until it is true: it
+  // may be true late, by a sixteenth of `most`.
+  bool Exceeds(std::int64_t most) {
+    static thread_local std::int64_t until_look = 0;
+    if (--until_look > 0) return false;
+    if (live() > most) return true;
+    until_look = most / std::int64_t{16 * std::tuple_size_v<decltype(shards_)>};
+    return false;
+  }
+
   // Never too small, whatever begins and ends while it is read.
   std::int64_t live() const {
     std::int64_t live = 0;

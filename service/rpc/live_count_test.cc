@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -16,6 +17,31 @@ TEST(LiveCount, CountsWhatHasBegunAndNotEnded) {
   count.Begin();
   std::thread([&] { count.End(); }).join();
   EXPECT_EQ(count.live(), 1);
+}
+
+TEST(LiveCount, ExceedsASmallNumberAtOnce) {
+  LiveCount count;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(count.Exceeds(2)) << i;
+    if (i < 2) count.Begin();
+  }
+  count.Begin();
+  EXPECT_TRUE(count.Exceeds(2));
+  EXPECT_TRUE(count.Exceeds(2));
+  count.End();
+  EXPECT_FALSE(count.Exceeds(2));
+}
+
+TEST(LiveCount, ExceedsALargeNumberOnlyALittleLate) {
+  constexpr std::int64_t kMost = 1 << 14;
+  LiveCount count;
+  std::int64_t begun = 0;
+  for (; begun <= 2 * kMost; ++begun) {
+    count.Begin();
+    if (count.Exceeds(kMost)) break;
+  }
+  EXPECT_GE(begun, kMost);
+  EXPECT_LE(begun, kMost + kMost / 16);
 }
 
 // One that hands over to the next before it ends: there is always one.

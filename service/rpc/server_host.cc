@@ -141,7 +141,7 @@ absl::Status ServerHost::BuildServer() {
   }
   options_.limits.ApplyTo(builder);
   handler_guard_.emplace(
-      [this, most = options_.limits.total_calls] { return most > 0 && calls_.running() > most; },
+      [this, most = options_.limits.total_calls] { return most > 0 && calls_.TooMany(most); },
       [this](const std::string& line) { WriteLog(line); });
   for (const NamedService& each : services_) {
     handler_guard_->Install(each.service);
