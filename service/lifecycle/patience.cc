@@ -22,12 +22,12 @@ bool Patience::Poll(const std::function<bool()>& done) {
   std::mutex mutex;
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
-  while (!done()) {
+  for (Clock::Duration interval = kFirstPollInterval; !done();
+       interval = std::min(2 * interval, kPollInterval)) {
     Hurried();
     const Clock::TimePoint now = clock_.Now();
     if (now >= deadline_) return false;
-    clock_.WaitUntil(lock, never, std::min(deadline_, now + kPollInterval), {},
-                     [] { return false; });
+    clock_.WaitUntil(lock, never, std::min(deadline_, now + interval), {}, [] { return false; });
   }
   return true;
 }

@@ -18,7 +18,9 @@ class Patience {
  public:
   // What every remaining wait shrinks to: long enough for what ends at once.
   static constexpr Clock::Duration kHurried = std::chrono::milliseconds(250);
-  // How often Poll() looks.
+  // How often Poll() looks; what is done at once must not wait so long, so it begins with
+  // less.
+  static constexpr Clock::Duration kFirstPollInterval = std::chrono::microseconds(50);
   static constexpr Clock::Duration kPollInterval = std::chrono::milliseconds(1);
 
   // `hurried`: how long that moment is.
@@ -30,7 +32,7 @@ class Patience {
   bool Wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
             const std::function<bool()>& done, Clock::TimePoint sooner = Clock::TimePoint::max());
 
-  // The same for a state that notifies nobody: looks at it every kPollInterval.
+  // The same for a state that notifies nobody: looks at it again and again.
   bool Poll(const std::function<bool()>& done);
 
   // Blocks until patience is over, whatever happens.

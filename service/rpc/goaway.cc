@@ -28,8 +28,8 @@ bool GoawaySender::Available() { return grpc_core_server_send_goaways != nullptr
 void GoawaySender::Send() {
   if (!Available() || under_way_->exchange(true)) return;
   // gRPC runs an alarm's callback where its own closures run: with an ExecCtx, without
-  // which SendGoaways() crashes.
-  alarm_.emplace().Set(gpr_now(GPR_CLOCK_MONOTONIC),
+  // which SendGoaways() crashes. Long overdue: gRPC's timers would round up.
+  alarm_.emplace().Set(gpr_time_0(GPR_CLOCK_MONOTONIC),
                        [under_way = under_way_, core = server_.c_server()](bool) {
                          grpc_core_server_send_goaways(core);
                          *under_way = false;
