@@ -24,6 +24,8 @@ constexpr Clock::Duration kSilence = std::chrono::seconds(1);
 constexpr Clock::Duration kBdpPing = milliseconds(200);
 // A few retransmissions (RFC 6298).
 constexpr Clock::Duration kStalled = std::chrono::seconds(5);
+// Who has not looked for so long was stopped, and what came meanwhile has yet to be read.
+constexpr Clock::Duration kFrozen = milliseconds(500);
 // How often the sockets are looked at, and how many times as long as that takes.
 constexpr Clock::Duration kLookInterval = milliseconds(10);
 constexpr int kLookShare = 10;
@@ -40,7 +42,7 @@ ConnectionDrain::ConnectionDrain(grpc::Server& server, const Listeners& listener
       goaways_(server) {}
 
 void ConnectionDrain::Begin() {
-  begun_ = sent_ = busy_ = moved_ = unsent_ = next_look_ = clock_.Now();
+  begun_ = sent_ = looked_ = awake_ = busy_ = moved_ = unsent_ = next_look_ = clock_.Now();
   interval_ = kFirstGoawayInterval;
   std::vector<std::uint16_t> ports;
   for (const auto& listener : listeners_) {
@@ -52,6 +54,7 @@ void ConnectionDrain::Begin() {
 
 ConnectionDrain::State ConnectionDrain::Look() {
   const Clock::TimePoint now = clock_.Now();
+  if (now - std::exchange(looked_, now) >= kFrozen) awake_ = now;
   if (now - sent_ >= interval_) {
     goaways_.Send();
     sent_ = now;
@@ -65,15 +68,18 @@ ConnectionDrain::State ConnectionDrain::Look() {
   if (now < next_look_) return state_;
   const Kernel kernel = LookAtSockets();
   if (kernel.unsent > 0) unsent_ = now;
-  if (kernel.unsent > 0 || Arriving() > 0) busy_ = now;
+  const bool under_way = kernel.unsent > 0 || Arriving() > 0;
+  if (under_way) busy_ = now;
   if (kernel.unsent_bytes != unsent_bytes_) moved_ = now;
-  moved_ = std::max(moved_, now - kernel.since_data);
+  moved_ = std::max(moved_, now - kernel.since_received);
   unsent_bytes_ = kernel.unsent_bytes;
   const Clock::Duration enough =
       std::max({kSilence, 2 * kernel.round_trip + kBdpPing, 2 * (unsent_ - begun_)});
-  const Clock::Duration idle = now - busy_;
-  const Clock::Duration still = now - moved_;
-  const bool silent = std::min(idle, still) >= enough || std::max(idle, still) >= kStalled;
+  const Clock::Duration idle = now - std::max(busy_, awake_);
+  const Clock::Duration still = now - std::max(moved_, awake_);
+  const Clock::Duration quiet =
+      std::min({now - awake_, now - unsent_, kernel.since_received, kernel.since_sent});
+  const bool silent = (!under_way && quiet >= enough) || std::max(idle, still) >= kStalled;
   state_ = silent ? State::kSilent : State::kBusy;
   next_look_ = now + std::max(kLookInterval, kLookShare * (clock_.Now() - now));
   return state_;
@@ -85,7 +91,7 @@ lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
 
 ConnectionDrain::Kernel ConnectionDrain::LookAtSockets() const {
   Kernel kernel;
-  const auto look = [&kernel](int fd) {
+  const auto look = [this, &kernel](int fd) {
     int unsent = 0;
     if (ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > kControlFrameBytes) {
       ++kernel.unsent;
@@ -93,9 +99,14 @@ ConnectionDrain::Kernel ConnectionDrain::LookAtSockets() const {
     }
     tcp_info info{};
     socklen_t size = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return;  // A unix socket.
-    kernel.since_data =
-        std::min<Clock::Duration>(kernel.since_data, milliseconds(info.tcpi_last_data_recv));
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) {  // A unix socket.
+      kernel.since_sent = std::min(kernel.since_sent, clock_.Now() - busy_);
+      return;
+    }
+    kernel.since_received =
+        std::min<Clock::Duration>(kernel.since_received, milliseconds(info.tcpi_last_data_recv));
+    kernel.since_sent =
+        std::min<Clock::Duration>(kernel.since_sent, milliseconds(info.tcpi_last_data_sent));
     kernel.round_trip = std::max<Clock::Duration>(kernel.round_trip, microseconds(info.tcpi_rtt));
   };
   for (const auto& listener : listeners_) listener->ForEachConnection(look);

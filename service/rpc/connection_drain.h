@@ -22,8 +22,11 @@ namespace rpc {
 // The problem: a caller that polls its connection leaves within a round trip of the GOAWAY, but
 // one that is between two calls of a blocking API does not read, and must not be waited
 // for. Its connection can be ended when it is known to carry nothing: no call, no
-// request that is still arriving, no byte that the kernel has not delivered, and none of
-// these for so long that nothing can be under way.
+// request that is still arriving, no byte that the kernel has not delivered, and no byte
+// either way for so long that nothing can be under way.
+//
+// Each connection for itself: one that goes on until then does not keep the others, and one
+// that is busy at that moment is waited for.
 //
 // How long is that? A client may write a PING up to 0.2 s after an answer (BDP estimation) and must
 // not meet a closed socket, and whatever it writes needs half a round trip: a second, or
@@ -68,8 +71,11 @@ class ConnectionDrain {
     // Connections with an answer that their peers have not acknowledged, and its bytes.
     int unsent = 0;
     std::int64_t unsent_bytes = 0;
-    lifecycle::Clock::Duration since_data = std::chrono::hours(1);  // The last one.
-    lifecycle::Clock::Duration round_trip{};                        // The longest.
+    // The last byte of any connection that is open. What ended with its connection counts
+    // no more.
+    lifecycle::Clock::Duration since_received = std::chrono::hours(1);
+    lifecycle::Clock::Duration since_sent = std::chrono::hours(1);
+    lifecycle::Clock::Duration round_trip{};  // The longest.
   };
   Kernel LookAtSockets() const;
   // Requests that are still arriving. Requires: no call ends at this moment; else it may
@@ -85,6 +91,8 @@ class ConnectionDrain {
   lifecycle::Clock::TimePoint begun_;
   lifecycle::Clock::TimePoint sent_;       // The last GOAWAY.
   lifecycle::Clock::Duration interval_{};  // From that to the next.
+  lifecycle::Clock::TimePoint looked_;     // When Look() was last called.
+  lifecycle::Clock::TimePoint awake_;      // Since when the process has not been stopped.
   lifecycle::Clock::TimePoint busy_;       // When something was last seen under way.
   lifecycle::Clock::TimePoint moved_;      // When bytes were last seen to arrive or leave.
   std::int64_t unsent_bytes_ = 0;
