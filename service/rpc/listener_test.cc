@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -35,6 +36,13 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+
+// Short enough for a socket's name; process ids are not unique among sandboxes.
+std::string UnusedPath() {
+  std::string directory = "/tmp/listener_test.XXXXXX";
+  EXPECT_NE(mkdtemp(directory.data()), nullptr);
+  return directory + "/socket";
+}
 
 std::unique_ptr<Listener> BindOrDie(const std::string& address = "127.0.0.1:0") {
   absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(address);
@@ -310,7 +318,7 @@ class ListenerOnASocketFile : public ::testing::Test {
   }
 
   // Short: a test's own directory may be longer than the name of a socket may be.
-  const std::string path_ = absl::StrCat("/tmp/listener_test.", getpid());
+  const std::string path_ = UnusedPath();
   Host host_;
 };
 

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -70,6 +71,13 @@ Patience Short() { return Patience(Clock::Steady(), milliseconds(200), {}); }
 std::string Read(const std::string& path) {
   std::ifstream file(path);
   return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// Short enough for a socket's name; process ids are not unique among sandboxes.
+std::string UnusedPath() {
+  std::string directory = "/tmp/server_host_test.XXXXXX";
+  EXPECT_NE(mkdtemp(directory.data()), nullptr);
+  return directory + "/socket";
 }
 
 class ServerHostTest : public ::testing::Test {
@@ -200,7 +208,7 @@ TEST_F(ServerHostTest, RefusesAPortThatItCannotCloseFirst) {
 
 TEST_F(ServerHostTest, ServesEveryAddressWithItsOwnCredentialsAndLosesNothingOnAnyAtAStop) {
   const SelfSigned identity;
-  const std::string path = absl::StrCat("/tmp/server_host_test.", getpid());
+  const std::string path = UnusedPath();
   // The TLS address is the first, so that it is known.
   Start({.address = "127.0.0.1:0",
          .credentials = identity.Server(),
@@ -228,7 +236,7 @@ TEST_F(ServerHostTest, ServesEveryAddressWithItsOwnCredentialsAndLosesNothingOnA
 }
 
 TEST_F(ServerHostTest, ListensOnSeveralAddressesOfOneFlag) {
-  const std::string path = absl::StrCat("/tmp/server_host_test.", getpid());
+  const std::string path = UnusedPath();
   Start({.address = "127.0.0.1:0,unix:" + path});
   EXPECT_TRUE(Echo(Connect()).ok());
   EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
