@@ -38,14 +38,16 @@ absl::Status AdminServer::Close() {
   host_.CloseListener();
   closing_.Announce();
   host_.BeginShutdown();
+  int cut = 0;
   if (host_.TryCallsRunning() > 0) {
     Patience last_words(clock, kLastWords, {});
-    host_.AwaitCallsFinished(last_words);
+    cut = host_.AwaitCallsFinished(last_words).calls;
   }
   // Until the registry passes it over: a handler that does not end uses the process.
   Patience for_ever(clock, std::chrono::hours(1), {});
   host_.Cancel(for_ever);
-  return absl::OkStatus();
+  if (cut == 0) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat(cut, " calls of operators were cut"));
 }
 
 }  // namespace admin

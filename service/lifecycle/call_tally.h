@@ -21,9 +21,6 @@ struct CallTally {
   };
   // By name; only those with something to tell.
   std::vector<Method> methods{};
-  // Calls that came once nothing new was taken, on connections that were still
-  // there. Their methods are known to nobody: gRPC refuses them before it asks.
-  std::int64_t refused = 0;
   // Streams that ended by themselves or were left by their callers, and streams that
   // were cut off. They are counted among `methods`, too.
   std::int64_t streams_ended = 0;

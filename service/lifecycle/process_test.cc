@@ -89,7 +89,7 @@ TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
-  traffic_.tally = {.methods = {{.name = "/a.B/C", .finished = 7}}, .refused = 2};
+  traffic_.tally = {.methods = {{.name = "/a.B/C", .finished = 7}}, .streams_ended = 2};
   process.stop_request().Request(StopReason::kTerminate);
   process.stop_request().Hurry();
   process.ServeUntilStopped(traffic_);
@@ -100,7 +100,7 @@ TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
   EXPECT_TRUE(ends[0].hurried);
   EXPECT_EQ(ends[0].requested_at, process.stop_request().requested_at());
   EXPECT_EQ(ends[0].budget.grace, hours(8));
-  EXPECT_EQ(ends[0].calls.refused, 2);
+  EXPECT_EQ(ends[0].calls.streams_ended, 2);
   ASSERT_EQ(ends[0].calls.methods.size(), 1U);
   EXPECT_EQ(ends[0].calls.methods[0].finished, 7);
 }

@@ -30,6 +30,13 @@ std::string InWords(const Traffic::Unfinished& left) {
   return absl::StrJoin(parts, ", ");
 }
 
+// Calls that did not end as their handlers meant them to.
+std::int64_t NotFinished(const CallTally& tally) {
+  std::int64_t sum = 0;
+  for (const CallTally::Method& each : tally.methods) sum += each.cancelled + each.left;
+  return sum;
+}
+
 }  // namespace
 
 ShutdownSequence::ShutdownSequence(const StopParts& parts, const StopBudget& budget, Clock& clock,
@@ -116,8 +123,8 @@ void ShutdownSequence::Leave() {
 void ShutdownSequence::StayDrained() {
   Patience until_a_stop(clock_, kForEver, parts_.request.requested(), Clock::Duration::zero());
   if (traffic_->AwaitConnectionsGone(until_a_stop) != Traffic::Departure::kBusy) {
-    drained_ = true;
     Tell("Drained");
+    drained_ = true;
   }
   parts_.request.Wait();
   NoticeStop();
@@ -135,8 +142,12 @@ void ShutdownSequence::Drain() {
 
 void ShutdownSequence::Cancel() {
   Patience patience = Enter(Phase::kCancelling);
+  const std::int64_t before = NotFinished(traffic_->TryTally());
   if (traffic_->Cancel(patience)) {
-    Tell("ServerStopped");
+    // One may have come when all that were known had finished.
+    const std::int64_t cut = NotFinished(traffic_->TryTally()) - before;
+    if (cut <= 0 || outcome_.exit_code >= ExitCode::kForced) return Tell("ServerStopped");
+    TellFailure(ExitCode::kForced, "ServerStopped", "", absl::StrCat(cut, " calls were cut"));
   } else {
     outcome_.abandoned = true;
     TellFailure(ExitCode::kForced, "ServerAbandoned", "",

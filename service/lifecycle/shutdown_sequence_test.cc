@@ -314,6 +314,17 @@ TEST_F(ShutdownSequenceTest, CountsRequestsThatWereArrivingAndAnswersThatHadNotL
             "1 requests were still arriving, answers on 2 connections had not left");
 }
 
+TEST_F(ShutdownSequenceTest, TellsOfACallThatCameWhenAllHadFinishedAndWasCut) {
+  traffic_.tally.methods = {{.name = "/a.B/C", .finished = 7, .cancelled = 2}};  // Their callers.
+  SetTheOthersUp();
+  on_event_["Serving"] = [this] { request_.Request(StopReason::kTerminate); };
+  traffic_.on_call = [this](const std::string& method) {
+    if (method == "Cancel") traffic_.tally.methods[0].cancelled = 3;
+  };
+  EXPECT_EQ(RunIt().exit_code, ExitCode::kForced);
+  EXPECT_EQ(DetailOf("ServerStopped"), "1 calls were cut");
+}
+
 TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndAndSavesAndClosesAllTheSame) {
   traffic_.calls_that_do_not_finish = 1;
   traffic_.ends = false;

@@ -34,7 +34,7 @@ class WayOutTest : public testing::Test {
 
 TEST_F(WayOutTest, TellsHowTheStopWasAskedForAndWhatBecameOfTheCalls) {
   FakeTraffic traffic;
-  traffic.tally = {.refused = 2};
+  traffic.tally = {.streams_ended = 2};
   way_out_.Serves(traffic);
   request_.Request(StopReason::kTerminate);
   const Clock::TimePoint requested_at = clock_.Now();
@@ -47,19 +47,19 @@ TEST_F(WayOutTest, TellsHowTheStopWasAskedForAndWhatBecameOfTheCalls) {
   EXPECT_EQ(LastEnd().requested_at, requested_at);
   EXPECT_EQ(LastEnd().at, clock_.Now());
   EXPECT_EQ(LastEnd().budget.grace, std::chrono::seconds(30));
-  EXPECT_EQ(LastEnd().calls.refused, 2);
+  EXPECT_EQ(LastEnd().calls.streams_ended, 2);
 }
 
 TEST_F(WayOutTest, RemembersTheCallsOfATrafficThatHasGone) {
   auto traffic = std::make_unique<FakeTraffic>();
-  traffic->tally = {.refused = 2};
+  traffic->tally = {.streams_ended = 2};
   way_out_.Serves(*traffic);
   request_.Request(StopReason::kInterrupt);
   way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
   traffic.reset();
   way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
   EXPECT_EQ(LastEnd().reason, "interrupt");
-  EXPECT_EQ(LastEnd().calls.refused, 2);
+  EXPECT_EQ(LastEnd().calls.streams_ended, 2);
 }
 
 TEST_F(WayOutTest, TellsThatTheProcessNeverServed) {

@@ -154,6 +154,12 @@ class Check {
     });
   }
 
+  // The code that it leads to.
+  static ExitCode CodeOf(const Rule& rule, const LoggedEvent& event) {
+    // As a warning it says that it has cut somebody who came at the last moment.
+    return event.name == "ServerStopped" && !event.ok ? ExitCode::kForced : rule.code;
+  }
+
   // The process itself decided to end before the order was through.
   bool LeftOnItsWay() const {
     return ending_.how == Ending::How::kExited &&
@@ -163,7 +169,7 @@ class Check {
   void InItsPhase(const LoggedEvent& event) {
     const Rule* rule = RuleOf(event.name);
     if (rule == nullptr) return Break("IN_ITS_PHASE", event.name, " is no event of a stop");
-    if (event.ok != (rule->code == ExitCode::kClean)) {
+    if (event.ok != (CodeOf(*rule, event) == ExitCode::kClean)) {
       Break("CLEAN", Described(event), event.ok ? " without a" : " as a", " warning");
     }
     if (rule->step == kRequestStep) return;
@@ -274,7 +280,7 @@ class Check {
     if (could_not_start_) return;
     ExitCode right = ExitCode::kClean;
     for (const LoggedEvent& event : events_) {
-      if (const Rule* rule = RuleOf(event.name)) right = std::max(right, rule->code);
+      if (const Rule* rule = RuleOf(event.name)) right = std::max(right, CodeOf(*rule, event));
     }
     if (code != right) {
       Break("CLEAN", "exit code ", ending_.number, ", but what is told leads to ",

@@ -19,8 +19,10 @@
 #include "grpcpp/client_context.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/raw_peer.h"
 #include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
+#include "tests/common/event_log.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/open_stream.h"
@@ -334,6 +336,20 @@ TEST_F(DrainTest, OperatorsWhoDoNotReadOrSayNothingDoNotHoldTheStopUp) {
   EXPECT_TRUE(end.ok()) << end.error_message();
   EXPECT_GT(drain.states().back().phase(), admin::v1::PHASE_LEAVING);
   EXPECT_FALSE(health.Finish().ok());
+}
+
+TEST_F(DrainTest, AnOperatorWhoseAnswerHadToBeCutIsReported) {
+  Start(kLongLameDuck);
+  rpc::RawPeer deaf(admin_address_);
+  // SETTINGS_INITIAL_WINDOW_SIZE = 0: not a byte of an answer may be sent.
+  deaf.Send({rpc::RawPeer::kSettings, 0, 0, std::string("\0\4\0\0\0\0", 6)});
+  deaf.Call("/admin.v1.AdminService/Drain", "");
+  AwaitEvent("LameDuckEntered");
+  process().Signal(SIGINT);
+  EXPECT_EQ(Wait(), Ending::Exited(4));
+  const testkit::LoggedEvent failed = Event("CloseFailed");
+  EXPECT_EQ(failed.subject, "admin server");
+  EXPECT_EQ(failed.detail, "DEADLINE_EXCEEDED: 1 calls of operators were cut");
 }
 
 TEST_F(DrainTest, WithoutAnAdminAddressThereIsNothingToCall) {
