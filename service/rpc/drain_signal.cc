@@ -12,7 +12,8 @@ void DrainSignal::Announce() {
 void DrainSignal::Announce(lifecycle::Clock::Duration pace, lifecycle::Patience& patience) {
   const auto step = pace / static_cast<int>(groups_.size());
   for (std::stop_source& group : groups_) {
-    if (group.request_stop()) patience.Pause(step);
+    // Even a pause of no time takes a while, and there are many groups.
+    if (group.request_stop() && step > step.zero()) patience.Pause(step);
   }
 }
 
