@@ -230,10 +230,12 @@ TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
 TEST_F(DrainTest, CanBeTakenBackAllThroughTheLameDuckThoughNobodyCalls) {
   Start({"--stop_lame_duck=4s"});
   Operator drain(*admin_);
-  AwaitState([](const State& state) {
-    return state.phase() == admin::v1::PHASE_LAME_DUCK &&
-           state.time_left().seconds() < 2;  // Of four.
-  });
+  for (const bool late : {false, true}) {
+    AwaitState([late](const State& state) {
+      return state.phase() == admin::v1::PHASE_LAME_DUCK &&
+             (state.time_left().seconds() < 2) == late;  // Of four.
+    });
+  }
   admin::v1::UndrainResponse response;
   const grpc::Status undrained = admin_->Undrain(rpc::Bounded().get(), {}, &response);
   EXPECT_TRUE(undrained.ok()) << undrained.error_message();
