@@ -12,6 +12,9 @@ import sources
 
 PHASE = "service/lifecycle/phase.h"
 EXIT_CODE = "service/lifecycle/exit_code.h"
+
+# An event that is a failure at times: a call that came in the last instant was cut.
+MAY_ALSO_FAIL = {"ServerStopped": ("kCancelling", "kForced")}
 SEQUENCE = "service/lifecycle/shutdown_sequence"
 MODEL = "tests/model/stop.pml"
 RULES = "tests/common/order_rules"
@@ -73,6 +76,8 @@ def check_events():
         phase = re.search(r"Enter\(Phase::(k\w+)", body) or phase
         for code, event in re.findall(r'Tell\w*\((?:ExitCode::(k\w+),\s*)?"(\w+)"', body):
             its = (phase.group(1), code or "kClean")
+            if its == MAY_ALSO_FAIL.get(event):
+                continue
             yield from unlike(event, SEQUENCE + ".cc", its, RULES + ".cc", by_name.get(event))
 
     drawn = found(r"and in this order:\n  //\n((?:  //   .*?\n)+)", SEQUENCE + ".h")[0]
