@@ -20,7 +20,7 @@ namespace {
 
 using testkit::Ending;
 
-class UnreadOutputTest : public ServersUnderTest {
+class OrdersUnreadOutputTest : public ServersUnderTest {
  protected:
   // A request that is these bytes.
   grpc::Status GetOrder(grpc::GenericStub& stub, const std::string& bytes) {
@@ -51,7 +51,7 @@ class UnreadOutputTest : public ServersUnderTest {
   const std::string report_ = directory_.File("report.json");
 };
 
-TEST_F(UnreadOutputTest, EverybodyIsServedWhoseBadRequestsProtobufLogs) {
+TEST_F(OrdersUnreadOutputTest, EverybodyIsServedWhoseBadRequestsProtobufLogs) {
   const testkit::UnreadPipe log;
   ASSERT_NO_FATAL_FAILURE(StartOrdersWith(log, "2"));
   grpc::GenericStub raw(
@@ -69,7 +69,7 @@ TEST_F(UnreadOutputTest, EverybodyIsServedWhoseBadRequestsProtobufLogs) {
   EXPECT_GT(Report().log_lines_lost(), 0U);
 }
 
-TEST_F(UnreadOutputTest, AServerStartsAndServesWhoseStdoutIsFull) {
+TEST_F(OrdersUnreadOutputTest, AServerStartsAndServesWhoseStdoutIsFull) {
   const testkit::UnreadPipe out;
   ASSERT_NO_FATAL_FAILURE(StartOrdersWith(out, "1"));
   EXPECT_TRUE(Place("one").ok());
