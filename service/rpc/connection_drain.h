@@ -49,9 +49,6 @@ class ConnectionDrain {
   // the kernel holds for its caller has left (lingering_sockets.h).
   void Begin();
 
-  // The first GOAWAY has left for every connection; true also where gRPC cannot send it.
-  bool Sent() const { return goaways_.Idle(); }
-
   // Sends another GOAWAY when the last is some time ago, for connections whose handshake
   // has ended since. Requires: Begin().
   State Look();
@@ -62,7 +59,8 @@ class ConnectionDrain {
   // Connections are closed at once from now on.
   void LetGo() { lingering_.reset(); }
 
-  // No thread of gRPC's uses the server because of this.
+  // No GOAWAY is being sent: the last one has left for every connection, and no thread of
+  // gRPC's uses the server because of this.
   bool Idle() const { return goaways_.Idle(); }
 
  private:

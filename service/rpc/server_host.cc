@@ -227,7 +227,7 @@ void ServerHost::CloseListener() {
 int ServerHost::SayGoodbye(Patience& patience) {
   // Callers of streams come back at once, and must know by then that they go elsewhere.
   Patience until_sent(patience.clock(), kForGoaway, {});
-  until_sent.Poll([this] { return drain_of_connections_->Sent(); });
+  until_sent.Poll([this] { return drain_of_connections_->Idle(); });
   const int streams = calls_.streams();
   drain_.Announce(GoodbyePace(streams, patience.deadline() - patience.clock().Now()), patience);
   calls_.CancelInfrastructure();
