@@ -1,10 +1,8 @@
 #include "service/rpc/goaway.h"
 
-#include <cstdio>
-#include <cstdlib>
-
 #include "grpc/grpc.h"
 #include "grpc/support/time.h"
+#include "service/lifecycle/precondition.h"
 
 // grpc_core::Server::SendGoaways(). A member function without arguments is called like a
 // function of `this`, and grpc_core::Server::FromC() is a plain cast (Itanium C++ ABI;
@@ -18,9 +16,7 @@ GoawaySender::GoawaySender(grpc::Server& server)
     : server_(server), under_way_(std::make_shared<std::atomic<bool>>(false)) {}
 
 GoawaySender::~GoawaySender() {
-  if (Idle()) return;
-  std::fputs("GoawaySender: destroyed while a round is under way\n", stderr);
-  std::abort();
+  lifecycle::Require(Idle(), "a GoawaySender is destroyed while it sends");
 }
 
 bool GoawaySender::Available() { return grpc_core_server_send_goaways != nullptr; }
