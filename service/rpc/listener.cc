@@ -88,8 +88,15 @@ std::string BoundAddress(int fd) {
                                        : absl::StrCat(host, ":", port);
 }
 
+// An address of another machine, or of a family that this one does not speak.
+bool IsNoAddressHere(int error) { return error == EADDRNOTAVAIL || error == EAFNOSUPPORT; }
+
 absl::Status BindError(const std::string& address, int error) {
   const std::string what = absl::StrCat("cannot listen on ", address, ": ");
+  if (IsNoAddressHere(error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, "this machine has no such address; 0.0.0.0 stands for all it has"));
+  }
   switch (error) {
     case EADDRINUSE:
       return absl::AlreadyExistsError(
@@ -100,9 +107,6 @@ absl::Status BindError(const std::string& address, int error) {
     case EPERM:
       return absl::PermissionDeniedError(
           absl::StrCat(what, "not permitted; ports below 1024 need a privilege"));
-    case EADDRNOTAVAIL:
-      return absl::InvalidArgumentError(
-          absl::StrCat(what, "this machine has no such address; 0.0.0.0 stands for all it has"));
     default:
       return absl::UnavailableError(absl::StrCat(what, std::strerror(error)));
   }
@@ -148,9 +152,6 @@ std::vector<Candidate> Candidates(const addrinfo* first) {
   }
   return candidates;
 }
-
-// A name may have an address of a family that this machine does not speak.
-bool IsNoAddressHere(int error) { return error == EADDRNOTAVAIL || error == EAFNOSUPPORT; }
 
 // How many have been established and wait at the socket; the most that may when the
 // kernel does not say (a socket file).
