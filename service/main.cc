@@ -16,9 +16,10 @@
 
 int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();  // Before there is any other thread.
-  const config::ServerConfig config =
+  config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
   observability::ProcessLog log("orders", config.drain_report);
+  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {

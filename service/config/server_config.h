@@ -1,6 +1,7 @@
 #ifndef SERVICE_CONFIG_SERVER_CONFIG_H_
 #define SERVICE_CONFIG_SERVER_CONFIG_H_
 
+#include <functional>
 #include <string>
 
 #include "service/lifecycle/stop_budget.h"
@@ -18,6 +19,13 @@ struct ServerConfig {
   lifecycle::StopBudget stop;
   // --drain_report; empty: no file.
   std::string drain_report;
+
+  // Has the servers' warnings (ServerHost::Options::log) written by `warn`, which must not
+  // block and outlives them.
+  void WarnThrough(const std::function<void(const std::string& line)>& warn) {
+    server.log = warn;
+    admin.log = warn;
+  }
 };
 
 // Parses the command line into the flags of the whole program. `usage` is what the

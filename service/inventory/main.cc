@@ -51,11 +51,12 @@ std::chrono::milliseconds LatencyFromFlag() {
 int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();                     // Before there is any other thread.
   absl::SetFlag(&FLAGS_address, "127.0.0.1:50052");  // Beside orders, which serves on 50051.
-  const config::ServerConfig config =
+  config::ServerConfig config =
       config::ParseCommandLine("The stock that orders are served from.", argc, argv);
   const inventory::StockStore::Quantities stock = StockFromFlag();
   const std::chrono::milliseconds latency = LatencyFromFlag();
   observability::ProcessLog log("inventory", config.drain_report);
+  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {

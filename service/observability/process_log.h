@@ -27,6 +27,9 @@ class ProcessLog final : public lifecycle::Observer {
   // A line on stdout, for whoever started the program; nowhere when nobody reads it.
   void Print(const std::string& words) const { writer_.Print(words); }
 
+  // A warning in the log. Does not block.
+  void Warn(const std::string& words) const { writer_.Log('W', words); }
+
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
                std::optional<lifecycle::Clock::Duration> budget) override;

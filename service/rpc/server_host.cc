@@ -100,10 +100,10 @@ absl::Status ServerHost::Start() {
 }
 
 void ServerHost::SayThatThreadsAreBlocked() {
-  lifecycle::WriteLastWords(
-      {"gRPC's threads have been blocked for a second, and nobody is served: a handler waits "
-       "where it must not. In flight: ",
-       lifecycle::RunningCalls(calls_.TryTally())});
+  WriteLog(
+      absl::StrCat("gRPC's threads have been blocked for a second, and nobody is served: a handler "
+                   "waits where it must not. In flight: ",
+                   lifecycle::RunningCalls(calls_.TryTally())));
   lifecycle::WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
 }
 

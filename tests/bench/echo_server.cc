@@ -1,5 +1,7 @@
 // The same service as bare_server.cc, through the harness: the smallest server that
 // it makes.
+#include <string>
+
 #include "service/admin/admin_server.h"
 #include "service/config/server_config.h"
 #include "service/lifecycle/process.h"
@@ -12,9 +14,10 @@
 
 int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();
-  const config::ServerConfig config =
+  config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench of tests/bench/bench.proto.", argc, argv);
   observability::ProcessLog log("echo", config.drain_report);
+  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {

@@ -1,5 +1,6 @@
 // Serves grpc.examples.demo.Demo, as any other service.
 #include <chrono>
+#include <string>
 
 #include "grpcpp/alarm.h"
 #include "service/admin/admin_server.h"
@@ -40,9 +41,10 @@ class DemoService final : public demo::Demo::CallbackService {
 
 int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();
-  const config::ServerConfig config =
+  config::ServerConfig config =
       config::ParseCommandLine("Serves grpc.examples.demo.Demo.", argc, argv);
   observability::ProcessLog log("demo", config.drain_report);
+  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {

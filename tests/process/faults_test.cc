@@ -124,7 +124,8 @@ TEST_F(FaultsTest, HandlersThatBlockEveryThreadOfGrpcAreGivenUp) {
   std::vector<std::unique_ptr<OpenStream>> streams;
   for (int i = 0; i < 20; ++i) streams.push_back(Open("/bench.Bench/Watch"));
   ASSERT_TRUE(process().AwaitOutput("handler hangs\nhandler hangs\n", kLimit)) << Output();
-  ASSERT_TRUE(process().AwaitOutput("gRPC's threads have been blocked for a second", kLimit))
+  ASSERT_TRUE(
+      process().AwaitOutput(" W faulty: gRPC's threads have been blocked for a second", kLimit))
       << Output();
   ASSERT_TRUE(process().AwaitOutput("BenchService", kLimit)) << Output();  // In a stack.
   EXPECT_THAT(Output(), ::testing::ContainsRegex("In flight: [0-9]+ /bench.Bench/Watch\n"));

@@ -260,10 +260,11 @@ struct OfMain {
 
 int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();
-  const config::ServerConfig config =
+  config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench, and misbehaves as --fault says.", argc, argv);
   const Faults faults = FaultsFromFlag();
   observability::ProcessLog log("faulty", config.drain_report);
+  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   spdlog::sink_ptr& sink = spdlog::default_logger()->sinks()[0];
   sink = std::make_shared<HangingSink>(sink);
   lifecycle::Process process(config.stop, log);

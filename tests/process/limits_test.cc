@@ -63,7 +63,7 @@ TEST_F(LimitsTest, EndAPeerWhoResetsWhatItOpens) {
   for (int i = 0; i < 51500 && peer.open(); ++i) peer.Reset(peer.Open(kEcho));
   EXPECT_TRUE(peer.AwaitEnd());
   EXPECT_TRUE(Echo().ok());
-  EXPECT_THAT(Output(), HasSubstr("ended a connection"));
+  EXPECT_THAT(Output(), HasSubstr(" W echo: ended a connection: 1 time in the last minute ("));
   EXPECT_LT(PeakMegabytes(), 300);
   StopsCleanly();
 }
@@ -74,7 +74,9 @@ TEST_F(LimitsTest, EndAPeerWhoNeverAcknowledgesTheLimitOfStreams) {
   for (int i = 0; i < 20000 && peer.open(); ++i) peer.Call(kWatch, kHourly);
   EXPECT_TRUE(peer.AwaitEnd());
   EXPECT_TRUE(Echo().ok());
-  EXPECT_THAT(Output(), HasSubstr("too many open streams"));
+  EXPECT_THAT(
+      Output(),
+      HasSubstr(" W echo: ended a connection: 1 time in the last minute (too many open streams, "));
   StopsCleanly();
 }
 
@@ -134,7 +136,7 @@ TEST_F(LimitsTest, LeaveDescriptorsToOperatorsWhoeverHoldsConnections) {
   }
   EXPECT_TRUE(watches.back()->AwaitEnd()) << "there is a limit";
   EXPECT_TRUE(Echo().ok()) << "who is there is served";
-  EXPECT_THAT(Output(), HasSubstr("refused a connection"));
+  EXPECT_THAT(Output(), HasSubstr(" W echo: refused a connection: "));
   std::string admin_address;
   std::getline(std::ifstream(directory.File("admin")), admin_address);
   admin::v1::GetStateResponse state;
