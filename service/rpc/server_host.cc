@@ -266,8 +266,8 @@ lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience
       std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
   patience.Poll([&] {
     if (clock.Now() >= patience.deadline() - for_answers) drain_.DemandAnswers();
-    if (ShutdownIs(Shutdown::kReturned)) return true;
-    return ShutdownIs(Shutdown::kCalled) &&
+    // That it has returned does not mean that every answer has left.
+    return ShutdownHasBegun() &&
            drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
   });
   return drain_of_connections_->Unfinished();
@@ -314,9 +314,9 @@ int ServerHost::TryCallsRunning() const { return calls_.running(); }
 
 lifecycle::CallTally ServerHost::TryTally() const { return calls_.TryTally(); }
 
-bool ServerHost::ShutdownIs(Shutdown state) {
+bool ServerHost::ShutdownHasBegun() {
   std::lock_guard lock(mutex_);
-  return shutdown_ == state;
+  return shutdown_ >= Shutdown::kCalled;
 }
 
 absl::Status ServerHost::WritePortFile() const {

@@ -138,7 +138,7 @@ class ServerHost final : public lifecycle::Traffic {
   void SayThatThreadsAreBlocked();
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
-  bool ShutdownIs(Shutdown state);
+  bool ShutdownHasBegun();
 
   const Options options_;
   const std::vector<NamedService> services_;

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -577,18 +578,17 @@ TEST_F(ServerHostTest, WaitsForNoConnectionThatIsSilent) {
 
 TEST_F(ServerHostTest, WaitsForARequestThatIsStillArriving) {
   Start();
-  RawConnection caller(host_->address());
-  caller.Send(Http2Preface() + Http2Headers("/probe.Probe/Echo"));
-  ASSERT_TRUE(caller.Receive(std::string("\0\0", 2))) << "it is connected";
+  RawPeer caller(host_->address());
+  const std::uint32_t stream = caller.Open("/probe.Probe/Echo");
+  caller.Ping("12345678");
+  ASSERT_TRUE(caller.Await(RawPeer::kPing).has_value()) << "what was sent before has arrived";
   host_->CloseListener();
   // Longer than a connection must be silent.
   Patience patience(Clock::Steady(), std::chrono::seconds(2), {});
   EXPECT_EQ(host_->AwaitConnectionsGone(patience), Departure::kBusy);
   EXPECT_EQ(host_->TryCallsRunning(), 0);
-  // The rest of it: an empty message.
-  caller.Send(Http2Frame(/*data=*/0, /*end of stream=*/1, 1, std::string(5, '\0')));
-  const char headers[] = {1, 4, 0, 0, 0, 1};
-  EXPECT_TRUE(caller.ReceiveUntil(std::string(headers, sizeof headers))) << "it is answered";
+  caller.SendMessage(stream, "");
+  EXPECT_TRUE(caller.AwaitAnswer(stream));
 }
 
 TEST_F(ServerHostTest, AnswersCallsInFlight) {
@@ -654,9 +654,10 @@ TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandInAHurryAsWell) {
 
 TEST_F(ServerHostTest, CountsARequestThatDoesNotArriveAsCut) {
   Start();
-  RawConnection halfway(host_->address());
-  halfway.Send(Http2Preface() + Http2Headers("/probe.Probe/Echo"));
-  EXPECT_TRUE(halfway.Receive(std::string("\0\0", 2))) << "it is connected";
+  RawPeer halfway(host_->address());
+  halfway.Open("/probe.Probe/Echo");
+  halfway.Ping("12345678");
+  ASSERT_TRUE(halfway.Await(RawPeer::kPing).has_value()) << "what was sent before has arrived";
   host_->CloseListener();
   host_->BeginShutdown();
   Patience patience = Short();
@@ -664,6 +665,31 @@ TEST_F(ServerHostTest, CountsARequestThatDoesNotArriveAsCut) {
   EXPECT_EQ(left.calls, 0);
   EXPECT_EQ(left.requests, 1);
   EXPECT_EQ(left.answers, 0);
+}
+
+TEST_F(ServerHostTest, WaitsForAnAnswerThatTheKernelHoldsThoughGrpcHasShutDown) {
+  Start();
+  Note much;
+  much.set_text(std::string(12000, 'x'));
+  RawPeer slow(host_->address(), {.receive_buffer = 4096});
+  const std::uint32_t stream = slow.Call("/probe.Probe/Hold", much.SerializeAsString());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  host_->CloseListener();
+  host_->BeginShutdown();
+  std::future<lifecycle::Traffic::Unfinished> left = std::async(std::launch::async, [this] {
+    Patience patience = Long();
+    return host_->AwaitCallsFinished(patience);
+  });
+  // The last one: gRPC closes the connection as soon as it has written the answer.
+  for (std::uint32_t last = RawPeer::kMaxStream; last != stream;) {
+    const auto goaway = slow.Await(RawPeer::kGoaway);
+    ASSERT_TRUE(goaway.has_value());
+    last = goaway->last_stream();
+  }
+  probe_.Release();
+  EXPECT_TRUE(Eventually([this] { return host_->Look().connections == 0; }));
+  EXPECT_TRUE(slow.AwaitAnswer(stream));
+  EXPECT_FALSE(left.get().any());
 }
 
 TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
