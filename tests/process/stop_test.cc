@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/raw_peer.h"
 #include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
@@ -203,21 +205,13 @@ TEST_F(StopTest, ACallerThatIsFrozenWhileItIsSentToDelaysNothing) {
          "--stop_calls=100ms"});
   bench::WatchRequest request;
   request.set_payload(std::string(16000, 'x'));
-  const std::string message = request.SerializeAsString();
-  rpc::RawConnection frozen(address());
-  // Lets the server send as much as it likes, asks for it, and reads next to nothing:
-  // the server is left in the middle of a write.
-  const std::string anything = "\x7f\xff\xff\xff";
-  const std::string more = std::string("\x7f\xff\0\0", 4);
-  frozen.Send(rpc::Http2Preface() +
-              rpc::Http2Frame(/*SETTINGS*/ 4, 0, 0, std::string("\0\x04", 2) + anything) +
-              rpc::Http2Frame(/*WINDOW_UPDATE*/ 8, 0, 0, more) +
-              rpc::Http2Headers("/bench.Bench/Watch") +
-              rpc::Http2Frame(/*DATA*/ 0, /*END_STREAM*/ 1, 1,
-                              std::string({0, 0, 0, static_cast<char>(message.size() >> 8),
-                                           static_cast<char>(message.size())}) +
-                                  message));
-  EXPECT_TRUE(frozen.ReceiveBytes(1 << 20));
+  // Lets the server send as much as it likes, and then reads nothing: its buffer has no room
+  // for one event more, which leaves the server in the middle of a write.
+  rpc::RawPeer frozen(address(), {.receive_buffer = 4096});
+  const std::uint32_t stream = frozen.Call("/bench.Bench/Watch", request.SerializeAsString());
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(frozen.AwaitOn(stream, rpc::RawPeer::kData).has_value());
+  }
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
   Event("CallsCut");
