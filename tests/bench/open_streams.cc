@@ -154,6 +154,9 @@ bool Measure(const Row& row) {
                tally.ended() - tally.told(), seconds,
                ending == Ending::Exited(0) ? "exit code 0" : "NOT exit code 0");
   for (const std::string& rule : broken) absl::PrintF("  %s\n", rule);
+  if (row.says_goodbye && ending != Ending::Exited(0)) {
+    absl::PrintF("%s\n", (*server)->process().Output());
+  }
   std::fflush(stdout);
   return all_open && all_ended && broken.empty() &&
          (!row.says_goodbye || (tally.told() == streams && ending == Ending::Exited(0)));
