@@ -24,9 +24,14 @@
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/last_words.h"
 #include "service/rpc/connection_limits.h"
+#include "service/rpc/tls.h"
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051",
           "Where to listen, HOST:PORT; port 0: any free one; host 0.0.0.0: everywhere.");
+ABSL_FLAG(std::string, tls_certificate, "",
+          "Serve with TLS: the PEM file of the server's certificate, and of those between it and "
+          "its root; empty: plaintext.");
+ABSL_FLAG(std::string, tls_key, "", "The PEM file of that certificate's private key.");
 ABSL_FLAG(std::string, port_file, "",
           "Write the bound HOST:PORT into this file once the server serves.");
 ABSL_FLAG(std::string, drain_report, "",
@@ -219,14 +224,31 @@ void SetDerivedFlags(const ServerConfig& config) {
   set(FLAGS_stop_reserve, config.stop.reserve);
 }
 
+[[noreturn]] void CouldNotStart(const char* flag, const absl::Status& why) {
+  lifecycle::WriteLastWords({"could not start: --", flag, ": ", std::string(why.message())});
+  std::exit(static_cast<int>(lifecycle::ExitCode::kCouldNotStart));
+}
+
 // Now, while somebody looks: it is written at the very end.
 void CheckReportFile(const std::string& path) {
   if (path.empty()) return;
   if (const absl::Status writable = files::CheckWritable(path); !writable.ok()) {
-    lifecycle::WriteLastWords(
-        {"could not start: --drain_report: ", std::string(writable.message())});
-    std::exit(static_cast<int>(lifecycle::ExitCode::kCouldNotStart));
+    CouldNotStart("drain_report", writable);
   }
+}
+
+bool TlsIsWanted() {
+  const bool certificate = !absl::GetFlag(FLAGS_tls_certificate).empty();
+  const bool key = !absl::GetFlag(FLAGS_tls_key).empty();
+  if (certificate != key) UsageError("--tls_certificate and --tls_key go together");
+  return certificate;
+}
+
+void SetTls(rpc::ServerHost::Options& server) {
+  auto credentials =
+      rpc::TlsFromFiles(absl::GetFlag(FLAGS_tls_certificate), absl::GetFlag(FLAGS_tls_key));
+  if (!credentials.ok()) CouldNotStart("tls_certificate, --tls_key", credentials.status());
+  server.credentials = *std::move(credentials);
 }
 
 // Flags of libraries say nothing about this server.
@@ -278,6 +300,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
   config.drain_report = absl::GetFlag(FLAGS_drain_report);
+  const bool tls = TlsIsWanted();
   config.server.limits = LimitsFromFlags();
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
   // Operators get in when everybody else does not.
@@ -287,6 +310,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.stop);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
   CheckReportFile(config.drain_report);
+  if (tls) SetTls(config.server);
   return config;
 }
 

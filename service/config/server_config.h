@@ -11,7 +11,7 @@ namespace config {
 
 // What every server of this repository can be told on its command line.
 struct ServerConfig {
-  // --address, --port_file, and how connections are bounded.
+  // --address, --tls_certificate, --tls_key, --port_file, and how connections are bounded.
   rpc::ServerHost::Options server;
   // --admin_address (empty: operators are not served), --admin_port_file.
   rpc::ServerHost::Options admin;
@@ -37,7 +37,8 @@ struct ServerConfig {
 // process with exit code 0 for --print_config.
 //
 // Ends the process with exit code 2 (ExitCode::kCouldNotStart) and one line on stderr when
-// the report could not be written where --drain_report says.
+// the report could not be written where --drain_report says, or a file for TLS cannot be
+// read.
 //
 // Ends the process with exit code 1 (ExitCode::kUsage) and one line on stderr when
 // a flag is unknown, a value malformed, a word is no flag, or what the flags say

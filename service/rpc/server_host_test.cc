@@ -216,10 +216,7 @@ TEST_F(ServerHostTest, ServesEveryAddressWithItsOwnCredentialsAndLosesNothingOnA
          .more_endpoints = {{"unix:" + path}}});
   grpc::ChannelArguments localhost;
   localhost.SetSslTargetNameOverride("localhost");
-  grpc::SslCredentialsOptions trust;
-  trust.pem_root_certs = identity.certificate;
-  const auto tls =
-      grpc::CreateCustomChannel(host_->address(), grpc::SslCredentials(trust), localhost);
+  const auto tls = grpc::CreateCustomChannel(host_->address(), identity.Caller(), localhost);
   const auto file = NewConnection("unix:" + path);
   EXPECT_TRUE(Echo(tls).ok());
   EXPECT_TRUE(Echo(file).ok());

@@ -78,6 +78,8 @@ TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
             "--stop_streams=4s\n"
             "--stop_workers=3s\n"
             "--termination_grace=1m\n"
+            "--tls_certificate=\n"
+            "--tls_key=\n"
             "--total_calls=20000\n");
 }
 
@@ -139,7 +141,8 @@ INSTANTIATE_TEST_SUITE_P(
                       BadFlag{"--connection_age=inf", "--connection_age must be from 0 to a week"},
                       BadFlag{"--concurrent_calls=0", "--concurrent_calls must be at least 1"},
                       BadFlag{"--request_bytes=-1", "--request_bytes must be at least 1"},
-                      BadFlag{"--response_bytes=all", "'all'"}),
+                      BadFlag{"--response_bytes=all", "'all'"},
+                      BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key go together"}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
 
 TEST(PlatformGraceTest, ThatIsShorterIsWarnedOfWithBothNumbers) {

@@ -1,5 +1,5 @@
 // Replicas that restart in turn under callers who do nothing for it: no retry policy, no
-// health check, pick_first over all of them. No call is lost.
+// health check, pick_first over all of them. No call is lost, with TLS or without.
 #include <signal.h>
 
 #include <algorithm>
@@ -7,11 +7,13 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -22,11 +24,13 @@
 #include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/self_signed.h"
 #include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/reserved_port.h"
 #include "tests/common/server_process.h"
 #include "tests/common/slow_link.h"
+#include "tests/common/temp_dir.h"
 #include "tests/process/server_under_test.h"
 
 namespace process_test {
@@ -38,8 +42,9 @@ using testkit::Ending;
 class Callers {
  public:
   // `pause`: between two calls of one, on average.
-  Callers(int count, std::chrono::milliseconds pause, const std::vector<std::string>& addresses)
-      : pause_(pause) {
+  Callers(int count, std::chrono::milliseconds pause, const std::vector<std::string>& addresses,
+          std::shared_ptr<grpc::ChannelCredentials> credentials)
+      : pause_(pause), credentials_(std::move(credentials)) {
     for (int i = 0; i < count; ++i) {
       threads_.emplace_back([this, i, addresses] { Run(i, addresses); });
     }
@@ -75,8 +80,9 @@ class Callers {
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-    const auto stub = bench::Bench::NewStub(
-        grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments));
+    arguments.SetSslTargetNameOverride("localhost");
+    const auto stub =
+        bench::Bench::NewStub(grpc::CreateCustomChannel(target, credentials_, arguments));
     std::uniform_real_distribution<double> about(0.5, 1.5);
     do {
       grpc::ClientContext context;
@@ -100,6 +106,7 @@ class Callers {
   }
 
   const std::chrono::milliseconds pause_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   std::mutex mutex_;
   std::condition_variable stopped_;
   bool stop_ = false;              // Guarded by mutex_.
@@ -108,14 +115,25 @@ class Callers {
   std::vector<std::thread> threads_;
 };
 
-class RestartTest : public ::testing::Test {
+// With TLS or without.
+class RestartTest : public ::testing::TestWithParam<bool> {
  protected:
   static constexpr int kReplicas = 3;
   static constexpr std::chrono::seconds kLimit{40};
 
+  void SetUp() override {
+    if (!GetParam()) return;
+    const rpc::SelfSigned identity;
+    std::ofstream(directory_.File("certificate")) << identity.certificate;
+    std::ofstream(directory_.File("key")) << identity.key;
+    flags_.push_back("--tls_certificate=" + directory_.File("certificate"));
+    flags_.push_back("--tls_key=" + directory_.File("key"));
+    credentials_ = identity.Caller();
+  }
+
   void Start(int replica) {
     auto server = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server",
-                                                 .flags = kAllTheTime,
+                                                 .flags = flags_,
                                                  .address = ports_[replica].address()});
     ASSERT_TRUE(server.ok()) << server.status();
     servers_[replica] = *std::move(server);
@@ -135,23 +153,29 @@ class RestartTest : public ::testing::Test {
     callers.Stop();
   }
 
+  const testkit::TempDir directory_;
+  std::vector<std::string> flags_ = kAllTheTime;
+  std::shared_ptr<grpc::ChannelCredentials> credentials_ = grpc::InsecureChannelCredentials();
   std::array<testkit::ReservedPort, kReplicas> ports_;
   std::array<std::unique_ptr<testkit::ServerProcess>, kReplicas> servers_;
 };
 
-TEST_F(RestartTest, HotCallersLoseNothing) {
+INSTANTIATE_TEST_SUITE_P(Over, RestartTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "Tls" : "Plaintext"; });
+
+TEST_P(RestartTest, HotCallersLoseNothing) {
   std::vector<std::string> addresses;
   for (int i = 0; i < kReplicas; ++i) {
     ASSERT_NO_FATAL_FAILURE(Start(i));
     addresses.push_back(ports_[i].address());
   }
-  Callers callers(8, std::chrono::milliseconds(0), addresses);
+  Callers callers(8, std::chrono::milliseconds(0), addresses, credentials_);
   RestartUnder(callers, /*restarts=*/9, /*answers_between=*/1000);
   EXPECT_THAT(callers.lost(), ::testing::IsEmpty());
 }
 
 // They poll nothing between two calls, and are a round trip of 100 ms away.
-TEST_F(RestartTest, SparseCallersFarAwayLoseNothing) {
+TEST_P(RestartTest, SparseCallersFarAwayLoseNothing) {
   std::vector<std::unique_ptr<testkit::SlowLink>> links;
   std::vector<std::string> addresses;
   for (int i = 0; i < kReplicas; ++i) {
@@ -160,7 +184,7 @@ TEST_F(RestartTest, SparseCallersFarAwayLoseNothing) {
         ports_[i].address(), testkit::SlowLink::Options{.delay = std::chrono::milliseconds(50)}));
     addresses.push_back(links.back()->address());
   }
-  Callers callers(30, std::chrono::milliseconds(500), addresses);
+  Callers callers(30, std::chrono::milliseconds(500), addresses, credentials_);
   RestartUnder(callers, /*restarts=*/6, /*answers_between=*/60);
   EXPECT_THAT(callers.lost(), ::testing::IsEmpty());
 }

@@ -81,6 +81,15 @@ TEST(StartTest, APortFileThatCannotBeWrittenSaysSoInOneLineAndExitsWith2) {
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr(path)));
 }
 
+TEST(StartTest, ACertificateThatCannotBeReadSaysSoInOneLineAndExitsWith2) {
+  const testkit::TempDir directory;
+  const std::string path = directory.File("missing");
+  ChildProcess server(
+      EchoServer({"--address=127.0.0.1:0", "--tls_certificate=" + path, "--tls_key=" + path}));
+  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
+  EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr(path)));
+}
+
 TEST(StartTest, AnUnknownFlagSaysSoInOneLineAndExitsWith1) {
   ChildProcess server(EchoServer({"--no_such_flag=1"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));

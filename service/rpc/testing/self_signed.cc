@@ -81,4 +81,10 @@ std::shared_ptr<grpc::ServerCredentials> SelfSigned::Server() const {
   return grpc::SslServerCredentials(options);
 }
 
+std::shared_ptr<grpc::ChannelCredentials> SelfSigned::Caller() const {
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = certificate;
+  return grpc::SslCredentials(options);
+}
+
 }  // namespace rpc

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "grpcpp/security/credentials.h"
 #include "grpcpp/security/server_credentials.h"
 
 namespace rpc {
@@ -15,6 +16,8 @@ struct SelfSigned {
 
   // TLS for a server that shows it.
   std::shared_ptr<grpc::ServerCredentials> Server() const;
+  // TLS for a caller who trusts it, and who calls "localhost".
+  std::shared_ptr<grpc::ChannelCredentials> Caller() const;
 
   std::string key;
   std::string certificate;
