@@ -30,6 +30,20 @@ constexpr Clock::Duration kFrozen = milliseconds(500);
 constexpr Clock::Duration kLookInterval = milliseconds(10);
 constexpr int kLookShare = 10;
 
+// Bytes that the peer has not acknowledged, where an answer is among them.
+int UnsentAnswers(int fd) {
+  int bytes = 0;
+  return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > kControlFrameBytes ? bytes : 0;
+}
+
+// Unlike a descriptor's number, no other socket ever has it.
+std::uint64_t Cookie(int fd) {
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size);
+  return cookie;
+}
+
 }  // namespace
 
 ConnectionDrain::ConnectionDrain(grpc::Server& server, const Listeners& listeners,
@@ -42,7 +56,7 @@ ConnectionDrain::ConnectionDrain(grpc::Server& server, const Listeners& listener
       goaways_(server) {}
 
 void ConnectionDrain::Begin() {
-  begun_ = sent_ = looked_ = awake_ = busy_ = moved_ = unsent_ = next_look_ = clock_.Now();
+  begun_ = sent_ = looked_ = awake_ = busy_ = next_look_ = clock_.Now();
   interval_ = kFirstGoawayInterval;
   std::vector<std::uint16_t> ports;
   for (const auto& listener : listeners_) {
@@ -66,51 +80,63 @@ ConnectionDrain::State ConnectionDrain::Look() {
     return state_ = State::kBusy;
   }
   if (now < next_look_) return state_;
-  const Kernel kernel = LookAtSockets();
-  if (kernel.unsent > 0) unsent_ = now;
-  const bool under_way = kernel.unsent > 0 || Arriving() > 0;
-  if (under_way) busy_ = now;
-  if (kernel.unsent_bytes != unsent_bytes_) moved_ = now;
-  moved_ = std::max(moved_, now - kernel.since_received);
-  unsent_bytes_ = kernel.unsent_bytes;
-  const Clock::Duration enough =
-      std::max({kSilence, 2 * kernel.round_trip + kBdpPing, 2 * (unsent_ - begun_)});
-  const Clock::Duration idle = now - std::max(busy_, awake_);
-  const Clock::Duration still = now - std::max(moved_, awake_);
-  const Clock::Duration quiet =
-      std::min({now - awake_, now - unsent_, kernel.since_received, kernel.since_sent});
-  const bool silent = (!under_way && quiet >= enough) || std::max(idle, still) >= kStalled;
-  state_ = silent ? State::kSilent : State::kBusy;
+  const bool arriving = Arriving() > 0;
+  if (arriving) busy_ = now;
+  bool busy = false;
+  Clock::TimePoint moved = awake_;
+  for (const auto& listener : listeners_) {
+    listener->ForEachConnection([&](int fd) {
+      Peer& peer = PeerOf(fd, now);
+      moved = std::max(moved, peer.moved);
+      if (Holds(peer, now)) busy = true;
+    });
+  }
+  busy = busy || (arriving && now - moved < kStalled);
+  state_ = busy ? State::kBusy : State::kSilent;
   next_look_ = now + std::max(kLookInterval, kLookShare * (clock_.Now() - now));
   return state_;
 }
 
 lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
-  return {.calls = calls_.running(), .requests = Arriving(), .answers = LookAtSockets().unsent};
+  int answers = 0;
+  for (const auto& listener : listeners_) {
+    listener->ForEachConnection([&answers](int fd) { answers += UnsentAnswers(fd) > 0 ? 1 : 0; });
+  }
+  return {.calls = calls_.running(), .requests = Arriving(), .answers = answers};
 }
 
-ConnectionDrain::Kernel ConnectionDrain::LookAtSockets() const {
-  Kernel kernel;
-  const auto look = [this, &kernel](int fd) {
-    int unsent = 0;
-    if (ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > kControlFrameBytes) {
-      ++kernel.unsent;
-      kernel.unsent_bytes += unsent;
-    }
-    tcp_info info{};
-    socklen_t size = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) {  // A unix socket.
-      kernel.since_sent = std::min(kernel.since_sent, clock_.Now() - busy_);
-      return;
-    }
-    kernel.since_received =
-        std::min<Clock::Duration>(kernel.since_received, milliseconds(info.tcpi_last_data_recv));
-    kernel.since_sent =
-        std::min<Clock::Duration>(kernel.since_sent, milliseconds(info.tcpi_last_data_sent));
-    kernel.round_trip = std::max<Clock::Duration>(kernel.round_trip, microseconds(info.tcpi_rtt));
-  };
-  for (const auto& listener : listeners_) listener->ForEachConnection(look);
-  return kernel;
+ConnectionDrain::Peer& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now) {
+  Peer& peer = peers_.try_emplace(Cookie(fd), begun_).first->second;
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
+    peer.received = now - milliseconds(info.tcpi_last_data_recv);
+    peer.sent = now - milliseconds(info.tcpi_last_data_sent);
+    peer.round_trip = microseconds(info.tcpi_rtt);
+  } else {  // A unix socket.
+    peer.sent = busy_;
+  }
+  const int unsent = UnsentAnswers(fd);
+  if (unsent != std::exchange(peer.unsent, unsent)) peer.moved = now;
+  peer.moved = std::max(peer.moved, peer.received);
+  if (unsent == 0) {
+    peer.all_sent = now;
+  } else {
+    peer.last_unsent = now;
+    peer.took = std::max(peer.took, now - peer.all_sent);
+  }
+  return peer;
+}
+
+bool ConnectionDrain::Holds(const Peer& peer, Clock::TimePoint now) const {
+  const Clock::Duration still = now - std::max(peer.moved, awake_);
+  const Clock::Duration idle = now - std::max({peer.last_unsent, busy_, awake_});
+  if (std::max(still, idle) >= kStalled) return false;
+  const Clock::Duration enough =
+      std::max({kSilence, 2 * peer.round_trip + kBdpPing, 2 * peer.took});
+  const Clock::Duration silent =
+      now - std::max({peer.last_unsent, peer.received, peer.sent, awake_});
+  return peer.unsent > 0 || silent < enough;
 }
 
 int ConnectionDrain::Arriving() const {

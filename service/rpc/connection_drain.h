@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "service/lifecycle/clock.h"
@@ -64,18 +65,23 @@ class ConnectionDrain {
   bool Idle() const { return goaways_.Idle(); }
 
  private:
-  // What the kernel knows of all connections together.
-  struct Kernel {
-    // Connections with an answer that their peers have not acknowledged, and its bytes.
-    int unsent = 0;
-    std::int64_t unsent_bytes = 0;
-    // The last byte of any connection that is open. What ended with its connection counts
-    // no more.
-    lifecycle::Clock::Duration since_received = std::chrono::hours(1);
-    lifecycle::Clock::Duration since_sent = std::chrono::hours(1);
-    lifecycle::Clock::Duration round_trip{};  // The longest.
+  // What is known of a connection. A time that is not known is that of Begin().
+  struct Peer {
+    explicit Peer(lifecycle::Clock::TimePoint begun)
+        : received(begun), sent(begun), moved(begun), all_sent(begun), last_unsent(begun) {}
+
+    lifecycle::Clock::TimePoint received;  // The last byte either way.
+    lifecycle::Clock::TimePoint sent;
+    lifecycle::Clock::Duration round_trip{};
+    int unsent = 0;                           // Bytes of answers that it has not acknowledged.
+    lifecycle::Clock::TimePoint moved;        // When bytes arrived, or left.
+    lifecycle::Clock::TimePoint all_sent;     // When none was unsent.
+    lifecycle::Clock::TimePoint last_unsent;  // When some were.
+    lifecycle::Clock::Duration took{};        // The longest from the one to the other.
   };
-  Kernel LookAtSockets() const;
+  Peer& PeerOf(int fd, lifecycle::Clock::TimePoint now);
+  // Whether something may be under way on its connection.
+  bool Holds(const Peer& peer, lifecycle::Clock::TimePoint now) const;
   // Requests that are still arriving. Requires: no call ends at this moment; else it may
   // be one too many.
   int Arriving() const;
@@ -87,15 +93,13 @@ class ConnectionDrain {
   GoawaySender goaways_;
   std::optional<LingeringSockets> lingering_;  // From Begin() to LetGo().
   lifecycle::Clock::TimePoint begun_;
-  lifecycle::Clock::TimePoint sent_;       // The last GOAWAY.
-  lifecycle::Clock::Duration interval_{};  // From that to the next.
-  lifecycle::Clock::TimePoint looked_;     // When Look() was last called.
-  lifecycle::Clock::TimePoint awake_;      // Since when the process has not been stopped.
-  lifecycle::Clock::TimePoint busy_;       // When something was last seen under way.
-  lifecycle::Clock::TimePoint moved_;      // When bytes were last seen to arrive or leave.
-  std::int64_t unsent_bytes_ = 0;
-  lifecycle::Clock::TimePoint unsent_;     // When bytes were last seen unsent; begun_ at first.
-  lifecycle::Clock::TimePoint next_look_;  // At the sockets, which takes time with each.
+  lifecycle::Clock::TimePoint sent_;               // The last GOAWAY.
+  lifecycle::Clock::Duration interval_{};          // From that to the next.
+  lifecycle::Clock::TimePoint looked_;             // When Look() was last called.
+  lifecycle::Clock::TimePoint awake_;              // Since when the process has not been stopped.
+  lifecycle::Clock::TimePoint busy_;               // When a call or request was last seen.
+  lifecycle::Clock::TimePoint next_look_;          // At the sockets, which takes time with each.
+  std::unordered_map<std::uint64_t, Peer> peers_;  // By the socket's cookie.
   State state_ = State::kBusy;
 };
 
