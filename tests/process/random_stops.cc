@@ -63,11 +63,27 @@ constexpr std::chrono::seconds kLimit{60};
 
 // The reserve is what a busy machine may be late: the watchdog fires when half of it
 // is left.
-constexpr milliseconds kGrace{4000};
-const std::vector<std::string> kBudget = {"--termination_grace=4s",   "--stop_lame_duck=300ms",
-                                          "--stop_connections=500ms", "--stop_calls=300ms",
-                                          "--stop_streams=300ms",     "--stop_workers=300ms",
-                                          "--stop_save=300ms",        "--stop_close=1s"};
+#if defined(__SANITIZE_ADDRESS__) || defined(_GLIBCXX_TSAN)
+constexpr int kSlowness = 4;  // To start takes them a second.
+#else
+constexpr int kSlowness = 1;
+#endif
+constexpr milliseconds kGrace{4000 * kSlowness};
+
+std::vector<std::string> Budget() {
+  std::vector<std::string> flags;
+  const auto add = [&flags](const std::string& name, int ms) {
+    flags.push_back("--" + name + "=" + std::to_string(ms * kSlowness) + "ms");
+  };
+  add("termination_grace", 4000);
+  add("stop_lame_duck", 300);
+  add("stop_connections", 500);
+  for (const char* const phase : {"calls", "streams", "workers", "save"}) {
+    add(std::string("stop_") + phase, 300);
+  }
+  add("stop_close", 1000);
+  return flags;
+}
 
 // How the stops ended, to be told in the end.
 class Tally {
@@ -219,7 +235,8 @@ class RandomStop {
         start_fails_ ? directory_.File("missing") + "/port" : directory_.File("port");
     std::vector<std::string> command = {testkit::RunfileOrDie("tests/process/faulty_server"),
                                         "--address=127.0.0.1:0", "--port_file=" + port_file};
-    command.insert(command.end(), kBudget.begin(), kBudget.end());
+    const std::vector<std::string> budget = Budget();
+    command.insert(command.end(), budget.begin(), budget.end());
     std::vector<std::string> faults;
     for (const auto& [who, how] : faults_) faults.push_back(absl::StrCat(who, "=", how));
     command.push_back("--fault=" + absl::StrJoin(faults, ","));
