@@ -34,7 +34,7 @@ void FakeClock::Advance(Duration by) {
   for (const Waiter& waiter : waiters_) {
     // Passing through the waiter's mutex makes sure that it is not between its
     // look at the time and its sleep.
-    std::lock_guard(*waiter.mutex);
+    { const std::lock_guard pass(*waiter.mutex); }
     waiter.changed->notify_all();
   }
 }

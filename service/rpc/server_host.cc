@@ -129,7 +129,7 @@ absl::Status ServerHost::BuildServer() {
   grpc::EnableDefaultHealthCheckService(true);
   // gRPC's own health service brings no descriptor, and reflection lists what has
   // none without being able to describe it (grpc/grpc#36665). Naming it links it.
-  grpc::health::v1::HealthCheckRequest::descriptor();
+  static_cast<void>(grpc::health::v1::HealthCheckRequest::descriptor());
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   if (options_.prepare) options_.prepare(builder);
