@@ -12,6 +12,7 @@
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/last_words.h"
 #include "service/lifecycle/precondition.h"
+#include "service/lifecycle/standard_streams.h"
 #include "service/lifecycle/thread_stacks.h"
 #include "service/lifecycle/unplanned_end.h"
 
@@ -90,6 +91,7 @@ Signals& TheSignals() {
 }  // namespace
 
 void BlockStopSignals() {
+  OpenStandardStreams();
   static pid_t done_in = 0;
   ForEachToIgnore([](int each) {
     if (Has(each, SIG_DFL)) signal(each, SIG_IGN);

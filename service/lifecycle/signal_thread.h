@@ -16,7 +16,8 @@ namespace lifecycle {
 // of a crash. What the program wants to have for itself it gives a handler: SIGHUP and SIGQUIT
 // before (nohup's SIGHUP stays ignored, too), the ignored ones at any time.
 //
-// It also sees to an end that nobody has planned (unplanned_end.h). Ends the process with
+// It also sees to an end that nobody has planned (unplanned_end.h), and that stdin, stdout and
+// stderr are there (standard_streams.h). Ends the process with
 // kCouldNotStart when no thread is to be had.
 //
 // Requires: called first in main(), before any other thread exists; gRPC starts

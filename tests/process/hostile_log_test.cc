@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -110,6 +111,16 @@ TEST_F(HostileLogTest, ThatNobodyReadsStopsNobodyWhoeverIsGoneAtOnce) {
   StartWithUnreadLog();
   for (int i = 0; i < 30000; ++i) ASSERT_NO_FATAL_FAILURE(ConnectAndReset());
   ExpectAllIsWell();
+}
+
+// Another file would have its number, and each line of the log written into it.
+TEST_F(HostileLogTest, ThatIsClosedIsNoOtherFile) {
+  Start("tests/bench/echo_server", kAllTheTime, {"/bin/sh", "-c", "exec \"$@\" 2>&-", "sh"});
+  EXPECT_TRUE(Echo().ok());
+  EXPECT_EQ(std::filesystem::read_symlink("/proc/" + std::to_string(process().pid()) + "/fd/2"),
+            "/dev/null");
+  process().Signal(SIGTERM);
+  EXPECT_EQ(process().Wait(kLimit), Ending::Exited(0));
 }
 
 class ForgedReportTest : public HostileLogTest,
