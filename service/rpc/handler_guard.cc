@@ -208,9 +208,10 @@ class GuardedHandler final : public MethodHandler {
       *status = Refused();
       return nullptr;
     }
+    const bool arrived = request != nullptr;  // Its caller may have cancelled.
     void* const message = handler_->Deserialize(call, request, status, data);
     if (!status->ok()) [[unlikely]]
-      *status = Undecodable();
+      *status = Undecodable(arrived);
     return message;
   }
 
@@ -268,8 +269,8 @@ class GuardedHandler final : public MethodHandler {
     return {grpc::StatusCode::INTERNAL, "the handler failed"};
   }
 
-  grpc::Status Undecodable() const {
-    if (!state_->over) state_->undecodable.Count(method_);
+  grpc::Status Undecodable(bool arrived) const {
+    if (arrived && !state_->over) state_->undecodable.Count(method_);
     return {grpc::StatusCode::INVALID_ARGUMENT, "the request is no message of the method's type"};
   }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -15,6 +16,7 @@
 #include "grpcpp/server_builder.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/raw_peer.h"
 
 // Linked when undefined behaviour is looked for.
 extern "C" void __ubsan_handle_dynamic_type_cache_miss_abort() __attribute__((weak));
@@ -41,6 +43,9 @@ class Throwing final : public Probe::CallbackService {
   grpc::ServerWriteReactor<Note>* Watch(grpc::CallbackServerContext*, const Note*) override {
     throw 42;
   }
+  grpc::ServerReadReactor<Note>* Gather(grpc::CallbackServerContext*, Note*) override {
+    throw std::runtime_error("nothing to gather");
+  }
   grpc::ServerBidiReactor<Note, Note>* Chat(grpc::CallbackServerContext*) override {
     throw std::runtime_error("no chat");
   }
@@ -52,6 +57,9 @@ class ThrowingSync final : public Probe::Service {
   }
   grpc::Status Watch(grpc::ServerContext*, const Note*, grpc::ServerWriter<Note>*) override {
     throw 42;
+  }
+  grpc::Status Gather(grpc::ServerContext*, grpc::ServerReader<Note>*, Note*) override {
+    throw std::runtime_error("nothing to gather");
   }
   grpc::Status Chat(grpc::ServerContext*, grpc::ServerReaderWriter<Note, Note>*) override {
     throw std::runtime_error("no chat");
@@ -76,7 +84,8 @@ class Host {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&service);
     server_ = builder.BuildAndStart();
-    channel_ = NewConnection("127.0.0.1:" + std::to_string(port));
+    address_ = "127.0.0.1:" + std::to_string(port);
+    channel_ = NewConnection(address_);
   }
   ~Host() { server_->Shutdown(std::chrono::system_clock::now()); }
 
@@ -86,6 +95,8 @@ class Host {
     stream.Ask(bytes);
     return stream.AwaitEnd();
   }
+
+  const std::string& address() const { return address_; }
 
   std::string line() {
     std::lock_guard lock(mutex_);
@@ -99,6 +110,7 @@ class Host {
   std::vector<std::string> lines_;  // Guarded by mutex_.
   HandlerGuard guard_;
   std::unique_ptr<grpc::Server> server_;
+  std::string address_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 
@@ -120,8 +132,9 @@ TEST(HandlerGuard, AnswersForAStreamThatThrows) {
   Throwing service;
   Host host(service);
   EXPECT_EQ(host.Call("Watch").error_code(), grpc::INTERNAL);
+  EXPECT_EQ(host.Call("Gather").error_code(), grpc::INTERNAL);
   EXPECT_EQ(host.Call("Chat").error_code(), grpc::INTERNAL);
-  EXPECT_EQ(host.guard().failed(), 2);
+  EXPECT_EQ(host.guard().failed(), 3);
   EXPECT_THAT(host.line(), HasSubstr("/probe.Probe/Watch"));
 }
 
@@ -130,8 +143,9 @@ TEST(HandlerGuard, AnswersForASynchronousHandlerThatThrows) {
   Host host(service);
   EXPECT_EQ(host.Call("Hold").error_code(), grpc::INTERNAL);
   EXPECT_EQ(host.Call("Watch").error_code(), grpc::INTERNAL);
+  EXPECT_EQ(host.Call("Gather").error_code(), grpc::INTERNAL);
   EXPECT_EQ(host.Call("Chat").error_code(), grpc::INTERNAL);
-  EXPECT_EQ(host.guard().failed(), 3);
+  EXPECT_EQ(host.guard().failed(), 4);
   EXPECT_EQ(host.Call("Hold", "\x0a\x02\xff\xfe").error_code(), grpc::INVALID_ARGUMENT);
 }
 
@@ -155,6 +169,17 @@ TEST(HandlerGuard, SaysThatARequestCannotBeParsed) {
   }
   EXPECT_EQ(host.guard().undecodable(), 4);
   EXPECT_THAT(host.line(), HasSubstr("/probe.Probe/Echo"));
+}
+
+// As of a caller who has cancelled: his right, and nothing for the log.
+TEST(HandlerGuard, SaysNothingOfARequestThatNeverCame) {
+  Throwing service;
+  Host host(service);
+  RawPeer peer(host.address());
+  const std::uint32_t stream = peer.Open("/probe.Probe/Echo");
+  peer.Send({RawPeer::kData, RawPeer::kEndStream, stream, ""});
+  EXPECT_TRUE(peer.AwaitOn(stream, RawPeer::kHeaders).has_value()) << "its end";
+  EXPECT_EQ(host.guard().undecodable(), 0);
 }
 
 TEST(HandlerGuard, RefusesCallsAboveTheLimit) {
