@@ -95,6 +95,15 @@ TEST_F(ConnectionLimitsTest, GiveUpAConnectionWithoutCalls) {
   EXPECT_TRUE(caller.AwaitEnd());
 }
 
+TEST_F(ConnectionLimitsTest, GiveUpAPeerThatNeverSaysWhatItIs) {
+  Start({.handshake = milliseconds(200)});
+  RawConnection mute(address_);
+  RawConnection halfway(address_);
+  halfway.Send(Http2Preface().substr(0, 10));
+  EXPECT_TRUE(mute.AwaitEnd());
+  EXPECT_TRUE(halfway.AwaitEnd());
+}
+
 TEST_F(ConnectionLimitsTest, GiveUpAPeerThatIsSilent) {
   Start({.idle = milliseconds(0),
          .keepalive = milliseconds(50),

@@ -573,6 +573,20 @@ TEST_F(ServerHostTest, WaitsForNoConnectionThatIsSilent) {
   EXPECT_EQ(host_->Look().connections, 2);
 }
 
+// As after SIGCONT: what came meanwhile has yet to be read.
+TEST_F(ServerHostTest, TakesNoSilenceForGrantedThatItHasNotSeen) {
+  Start();
+  RawPeer stays(host_->address());
+  stays.HoldPings();
+  ASSERT_TRUE(stays.Await(RawPeer::kSettings).has_value()) << "it is connected";
+  host_->CloseListener();
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // Nobody looks.
+  Patience at_once(Clock::Steady(), Clock::Duration::zero(), {});
+  EXPECT_EQ(host_->AwaitConnectionsGone(at_once), Departure::kBusy);
+  Patience patience = Long();
+  EXPECT_EQ(host_->AwaitConnectionsGone(patience), Departure::kSilent);
+}
+
 TEST_F(ServerHostTest, WaitsForARequestThatIsStillArriving) {
   Start();
   RawPeer caller(host_->address());

@@ -110,6 +110,22 @@ TEST_P(AnswerTest, WhoseHandlerEndsWhenTheConnectionIsLeavingArrives) {
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 
+// For longer than a connection must be silent to be ended.
+TEST_P(AnswerTest, WhoseLinkStandsStillForAWhileArrives) {
+  Start(kAllTheTime);
+  const auto call = AcceptedFarCall(/*sleep_ms=*/200, GetParam().bytes);
+  link_->SetRate(GetParam().bytes_per_second);
+  AwaitSentDown(20 * kKilobyte);
+  link_->SetRate(0);
+  process().Signal(SIGTERM);
+  AwaitEvent("GoodbyeSaid");
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  link_->SetRate(GetParam().bytes_per_second);
+  ExpectAnswer(*call, GetParam().bytes);
+  EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
+  EXPECT_EQ(link_->resets(), 0);
+}
+
 TEST_F(SlowLinksTest, AStreamWhoseCallerReadsSlowlyGetsItsGoodbye) {
   Start(kAllTheTime);
   // Or gRPC takes the queue for a fast link, and more and more lies in it: for minutes.
@@ -140,13 +156,14 @@ TEST_F(SlowLinksTest, ARequestThatIsStillArrivingIsAnswered) {
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 
-TEST_F(SlowLinksTest, WhatDoesNotArriveInTimeIsCountedAsCut) {
+TEST_F(SlowLinksTest, AnAnswerThatDoesNotArriveInTimeIsCountedAsCut) {
   Start({"--termination_grace=4s", "--stop_lame_duck=0"});
-  const auto call = AcceptedFarCall(/*sleep_ms=*/200, 3900 * kKilobyte);
-  link_->SetRate(64 * kKilobyte);
+  const auto call = AcceptedFarCall(/*sleep_ms=*/200, 250 * kKilobyte);
+  link_->SetRate(16 * kKilobyte);
   AwaitSentDown(20 * kKilobyte);
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
+  EXPECT_EQ(Event("CallsCut").detail, "answers on 1 connections had not left");
   link_.reset();
   EXPECT_FALSE(call->Status().ok());
 }
@@ -158,6 +175,7 @@ TEST_F(SlowLinksTest, ARequestThatDoesNotArriveInTimeIsCountedAsCut) {
   AwaitSentUp(link_->sent_up() + 20 * kKilobyte);
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
+  EXPECT_EQ(Event("CallsCut").detail, "1 requests were still arriving");
   EXPECT_FALSE(call.Status().ok());
 }
 
