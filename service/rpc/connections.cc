@@ -22,7 +22,8 @@ std::unique_ptr<grpc::Server> Connections::BuildAndStart(grpc::ServerBuilder& bu
 
 bool Connections::HasPorts() const {
   const std::string server = TakeJson(grpc_channelz_get_server(server_id_));
-  return server.find("\"listenSocket\"") != std::string::npos;
+  // The list of what it listens on. Without any it is empty, or left out, as the version has it.
+  return server.find("\"socketId\"") != std::string::npos;
 }
 
 bool Connections::Any() const {
