@@ -255,7 +255,7 @@ TEST_F(ProcessDeathTest, RollsAStartBackThatThrows) {
             std::fputs("database closed\n", stderr);
             return absl::OkStatus();
           });
-          std::vector<int>().at(1);
+          static_cast<void>(std::vector<int>().at(1));
         }();
       },
       ExitedWithCode(2), "an exception that nobody caught: .*\n(.*\n)*database closed\n");
@@ -266,7 +266,7 @@ TEST_F(ProcessDeathTest, IsABugWhenAnExceptionEndsAThreadWhileItServes) {
                   [](Process&, FakeTraffic& traffic) {
                     traffic.on_call = [](const std::string& method) {
                       if (method != "CloseListener") return;
-                      std::thread([] { std::vector<int>().at(1); }).join();
+                      std::thread([] { static_cast<void>(std::vector<int>().at(1)); }).join();
                     };
                     Send(SIGTERM);
                   }),
