@@ -175,6 +175,20 @@ TEST_P(GoawayTest, MayBeAskedForWhileARoundIsUnderWay) {
   EXPECT_TRUE(Eventually([&] { return sender_->Idle(); }));
 }
 
+TEST_P(GoawayTest, SaysSoWhenItIsDestroyedWhileItSends) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        // A round may be over at once.
+        for (int i = 0; i < 1000; ++i) {
+          sender_.emplace(*server_);
+          sender_->Send();
+          sender_.reset();
+        }
+      },
+      "broken precondition: a GoawaySender is destroyed while it sends");
+}
+
 TEST_P(GoawayTest, ReachesEveryConnectionAndTheServerServesOn) {
   std::vector<std::unique_ptr<RawPeer>> peers;
   for (int i = 0; i < 20; ++i) {
