@@ -54,6 +54,7 @@ absl::StatusOr<Connection> Connection::Create(const std::string& target, ClientO
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(options.keepalive.count()));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
+  if (!options.server_name.empty()) arguments.SetSslTargetNameOverride(options.server_name);
   auto channel = grpc::CreateCustomChannel(target, options.credentials, arguments);
   if (options.clock == nullptr) options.clock = std::make_shared<SteadyClock>(channel);
   return Connection(target, std::move(options), std::move(channel));

@@ -23,6 +23,8 @@ struct ClientOptions {
   RetryOptions retry = {};
   // Null: plain text.
   std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
+  // Whom the servers' certificate must name; empty: the target's host.
+  std::string server_name = "";
   // A server that is silent for so long during a call is asked whether it is still
   // there. Not less than the server's --least_ping_interval; a gRPC server that has
   // no such setting wants 5 minutes.

@@ -62,7 +62,8 @@ std::shared_ptr<grpc::Channel> Open(const BareChannel& options) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   if (!options.service_config.empty()) arguments.SetServiceConfigJSON(options.service_config);
-  return grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments);
+  if (options.target.tls()) arguments.SetSslTargetNameOverride(Target::kServerName);
+  return grpc::CreateCustomChannel(options.target.uri, options.target.Credentials(), arguments);
 }
 
 std::string ShippedConfig() {

@@ -9,13 +9,14 @@
 #include "grpcpp/channel.h"
 #include "tests/rolling/evidence.h"
 #include "tests/rolling/tally.h"
+#include "tests/rolling/target.h"
 
 namespace rolling {
 
 // C++ callers that have nothing but a channel and the generated stub.
 
 struct BareChannel {
-  std::string target;
+  Target target;
   // As in client/service_config.json; empty: pick_first, no health, no retry.
   std::string service_config = {};
   // False: not even those retries that gRPC does unasked, of calls that were never

@@ -19,16 +19,19 @@ constexpr std::chrono::seconds kBetweenCalls{1};
 
 }  // namespace
 
-void PlaceWithBuf(const ForeignTools& tools, const std::string& address, Tally& tally,
-                  Evidence& evidence, const std::stop_token& stop) {
+void PlaceWithBuf(const ForeignTools& tools, const Target& target, Tally& tally, Evidence& evidence,
+                  const std::stop_token& stop) {
+  const std::string url = (target.tls() ? "https://" : "http://") +
+                          target.uri.substr(target.uri.find(':') + 1) +
+                          "/orders.v1.OrdersService/PlaceOrder";
   for (OrderMaker orders; !stop.stop_requested(); Pause(kBetweenCalls, stop)) {
     const orders::v1::PlaceOrderRequest request = orders.Next();
     std::string json;
     if (!google::protobuf::util::MessageToJsonString(request, &json).ok()) std::abort();
-    testkit::ChildProcess curl({tools.node, tools.buf, "curl", "--protocol=grpc",
-                                "--http2-prior-knowledge", "--schema=" + tools.descriptors,
-                                "--data=" + json,
-                                "http://" + address + "/orders.v1.OrdersService/PlaceOrder"});
+    testkit::ChildProcess curl(
+        {tools.node, tools.buf, "curl", "--protocol=grpc",
+         target.tls() ? "--cacert=" + target.certificate_file : "--http2-prior-knowledge",
+         "--schema=" + tools.descriptors, "--data=" + json, url});
     const Ending ending = curl.Wait(kCallLimit);
     orders::v1::PlaceOrderResponse placed;
     if (ending == Ending::Exited(0) &&

@@ -2,18 +2,18 @@
 #define TESTS_ROLLING_BUF_CALLER_H_
 
 #include <stop_token>
-#include <string>
 
 #include "tests/rolling/evidence.h"
 #include "tests/rolling/foreign_tools.h"
 #include "tests/rolling/tally.h"
+#include "tests/rolling/target.h"
 
 namespace rolling {
 
 // Places orders with `buf curl`: a process and a connection for each call, as from a
 // person's shell.
-void PlaceWithBuf(const ForeignTools& tools, const std::string& address, Tally& tally,
-                  Evidence& evidence, const std::stop_token& stop);
+void PlaceWithBuf(const ForeignTools& tools, const Target& target, Tally& tally, Evidence& evidence,
+                  const std::stop_token& stop);
 
 }  // namespace rolling
 

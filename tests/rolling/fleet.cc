@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "service/rpc/testing/self_signed.h"
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
 
@@ -34,8 +36,10 @@ absl::Status Stop(const std::string& name, ServerProcess& server) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Start(std::vector<std::string> orders_flags) {
+absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Start(std::vector<std::string> orders_flags,
+                                                    bool tls) {
   std::unique_ptr<Fleet> fleet(new Fleet(std::move(orders_flags)));
+  if (tls) fleet->UseTls();
   absl::Status started = fleet->StartInventory();
   for (std::size_t replica = 0; started.ok() && replica < kReplicas; ++replica) {
     started = fleet->StartReplica(replica);
@@ -57,7 +61,20 @@ std::vector<std::string> Fleet::addresses() const {
   return addresses;
 }
 
-std::string Fleet::target() const { return "ipv4:" + absl::StrJoin(addresses(), ","); }
+Target Fleet::target() const { return TargetAt(absl::StrJoin(addresses(), ",")); }
+
+Target Fleet::TargetAt(const std::string& address) const {
+  return {"ipv4:" + address, certificate_file_};
+}
+
+void Fleet::UseTls() {
+  const rpc::SelfSigned identity;
+  certificate_file_ = directory_.File("certificate");
+  std::ofstream(certificate_file_) << identity.certificate;
+  std::ofstream(directory_.File("key")) << identity.key;
+  orders_flags_.push_back("--tls_certificate=" + certificate_file_);
+  orders_flags_.push_back("--tls_key=" + directory_.File("key"));
+}
 
 absl::Status Fleet::Restart(std::size_t replica) {
   absl::Status stopped = StopReplica(replica);

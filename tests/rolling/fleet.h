@@ -11,6 +11,7 @@
 #include "tests/common/reserved_port.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
+#include "tests/rolling/target.h"
 
 namespace rolling {
 
@@ -22,13 +23,16 @@ class Fleet {
  public:
   static constexpr std::size_t kReplicas = 3;
 
-  // `orders_flags`: of every orders server, besides those that make it one of these.
-  static absl::StatusOr<std::unique_ptr<Fleet>> Start(std::vector<std::string> orders_flags);
+  // `orders_flags`: of every orders server, besides those that make it one of these. `tls`:
+  // callers of orders speak TLS.
+  static absl::StatusOr<std::unique_ptr<Fleet>> Start(std::vector<std::string> orders_flags,
+                                                      bool tls);
 
   // Where each replica serves; the same for the fleet's whole life.
   std::vector<std::string> addresses() const;
-  // All of them as one gRPC target.
-  std::string target() const;
+  // All of them, and one of these addresses, or of what passes bytes on to them.
+  Target target() const;
+  Target TargetAt(const std::string& address) const;
   const std::string& inventory_address() const { return inventory_->address(); }
 
   // SIGTERM, waits for exit code 0, starts the replica again on the same port.
@@ -48,12 +52,15 @@ class Fleet {
  private:
   explicit Fleet(std::vector<std::string> orders_flags);
 
+  void UseTls();
+
   absl::Status StartInventory();
   absl::Status StartReplica(std::size_t replica);
   absl::Status StopReplica(std::size_t replica);
 
-  const testkit::TempDir directory_;  // Of the databases.
-  const std::vector<std::string> orders_flags_;
+  const testkit::TempDir directory_;  // Of the databases, and for TLS.
+  std::vector<std::string> orders_flags_;
+  std::string certificate_file_;  // Empty: plaintext.
   std::unique_ptr<testkit::ServerProcess> inventory_;
   std::vector<std::unique_ptr<testkit::ReservedPort>> ports_;
   std::vector<std::unique_ptr<testkit::ServerProcess>> replicas_;

@@ -20,8 +20,10 @@ namespace {
 
 using orders::v1::Order;
 
-std::unique_ptr<client::OrdersClient> Client(const std::string& target, Tally& tally) {
+std::unique_ptr<client::OrdersClient> Client(const Target& target, Tally& tally) {
   client::ClientOptions options;
+  options.credentials = target.Credentials();
+  if (target.tls()) options.server_name = Target::kServerName;
   options.timeout = kCallLimit;
   options.retry.on_retry = [&tally](const client::Interruption& interruption) {
     if (client::ErrorReason(interruption.why) == "SERVER_DRAINING") {
@@ -30,7 +32,7 @@ std::unique_ptr<client::OrdersClient> Client(const std::string& target, Tally& t
       tally.Retried();
     }
   };
-  auto client = client::OrdersClient::Create(target, std::move(options));
+  auto client = client::OrdersClient::Create(target.uri, std::move(options));
   if (!client.ok()) std::abort();  // Only a target that is no target.
   return *std::move(client);
 }
@@ -41,7 +43,7 @@ void CountEnd(const char* method, const absl::Status& end, Tally& tally) {
 
 }  // namespace
 
-void PlaceAndRead(const std::string& target, std::chrono::milliseconds think_time, Tally& tally,
+void PlaceAndRead(const Target& target, std::chrono::milliseconds think_time, Tally& tally,
                   Evidence& evidence, const std::stop_token& stop) {
   const auto client = Client(target, tally);
   for (OrderMaker orders; !stop.stop_requested(); Pause(think_time, stop)) {
@@ -60,8 +62,7 @@ void PlaceAndRead(const std::string& target, std::chrono::milliseconds think_tim
   }
 }
 
-void Watch(const std::string& target, Tally& tally, Journal<Event>& told,
-           const std::stop_token& stop) {
+void Watch(const Target& target, Tally& tally, Journal<Event>& told, const std::stop_token& stop) {
   const auto client = Client(target, tally);
   const client::StreamEnd end = client->WatchOrders(
       {.resume_token = "start"},
@@ -73,8 +74,7 @@ void Watch(const std::string& target, Tally& tally, Journal<Event>& told,
   CountEnd("WatchOrders", end.status, tally);
 }
 
-void Import(const std::string& target, Tally& tally, Evidence& evidence,
-            const std::stop_token& stop) {
+void Import(const Target& target, Tally& tally, Evidence& evidence, const std::stop_token& stop) {
   const auto client = Client(target, tally);
   OrderMaker orders;
   std::vector<std::string> sent;  // Request ids, in order.
@@ -102,7 +102,7 @@ void Import(const std::string& target, Tally& tally, Evidence& evidence,
   if (stored != sent.size()) tally.Failed("ImportOrders: less is stored than was sent");
 }
 
-void Track(const std::string& target, Tally& tally, const Journal<Acknowledged>& placed,
+void Track(const Target& target, Tally& tally, const Journal<Acknowledged>& placed,
            Tracked& tracked, const std::stop_token& stop) {
   const auto client = Client(target, tally);
   const auto tracker = client->TrackOrders();

@@ -7,6 +7,7 @@
 
 #include "tests/rolling/evidence.h"
 #include "tests/rolling/tally.h"
+#include "tests/rolling/target.h"
 
 namespace rolling::library {
 
@@ -14,19 +15,17 @@ namespace rolling::library {
 // a goodbye is not their failure: the library opens it again.
 
 // Places orders and reads them back, one call at a time, and thinks in between.
-void PlaceAndRead(const std::string& target, std::chrono::milliseconds think_time, Tally& tally,
+void PlaceAndRead(const Target& target, std::chrono::milliseconds think_time, Tally& tally,
                   Evidence& evidence, const std::stop_token& stop);
 
 // Watches from the first event on.
-void Watch(const std::string& target, Tally& tally, Journal<Event>& told,
-           const std::stop_token& stop);
+void Watch(const Target& target, Tally& tally, Journal<Event>& told, const std::stop_token& stop);
 
 // Imports orders without an end.
-void Import(const std::string& target, Tally& tally, Evidence& evidence,
-            const std::stop_token& stop);
+void Import(const Target& target, Tally& tally, Evidence& evidence, const std::stop_token& stop);
 
 // Follows the orders that others place, one in a few.
-void Track(const std::string& target, Tally& tally, const Journal<Acknowledged>& placed,
+void Track(const Target& target, Tally& tally, const Journal<Acknowledged>& placed,
            Tracked& tracked, const std::stop_token& stop);
 
 }  // namespace rolling::library

@@ -1,12 +1,10 @@
 #include "tests/rolling/proxy.h"
 
-#include <chrono>
 #include <cstddef>
 #include <fstream>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "grpcpp/create_channel.h"
 #include "service/rpc/testing/callers.h"
 
 namespace rolling {
@@ -23,9 +21,11 @@ std::string HealthCheck() {
 }
 
 std::string Configuration(const std::string& address, const std::vector<std::string>& servers,
-                          Proxy::Chooses chooses, Proxy::Asks asks) {
+                          Proxy::Chooses chooses, Proxy::Asks asks, bool tls) {
   const bool calls = chooses == Proxy::Chooses::kForEachCall;
   const std::string http2 = calls ? " proto h2" : "";
+  const std::string encrypted =
+      calls ? " ssl verify none alpn h2 check-alpn h2" : " check-ssl verify none check-alpn h2";
   std::string text = absl::StrCat(R"(
 global
   noreuseport
@@ -33,7 +33,8 @@ defaults
   timeout connect 1s
   timeout client 1h
   timeout server 1h
-  timeout check 300ms
+  timeout check )",
+                                  tls ? "1s" : "300ms", R"(
   mode )",
                                   calls ? "http" : "tcp", R"(
 frontend callers
@@ -44,15 +45,15 @@ backend orders
   balance roundrobin
   option redispatch 1
   default-server check inter 100ms fall 2 rise 1)",
-                                  http2, "\n");
+                                  http2, tls ? encrypted : "", "\n");
   for (std::size_t i = 0; i < servers.size(); ++i) {
     absl::StrAppend(&text, "  server orders", i, " ", servers[i], "\n");
   }
   if (asks == Proxy::Asks::kHealth) {
     // It expects HealthCheckResponse{status: SERVING}; anything else is waited for in
     // vain.
-    absl::StrAppend(&text, "  option tcp-check\n  tcp-check connect\n  tcp-check send-binary ",
-                    absl::BytesToHexString(HealthCheck()),
+    absl::StrAppend(&text, "  option tcp-check\n  tcp-check connect", tls ? " ssl alpn h2" : "",
+                    "\n  tcp-check send-binary ", absl::BytesToHexString(HealthCheck()),
                     "\n  tcp-check expect binary 00000000020801\n");
   }
   return text;
@@ -69,19 +70,17 @@ std::vector<std::string> Command(const std::string& haproxy, const std::string& 
 
 absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Start(const std::string& haproxy,
                                                     const std::vector<std::string>& servers,
-                                                    Chooses chooses, Asks asks) {
-  std::unique_ptr<Proxy> proxy(new Proxy(haproxy, servers, chooses, asks));
-  const auto channel =
-      grpc::CreateChannel("ipv4:" + proxy->address(), grpc::InsecureChannelCredentials());
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(30))) {
+                                                    Chooses chooses, Asks asks, bool tls) {
+  std::unique_ptr<Proxy> proxy(new Proxy(haproxy, servers, chooses, asks, tls));
+  if (!rpc::Eventually([&] { return rpc::RawConnection(proxy->address()).connected(); })) {
     return absl::InternalError("HAProxy does not listen\n" + proxy->process_.Output());
   }
   return proxy;
 }
 
 Proxy::Proxy(const std::string& haproxy, const std::vector<std::string>& servers, Chooses chooses,
-             Asks asks)
+             Asks asks, bool tls)
     : process_(Command(haproxy, directory_.path(),
-                       Configuration(port_.address(), servers, chooses, asks))) {}
+                       Configuration(port_.address(), servers, chooses, asks, tls))) {}
 
 }  // namespace rolling

@@ -24,18 +24,19 @@ class Proxy {
   // they say SERVING (gRPC health), or no more than whether they accept connections.
   enum class Asks { kHealth, kConnection };
 
-  // `haproxy`: the program. Returns once it listens.
+  // `haproxy`: the program. `tls`: the servers speak TLS; callers do when it chooses for each
+  // connection. Returns once it listens.
   //
   // INTERNAL with its output: it does not.
   static absl::StatusOr<std::unique_ptr<Proxy>> Start(const std::string& haproxy,
                                                       const std::vector<std::string>& servers,
-                                                      Chooses chooses, Asks asks);
+                                                      Chooses chooses, Asks asks, bool tls);
 
   const std::string& address() const { return port_.address(); }
 
  private:
   Proxy(const std::string& haproxy, const std::vector<std::string>& servers, Chooses chooses,
-        Asks asks);
+        Asks asks, bool tls);
 
   const testkit::TempDir directory_;  // Of its configuration.
   const testkit::ReservedPort port_;

@@ -25,6 +25,7 @@
 #include "tests/rolling/library_caller.h"
 #include "tests/rolling/process_caller.h"
 #include "tests/rolling/proxy.h"
+#include "tests/rolling/target.h"
 
 namespace rolling {
 namespace {
@@ -60,7 +61,8 @@ struct Foreign {
                      Proxy::Asks::kHealth),
           std::tuple(&foreign.blind_proxy, Proxy::Chooses::kForEachCall,
                      Proxy::Asks::kConnection)}) {
-      auto started = Proxy::Start(tools.haproxy, fleet.addresses(), chooses, asks);
+      auto started =
+          Proxy::Start(tools.haproxy, fleet.addresses(), chooses, asks, fleet.target().tls());
       if (!started.ok()) return started.status();
       *proxy = *std::move(started);
     }
@@ -114,7 +116,7 @@ class RollingRestart {
   }
 
   void AddLibraryCallers() {
-    const std::string target = fleet_.target();
+    const Target target = fleet_.target();
     Places(
         "C++ library, unary",
         [=, this](Tally& tally, const std::stop_token& stop) {
@@ -156,14 +158,14 @@ class RollingRestart {
   }
 
   void AddBareCallers() {
-    const std::string target = fleet_.target();
+    const Target target = fleet_.target();
     const std::string round_robin = R"({"loadBalancingConfig": [{"round_robin": {}}]})";
     BarePlaces("C++ health, no retry", {target, WithoutRetry(ShippedConfig())});
     BarePlaces("C++ retry, no health", {target, WithoutHealthCheck(ShippedConfig())});
     BarePlaces("C++ round_robin alone", {target, round_robin});
     BarePlaces("C++ pick_first alone", {target});
     for (const std::string& address : fleet_.addresses()) {
-      BarePlaces("C++ one replica, waits", {"ipv4:" + address}, /*wait_for_ready=*/true);
+      BarePlaces("C++ one replica, waits", {fleet_.TargetAt(address)}, /*wait_for_ready=*/true);
     }
     if (options_.hopeless) {
       BarePlaces("C++ enable_retries=0, health", {target, WithoutRetry(ShippedConfig()), false});
@@ -178,7 +180,10 @@ class RollingRestart {
          {std::pair("HAProxy by call", foreign.call_proxy.get()),
           std::pair("HAProxy by connection", foreign.connection_proxy.get()),
           std::pair("HAProxy, no health", foreign.blind_proxy.get())}) {
-      const std::string target = "ipv4:" + proxy->address();
+      // HTTP/2 on both sides, or bytes.
+      const Target target = proxy == foreign.connection_proxy.get()
+                                ? fleet_.TargetAt(proxy->address())
+                                : Target{"ipv4:" + proxy->address()};
       BarePlaces(absl::StrCat("C++, ", way), {target});
       BareWatches(absl::StrCat("C++ watch, ", way), {target});
     }
@@ -191,36 +196,43 @@ class RollingRestart {
     Places(
         "buf curl, HAProxy",
         [this, &foreign](Tally& tally, const std::stop_token& stop) {
-          PlaceWithBuf(foreign.tools, foreign.connection_proxy->address(), tally, evidence_, stop);
+          PlaceWithBuf(foreign.tools, fleet_.TargetAt(foreign.connection_proxy->address()), tally,
+                       evidence_, stop);
         },
         /*count=*/1);
   }
 
   void AddLanguage(const std::string& language, const std::vector<std::string>& program,
                    const Foreign& foreign) {
-    const testkit::ChildProcess::Environment environment = {
-        {"DESCRIPTORS", foreign.tools.descriptors},
-        {"NODE_PATH", foreign.tools.node_modules},
-        {"THINK_TIME_MS", std::to_string(options_.think_time.count())}};
-    const auto run = [&](const std::string& work, const std::string& target) {
+    const Target servers = fleet_.target();
+    const auto environment = [&](const Target& target) {
+      testkit::ChildProcess::Environment variables = {
+          {"DESCRIPTORS", foreign.tools.descriptors},
+          {"NODE_PATH", foreign.tools.node_modules},
+          {"THINK_TIME_MS", std::to_string(options_.think_time.count())}};
+      if (target.tls()) variables["TLS_CERTIFICATE"] = target.certificate_file;
+      return variables;
+    };
+    const auto run = [&](const std::string& work, const Target& target) {
       std::vector<std::string> command = program;
-      command.insert(command.end(), {work, target});
+      command.insert(command.end(), {work, target.uri});
       return command;
     };
     for (const auto& [name, target] :
-         {std::pair(language, fleet_.target()),
-          std::pair(language + ", HAProxy by call", "ipv4:" + foreign.call_proxy->address())}) {
-      placing_.push_back(
-          std::make_unique<ProcessCaller>(name, run("place", target), environment, evidence_));
+         {std::pair(language, servers),
+          std::pair(language + ", HAProxy by call",
+                    Target{"ipv4:" + foreign.call_proxy->address()})}) {
+      placing_.push_back(std::make_unique<ProcessCaller>(name, run("place", target),
+                                                         environment(target), evidence_));
     }
-    testkit::ChildProcess::Environment configured = environment;
+    testkit::ChildProcess::Environment configured = environment(servers);
     configured["SERVICE_CONFIG"] = foreign.tools.service_config;
     placing_.push_back(std::make_unique<ProcessCaller>(
-        language + ", shipped config", run("place", fleet_.target()), configured, evidence_));
+        language + ", shipped config", run("place", servers), configured, evidence_));
     rolling::Told& told = evidence_.watches.emplace_back();
     told.caller = language + ", watch";
-    following_.push_back(std::make_unique<ProcessCaller>(told.caller, run("watch", fleet_.target()),
-                                                         environment, evidence_, &told.events));
+    following_.push_back(std::make_unique<ProcessCaller>(
+        told.caller, run("watch", servers), environment(servers), evidence_, &told.events));
   }
 
   static void Stop(const Callers& callers) {
@@ -303,7 +315,11 @@ class RollingRestart {
   }
 
   std::unique_ptr<client::OrdersClient> Client() {
-    return *client::OrdersClient::Create(fleet_.target());
+    const Target target = fleet_.target();
+    client::ClientOptions options;
+    options.credentials = target.Credentials();
+    if (target.tls()) options.server_name = Target::kServerName;
+    return *client::OrdersClient::Create(target.uri, std::move(options));
   }
 
   void Expect(const absl::Status& status) {
@@ -356,7 +372,7 @@ bool Report::clean() const {
 }
 
 absl::StatusOr<Report> Run(const Options& options) {
-  auto fleet = Fleet::Start(options.orders_flags);
+  auto fleet = Fleet::Start(options.orders_flags, options.tls);
   if (!fleet.ok()) return fleet.status();
   const auto foreign = Foreign::Prepare(options.foreign_tools, **fleet);
   if (!foreign.ok()) return foreign.status();

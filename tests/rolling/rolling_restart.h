@@ -23,6 +23,8 @@ struct Options {
   std::chrono::milliseconds think_time = kThinkTime;
   // Of every orders server.
   std::vector<std::string> orders_flags = {};
+  // Everybody speaks TLS but those whose calls HAProxy takes apart.
+  bool tls = false;
   // Also callers that may lose calls whatever a server does: with grpc.enable_retries=0 a
   // call that gRPC begins in the moment in which its connection is told to go fails
   // without having been sent.

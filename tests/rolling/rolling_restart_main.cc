@@ -1,6 +1,7 @@
 // No caller notices a restart:
 //
 //     bazel run //tests/rolling:rolling_restart -- --restarts=100
+//     bazel run //tests/rolling:rolling_restart -- --tls
 //     bazel run //tests/rolling:rolling_restart -- --what_if
 //
 // Restarts three replicas in turn under the load of every kind of caller, prints what
@@ -27,6 +28,7 @@ ABSL_FLAG(absl::Duration, think_time, absl::FromChrono(rolling::kThinkTime),
           "Between two calls of a caller; 0: each calls as fast as it can.");
 ABSL_FLAG(std::string, node, "", "Where Bazel has put Node.js.");
 ABSL_FLAG(std::string, node_modules, "", "Where Bazel has put what npm installs.");
+ABSL_FLAG(bool, tls, false, "The servers, and their callers, speak TLS.");
 ABSL_FLAG(bool, what_if, false, "Switch protections off.");
 
 namespace rolling {
@@ -101,6 +103,8 @@ bool TellWhatIf(Options options) {
 
 bool Prove(Options options) {
   options.orders_flags = kFlags;
+  // As a check of HAProxy's is a handshake, it takes its time.
+  if (options.tls) options.orders_flags.push_back("--stop_lame_duck=3s");
   const auto report = Run(options);
   if (!report.ok()) {
     std::printf("%s\n", report.status().ToString().c_str());
@@ -116,6 +120,7 @@ bool Prove(Options options) {
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   rolling::Options options;
+  options.tls = absl::GetFlag(FLAGS_tls);
   options.restarts = absl::GetFlag(FLAGS_restarts);
   options.callers = absl::GetFlag(FLAGS_callers);
   options.think_time = absl::ToChronoMilliseconds(absl::GetFlag(FLAGS_think_time));

@@ -98,7 +98,12 @@ async function main() {
   if (process.env.SERVICE_CONFIG) {
     options['grpc.service_config'] = readFileSync(process.env.SERVICE_CONFIG, 'utf8');
   }
-  const stub = new OrdersService(target, grpc.credentials.createInsecure(), options);
+  let credentials = grpc.credentials.createInsecure();
+  if (process.env.TLS_CERTIFICATE) {
+    credentials = grpc.credentials.createSsl(readFileSync(process.env.TLS_CERTIFICATE));
+    options['grpc.ssl_target_name_override'] = 'localhost';
+  }
+  const stub = new OrdersService(target, credentials, options);
   await {place, watch}[work](stub);
   stub.close();
 }

@@ -104,6 +104,14 @@ def watch(orders):
         stop.wait(0.1)
 
 
+def channel_to(target, options):
+    if "TLS_CERTIFICATE" not in os.environ:
+        return grpc.insecure_channel(target, options)
+    with open(os.environ["TLS_CERTIFICATE"], "rb") as file:
+        credentials = grpc.ssl_channel_credentials(file.read())
+    return grpc.secure_channel(target, credentials, options + [("grpc.ssl_target_name_override", "localhost")])
+
+
 def main():
     work, target = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -111,7 +119,7 @@ def main():
     if "SERVICE_CONFIG" in os.environ:
         with open(os.environ["SERVICE_CONFIG"]) as file:
             options.append(("grpc.service_config", file.read()))
-    with grpc.insecure_channel(target, options) as channel:
+    with channel_to(target, options) as channel:
         {"place": place, "watch": watch}[work](Orders(channel))
 
 
