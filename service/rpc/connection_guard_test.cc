@@ -19,6 +19,7 @@
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
+#include "service/rpc/testing/stream_limit.h"
 
 namespace rpc {
 namespace {
@@ -35,6 +36,7 @@ class ConnectionGuardTest : public ::testing::Test {
     grpc::ServerBuilder builder;
     builder.RegisterService(&probe_);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
+    LetPeersPassTheStreamLimit(builder);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
     server_ = Connections::BuildAndStart(builder, connections_);

@@ -40,6 +40,7 @@
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "service/rpc/testing/self_signed.h"
+#include "service/rpc/testing/stream_limit.h"
 
 namespace rpc {
 namespace {
@@ -394,7 +395,7 @@ TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
 }
 
 TEST_F(ServerHostLimitsTest, EndWhoOpensMoreStreamsThanHeMay) {
-  Start({.limits = {.concurrent_calls = 100}, .log = Log()});
+  Start({.limits = {.concurrent_calls = 100}, .prepare = LetPeersPassTheStreamLimit, .log = Log()});
   RawPeer peer(host_->address(), {.acknowledge_settings = false});
   for (int i = 0; i < 30000 && peer.open(); ++i) peer.Open("/probe.Probe/Hold");
   EXPECT_TRUE(peer.AwaitEnd());
