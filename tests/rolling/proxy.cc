@@ -34,7 +34,7 @@ defaults
   timeout client 1h
   timeout server 1h
   timeout check )",
-                                  tls ? "1s" : "300ms", R"(
+                                  tls ? "2s" : "300ms", R"(
   mode )",
                                   calls ? "http" : "tcp", R"(
 frontend callers
@@ -44,8 +44,8 @@ frontend callers
 backend orders
   balance roundrobin
   option redispatch 1
-  default-server check inter 100ms fall 2 rise 1)",
-                                  http2, tls ? encrypted : "", "\n");
+  default-server check fall 2 rise 1 inter )",
+                                  tls ? "500ms" : "100ms", http2, tls ? encrypted : "", "\n");
   for (std::size_t i = 0; i < servers.size(); ++i) {
     absl::StrAppend(&text, "  server orders", i, " ", servers[i], "\n");
   }

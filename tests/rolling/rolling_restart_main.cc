@@ -103,8 +103,8 @@ bool TellWhatIf(Options options) {
 
 bool Prove(Options options) {
   options.orders_flags = kFlags;
-  // As a check of HAProxy's is a handshake, it takes its time.
-  if (options.tls) options.orders_flags.push_back("--stop_lame_duck=3s");
+  // Each check of HAProxy's is a handshake then, and may take 2 s.
+  if (options.tls) options.orders_flags.push_back("--stop_lame_duck=6s");
   const auto report = Run(options);
   if (!report.ok()) {
     std::printf("%s\n", report.status().ToString().c_str());
