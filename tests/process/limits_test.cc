@@ -80,7 +80,7 @@ TEST_F(LimitsTest, EndAPeerWhoNeverAcknowledgesTheLimitOfStreams) {
   const std::optional<RawPeer::Frame> refused = peer.Await(RawPeer::kReset);
   EXPECT_TRUE(Echo().ok());
   if (refused) {
-    EXPECT_EQ(refused->error(), RawPeer::kRefusedStream);
+    EXPECT_EQ(refused->error(), RawPeer::kEnhanceYourCalm);
   } else {
     EXPECT_FALSE(peer.open());
     ExpectWarning("ended a connection: 1 time in the last minute (too many open streams, ");

@@ -40,8 +40,8 @@ class RawPeer {
   static constexpr std::uint8_t kAck = 1;
   static constexpr std::uint8_t kEndStream = 1;
   static constexpr std::uint8_t kEndHeaders = 4;
-  static constexpr std::uint32_t kRefusedStream = 7;
   static constexpr std::uint32_t kCancel = 8;
+  static constexpr std::uint32_t kEnhanceYourCalm = 11;
   // No stream: what a GOAWAY names when any stream may still be served.
   static constexpr std::uint32_t kMaxStream = 0x7fffffff;
 
