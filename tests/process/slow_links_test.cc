@@ -179,18 +179,20 @@ TEST_F(SlowLinksTest, ARequestThatDoesNotArriveInTimeIsCountedAsCut) {
   EXPECT_FALSE(call.Status().ok());
 }
 
-// Its caller and its report agree, whichever deadline a stopped clock has passed.
+// Its caller and its report agree, whichever deadline a stopped clock has passed. The call
+// would end long after all of them.
 TEST_F(SlowLinksTest, AProcessThatIsFrozenWhileItStopsDoesNotCallFinishedWhatItCut) {
   Start({"--termination_grace=30s", "--stop_lame_duck=0", "--stop_connections=100ms",
          "--stop_calls=1s"});
-  const auto call = AcceptedEcho(/*sleep_ms=*/3000);
+  const auto call = AcceptedEcho(/*sleep_ms=*/20000);
   process().Signal(SIGTERM);
   AwaitEvent("ListenerClosed");
   process().Signal(SIGSTOP);
   std::this_thread::sleep_for(std::chrono::milliseconds(2500));
   process().Signal(SIGCONT);
-  const bool answered = call->Status().ok();
-  EXPECT_EQ(Wait(), Ending::Exited(answered ? 0 : 3)) << Output();
+  EXPECT_EQ(call->Status().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
+  EXPECT_EQ(Event("CallsCut").detail, "1 calls still ran");
 }
 
 }  // namespace
