@@ -12,19 +12,23 @@ export CALLS="$work/calls" INSTALLED="$work/installed" HOME="$work"
 failed=0
 from_packages="bazelw: dependencies from packages: there is neither Bazelisk nor a Bazel 7 of another's that runs"
 
-packages() { awk -v group="$1" '$1 == group { print $2 }' "$root/bazel/packages.txt"; }
+declare -A listed=()
+while read -r group package _; do
+  [[ -z $group || $group == "#"* ]] || listed["$group"]+="$package"$'\n'
+done <"$root/bazel/packages.txt"
+packages() { printf '%s' "${listed["$1"]}"; }
 
 stub() { # name; what it does besides writing its call down
+  [[ -x $work/bin/$1 ]] || { : >"$work/bin/$1" && chmod +x "$work/bin/$1"; }
   {
     echo '#!/usr/bin/env bash'
     echo 'echo "${0##*/}$(printf " [%s]" "$@")" >>"$CALLS"'
     echo "$2"
   } >"$work/bin/$1"
-  chmod +x "$work/bin/$1"
 }
 
 # What every machine has.
-mkdir "$work/tools"
+mkdir "$work/bin" "$work/tools"
 for tool in bash cat chmod cut dirname env grep ln mktemp readlink rm sed sh tail touch tr; do
   ln -s "$(type -P "$tool")" "$work/tools/$tool"
 done
@@ -32,7 +36,8 @@ path="$work/bin:$work/tools"
 
 machine() { # what is installed: groups of packages.txt. A bare Debian, with apt-get, and nobody but root.
   local group
-  rm -rf "${work:?}/bin" && mkdir "$work/bin"
+  rm -f "$work/bin/"{bazelisk,bazelisk.of.debian,getent,sudo}
+  [[ ! -L $work/bin/bazel ]] || rm "$work/bin/bazel"
   : >"$INSTALLED"
   for group; do packages "$group" >>"$INSTALLED"; done
   stub dpkg-query 'while read -r package; do echo "ii ,$package, "; done <"$INSTALLED"'
@@ -234,7 +239,7 @@ interrupted() {
 parents() { grep -h ^PPid "/proc/$$/status" "/proc/$PPID/status"; }
 before="$(parents)"
 echo begun >"$CALLS.began"
-until [[ -e $CALLS.end ]]; do read -rt 0.05 _ <>"$CALLS.fifo"; done
+for ((i = 0; i < 1000; ++i)); do [[ ! -e $CALLS.end ]] || break; read -rt 0.05 _ <>"$CALLS.fifo"; done
 [[ $(parents) == "$before" ]] && echo "apt-get has ended" >>"$CALLS"'
   rm -f "$CALLS.began" "$CALLS.end" "$CALLS.fifo"
   mkfifo "$CALLS.fifo"
@@ -244,7 +249,7 @@ until [[ -e $CALLS.end ]]; do read -rt 0.05 _ <>"$CALLS.fifo"; done
   PATH="$path" "$root/bazelw" build >"$work/said" 2>&1 &
   pid=$!
   set +m
-  until [[ -s $CALLS.began ]]; do sleep 0.05; done
+  for ((i = 0; i < 1000; ++i)); do [[ ! -s $CALLS.began ]] || break; sleep 0.05; done
   kill -s "$1" -- "-$pid"
   touch "$CALLS.end"
   code=0
