@@ -56,7 +56,9 @@ ConnectionGuard::Connection Record(std::int64_t id) {
   if (remote == std::string::npos) return connection;
   const std::string address = json.substr(remote, json.find("}}", remote) - remote);
   std::string bytes;
-  if (absl::Base64Unescape(Quoted(address, "ip_address"), &bytes) && !bytes.empty()) {
+  // As gRPC 1.51 and as newer gRPC writes it, 1.83 for one.
+  const std::string encoded = Quoted(address, "ip_address") + Quoted(address, "ipAddress");
+  if (absl::Base64Unescape(encoded, &bytes) && !bytes.empty()) {
     connection.peer = Peer(bytes, static_cast<std::uint16_t>(NumberInJson(address, "port")));
   }
   return connection;
