@@ -29,7 +29,7 @@ class AdminClientTest : public testing::Test {
 
 TEST_F(AdminClientTest, TellsEachStateOfADrain) {
   server_.admin.drain.Then([](FakeAdmin::States& states) {
-    for (const auto phase : {admin::v1::PHASE_LAME_DUCK, admin::v1::PHASE_LEAVING}) {
+    for (const auto phase : {admin::v1::PHASE_LAME_DUCK, admin::v1::PHASE_DRAINING_CONNECTIONS}) {
       admin::v1::DrainResponse response;
       response.mutable_state()->set_phase(phase);
       states.Write(response);
@@ -38,7 +38,8 @@ TEST_F(AdminClientTest, TellsEachStateOfADrain) {
   });
   std::vector<admin::v1::Phase> phases;
   EXPECT_TRUE(Connect()->Drain([&](const State& state) { phases.push_back(state.phase()); }).ok());
-  EXPECT_THAT(phases, ElementsAre(admin::v1::PHASE_LAME_DUCK, admin::v1::PHASE_LEAVING));
+  EXPECT_THAT(phases,
+              ElementsAre(admin::v1::PHASE_LAME_DUCK, admin::v1::PHASE_DRAINING_CONNECTIONS));
 }
 
 TEST_F(AdminClientTest, SaysWhyADrainEnded) {

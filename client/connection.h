@@ -26,7 +26,7 @@ struct ClientOptions {
   // Whom the servers' certificate must name; empty: the target's host.
   std::string server_name = "";
   // A server that is silent for so long during a call is asked whether it is still
-  // there. Not less than the server's --least_ping_interval; a gRPC server that has
+  // there. Not less than the server's --min_ping_interval_without_data; a gRPC server that has
   // no such setting wants 5 minutes.
   std::chrono::milliseconds keepalive{30000};
   // Null: the machine's.

@@ -19,7 +19,7 @@
 
 namespace {
 
-// The first Ctrl-C (or SIGTERM) requests a stop; the second ends the process as
+// The first Ctrl-C (or SIGTERM) requests a shutdown; the second ends the process as
 // usual, in case the first is not heard.
 std::stop_token StopOnInterrupt() {
   sigset_t signals;

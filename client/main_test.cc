@@ -19,7 +19,7 @@ using testkit::Ending;
 // Only how long a broken test takes to fail.
 constexpr std::chrono::seconds kLimit{40};
 
-constexpr char kReport[] = R"({"version":1,"program":"orders","reason":"terminate","took_ms":1,)"
+constexpr char kReport[] = R"({"version":2,"program":"orders","reason":"terminate","took_ms":1,)"
                            R"("grace_ms":30000,"exit_code":0})";
 
 TEST(MainTest, APathMeansWhatItMeansInTheShellThatRanBazel) {

@@ -21,9 +21,9 @@
 #include "absl/strings/str_format.h"
 #include "client/admin_client.h"
 #include "client/command_line.h"
-#include "client/drain_report.h"
 #include "client/error_details.h"
 #include "client/invocation.h"
+#include "client/shutdown_report.h"
 #include "client/terminal.h"
 #include "client/timeline_svg.h"
 #include "client/timeline_text.h"
@@ -47,7 +47,7 @@ void PrintState(const Invocation& run, const admin::v1::State& state) {
   std::string phase(admin::v1::Phase_Name(state.phase()));
   if (phase.starts_with("PHASE_")) phase = phase.substr(std::strlen("PHASE_"));
   std::string text =
-      absl::StrFormat("%-10s  calls=%d  streams=%d  connections=%d  hinted=%d", OneLine(phase),
+      absl::StrFormat("%-20s  calls=%d  streams=%d  connections=%d  hinted=%d", OneLine(phase),
                       state.calls(), state.streams(), state.connections(), state.hinted_calls());
   if (state.has_time_left()) absl::StrAppend(&text, "  left=", state.time_left().seconds(), "s");
   if (state.drained()) absl::StrAppend(&text, "  drained");
@@ -107,7 +107,7 @@ int Report(const Invocation& run) {
   if (name != "-") file.open(name);
   if (!file) return run.UsageError(name + ": " + std::strerror(errno));
   std::istream& in = name == "-" ? run.terminal.in : file;
-  const auto report = ReadDrainReport({std::istreambuf_iterator<char>(in), {}});
+  const auto report = ReadShutdownReport({std::istreambuf_iterator<char>(in), {}});
   if (!report.ok()) return run.UsageError(name + " " + std::string(report.status().message()));
   const Timeline timeline = TimelineOf(*report);
   if (!run.line.Has("svg")) {
@@ -128,7 +128,7 @@ std::vector<Command> OperatorCommands() {
   return {
       {"drain",
        "--admin=HOST:PORT",
-       "lead the callers away from a server",
+       "drain a server, which lives on",
        "Prints where the server stands until no caller is left. The server lives on without\n"
        "callers until it is stopped. While it is a LAME_DUCK, `client undrain` takes it back.\n"
        "Ctrl-C ends only the printing.\n",
@@ -144,7 +144,7 @@ std::vector<Command> OperatorCommands() {
       {"report",
        "FILE",
        "draw what a server did when it stopped",
-       "FILE is what --drain_report wrote, or the server's log; - is stdin. Of each phase and\n"
+       "FILE is what --shutdown_report wrote, or the server's log; - is stdin. Of each phase and\n"
        "closer: '=' is what it took, '.' what was left of its budget, '#' where something was\n"
        "cut off, failed or hung.\n",
        {{"svg", "FILE", "write an image there instead"}},

@@ -75,7 +75,7 @@ TEST_F(CliTest, PrintsTheWayOfADrain) {
     state.set_streams(1);
     states.Write(response);
     state.Clear();
-    state.set_phase(admin::v1::PHASE_LEAVING);
+    state.set_phase(admin::v1::PHASE_DRAINING_CONNECTIONS);
     state.set_drained(true);
     state.set_hinted_calls(12);
     states.Write(response);
@@ -83,8 +83,8 @@ TEST_F(CliTest, PrintsTheWayOfADrain) {
   });
   EXPECT_EQ(Client({"drain"}), kDone);
   EXPECT_EQ(out(),
-            "LAME_DUCK   calls=3  streams=1  connections=2  hinted=0  left=5s\n"
-            "LEAVING     calls=0  streams=0  connections=0  hinted=12  drained\n");
+            "LAME_DUCK             calls=3  streams=1  connections=2  hinted=0  left=5s\n"
+            "DRAINING_CONNECTIONS  calls=0  streams=0  connections=0  hinted=12  drained\n");
   EXPECT_EQ(err(), "");
 }
 
@@ -115,9 +115,9 @@ TEST_F(CliTest, PrintsTheStateAlsoAsJson) {
   server_.admin.undrain.Then(serving);
   server_.admin.get_state.Then(serving).Then(serving);
   EXPECT_EQ(Client({"undrain"}), kDone);
-  EXPECT_EQ(out(), "SERVING     calls=0  streams=0  connections=0  hinted=0\n");
+  EXPECT_EQ(out(), "SERVING               calls=0  streams=0  connections=0  hinted=0\n");
   EXPECT_EQ(Client({"state"}), kDone);
-  EXPECT_EQ(out(), "SERVING     calls=0  streams=0  connections=0  hinted=0\n");
+  EXPECT_EQ(out(), "SERVING               calls=0  streams=0  connections=0  hinted=0\n");
   EXPECT_EQ(Client({"state", "--json"}), kDone);
   EXPECT_EQ(out(), "{\"phase\":\"PHASE_SERVING\"}\n");
 }
@@ -131,14 +131,14 @@ TEST_F(CliTest, SaysWhyADrainCannotBeTakenBack) {
 }
 
 TEST_F(CliTest, ReportDrawsAStop) {
-  in_.str(R"({"version": 1, "program": "orders", "phases": [{"name": "Leaving"}]})");
+  in_.str(R"({"version": 2, "program": "orders", "phases": [{"name": "DrainingConnections"}]})");
   EXPECT_EQ(Run({"report", "-"}), 0);
   EXPECT_THAT(out(), StartsWith("orders: "));
-  EXPECT_THAT(out(), HasSubstr("  Leaving |"));
+  EXPECT_THAT(out(), HasSubstr("  DrainingConnections |"));
 }
 
 TEST_F(CliTest, ReportWritesAnImageAndNothingElse) {
-  in_.str(R"({"version": 1})");
+  in_.str(R"({"version": 2})");
   const std::string path = testing::TempDir() + "/report.svg";
   EXPECT_EQ(Run({"report", "-", "--svg=" + path}), 0);
   EXPECT_EQ(out(), "");
@@ -154,9 +154,9 @@ TEST_F(CliTest, ReportSaysWhatIsWrongWithItsFiles) {
   EXPECT_THAT(err(), HasSubstr("/no/such/file: No such file or directory"));
   in_.str("not a report");
   EXPECT_EQ(Run({"report", "-"}), 1);
-  EXPECT_THAT(err(), HasSubstr("is no drain report"));
+  EXPECT_THAT(err(), HasSubstr("is no shutdown report"));
   in_.clear();
-  in_.str(R"({"version": 1})");
+  in_.str(R"({"version": 2})");
   EXPECT_EQ(Run({"report", "-", "--svg=/no/such/directory/out.svg"}), 1);
   EXPECT_THAT(err(), HasSubstr("/no/such/directory/out.svg: No such file"));
 }

@@ -35,7 +35,7 @@ struct Terminal {
   // Whether a person looks at `err`: shows progress there.
   bool err_is_terminal = false;
   // Called at most once, by commands that Ctrl-C ends in an orderly way, before any
-  // thread is started. From then on Ctrl-C requests a stop of the answer.
+  // thread is started. From then on Ctrl-C requests a shutdown of the answer.
   std::function<std::stop_token()> stop_on_interrupt = [] { return std::stop_token(); };
   // Null: the machine's.
   std::shared_ptr<Clock> clock = nullptr;

@@ -3,11 +3,11 @@
 
 #include <string>
 
-#include "client/drain_report.h"
+#include "client/shutdown_report.h"
 
 namespace client {
 
-// A drain report as an image: an SVG file that needs nothing besides, readable on
+// A shutdown report as an image: an SVG file that needs nothing besides, readable on
 // light and on dark pages.
 //
 // Phases are bars on an axis of time, closers lie below theirs, a dashed outline is

@@ -18,14 +18,14 @@ using testing::SizeIs;
 
 Timeline Example() {
   return {.title = {"orders", "why"},
-          .rows = {{.label = "Draining",
+          .rows = {{.label = "DrainingCalls",
                     .start = 0,
                     .end = 1000,
                     .budget_end = 1500,
                     .time = "1 s of 1.5 s",
                     .forced = true,
                     .mark = "CallsCut"},
-                   {.label = "Closing", .start = 1000, .end = 1500, .budget_end = 9000},
+                   {.label = "ClosingResources", .start = 1000, .end = 1500, .budget_end = 9000},
                    {.label = "database", .nested = true, .start = 1000, .end = 1500}},
           .summary = {"calls: none"},
           .length = 2000,
@@ -77,7 +77,7 @@ TEST(TimelineSvg, OutlinesABudgetAndLeavesItOpenWhereItGoesOnBeyondTheAxis) {
 
 TEST(TimelineSvg, ShowsWhatTookNoTime) {
   Timeline timeline = Example();
-  timeline.rows = {{.label = "Saving", .start = 1000, .end = 1000}};
+  timeline.rows = {{.label = "SavingState", .start = 1000, .end = 1000}};
   EXPECT_THAT(Boxes(TimelineSvg(timeline), "phase"), ElementsAre("444.0 2.0"));
 }
 

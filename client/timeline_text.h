@@ -3,17 +3,17 @@
 
 #include <string>
 
-#include "client/drain_report.h"
+#include "client/shutdown_report.h"
 
 namespace client {
 
-// A drain report for a terminal, in letters that every terminal has:
+// A shutdown report for a terminal, in letters that every terminal has:
 //
-//                 0         500 ms    1 s       1.5 s
-//   LameDuck      |==========================...| 1.31 s of 5 s
-//   Leaving       |                          =..| 28 ms of 12 s
-//   Closing       |                           ##| 51 ms of 2 s  ! 1 not closed well
-//     database    |                            #| 30 ms  ! hung
+//                          0         500 ms    1 s       1.5 s
+//   LameDuck               |==========================...| 1.31 s of 5 s
+//   DrainingConnections    |                          =..| 28 ms of 12 s
+//   ClosingResources       |                           ##| 51 ms of 2 s  ! 1 not closed well
+//     database           |                            #| 30 ms  ! hung
 //
 // '=' is what it took, '.' what was left of its budget, '|' where that ended before
 // it did, '#' where something was forced.

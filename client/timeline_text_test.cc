@@ -14,14 +14,18 @@ TEST(TimelineText, IsADrawing) {
   const Timeline timeline = {
       .title = {"orders: terminate", "all is well"},
       .rows = {{.label = "LameDuck", .start = 0, .end = 1000, .budget_end = 4000, .time = "1 s"},
-               {.label = "Draining",
+               {.label = "DrainingCalls",
                 .start = 1000,
                 .end = 2000,
                 .budget_end = 1500,
                 .time = "1 s of 500 ms",
                 .forced = true,
                 .mark = "CallsCut"},
-               {.label = "Closing", .start = 2000, .end = 2000, .budget_end = 2500, .time = "0"},
+               {.label = "ClosingResources",
+                .start = 2000,
+                .end = 2000,
+                .budget_end = 2500,
+                .time = "0"},
                {.label = "database", .nested = true, .start = 2000, .end = 2000, .time = "0"}},
       .summary = {"calls: none"},
       .length = 3000,
@@ -30,12 +34,12 @@ TEST(TimelineText, IsADrawing) {
             "orders: terminate\n"
             "all is well\n"
             "\n"
-            "              0               1 s             2 s             3 s\n"
-            "  LameDuck   |================................................| 1 s\n"
-            "  Draining   |                ########|#######                | 1 s of 500 ms  "
+            "                    0               1 s             2 s             3 s\n"
+            "  LameDuck         |================................................| 1 s\n"
+            "  DrainingCalls    |                ########|#######                | 1 s of 500 ms  "
             "! CallsCut\n"
-            "  Closing    |                                =.......        | 0\n"
-            "    database |                                =               | 0\n"
+            "  ClosingResources |                                =.......        | 0\n"
+            "    database       |                                =               | 0\n"
             "\n"
             "calls: none\n");
 }

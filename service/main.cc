@@ -11,14 +11,14 @@
 #include "service/lifecycle/signal_thread.h"
 #include "service/observability/process_log.h"
 #include "service/orders/composition.h"  // example
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 
 int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();  // Before there is any other thread.
   config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
-  observability::ProcessLog log("orders", config.drain_report);
+  observability::ProcessLog log("orders", config.shutdown_report);
   config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
@@ -26,13 +26,13 @@ int main(int argc, char** argv) {
     return process.CouldNotStart(started);
   }
 
-  rpc::DrainSignal drain;
+  rpc::GoodbyeSignal goodbye;
   std::vector<rpc::ServerHost::NamedService> services;
-  auto orders = orders::Composition::Open(process, drain);          // example
+  auto orders = orders::Composition::Open(process, goodbye);        // example
   if (!orders.ok()) return process.CouldNotStart(orders.status());  // example
   services.push_back((*orders)->service());                         // example
 
-  rpc::ServerHost server(config.server, std::move(services), drain);
+  rpc::ServerHost server(config.server, std::move(services), goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

@@ -4,7 +4,7 @@
 #include "absl/status/status.h"
 #include "service/admin/admin_service.h"
 #include "service/lifecycle/process.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 
 namespace admin {
@@ -12,7 +12,7 @@ namespace admin {
 // The second server of a process: operators call it while the first one drains.
 //
 // Guarantees: it is closed after everything else that the process has opened, and
-// never holds up the stop for longer than a moment, whoever is connected.
+// never holds up the shutdown for longer than a moment, whoever is connected.
 //
 // Requires: started before anything else is registered with `process`.
 // Threads and lifetime: main's; declared behind `process`, before everything else.
@@ -29,7 +29,7 @@ class AdminServer {
 
   lifecycle::Process& process_;
   const bool wanted_;
-  rpc::DrainSignal closing_;
+  rpc::GoodbyeSignal closing_;
   AdminService service_;
   rpc::ServerHost host_;
 };

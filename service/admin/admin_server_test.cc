@@ -24,7 +24,7 @@
 namespace admin {
 namespace {
 
-using lifecycle::StopReason;
+using lifecycle::ShutdownReason;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
@@ -43,9 +43,9 @@ std::string ReasonOf(const grpc::Status& status) {
 }
 
 // A caller of Drain.
-class Draining {
+class OpenDrain {
  public:
-  explicit Draining(v1::AdminService::Stub& stub)
+  explicit OpenDrain(v1::AdminService::Stub& stub)
       : reader_(stub.Drain(context_.get(), v1::DrainRequest())) {}
 
   // Reads until there is a state of this phase. False: the stream has ended without.
@@ -79,7 +79,7 @@ class AdminServerTest : public testing::Test {
 
   explicit AdminServerTest(lifecycle::Clock::Duration lame_duck = {}) {
     const std::string port_file = testing::TempDir() + "admin_port";
-    lifecycle::StopBudget budget = lifecycle::AmpleBudget();
+    lifecycle::ShutdownBudget budget = lifecycle::AmpleBudget();
     budget.lame_duck = lame_duck;
     process_.emplace(budget, observer_);
     admin_.emplace(*process_,
@@ -92,7 +92,7 @@ class AdminServerTest : public testing::Test {
   }
 
   ~AdminServerTest() override {
-    if (exit_code_.valid()) Stop(StopReason::kInterrupt);
+    if (exit_code_.valid()) Stop(ShutdownReason::kInterrupt);
     if (!served_) process_->CouldNotStart(absl::UnavailableError("the test is over"));
   }
 
@@ -103,8 +103,8 @@ class AdminServerTest : public testing::Test {
     observer_.Await("Serving");
   }
 
-  void Stop(StopReason reason = StopReason::kTerminate) {
-    process_->stop_request().Request(reason);
+  void Stop(ShutdownReason reason = ShutdownReason::kTerminate) {
+    process_->shutdown_request().Request(reason);
     EXPECT_EQ(exit_code_.get(), 0);
   }
 
@@ -152,7 +152,7 @@ TEST_F(AdminServerTest, TellsWhereTheProcessStands) {
 }
 
 TEST_F(AdminServerTest, DrainsNothingThatDoesNotServeYet) {
-  Draining draining(*stub_);
+  OpenDrain draining(*stub_);
   const grpc::Status status = draining.AwaitEnd();
   EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE);
   EXPECT_EQ(ReasonOf(status), "STARTING");
@@ -163,23 +163,23 @@ TEST_F(AdminServerTest, DrainsNothingThatDoesNotServeYet) {
 
 TEST_F(AdminServerTest, TellsTheWayOfADrainAndThatItIsDone) {
   Serve();
-  Draining draining(*stub_);
+  OpenDrain draining(*stub_);
   const grpc::Status status = draining.AwaitEnd();
   EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(draining.last().phase(), v1::PHASE_LEAVING);
+  EXPECT_EQ(draining.last().phase(), v1::PHASE_DRAINING_CONNECTIONS);
   EXPECT_TRUE(draining.last().drained());
   EXPECT_FALSE(draining.last().has_time_left());
   EXPECT_TRUE(State().drained());
   // It is done for whoever comes later, too.
-  Draining again(*stub_);
+  OpenDrain again(*stub_);
   EXPECT_TRUE(again.AwaitEnd().ok());
   EXPECT_TRUE(again.last().drained());
   Stop();
-  EXPECT_THAT(
-      observer_.Lines(),
-      ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
-                  "Drained", "StopRequested", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
-                  "ServerStopped", "WorkersStopped", "Closed admin server", "Stopped"));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "Drained", "ShutdownRequested", "ConnectionsGone",
+                          "NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
+                          "Closed admin server", "Stopped"));
 }
 
 // Whose lame duck lasts.
@@ -190,18 +190,18 @@ class LameDuckTest : public AdminServerTest {
 
 TEST_F(LameDuckTest, TakesADrainBackWhileItIsALameDuck) {
   Serve();
-  Draining draining(*stub_);
+  OpenDrain draining(*stub_);
   ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));
   EXPECT_GT(draining.last().time_left().seconds(), 3000);
   EXPECT_LE(draining.last().time_left().seconds(), 3600);
   // A second caller joins.
-  Draining second(*stub_);
+  OpenDrain second(*stub_);
   ASSERT_TRUE(second.Await(v1::PHASE_LAME_DUCK));
   v1::UndrainResponse response;
   const grpc::Status undrained = Undrain(&response);
   EXPECT_TRUE(undrained.ok()) << undrained.error_message();
   EXPECT_EQ(response.state().phase(), v1::PHASE_SERVING);
-  for (Draining* each : {&draining, &second}) {
+  for (OpenDrain* each : {&draining, &second}) {
     const grpc::Status status = each->AwaitEnd();
     EXPECT_EQ(status.error_code(), grpc::ABORTED);
     EXPECT_EQ(ReasonOf(status), "UNDRAINED");
@@ -211,7 +211,7 @@ TEST_F(LameDuckTest, TakesADrainBackWhileItIsALameDuck) {
 
 TEST_F(AdminServerTest, DoesNotTakeADrainBackOnceCallersAreTurnedAway) {
   Serve();
-  Draining draining(*stub_);
+  OpenDrain draining(*stub_);
   EXPECT_TRUE(draining.AwaitEnd().ok());
   v1::UndrainResponse response;
   const grpc::Status status = Undrain(&response);
@@ -223,24 +223,24 @@ TEST_F(AdminServerTest, DoesNotTakeADrainBackOnceCallersAreTurnedAway) {
 TEST_F(AdminServerTest, DrainsOnWhenItsCallerGoesAway) {
   traffic_.connections = lifecycle::Traffic::Departure::kBusy;
   Serve();
-  Draining first(*stub_);
-  ASSERT_TRUE(first.Await(v1::PHASE_LEAVING));
+  OpenDrain first(*stub_);
+  ASSERT_TRUE(first.Await(v1::PHASE_DRAINING_CONNECTIONS));
   first.GoAway();
   EXPECT_EQ(first.AwaitEnd().error_code(), grpc::CANCELLED);
-  Draining second(*stub_);
-  ASSERT_TRUE(second.Await(v1::PHASE_LEAVING));
+  OpenDrain second(*stub_);
+  ASSERT_TRUE(second.Await(v1::PHASE_DRAINING_CONNECTIONS));
   EXPECT_FALSE(second.last().drained());
   traffic_.connections = lifecycle::Traffic::Departure::kGone;
 }
 
 TEST_F(LameDuckTest, ItsOpenStreamEndsWithTheStopAndDoesNotHoldItUp) {
   Serve();
-  Draining draining(*stub_);
+  OpenDrain draining(*stub_);
   ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));
-  Stop(StopReason::kInterrupt);
+  Stop(ShutdownReason::kInterrupt);
   const grpc::Status status = draining.AwaitEnd();
   EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_GT(draining.last().phase(), v1::PHASE_LEAVING);
+  EXPECT_GT(draining.last().phase(), v1::PHASE_DRAINING_CONNECTIONS);
   EXPECT_FALSE(draining.last().drained());
 }
 
@@ -251,11 +251,11 @@ TEST_F(AdminServerTest, IsClosedAfterEverythingElse) {
   Serve();
   EXPECT_EQ(State().phase(), v1::PHASE_SERVING);  // Somebody is connected.
   Stop();
-  EXPECT_THAT(
-      observer_.Lines(),
-      ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
-                  "ConnectionsGone", "ShutdownBegun", "CallsFinished", "ServerStopped",
-                  "WorkersStopped", "Closed channel", "Closed admin server", "Stopped"));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "Closed channel",
+                          "Closed admin server", "Stopped"));
 }
 
 }  // namespace

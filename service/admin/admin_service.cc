@@ -30,18 +30,18 @@ v1::Phase ToProto(Phase phase) {
       return v1::PHASE_SERVING;
     case Phase::kLameDuck:
       return v1::PHASE_LAME_DUCK;
-    case Phase::kLeaving:
-      return v1::PHASE_LEAVING;
-    case Phase::kDraining:
-      return v1::PHASE_DRAINING;
-    case Phase::kCancelling:
-      return v1::PHASE_CANCELLING;
-    case Phase::kWorking:
-      return v1::PHASE_WORKING;
-    case Phase::kSaving:
-      return v1::PHASE_SAVING;
-    case Phase::kClosing:
-      return v1::PHASE_CLOSING;
+    case Phase::kDrainingConnections:
+      return v1::PHASE_DRAINING_CONNECTIONS;
+    case Phase::kDrainingCalls:
+      return v1::PHASE_DRAINING_CALLS;
+    case Phase::kCancellingCalls:
+      return v1::PHASE_CANCELLING_CALLS;
+    case Phase::kStoppingWorkers:
+      return v1::PHASE_STOPPING_WORKERS;
+    case Phase::kSavingState:
+      return v1::PHASE_SAVING_STATE;
+    case Phase::kClosingResources:
+      return v1::PHASE_CLOSING_RESOURCES;
     case Phase::kStopped:
       return v1::PHASE_STOPPED;
   }
@@ -84,11 +84,11 @@ grpc::Status Starting() {
 grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRequest*,
                                  grpc::ServerWriter<v1::DrainResponse>* writer) {
   if (process_.Look().phase == Phase::kStarting) return Starting();
-  const lifecycle::DrainRequest::Id drain = process_.drain_request().Request();
+  const lifecycle::ManualDrain::Id drain = process_.manual_drain().Request();
   std::optional<Standing> told;
   lifecycle::Clock::TimePoint told_at;
   while (!context->IsCancelled()) {
-    if (process_.drain_request().TakenBack(drain)) {
+    if (process_.manual_drain().TakenBack(drain)) {
       return Error(absl::AbortedError("the drain was taken back"), "UNDRAINED");
     }
     const Standing now = process_.Look();
@@ -100,9 +100,9 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
       told = now;
       told_at = at;
     }
-    // A stop does not halt where a drain by hand does. When this server closes, it is
+    // A shutdown does not halt where a manual drain does. When this server closes, it is
     // long past that.
-    if (now.drained || now.phase > Phase::kLeaving) return grpc::Status::OK;
+    if (now.drained || now.phase > Phase::kDrainingConnections) return grpc::Status::OK;
     std::mutex mutex;
     std::unique_lock lock(mutex);
     std::condition_variable_any().wait_for(lock, closing_, kLookInterval, [] { return false; });
@@ -113,7 +113,7 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
 grpc::Status AdminService::Undrain(grpc::ServerContext*, const v1::UndrainRequest*,
                                    v1::UndrainResponse* response) {
   if (process_.Look().phase == Phase::kStarting) return Starting();
-  if (const absl::Status undone = process_.drain_request().Undo(); !undone.ok()) {
+  if (const absl::Status undone = process_.manual_drain().Undo(); !undone.ok()) {
     return Error(undone, "UNDRAIN_TOO_LATE");
   }
   *response->mutable_state() = ToProto(process_.Look());

@@ -77,7 +77,7 @@ absl::StatusOr<std::optional<PlatformGrace>> PlatformGraceFrom(
 std::string PlatformWarning(const PlatformGrace& platform, absl::Duration grace) {
   if (platform.duration >= grace) return "";
   return absl::StrCat("the platform kills after ", absl::FormatDuration(platform.duration), " (",
-                      platform.source, "), before a stop of ", absl::FormatDuration(grace),
+                      platform.source, "), before a shutdown of ", absl::FormatDuration(grace),
                       " (--termination_grace) has ended: give both the same");
 }
 

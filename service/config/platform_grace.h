@@ -35,7 +35,7 @@ absl::StatusOr<std::optional<PlatformGrace>> PlatformGraceFrom(
     std::optional<absl::Duration> flag,
     const std::function<const char*(const char* variable)>& environment);
 
-// What is wrong when the platform kills before a stop of `grace` has ended, with both
+// What is wrong when the platform kills before a shutdown of `grace` has ended, with both
 // numbers; empty: nothing.
 std::string PlatformWarning(const PlatformGrace& platform, absl::Duration grace);
 

@@ -71,7 +71,7 @@ TEST(PlatformGrace, SaysWhatIsNoTime) {
 
 TEST(PlatformWarning, SaysBothNumbersWhenThePlatformKillsFirst) {
   EXPECT_EQ(PlatformWarning({absl::Seconds(20), "TIMEOUT_STOP_USEC"}, absl::Seconds(30)),
-            "the platform kills after 20s (TIMEOUT_STOP_USEC), before a stop of 30s "
+            "the platform kills after 20s (TIMEOUT_STOP_USEC), before a shutdown of 30s "
             "(--termination_grace) has ended: give both the same");
 }
 

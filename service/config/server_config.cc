@@ -34,8 +34,9 @@ ABSL_FLAG(std::string, tls_certificate, "",
 ABSL_FLAG(std::string, tls_key, "", "The PEM file of that certificate's private key.");
 ABSL_FLAG(std::string, port_file, "",
           "Write the bound HOST:PORT into this file once the server serves.");
-ABSL_FLAG(std::string, drain_report, "",
-          "Write what the stop did into this file, as JSON (docs/drain_report.md), at its end.");
+ABSL_FLAG(
+    std::string, shutdown_report, "",
+    "Write what the shutdown did into this file, as JSON (docs/shutdown_report.md), at its end.");
 ABSL_FLAG(
     std::string, admin_address, "",
     "Where to listen for operators (`client drain`), HOST:PORT; empty: nowhere. Who can reach "
@@ -44,81 +45,84 @@ ABSL_FLAG(std::string, admin_port_file, "",
           "Write the HOST:PORT that is bound for operators into this file.");
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
           "From SIGTERM to the end of the process, everything included: what the platform waits "
-          "for before it kills. Every budget of the stop is a part of it.");
+          "for before it kills. Every budget of the shutdown is a part of it.");
 ABSL_FLAG(std::optional<absl::Duration>, platform_grace, std::nullopt,
           "What the platform really waits for, if it is known: warns when that is less than "
           "termination_grace. Unset: what the environment says (docs/operations.md).");
 ABSL_FLAG(bool, print_config, false,
           "Print every setting and every budget that follows, as a file for --flagfile, and exit.");
 
-// Unset: the share of what the others leave. See StopBudget::Split().
+// Unset: the share of what the others leave. See ShutdownBudget::Split().
 ABSL_FLAG(
-    std::optional<absl::Duration>, stop_lame_duck, std::nullopt,
-    "How long health says NOT_SERVING in a stop while everything is served still. It is spent "
-    "whole, on SIGTERM and in a drain by hand: what the platform needs to take notice.");
-ABSL_FLAG(std::optional<absl::Duration>, stop_connections, std::nullopt,
-          "Guaranteed share of the stop, which may use what earlier ones leave over: until the "
+    std::optional<absl::Duration>, shutdown_lame_duck, std::nullopt,
+    "How long health says NOT_SERVING in a shutdown while everything is served still. It is spent "
+    "whole, on SIGTERM and in a manual drain: what the platform needs to take notice.");
+ABSL_FLAG(std::optional<absl::Duration>, shutdown_drain_connections, std::nullopt,
+          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until the "
           "callers' connections are gone or silent.");
-ABSL_FLAG(std::optional<absl::Duration>, stop_calls, std::nullopt,
-          "Guaranteed share of the stop, which may use what earlier ones leave over: until the "
+ABSL_FLAG(std::optional<absl::Duration>, shutdown_drain_calls, std::nullopt,
+          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until the "
           "running calls are answered.");
-ABSL_FLAG(std::optional<absl::Duration>, stop_streams, std::nullopt,
-          "Guaranteed share of the stop, which may use what earlier ones leave over: until what "
-          "was cancelled has ended.");
-ABSL_FLAG(std::optional<absl::Duration>, stop_workers, std::nullopt,
-          "Guaranteed share of the stop, which may use what earlier ones leave over: until the "
+ABSL_FLAG(
+    std::optional<absl::Duration>, shutdown_cancel_calls, std::nullopt,
+    "Guaranteed share of the shutdown, which may use what earlier ones leave over: until what "
+    "was cancelled has ended.");
+ABSL_FLAG(std::optional<absl::Duration>, shutdown_stop_workers, std::nullopt,
+          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until the "
           "background workers have finished their item.");
-ABSL_FLAG(std::optional<absl::Duration>, stop_save, std::nullopt,
-          "Guaranteed share of the stop, which may use what earlier ones leave over: until the "
+ABSL_FLAG(std::optional<absl::Duration>, shutdown_save_state, std::nullopt,
+          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until the "
           "state is saved.");
-ABSL_FLAG(std::optional<absl::Duration>, stop_close, std::nullopt,
-          "Guaranteed share of the stop, which may use what earlier ones leave over: until "
+ABSL_FLAG(std::optional<absl::Duration>, shutdown_close_resources, std::nullopt,
+          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until "
           "everything that was opened is closed.");
-ABSL_FLAG(std::optional<absl::Duration>, stop_reserve, std::nullopt,
-          "Budget of the stop: kept back; the watchdog ends the process when half of it is left.");
+ABSL_FLAG(
+    std::optional<absl::Duration>, shutdown_reserve, std::nullopt,
+    "Budget of the shutdown: kept back; the watchdog ends the process when half of it is left.");
 
 // What one connection may cost: see service/rpc/connection_limits.h for the reasons.
 ABSL_FLAG(
-    absl::Duration, connection_age, absl::FromChrono(rpc::ConnectionLimits().age),
+    absl::Duration, max_connection_age, absl::FromChrono(rpc::ConnectionLimits().age),
     "A connection of this age is asked to make place for a new one, so that callers spread over "
-    "new replicas; 0: never. A stop does not need it.");
-ABSL_FLAG(absl::Duration, connection_idle, absl::FromChrono(rpc::ConnectionLimits().idle),
+    "new replicas; 0: never. A shutdown does not need it.");
+ABSL_FLAG(absl::Duration, max_connection_idle, absl::FromChrono(rpc::ConnectionLimits().idle),
           "A connection without a call for so long is given up; 0: never.");
-ABSL_FLAG(absl::Duration, keepalive, absl::FromChrono(rpc::ConnectionLimits().keepalive),
+ABSL_FLAG(absl::Duration, keepalive_time, absl::FromChrono(rpc::ConnectionLimits().keepalive),
           "A peer that is silent for so long is asked whether it still lives; 0: never.");
 ABSL_FLAG(absl::Duration, keepalive_timeout,
           absl::FromChrono(rpc::ConnectionLimits().keepalive_timeout),
           "A peer that does not answer that for so long is given up.");
-ABSL_FLAG(absl::Duration, least_ping_interval,
+ABSL_FLAG(absl::Duration, min_ping_interval_without_data,
           absl::FromChrono(rpc::ConnectionLimits().least_ping_interval),
           "A caller that pings more often without data is sent away.");
-ABSL_FLAG(absl::Duration, connection_age_grace, absl::FromChrono(rpc::ConnectionLimits().age_grace),
+ABSL_FLAG(absl::Duration, max_connection_age_grace,
+          absl::FromChrono(rpc::ConnectionLimits().age_grace),
           "What still runs on a connection so long after its age is cut; 0: never.");
-ABSL_FLAG(absl::Duration, connection_handshake, absl::FromChrono(rpc::ConnectionLimits().handshake),
+ABSL_FLAG(absl::Duration, handshake_timeout, absl::FromChrono(rpc::ConnectionLimits().handshake),
           "A peer that has connected and does not begin to speak HTTP/2 for so long is given up.");
-ABSL_FLAG(int, connections, rpc::ConnectionLimits().connections,
+ABSL_FLAG(int, max_connections, rpc::ConnectionLimits().connections,
           "Connections at one time; more are closed at once; 0: as many as there are descriptors.");
 ABSL_FLAG(int, reserved_descriptors, rpc::ConnectionLimits().reserved_descriptors,
           "Descriptors that connections leave to operators, databases and backends; at most a "
           "quarter of those that the process may have. A quarter of them is out of operators' "
           "reach, too.");
-ABSL_FLAG(int, total_calls, rpc::ConnectionLimits().total_calls,
+ABSL_FLAG(int, max_calls_in_flight, rpc::ConnectionLimits().total_calls,
           "Calls of all connections at one time; more are refused (RESOURCE_EXHAUSTED), before all "
           "are too late; 0: no limit.");
-ABSL_FLAG(int, resets_per_second, rpc::ConnectionLimits().resets_per_second,
+ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().resets_per_second,
           "A connection is ended when so many of its calls, and more than half, fail within a "
           "second: a reset costs its caller nothing; 0: never.");
-ABSL_FLAG(std::int64_t, memory_bytes, rpc::ConnectionLimits().memory_bytes,
+ABSL_FLAG(std::int64_t, memory_quota_bytes, rpc::ConnectionLimits().memory_bytes,
           "What gRPC may use for calls and for messages that are not whole yet; above, it ends "
           "streams; 0: no limit.");
 ABSL_FLAG(bool, request_compression, rpc::ConnectionLimits().compression,
           "Read compressed requests. Off: a megabyte can become a gigabyte before it is refused.");
-ABSL_FLAG(int, concurrent_calls, rpc::ConnectionLimits().concurrent_calls,
+ABSL_FLAG(int, max_concurrent_streams, rpc::ConnectionLimits().concurrent_calls,
           "Calls of one connection at one time; more wait at the caller, who is cut off if he does "
           "not wait.");
-ABSL_FLAG(int, request_bytes, rpc::ConnectionLimits().request_bytes,
+ABSL_FLAG(int, max_receive_message_size, rpc::ConnectionLimits().request_bytes,
           "The largest message that is read.");
-ABSL_FLAG(int, response_bytes, rpc::ConnectionLimits().response_bytes,
+ABSL_FLAG(int, max_send_message_size, rpc::ConnectionLimits().response_bytes,
           "The largest message that is sent.");
 
 namespace config {
@@ -137,17 +141,17 @@ std::optional<lifecycle::Clock::Duration> ByHand(
   return absl::ToChronoNanoseconds(*value);
 }
 
-lifecycle::StopBudget BudgetFromFlags() {
-  lifecycle::StopBudget::Overrides by_hand;
-  by_hand.lame_duck = ByHand(FLAGS_stop_lame_duck);
-  by_hand.connections = ByHand(FLAGS_stop_connections);
-  by_hand.calls = ByHand(FLAGS_stop_calls);
-  by_hand.streams = ByHand(FLAGS_stop_streams);
-  by_hand.workers = ByHand(FLAGS_stop_workers);
-  by_hand.save = ByHand(FLAGS_stop_save);
-  by_hand.close = ByHand(FLAGS_stop_close);
-  by_hand.reserve = ByHand(FLAGS_stop_reserve);
-  const absl::StatusOr<lifecycle::StopBudget> budget = lifecycle::StopBudget::Split(
+lifecycle::ShutdownBudget BudgetFromFlags() {
+  lifecycle::ShutdownBudget::Overrides by_hand;
+  by_hand.lame_duck = ByHand(FLAGS_shutdown_lame_duck);
+  by_hand.drain_connections = ByHand(FLAGS_shutdown_drain_connections);
+  by_hand.drain_calls = ByHand(FLAGS_shutdown_drain_calls);
+  by_hand.cancel_calls = ByHand(FLAGS_shutdown_cancel_calls);
+  by_hand.stop_workers = ByHand(FLAGS_shutdown_stop_workers);
+  by_hand.save_state = ByHand(FLAGS_shutdown_save_state);
+  by_hand.close_resources = ByHand(FLAGS_shutdown_close_resources);
+  by_hand.reserve = ByHand(FLAGS_shutdown_reserve);
+  const absl::StatusOr<lifecycle::ShutdownBudget> budget = lifecycle::ShutdownBudget::Split(
       absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_termination_grace)), by_hand);
   if (!budget.ok()) UsageError(std::string(budget.status().message()));
   return *budget;
@@ -175,32 +179,34 @@ int Positive(const char* flag, int value) {
 
 rpc::ConnectionLimits LimitsFromFlags() {
   rpc::ConnectionLimits limits;
-  limits.age = Milliseconds("connection_age", absl::GetFlag(FLAGS_connection_age));
+  limits.age = Milliseconds("max_connection_age", absl::GetFlag(FLAGS_max_connection_age));
   limits.age_grace =
-      Milliseconds("connection_age_grace", absl::GetFlag(FLAGS_connection_age_grace));
-  limits.handshake =
-      Milliseconds("connection_handshake", absl::GetFlag(FLAGS_connection_handshake));
-  limits.connections = NotNegative("connections", absl::GetFlag(FLAGS_connections));
+      Milliseconds("max_connection_age_grace", absl::GetFlag(FLAGS_max_connection_age_grace));
+  limits.handshake = Milliseconds("handshake_timeout", absl::GetFlag(FLAGS_handshake_timeout));
+  limits.connections = NotNegative("max_connections", absl::GetFlag(FLAGS_max_connections));
   limits.reserved_descriptors =
       NotNegative("reserved_descriptors", absl::GetFlag(FLAGS_reserved_descriptors));
-  limits.total_calls = NotNegative("total_calls", absl::GetFlag(FLAGS_total_calls));
+  limits.total_calls = NotNegative("max_calls_in_flight", absl::GetFlag(FLAGS_max_calls_in_flight));
   limits.resets_per_second =
-      NotNegative("resets_per_second", absl::GetFlag(FLAGS_resets_per_second));
-  limits.memory_bytes = NotNegative("memory_bytes", absl::GetFlag(FLAGS_memory_bytes));
+      NotNegative("max_resets_per_second", absl::GetFlag(FLAGS_max_resets_per_second));
+  limits.memory_bytes = NotNegative("memory_quota_bytes", absl::GetFlag(FLAGS_memory_quota_bytes));
   limits.compression = absl::GetFlag(FLAGS_request_compression);
-  limits.idle = Milliseconds("connection_idle", absl::GetFlag(FLAGS_connection_idle));
-  limits.keepalive = Milliseconds("keepalive", absl::GetFlag(FLAGS_keepalive));
+  limits.idle = Milliseconds("max_connection_idle", absl::GetFlag(FLAGS_max_connection_idle));
+  limits.keepalive = Milliseconds("keepalive_time", absl::GetFlag(FLAGS_keepalive_time));
   limits.keepalive_timeout =
       Milliseconds("keepalive_timeout", absl::GetFlag(FLAGS_keepalive_timeout));
-  limits.least_ping_interval =
-      Milliseconds("least_ping_interval", absl::GetFlag(FLAGS_least_ping_interval));
-  limits.concurrent_calls = Positive("concurrent_calls", absl::GetFlag(FLAGS_concurrent_calls));
-  limits.request_bytes = Positive("request_bytes", absl::GetFlag(FLAGS_request_bytes));
-  limits.response_bytes = Positive("response_bytes", absl::GetFlag(FLAGS_response_bytes));
+  limits.least_ping_interval = Milliseconds("min_ping_interval_without_data",
+                                            absl::GetFlag(FLAGS_min_ping_interval_without_data));
+  limits.concurrent_calls =
+      Positive("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams));
+  limits.request_bytes =
+      Positive("max_receive_message_size", absl::GetFlag(FLAGS_max_receive_message_size));
+  limits.response_bytes =
+      Positive("max_send_message_size", absl::GetFlag(FLAGS_max_send_message_size));
   return limits;
 }
 
-std::optional<PlatformGrace> PlatformFromFlags(const lifecycle::StopBudget& stop) {
+std::optional<PlatformGrace> PlatformFromFlags(const lifecycle::ShutdownBudget& stop) {
   const auto platform = PlatformGraceFrom(absl::GetFlag(FLAGS_platform_grace),
                                           [](const char* name) { return std::getenv(name); });
   if (!platform.ok()) UsageError(std::string(platform.status().message()));
@@ -214,14 +220,14 @@ void SetDerivedFlags(const ServerConfig& config) {
   const auto set = [](absl::Flag<std::optional<absl::Duration>>& flag, auto duration) {
     absl::SetFlag(&flag, absl::FromChrono(duration));
   };
-  set(FLAGS_stop_lame_duck, config.stop.lame_duck);
-  set(FLAGS_stop_connections, config.stop.connections);
-  set(FLAGS_stop_calls, config.stop.calls);
-  set(FLAGS_stop_streams, config.stop.streams);
-  set(FLAGS_stop_workers, config.stop.workers);
-  set(FLAGS_stop_save, config.stop.save);
-  set(FLAGS_stop_close, config.stop.close);
-  set(FLAGS_stop_reserve, config.stop.reserve);
+  set(FLAGS_shutdown_lame_duck, config.stop.lame_duck);
+  set(FLAGS_shutdown_drain_connections, config.stop.drain_connections);
+  set(FLAGS_shutdown_drain_calls, config.stop.drain_calls);
+  set(FLAGS_shutdown_cancel_calls, config.stop.cancel_calls);
+  set(FLAGS_shutdown_stop_workers, config.stop.stop_workers);
+  set(FLAGS_shutdown_save_state, config.stop.save_state);
+  set(FLAGS_shutdown_close_resources, config.stop.close_resources);
+  set(FLAGS_shutdown_reserve, config.stop.reserve);
 }
 
 [[noreturn]] void CouldNotStart(const char* flag, const absl::Status& why) {
@@ -233,7 +239,7 @@ void SetDerivedFlags(const ServerConfig& config) {
 void CheckReportFile(const std::string& path) {
   if (path.empty()) return;
   if (const absl::Status writable = files::CheckWritable(path); !writable.ok()) {
-    CouldNotStart("drain_report", writable);
+    CouldNotStart("shutdown_report", writable);
   }
 }
 
@@ -260,7 +266,7 @@ bool IsOurs(absl::string_view file) {
                                      const std::optional<PlatformGrace>& platform) {
   SetDerivedFlags(config);
   std::string text = absl::StrCat(
-      "# the stop: ", config.stop.ToString(), "\n# the watchdog ends it after ",
+      "# the shutdown: ", config.stop.ToString(), "\n# the watchdog ends it after ",
       absl::FormatDuration(absl::FromChrono(config.stop.watchdog())),
       "\n# the platform kills after ",
       platform ? absl::StrCat(absl::FormatDuration(platform->duration), " (", platform->source, ")")
@@ -299,7 +305,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.stop = BudgetFromFlags();
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
-  config.drain_report = absl::GetFlag(FLAGS_drain_report);
+  config.shutdown_report = absl::GetFlag(FLAGS_shutdown_report);
   const bool tls = TlsIsWanted();
   config.server.limits = LimitsFromFlags();
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
@@ -309,7 +315,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.stop);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
-  CheckReportFile(config.drain_report);
+  CheckReportFile(config.shutdown_report);
   if (tls) SetTls(config.server);
   return config;
 }

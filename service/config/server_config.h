@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "service/lifecycle/stop_budget.h"
+#include "service/lifecycle/shutdown_budget.h"
 #include "service/rpc/server_host.h"
 
 namespace config {
@@ -16,9 +16,9 @@ struct ServerConfig {
   // --admin_address (empty: operators are not served), --admin_port_file.
   rpc::ServerHost::Options admin;
   // --termination_grace, and the budgets set by hand.
-  lifecycle::StopBudget stop;
-  // --drain_report; empty: no file.
-  std::string drain_report;
+  lifecycle::ShutdownBudget stop;
+  // --shutdown_report; empty: no file.
+  std::string shutdown_report;
 
   // Has the servers' warnings (ServerHost::Options::log) written by `warn`, which must not
   // block and outlives them.
@@ -33,11 +33,11 @@ struct ServerConfig {
 // repository's that the program has, and ends the process with exit code 1, as
 // Abseil does.
 //
-// Warns on stderr when the platform is known to kill before the stop has ended. Ends the
+// Warns on stderr when the platform is known to kill before the shutdown has ended. Ends the
 // process with exit code 0 for --print_config.
 //
 // Ends the process with exit code 2 (ExitCode::kCouldNotStart) and one line on stderr when
-// the report could not be written where --drain_report says, or a file for TLS cannot be
+// the report could not be written where --shutdown_report says, or a file for TLS cannot be
 // read.
 //
 // Ends the process with exit code 1 (ExitCode::kUsage) and one line on stderr when

@@ -17,7 +17,7 @@
 #include "service/lifecycle/signal_thread.h"
 #include "service/observability/process_log.h"
 #include "service/rpc/blocking_pool.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 
 ABSL_DECLARE_FLAG(std::string, address);
@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("The stock that orders are served from.", argc, argv);
   const inventory::StockStore::Quantities stock = StockFromFlag();
   const std::chrono::milliseconds latency = LatencyFromFlag();
-  observability::ProcessLog log("inventory", config.drain_report);
+  observability::ProcessLog log("inventory", config.shutdown_report);
   config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
@@ -79,9 +79,9 @@ int main(int argc, char** argv) {
                               [&](Clock::TimePoint deadline) { return pool.Close(deadline); });
 
   inventory::InventoryService service(**store, pool, latency);
-  rpc::DrainSignal drain;
-  rpc::ServerHost server(config.server,
-                         {{inventory::v1::InventoryService::service_full_name(), service}}, drain);
+  rpc::GoodbyeSignal goodbye;
+  rpc::ServerHost server(
+      config.server, {{inventory::v1::InventoryService::service_full_name(), service}}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

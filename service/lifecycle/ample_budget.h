@@ -3,20 +3,20 @@
 
 #include <chrono>
 
-#include "service/lifecycle/stop_budget.h"
+#include "service/lifecycle/shutdown_budget.h"
 
 namespace lifecycle {
 
 // For tests: so long that no part of it is ever spent. No lame duck, which always is.
-inline StopBudget AmpleBudget() {
+inline ShutdownBudget AmpleBudget() {
   using std::chrono::hours;
   return {.grace = hours(8),
-          .connections = hours(1),
-          .calls = hours(1),
-          .streams = hours(1),
-          .workers = hours(1),
-          .save = hours(1),
-          .close = hours(1),
+          .drain_connections = hours(1),
+          .drain_calls = hours(1),
+          .cancel_calls = hours(1),
+          .stop_workers = hours(1),
+          .save_state = hours(1),
+          .close_resources = hours(1),
           .reserve = hours(1)};
 }
 

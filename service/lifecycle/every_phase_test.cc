@@ -1,4 +1,4 @@
-// A second signal, and the watchdog, at every point of a stop: both come from threads
+// A second signal, and the watchdog, at every point of a shutdown: both come from threads
 // of their own, whatever the sequence is in the middle of.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,9 +21,9 @@
 #include "service/lifecycle/observer.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/recording_observer.h"
+#include "service/lifecycle/shutdown_budget.h"
+#include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/signal_thread.h"
-#include "service/lifecycle/stop_budget.h"
-#include "service/lifecycle/stop_request.h"
 #include "service/lifecycle/told_order.h"
 
 namespace lifecycle {
@@ -74,10 +74,10 @@ class EveryPhaseTest : public testing::TestWithParam<Point> {
     BlockStopSignals();
   }
 
-  // Stops at SIGTERM, in a process of its own; does `what` when the stop is at the point.
+  // Stops at SIGTERM, in a process of its own; does `what` when the shutdown is at the point.
   [[noreturn]] void Stop(Clock::Duration watchdog_after,
                          const std::function<void(Process&)>& what) {
-    StopBudget budget = AmpleBudget();
+    ShutdownBudget budget = AmpleBudget();
     budget.watchdog_after = watchdog_after;
     budget.reserve = std::chrono::seconds(8);  // A busy machine has time for the last words.
     Teller observer;
@@ -110,13 +110,13 @@ class EveryPhaseTest : public testing::TestWithParam<Point> {
 
 TEST_P(EveryPhaseTest, ASecondSignalIsTakenAndTheOrderIsKeptAndTheStateSaved) {
   const std::string in_order =
-      "told: " + ToldOrder(StopReason::kTerminate, /*served=*/true) + ", exit code ";
+      "told: " + ToldOrder(ShutdownReason::kTerminate, /*served=*/true) + ", exit code ";
   EXPECT_EXIT(
       Stop(hours(10),
            [](Process& process) {
              kill(getpid(), SIGINT);
              // For ever, if it is not taken.
-             while (!process.stop_request().hurry().stop_requested()) {
+             while (!process.shutdown_request().hurry().stop_requested()) {
                std::this_thread::yield();
              }
            }),
@@ -133,13 +133,17 @@ TEST_P(EveryPhaseTest, TheWatchdogEndsAStopThatHangsAndSaysWhere) {
               ExitedWithCode(5), std::string("stuck in phase ") + GetParam().phase);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    AtEveryPoint, EveryPhaseTest,
-    testing::Values(Point{"LameDuck", "EnterLameDuck"}, Point{"Leaving", "CloseListener"},
-                    Point{"Leaving", "SayGoodbye"}, Point{"Leaving", "AwaitConnectionsGone"},
-                    Point{"Draining", "BeginShutdown"}, Point{"Draining", "AwaitCallsFinished"},
-                    Point{"Cancelling", "Cancel"}, Point{"Working", "a worker"},
-                    Point{"Saving", "what saves"}, Point{"Closing", "what closes"}));
+INSTANTIATE_TEST_SUITE_P(AtEveryPoint, EveryPhaseTest,
+                         testing::Values(Point{"LameDuck", "EnterLameDuck"},
+                                         Point{"DrainingConnections", "CloseListener"},
+                                         Point{"DrainingConnections", "SayGoodbye"},
+                                         Point{"DrainingConnections", "AwaitConnectionsGone"},
+                                         Point{"DrainingCalls", "BeginShutdown"},
+                                         Point{"DrainingCalls", "AwaitCallsFinished"},
+                                         Point{"CancellingCalls", "Cancel"},
+                                         Point{"StoppingWorkers", "a worker"},
+                                         Point{"SavingState", "what saves"},
+                                         Point{"ClosingResources", "what closes"}));
 
 }  // namespace
 }  // namespace lifecycle

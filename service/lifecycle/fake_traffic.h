@@ -12,7 +12,7 @@ namespace lifecycle {
 
 // Traffic without a server: answers what the test says, and tells what it is asked.
 //
-// Threads: the fields are set before the stop begins; `connections` may change while nobody
+// Threads: the fields are set before the shutdown begins; `connections` may change while nobody
 // waits for it.
 class FakeTraffic final : public Traffic {
  public:

@@ -6,36 +6,17 @@
 
 #include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/event.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/phase.h"
-#include "service/lifecycle/stop_budget.h"
+#include "service/lifecycle/shutdown_budget.h"
 
 namespace lifecycle {
-
-// One thing that has happened on the way of a process from start to stop.
-struct Event {
-  // A past fact, "ListenerClosed", one word for logs, reports and tests alike.
-  // The whole list, in order: shutdown_sequence.h.
-  std::string name{};
-  // What it happened to, where there are several: a closer's or a worker's name.
-  std::string subject{};
-  // For a person to read; no program depends on it.
-  std::string detail{};
-  // The phase in which it happened.
-  Phase phase = Phase::kStarting;
-  // False: a person should look at this (something was forced, or failed).
-  bool ok = true;
-  Clock::TimePoint at{};
-  // Of what was closed or saved: how long it took, and whether it was passed over,
-  // because it had not returned in its time.
-  Clock::Duration took{};
-  bool passed_over = false;
-};
 
 // How a process ends, and what no event tells.
 struct End {
   ExitCode exit_code = ExitCode::kClean;
-  // How the stop was asked for, "terminate" or "interrupt"; or "could not start", or
+  // How the shutdown was asked for, "terminate" or "interrupt"; or "could not start", or
   // "stopped while starting".
   std::string reason{};
   // In words, when no event says it: why it could not start, what was stuck.
@@ -44,14 +25,14 @@ struct End {
   bool hurried = false;
   Clock::TimePoint requested_at{};
   Clock::TimePoint at{};
-  StopBudget budget{};
+  ShutdownBudget budget{};
   CallTally calls{};
 };
 
 // Is told what happens: by the thread that makes it happen, in order.
 //
 // Requires of an implementation: it may be called from any thread, and returns
-// soon; the stop waits for it.
+// soon; the shutdown waits for it.
 class Observer {
  public:
   virtual ~Observer() = default;

@@ -10,7 +10,7 @@
 
 namespace lifecycle {
 
-// How long one phase of a stop still waits: until its deadline, or, once
+// How long one phase of a shutdown still waits: until its deadline, or, once
 // somebody is in a hurry, for a moment more and no longer.
 //
 // Threads: one.

@@ -4,18 +4,18 @@
 namespace lifecycle {
 
 // Where a process stands in its life. It only ever moves forward, but for one step:
-// a drain by hand that is taken back leads from kLameDuck to kServing. A phase may
+// a manual drain that is taken back leads from kLameDuck to kServing. A phase may
 // be skipped. What each one does: shutdown_sequence.h.
 enum class Phase {
   kStarting,
   kServing,
   kLameDuck,
-  kLeaving,
-  kDraining,
-  kCancelling,
-  kWorking,
-  kSaving,
-  kClosing,
+  kDrainingConnections,
+  kDrainingCalls,
+  kCancellingCalls,
+  kStoppingWorkers,
+  kSavingState,
+  kClosingResources,
   kStopped,
 };
 
@@ -28,18 +28,18 @@ constexpr const char* PhaseName(Phase phase) {
       return "Serving";
     case Phase::kLameDuck:
       return "LameDuck";
-    case Phase::kLeaving:
-      return "Leaving";
-    case Phase::kDraining:
-      return "Draining";
-    case Phase::kCancelling:
-      return "Cancelling";
-    case Phase::kWorking:
-      return "Working";
-    case Phase::kSaving:
-      return "Saving";
-    case Phase::kClosing:
-      return "Closing";
+    case Phase::kDrainingConnections:
+      return "DrainingConnections";
+    case Phase::kDrainingCalls:
+      return "DrainingCalls";
+    case Phase::kCancellingCalls:
+      return "CancellingCalls";
+    case Phase::kStoppingWorkers:
+      return "StoppingWorkers";
+    case Phase::kSavingState:
+      return "SavingState";
+    case Phase::kClosingResources:
+      return "ClosingResources";
     case Phase::kStopped:
       return "Stopped";
   }

@@ -20,26 +20,26 @@ namespace lifecycle {
 namespace {
 
 // How long whoever leaves at once may take for what it says and tells.
-Clock::Duration TimeToLeave(const StopBudget& budget) {
+Clock::Duration TimeToLeave(const ShutdownBudget& budget) {
   return std::max<Clock::Duration>(budget.reserve * 2 / 5, std::chrono::milliseconds(200));
 }
 
 // From the request to the exit that nothing can keep back. The rest of the grace is for the
 // kernel, which has memory to give back, and for a busy machine.
-Clock::Duration UntilExit(const StopBudget& budget) {
+Clock::Duration UntilExit(const ShutdownBudget& budget) {
   const Clock::Duration end = budget.watchdog() + budget.reserve / 2;  // Of the grace.
   return end - std::clamp<Clock::Duration>(budget.reserve / 6, std::chrono::milliseconds(20),
                                            std::chrono::milliseconds(50));
 }
 
 // From the request to the last words.
-Clock::Duration UntilExpired(const StopBudget& budget) {
+Clock::Duration UntilExpired(const ShutdownBudget& budget) {
   return std::min(budget.watchdog(), UntilExit(budget) - std::chrono::milliseconds(20));
 }
 
 }  // namespace
 
-Process::Process(const StopBudget& budget, Observer& observer)
+Process::Process(const ShutdownBudget& budget, Observer& observer)
     : clock_(Clock::Steady()),
       budget_(budget),
       grace_(absl::FormatDuration(absl::FromChrono(budget.grace))),
@@ -53,7 +53,7 @@ Process::Process(const StopBudget& budget, Observer& observer)
       signals_([this](SignalMeaning meaning) { OnSignal(meaning); }),
       unplanned_end_([this](const std::string& why) { OnUnplannedEnd(why); }),
       workers_([this](const TaskGroup::Left& failed) {
-        request_.Request(StopReason::kFailure,
+        request_.Request(ShutdownReason::kFailure,
                          absl::StrCat(failed.name, " ", failed.status.ToString()));
       }) {}
 
@@ -79,7 +79,7 @@ int Process::ServeUntilStopped(Traffic& traffic) {
     traffic_ = &traffic;
   }
   UnplannedEnd::NoticeExitFromNowOn();  // Now that the server has made what it needs.
-  const StopOutcome outcome = sequence_.Run();
+  const ShutdownOutcome outcome = sequence_.Run();
   {
     std::lock_guard lock(looking_);
     traffic_ = nullptr;
@@ -99,9 +99,9 @@ Standing Process::Look() const {
 
 int Process::CouldNotStart(const absl::Status& why) {
   ends_as_planned_ = true;
-  request_.Request(StopReason::kInterrupt);
+  request_.Request(ShutdownReason::kInterrupt);
   way_out_.CouldNotStart();
-  const StopOutcome outcome = sequence_.RollBack(why);
+  const ShutdownOutcome outcome = sequence_.RollBack(why);
   const std::string in_words(why.message());
   WriteLastWords({"could not start: ", in_words});
   return way_out_.Return(outcome.exit_code, in_words, outcome.abandoned);
@@ -127,10 +127,10 @@ std::string Process::InFlight() const {
 void Process::OnSignal(SignalMeaning meaning) {
   switch (meaning) {
     case SignalMeaning::kTerminate:
-      request_.Request(StopReason::kTerminate);
+      request_.Request(ShutdownReason::kTerminate);
       break;
     case SignalMeaning::kInterrupt:
-      request_.Request(StopReason::kInterrupt);
+      request_.Request(ShutdownReason::kInterrupt);
       break;
     case SignalMeaning::kHurry:
       request_.Hurry();
@@ -155,9 +155,9 @@ void Process::OnExpired() {
   static_assert(static_cast<int>(ExitCode::kWatchdog) == 5);
   const Phase phase = sequence_.phase();
   const bool stopped = phase == Phase::kStopped;
-  const char* const where = stopped ? "after the stop, in main" : "in phase ";
+  const char* const where = stopped ? "after the shutdown, in main" : "in phase ";
   const char* const name = stopped ? "" : PhaseName(phase);
-  WriteLastWords({"watchdog: the stop has spent its grace of ", grace_, "; stuck ", where, name,
+  WriteLastWords({"watchdog: the shutdown has spent its grace of ", grace_, "; stuck ", where, name,
                   "; exit code 5"});
   WriteThreadStacks(STDERR_FILENO, budget_.reserve / 8);
 

@@ -8,14 +8,14 @@
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/drain_request.h"
+#include "service/lifecycle/manual_drain.h"
 #include "service/lifecycle/observer.h"
 #include "service/lifecycle/phase.h"
+#include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_registry.h"
+#include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/shutdown_sequence.h"
 #include "service/lifecycle/signal_thread.h"
-#include "service/lifecycle/stop_budget.h"
-#include "service/lifecycle/stop_request.h"
 #include "service/lifecycle/task_group.h"
 #include "service/lifecycle/traffic.h"
 #include "service/lifecycle/unplanned_end.h"
@@ -29,7 +29,7 @@ struct Standing {
   Phase phase = Phase::kStarting;
   // What is left of the phase's time; unset: it has no limit.
   std::optional<Clock::Duration> time_left = std::nullopt;
-  // A drain by hand has come to its end: no caller is left.
+  // A manual drain has come to its end: no caller is left.
   bool drained = false;
   Traffic::Load load{};
 };
@@ -54,7 +54,7 @@ struct Standing {
 // Throws std::system_error when there is no thread for it.
 class Process {
  public:
-  Process(const StopBudget& budget, Observer& observer);
+  Process(const ShutdownBudget& budget, Observer& observer);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -70,17 +70,17 @@ class Process {
   // like a closer.
   void SaveOnStop(std::string name, ShutdownRegistry::Closer save);
 
-  StopRequest& stop_request() { return request_; }
+  ShutdownRequest& shutdown_request() { return request_; }
 
-  // The wish to lead the callers away without a stop.
-  DrainRequest& drain_request() { return drain_; }
+  // An operator's wish to drain the server without a shutdown.
+  ManualDrain& manual_drain() { return drain_; }
 
   // Requires: not called any more once the registry was closed, which is why who
   // calls it is registered there.
   Standing Look() const;
 
-  // Lets the callers in and serves until a stop is requested, then stops, in the order
-  // that shutdown_sequence.h draws; and leads the callers away before, when a drain is
+  // Lets the callers in and serves until a shutdown is requested, then stops, in the order
+  // that shutdown_sequence.h draws; and drains the server before, when a manual drain is
   // requested. Returns what main() returns. When the callers cannot be let in, ends as
   // CouldNotStart() does.
   //
@@ -92,8 +92,8 @@ class Process {
   // Tells the observer what the sequence tells, and the end.
   int ServeUntilStopped(Traffic& traffic);
 
-  // Ends a start that failed: closes what was opened, in the same order as a stop
-  // would, and returns what main() returns. `why` is told in one line. It is a stop
+  // Ends a start that failed: closes what was opened, in the same order as a shutdown
+  // would, and returns what main() returns. `why` is told in one line. It is a shutdown
   // like any other: the watchdog limits it, signals make it hurry, and it does not
   // return when something could not be made to end.
   //
@@ -111,11 +111,11 @@ class Process {
   void OnUnplannedEnd(const std::string& why);
 
   Clock& clock_;
-  const StopBudget budget_;
+  const ShutdownBudget budget_;
   const std::string grace_;  // In words, made while there is memory to be had.
   Observer& observer_;
-  StopRequest request_;
-  DrainRequest drain_;
+  ShutdownRequest request_;
+  ManualDrain drain_;
   ShutdownRegistry registry_;
   ShutdownRegistry savers_;
   ShutdownSequence sequence_;

@@ -76,11 +76,11 @@ TEST_F(ProcessTest, ServesUntilItIsStoppedAndClosesEverythingInOrder) {
   std::future<int> code =
       std::async(std::launch::async, [&] { return process.ServeUntilStopped(traffic_); });
   observer_.Await("Serving");
-  process.stop_request().Request(StopReason::kTerminate);
+  process.shutdown_request().Request(ShutdownReason::kTerminate);
   EXPECT_EQ(code.get(), static_cast<int>(ExitCode::kClean));
   EXPECT_THAT(observer_.Lines(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
                           "Closed database", "Stopped"));
 }
@@ -90,15 +90,15 @@ TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
   process.registry().Register("database",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
   traffic_.tally = {.methods = {{.name = "/a.B/C", .finished = 7}}, .streams_ended = 2};
-  process.stop_request().Request(StopReason::kTerminate);
-  process.stop_request().Hurry();
+  process.shutdown_request().Request(ShutdownReason::kTerminate);
+  process.shutdown_request().Hurry();
   process.ServeUntilStopped(traffic_);
   const std::vector<End> ends = observer_.Ends();
   ASSERT_EQ(ends.size(), 1U);
   EXPECT_EQ(ends[0].exit_code, ExitCode::kCloseFailed);
   EXPECT_EQ(ends[0].reason, "terminate");
   EXPECT_TRUE(ends[0].hurried);
-  EXPECT_EQ(ends[0].requested_at, process.stop_request().requested_at());
+  EXPECT_EQ(ends[0].requested_at, process.shutdown_request().requested_at());
   EXPECT_EQ(ends[0].budget.grace, hours(8));
   EXPECT_EQ(ends[0].calls.streams_ended, 2);
   ASSERT_EQ(ends[0].calls.methods.size(), 1U);
@@ -107,10 +107,10 @@ TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
 
 TEST_F(ProcessTest, IsNoLameDuckWhenItWasStoppedBeforeItServed) {
   Process process(AmpleBudget(), observer_);
-  process.stop_request().Request(StopReason::kTerminate);
+  process.shutdown_request().Request(ShutdownReason::kTerminate);
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
-  EXPECT_THAT(observer_.Lines(), ElementsAre("StopRequested", "ListenerClosed", "GoodbyeSaid",
-                                             "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+  EXPECT_THAT(observer_.Lines(), ElementsAre("ShutdownRequested", "ListenerClosed", "GoodbyeSaid",
+                                             "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                                              "ServerStopped", "WorkersStopped", "Stopped"));
   EXPECT_EQ(observer_.Events()[0].phase, Phase::kStarting);
 }
@@ -126,10 +126,10 @@ TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
 
 TEST_F(ProcessTest, LetsNobodyWaitToTakeADrainBackWhenItCouldNotStart) {
   Process process(AmpleBudget(), observer_);
-  process.drain_request().Request();
+  process.manual_drain().Request();
   std::future<absl::Status> undone =
-      std::async(std::launch::async, [&] { return process.drain_request().Undo(); });
-  process.drain_request().AwaitUndo(Clock::Steady(), Clock::TimePoint::max());
+      std::async(std::launch::async, [&] { return process.manual_drain().Undo(); });
+  process.manual_drain().AwaitUndo(Clock::Steady(), Clock::TimePoint::max());
   process.registry().Register("operators", [&](Clock::TimePoint) {
     return absl::IsFailedPrecondition(undone.get()) ? absl::OkStatus()
                                                     : absl::InternalError("it was taken back");
@@ -147,8 +147,8 @@ TEST_F(ProcessTest, StopsWhenAWorkerFailsAndLeadsItsCallersAway) {
   });
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kForced));
   EXPECT_THAT(observer_.Lines(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkerFailed relay", "Stopped"));
   EXPECT_THAT(observer_.Events()[1].detail,
               testing::StartsWith("failure: relay INTERNAL: threw: no disk, lame_duck "));
@@ -164,7 +164,7 @@ TEST_F(ProcessTest, SavesEverythingAtOnce) {
       return absl::OkStatus();
     });
   }
-  process.stop_request().Request(StopReason::kInterrupt);
+  process.shutdown_request().Request(ShutdownReason::kInterrupt);
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
 }
 
@@ -172,7 +172,7 @@ TEST_F(ProcessTest, ReturnsTheCodeOfAFailureThatLeftNothingRunning) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
-  process.stop_request().Request(StopReason::kInterrupt);
+  process.shutdown_request().Request(ShutdownReason::kInterrupt);
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kCloseFailed));
 }
 
@@ -193,7 +193,7 @@ TEST_F(ProcessTest, ClosesWhatWasOpenedWhenItCouldNotStart) {
   EXPECT_EQ(observer_.Ends()[0].exit_code, ExitCode::kCouldNotStart);
   EXPECT_EQ(observer_.Ends()[0].reason, "could not start");
   EXPECT_EQ(observer_.Ends()[0].why, "port in use");
-  EXPECT_EQ(observer_.Phases().size(), 3U);  // Working, Closing, Stopped
+  EXPECT_EQ(observer_.Phases().size(), 3U);  // StoppingWorkers, ClosingResources, Stopped
 }
 
 // What ends the process: each in a process of its own.
@@ -201,7 +201,7 @@ class ProcessDeathTest : public ProcessTest {
  protected:
   ProcessDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 
-  int Run(const StopBudget& budget, void (*set_up)(Process&, FakeTraffic&)) {
+  int Run(const ShutdownBudget& budget, void (*set_up)(Process&, FakeTraffic&)) {
     Process process(budget, observer_);
     set_up(process, traffic_);
     return process.ServeUntilStopped(traffic_);
@@ -221,7 +221,7 @@ TEST_F(ProcessDeathTest, StopsCleanAtASighupWithoutALameDuck) {
             if (method == "EnterLameDuck") _exit(90);
           };
           Send(SIGHUP);
-          Await(process.stop_request().requested());
+          Await(process.shutdown_request().requested());
         });
         _exit(code);
       },
@@ -237,13 +237,13 @@ TEST_F(ProcessDeathTest, ShowsWhatIsInFlightAtASigquitAndGoesOn) {
                             if (method != "BeginShutdown") return;
                             Send(SIGQUIT);
                             Send(SIGQUIT);
-                            Send(SIGINT);  // Taken after it, and makes the stop end.
-                            Await(process.stop_request().hurry());
+                            Send(SIGINT);  // Taken after it, and makes the shutdown end.
+                            Await(process.shutdown_request().hurry());
                           };
                           Send(SIGTERM);
                         })),
               ExitedWithCode(3),
-              "in flight, in phase Draining: calls running: 1 .1 /a.B/C.\n(.*\n)*thread ");
+              "in flight, in phase DrainingCalls: calls running: 1 .1 /a.B/C.\n(.*\n)*thread ");
 }
 
 TEST_F(ProcessDeathTest, RollsAStartBackThatThrows) {
@@ -295,7 +295,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAStaticDestructorHangs) {
       {
         {
           Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
-          process.stop_request().Request(StopReason::kInterrupt);
+          process.shutdown_request().Request(ShutdownReason::kInterrupt);
           process.ServeUntilStopped(traffic_);
         }
         static const HangsInItsDestructor hanging;
@@ -321,9 +321,9 @@ TEST_F(ProcessDeathTest, LeavesAtOnceAtTheThirdSignal) {
   EXPECT_EXIT(Run(AmpleBudget(),
                   [](Process& process, FakeTraffic&) {
                     Send(SIGINT);
-                    Await(process.stop_request().requested());
+                    Await(process.shutdown_request().requested());
                     Send(SIGINT);
-                    Await(process.stop_request().hurry());
+                    Await(process.shutdown_request().hurry());
                     Send(SIGINT);
                     HangForEver();
                   }),
@@ -332,7 +332,7 @@ TEST_F(ProcessDeathTest, LeavesAtOnceAtTheThirdSignal) {
 }
 
 // Every phase is over at once, and the watchdog waits.
-constexpr StopBudget kNoTime{.grace = seconds(60), .reserve = seconds(60)};
+constexpr ShutdownBudget kNoTime{.grace = seconds(60), .reserve = seconds(60)};
 
 TEST_F(ProcessDeathTest, DestroysNothingWhenACallDoesNotEnd) {
   EXPECT_EXIT(
@@ -340,7 +340,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACallDoesNotEnd) {
         OfMain of_main;
         Run(kNoTime, [](Process& process, FakeTraffic& traffic) {
           traffic.ends = false;
-          process.stop_request().Request(StopReason::kInterrupt);
+          process.shutdown_request().Request(ShutdownReason::kInterrupt);
         });
       },
       ExitedWithCode(3), "");
@@ -352,7 +352,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenAWorkerDoesNotEnd) {
         OfMain of_main;
         Run(kNoTime, [](Process& process, FakeTraffic&) {
           process.workers().Start("relay", [](std::stop_token) { HangForEver(); });
-          process.stop_request().Request(StopReason::kInterrupt);
+          process.shutdown_request().Request(ShutdownReason::kInterrupt);
         });
       },
       ExitedWithCode(3), "");
@@ -364,7 +364,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturn) {
         OfMain of_main;
         Run(kNoTime, [](Process& process, FakeTraffic&) {
           process.registry().Register("database", Hangs());
-          process.stop_request().Request(StopReason::kInterrupt);
+          process.shutdown_request().Request(ShutdownReason::kInterrupt);
         });
       },
       ExitedWithCode(4), "");
@@ -378,7 +378,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserSaysThatItHasGivenUp) {
           process.registry().Register("pool", [](Clock::TimePoint) {
             return absl::DeadlineExceededError("work still runs");
           });
-          process.stop_request().Request(StopReason::kInterrupt);
+          process.shutdown_request().Request(ShutdownReason::kInterrupt);
         });
       },
       ExitedWithCode(4), "");
@@ -396,53 +396,55 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturnAfterAStartThatF
 }
 
 // No phase is ever over, but the watchdog bites after a second, and has time then.
-StopBudget Short() {
-  StopBudget budget = AmpleBudget();
+ShutdownBudget Short() {
+  ShutdownBudget budget = AmpleBudget();
   budget.watchdog_after = seconds(1);
   budget.reserve = seconds(10);
   return budget;
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysWhichCallsRun) {
-  EXPECT_EXIT(Run(Short(),
-                  [](Process& process, FakeTraffic& traffic) {
-                    traffic.calls_that_do_not_finish = 7;
-                    traffic.tally = {.methods = {{.name = "", .left = 2},
-                                                 {.name = "/a.B/C", .finished = 4, .left = 1},
-                                                 {.name = "/a.B/D", .finished = 3},
-                                                 {.name = "/a.B/E", .left = 4}}};
-                    process.stop_request().Request(StopReason::kInterrupt);
-                  }),
-              ExitedWithCode(5),
-              "^watchdog: the stop has spent its grace of 8h; stuck in phase Draining; exit "
-              "code 5\n(.*\n)*watchdog: calls running: 7 .2 others, 1 /a.B/C, 4 /a.B/E.\n$");
+  EXPECT_EXIT(
+      Run(Short(),
+          [](Process& process, FakeTraffic& traffic) {
+            traffic.calls_that_do_not_finish = 7;
+            traffic.tally = {.methods = {{.name = "", .left = 2},
+                                         {.name = "/a.B/C", .finished = 4, .left = 1},
+                                         {.name = "/a.B/D", .finished = 3},
+                                         {.name = "/a.B/E", .left = 4}}};
+            process.shutdown_request().Request(ShutdownReason::kInterrupt);
+          }),
+      ExitedWithCode(5),
+      "^watchdog: the shutdown has spent its grace of 8h; stuck in phase DrainingCalls; exit "
+      "code 5\n(.*\n)*watchdog: calls running: 7 .2 others, 1 /a.B/C, 4 /a.B/E.\n$");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotClose) {
-  EXPECT_EXIT(Run(Short(),
-                  [](Process& process, FakeTraffic&) {
-                    process.registry().Register("database", Hangs());
-                    process.stop_request().Request(StopReason::kInterrupt);
-                  }),
-              ExitedWithCode(5),
-              "stuck in phase Closing; exit code 5\n(.*\n)*watchdog: closing: database\n$");
+  EXPECT_EXIT(
+      Run(Short(),
+          [](Process& process, FakeTraffic&) {
+            process.registry().Register("database", Hangs());
+            process.shutdown_request().Request(ShutdownReason::kInterrupt);
+          }),
+      ExitedWithCode(5),
+      "stuck in phase ClosingResources; exit code 5\n(.*\n)*watchdog: closing: database\n$");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotSave) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
                     process.SaveOnStop("totals", Hangs());
-                    process.stop_request().Request(StopReason::kInterrupt);
+                    process.shutdown_request().Request(ShutdownReason::kInterrupt);
                   }),
               ExitedWithCode(5),
-              "stuck in phase Saving; exit code 5\n(.*\n)*watchdog: saving: totals\n$");
+              "stuck in phase SavingState; exit code 5\n(.*\n)*watchdog: saving: totals\n$");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichShowsWhereEachThreadIs) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
                     process.registry().Register("database", Hangs());
-                    process.stop_request().Request(StopReason::kInterrupt);
+                    process.shutdown_request().Request(ShutdownReason::kInterrupt);
                   }),
               ExitedWithCode(5),
               "exit code 5\n(.*\n)*thread .*\n(.*\n)*.*HangForEver(.*\n)*watchdog: closing");
@@ -454,9 +456,9 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAServerCallHangs) {
                     traffic.on_call = [](const std::string& method) {
                       if (method == "BeginShutdown") HangForEver();
                     };
-                    process.stop_request().Request(StopReason::kInterrupt);
+                    process.shutdown_request().Request(ShutdownReason::kInterrupt);
                   }),
-              ExitedWithCode(5), "stuck in phase Draining; exit code 5\n");
+              ExitedWithCode(5), "stuck in phase DrainingCalls; exit code 5\n");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItIsStoppedDuringAStartThatHangs) {
@@ -472,11 +474,11 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
   EXPECT_EXIT(
       {
         Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
-        process.stop_request().Request(StopReason::kInterrupt);
+        process.shutdown_request().Request(ShutdownReason::kInterrupt);
         process.ServeUntilStopped(traffic_);
         HangForEver();
       },
-      ExitedWithCode(5), "stuck after the stop, in main; exit code 5\n");
+      ExitedWithCode(5), "stuck after the shutdown, in main; exit code 5\n");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorHangsAfterAStartThatFailed) {
@@ -486,7 +488,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorHangsAfterAStartThat
         process.CouldNotStart(absl::UnavailableError("port in use"));
         HangForEver();
       },
-      ExitedWithCode(5), "stuck after the stop, in main; exit code 5\n");
+      ExitedWithCode(5), "stuck after the shutdown, in main; exit code 5\n");
 }
 
 // stderr is a terminal that still has some room, and whose reader has stopped: whoever
@@ -514,7 +516,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenEvenItsLastWordsHang) {
                   [](Process& process, FakeTraffic&) {
                     HaveAStderrThatBlocks();
                     process.registry().Register(std::string(4000, 'x'), Hangs());
-                    process.stop_request().Request(StopReason::kInterrupt);
+                    process.shutdown_request().Request(ShutdownReason::kInterrupt);
                   }),
               ExitedWithCode(5), "");
 }
@@ -527,13 +529,13 @@ TEST_F(ProcessDeathTest, IsEndedByTheThirdSignalWhenEvenTellingHangs) {
   EXPECT_EXIT(
       {
         Hanging observer;
-        StopBudget budget = AmpleBudget();
+        ShutdownBudget budget = AmpleBudget();
         budget.reserve = seconds(1);
         Process process(budget, observer);
         Send(SIGINT);
-        Await(process.stop_request().requested());
+        Await(process.shutdown_request().requested());
         Send(SIGINT);
-        Await(process.stop_request().hurry());
+        Await(process.shutdown_request().hurry());
         Send(SIGINT);
         HangForEver();
       },

@@ -21,7 +21,7 @@ class RecordingObserver final : public Observer {
   void OnEvent(const Event& event) override {
     std::lock_guard lock(mutex_);
     events_.push_back(event);
-    lines_.push_back(event.subject.empty() ? event.name : event.name + " " + event.subject);
+    lines_.push_back(event.name() + (event.subject.empty() ? "" : " " + event.subject));
     changed_.notify_all();
   }
 

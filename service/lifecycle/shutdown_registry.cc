@@ -16,7 +16,7 @@
 namespace lifecycle {
 
 struct ShutdownRegistry::Entry {
-  enum class Stage { kOpen, kFree, kClosing, kReturned, kPassedOver };
+  enum class Stage { kOpen, kFree, kClosingResources, kReturned, kPassedOver };
 
   const std::size_t id;
   const std::string name;
@@ -29,12 +29,12 @@ struct ShutdownRegistry::Entry {
   std::size_t users = 0;                // Those that name it and are not done with.
   std::optional<std::thread::id> by{};  // The thread that runs its closer.
   absl::Status status{};                // Set from kReturned on.
-  Clock::TimePoint started{};           // Set from kClosing on, as these are.
+  Clock::TimePoint started{};           // Set from kClosingResources on, as these are.
   Clock::TimePoint deadline{};
   Clock::TimePoint passed_over_at{};
   Clock::TimePoint returned{};  // Set from kReturned on.
 
-  // Divides what is left of the time, once it is kClosing.
+  // Divides what is left of the time, once it is kClosingResources.
   void SetDeadline(Clock::TimePoint now, Clock::TimePoint end) {
     const Clock::Duration left = std::max(end - now, Clock::Duration::zero());
     const auto row = static_cast<Clock::Duration::rep>(height);
@@ -127,7 +127,7 @@ struct ShutdownRegistry::State : std::enable_shared_from_this<State> {
   mutable std::mutex mutex;
   // All guarded by mutex.
   Graph graph;
-  enum class Stage { kOpen, kClosing, kClosed } stage = Stage::kOpen;
+  enum class Stage { kOpen, kClosingResources, kClosed } stage = Stage::kOpen;
   std::set<std::pair<Clock::TimePoint, std::size_t>> closing;  // By when they are passed over.
   std::deque<std::shared_ptr<Entry>> waiting;   // Of these, those that no thread has taken yet.
   std::deque<std::shared_ptr<Entry>> returned;  // And those that have returned.
@@ -149,7 +149,7 @@ struct ShutdownRegistry::State : std::enable_shared_from_this<State> {
 bool ShutdownRegistry::State::RunNext(Lock& lock, Clock& clock) {
   const std::shared_ptr<Entry> entry = std::move(waiting.front());
   waiting.pop_front();
-  if (entry->stage != Entry::Stage::kClosing) return true;  // Passed over before it began.
+  if (entry->stage != Entry::Stage::kClosingResources) return true;  // Passed over before it began.
   entry->by = std::this_thread::get_id();
   Closer close = std::move(entry->close);
   const Clock::TimePoint deadline = entry->deadline;
@@ -157,7 +157,7 @@ bool ShutdownRegistry::State::RunNext(Lock& lock, Clock& clock) {
   absl::Status status = RunOrCatch([&] { return close(deadline); });
   close = nullptr;  // What it captured is gone before it counts as closed.
   lock.lock();
-  if (entry->stage != Entry::Stage::kClosing) return false;
+  if (entry->stage != Entry::Stage::kClosingResources) return false;
   entry->status = std::move(status);
   entry->returned = clock.Now();
   entry->stage = Entry::Stage::kReturned;
@@ -181,7 +181,7 @@ void ShutdownRegistry::State::StartClosing(Lock& lock, Clock& clock, Clock::Time
   while (!graph.free.empty()) {
     const std::shared_ptr<Entry>& entry = graph.entries[graph.free.back()];
     graph.free.pop_back();
-    entry->stage = Entry::Stage::kClosing;
+    entry->stage = Entry::Stage::kClosingResources;
     entry->started = clock.Now();
     entry->passed_over_at = Clock::TimePoint::max();
     entry->SetDeadline(entry->started, end);
@@ -235,7 +235,7 @@ ShutdownRegistry::Handle ShutdownRegistry::Register(std::string name, Closer clo
     Require(false, "ShutdownRegistry::Register(\"" + name + "\") after everything was closed");
   }
   const std::size_t id = state_->graph.Add(std::move(name), std::move(close), std::move(options));
-  if (state_->stage == State::Stage::kClosing) {
+  if (state_->stage == State::Stage::kClosingResources) {
     state_->graph.FreeIfUnused(id);
     state_->changed.notify_all();
   }
@@ -253,7 +253,7 @@ void ShutdownRegistry::CloseAll(Patience& patience,
   State& state = *state_;
   State::Threads threads;
   State::Lock lock(state.mutex);
-  state.stage = State::Stage::kClosing;
+  state.stage = State::Stage::kClosingResources;
   state.graph.FreeUnused(0, state.graph.entries.size());
   while (state.graph.left > 0) {
     state.StartClosing(lock, clock, patience.deadline(), threads);
@@ -295,7 +295,7 @@ std::vector<std::string> ShutdownRegistry::TryClosing() const {
   for (const auto& [at, id] : state_->closing) {
     // One that has returned is not done with yet.
     const Entry& entry = *state_->graph.entries[id];
-    if (entry.stage == Entry::Stage::kClosing) names.push_back(entry.name);
+    if (entry.stage == Entry::Stage::kClosingResources) names.push_back(entry.name);
   }
   return names;
 }

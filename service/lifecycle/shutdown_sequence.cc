@@ -39,40 +39,40 @@ std::int64_t NotFinished(const CallTally& tally) {
 
 }  // namespace
 
-ShutdownSequence::ShutdownSequence(const StopParts& parts, const StopBudget& budget, Clock& clock,
-                                   Observer& observer)
+ShutdownSequence::ShutdownSequence(const ShutdownParts& parts, const ShutdownBudget& budget,
+                                   Clock& clock, Observer& observer)
     : parts_(parts), budget_(budget), clock_(clock), observer_(observer) {}
 
 absl::Status ShutdownSequence::Open(Traffic& traffic) {
   traffic_ = &traffic;
   if (NoticeStop()) {
-    reason_ = StopReason::kInterrupt;
+    reason_ = ShutdownReason::kInterrupt;
     return absl::OkStatus();
   }
   return traffic.OpenListener();
 }
 
-StopOutcome ShutdownSequence::Run() {
+ShutdownOutcome ShutdownSequence::Run() {
   do {
     Serve();
   } while (!LameDuck());  // Taken back: the one step back there is.
-  Leave();
-  Drain();
-  Cancel();
+  DrainConnections();
+  DrainCalls();
+  CancelCalls();
   StopWorkers();
-  Save();
-  Close();
+  SaveState();
+  CloseResources();
   Enter(Phase::kStopped);
-  Tell("Stopped", "", absl::StrCat("exit code ", static_cast<int>(outcome_.exit_code)));
+  Tell(EventType::kStopped, "", absl::StrCat("exit code ", static_cast<int>(outcome_.exit_code)));
   return outcome_;
 }
 
-StopOutcome ShutdownSequence::RollBack(const absl::Status& why) {
+ShutdownOutcome ShutdownSequence::RollBack(const absl::Status& why) {
   reason_ = parts_.request.reason();
   parts_.drain.EndLameDuck();  // Whoever waits to take one back goes on, and can be closed.
-  TellFailure(ExitCode::kCouldNotStart, "CouldNotStart", "", why.ToString());
+  Tell(EventType::kCouldNotStart, "", why.ToString());
   StopWorkers();
-  Close();
+  CloseResources();
   Enter(Phase::kStopped);
   outcome_.exit_code = ExitCode::kCouldNotStart;
   return outcome_;
@@ -81,104 +81,106 @@ StopOutcome ShutdownSequence::RollBack(const absl::Status& why) {
 void ShutdownSequence::Serve() {
   if (reason_) return;  // Nobody was let in.
   Enter(Phase::kServing);
-  Tell("Serving");
+  Tell(EventType::kServing);
   parts_.drain.ServesAgain();
   parts_.drain.AwaitRequest();
-  if (!NoticeStop()) Tell("DrainRequested");
+  if (!NoticeStop()) Tell(EventType::kManualDrainRequested);
 }
 
 bool ShutdownSequence::LameDuck() {
-  if (reason_ == StopReason::kInterrupt) return true;
+  if (reason_ == ShutdownReason::kInterrupt) return true;
   const Clock::TimePoint end = std::min(clock_.Now() + budget_.lame_duck, EndOf(Phase::kLameDuck));
   Enter(Phase::kLameDuck, end);
   traffic_->EnterLameDuck();
-  Tell("LameDuckEntered");
+  Tell(EventType::kLameDuckEntered);
   if (!reason_) parts_.drain.AwaitUndo(clock_, end);
   if (!parts_.drain.EndLameDuck()) {
     traffic_->LeaveLameDuck();
     return false;
   }
-  // A stop does not cut it short, unless a person wants it.
-  if (NoticeStop() && reason_ != StopReason::kInterrupt) Until(end).Exhaust();
+  // A shutdown does not cut it short, unless a person wants it.
+  if (NoticeStop() && reason_ != ShutdownReason::kInterrupt) Until(end).Exhaust();
   return true;
 }
 
-void ShutdownSequence::Leave() {
-  Enter(Phase::kLeaving);
+void ShutdownSequence::DrainConnections() {
+  Enter(Phase::kDrainingConnections);
   traffic_->CloseListener();
   const std::int64_t hinted = traffic_->Look().hinted;
-  Tell("ListenerClosed", "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
-  Patience for_goodbye =
-      Until(reason_ ? EndOf(Phase::kLeaving) : clock_.Now() + budget_.connections);
+  Tell(EventType::kListenerClosed, "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
+  Patience for_goodbye = Until(reason_ ? EndOf(Phase::kDrainingConnections)
+                                       : clock_.Now() + budget_.drain_connections);
   const int streams = traffic_->SayGoodbye(for_goodbye);
-  Tell("GoodbyeSaid", "", absl::StrCat(streams, " streams"));
+  Tell(EventType::kGoodbyeSaid, "", absl::StrCat(streams, " streams"));
   if (!reason_) StayDrained();
   Patience patience = Until(phase_ends_);
   const Traffic::Departure left = traffic_->AwaitConnectionsGone(patience);
-  if (left == Traffic::Departure::kGone) return Tell("ConnectionsGone");
+  if (left == Traffic::Departure::kGone) return Tell(EventType::kConnectionsGone);
   // No failure: they carry nothing, or what they carry is waited for in the next phase.
-  Tell("ConnectionsLeft", "", left == Traffic::Departure::kSilent ? "silent" : "busy");
+  Tell(EventType::kConnectionsRemain, "", left == Traffic::Departure::kSilent ? "silent" : "busy");
 }
 
 void ShutdownSequence::StayDrained() {
   Patience until_a_stop(clock_, kForEver, parts_.request.requested(), Clock::Duration::zero());
   if (traffic_->AwaitConnectionsGone(until_a_stop) != Traffic::Departure::kBusy) {
-    Tell("Drained");
+    Tell(EventType::kDrained);
     drained_ = true;
   }
   parts_.request.Wait();
   NoticeStop();
-  phase_ends_ = EndOf(Phase::kLeaving);
+  phase_ends_ = EndOf(Phase::kDrainingConnections);
 }
 
-void ShutdownSequence::Drain() {
-  Patience patience = Enter(Phase::kDraining);
+void ShutdownSequence::DrainCalls() {
+  Patience patience = Enter(Phase::kDrainingCalls);
   traffic_->BeginShutdown();
-  Tell("ShutdownBegun");
+  Tell(EventType::kNewCallsRefused);
   const Traffic::Unfinished left = traffic_->AwaitCallsFinished(patience);
-  if (!left.any()) return Tell("CallsFinished");
-  TellFailure(ExitCode::kForced, "CallsCut", "", InWords(left));
+  if (!left.any()) return Tell(EventType::kCallsFinished);
+  Tell(EventType::kCallsCut, "", InWords(left));
 }
 
-void ShutdownSequence::Cancel() {
-  Patience patience = Enter(Phase::kCancelling);
+void ShutdownSequence::CancelCalls() {
+  Patience patience = Enter(Phase::kCancellingCalls);
   const std::int64_t before = NotFinished(traffic_->TryTally());
   if (traffic_->Cancel(patience)) {
     // One may have come when all that were known had finished.
     const std::int64_t cut = NotFinished(traffic_->TryTally()) - before;
-    if (cut <= 0 || outcome_.exit_code >= ExitCode::kForced) return Tell("ServerStopped");
-    TellFailure(ExitCode::kForced, "ServerStopped", "", absl::StrCat(cut, " calls were cut"));
+    if (cut > 0 && outcome_.exit_code < ExitCode::kForced) {
+      Tell(EventType::kLateCallsCut, "", absl::StrCat(cut, " calls"));
+    }
+    Tell(EventType::kServerStopped);
   } else {
     outcome_.abandoned = true;
-    TellFailure(ExitCode::kForced, "ServerAbandoned", "",
-                absl::StrCat(traffic_->TryCallsRunning(), " calls do not end"));
+    Tell(EventType::kServerAbandoned, "",
+         absl::StrCat(traffic_->TryCallsRunning(), " calls do not end"));
   }
 }
 
 void ShutdownSequence::StopWorkers() {
-  Patience patience = Enter(Phase::kWorking);
+  Patience patience = Enter(Phase::kStoppingWorkers);
   parts_.workers.RequestStop();
   const std::vector<TaskGroup::Left> left = parts_.workers.Join(patience);
-  if (left.empty()) Tell("WorkersStopped");
+  if (left.empty()) Tell(EventType::kWorkersStopped);
   for (const TaskGroup::Left& worker : left) {
     if (absl::IsDeadlineExceeded(worker.status)) outcome_.abandoned = true;
-    TellFailure(ExitCode::kForced, "WorkerFailed", worker.name, worker.status.ToString());
+    Tell(EventType::kWorkerFailed, worker.name, worker.status.ToString());
   }
 }
 
-void ShutdownSequence::Save() {
-  Patience patience = Enter(Phase::kSaving);
+void ShutdownSequence::SaveState() {
+  Patience patience = Enter(Phase::kSavingState);
   parts_.savers.CloseAll(patience, [this](const ShutdownRegistry::Closed& saved) {
-    if (saved.status.ok()) return TellClosed(ExitCode::kClean, "StateSaved", saved);
-    TellClosed(ExitCode::kCloseFailed, "SaveFailed", saved);
+    if (saved.status.ok()) return TellClosed(EventType::kStateSaved, saved);
+    TellClosed(EventType::kSaveFailed, saved);
   });
 }
 
-void ShutdownSequence::Close() {
-  Patience patience = Enter(Phase::kClosing);
+void ShutdownSequence::CloseResources() {
+  Patience patience = Enter(Phase::kClosingResources);
   parts_.registry.CloseAll(patience, [this](const ShutdownRegistry::Closed& closed) {
-    if (closed.status.ok()) return TellClosed(ExitCode::kClean, "Closed", closed);
-    TellClosed(ExitCode::kCloseFailed, "CloseFailed", closed);
+    if (closed.status.ok()) return TellClosed(EventType::kClosed, closed);
+    TellClosed(EventType::kCloseFailed, closed);
   });
 }
 
@@ -186,12 +188,11 @@ bool ShutdownSequence::NoticeStop() {
   if (reason_) return true;
   reason_ = parts_.request.reason();
   if (!reason_) return false;
-  parts_.drain.EndLameDuck();  // Whoever waits to take it back is told that there is a stop.
+  parts_.drain.EndLameDuck();  // Whoever waits to take it back is told that there is a shutdown.
   const std::string why = parts_.request.why();
-  observer_.OnEvent(
-      {"StopRequested", "",
-       absl::StrCat(ReasonName(*reason_), why.empty() ? "" : ": ", why, ", ", budget_.ToString()),
-       phase_, true, parts_.request.requested_at()});
+  Tell({EventType::kShutdownRequested, "",
+        absl::StrCat(ReasonName(*reason_), why.empty() ? "" : ": ", why, ", ", budget_.ToString()),
+        phase_, parts_.request.requested_at()});
   return true;
 }
 
@@ -217,25 +218,19 @@ Patience ShutdownSequence::Until(Clock::TimePoint end) {
   return Patience(clock_, end == kNever ? kForEver : end - clock_.Now(), parts_.request.hurry());
 }
 
-void ShutdownSequence::Tell(std::string name, std::string subject, std::string detail) {
-  observer_.OnEvent({std::move(name), std::move(subject), std::move(detail), phase_,
-                     /*ok=*/true, clock_.Now()});
+void ShutdownSequence::Tell(EventType type, std::string subject, std::string detail) {
+  Tell({type, std::move(subject), std::move(detail), phase_, clock_.Now()});
 }
 
-void ShutdownSequence::TellFailure(ExitCode code, std::string name, std::string subject,
-                                   std::string detail) {
-  outcome_.exit_code = std::max(outcome_.exit_code, code);
-  observer_.OnEvent({std::move(name), std::move(subject), std::move(detail), phase_,
-                     /*ok=*/false, clock_.Now()});
-}
-
-void ShutdownSequence::TellClosed(ExitCode code, std::string name,
-                                  const ShutdownRegistry::Closed& closed) {
-  outcome_.exit_code = std::max(outcome_.exit_code, code);
+void ShutdownSequence::TellClosed(EventType type, const ShutdownRegistry::Closed& closed) {
   outcome_.abandoned |= closed.passed_over;
-  const absl::Status& status = closed.status;
-  observer_.OnEvent({std::move(name), closed.name, status.ok() ? "" : status.ToString(), phase_,
-                     status.ok(), clock_.Now(), closed.took, closed.passed_over});
+  Tell({type, closed.name, closed.status.ok() ? "" : closed.status.ToString(), phase_, clock_.Now(),
+        closed.took, closed.passed_over});
+}
+
+void ShutdownSequence::Tell(const Event& event) {
+  outcome_.exit_code = std::max(outcome_.exit_code, RowOf(event.type).exit_code);
+  observer_.OnEvent(event);
 }
 
 }  // namespace lifecycle

@@ -1,6 +1,6 @@
 // Whole stops of random processes: callers, calls, workers, savers and entries that end
-// at once, after a random time or never, fail or throw, and drains, a stop and a hurry
-// at random moments. Whatever meets, the stop keeps its order and its budgets, cuts
+// at once, after a random time or never, fail or throw, and drains, a shutdown and a hurry
+// at random moments. Whatever meets, the shutdown keeps its order and its budgets, cuts
 // off what is not ready and nothing else, and says so.
 //
 // A failure names its seed; SEED=<seed> runs that one alone, SEEDS=<n> the first n:
@@ -28,17 +28,17 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "service/lifecycle/drain_request.h"
 #include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/manual_drain.h"
 #include "service/lifecycle/patience.h"
 #include "service/lifecycle/random_entries.h"
 #include "service/lifecycle/recording_observer.h"
 #include "service/lifecycle/seeds.h"
+#include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_registry.h"
+#include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/shutdown_sequence.h"
 #include "service/lifecycle/simulation.h"
-#include "service/lifecycle/stop_budget.h"
-#include "service/lifecycle/stop_request.h"
 #include "service/lifecycle/task_group.h"
 #include "service/lifecycle/told_order.h"
 #include "service/lifecycle/traffic.h"
@@ -143,17 +143,18 @@ class RandomTraffic final : public Traffic {
   bool abandoned_ = false;
 };
 
-StopBudget RandomBudget(Random& random) {
-  StopBudget budget{.lame_duck = random.Budget(),
-                    .connections = random.Budget(),
-                    .calls = random.Budget(),
-                    .streams = random.Budget(),
-                    .workers = random.Budget(),
-                    .save = random.Budget(),
-                    .close = random.Budget(),
-                    .reserve = seconds(1)};
-  budget.grace = budget.lame_duck + budget.connections + budget.calls + budget.streams +
-                 budget.workers + budget.save + budget.close + budget.reserve;
+ShutdownBudget RandomBudget(Random& random) {
+  ShutdownBudget budget{.lame_duck = random.Budget(),
+                        .drain_connections = random.Budget(),
+                        .drain_calls = random.Budget(),
+                        .cancel_calls = random.Budget(),
+                        .stop_workers = random.Budget(),
+                        .save_state = random.Budget(),
+                        .close_resources = random.Budget(),
+                        .reserve = seconds(1)};
+  budget.grace = budget.lame_duck + budget.drain_connections + budget.drain_calls +
+                 budget.cancel_calls + budget.stop_workers + budget.save_state +
+                 budget.close_resources + budget.reserve;
   return budget;
 }
 
@@ -184,10 +185,10 @@ class RandomStop final : private Observer {
   void Run() {
     StartWorkers();
     if (stop_first_) Do(Action::kStop);
-    std::future<StopOutcome> outcome = std::async(std::launch::async, [this] {
+    std::future<ShutdownOutcome> outcome = std::async(std::launch::async, [this] {
       const absl::Status opened = sequence_.Open(traffic_);
       if (opened.ok()) return sequence_.Run();
-      request_.Request(StopReason::kInterrupt);
+      request_.Request(ShutdownReason::kInterrupt);
       return sequence_.RollBack(opened);
     });
     const auto limit = std::chrono::steady_clock::now() + kLimit;
@@ -203,8 +204,8 @@ class RandomStop final : private Observer {
 
   void OnEvent(const Event& event) override {
     observer_.OnEvent(event);
-    if (event.phase == Phase::kSaving) savers_plan_.Told(ClosedOf(event));
-    if (event.phase == Phase::kClosing) registry_plan_.Told(ClosedOf(event));
+    if (event.phase == Phase::kSavingState) savers_plan_.Told(ClosedOf(event));
+    if (event.phase == Phase::kClosingResources) registry_plan_.Told(ClosedOf(event));
   }
   void OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) override {
     observer_.OnPhase(phase, at, budget);
@@ -238,8 +239,8 @@ class RandomStop final : private Observer {
       plan(Action::kDrain, 2000);
       if (!random_.OnceIn(3)) plan(Action::kUndo, 4000);
     }
-    constexpr StopReason kReasons[] = {StopReason::kTerminate, StopReason::kInterrupt,
-                                       StopReason::kFailure};
+    constexpr ShutdownReason kReasons[] = {ShutdownReason::kTerminate, ShutdownReason::kInterrupt,
+                                           ShutdownReason::kFailure};
     reason_ = kReasons[random_.Pick(0, 2)];
     stop_first_ = random_.OnceIn(12);
     if (!stop_first_) plan(Action::kStop, 6000);
@@ -258,7 +259,7 @@ class RandomStop final : private Observer {
           return;
         }
         if (!simulation_->PauseUntil(stop)) return;
-        EXPECT_EQ(sequence_.phase(), Phase::kWorking) << Who("a worker");
+        EXPECT_EQ(sequence_.phase(), Phase::kStoppingWorkers) << Who("a worker");
         if (!simulation_->Pause(worker.takes)) return;
         if (worker.kind == Worker::Kind::kThrows) throw std::runtime_error("thrown");
       });
@@ -298,8 +299,8 @@ class RandomStop final : private Observer {
 
   bool AllBegun() const {
     if (workers_begun_ < workers_plan_.size()) return false;
-    if (sequence_.phase() == Phase::kSaving) return savers_plan_.AllBegun();
-    return sequence_.phase() != Phase::kClosing || registry_plan_.AllBegun();
+    if (sequence_.phase() == Phase::kSavingState) return savers_plan_.AllBegun();
+    return sequence_.phase() != Phase::kClosingResources || registry_plan_.AllBegun();
   }
 
   void Do(Action action) {
@@ -326,10 +327,10 @@ class RandomStop final : private Observer {
     }
   }
 
-  void Check(const StopOutcome& outcome) const {
+  void Check(const ShutdownOutcome& outcome) const {
     const std::vector<Event> events = observer_.Events();
-    const bool served = events.front().name == "Serving";
-    if (events.front().name == "CouldNotStart") {
+    const bool served = events.front().type == EventType::kServing;
+    if (events.front().type == EventType::kCouldNotStart) {
       EXPECT_THAT(Told(), testing::MatchesRegex(ToldOrderOfAFailedStart()));
       EXPECT_EQ(outcome.exit_code, ExitCode::kCouldNotStart);
     } else {
@@ -348,15 +349,15 @@ class RandomStop final : private Observer {
 
   // What the worst of them leads to.
   static ExitCode CodeOf(const std::vector<Event>& events) {
-    const std::map<std::string, ExitCode> codes = {{"CallsCut", ExitCode::kForced},
-                                                   {"ServerAbandoned", ExitCode::kForced},
-                                                   {"WorkerFailed", ExitCode::kForced},
-                                                   {"SaveFailed", ExitCode::kCloseFailed},
-                                                   {"CloseFailed", ExitCode::kCloseFailed}};
+    const std::map<EventType, ExitCode> codes = {{EventType::kCallsCut, ExitCode::kForced},
+                                                 {EventType::kServerAbandoned, ExitCode::kForced},
+                                                 {EventType::kWorkerFailed, ExitCode::kForced},
+                                                 {EventType::kSaveFailed, ExitCode::kCloseFailed},
+                                                 {EventType::kCloseFailed, ExitCode::kCloseFailed}};
     ExitCode code = ExitCode::kClean;
     for (const Event& event : events) {
-      const auto found = codes.find(event.name);
-      EXPECT_EQ(event.ok, found == codes.end()) << event.name;
+      const auto found = codes.find(event.type);
+      EXPECT_EQ(event.ok(), found == codes.end()) << event.name();
       if (found != codes.end()) code = std::max(code, found->second);
     }
     return code;
@@ -366,17 +367,17 @@ class RandomStop final : private Observer {
   bool CheckWorkers(const std::vector<Event>& events) const {
     std::map<std::string, std::string> failed;
     for (const Event& event : events) {
-      if (event.name == "WorkerFailed") failed[event.subject] = event.detail;
+      if (event.type == EventType::kWorkerFailed) failed[event.subject] = event.detail;
     }
     bool any_left = false;
-    const Clock::Duration had = Took(Phase::kWorking);
+    const Clock::Duration had = Took(Phase::kStoppingWorkers);
     for (std::size_t i = 0; i < workers_plan_.size(); ++i) {
       const Worker& worker = workers_plan_[i];
       const std::string how = failed[std::to_string(i)];
       const bool left = how.starts_with("DEADLINE_EXCEEDED");
       any_left |= left;
       if (worker.kind == Worker::Kind::kEndsEarly) {
-        // With the stop at the earliest, it has all the time that came before as well.
+        // With the shutdown at the earliest, it has all the time that came before as well.
         continue;
       }
       EXPECT_TRUE(left ? worker.takes >= had : worker.takes <= had) << i << how;
@@ -400,7 +401,7 @@ class RandomStop final : private Observer {
     const Clock::TimePoint end = events.back().at;
     EXPECT_LE(end - request_.requested_at(), budget_.grace - budget_.reserve) << Told();
     const bool led_away = Took(Phase::kLameDuck) > Clock::Duration::zero();
-    if (reason_ != StopReason::kInterrupt && led_away && !hurried_at_) {
+    if (reason_ != ShutdownReason::kInterrupt && led_away && !hurried_at_) {
       EXPECT_GE(Took(Phase::kLameDuck), budget_.lame_duck) << Told();
     }
     const auto phases = observer_.Phases();
@@ -421,18 +422,18 @@ class RandomStop final : private Observer {
   Random random_;
   const std::shared_ptr<Simulation> simulation_ = std::make_shared<Simulation>();
   FakeClock& clock_ = simulation_->clock();
-  StopBudget budget_ = RandomBudget(random_);
+  ShutdownBudget budget_ = RandomBudget(random_);
   std::vector<Worker> workers_plan_;
   std::deque<std::pair<Clock::TimePoint, Action>> plan_;
-  StopReason reason_ = StopReason::kTerminate;
+  ShutdownReason reason_ = ShutdownReason::kTerminate;
   bool stop_first_ = false;  // Before anybody is let in.
   bool drain_wanted_ = false;
 
-  StopRequest request_{clock_};
+  ShutdownRequest request_{clock_};
   std::optional<Clock::TimePoint> hurried_at_;
   const std::stop_callback<std::function<void()>> on_hurry_{request_.hurry(),
                                                             [this] { hurried_at_ = clock_.Now(); }};
-  DrainRequest drain_{request_};
+  ManualDrain drain_{request_};
   RandomTraffic traffic_{random_};
   RecordingObserver observer_;
   ShutdownRegistry savers_;
@@ -442,9 +443,9 @@ class RandomStop final : private Observer {
   ShutdownSequence sequence_{
       {request_, drain_, workers_, savers_, registry_}, budget_, clock_, *this};
   RandomEntries savers_plan_{Who("saver"), random_.numbers(), simulation_, savers_,
-                             Entries(3, false, Phase::kSaving)};
+                             Entries(3, false, Phase::kSavingState)};
   RandomEntries registry_plan_{Who("entry"), random_.numbers(), simulation_, registry_,
-                               Entries(8, true, Phase::kClosing)};
+                               Entries(8, true, Phase::kClosingResources)};
 };
 
 TEST(ShutdownSequence, KeepsItsOrderItsBudgetsAndItsWordWhateverMeets) {

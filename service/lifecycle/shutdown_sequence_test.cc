@@ -70,31 +70,31 @@ class ShutdownSequenceTest : public testing::Test {
     traffic_.on_call = [this](const std::string& method) { observer_.Note(method + "()"); };
   }
 
-  // A stop that is requested as soon as the server serves.
-  StopOutcome Run(StopReason reason) {
+  // A shutdown that is requested as soon as the server serves.
+  ShutdownOutcome Run(ShutdownReason reason) {
     SetTheOthersUp();
     on_event_["Serving"] = [this, reason] { request_.Request(reason); };
     return RunIt();
   }
 
   // On a thread of its own, for a test that moves the clock.
-  std::future<StopOutcome> Start(StopReason reason) {
+  std::future<ShutdownOutcome> Start(ShutdownReason reason) {
     on_event_["Serving"] = [this, reason] { request_.Request(reason); };
     return Start();
   }
-  std::future<StopOutcome> Start() {
+  std::future<ShutdownOutcome> Start() {
     SetTheOthersUp();
     return std::async(std::launch::async, [this] { return RunIt(); });
   }
 
-  StopParts Parts() { return {request_, drain_, workers_, savers_, registry_}; }
+  ShutdownParts Parts() { return {request_, drain_, workers_, savers_, registry_}; }
 
-  StopOutcome RunIt() {
+  ShutdownOutcome RunIt() {
     Reacting observer(*this);
     ShutdownSequence sequence(Parts(), budget_, clock_, observer);
     sequence_ = &sequence;
     EXPECT_TRUE(sequence.Open(traffic_).ok());
-    const StopOutcome outcome = sequence.Run();
+    const ShutdownOutcome outcome = sequence.Run();
     EXPECT_EQ(sequence.phase(), Phase::kStopped);
     sequence_ = nullptr;
     return outcome;
@@ -119,7 +119,7 @@ class ShutdownSequenceTest : public testing::Test {
 
   std::string DetailOf(const std::string& name) const {
     for (const Event& event : observer_.Events()) {
-      if (event.name == name) return event.detail;
+      if (event.name() == name) return event.detail;
     }
     return "no such event";
   }
@@ -127,15 +127,15 @@ class ShutdownSequenceTest : public testing::Test {
   FakeClock clock_;
   const Clock::TimePoint start_ = clock_.Now();
   // No lame duck, unless a test wants it: it lasts.
-  StopBudget budget_ = {.grace = seconds(30),
-                        .connections = seconds(9),
-                        .calls = seconds(7),
-                        .streams = seconds(2),
-                        .workers = seconds(3),
-                        .save = seconds(4),
-                        .close = seconds(5)};
-  StopRequest request_{clock_};
-  DrainRequest drain_{request_};
+  ShutdownBudget budget_ = {.grace = seconds(30),
+                            .drain_connections = seconds(9),
+                            .drain_calls = seconds(7),
+                            .cancel_calls = seconds(2),
+                            .stop_workers = seconds(3),
+                            .save_state = seconds(4),
+                            .close_resources = seconds(5)};
+  ShutdownRequest request_{clock_};
+  ManualDrain drain_{request_};
   RecordingObserver observer_;
   // What else happens when the event of this name does, on the sequence's thread.
   std::map<std::string, std::function<void()>> on_event_;
@@ -151,7 +151,7 @@ class ShutdownSequenceTest : public testing::Test {
     explicit Reacting(ShutdownSequenceTest& test) : test_(test) {}
     void OnEvent(const Event& event) override {
       test_.observer_.OnEvent(event);
-      const auto reaction = test_.on_event_.find(event.name);
+      const auto reaction = test_.on_event_.find(event.name());
       if (reaction != test_.on_event_.end()) reaction->second();
     }
     void OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) override {
@@ -170,16 +170,16 @@ class ShutdownSequenceTest : public testing::Test {
 };
 
 TEST_F(ShutdownSequenceTest, DoesEverythingInOrderAfterATerminate) {
-  const StopOutcome outcome = Run(StopReason::kTerminate);
+  const ShutdownOutcome outcome = Run(ShutdownReason::kTerminate);
   EXPECT_THAT(
       observer_.Lines(),
-      ElementsAre("OpenListener()", "Serving", "StopRequested", "EnterLameDuck()",
+      ElementsAre("OpenListener()", "Serving", "ShutdownRequested", "EnterLameDuck()",
                   "LameDuckEntered", "CloseListener()", "ListenerClosed", "SayGoodbye()",
-                  "GoodbyeSaid",                                                                //
-                  "AwaitConnectionsGone()", "ConnectionsGone",                                  //
-                  "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished",  //
-                  "Cancel()", "ServerStopped",                                                  //
-                  "WorkersStopped", "StateSaved totals",                                        //
+                  "GoodbyeSaid",                                                                  //
+                  "AwaitConnectionsGone()", "ConnectionsGone",                                    //
+                  "BeginShutdown()", "NewCallsRefused", "AwaitCallsFinished()", "CallsFinished",  //
+                  "Cancel()", "ServerStopped",                                                    //
+                  "WorkersStopped", "StateSaved totals",                                          //
                   "Closed channel", "Closed database", "Stopped"));
   EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
   EXPECT_FALSE(outcome.abandoned);
@@ -187,42 +187,43 @@ TEST_F(ShutdownSequenceTest, DoesEverythingInOrderAfterATerminate) {
 
 TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAfterAnInterrupt) {
   budget_.lame_duck = hours(1);
-  const StopOutcome outcome = Run(StopReason::kInterrupt);
+  const ShutdownOutcome outcome = Run(ShutdownReason::kInterrupt);
   EXPECT_THAT(
       observer_.Lines(),
-      ElementsAre("OpenListener()", "Serving", "StopRequested", "CloseListener()", "ListenerClosed",
-                  "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()", "ConnectionsGone",
-                  "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()", "CallsFinished",
-                  "Cancel()", "ServerStopped", "WorkersStopped", "StateSaved totals",
-                  "Closed channel", "Closed database", "Stopped"));
+      ElementsAre("OpenListener()", "Serving", "ShutdownRequested", "CloseListener()",
+                  "ListenerClosed", "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()",
+                  "ConnectionsGone", "BeginShutdown()", "NewCallsRefused", "AwaitCallsFinished()",
+                  "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
+                  "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
   EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
 }
 
 TEST_F(ShutdownSequenceTest, WaitsForNothingWhenThereIsNothingToWaitFor) {
   const Clock::TimePoint start = clock_.Now();
-  Run(StopReason::kTerminate);
+  Run(ShutdownReason::kTerminate);
   EXPECT_EQ(clock_.Now(), start);
 }
 
 TEST_F(ShutdownSequenceTest, SaysInWhichPhaseEachEventHappened) {
-  Run(StopReason::kTerminate);
+  Run(ShutdownReason::kTerminate);
   std::vector<std::string> told;
   for (const Event& event : observer_.Events()) {
-    EXPECT_TRUE(event.ok) << event.name;
-    told.push_back(std::string(PhaseName(event.phase)) + " " + event.name);
+    EXPECT_TRUE(event.ok()) << event.name();
+    told.push_back(std::string(PhaseName(event.phase)) + " " + event.name());
   }
   EXPECT_THAT(
-      told, ElementsAre("Serving Serving", "Serving StopRequested", "LameDuck LameDuckEntered",
-                        "Leaving ListenerClosed", "Leaving GoodbyeSaid", "Leaving ConnectionsGone",
-                        "Draining ShutdownBegun", "Draining CallsFinished",
-                        "Cancelling ServerStopped", "Working WorkersStopped", "Saving StateSaved",
-                        "Closing Closed", "Closing Closed", "Stopped Stopped"));
+      told, ElementsAre("Serving Serving", "Serving ShutdownRequested", "LameDuck LameDuckEntered",
+                        "DrainingConnections ListenerClosed", "DrainingConnections GoodbyeSaid",
+                        "DrainingConnections ConnectionsGone", "DrainingCalls NewCallsRefused",
+                        "DrainingCalls CallsFinished", "CancellingCalls ServerStopped",
+                        "StoppingWorkers WorkersStopped", "SavingState StateSaved",
+                        "ClosingResources Closed", "ClosingResources Closed", "Stopped Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, GivesEachPhaseAllThatIsNotGuaranteedToThoseBehindIt) {
   budget_.lame_duck = seconds(10);
   budget_.grace = seconds(40);
-  auto future = Start(StopReason::kTerminate);
+  auto future = Start(ShutdownReason::kTerminate);
   Pass(budget_.lame_duck);
   future.get();
   const auto later = start_ + budget_.lame_duck;
@@ -232,22 +233,23 @@ TEST_F(ShutdownSequenceTest, GivesEachPhaseAllThatIsNotGuaranteedToThoseBehindIt
   EXPECT_THAT(observer_.Phases(),
               ElementsAre(testing::FieldsAre(Phase::kServing, start_, std::nullopt),
                           testing::FieldsAre(Phase::kLameDuck, start_, budget_.lame_duck),
-                          phase(Phase::kLeaving), phase(Phase::kDraining),
-                          phase(Phase::kCancelling), phase(Phase::kWorking), phase(Phase::kSaving),
-                          phase(Phase::kClosing), phase(Phase::kStopped)));
+                          phase(Phase::kDrainingConnections), phase(Phase::kDrainingCalls),
+                          phase(Phase::kCancellingCalls), phase(Phase::kStoppingWorkers),
+                          phase(Phase::kSavingState), phase(Phase::kClosingResources),
+                          phase(Phase::kStopped)));
 }
 
 TEST_F(ShutdownSequenceTest, SaysHowLongACloserTookAndThatItWasPassedOver) {
   channel_ = Hangs("channel");
-  auto future = Start(StopReason::kTerminate);
+  auto future = Start(ShutdownReason::kTerminate);
   observer_.Await("channel hangs");
-  clock_.Advance(budget_.EndOf(Phase::kClosing) - ShutdownRegistry::kGuaranteed);
+  clock_.Advance(budget_.EndOf(Phase::kClosingResources) - ShutdownRegistry::kGuaranteed);
   future.get();
   const std::vector<Event> events = observer_.Events();
   ASSERT_GE(events.size(), 3U);
   const Event& channel = events[events.size() - 3];
   EXPECT_EQ(channel.subject, "channel");
-  EXPECT_EQ(channel.took, budget_.EndOf(Phase::kClosing) - ShutdownRegistry::kGuaranteed);
+  EXPECT_EQ(channel.took, budget_.EndOf(Phase::kClosingResources) - ShutdownRegistry::kGuaranteed);
   EXPECT_TRUE(channel.passed_over);
   const Event& database = events[events.size() - 2];
   EXPECT_EQ(database.subject, "database");
@@ -257,10 +259,10 @@ TEST_F(ShutdownSequenceTest, SaysHowLongACloserTookAndThatItWasPassedOver) {
 TEST_F(ShutdownSequenceTest, StaysALameDuckForAsLongAsItSays) {
   budget_.lame_duck = seconds(5);
   budget_.grace = seconds(35);
-  auto outcome = Start(StopReason::kTerminate);
+  auto outcome = Start(ShutdownReason::kTerminate);
   Pass(seconds(5) - milliseconds(1));
   clock_.AwaitWaiters(1);
-  EXPECT_THAT(observer_.Lines(), ElementsAre("OpenListener()", "Serving", "StopRequested",
+  EXPECT_THAT(observer_.Lines(), ElementsAre("OpenListener()", "Serving", "ShutdownRequested",
                                              "EnterLameDuck()", "LameDuckEntered"));
   Pass(milliseconds(1));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
@@ -268,38 +270,39 @@ TEST_F(ShutdownSequenceTest, StaysALameDuckForAsLongAsItSays) {
 
 TEST_F(ShutdownSequenceTest, GoesOnCleanWhenConnectionsAreLeft) {
   traffic_.connections = Traffic::Departure::kBusy;
-  auto outcome = Start(StopReason::kTerminate);
-  PassTo(Phase::kLeaving);
+  auto outcome = Start(ShutdownReason::kTerminate);
+  PassTo(Phase::kDrainingConnections);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsRemain", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
                           "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, WaitsNoLongerForConnectionsThatAreSilent) {
   traffic_.connections = Traffic::Departure::kSilent;
-  EXPECT_EQ(Run(StopReason::kTerminate).exit_code, ExitCode::kClean);
+  EXPECT_EQ(Run(ShutdownReason::kTerminate).exit_code, ExitCode::kClean);
   EXPECT_EQ(clock_.Now(), start_);
-  EXPECT_EQ(DetailOf("ConnectionsLeft"), "silent");
+  EXPECT_EQ(DetailOf("ConnectionsRemain"), "silent");
 }
 
 TEST_F(ShutdownSequenceTest, TellsHowManyStreamsItSaidGoodbyeTo) {
   traffic_.streams = 4;
-  Run(StopReason::kTerminate);
+  Run(ShutdownReason::kTerminate);
   EXPECT_EQ(DetailOf("GoodbyeSaid"), "4 streams");
 }
 
 TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
   traffic_.calls_that_do_not_finish = 3;
-  auto outcome = Start(StopReason::kTerminate);
-  PassTo(Phase::kDraining);
+  auto outcome = Start(ShutdownReason::kTerminate);
+  PassTo(Phase::kDrainingCalls);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kForced);
-  EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                                  "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsCut",
-                                  "ServerStopped", "WorkersStopped", "StateSaved totals",
-                                  "Closed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsCut",
+                          "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
+                          "Closed database", "Stopped"));
   EXPECT_EQ(DetailOf("CallsCut"), "3 calls still ran");
   EXPECT_EQ(DetailOf("Stopped"), "exit code 3");
 }
@@ -307,8 +310,8 @@ TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
 TEST_F(ShutdownSequenceTest, CountsRequestsThatWereArrivingAndAnswersThatHadNotLeftAsCut) {
   traffic_.requests_that_do_not_arrive = 1;
   traffic_.answers_that_do_not_leave = 2;
-  auto outcome = Start(StopReason::kTerminate);
-  PassTo(Phase::kDraining);
+  auto outcome = Start(ShutdownReason::kTerminate);
+  PassTo(Phase::kDrainingCalls);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kForced);
   EXPECT_EQ(DetailOf("CallsCut"),
             "1 requests were still arriving, answers on 2 connections had not left");
@@ -317,47 +320,48 @@ TEST_F(ShutdownSequenceTest, CountsRequestsThatWereArrivingAndAnswersThatHadNotL
 TEST_F(ShutdownSequenceTest, TellsOfACallThatCameWhenAllHadFinishedAndWasCut) {
   traffic_.tally.methods = {{.name = "/a.B/C", .finished = 7, .cancelled = 2}};  // Their callers.
   SetTheOthersUp();
-  on_event_["Serving"] = [this] { request_.Request(StopReason::kTerminate); };
+  on_event_["Serving"] = [this] { request_.Request(ShutdownReason::kTerminate); };
   traffic_.on_call = [this](const std::string& method) {
     if (method == "Cancel") traffic_.tally.methods[0].cancelled = 3;
   };
   EXPECT_EQ(RunIt().exit_code, ExitCode::kForced);
-  EXPECT_EQ(DetailOf("ServerStopped"), "1 calls were cut");
+  EXPECT_EQ(DetailOf("LateCallsCut"), "1 calls");
 }
 
 TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndAndSavesAndClosesAllTheSame) {
   traffic_.calls_that_do_not_finish = 1;
   traffic_.ends = false;
-  auto future = Start(StopReason::kTerminate);
-  PassTo(Phase::kDraining);
-  PassTo(Phase::kCancelling);
-  const StopOutcome outcome = future.get();
+  auto future = Start(ShutdownReason::kTerminate);
+  PassTo(Phase::kDrainingCalls);
+  PassTo(Phase::kCancellingCalls);
+  const ShutdownOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
   EXPECT_TRUE(outcome.abandoned);
-  EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                                  "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsCut",
-                                  "ServerAbandoned", "WorkersStopped", "StateSaved totals",
-                                  "Closed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsCut",
+                          "ServerAbandoned", "WorkersStopped", "StateSaved totals",
+                          "Closed channel", "Closed database", "Stopped"));
   EXPECT_EQ(DetailOf("ServerAbandoned"), "1 calls do not end");
 }
 
 TEST_F(ShutdownSequenceTest, NamesAWorkerThatHangsAndMustNotBeOutlived) {
   worker_ = WorksForEver();
-  auto future = Start(StopReason::kTerminate);
-  PassTo(Phase::kWorking);
-  const StopOutcome outcome = future.get();
+  auto future = Start(ShutdownReason::kTerminate);
+  PassTo(Phase::kStoppingWorkers);
+  const ShutdownOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
   EXPECT_TRUE(outcome.abandoned);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkerFailed relay", "StateSaved totals",
                           "Closed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, NamesAWorkerThatThrew) {
   worker_ = [](std::stop_token) { throw std::runtime_error("no disk"); };
-  const StopOutcome outcome = Run(StopReason::kTerminate);
+  const ShutdownOutcome outcome = Run(ShutdownReason::kTerminate);
   EXPECT_EQ(outcome.exit_code, ExitCode::kForced);
   EXPECT_FALSE(outcome.abandoned);
   EXPECT_EQ(DetailOf("WorkerFailed"), "INTERNAL: threw: no disk");
@@ -365,12 +369,12 @@ TEST_F(ShutdownSequenceTest, NamesAWorkerThatThrew) {
 
 TEST_F(ShutdownSequenceTest, NamesASaverThatFails) {
   saver_ = Returns(absl::DataLossError("disk full"));
-  const StopOutcome outcome = Run(StopReason::kTerminate);
+  const ShutdownOutcome outcome = Run(ShutdownReason::kTerminate);
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_FALSE(outcome.abandoned);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "SaveFailed totals", "Closed channel",
                           "Closed database", "Stopped"));
   EXPECT_EQ(DetailOf("SaveFailed"), "DATA_LOSS: disk full");
@@ -378,34 +382,34 @@ TEST_F(ShutdownSequenceTest, NamesASaverThatFails) {
 
 TEST_F(ShutdownSequenceTest, PassesOverASaverThatHangs) {
   saver_ = Hangs("totals");
-  auto future = Start(StopReason::kTerminate);
+  auto future = Start(ShutdownReason::kTerminate);
   observer_.Await("totals hangs");
-  clock_.Advance(budget_.EndOf(Phase::kSaving));
-  const StopOutcome outcome = future.get();
+  clock_.Advance(budget_.EndOf(Phase::kSavingState));
+  const ShutdownOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "SaveFailed totals", "Closed channel",
                           "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, NamesACloserThatFails) {
   channel_ = Returns(absl::UnavailableError("gone"));
-  const StopOutcome outcome = Run(StopReason::kTerminate);
+  const ShutdownOutcome outcome = Run(ShutdownReason::kTerminate);
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_FALSE(outcome.abandoned);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "StateSaved totals",
                           "CloseFailed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, NamesACloserThatThrows) {
   channel_ = [](Clock::TimePoint) -> absl::Status { throw std::runtime_error("oops"); };
-  const StopOutcome outcome = Run(StopReason::kTerminate);
+  const ShutdownOutcome outcome = Run(ShutdownReason::kTerminate);
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_FALSE(outcome.abandoned);
   EXPECT_EQ(DetailOf("CloseFailed"), "INTERNAL: threw: oops");
@@ -413,15 +417,15 @@ TEST_F(ShutdownSequenceTest, NamesACloserThatThrows) {
 
 TEST_F(ShutdownSequenceTest, PassesOverACloserThatHangs) {
   channel_ = Hangs("channel");
-  auto future = Start(StopReason::kTerminate);
+  auto future = Start(ShutdownReason::kTerminate);
   observer_.Await("channel hangs");
-  clock_.Advance(budget_.EndOf(Phase::kClosing) - ShutdownRegistry::kGuaranteed);
-  const StopOutcome outcome = future.get();
+  clock_.Advance(budget_.EndOf(Phase::kClosingResources) - ShutdownRegistry::kGuaranteed);
+  const ShutdownOutcome outcome = future.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "StateSaved totals",
                           "CloseFailed channel", "Closed database", "Stopped"));
 }
@@ -429,17 +433,17 @@ TEST_F(ShutdownSequenceTest, PassesOverACloserThatHangs) {
 TEST_F(ShutdownSequenceTest, ReturnsTheHighestCodeThatApplies) {
   saver_ = Returns(absl::DataLossError("disk full"));
   worker_ = [](std::stop_token) { throw std::runtime_error("no disk"); };
-  EXPECT_EQ(Run(StopReason::kTerminate).exit_code, ExitCode::kCloseFailed);
+  EXPECT_EQ(Run(ShutdownReason::kTerminate).exit_code, ExitCode::kCloseFailed);
 }
 
 TEST_F(ShutdownSequenceTest, MarksEveryFailureForAPersonToLookAt) {
   saver_ = Returns(absl::DataLossError("disk full"));
   channel_ = Returns(absl::UnavailableError("gone"));
   worker_ = [](std::stop_token) { throw std::runtime_error("no disk"); };
-  Run(StopReason::kTerminate);
+  Run(ShutdownReason::kTerminate);
   std::vector<std::string> failures;
   for (const Event& event : observer_.Events()) {
-    if (!event.ok) failures.push_back(event.name);
+    if (!event.ok()) failures.push_back(event.name());
   }
   EXPECT_THAT(failures, ElementsAre("WorkerFailed", "SaveFailed", "CloseFailed"));
 }
@@ -453,23 +457,24 @@ TEST_F(ShutdownSequenceTest, EndsWithinItsGraceWhenNothingEnds) {
   worker_ = WorksForEver();
   saver_ = Hangs("totals");
   channel_ = Hangs("channel");
-  auto future = Start(StopReason::kTerminate);
-  for (Phase phase :
-       {Phase::kLameDuck, Phase::kLeaving, Phase::kDraining, Phase::kCancelling, Phase::kWorking}) {
+  auto future = Start(ShutdownReason::kTerminate);
+  for (Phase phase : {Phase::kLameDuck, Phase::kDrainingConnections, Phase::kDrainingCalls,
+                      Phase::kCancellingCalls, Phase::kStoppingWorkers}) {
     PassTo(phase);
   }
   observer_.Await("totals hangs");
-  PassTo(Phase::kSaving);
+  PassTo(Phase::kSavingState);
   observer_.Await("channel hangs");
-  Pass(budget_.close - ShutdownRegistry::kGuaranteed);
-  const StopOutcome outcome = future.get();
+  Pass(budget_.close_resources - ShutdownRegistry::kGuaranteed);
+  const ShutdownOutcome outcome = future.get();
   EXPECT_LE(clock_.Now(), start_ + budget_.grace);
   EXPECT_EQ(outcome.exit_code, ExitCode::kCloseFailed);
   EXPECT_TRUE(outcome.abandoned);
-  EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                                  "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsCut",
-                                  "ServerAbandoned", "WorkerFailed relay", "SaveFailed totals",
-                                  "CloseFailed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsRemain", "NewCallsRefused", "CallsCut",
+                          "ServerAbandoned", "WorkerFailed relay", "SaveFailed totals",
+                          "CloseFailed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingEnds) {
@@ -481,31 +486,32 @@ TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingE
   worker_ = WorksForEver();
   channel_ = Hangs("channel");
   request_.Hurry();
-  auto future = Start(StopReason::kTerminate);
+  auto future = Start(ShutdownReason::kTerminate);
   // The lame duck, connections, calls, streams and workers.
   for (int phase = 0; phase < 5; ++phase) Pass(Patience::kHurried);
   observer_.Await("channel hangs");
   clock_.Advance(Patience::kHurried / 4 * 3);
   EXPECT_EQ(future.get().exit_code, ExitCode::kCloseFailed);
-  EXPECT_THAT(Told(), ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                                  "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsCut",
-                                  "ServerAbandoned", "WorkerFailed relay", "StateSaved totals",
-                                  "CloseFailed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsRemain", "NewCallsRefused", "CallsCut",
+                          "ServerAbandoned", "WorkerFailed relay", "StateSaved totals",
+                          "CloseFailed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceTest, TellsHowManyCallsWereHinted) {
   traffic_.load.hinted = 12;
-  Run(StopReason::kTerminate);
+  Run(ShutdownReason::kTerminate);
   EXPECT_EQ(DetailOf("ListenerClosed"), "12 calls hinted");
 }
 
 TEST_F(ShutdownSequenceTest, LetsNobodyInAndIsNoLameDuckWhenTheStopWasRequestedBefore) {
-  request_.Request(StopReason::kTerminate);
+  request_.Request(ShutdownReason::kTerminate);
   Start().get();
   EXPECT_THAT(observer_.Lines(),
-              ElementsAre("StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+              ElementsAre("ShutdownRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
                           "GoodbyeSaid", "AwaitConnectionsGone()", "ConnectionsGone",
-                          "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
+                          "BeginShutdown()", "NewCallsRefused", "AwaitCallsFinished()",
                           "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
@@ -513,12 +519,13 @@ TEST_F(ShutdownSequenceTest, LetsNobodyInAndIsNoLameDuckWhenTheStopWasRequestedB
 TEST_F(ShutdownSequenceTest, ServesAndIsALameDuckWhenTheStopIsRequestedWhileCallersAreLetIn) {
   SetTheOthersUp();
   traffic_.on_call = [this](const std::string& method) {
-    if (method == "OpenListener") request_.Request(StopReason::kTerminate);
+    if (method == "OpenListener") request_.Request(ShutdownReason::kTerminate);
   };
   RunIt();
   std::vector<std::string> told = Told();
   told.resize(4);
-  EXPECT_THAT(told, ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed"));
+  EXPECT_THAT(told,
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed"));
 }
 
 TEST_F(ShutdownSequenceTest, ServesNobodyWhenTheCallersCannotBeLetIn) {
@@ -530,9 +537,9 @@ TEST_F(ShutdownSequenceTest, ServesNobodyWhenTheCallersCannotBeLetIn) {
 
 TEST_F(ShutdownSequenceTest, RollsAStartBackThatFailedAndSavesNothing) {
   SetTheOthersUp();
-  request_.Request(StopReason::kInterrupt);
+  request_.Request(ShutdownReason::kInterrupt);
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
-  const StopOutcome outcome = sequence.RollBack(absl::UnavailableError("port in use"));
+  const ShutdownOutcome outcome = sequence.RollBack(absl::UnavailableError("port in use"));
   EXPECT_EQ(outcome.exit_code, ExitCode::kCouldNotStart);
   EXPECT_FALSE(outcome.abandoned);
   EXPECT_EQ(sequence.phase(), Phase::kStopped);
@@ -545,12 +552,12 @@ TEST_F(ShutdownSequenceTest, CouldNotStartWhateverElseFailsInTheRollBack) {
   worker_ = WorksForEver();
   channel_ = Returns(absl::DataLossError("broken"));
   SetTheOthersUp();
-  request_.Request(StopReason::kInterrupt);
+  request_.Request(ShutdownReason::kInterrupt);
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
   auto rolled_back = std::async(
       std::launch::async, [&] { return sequence.RollBack(absl::UnavailableError("port in use")); });
-  PassTo(Phase::kWorking);
-  const StopOutcome outcome = rolled_back.get();
+  PassTo(Phase::kStoppingWorkers);
+  const ShutdownOutcome outcome = rolled_back.get();
   EXPECT_EQ(outcome.exit_code, ExitCode::kCouldNotStart);
   EXPECT_TRUE(outcome.abandoned);
   EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "WorkerFailed relay",
@@ -562,17 +569,17 @@ TEST_F(ShutdownSequenceTest, AnswersWhoTakesADrainBackWhenTheStartFails) {
   drain_.Request();
   auto undo = std::async(std::launch::async, [this] { return drain_.Undo(); });
   drain_.AwaitUndo(clock_, Clock::TimePoint::max());
-  request_.Request(StopReason::kInterrupt);
+  request_.Request(ShutdownReason::kInterrupt);
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
   sequence.RollBack(absl::UnavailableError("port in use"));
   EXPECT_TRUE(absl::IsFailedPrecondition(undo.get()));
 }
 
-// A drain by hand.
-class DrainByHandTest : public ShutdownSequenceTest {
+// A manual drain.
+class ManualDrainTest : public ShutdownSequenceTest {
  protected:
   // Serves, and a drain is requested at once.
-  std::future<StopOutcome> Drain() {
+  std::future<ShutdownOutcome> Drain() {
     on_event_["Serving"] = [this] {
       drain_.Request();
       on_event_.erase("Serving");
@@ -581,23 +588,23 @@ class DrainByHandTest : public ShutdownSequenceTest {
   }
 };
 
-TEST_F(DrainByHandTest, HaltsDrainedUntilAStopIsRequestedAndGoesOnFromThere) {
+TEST_F(ManualDrainTest, HaltsDrainedUntilAStopIsRequestedAndGoesOnFromThere) {
   auto outcome = Drain();
   observer_.Await("Drained");
   EXPECT_THAT(observer_.Lines(),
-              ElementsAre("OpenListener()", "Serving", "DrainRequested", "EnterLameDuck()",
+              ElementsAre("OpenListener()", "Serving", "ManualDrainRequested", "EnterLameDuck()",
                           "LameDuckEntered", "CloseListener()", "ListenerClosed", "SayGoodbye()",
                           "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
-  request_.Request(StopReason::kTerminate);
+  request_.Request(ShutdownReason::kTerminate);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone",
-                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "Drained", "ShutdownRequested", "ConnectionsGone",
+                          "NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, IsALameDuckForAsLongAsItSays) {
+TEST_F(ManualDrainTest, IsALameDuckForAsLongAsItSays) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   observer_.Await("LameDuckEntered");
@@ -606,11 +613,11 @@ TEST_F(DrainByHandTest, IsALameDuckForAsLongAsItSays) {
   EXPECT_EQ(observer_.Lines().back(), "LameDuckEntered");
   Pass(milliseconds(1));
   observer_.Await("Drained");
-  request_.Request(StopReason::kTerminate);
+  request_.Request(ShutdownReason::kTerminate);
   outcome.get();
 }
 
-TEST_F(DrainByHandTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
+TEST_F(ManualDrainTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
   budget_.lame_duck = seconds(5);
   traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Drain();
@@ -621,14 +628,14 @@ TEST_F(DrainByHandTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
   clock_.Advance(budget_.lame_duck);
   observer_.Await("AwaitConnectionsGone()");
   clock_.AwaitWaiters(1);
-  EXPECT_EQ(sequence_.load()->phase(), Phase::kLeaving);
+  EXPECT_EQ(sequence_.load()->phase(), Phase::kDrainingConnections);
   EXPECT_EQ(sequence_.load()->phase_ends(), std::nullopt);
   traffic_.connections = Traffic::Departure::kGone;
-  request_.Request(StopReason::kInterrupt);
+  request_.Request(ShutdownReason::kInterrupt);
   outcome.get();
 }
 
-TEST_F(DrainByHandTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
+TEST_F(ManualDrainTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   clock_.AwaitWaiters(1);
@@ -637,40 +644,41 @@ TEST_F(DrainByHandTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
   Pass(budget_.lame_duck);
   observer_.Await("Drained");
   clock_.Advance(hours(1));
-  request_.Request(StopReason::kTerminate);
+  request_.Request(ShutdownReason::kTerminate);
   outcome.get();
   std::vector<std::string> phases;
   for (const auto& phase : observer_.Phases()) {
     phases.push_back(PhaseName(phase.phase) + std::string(phase.budget ? "" : " without limit"));
   }
-  EXPECT_THAT(phases, ElementsAre("Serving without limit", "LameDuck", "Serving without limit",
-                                  "LameDuck", "Leaving without limit", "Draining", "Cancelling",
-                                  "Working", "Saving", "Closing", "Stopped"));
+  EXPECT_THAT(phases,
+              ElementsAre("Serving without limit", "LameDuck", "Serving without limit", "LameDuck",
+                          "DrainingConnections without limit", "DrainingCalls", "CancellingCalls",
+                          "StoppingWorkers", "SavingState", "ClosingResources", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, IsNotDrainedBeforeTheLastCallerHasGone) {
+TEST_F(ManualDrainTest, IsNotDrainedBeforeTheLastCallerHasGone) {
   traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Drain();
   observer_.Await("AwaitConnectionsGone()");
   Pass(hours(24));  // An operator has time.
   clock_.AwaitWaiters(1);
   EXPECT_FALSE(sequence_.load()->drained());
-  request_.Request(StopReason::kTerminate);
-  // The callers that are left have the budget of the stop.
-  observer_.Await("StopRequested");
-  Pass(budget_.connections - milliseconds(1));
+  request_.Request(ShutdownReason::kTerminate);
+  // The callers that are left have the budget of the shutdown.
+  observer_.Await("ShutdownRequested");
+  Pass(budget_.drain_connections - milliseconds(1));
   clock_.AwaitWaiters(1);
   EXPECT_EQ(observer_.Lines().back(), "AwaitConnectionsGone()");
   Pass(milliseconds(1));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "StopRequested", "ConnectionsLeft", "ShutdownBegun",
-                          "CallsFinished", "ServerStopped", "WorkersStopped", "StateSaved totals",
-                          "Closed channel", "Closed database", "Stopped"));
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ShutdownRequested", "ConnectionsRemain",
+                          "NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
+                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, ServesAsBeforeWhenItIsTakenBackAtAnyMomentOfTheLameDuck) {
+TEST_F(ManualDrainTest, ServesAsBeforeWhenItIsTakenBackAtAnyMomentOfTheLameDuck) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   observer_.Await("LameDuckEntered");
@@ -682,118 +690,119 @@ TEST_F(DrainByHandTest, ServesAsBeforeWhenItIsTakenBackAtAnyMomentOfTheLameDuck)
   EXPECT_EQ(sequence_.load()->phase(), Phase::kLameDuck);
   EXPECT_TRUE(drain_.Undo().ok());
   EXPECT_EQ(sequence_.load()->phase(), Phase::kServing);
-  request_.Request(StopReason::kInterrupt);
+  request_.Request(ShutdownReason::kInterrupt);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(observer_.Lines(),
-              ElementsAre("OpenListener()", "Serving", "DrainRequested", "EnterLameDuck()",
-                          "LameDuckEntered", "LeaveLameDuck()", "Serving", "DrainRequested",
+              ElementsAre("OpenListener()", "Serving", "ManualDrainRequested", "EnterLameDuck()",
+                          "LameDuckEntered", "LeaveLameDuck()", "Serving", "ManualDrainRequested",
                           "EnterLameDuck()", "LameDuckEntered", "LeaveLameDuck()", "Serving",
-                          "StopRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
+                          "ShutdownRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
                           "GoodbyeSaid", "AwaitConnectionsGone()", "ConnectionsGone",
-                          "BeginShutdown()", "ShutdownBegun", "AwaitCallsFinished()",
+                          "BeginShutdown()", "NewCallsRefused", "AwaitCallsFinished()",
                           "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, CannotBeTakenBackOnceTheListenerIsClosed) {
+TEST_F(ManualDrainTest, CannotBeTakenBackOnceTheListenerIsClosed) {
   on_event_["ListenerClosed"] = [this] { EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo())); };
   auto outcome = Drain();
   observer_.Await("Drained");
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
-  request_.Request(StopReason::kTerminate);
+  request_.Request(ShutdownReason::kTerminate);
   outcome.get();
 }
 
-TEST_F(DrainByHandTest, IsTheOneThatRunsWhenItIsRequestedAgain) {
+TEST_F(ManualDrainTest, IsTheOneThatRunsWhenItIsRequestedAgain) {
   for (const char* when : {"LameDuckEntered", "ListenerClosed", "Drained"}) {
     on_event_[when] = [this] { drain_.Request(); };
   }
   auto outcome = Drain();
   observer_.Await("Drained");
   drain_.Request();
-  request_.Request(StopReason::kTerminate);
+  request_.Request(ShutdownReason::kTerminate);
   outcome.get();
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone",
-                          "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "Drained", "ShutdownRequested", "ConnectionsGone",
+                          "NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, MayBeRequestedDuringAStopAndChangesNothing) {
-  for (const char* when : {"StopRequested", "LameDuckEntered", "GoodbyeSaid", "CallsFinished"}) {
+TEST_F(ManualDrainTest, MayBeRequestedDuringAStopAndChangesNothing) {
+  for (const char* when :
+       {"ShutdownRequested", "LameDuckEntered", "GoodbyeSaid", "CallsFinished"}) {
     on_event_[when] = [this] {
       drain_.Request();
       EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
     };
   }
-  EXPECT_EQ(Run(StopReason::kTerminate).exit_code, ExitCode::kClean);
+  EXPECT_EQ(Run(ShutdownReason::kTerminate).exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
                           "Closed database", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, StaysALameDuckUntilItsEndWhenAStopIsRequested) {
+TEST_F(ManualDrainTest, StaysALameDuckUntilItsEndWhenAStopIsRequested) {
   budget_.lame_duck = seconds(5);
   budget_.grace = seconds(35);
   auto outcome = Drain();
   observer_.Await("LameDuckEntered");
   Pass(seconds(2));
   clock_.AwaitWaiters(1);
-  request_.Request(StopReason::kTerminate);
-  observer_.Await("StopRequested");
+  request_.Request(ShutdownReason::kTerminate);
+  observer_.Await("ShutdownRequested");
   Pass(seconds(3) - milliseconds(1));
   clock_.AwaitWaiters(1);
-  EXPECT_EQ(observer_.Lines().back(), "StopRequested");
+  EXPECT_EQ(observer_.Lines().back(), "ShutdownRequested");
   Pass(milliseconds(1));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
 
-TEST_F(DrainByHandTest, GivesAPersonsInterruptNothingOfTheLameDuck) {
+TEST_F(ManualDrainTest, GivesAPersonsInterruptNothingOfTheLameDuck) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   clock_.AwaitWaiters(1);
-  request_.Request(StopReason::kInterrupt);
+  request_.Request(ShutdownReason::kInterrupt);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_EQ(clock_.Now(), start_);
   EXPECT_THAT(Told(),
-              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
-                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ShutdownRequested",
+                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused",
                           "CallsFinished", "ServerStopped", "WorkersStopped", "StateSaved totals",
                           "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(DrainByHandTest, IsNotTakenBackAnyMoreWhenAStopIsRequestedInTheSameMoment) {
+TEST_F(ManualDrainTest, IsNotTakenBackAnyMoreWhenAStopIsRequestedInTheSameMoment) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   observer_.Await("LameDuckEntered");
   clock_.AwaitWaiters(1);
   std::future<absl::Status> undone = std::async(std::launch::async, [this] {
-    request_.Request(StopReason::kTerminate);
+    request_.Request(ShutdownReason::kTerminate);
     return drain_.Undo();
   });
   EXPECT_TRUE(absl::IsFailedPrecondition(undone.get()));
-  observer_.Await("StopRequested");
+  observer_.Await("ShutdownRequested");
   Pass(seconds(5));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
 
-// A stop that is requested in the very moment of one event of a drain by hand.
+// A shutdown that is requested in the very moment of one event of a manual drain.
 struct StopAt {
   const char* event;
-  std::vector<std::string> told;  // Up to ShutdownBegun.
+  std::vector<std::string> told;  // Up to NewCallsRefused.
 };
 std::ostream& operator<<(std::ostream& out, const StopAt& at) { return out << at.event; }
 
-class StopDuringDrain : public DrainByHandTest, public testing::WithParamInterface<StopAt> {};
+class StopDuringManualDrain : public ManualDrainTest, public testing::WithParamInterface<StopAt> {};
 
-TEST_P(StopDuringDrain, GoesOnFromWhereTheDrainStands) {
-  on_event_[GetParam().event] = [this] { request_.Request(StopReason::kTerminate); };
+TEST_P(StopDuringManualDrain, GoesOnFromWhereTheDrainStands) {
+  on_event_[GetParam().event] = [this] { request_.Request(ShutdownReason::kTerminate); };
   EXPECT_EQ(Drain().get().exit_code, ExitCode::kClean);
   std::vector<std::string> expected = GetParam().told;
-  for (const char* event : {"ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+  for (const char* event : {"NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
                             "StateSaved totals", "Closed channel", "Closed database", "Stopped"}) {
     expected.push_back(event);
   }
@@ -801,29 +810,30 @@ TEST_P(StopDuringDrain, GoesOnFromWhereTheDrainStands) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    AtEachEvent, StopDuringDrain,
-    testing::Values(StopAt{"DrainRequested",
-                           {"Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
-                            "ListenerClosed", "GoodbyeSaid", "ConnectionsGone"}},
-                    StopAt{"LameDuckEntered",
-                           {"Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
-                            "ListenerClosed", "GoodbyeSaid", "ConnectionsGone"}},
-                    StopAt{"ListenerClosed",
-                           {"Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
-                            "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone"}},
-                    StopAt{"GoodbyeSaid",
-                           {"Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
-                            "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone"}},
-                    StopAt{"Drained",
-                           {"Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
-                            "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone"}}),
+    AtEachEvent, StopDuringManualDrain,
+    testing::Values(
+        StopAt{"ManualDrainRequested",
+               {"Serving", "ManualDrainRequested", "LameDuckEntered", "ShutdownRequested",
+                "ListenerClosed", "GoodbyeSaid", "ConnectionsGone"}},
+        StopAt{"LameDuckEntered",
+               {"Serving", "ManualDrainRequested", "LameDuckEntered", "ShutdownRequested",
+                "ListenerClosed", "GoodbyeSaid", "ConnectionsGone"}},
+        StopAt{"ListenerClosed",
+               {"Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                "GoodbyeSaid", "Drained", "ShutdownRequested", "ConnectionsGone"}},
+        StopAt{"GoodbyeSaid",
+               {"Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                "GoodbyeSaid", "Drained", "ShutdownRequested", "ConnectionsGone"}},
+        StopAt{"Drained",
+               {"Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                "GoodbyeSaid", "Drained", "ShutdownRequested", "ConnectionsGone"}}),
     [](const auto& info) { return info.param.event; });
 
 // A second signal that comes while the sequence is held in one phase.
 struct Hold {
   const char* phase;
   ExitCode exit_code;
-  // What it tells instead of the event of a clean stop.
+  // What it tells instead of the event of a clean shutdown.
   const char* instead_of;
   const char* told;
 };
@@ -834,30 +844,33 @@ class SecondSignal : public ShutdownSequenceTest, public testing::WithParamInter
   void SetUp() override {
     const std::string phase = GetParam().phase;
     if (phase == "LameDuck") budget_.lame_duck = seconds(5), budget_.grace += seconds(5);
-    if (phase == "Leaving") traffic_.connections = Traffic::Departure::kBusy;
-    if (phase == "Draining") traffic_.calls_that_do_not_finish = 2;
-    if (phase == "Cancelling") traffic_.ends = false;
-    if (phase == "Working") worker_ = WorksForEver();
-    if (phase == "Saving") saver_ = Hangs("it");
-    if (phase == "Closing") channel_ = Hangs("it");
+    if (phase == "DrainingConnections") traffic_.connections = Traffic::Departure::kBusy;
+    if (phase == "DrainingCalls") traffic_.calls_that_do_not_finish = 2;
+    if (phase == "CancellingCalls") traffic_.ends = false;
+    if (phase == "StoppingWorkers") worker_ = WorksForEver();
+    if (phase == "SavingState") saver_ = Hangs("it");
+    if (phase == "ClosingResources") channel_ = Hangs("it");
   }
 };
 
 TEST_P(SecondSignal, ShrinksTheWaitToNextToNothingAndKeepsTheOrder) {
   const std::string phase = GetParam().phase;
-  auto future = Start(StopReason::kTerminate);
-  if (phase == "Saving" || phase == "Closing") observer_.Await("it hangs");
+  auto future = Start(ShutdownReason::kTerminate);
+  if (phase == "SavingState" || phase == "ClosingResources") observer_.Await("it hangs");
   Pass(milliseconds(100));
   clock_.AwaitWaiters(1);
   request_.Hurry();
   // The channel must leave a quarter to the database.
-  Pass(phase == "Closing" ? Patience::kHurried / 4 * 3 : Patience::kHurried);
+  Pass(phase == "ClosingResources" ? Patience::kHurried / 4 * 3 : Patience::kHurried);
   EXPECT_EQ(future.get().exit_code, GetParam().exit_code);
 
-  std::vector<std::string> expected = {
-      "Serving",           "StopRequested",  "LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
-      "ConnectionsGone",   "ShutdownBegun",  "CallsFinished",   "ServerStopped",  "WorkersStopped",
-      "StateSaved totals", "Closed channel", "Closed database", "Stopped"};
+  std::vector<std::string> expected = {"Serving",           "ShutdownRequested",
+                                       "LameDuckEntered",   "ListenerClosed",
+                                       "GoodbyeSaid",       "ConnectionsGone",
+                                       "NewCallsRefused",   "CallsFinished",
+                                       "ServerStopped",     "WorkersStopped",
+                                       "StateSaved totals", "Closed channel",
+                                       "Closed database",   "Stopped"};
   std::replace(expected.begin(), expected.end(), std::string(GetParam().instead_of),
                std::string(GetParam().told));
   EXPECT_EQ(Told(), expected);
@@ -867,12 +880,12 @@ INSTANTIATE_TEST_SUITE_P(
     InEachPhase, SecondSignal,
     testing::Values(
         Hold{"LameDuck", ExitCode::kClean, "", ""},
-        Hold{"Leaving", ExitCode::kClean, "ConnectionsGone", "ConnectionsLeft"},
-        Hold{"Draining", ExitCode::kForced, "CallsFinished", "CallsCut"},
-        Hold{"Cancelling", ExitCode::kForced, "ServerStopped", "ServerAbandoned"},
-        Hold{"Working", ExitCode::kForced, "WorkersStopped", "WorkerFailed relay"},
-        Hold{"Saving", ExitCode::kCloseFailed, "StateSaved totals", "SaveFailed totals"},
-        Hold{"Closing", ExitCode::kCloseFailed, "Closed channel", "CloseFailed channel"}),
+        Hold{"DrainingConnections", ExitCode::kClean, "ConnectionsGone", "ConnectionsRemain"},
+        Hold{"DrainingCalls", ExitCode::kForced, "CallsFinished", "CallsCut"},
+        Hold{"CancellingCalls", ExitCode::kForced, "ServerStopped", "ServerAbandoned"},
+        Hold{"StoppingWorkers", ExitCode::kForced, "WorkersStopped", "WorkerFailed relay"},
+        Hold{"SavingState", ExitCode::kCloseFailed, "StateSaved totals", "SaveFailed totals"},
+        Hold{"ClosingResources", ExitCode::kCloseFailed, "Closed channel", "CloseFailed channel"}),
     [](const auto& info) { return info.param.phase; });
 
 }  // namespace

@@ -39,7 +39,7 @@ enum class SignalMeaning {
 
 // What a signal means, by how many came before it.
 //
-// The first asks for the stop. The second makes it hurry. The third leaves at
+// The first asks for the shutdown. The second makes it hurry. The third leaves at
 // once. A SIGTERM within kRepeat of one that counted is the platform saying the
 // same thing twice (systemd and container runtimes do), and counts for nothing.
 //

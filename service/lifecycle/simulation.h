@@ -34,7 +34,7 @@ class Simulation : public std::enable_shared_from_this<Simulation> {
   void Begin() { ++entered_; }
   void End() { ++ended_; }
 
-  // Return after so long, at a stop, or never. False: the test has let go, and may be
+  // Return after so long, at a shutdown, or never. False: the test has let go, and may be
   // gone.
   bool Pause(Clock::Duration duration);
   bool PauseUntil(std::stop_token stop);

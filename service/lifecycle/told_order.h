@@ -5,28 +5,30 @@
 #include <vector>
 
 #include "service/lifecycle/observer.h"
-#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/shutdown_request.h"
 
 namespace lifecycle {
 
-// What a stop tells, in the order of shutdown_sequence.h, as a regular expression over
+// What a shutdown tells, in the order of shutdown_sequence.h, as a regular expression over
 // the names of its events.
 //
 // `served`: callers were let in; else nobody can have found this replica.
-inline std::string ToldOrder(StopReason reason, bool served) {
+inline std::string ToldOrder(ShutdownReason reason, bool served) {
   const std::string rest =
-      "Connections(Gone|Left) ShutdownBegun Calls(Finished|Cut) Server(Stopped|Abandoned) "
+      "Connections(Gone|Remain) NewCallsRefused Calls(Finished|Cut) (LateCallsCut "
+      ")?Server(Stopped|Abandoned) "
       "(WorkersStopped |(WorkerFailed )+)(StateSaved |SaveFailed )*(Closed |CloseFailed )*Stopped";
-  if (!served) return "StopRequested ListenerClosed GoodbyeSaid " + rest;
+  if (!served) return "ShutdownRequested ListenerClosed GoodbyeSaid " + rest;
   // Any number of drains that were taken back.
-  const std::string taken_back = "(Serving DrainRequested LameDuckEntered )*Serving ";
+  const std::string taken_back = "(Serving ManualDrainRequested LameDuckEntered )*Serving ";
   const std::string drained =
-      "DrainRequested LameDuckEntered StopRequested ListenerClosed GoodbyeSaid |"
-      "DrainRequested LameDuckEntered ListenerClosed GoodbyeSaid (Drained )?StopRequested ";
-  if (reason == StopReason::kInterrupt) {
-    return taken_back + "(StopRequested ListenerClosed GoodbyeSaid |" + drained + ")" + rest;
+      "ManualDrainRequested LameDuckEntered ShutdownRequested ListenerClosed GoodbyeSaid |"
+      "ManualDrainRequested LameDuckEntered ListenerClosed GoodbyeSaid (Drained "
+      ")?ShutdownRequested ";
+  if (reason == ShutdownReason::kInterrupt) {
+    return taken_back + "(ShutdownRequested ListenerClosed GoodbyeSaid |" + drained + ")" + rest;
   }
-  return taken_back + "(StopRequested LameDuckEntered ListenerClosed GoodbyeSaid |" + drained +
+  return taken_back + "(ShutdownRequested LameDuckEntered ListenerClosed GoodbyeSaid |" + drained +
          ")" + rest;
 }
 
@@ -38,7 +40,7 @@ inline std::string ToldOrderOfAFailedStart() {
 // Their names, as these have them.
 inline std::string NamesOf(const std::vector<Event>& events) {
   std::string names;
-  for (const Event& event : events) names += (names.empty() ? "" : " ") + event.name;
+  for (const Event& event : events) names += (names.empty() ? "" : " ") + std::string(event.name());
   return names;
 }
 

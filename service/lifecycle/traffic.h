@@ -14,7 +14,7 @@ namespace lifecycle {
 // and their calls. The gRPC harness implements it (service/rpc/server_host.h).
 //
 // Threads: the sequence calls every method from one thread, in the order in
-// which they stand here, each at most once. Only a drain by hand leaves the lame duck,
+// which they stand here, each at most once. Only a manual drain leaves the lame duck,
 // and may enter it again then; and it awaits the end of connections twice. Look(),
 // TryCallsRunning() and TryTally() may be called from any thread, at any time.
 class Traffic {

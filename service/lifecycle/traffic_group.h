@@ -10,7 +10,7 @@ namespace lifecycle {
 // Several servers of one process, drained together: each step is done by all of them
 // before any does the next, and one that hangs in a step does not keep the others from it.
 //
-// Servers whose calls should be told to end at the same time share one rpc::DrainSignal.
+// Servers whose calls should be told to end at the same time share one rpc::GoodbyeSignal.
 //
 // Threads: as Traffic has them.
 // Lifetime: the members outlive it.

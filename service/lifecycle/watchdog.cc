@@ -54,7 +54,7 @@ struct Watchdog::State {
     sem_post(&changed);
   }
   void Exit();
-  void Speak(StopRequest& request, Clock::Duration until_expired, Clock::Duration until_exit);
+  void Speak(ShutdownRequest& request, Clock::Duration until_expired, Clock::Duration until_exit);
 };
 
 void Watchdog::State::Exit() {
@@ -73,7 +73,7 @@ void Watchdog::State::Exit() {
   }
 }
 
-void Watchdog::State::Speak(StopRequest& request, Clock::Duration until_expired,
+void Watchdog::State::Speak(ShutdownRequest& request, Clock::Duration until_expired,
                             Clock::Duration until_exit) {
   const std::stop_token silence = silenced.get_token();
   if (!request.Wait(silence)) return;
@@ -89,14 +89,14 @@ void Watchdog::State::Speak(StopRequest& request, Clock::Duration until_expired,
   if (on_expired != nullptr) {
     on_expired();
   } else {
-    WriteLastWords({"watchdog: the stop has spent its grace; stuck after main; exit code 5"});
+    WriteLastWords({"watchdog: the shutdown has spent its grace; stuck after main; exit code 5"});
     WriteThreadStacks(STDERR_FILENO, (until_exit - until_expired) / 2);
   }
   ExitNow(ExitCode::kWatchdog);
 }
 
-Watchdog::Watchdog(StopRequest& request, Clock::Duration until_expired, Clock::Duration until_exit,
-                   std::function<void()> on_expired)
+Watchdog::Watchdog(ShutdownRequest& request, Clock::Duration until_expired,
+                   Clock::Duration until_exit, std::function<void()> on_expired)
     : request_(request), state_(std::make_shared<State>()) {
   state_->on_expired = std::move(on_expired);
   {

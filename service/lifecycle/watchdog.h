@@ -7,14 +7,14 @@
 
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/exit_code.h"
-#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/shutdown_request.h"
 
 namespace lifecycle {
 
-// Ends a stop that does not end by itself, in main or after it.
+// Ends a shutdown that does not end by itself, in main or after it.
 //
 // The problem: any lock, any peer, any disk, the allocator can hang, and then nothing that
-// a stop does in order comes to its end, nor does what somebody says about it. So there are
+// a shutdown does in order comes to its end, nor does what somebody says about it. So there are
 // two threads from the beginning, which take part in nothing else. One says what is stuck
 // when the time is nearly over. The other does nothing but sleep until it is over, and then
 // ends the process: without a lock, memory or another thread.
@@ -34,7 +34,7 @@ class Watchdog {
  public:
   // `on_expired` must wait for no lock that anybody may hold where anything can block.
   // Throws std::system_error when no thread is to be had.
-  Watchdog(StopRequest& request, Clock::Duration until_expired, Clock::Duration until_exit,
+  Watchdog(ShutdownRequest& request, Clock::Duration until_expired, Clock::Duration until_exit,
            std::function<void()> on_expired);
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
@@ -47,7 +47,7 @@ class Watchdog {
  private:
   struct State;
 
-  StopRequest& request_;
+  ShutdownRequest& request_;
   const std::shared_ptr<State> state_;  // Of the threads, too.
   std::thread exits_;
   std::thread speaks_;

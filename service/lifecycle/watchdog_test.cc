@@ -31,7 +31,7 @@ class WatchdogDeathTest : public testing::Test {
   // Ends the process, and says so.
   static void Bite() { _exit(90); }
 
-  StopRequest request_{Clock::Steady()};
+  ShutdownRequest request_{Clock::Steady()};
 };
 
 TEST_F(WatchdogDeathTest, SaysWhatIsStuckAndEndsTheProcess) {
@@ -42,7 +42,7 @@ TEST_F(WatchdogDeathTest, SaysWhatIsStuckAndEndsTheProcess) {
           // Neither before its time.
           if (Clock::Steady().Now() < begun + milliseconds(5)) _exit(91);
         });
-        request_.Request(StopReason::kTerminate);
+        request_.Request(ShutdownReason::kTerminate);
         HangForEver();
       },
       ExitedWithCode(5), "^$");
@@ -52,7 +52,7 @@ TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenSayingItHangs) {
   EXPECT_EXIT(
       {
         Watchdog watchdog(request_, milliseconds(1), milliseconds(20), HangForEver);
-        request_.Request(StopReason::kTerminate);
+        request_.Request(ShutdownReason::kTerminate);
         HangForEver();
       },
       ExitedWithCode(5), "^$");
@@ -65,7 +65,7 @@ TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenEveryThreadHasBlockedEverySignal
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, nullptr);
         Watchdog watchdog(request_, milliseconds(1), milliseconds(20), HangForEver);
-        request_.Request(StopReason::kTerminate);
+        request_.Request(ShutdownReason::kTerminate);
         HangForEver();
       },
       ExitedWithCode(5), "^$");
@@ -74,7 +74,7 @@ TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenEveryThreadHasBlockedEverySignal
 TEST_F(WatchdogDeathTest, ComesWhenTheStopWasRequestedBeforeItWasThere) {
   EXPECT_EXIT(
       {
-        request_.Request(StopReason::kTerminate);
+        request_.Request(ShutdownReason::kTerminate);
         Watchdog watchdog(request_, milliseconds(1), hours(1), Bite);
         HangForEver();
       },
@@ -86,7 +86,7 @@ TEST_F(WatchdogDeathTest, ComesAlsoWhenACallbackOfTheRequestHangs) {
       {
         Watchdog watchdog(request_, milliseconds(1), hours(1), Bite);
         const std::stop_callback hangs(request_.requested(), HangForEver);
-        request_.Request(StopReason::kTerminate);
+        request_.Request(ShutdownReason::kTerminate);
       },
       ExitedWithCode(90), "");
 }
@@ -96,12 +96,12 @@ TEST_F(WatchdogDeathTest, GoesOnWithoutItsObject) {
       {
         {
           Watchdog watchdog(request_, milliseconds(200), hours(1), Bite);
-          request_.Request(StopReason::kTerminate);
+          request_.Request(ShutdownReason::kTerminate);
         }
         HangForEver();
       },
       ExitedWithCode(5),
-      "^watchdog: the stop has spent its grace; stuck after main; exit code 5\n");
+      "^watchdog: the shutdown has spent its grace; stuck after main; exit code 5\n");
 }
 
 TEST_F(WatchdogDeathTest, IsWaitedForByItsDestructorWhenItSpeaks) {
@@ -114,7 +114,7 @@ TEST_F(WatchdogDeathTest, IsWaitedForByItsDestructorWhenItSpeaks) {
             std::this_thread::sleep_for(milliseconds(50));
             Bite();
           });
-          request_.Request(StopReason::kTerminate);
+          request_.Request(ShutdownReason::kTerminate);
           speaks.get_future().wait();
         }
         _exit(91);
@@ -126,7 +126,7 @@ TEST_F(WatchdogDeathTest, ExitsSoonerWithAnotherCodeWhenItIsToldTo) {
   EXPECT_EXIT(
       {
         Watchdog watchdog(request_, hours(1), hours(1), Bite);
-        request_.Request(StopReason::kTerminate);
+        request_.Request(ShutdownReason::kTerminate);
         watchdog.ExitBy(Clock::Steady().Now() + milliseconds(1), ExitCode::kThirdSignal);
         HangForEver();
       },
@@ -150,8 +150,8 @@ TEST_F(WatchdogDeathTest, DoesNothingBeforeAStopIsRequestedNorAfterItWasCalledOf
         { const Watchdog called_off(request_, milliseconds(0), milliseconds(0), HangForEver); }
         const Watchdog waits(request_, milliseconds(0), milliseconds(0), HangForEver);
         // Another one, whose time begins now, is there first.
-        StopRequest requested(Clock::Steady());
-        requested.Request(StopReason::kTerminate);
+        ShutdownRequest requested(Clock::Steady());
+        requested.Request(ShutdownReason::kTerminate);
         const Watchdog other(requested, milliseconds(100), hours(1), Bite);
         HangForEver();
       },
@@ -163,10 +163,10 @@ TEST_F(WatchdogDeathTest, IsCalledOffByTheNextOneOnceItsObjectIsGone) {
       {
         {
           const Watchdog first(request_, milliseconds(500), hours(1), Bite);
-          request_.Request(StopReason::kTerminate);
+          request_.Request(ShutdownReason::kTerminate);
         }
-        StopRequest next(Clock::Steady());
-        next.Request(StopReason::kTerminate);
+        ShutdownRequest next(Clock::Steady());
+        next.Request(ShutdownReason::kTerminate);
         const Watchdog second(next, milliseconds(1500), hours(1), Bite);
         HangForEver();
       },

@@ -12,7 +12,7 @@ namespace {
 
 }  // namespace
 
-WayOut::WayOut(const StopBudget& budget, const StopRequest& request, Clock& clock,
+WayOut::WayOut(const ShutdownBudget& budget, const ShutdownRequest& request, Clock& clock,
                Observer& observer)
     : budget_(budget), request_(request), clock_(clock), observer_(observer) {}
 
@@ -61,11 +61,11 @@ void WayOut::EndTelling() {
 void WayOut::Tell(ExitCode code, std::string why) {
   if (const Traffic* traffic = traffic_) tally_ = traffic->TryTally();
   const char* const start = start_;
-  const std::optional<StopReason> reason = request_.reason();
+  const std::optional<ShutdownReason> reason = request_.reason();
   const Clock::TimePoint now = clock_.Now();
   observer_.OnEnd(
       {.exit_code = code,
-       .reason = start != nullptr ? start : ReasonName(reason.value_or(StopReason::kFailure)),
+       .reason = start != nullptr ? start : ReasonName(reason.value_or(ShutdownReason::kFailure)),
        .why = std::move(why),
        .hurried = request_.hurry().stop_requested(),
        .requested_at = reason ? request_.requested_at() : now,

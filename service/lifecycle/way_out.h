@@ -11,8 +11,8 @@
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/observer.h"
-#include "service/lifecycle/stop_budget.h"
-#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/shutdown_budget.h"
+#include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/traffic.h"
 
 namespace lifecycle {
@@ -29,9 +29,10 @@ namespace lifecycle {
 // Lifetime: what it is given outlives it; a traffic, until Return() has returned.
 class WayOut {
  public:
-  WayOut(const StopBudget& budget, const StopRequest& request, Clock& clock, Observer& observer);
+  WayOut(const ShutdownBudget& budget, const ShutdownRequest& request, Clock& clock,
+         Observer& observer);
 
-  // From now on the end is told with the stop's reason and `traffic`'s tally; until then,
+  // From now on the end is told with the shutdown's reason and `traffic`'s tally; until then,
   // as "stopped while starting".
   void Serves(const Traffic& traffic);
 
@@ -39,7 +40,7 @@ class WayOut {
   void CouldNotStart();
 
   // Tells that main returns with `code`, and returns that; when something was abandoned,
-  // ends the process here. `why`: as in End. Requires: a stop was requested.
+  // ends the process here. `why`: as in End. Requires: a shutdown was requested.
   int Return(ExitCode code, std::string why, bool abandoned);
 
   // Ends the process here, and tells that before, unless somebody hangs in telling
@@ -54,8 +55,8 @@ class WayOut {
   // Requires: the only one.
   void Tell(ExitCode code, std::string why);
 
-  const StopBudget budget_;
-  const StopRequest& request_;
+  const ShutdownBudget budget_;
+  const ShutdownRequest& request_;
   Clock& clock_;
   Observer& observer_;
   std::atomic<const char*> start_{"stopped while starting"};  // Null: it serves, or has.

@@ -26,9 +26,9 @@ class WayOutTest : public testing::Test {
   End LastEnd() const { return observer_.Ends().back(); }
 
   FakeClock clock_;
-  StopRequest request_{clock_};
+  ShutdownRequest request_{clock_};
   RecordingObserver observer_;
-  const StopBudget budget_{.grace = std::chrono::seconds(30)};
+  const ShutdownBudget budget_{.grace = std::chrono::seconds(30)};
   WayOut way_out_{budget_, request_, clock_, observer_};
 };
 
@@ -36,7 +36,7 @@ TEST_F(WayOutTest, TellsHowTheStopWasAskedForAndWhatBecameOfTheCalls) {
   FakeTraffic traffic;
   traffic.tally = {.streams_ended = 2};
   way_out_.Serves(traffic);
-  request_.Request(StopReason::kTerminate);
+  request_.Request(ShutdownReason::kTerminate);
   const Clock::TimePoint requested_at = clock_.Now();
   clock_.Advance(std::chrono::seconds(3));
   EXPECT_EQ(way_out_.Return(ExitCode::kForced, "because", /*abandoned=*/false), 3);
@@ -54,7 +54,7 @@ TEST_F(WayOutTest, RemembersTheCallsOfATrafficThatHasGone) {
   auto traffic = std::make_unique<FakeTraffic>();
   traffic->tally = {.streams_ended = 2};
   way_out_.Serves(*traffic);
-  request_.Request(StopReason::kInterrupt);
+  request_.Request(ShutdownReason::kInterrupt);
   way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
   traffic.reset();
   way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
@@ -63,7 +63,7 @@ TEST_F(WayOutTest, RemembersTheCallsOfATrafficThatHasGone) {
 }
 
 TEST_F(WayOutTest, TellsThatTheProcessNeverServed) {
-  request_.Request(StopReason::kTerminate);
+  request_.Request(ShutdownReason::kTerminate);
   way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
   EXPECT_EQ(LastEnd().reason, "stopped while starting");
   way_out_.CouldNotStart();
@@ -90,7 +90,7 @@ class WayOutDeathTest : public WayOutTest {
  protected:
   WayOutDeathTest() {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
-    request_.Request(StopReason::kTerminate);
+    request_.Request(ShutdownReason::kTerminate);
   }
 };
 

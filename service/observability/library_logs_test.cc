@@ -8,7 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "report/v1/drain_report.pb.h"
+#include "report/v1/shutdown_report.pb.h"
 #include "service/lifecycle/fake_clock.h"
 
 namespace observability {
@@ -80,9 +80,9 @@ TEST_F(LibraryLogsTest, LogAsOneLineWhateverAPeerSends) {
   LogWriter writer("orders", ends_[1]);
   LibraryLogs logs(writer);
   logs.Log("grpc", 'E', "a.cc:1",
-           "te: x\r\n12:00:00.000 I orders: drain report: {}\x1b[2J" + std::string(5000, 'z'));
+           "te: x\r\n12:00:00.000 I orders: shutdown report: {}\x1b[2J" + std::string(5000, 'z'));
   const std::string text = Read(writer);
-  EXPECT_THAT(text, HasSubstr("te: x\\r\\n12:00:00.000 I orders: drain report: {}\\x1b[2Jzz"));
+  EXPECT_THAT(text, HasSubstr("te: x\\r\\n12:00:00.000 I orders: shutdown report: {}\\x1b[2Jzz"));
   EXPECT_EQ(Count(text, "\n"), 1);
   EXPECT_LT(text.size(), 1200U);
 }
@@ -91,7 +91,7 @@ TEST_F(LibraryLogsTest, OfProtobufComeWhenTheyAreTaken) {
   // Lives until the process ends, as TakeLibraryLogs() wants it.
   LogWriter& writer = *new LogWriter("orders", ends_[1]);
   TakeLibraryLogs(writer);
-  report::v1::DrainReport report;
+  report::v1::ShutdownReport report;
   EXPECT_FALSE(report.ParseFromString("\x12\x02\xFF\xFE"));
   EXPECT_THAT(Read(writer), ContainsRegex(" E orders: \\[[a-z]+\\] [a-z_]+\\.cc:[0-9]+: .*UTF-8"));
 }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "service/lifecycle/phase.h"
 #include "spdlog/spdlog.h"
@@ -10,19 +11,19 @@ namespace observability {
 
 void LifecycleLog::OnEvent(const lifecycle::Event& event) {
   std::string words = lifecycle::PhaseName(event.phase);
-  words.resize(11, ' ');
+  words.resize(19, ' ');
   {
     std::lock_guard lock(mutex_);
-    if (event.name == "StopRequested") requested_at_ = event.at;
+    if (event.type == lifecycle::EventType::kShutdownRequested) requested_at_ = event.at;
     if (requested_at_) {
       const std::chrono::duration<double> since = event.at - *requested_at_;
-      words = absl::StrFormat("stop +%.3fs %s", since.count(), words);
+      words = absl::StrFormat("shutdown +%.3fs %s", since.count(), words);
     }
   }
-  words += " " + event.name;
+  words += absl::StrCat(" ", event.name());
   if (!event.subject.empty()) words += " \"" + event.subject + "\"";
   if (!event.detail.empty()) words += ": " + event.detail;
-  spdlog::log(event.ok ? spdlog::level::info : spdlog::level::warn, "{}", words);
+  spdlog::log(event.ok() ? spdlog::level::info : spdlog::level::warn, "{}", words);
 }
 
 }  // namespace observability

@@ -12,8 +12,8 @@ namespace observability {
 // Writes what happens to a process into its log (spdlog's default logger), one line an
 // event:
 //
-//   12:00:01.250 I orders: stop +0.000s Serving     StopRequested: terminate, lame_duck 5s + ...
-//   12:00:01.251 I orders: stop +0.001s LameDuck    LameDuckEntered
+//   12:00:01.250 I orders: shutdown +0.000s Serving             ShutdownRequested: terminate, lame_duck 5s + ...
+//   12:00:01.251 I orders: shutdown +0.001s LameDuck            LameDuckEntered
 class LifecycleLog final : public lifecycle::Observer {
  public:
   void OnEvent(const lifecycle::Event& event) override;

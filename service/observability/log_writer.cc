@@ -25,7 +25,7 @@ using lifecycle::Clock;
 constexpr std::size_t kMaxBytes = 1 << 20;
 // Who takes nothing for so long does not read; and how often he is asked again.
 constexpr std::chrono::milliseconds kPatience(100);
-constexpr std::string_view kReport = "drain report: {";
+constexpr std::string_view kReport = "shutdown report: {";
 
 std::string Head(char level, const std::string& program) {
   return absl::StrCat(absl::FormatTime("%H:%M:%E3S ", absl::Now(), absl::LocalTimeZone()),

@@ -26,7 +26,7 @@ namespace observability {
 //
 // Each line is "12:00:01.250 I orders: words". The words are made printable, so that one
 // call is one line; they are cut off at 4 KiB (PIPE_BUF), so that a line reaches a pipe as a
-// whole or not at all. Only a report may be longer, and only a report has "drain report: {"
+// whole or not at all. Only a report may be longer, and only a report has "shutdown report: {"
 // behind the program's name: no words that anybody logs can be taken for one.
 //
 // Threads: any. No lock is held while anything is written.

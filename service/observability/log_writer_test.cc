@@ -109,8 +109,8 @@ TEST_F(LogWriterTest, MakesOneLineOfWhateverIsLogged) {
 }
 
 TEST_F(LogWriterTest, TakesNoWordsForAReport) {
-  writer_->Log('I', "drain report: {\"version\":1}");
-  EXPECT_THAT(Read(), EndsWith(" I orders: [log] drain report: {\"version\":1}\n"));
+  writer_->Log('I', "shutdown report: {\"version\":1}");
+  EXPECT_THAT(Read(), EndsWith(" I orders: [log] shutdown report: {\"version\":1}\n"));
 }
 
 TEST_F(LogWriterTest, CutsAWordOfAnyLengthOffSoThatItsLineReachesAPipeAsAWhole) {
@@ -128,7 +128,7 @@ TEST_F(LogWriterTest, WritesAReportOfAnyLengthAlsoWhenTheQueueIsFull) {
   for (int i = 0; i < 1000; ++i) writer_->Log('I', std::string(4000, 'x'));
   const std::string json = "{" + std::string(3 << 20, 'y') + "}";
   writer_->LogReport(json);
-  EXPECT_THAT(Read(), EndsWith(" I orders: drain report: " + json + "\n"));
+  EXPECT_THAT(Read(), EndsWith(" I orders: shutdown report: " + json + "\n"));
 }
 
 TEST_F(LogWriterTest, OutlivesItsReader) {

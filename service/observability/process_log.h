@@ -5,14 +5,14 @@
 #include <string>
 
 #include "service/lifecycle/observer.h"
-#include "service/observability/drain_report.h"
 #include "service/observability/lifecycle_log.h"
 #include "service/observability/log_writer.h"
+#include "service/observability/shutdown_report.h"
 
 namespace observability {
 
 // What a server tells of itself, from its start to its end: its log (lifecycle_log.h),
-// those of its libraries (library_logs.h), and the report of its stop (drain_report.h).
+// those of its libraries (library_logs.h), and the report of its shutdown (shutdown_report.h).
 // All of it goes through one LogWriter: nothing that is told waits for a reader. One in a
 // process; make it before anything is logged and before gRPC is used.
 //
@@ -38,7 +38,7 @@ class ProcessLog final : public lifecycle::Observer {
  private:
   LogWriter& writer_;
   LifecycleLog events_;
-  DrainReport report_;
+  ShutdownReport report_;
 };
 
 }  // namespace observability

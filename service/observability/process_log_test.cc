@@ -21,8 +21,10 @@ TEST(ProcessLog, TellsWhatHappensAndReportsTheStopUnderOneName) {
   testing::internal::CaptureStderr();
   ProcessLog log("echo", path);
   const lifecycle::Clock::TimePoint now = lifecycle::Clock::Steady().Now();
-  log.OnEvent({.name = "StopRequested", .phase = lifecycle::Phase::kServing, .at = now});
-  log.OnPhase(lifecycle::Phase::kLeaving, now, std::nullopt);
+  log.OnEvent({.type = lifecycle::EventType::kShutdownRequested,
+               .phase = lifecycle::Phase::kServing,
+               .at = now});
+  log.OnPhase(lifecycle::Phase::kDrainingConnections, now, std::nullopt);
   log.OnEnd({.reason = "terminate",
              .requested_at = now,
              .at = now,
@@ -30,10 +32,11 @@ TEST(ProcessLog, TellsWhatHappensAndReportsTheStopUnderOneName) {
   const std::string logged = testing::internal::GetCapturedStderr();  // The end was flushed.
   std::ifstream file(path);
   const std::string report{std::istreambuf_iterator<char>(file), {}};
-  EXPECT_THAT(logged, ContainsRegex(" I echo: stop .* StopRequested\n.* I echo: drain report: "));
-  EXPECT_THAT(logged, HasSubstr("drain report: " + report));
+  EXPECT_THAT(logged, ContainsRegex(
+                          " I echo: shutdown .* ShutdownRequested\n.* I echo: shutdown report: "));
+  EXPECT_THAT(logged, HasSubstr("shutdown report: " + report));
   EXPECT_THAT(report, HasSubstr("\"program\":\"echo\""));
-  EXPECT_THAT(report, HasSubstr("\"Leaving\""));
+  EXPECT_THAT(report, HasSubstr("\"DrainingConnections\""));
 }
 
 }  // namespace

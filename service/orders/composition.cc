@@ -27,7 +27,7 @@ constexpr std::size_t kPoolCapacity = 10000;
 
 void TellWhetherReachable(const InventoryClient& inventory, const std::string& address,
                           const std::stop_token& stop) {
-  // For half a second, of which a stop waits for one look at most.
+  // For half a second, of which a shutdown waits for one look at most.
   constexpr std::chrono::milliseconds kLook(20);
   for (int looks = 0; looks < 25; ++looks) {
     if (stop.stop_requested()) return;
@@ -42,7 +42,7 @@ void TellWhetherReachable(const InventoryClient& inventory, const std::string& a
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Process& process,
-                                                               const rpc::DrainSignal& drain) {
+                                                               const rpc::GoodbyeSignal& goodbye) {
   const std::string inventory = absl::GetFlag(FLAGS_inventory);
   auto opened = SqliteOrderStore::Open(absl::GetFlag(FLAGS_database));
   if (!opened.ok()) return opened.status();
@@ -55,7 +55,7 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
   auto sales = Sales::Load(*store);
   if (!sales.ok()) return sales.status();
   std::unique_ptr<Composition> all(
-      new Composition(process, store, *std::move(sales), inventory, drain));
+      new Composition(process, store, *std::move(sales), inventory, goodbye));
   Composition& it = *all;
 
   const absl::StatusOr<std::int64_t> replayed = it.feed_.CatchUp();
@@ -83,10 +83,10 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
 
 Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
                          std::unique_ptr<Sales> sales, const std::string& inventory,
-                         const rpc::DrainSignal& drain)
+                         const rpc::GoodbyeSignal& goodbye)
     : store_(std::move(store)),
       sales_(std::move(sales)),
-      inventory_(inventory, drain.answer_now()),
+      inventory_(inventory, goodbye.answer_now()),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_, [this] { feed_.Wake(); }),
       pool_(kPoolThreads, kPoolCapacity,
@@ -98,7 +98,7 @@ Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore
                 feed_.Wake();
                 relay_.Wake();
               }),
-      service_(*store_, placer_, feed_, pool_, drain) {}
+      service_(*store_, placer_, feed_, pool_, goodbye) {}
 
 rpc::ServerHost::NamedService Composition::service() {
   return {v1::OrdersService::service_full_name(), service_};

@@ -14,7 +14,7 @@
 #include "service/orders/outbox_relay.h"
 #include "service/orders/sales.h"
 #include "service/rpc/blocking_pool.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 
 namespace orders {
@@ -29,14 +29,14 @@ class Composition {
   // Opens what --database and --inventory say. An error tells in one sentence what
   // is wrong and what to do.
   static absl::StatusOr<std::unique_ptr<Composition>> Open(lifecycle::Process& process,
-                                                           const rpc::DrainSignal& drain);
+                                                           const rpc::GoodbyeSignal& goodbye);
 
   rpc::ServerHost::NamedService service();
 
  private:
   Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
               std::unique_ptr<Sales> sales, const std::string& inventory,
-              const rpc::DrainSignal& drain);
+              const rpc::GoodbyeSignal& goodbye);
 
   // Each uses only what stands above it.
   const std::shared_ptr<OrderStore> store_;

@@ -18,7 +18,7 @@ ImportOrders::ImportOrders(const grpc::CallbackServerContext& context,
                            std::stop_token draining)
     : context_(context), response_(response), placer_(placer) {
   StartRead(&request_);
-  on_drain_.emplace(std::move(draining), [this] { OnDrain(); });
+  on_goodbye_.emplace(std::move(draining), [this] { OnGoodbye(); });
 }
 
 void ImportOrders::OnReadDone(bool ok) {
@@ -47,7 +47,7 @@ void ImportOrders::OnPlaced(const absl::Status& status) {
   StartRead(&request_);
 }
 
-void ImportOrders::OnDrain() {
+void ImportOrders::OnGoodbye() {
   std::unique_lock lock(mutex_);
   draining_ = true;
   // An order that is being placed is finished first: that is the safe point.

@@ -27,7 +27,7 @@ class ImportOrders final : public grpc::ServerReadReactor<v1::ImportOrdersReques
  private:
   void OnReadDone(bool ok) override;
   void OnPlaced(const absl::Status& status);
-  void OnDrain();
+  void OnGoodbye();
   void OnCancel() override;
   void OnDone() override;
 
@@ -49,7 +49,7 @@ class ImportOrders final : public grpc::ServerReadReactor<v1::ImportOrdersReques
   std::int64_t durable_ = 0;  // Guarded by mutex_.
 
   // Last: when the drain has begun already, its constructor calls back.
-  std::optional<std::stop_callback<std::function<void()>>> on_drain_;
+  std::optional<std::stop_callback<std::function<void()>>> on_goodbye_;
 };
 
 }  // namespace orders

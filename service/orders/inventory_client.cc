@@ -19,7 +19,7 @@ using inventory::v1::InventoryService;
 using inventory::v1::ReserveRequest;
 using inventory::v1::ReserveResponse;
 
-// How long Confirm() still waits for an answer once a stop is requested.
+// How long Confirm() still waits for an answer once a shutdown is requested.
 constexpr std::chrono::milliseconds kFinishItem(200);
 
 absl::Status Unavailable() {

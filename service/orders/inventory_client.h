@@ -19,7 +19,7 @@ namespace orders {
 // Lifetime: outlives every Reserve() until its `done` was called.
 class InventoryClient {
  public:
-  // Once `answer_now` is requested, Reserve() gives up (rpc::DrainSignal).
+  // Once `answer_now` is requested, Reserve() gives up (rpc::GoodbyeSignal).
   explicit InventoryClient(const std::string& address, std::stop_token answer_now = {});
 
   // Reserves the order's items on behalf of `caller`, whose deadline and

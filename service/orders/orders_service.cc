@@ -31,8 +31,8 @@ class Refused final : public grpc::ServerWriteReactor<v1::WatchOrdersResponse> {
 }  // namespace
 
 OrdersService::OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed,
-                             rpc::BlockingPool& pool, const rpc::DrainSignal& drain)
-    : store_(store), placer_(placer), feed_(feed), pool_(pool), drain_(drain) {}
+                             rpc::BlockingPool& pool, const rpc::GoodbyeSignal& goodbye)
+    : store_(store), placer_(placer), feed_(feed), pool_(pool), goodbye_(goodbye) {}
 
 grpc::ServerUnaryReactor* OrdersService::PlaceOrder(grpc::CallbackServerContext* context,
                                                     const v1::PlaceOrderRequest* request,
@@ -96,17 +96,17 @@ grpc::ServerWriteReactor<v1::WatchOrdersResponse>* OrdersService::WatchOrders(
     if (!position) return new Refused(BadToken("resume_token"));
     sequence = *position;
   }
-  return new orders::WatchOrders(sequence, store_, feed_, pool_, drain_.token());
+  return new orders::WatchOrders(sequence, store_, feed_, pool_, goodbye_.token());
 }
 
 grpc::ServerReadReactor<v1::ImportOrdersRequest>* OrdersService::ImportOrders(
     grpc::CallbackServerContext* context, v1::ImportOrdersResponse* response) {
-  return new orders::ImportOrders(*context, *response, placer_, drain_.token());
+  return new orders::ImportOrders(*context, *response, placer_, goodbye_.token());
 }
 
 grpc::ServerBidiReactor<v1::TrackOrdersRequest, v1::TrackOrdersResponse>*
 OrdersService::TrackOrders(grpc::CallbackServerContext*) {
-  return orders::TrackOrders::Start(store_, feed_, pool_, drain_.token());
+  return orders::TrackOrders::Start(store_, feed_, pool_, goodbye_.token());
 }
 
 void OrdersService::InPool(grpc::ServerUnaryReactor& call, std::function<absl::Status()> work) {

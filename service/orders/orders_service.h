@@ -9,7 +9,7 @@
 #include "service/orders/order_placer.h"
 #include "service/orders/order_store.h"
 #include "service/rpc/blocking_pool.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 
 namespace orders {
 
@@ -20,7 +20,7 @@ namespace orders {
 class OrdersService final : public v1::OrdersService::CallbackService {
  public:
   OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed, rpc::BlockingPool& pool,
-                const rpc::DrainSignal& drain);
+                const rpc::GoodbyeSignal& goodbye);
 
   grpc::ServerUnaryReactor* PlaceOrder(grpc::CallbackServerContext* context,
                                        const v1::PlaceOrderRequest* request,
@@ -46,7 +46,7 @@ class OrdersService final : public v1::OrdersService::CallbackService {
   OrderPlacer& placer_;
   EventFeed& feed_;
   rpc::BlockingPool& pool_;
-  const rpc::DrainSignal& drain_;
+  const rpc::GoodbyeSignal& goodbye_;
 };
 
 }  // namespace orders

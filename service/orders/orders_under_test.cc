@@ -30,7 +30,7 @@ OrdersUnderTest::OrdersUnderTest(const TemporaryDatabase& database, const FakeIn
                 feed_.Wake();
                 relay_.Wake();
               }),
-      service_(*store_, placer_, feed_, pool_, drain_) {
+      service_(*store_, placer_, feed_, pool_, goodbye_) {
   EXPECT_TRUE(feed_.CatchUp().ok());
   int port = 0;
   grpc::ServerBuilder builder;

@@ -23,7 +23,7 @@
 #include "service/orders/sales.h"
 #include "service/orders/temporary_database.h"
 #include "service/rpc/blocking_pool.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 
 namespace orders {
 
@@ -48,7 +48,7 @@ class OrdersUnderTest {
   OrderStore& store() { return *store_; }
   rpc::BlockingPool& pool() { return pool_; }
   void StartRelay();
-  void Drain() { drain_.Announce(); }
+  void Drain() { goodbye_.Announce(); }
 
  private:
   const std::unique_ptr<OrderStore> store_;
@@ -58,7 +58,7 @@ class OrdersUnderTest {
   OutboxRelay relay_;
   rpc::BlockingPool pool_;
   OrderPlacer placer_;
-  rpc::DrainSignal drain_;
+  rpc::GoodbyeSignal goodbye_;
   OrdersService service_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;

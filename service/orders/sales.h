@@ -11,7 +11,7 @@
 namespace orders {
 
 // How much of each SKU was sold, kept in memory from the order log: the example of
-// state that a stop must save while the database is still open. After a clean stop
+// state that a shutdown must save while the database is still open. After a clean shutdown
 // the next start has nothing to replay; after kill -9, only the tail.
 //
 // Threads: all methods may be called from any thread; Load() and Save() may block

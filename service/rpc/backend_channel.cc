@@ -27,7 +27,7 @@ struct Cancel {
 
 }  // namespace
 
-// A stop callback can be taken back while it runs, also by what it calls: TryCancel()
+// A shutdown callback can be taken back while it runs, also by what it calls: TryCancel()
 // may end the call, and whoever made the call drops its context then.
 struct BackendChannel::Call {
   Call(std::shared_ptr<grpc::Channel> held, std::unique_ptr<grpc::ClientContext> made,

@@ -36,7 +36,7 @@ class BackendChannel {
     // What a call may take, retries included, when its caller allows that long.
     std::chrono::milliseconds timeout{2000};
     // Once requested, calls on behalf of a caller are cancelled, so that the caller has
-    // an answer before it is cut off itself: DrainSignal::answer_now().
+    // an answer before it is cut off itself: GoodbyeSignal::answer_now().
     std::stop_token answer_now{};
   };
 

@@ -11,7 +11,7 @@ namespace rpc {
 // Which calls run, and of which method, at the price of one cache line a call.
 //
 // The problem: gRPC gives a unary call's context back without its method, and a lock
-// for each call is too dear for what only a stop wants to know.
+// for each call is too dear for what only a shutdown wants to know.
 //
 // Threads: all methods may be called from any thread, without a lock; Begin() of a
 // call comes before its End().

@@ -52,17 +52,18 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 
 }  // namespace
 
-ServerHost::ServerHost(Options options, std::vector<NamedService> services, DrainSignal& drain)
+ServerHost::ServerHost(Options options, std::vector<NamedService> services, GoodbyeSignal& goodbye)
     : options_(std::move(options)),
       services_(std::move(services)),
-      drain_(drain),
+      goodbye_(goodbye),
       refused_connections_("refused a connection: the limit of connections or descriptors",
                            [this](const std::string& line) { WriteLog(line); }) {}
 
 ServerHost::~ServerHost() {
-  lifecycle::Require(!open_,
-                     "a server that had let callers in was destroyed without a stop: hand it to "
-                     "Process::ServeUntilStopped(), several in a lifecycle::TrafficGroup");
+  lifecycle::Require(
+      !open_,
+      "a server that had let callers in was destroyed without a shutdown: hand it to "
+      "Process::ServeUntilStopped(), several in a lifecycle::TrafficGroup");
   if (server_ == nullptr) return;
   BeginShutdown();  // If it has not begun yet.
   Patience patience(Clock::Steady(), std::chrono::hours(1), {});
@@ -73,7 +74,7 @@ absl::Status ServerHost::Start() {
   if (absl::Status spare = CheckSpareThreads(ThreadsForAServer()); !spare.ok()) return spare;
   // Never undone: gRPC's own shutdown, at its last user's end, joins a thread that
   // polls on for 10 s after the last write that had to wait (grpc/grpc: tcp_posix.cc,
-  // run_poller). The process would live on so much longer than its stop.
+  // run_poller). The process would live on so much longer than its shutdown.
   grpc_init();
   if (services_.empty() && !options_.prepare) {
     return absl::InvalidArgumentError(
@@ -91,7 +92,7 @@ absl::Status ServerHost::Start() {
     return absl::UnavailableError(absl::StrCat("no thread for the server: ", error.what()));
   }
   if (!GoawaySender::Available()) {
-    WriteLog("this gRPC has no SendGoaways(): a stop cannot ask connections to leave");
+    WriteLog("this gRPC has no SendGoaways(): a shutdown cannot ask connections to leave");
   }
   for (const NamedService& each : services_) {
     server_->GetHealthCheckService()->SetServingStatus(each.name, true);
@@ -161,7 +162,7 @@ absl::Status ServerHost::BuildServer() {
 }
 
 void ServerHost::StartThreads() {
-  // Already here: in the middle of a stop there may be no thread to be had.
+  // Already here: in the middle of a shutdown there may be no thread to be had.
   shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
   blocked_threads_.emplace([this] { SayThatThreadsAreBlocked(); });
   const ConnectionLimits& limits = options_.limits;
@@ -229,7 +230,7 @@ int ServerHost::SayGoodbye(Patience& patience) {
   Patience until_sent(patience.clock(), kForGoaway, {});
   until_sent.Poll([this] { return drain_of_connections_->Idle(); });
   const int streams = calls_.streams();
-  drain_.Announce(GoodbyePace(streams, patience.deadline() - patience.clock().Now()), patience);
+  goodbye_.Announce(GoodbyePace(streams, patience.deadline() - patience.clock().Now()), patience);
   calls_.CancelInfrastructure();
   return streams;
 }
@@ -265,7 +266,7 @@ lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience
   const Clock::Duration for_answers =
       std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
   patience.Poll([&] {
-    if (clock.Now() >= patience.deadline() - for_answers) drain_.DemandAnswers();
+    if (clock.Now() >= patience.deadline() - for_answers) goodbye_.DemandAnswers();
     // That it has returned does not mean that every answer has left.
     return ShutdownHasBegun() &&
            drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;

@@ -26,7 +26,7 @@
 #include "service/rpc/connection_guard.h"
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/connections.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/handler_guard.h"
 #include "service/rpc/limit_log.h"
 #include "service/rpc/listener.h"
@@ -42,12 +42,12 @@ namespace rpc {
 //
 // Besides the services it is given it serves grpc.health.v1.Health (for "" and
 // each service by name) and server reflection; calls of these two, and of channelz
-// where it is linked, never hold up a stop.
+// where it is linked, never hold up a shutdown.
 //
-// Threads: Start(), the steps of a stop and the destructor on one thread. Look(),
+// Threads: Start(), the steps of a shutdown and the destructor on one thread. Look(),
 // TryCallsRunning(), TryTally() and address() may be called from any thread.
 // Lifetime: the services, and what they use, outlive the server inside, which
-// lives until Cancel() has returned true; `drain` outlives the host.
+// lives until Cancel() has returned true; `goodbye` outlives the host.
 class ServerHost final : public lifecycle::Traffic {
  public:
   struct Endpoint {
@@ -87,11 +87,11 @@ class ServerHost final : public lifecycle::Traffic {
     grpc::Service& service;
   };
 
-  ServerHost(Options options, std::vector<NamedService> services, DrainSignal& drain);
-  // Requires: once callers were let in, CloseListener() came, as it does in a stop. Else the
+  ServerHost(Options options, std::vector<NamedService> services, GoodbyeSignal& goodbye);
+  // Requires: once callers were let in, CloseListener() came, as it does in a shutdown. Else the
   // process ends here: their calls would be cut and nobody would tell.
   //
-  // Cancels what the stop has left.
+  // Cancels what the shutdown has left.
   ~ServerHost() override;
   ServerHost(const ServerHost&) = delete;
   ServerHost& operator=(const ServerHost&) = delete;
@@ -119,7 +119,7 @@ class ServerHost final : public lifecycle::Traffic {
   // Does not wait where gRPC cannot send a GOAWAY (GoawaySender::Available()).
   Departure AwaitConnectionsGone(lifecycle::Patience& patience) override;
   void BeginShutdown() override;
-  // Demands answers of `drain` when patience is nearly over.
+  // Demands answers of `goodbye` when patience is nearly over.
   Unfinished AwaitCallsFinished(lifecycle::Patience& patience) override;
   bool Cancel(lifecycle::Patience& patience) override;
   Load Look() const override;
@@ -142,7 +142,7 @@ class ServerHost final : public lifecycle::Traffic {
 
   const Options options_;
   const std::vector<NamedService> services_;
-  DrainSignal& drain_;
+  GoodbyeSignal& goodbye_;
 
   mutable CallTracker calls_;  // Asked by TryTally(), too.
   Connections connections_;

@@ -33,7 +33,7 @@
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/fake_clock.h"
 #include "service/lifecycle/patience.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
@@ -84,7 +84,7 @@ std::string UnusedPath() {
 class ServerHostTest : public ::testing::Test {
  protected:
   void Start(ServerHost::Options options = {}) {
-    host_.emplace(std::move(options), Services(), drain_);
+    host_.emplace(std::move(options), Services(), goodbye_);
     const absl::Status started = host_->Start();
     ASSERT_TRUE(started.ok()) << started;
     const absl::Status opened = host_->OpenListener();
@@ -137,8 +137,8 @@ class ServerHostTest : public ::testing::Test {
     return RawStream(channel, "/grpc.health.v1.Health/Check").Ask(request + service);
   }
 
-  DrainSignal drain_;
-  ProbeService probe_{drain_.token()};
+  GoodbyeSignal goodbye_;
+  ProbeService probe_{goodbye_.token()};
   std::optional<ServerHost> host_;
 };
 
@@ -177,7 +177,7 @@ TEST_F(ServerHostTest, RefusesAMessageThatIsTooLarge) {
 TEST_F(ServerHostTest, HasAHostBesideItInTheSameProcess) {
   Start();
   ProbeService other_probe;
-  DrainSignal other_drain;
+  GoodbyeSignal other_drain;
   {
     ServerHost other({}, {{"other", other_probe}}, other_drain);
     ASSERT_TRUE(other.Start().ok());
@@ -190,7 +190,7 @@ TEST_F(ServerHostTest, HasAHostBesideItInTheSameProcess) {
 }
 
 TEST_F(ServerHostTest, SaysThatItHasNothingToServe) {
-  ServerHost host({}, {}, drain_);
+  ServerHost host({}, {}, goodbye_);
   const absl::Status started = host.Start();
   EXPECT_TRUE(absl::IsInvalidArgument(started));
   EXPECT_THAT(std::string(started.message()), HasSubstr("without services"));
@@ -201,7 +201,7 @@ TEST_F(ServerHostTest, RefusesAPortThatItCannotCloseFirst) {
                        [](grpc::ServerBuilder& builder) {
                          builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials());
                        }},
-                  Services(), drain_);
+                  Services(), goodbye_);
   const absl::Status started = host.Start();
   EXPECT_TRUE(absl::IsInvalidArgument(started));
   EXPECT_THAT(std::string(started.message()), HasSubstr("more_endpoints"));
@@ -315,7 +315,7 @@ TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
                                           builder.RegisterService(&waits);
                                           builder.RegisterCallbackGenericService(&anything);
                                         }},
-                std::vector<ServerHost::NamedService>(), drain_);
+                std::vector<ServerHost::NamedService>(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
   ASSERT_TRUE(host_->OpenListener().ok());
   const auto channel = Connect();
@@ -409,12 +409,12 @@ TEST_F(ServerHostLimitsTest, EndWhoOpensMoreStreamsThanHeMay) {
 }
 
 TEST_F(ServerHostTest, HasNoAddressBeforeItStarts) {
-  EXPECT_EQ(ServerHost({}, Services(), drain_).address(), "");
+  EXPECT_EQ(ServerHost({}, Services(), goodbye_).address(), "");
 }
 
 TEST_F(ServerHostTest, CannotStartWhereSomebodyListens) {
   Start();
-  ServerHost second({.address = host_->address()}, Services(), drain_);
+  ServerHost second({.address = host_->address()}, Services(), goodbye_);
   EXPECT_TRUE(absl::IsAlreadyExists(second.Start()));
   EXPECT_TRUE(Echo(Connect()).ok());
 }
@@ -438,7 +438,7 @@ TEST_F(ServerHostTest, WritesThePortFileWholeOrNotAtAll) {
 
 TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
   const std::string path = ::testing::TempDir() + "no_such_directory/port";
-  host_.emplace(ServerHost::Options{.port_file = path}, Services(), drain_);
+  host_.emplace(ServerHost::Options{.port_file = path}, Services(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
   const absl::Status opened = host_->OpenListener();
   EXPECT_TRUE(absl::IsUnavailable(opened)) << opened;
@@ -642,10 +642,10 @@ TEST_F(ServerHostTest, DemandsAnswersAMomentBeforeCallsAreCutOff) {
   clock.AwaitWaiters(1);
   clock.Advance(milliseconds(7490));
   clock.AwaitWaiters(1);
-  EXPECT_FALSE(drain_.answer_now().stop_requested());
+  EXPECT_FALSE(goodbye_.answer_now().stop_requested());
   clock.Advance(milliseconds(10));
   clock.AwaitWaiters(1);
-  EXPECT_TRUE(drain_.answer_now().stop_requested());
+  EXPECT_TRUE(goodbye_.answer_now().stop_requested());
   clock.Advance(milliseconds(500));
   EXPECT_EQ(left.get().calls, 1);
   probe_.Release();
@@ -657,7 +657,7 @@ TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandInAHurryAsWell) {
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
   // A call that gives up what it waits for.
-  const std::stop_callback answer(drain_.answer_now(), [this] { probe_.Release(); });
+  const std::stop_callback answer(goodbye_.answer_now(), [this] { probe_.Release(); });
   host_->CloseListener();
   host_->BeginShutdown();
   std::stop_source hurry;
@@ -875,7 +875,7 @@ TEST_F(ServerHostTest, IsNotDestroyedWhileCallersAreLetIn) {
         Start();
         host_.reset();
       },
-      "broken precondition: a server that had let callers in was destroyed without a stop");
+      "broken precondition: a server that had let callers in was destroyed without a shutdown");
 }
 
 TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedThoughNothingWasAwaited) {

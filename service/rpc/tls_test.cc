@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/raw_peer.h"
@@ -33,8 +33,8 @@ TEST_F(TlsTest, IsThatOfTheCertificateAndItsKey) {
   const auto credentials = TlsFromFiles(certificate_, key_);
   ASSERT_TRUE(credentials.ok()) << credentials.status();
   probe::Probe::CallbackService service;
-  DrainSignal drain;
-  ServerHost host({.credentials = *credentials}, {{"probe.Probe", service}}, drain);
+  GoodbyeSignal goodbye;
+  ServerHost host({.credentials = *credentials}, {{"probe.Probe", service}}, goodbye);
   ASSERT_TRUE(host.Start().ok());
   ASSERT_TRUE(host.OpenListener().ok());
   RawPeer peer(host.address(), {.tls = true});

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The stop is told in the same words by the code, by its model and by the rules for its log.
+"""One word for one thing, in the code, its model, the rules for its log and everything that people read.
 
- * phases, exit codes and steps: service/lifecycle/ and tests/model/stop.pml
- * events, their order, phases and exit codes: service/lifecycle/ and tests/common/order_rules.cc
- * rules: tests/model/stop.pml and tests/common/order_rules.h
+ * phases, exit codes and steps: service/lifecycle/ and tests/model/shutdown.pml
+ * events, their order and phases: service/lifecycle/event.h and shutdown_sequence, which tells them
+ * rules: tests/model/shutdown.pml and tests/common/order_rules.h
+ * words that are not used, each with the reason: FORBIDDEN
 """
 
 import re
@@ -13,11 +14,24 @@ import sources
 PHASE = "service/lifecycle/phase.h"
 EXIT_CODE = "service/lifecycle/exit_code.h"
 
-# An event that is a failure at times: a call that came in the last instant was cut.
-MAY_ALSO_FAIL = {"ServerStopped": ("kCancelling", "kForced")}
+EVENT = "service/lifecycle/event.h"
 SEQUENCE = "service/lifecycle/shutdown_sequence"
-MODEL = "tests/model/stop.pml"
+MODEL = "tests/model/shutdown.pml"
 RULES = "tests/common/order_rules"
+
+# Words that said something else before, or the same as another. ARCHITECTURE.md has the ones that are used.
+FORBIDDEN = {
+    r"\b[Dd]rains? by hand\b": "a manual drain",
+    r"\b[Dd]rain[ _]?[Rr]eports?\b": "all of it is the shutdown: the shutdown report",
+    r"\bDrainSignal\b|\bdrain_signal\b": "it tells streams to say goodbye: GoodbyeSignal",
+    r"\bStop(Budget|Request|Reason|Outcome|Parts)\b|\bstop_(budget|request)\b": "all of it is the shutdown: Shutdown...",
+    r"--stop_\w+": "the budgets' flags begin with --shutdown_",
+    r"\bk(Leaving|Draining|Cancelling|Working|Saving|Closing)\b": "a phase says what it does to what: phase.h",
+    r"\b(StopRequested|DrainRequested|ShutdownBegun|ConnectionsLeft)\b": "an event of before: event.h",
+    r"\b(lead|leads|led) (the |its |all )?(callers |everybody )?away\b": "callers are asked to leave (GOAWAY)",
+    r"\bquiet period\b": "there is none: connections are asked to leave, and looked at",
+}
+MAY_USE_OLD_WORDS = {"CHANGELOG.md", "tests/architecture/words_test.py"}
 
 # A step of the sequence, by its name.
 STEP = r"^(?:void|bool) ShutdownSequence::(\w+)\([^)]*\) \{\n"
@@ -52,7 +66,7 @@ def check_numbers():
 
 
 def check_steps():
-    run = found(r"^StopOutcome ShutdownSequence::Run\(\) \{(.*?)^\}", SEQUENCE + ".cc")[0]
+    run = found(r"^ShutdownOutcome ShutdownSequence::Run\(\) \{(.*?)^\}", SEQUENCE + ".cc")[0]
     main = found(r"^active proctype Main\(\) \{(.*?)^\}", MODEL)[0]
     in_code = found(r"\b([A-Z]\w+)\(\)", SEQUENCE + ".cc", run)
     in_model = [step for step in found(r"\b([A-Z]\w+)\(\)", MODEL, main) if step != "MayHang"]
@@ -63,27 +77,23 @@ def check_steps():
 
 
 def check_events():
-    rules = found(r'^    \{"(\w+)", Phase::(k\w+), \w+(?:, ExitCode::(k\w+))?', RULES + ".cc")
-    # Nothing else in this file is written like an event.
-    camel_case = r'"((?:[A-Z][a-z]+)+)"'
-    told = set(found(camel_case, SEQUENCE + ".cc"))
-    yield from unlike("events", "service/lifecycle", sorted(told), RULES + ".cc", sorted(e for e, _, _ in rules))
+    phase_of = dict(found(r"^    \{EventType::(k\w+), \"\w+\",\s*Phase::(k\w+)", EVENT))
+    for event, name in found(r"^    \{EventType::k(\w+), \"(\w+)\"", EVENT):
+        yield from unlike("the name of an event", EVENT, event, EVENT, name)
+    told = set(found(r"EventType::(k\w+)", SEQUENCE + ".cc"))
+    yield from unlike("events", SEQUENCE + ".cc", sorted(told), EVENT, sorted(phase_of))
 
-    by_name = {event: (phase, code or "kClean") for event, phase, code in rules}
     phase = None
     for _, body in found(STEP + r"(.*?)^\}", SEQUENCE + ".cc"):
         # A step that enters no phase of its own is a part of the one that stands before it.
         phase = re.search(r"Enter\(Phase::(k\w+)", body) or phase
-        for code, event in re.findall(r'Tell\w*\((?:ExitCode::(k\w+),\s*)?"(\w+)"', body):
-            its = (phase.group(1), code or "kClean")
-            if its == MAY_ALSO_FAIL.get(event):
-                continue
-            yield from unlike(event, SEQUENCE + ".cc", its, RULES + ".cc", by_name.get(event))
+        for event in re.findall(r"Tell\w*\(EventType::(k\w+)", body):
+            yield from unlike(event, SEQUENCE + ".cc", phase.group(1), EVENT, phase_of[event])
 
     drawn = found(r"and in this order:\n  //\n((?:  //   .*?\n)+)", SEQUENCE + ".h")[0]
     in_order = found(r"\b(?:[A-Z][a-z]+)+\b", SEQUENCE + ".h", drawn)
-    yield from unlike("order of events", SEQUENCE + ".h", in_order, RULES + ".cc",
-                      [event for event, _, _ in rules if event in in_order])
+    yield from unlike("order of events", SEQUENCE + ".h", in_order, EVENT,
+                      [event[1:] for event in phase_of if event[1:] in in_order])
 
 
 def check_rules():
@@ -95,9 +105,19 @@ def check_rules():
         yield "%s: %s does not say what becomes of it in a log" % (rule, RULES + ".h")
 
 
+def check_forbidden():
+    for path in sources.files():
+        if path in MAY_USE_OLD_WORDS:
+            continue
+        for number, line in enumerate(sources.read(path).splitlines(), 1):
+            for pattern, reason in FORBIDDEN.items():
+                if re.search(pattern, line):
+                    yield "%s:%d: \"%s\": %s" % (path, number, re.search(pattern, line).group(0), reason)
+
+
 def main():
     problems = []
-    for check in (check_numbers, check_steps, check_events, check_rules):
+    for check in (check_numbers, check_steps, check_events, check_rules, check_forbidden):
         problems += check()
     sources.report("words_test", problems)
 

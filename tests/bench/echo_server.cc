@@ -7,7 +7,7 @@
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
 #include "service/observability/process_log.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
 #include "tests/bench/bench_service.h"
@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();
   config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench of tests/bench/bench.proto.", argc, argv);
-  observability::ProcessLog log("echo", config.drain_report);
+  observability::ProcessLog log("echo", config.shutdown_report);
   config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
@@ -24,9 +24,9 @@ int main(int argc, char** argv) {
     return process.CouldNotStart(started);
   }
 
-  rpc::DrainSignal drain;
-  bench::BenchService service([&] { return drain.token(); }, rpc::ToGrpc(rpc::Goodbye("bench")));
-  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, drain);
+  rpc::GoodbyeSignal goodbye;
+  bench::BenchService service([&] { return goodbye.token(); }, rpc::ToGrpc(rpc::Goodbye("bench")));
+  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

@@ -47,8 +47,9 @@ ABSL_FLAG(int, calls, 1000, "Calls of one caller to each server in a round.");
 ABSL_FLAG(int, callers, 8, "Callers at a time, each with a connection of its own.");
 ABSL_FLAG(absl::Duration, slice, absl::Milliseconds(300),
           "How long these callers call one server before they turn to the other.");
-ABSL_FLAG(std::vector<std::string>, harness_flags, {},
-          "Flags for the server in the harness: --connection_age=1h adds gRPC's filter for it.");
+ABSL_FLAG(
+    std::vector<std::string>, harness_flags, {},
+    "Flags for the server in the harness: --max_connection_age=1h adds gRPC's filter for it.");
 ABSL_FLAG(bool, callgrind, false, "Count the servers' instructions under valgrind instead.");
 ABSL_FLAG(int, callgrind_calls, 1000, "How many calls more the longer of two counted runs has.");
 

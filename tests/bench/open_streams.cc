@@ -170,11 +170,11 @@ bool MeasureAll() {
       // The goodbyes are spread over half of the time for connections at most.
       {"harness, goodbyes all at once",
        "tests/bench/echo_server",
-       {"--stop_lame_duck=0", "--stop_connections=10ms", "--termination_grace=2m"},
+       {"--shutdown_lame_duck=0", "--shutdown_drain_connections=10ms", "--termination_grace=2m"},
        true},
       {"harness, goodbyes at their pace",
        "tests/bench/echo_server",
-       {"--stop_lame_duck=0", "--termination_grace=2m"},
+       {"--shutdown_lame_duck=0", "--termination_grace=2m"},
        true},
   };
   absl::PrintF("%-34s %8s %8s %8s %12s\n", "", "opened", "goodbye", "without", "last end");

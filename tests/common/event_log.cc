@@ -7,9 +7,9 @@ namespace testkit {
 namespace {
 
 std::optional<LoggedEvent> EventIn(const std::string& line) {
-  // 12:00:01.251 I orders: stop +0.001s Closing     Closed "database": detail
+  // 12:00:01.251 I orders: shutdown +0.001s ClosingResources    Closed "database": detail
   static const std::regex kEvent(
-      R"re(\d\d:\d\d:\d\d\.\d{3} ([A-Z]) \S+: (?:stop \+(\d+)\.(\d{3})s )?([A-Z]\w*) +([A-Z]\w*)(?: "([^"]*)")?(?:: (.*))?)re");
+      R"re(\d\d:\d\d:\d\d\.\d{3} ([A-Z]) \S+: (?:shutdown \+(\d+)\.(\d{3})s )?([A-Z]\w*) +([A-Z]\w*)(?: "([^"]*)")?(?:: (.*))?)re");
   std::smatch match;
   if (!std::regex_match(line, match, kEvent)) return std::nullopt;
   LoggedEvent event;
@@ -19,6 +19,7 @@ std::optional<LoggedEvent> EventIn(const std::string& line) {
   }
   event.phase = match[4];
   event.name = match[5];
+  event.type = lifecycle::EventOfName(event.name);
   event.subject = match[6];
   event.detail = match[7];
   event.ok = match[1] == "I";

@@ -6,19 +6,25 @@
 #include <string>
 #include <vector>
 
+#include "service/lifecycle/event.h"
+
 namespace testkit {
 
-// An event of a server's life (service/lifecycle/observer.h), read back from a line
+// An event of a server's life (service/lifecycle/event.h), read back from a line
 // of its log.
 struct LoggedEvent {
   // Since the request to stop; unset before it.
   std::optional<std::chrono::milliseconds> since_stop;
   std::string phase;
   std::string name;
+  // Unset: no event has this name.
+  std::optional<lifecycle::EventType> type;
   std::string subject;
   std::string detail;
   // False: a person should look at this.
   bool ok = true;
+
+  bool Is(lifecycle::EventType other) const { return type == other; }
 };
 
 // The events in what a server wrote, in order. Lines that tell of no event, and the

@@ -39,12 +39,13 @@ std::string Logged(const std::vector<lifecycle::Event>& life) {
 
 TEST(EventLogTest, ReadsWhatTheLogWrites) {
   const lifecycle::Clock::TimePoint start{};
+  using lifecycle::EventType;
   using lifecycle::Phase;
   const std::string output = Logged({
-      {"Serving", "", "", Phase::kServing, true, start},
-      {"StopRequested", "", "terminate, lame_duck 5s", Phase::kServing, true, start},
-      {"Closed", "database", "", Phase::kClosing, true, start + milliseconds(1250)},
-      {"CloseFailed", "relay", "it said: \"no\"", Phase::kClosing, false,
+      {EventType::kServing, "", "", Phase::kServing, start},
+      {EventType::kShutdownRequested, "", "terminate, lame_duck 5s", Phase::kServing, start},
+      {EventType::kClosed, "database", "", Phase::kClosingResources, start + milliseconds(1250)},
+      {EventType::kCloseFailed, "relay", "it said: \"no\"", Phase::kClosingResources,
        start + milliseconds(61007)},
   });
 
@@ -55,11 +56,11 @@ TEST(EventLogTest, ReadsWhatTheLogWrites) {
   EXPECT_EQ(events[0].name, "Serving");
 
   EXPECT_EQ(events[1].since_stop, milliseconds(0));
-  EXPECT_EQ(events[1].name, "StopRequested");
+  EXPECT_EQ(events[1].name, "ShutdownRequested");
   EXPECT_EQ(events[1].detail, "terminate, lame_duck 5s");
 
   EXPECT_EQ(events[2].since_stop, milliseconds(1250));
-  EXPECT_EQ(events[2].phase, "Closing");
+  EXPECT_EQ(events[2].phase, "ClosingResources");
   EXPECT_EQ(events[2].subject, "database");
   EXPECT_EQ(events[2].detail, "");
   EXPECT_TRUE(events[2].ok);
@@ -71,16 +72,18 @@ TEST(EventLogTest, ReadsWhatTheLogWrites) {
 }
 
 TEST(EventLogTest, PassesOverWhatIsNoEvent) {
-  EXPECT_THAT(EventNamesIn("serving on 127.0.0.1:1\n"
-                           "12:00:00.000 I orders: Serving     Serving\n"
-                           "12:00:01.000 W orders: backend away\n"
-                           "12:00:02.000 I orders: stop +0.000s Serving     StopRequested: now\n"),
-              ElementsAre("Serving", "StopRequested"));
+  EXPECT_THAT(
+      EventNamesIn(
+          "serving on 127.0.0.1:1\n"
+          "12:00:00.000 I orders: Serving             Serving\n"
+          "12:00:01.000 W orders: backend away\n"
+          "12:00:02.000 I orders: shutdown +0.000s Serving             ShutdownRequested: now\n"),
+      ElementsAre("Serving", "ShutdownRequested"));
   EXPECT_THAT(EventNamesIn(""), IsEmpty());
 }
 
 TEST(EventLogTest, WaitsForTheEndOfALine) {
-  EXPECT_THAT(EventNamesIn("12:00:00.000 I orders: Serving     Serv"), IsEmpty());
+  EXPECT_THAT(EventNamesIn("12:00:00.000 I orders: Serving             Serv"), IsEmpty());
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "service/lifecycle/event.h"
 #include "service/lifecycle/exit_code.h"
 #include "service/lifecycle/phase.h"
 #include "tests/common/event_log.h"
@@ -18,64 +19,86 @@
 namespace testkit {
 namespace {
 
+using lifecycle::EventRow;
+using lifecycle::EventType;
 using lifecycle::ExitCode;
 using lifecycle::Phase;
 
-// Which events a step of the order is told by.
-struct Rule {
-  const char* event;
-  Phase phase;
-  // Events of one step have the same number; one of them is told.
-  int step;
-  // The code that the process leaves with at least; told as a warning unless kClean.
-  ExitCode code = ExitCode::kClean;
-  // Told for each of several, by name.
-  bool of_each = false;
+// The steps of a shutdown, in order; each is told by one event, or by one of each of several.
+enum Step {
+  kServing,
+  kManualDrain,
+  kRequest,
+  kLameDuck,
+  kListener,
+  kGoodbye,
+  kDrained,
+  kConnections,
+  kRefuse,
+  kCalls,
+  kLateCalls,
+  kServer,
+  kWorkers,
+  kSave,
+  kClose,
+  kStopped,
 };
-
-constexpr int kServingStep = 0;
-constexpr int kDrainStep = 1;
-constexpr int kRequestStep = 2;
-constexpr int kLameDuckStep = 3;
-constexpr int kGoodbyeStep = 5;
-constexpr int kDrainedStep = 6;
-constexpr int kConnectionsStep = 7;
-constexpr int kSaveStep = 12;
-constexpr int kCloseStep = 13;
-constexpr int kStoppedStep = 14;
 
 // The order of service/lifecycle/shutdown_sequence.h, as Main has it in
-// tests/model/stop.pml; tests/architecture/words_test.py compares the three. What
-// stands before it is of a start that fails.
-constexpr Rule kRules[] = {
-    {"CouldNotStart", Phase::kStarting, kServingStep, ExitCode::kCouldNotStart},
-    {"Serving", Phase::kServing, kServingStep},
-    {"DrainRequested", Phase::kServing, kDrainStep},
-    {"StopRequested", Phase::kServing, kRequestStep},
-    {"LameDuckEntered", Phase::kLameDuck, kLameDuckStep},
-    {"ListenerClosed", Phase::kLeaving, 4},
-    {"GoodbyeSaid", Phase::kLeaving, kGoodbyeStep},
-    {"Drained", Phase::kLeaving, kDrainedStep},
-    {"ConnectionsGone", Phase::kLeaving, kConnectionsStep},
-    {"ConnectionsLeft", Phase::kLeaving, kConnectionsStep},
-    {"ShutdownBegun", Phase::kDraining, 8},
-    {"CallsFinished", Phase::kDraining, 9},
-    {"CallsCut", Phase::kDraining, 9, ExitCode::kForced},
-    {"ServerStopped", Phase::kCancelling, 10},
-    {"ServerAbandoned", Phase::kCancelling, 10, ExitCode::kForced},
-    {"WorkersStopped", Phase::kWorking, 11},
-    {"WorkerFailed", Phase::kWorking, 11, ExitCode::kForced, true},
-    {"StateSaved", Phase::kSaving, kSaveStep, ExitCode::kClean, true},
-    {"SaveFailed", Phase::kSaving, kSaveStep, ExitCode::kCloseFailed, true},
-    {"Closed", Phase::kClosing, kCloseStep, ExitCode::kClean, true},
-    {"CloseFailed", Phase::kClosing, kCloseStep, ExitCode::kCloseFailed, true},
-    {"Stopped", Phase::kStopped, kStoppedStep},
-};
+// tests/model/shutdown.pml; tests/architecture/words_test.py compares the three.
+Step StepOf(EventType event) {
+  switch (event) {
+    case EventType::kCouldNotStart:
+    case EventType::kServing:
+      return kServing;
+    case EventType::kManualDrainRequested:
+      return kManualDrain;
+    case EventType::kShutdownRequested:
+      return kRequest;
+    case EventType::kLameDuckEntered:
+      return kLameDuck;
+    case EventType::kListenerClosed:
+      return kListener;
+    case EventType::kGoodbyeSaid:
+      return kGoodbye;
+    case EventType::kDrained:
+      return kDrained;
+    case EventType::kConnectionsGone:
+    case EventType::kConnectionsRemain:
+      return kConnections;
+    case EventType::kNewCallsRefused:
+      return kRefuse;
+    case EventType::kCallsFinished:
+    case EventType::kCallsCut:
+      return kCalls;
+    case EventType::kLateCallsCut:
+      return kLateCalls;
+    case EventType::kServerStopped:
+    case EventType::kServerAbandoned:
+      return kServer;
+    case EventType::kWorkersStopped:
+    case EventType::kWorkerFailed:
+      return kWorkers;
+    case EventType::kStateSaved:
+    case EventType::kSaveFailed:
+      return kSave;
+    case EventType::kClosed:
+    case EventType::kCloseFailed:
+      return kClose;
+    case EventType::kStopped:
+      return kStopped;
+  }
+  return kStopped;
+}
 
-const Rule* RuleOf(const std::string& event) {
-  const auto* found = std::find_if(std::begin(kRules), std::end(kRules),
-                                   [&](const Rule& rule) { return event == rule.event; });
-  return found == std::end(kRules) ? nullptr : found;
+// Told for each of several, by name.
+bool IsOfEach(EventType event) {
+  return event == EventType::kWorkerFailed || StepOf(event) == kSave || StepOf(event) == kClose;
+}
+
+// Not everybody has something to save or to close, or is drained before the shutdown.
+bool MayBeMissing(Step step) {
+  return step == kSave || step == kClose || step == kDrained || step == kLateCalls;
 }
 
 std::optional<Phase> PhaseOfName(std::string_view name) {
@@ -89,15 +112,14 @@ std::string Described(const LoggedEvent& event) {
   return event.subject.empty() ? event.name : absl::StrCat(event.name, " \"", event.subject, "\"");
 }
 
-// Without the drains by hand that were taken back: nothing is left of each but that
+// Without the manual drains that were taken back: nothing is left of each but that
 // it serves again.
 std::vector<LoggedEvent> WithoutWhatWasTakenBack(std::vector<LoggedEvent> events) {
-  const std::vector<std::string> taken_back = {"Serving", "DrainRequested", "LameDuckEntered",
-                                               "Serving"};
-  while (
-      std::equal(taken_back.begin(), taken_back.end(), events.begin(),
-                 events.begin() + std::min(events.size(), taken_back.size()),
-                 [](const auto& name, const LoggedEvent& event) { return name == event.name; })) {
+  const std::vector<EventType> taken_back = {EventType::kServing, EventType::kManualDrainRequested,
+                                             EventType::kLameDuckEntered, EventType::kServing};
+  while (std::equal(taken_back.begin(), taken_back.end(), events.begin(),
+                    events.begin() + std::min(events.size(), taken_back.size()),
+                    [](EventType type, const LoggedEvent& event) { return event.Is(type); })) {
     events.erase(events.begin(), events.begin() + taken_back.size() - 1);
   }
   return events;
@@ -142,22 +164,15 @@ class Check {
     broken_.push_back(absl::StrCat(rule, ": ", words...));
   }
 
-  bool Has(const std::string& name) const {
+  bool Has(EventType type) const {
     return std::any_of(events_.begin(), events_.end(),
-                       [&](const LoggedEvent& event) { return event.name == name; });
+                       [&](const LoggedEvent& event) { return event.Is(type); });
   }
 
-  bool HasStep(int step) const {
+  bool HasStep(Step step) const {
     return std::any_of(events_.begin(), events_.end(), [&](const LoggedEvent& event) {
-      const Rule* rule = RuleOf(event.name);
-      return rule != nullptr && rule->step == step;
+      return event.type && StepOf(*event.type) == step;
     });
-  }
-
-  // The code that it leads to.
-  static ExitCode CodeOf(const Rule& rule, const LoggedEvent& event) {
-    // As a warning it says that it has cut somebody who came at the last moment.
-    return event.name == "ServerStopped" && !event.ok ? ExitCode::kForced : rule.code;
   }
 
   // The process itself decided to end before the order was through.
@@ -167,23 +182,23 @@ class Check {
   }
 
   void InItsPhase(const LoggedEvent& event) {
-    const Rule* rule = RuleOf(event.name);
-    if (rule == nullptr) return Break("IN_ITS_PHASE", event.name, " is no event of a stop");
-    if (event.ok != (CodeOf(*rule, event) == ExitCode::kClean)) {
+    if (!event.type) return Break("IN_ITS_PHASE", event.name, " is no event of a shutdown");
+    const EventRow& row = RowOf(*event.type);
+    if (event.ok != (row.exit_code == ExitCode::kClean)) {
       Break("CLEAN", Described(event), event.ok ? " without a" : " as a", " warning");
     }
-    if (rule->step == kRequestStep) return;
-    if (PhaseOfName(event.phase) != rule->phase) {
+    if (row.type == EventType::kShutdownRequested) return;
+    if (PhaseOfName(event.phase) != row.phase) {
       Break("IN_ITS_PHASE", Described(event), " in ", event.phase, " instead of ",
-            PhaseName(rule->phase));
+            PhaseName(row.phase));
     }
   }
 
-  // A stop is told of in the phase in which it was noticed.
+  // A shutdown is told of in the phase in which it was noticed.
   void RequestInItsPhase() {
     std::string phase = PhaseName(Phase::kStarting);
     for (const LoggedEvent& event : events_) {
-      if (event.name == "StopRequested" && event.phase != phase) {
+      if (event.Is(EventType::kShutdownRequested) && event.phase != phase) {
         Break("IN_ITS_PHASE", Described(event), " in ", event.phase, " instead of ", phase);
       }
       phase = event.phase;
@@ -202,31 +217,31 @@ class Check {
   }
 
   void Order() {
-    std::map<int, const LoggedEvent*> told;
-    std::set<std::pair<int, std::string>> named;
+    std::map<Step, const LoggedEvent*> told;
+    std::set<std::pair<Step, std::string>> named;
     const LoggedEvent* latest = nullptr;
     for (const LoggedEvent& event : events_) {
-      const Rule* rule = RuleOf(event.name);
-      if (rule == nullptr) continue;
-      const int before_it = latest == nullptr ? kServingStep : RuleOf(latest->name)->step;
-      if (rule->step == kRequestStep && DrainedByHand()) {
-        // Where it notices a stop; what comes next is in order with what came before.
-        if (before_it != kLameDuckStep && before_it != kGoodbyeStep && before_it != kDrainedStep) {
+      if (!event.type) continue;
+      const Step step = StepOf(*event.type);
+      const Step before_it = latest == nullptr ? kServing : StepOf(*latest->type);
+      if (step == kRequest && DrainedByHand()) {
+        // Where it notices a shutdown; what comes next is in order with what came before.
+        if (before_it != kLameDuck && before_it != kGoodbye && before_it != kDrained) {
           Break("LISTENER_FIRST", Described(event), " after ", Described(*latest));
         }
-      } else if (rule->step < before_it) {
+      } else if (step < before_it) {
         Break("LISTENER_FIRST", Described(event), " after ", Described(*latest));
       } else {
         latest = &event;
       }
-      if (rule->step == kDrainedStep && (!DrainedByHand() || told.contains(kRequestStep))) {
-        Break("LISTENER_FIRST", Described(event), " is not of a drain by hand");
+      if (step == kDrained && (!DrainedByHand() || told.contains(kRequest))) {
+        Break("LISTENER_FIRST", Described(event), " is not of a manual drain");
       }
-      if (rule->of_each && !named.emplace(rule->step, event.subject).second) {
+      if (IsOfEach(*event.type) && !named.emplace(step, event.subject).second) {
         Break("LISTENER_FIRST", Described(event), " was told of before");
       }
-      const auto [before, first] = told.emplace(rule->step, &event);
-      if (!first && !(rule->of_each && RuleOf(before->second->name)->of_each)) {
+      const auto [before, first] = told.emplace(step, &event);
+      if (!first && !(IsOfEach(*event.type) && IsOfEach(*before->second->type))) {
         Break("LISTENER_FIRST", Described(event), " besides ", Described(*before->second));
       }
     }
@@ -235,8 +250,8 @@ class Check {
   void NotInUse() {
     std::map<std::string, std::size_t> closed;
     for (std::size_t at = 0; at < events_.size(); ++at) {
-      const Rule* rule = RuleOf(events_[at].name);
-      if (rule != nullptr && rule->step == kCloseStep) closed.emplace(events_[at].subject, at);
+      const auto type = events_[at].type;
+      if (type && StepOf(*type) == kClose) closed.emplace(events_[at].subject, at);
     }
     for (const auto& [user, used] : uses_) {
       if (closed.contains(used) && (!closed.contains(user) || closed[used] < closed[user])) {
@@ -248,8 +263,9 @@ class Check {
   void Time() {
     std::optional<std::chrono::milliseconds> latest;
     for (const LoggedEvent& event : all_events_) {
-      if (event.name == "StopRequested" && event.since_stop != std::chrono::milliseconds(0)) {
-        Break("TIME", "StopRequested is not at +0.000s");
+      if (event.Is(EventType::kShutdownRequested) &&
+          event.since_stop != std::chrono::milliseconds(0)) {
+        Break("TIME", "ShutdownRequested is not at +0.000s");
       }
       if (latest && event.since_stop < latest) {
         Break("TIME", Described(event), " is earlier than what was told before it");
@@ -270,7 +286,7 @@ class Check {
       return;
     }
     // Once it has stopped it may be quicker than whoever wanted to end it.
-    if ((watchdog_ || third_signal_) && !Has("Stopped")) {
+    if ((watchdog_ || third_signal_) && !Has(EventType::kStopped)) {
       Break("CLEAN", "last words as of one that left on its way, but exit code ", ending_.number);
     }
     if (could_not_start_ != (code == ExitCode::kCouldNotStart)) {
@@ -280,7 +296,7 @@ class Check {
     if (could_not_start_) return;
     ExitCode right = ExitCode::kClean;
     for (const LoggedEvent& event : events_) {
-      if (const Rule* rule = RuleOf(event.name)) right = std::max(right, CodeOf(*rule, event));
+      if (event.type) right = std::max(right, RowOf(*event.type).exit_code);
     }
     if (code != right) {
       Break("CLEAN", "exit code ", ending_.number, ", but what is told leads to ",
@@ -292,7 +308,7 @@ class Check {
     if (LeftOnItsWay()) return;
     for (const LoggedEvent& event : events_) {
       const std::string right = absl::StrCat("exit code ", ending_.number);
-      if (event.name == "Stopped" && event.detail != right) {
+      if (event.Is(EventType::kStopped) && event.detail != right) {
         Break("TOLD", "Stopped tells \"", event.detail, "\", but it was ", right);
       }
     }
@@ -301,13 +317,13 @@ class Check {
   void Complete() {
     if (LeftOnItsWay() || (never_began_ && events_.empty())) return;
     if (could_not_start_) {
-      if (!Has("CouldNotStart")) Break("every_run_ends", "CouldNotStart is missing");
+      if (!Has(EventType::kCouldNotStart)) Break("every_run_ends", "CouldNotStart is missing");
       return;
     }
-    for (int step = kRequestStep; step <= kStoppedStep; ++step) {
-      // Not everybody has something to save or to close, or is drained before the stop.
-      if (step == kSaveStep || step == kCloseStep || step == kDrainedStep) continue;
-      if (step == kLameDuckStep && !DrainedByHand() && !HasLameDuck()) {
+    for (int i = kRequest; i <= kStopped; ++i) {
+      const Step step = static_cast<Step>(i);
+      if (MayBeMissing(step)) continue;
+      if (step == kLameDuck && !DrainedByHand() && !HasLameDuck()) {
         if (!HasStep(step)) continue;
         Break("every_run_ends", Names(step), " after an interrupt, or without having served");
       }
@@ -316,26 +332,28 @@ class Check {
     std::set<std::string> open;
     for (const auto& [user, used] : uses_) open.insert({user, used});
     for (const LoggedEvent& event : events_) {
-      if (event.name == "Closed" || event.name == "CloseFailed") open.erase(event.subject);
+      if (event.Is(EventType::kClosed) || event.Is(EventType::kCloseFailed))
+        open.erase(event.subject);
     }
     for (const std::string& name : open) {
       Break("every_run_ends", "\"", name, "\" was not closed");
     }
   }
 
-  bool DrainedByHand() const { return HasStep(kDrainStep); }
+  bool DrainedByHand() const { return HasStep(kManualDrain); }
 
   bool HasLameDuck() const {
-    return Has("Serving") &&
+    return Has(EventType::kServing) &&
            std::any_of(events_.begin(), events_.end(), [](const LoggedEvent& event) {
-             return event.name == "StopRequested" && !event.detail.starts_with("interrupt");
+             return event.Is(EventType::kShutdownRequested) &&
+                    !event.detail.starts_with("interrupt");
            });
   }
 
-  static std::string Names(int step) {
+  static std::string Names(Step step) {
     std::string names;
-    for (const Rule& rule : kRules) {
-      if (rule.step == step) absl::StrAppend(&names, names.empty() ? "" : " or ", rule.event);
+    for (const EventRow& row : lifecycle::kEvents) {
+      if (StepOf(row.type) == step) absl::StrAppend(&names, names.empty() ? "" : " or ", row.name);
     }
     return names;
   }

@@ -11,21 +11,21 @@
 
 namespace testkit {
 
-// The rules that every stop keeps, checked in what a process has written: those of
-// tests/model/stop.pml, by the same names, as far as a log can show them.
+// The rules that every shutdown keeps, checked in what a process has written: those of
+// tests/model/shutdown.pml, by the same names, as far as a log can show them.
 //
 //   FORWARD         no phase comes twice, none comes after a later one, but for
-//                   drains by hand that were taken back in their lame duck
-//   IN_ITS_PHASE    each event is told in its own phase, StopRequested in the one
+//                   manual drains that were taken back in their lame duck
+//   IN_ITS_PHASE    each event is told in its own phase, ShutdownRequested in the one
 //                   before it
 //   LISTENER_FIRST  LameDuckEntered, ListenerClosed, ... Stopped, in the order of
-//                   service/lifecycle/shutdown_sequence.h, StopRequested where a
-//                   drain by hand notices it; what is told once is not told twice
+//                   service/lifecycle/shutdown_sequence.h, ShutdownRequested where a
+//                   manual drain notices it; what is told once is not told twice
 //   NOT_IN_USE      what uses an entry is done with before it
-//   CLEAN           0 is for a stop without a warning; else the highest code of what
+//   CLEAN           0 is for a shutdown without a warning; else the highest code of what
 //                   went wrong; 2, 5 and 6 come with their last words
 //   every_run_ends  nothing that belongs to the order is missing, unless the process
-//                   was ended on its way; only an interrupt, and a stop of what has never
+//                   was ended on its way; only an interrupt, and a shutdown of what has never
 //                   served, has no lame duck
 //
 // and, which the model has no need of:
@@ -45,12 +45,12 @@ using Uses = std::vector<std::pair<std::string, std::string>>;
 // keep the order as far as it came.
 //
 // Requires: the process had begun to stop, or could not start; workers, savers and
-// entries have names of their own. It reads the details of StopRequested and Stopped.
+// entries have names of their own. It reads the details of ShutdownRequested and Stopped.
 std::vector<std::string> BrokenRules(const std::string& output, Ending ending,
                                      const Uses& uses = {});
 
 // EXPECT_THAT(output, KeepsTheOrderOfAStop(Ending::Exited(0)));
-MATCHER_P2(KeepsTheOrderOfAStop, ending, uses, "keeps the order of a stop") {
+MATCHER_P2(KeepsTheOrderOfAStop, ending, uses, "keeps the order of a shutdown") {
   const std::vector<std::string> broken = BrokenRules(arg, ending, uses);
   for (const std::string& rule : broken) *result_listener << "\n  " << rule;
   return broken.empty();
@@ -58,7 +58,7 @@ MATCHER_P2(KeepsTheOrderOfAStop, ending, uses, "keeps the order of a stop") {
 
 inline auto KeepsTheOrderOfAStop(Ending ending) { return KeepsTheOrderOfAStop(ending, Uses()); }
 
-// Waits for the end of a stop, at most for `limit`, expects that what was written keeps
+// Waits for the end of a shutdown, at most for `limit`, expects that what was written keeps
 // the order, and returns how the process ended.
 Ending AwaitStop(ChildProcess& process, std::chrono::milliseconds limit, const Uses& uses = {});
 

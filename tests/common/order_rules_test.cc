@@ -17,23 +17,24 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-// A clean stop, after a SIGTERM.
+// A clean shutdown, after a SIGTERM.
 const std::string kStory =
     "serving on 127.0.0.1:50051\n"
-    "12:00:00.000 I orders: Serving      Serving\n"
-    "12:00:01.000 I orders: stop +0.000s Serving     StopRequested: terminate, all = 30s\n"
-    "12:00:01.001 I orders: stop +0.001s LameDuck    LameDuckEntered\n"
-    "12:00:01.002 I orders: stop +0.002s Leaving     ListenerClosed\n"
-    "12:00:01.003 I orders: stop +0.003s Leaving     GoodbyeSaid: 2 streams\n"
-    "12:00:01.004 I orders: stop +0.004s Leaving     ConnectionsGone\n"
-    "12:00:01.005 I orders: stop +0.005s Draining    ShutdownBegun\n"
-    "12:00:01.006 I orders: stop +0.006s Draining    CallsFinished\n"
-    "12:00:01.007 I orders: stop +0.007s Cancelling  ServerStopped\n"
-    "12:00:01.008 I orders: stop +0.008s Working     WorkersStopped\n"
-    "12:00:01.009 I orders: stop +0.009s Saving      StateSaved \"totals\"\n"
-    "12:00:01.010 I orders: stop +0.010s Closing     Closed \"channel\"\n"
-    "12:00:01.011 I orders: stop +0.011s Closing     Closed \"database\"\n"
-    "12:00:01.012 I orders: stop +0.012s Stopped     Stopped: exit code 0\n";
+    "12:00:00.000 I orders: Serving             Serving\n"
+    "12:00:01.000 I orders: shutdown +0.000s Serving             ShutdownRequested: terminate, all "
+    "= 30s\n"
+    "12:00:01.001 I orders: shutdown +0.001s LameDuck            LameDuckEntered\n"
+    "12:00:01.002 I orders: shutdown +0.002s DrainingConnections ListenerClosed\n"
+    "12:00:01.003 I orders: shutdown +0.003s DrainingConnections GoodbyeSaid: 2 streams\n"
+    "12:00:01.004 I orders: shutdown +0.004s DrainingConnections ConnectionsGone\n"
+    "12:00:01.005 I orders: shutdown +0.005s DrainingCalls       NewCallsRefused\n"
+    "12:00:01.006 I orders: shutdown +0.006s DrainingCalls       CallsFinished\n"
+    "12:00:01.007 I orders: shutdown +0.007s CancellingCalls     ServerStopped\n"
+    "12:00:01.008 I orders: shutdown +0.008s StoppingWorkers     WorkersStopped\n"
+    "12:00:01.009 I orders: shutdown +0.009s SavingState         StateSaved \"totals\"\n"
+    "12:00:01.010 I orders: shutdown +0.010s ClosingResources    Closed \"channel\"\n"
+    "12:00:01.011 I orders: shutdown +0.011s ClosingResources    Closed \"database\"\n"
+    "12:00:01.012 I orders: shutdown +0.012s Stopped             Stopped: exit code 0\n";
 
 const Ending kClean = Ending::Exited(0);
 
@@ -70,18 +71,20 @@ TEST(OrderRulesTest, AreKeptByACleanStop) {
 
 TEST(OrderRulesTest, AreKeptByAStopInWhichNothingWentWell) {
   const Changes all = {
-      {"ConnectionsGone", "ConnectionsLeft"},
-      {"I orders: stop +0.006s Draining    CallsFinished",
-       "W orders: stop +0.006s Draining    CallsCut: 1 calls still ran"},
-      {"I orders: stop +0.007s Cancelling  ServerStopped",
-       "W orders: stop +0.007s Cancelling  ServerAbandoned: 1 calls do not end"},
-      {"I orders: stop +0.008s Working     WorkersStopped",
-       "W orders: stop +0.008s Working     WorkerFailed \"feed\": INTERNAL: threw: x\n"
-       "12:00:01.008 W orders: stop +0.008s Working     WorkerFailed \"relay\": DEADLINE_EXCEEDED"},
-      {"I orders: stop +0.009s Saving      StateSaved \"totals\"",
-       "W orders: stop +0.009s Saving      SaveFailed \"totals\": DATA_LOSS: disk full"},
-      {"I orders: stop +0.010s Closing     Closed \"channel\"",
-       "W orders: stop +0.010s Closing     CloseFailed \"channel\": DEADLINE_EXCEEDED"},
+      {"ConnectionsGone", "ConnectionsRemain"},
+      {"I orders: shutdown +0.006s DrainingCalls       CallsFinished",
+       "W orders: shutdown +0.006s DrainingCalls       CallsCut: 1 calls still ran"},
+      {"I orders: shutdown +0.007s CancellingCalls     ServerStopped",
+       "W orders: shutdown +0.007s CancellingCalls     ServerAbandoned: 1 calls do not end"},
+      {"I orders: shutdown +0.008s StoppingWorkers     WorkersStopped",
+       "W orders: shutdown +0.008s StoppingWorkers     WorkerFailed \"feed\": INTERNAL: threw: x\n"
+       "12:00:01.008 W orders: shutdown +0.008s StoppingWorkers     WorkerFailed \"relay\": "
+       "DEADLINE_EXCEEDED"},
+      {"I orders: shutdown +0.009s SavingState         StateSaved \"totals\"",
+       "W orders: shutdown +0.009s SavingState         SaveFailed \"totals\": DATA_LOSS: disk "
+       "full"},
+      {"I orders: shutdown +0.010s ClosingResources    Closed \"channel\"",
+       "W orders: shutdown +0.010s ClosingResources    CloseFailed \"channel\": DEADLINE_EXCEEDED"},
       {"exit code 0", "exit code 4"}};
   EXPECT_THAT(Broken(all, Ending::Exited(4)), IsEmpty());
 }
@@ -90,45 +93,47 @@ TEST(OrderRulesTest, AreKeptByAnInterruptedStop) {
   EXPECT_THAT(Broken({{"terminate", "interrupt"}, {LineOf("LameDuckEntered"), ""}}), IsEmpty());
 }
 
-// A drain by hand in front of the stop.
+// A manual drain in front of the shutdown.
 const std::string kServing = LineOf("Serving  ");
-const std::string kRequest = LineOf("StopRequested");
+const std::string kRequest = LineOf("ShutdownRequested");
 const std::string kLameDuck = LineOf("LameDuckEntered");
-const std::string kDrainRequested = "12:00:00.100 I orders: Serving      DrainRequested\n";
-const std::string kDrained = "12:00:00.200 I orders: Leaving      Drained\n";
-const std::string kEnteredByHand = "12:00:00.100 I orders: LameDuck     LameDuckEntered\n";
+const std::string kDrainRequested =
+    "12:00:00.100 I orders: Serving             ManualDrainRequested\n";
+const std::string kDrained = "12:00:00.200 I orders: DrainingConnections Drained\n";
+const std::string kEnteredByHand = "12:00:00.100 I orders: LameDuck            LameDuckEntered\n";
 const std::string kLeftByHand =
-    "12:00:00.100 I orders: Leaving      ListenerClosed\n"
-    "12:00:00.100 I orders: Leaving      GoodbyeSaid: 2 streams\n";
+    "12:00:00.100 I orders: DrainingConnections ListenerClosed\n"
+    "12:00:00.100 I orders: DrainingConnections GoodbyeSaid: 2 streams\n";
 
 // The request to stop as it is told in another phase.
 std::string RequestIn(const std::string& phase) {
   std::string request = kRequest;
-  return request.replace(request.find("Serving     "), 12,
-                         phase + std::string(12 - phase.size(), ' '));
+  return request.replace(request.find("Serving"), 20, phase + std::string(20 - phase.size(), ' '));
 }
 
-// The clean stop, behind what a drain by hand has told before.
+// The clean shutdown, behind what a manual drain has told before.
 std::string DrainedByHand(const std::string& story) {
   return kServing + story + kStory.substr(kStory.find(LineOf("ConnectionsGone")));
 }
 
 const std::string kDrainedFirst = kDrainRequested + kEnteredByHand + kLeftByHand + kDrained;
 
-TEST(OrderRulesTest, AreKeptByAStopAfterADrainByHand) {
-  EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("Leaving")), KeepsTheOrderOfAStop(kClean));
+TEST(OrderRulesTest, AreKeptByAStopAfterAManualDrain) {
+  EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
+              KeepsTheOrderOfAStop(kClean));
 }
 
-TEST(OrderRulesTest, AreKeptByAStopDuringADrainByHand) {
-  EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + kLeftByHand + RequestIn("Leaving")),
+TEST(OrderRulesTest, AreKeptByAStopDuringAManualDrain) {
+  EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + kLeftByHand +
+                            RequestIn("DrainingConnections")),
               KeepsTheOrderOfAStop(kClean));
   EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + RequestIn("LameDuck") +
                             LineOf("ListenerClosed") + LineOf("GoodbyeSaid")),
               KeepsTheOrderOfAStop(kClean));
 }
 
-TEST(OrderRulesTest, AreKeptByAnInterruptDuringADrainByHand) {
-  std::string story = DrainedByHand(kDrainedFirst + RequestIn("Leaving"));
+TEST(OrderRulesTest, AreKeptByAnInterruptDuringAManualDrain) {
+  std::string story = DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections"));
   story.replace(story.find("terminate"), 9, "interrupt");
   EXPECT_THAT(story, KeepsTheOrderOfAStop(kClean));
 }
@@ -136,55 +141,59 @@ TEST(OrderRulesTest, AreKeptByAnInterruptDuringADrainByHand) {
 TEST(OrderRulesTest, AreKeptByDrainsByHandThatWereTakenBack) {
   const std::string taken_back = kServing + kDrainRequested + kEnteredByHand;
   EXPECT_THAT(taken_back + taken_back + kStory, KeepsTheOrderOfAStop(kClean));
-  EXPECT_THAT(taken_back + DrainedByHand(kDrainedFirst + RequestIn("Leaving")),
+  EXPECT_THAT(taken_back + DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
               KeepsTheOrderOfAStop(kClean));
 }
 
-TEST(OrderRulesTest, ForwardIsBrokenByAStepBackThatIsNotOfADrainByHand) {
+TEST(OrderRulesTest, ForwardIsBrokenByAStepBackThatIsNotOfAManualDrain) {
   EXPECT_THAT(BrokenRules(kServing + kEnteredByHand + kStory, kClean),
               testing::Contains("FORWARD: Serving in Serving after LameDuck"));
   EXPECT_THAT(
       BrokenRules(kServing + kDrainRequested + kEnteredByHand + kLeftByHand + kStory, kClean),
-      testing::Contains("FORWARD: Serving in Serving after Leaving"));
+      testing::Contains("FORWARD: Serving in Serving after DrainingConnections"));
   EXPECT_THAT(Broken({{kLameDuck, kLameDuck + kServing}}),
               testing::Contains("FORWARD: Serving in Serving after LameDuck"));
 }
 
 TEST(OrderRulesTest, InItsPhaseIsBrokenByARequestInAPhaseThatHasPassed) {
-  EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("Leaving")), KeepsTheOrderOfAStop(kClean));
+  EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
+              KeepsTheOrderOfAStop(kClean));
   EXPECT_THAT(BrokenRules(DrainedByHand(kDrainedFirst + RequestIn("LameDuck")), kClean),
-              testing::Contains("IN_ITS_PHASE: StopRequested in LameDuck instead of Leaving"));
+              testing::Contains(
+                  "IN_ITS_PHASE: ShutdownRequested in LameDuck instead of DrainingConnections"));
 }
 
-TEST(OrderRulesTest, ListenerFirstIsBrokenByARequestWhereADrainByHandDoesNotNoticeIt) {
+TEST(OrderRulesTest, ListenerFirstIsBrokenByARequestWhereAManualDrainDoesNotNoticeIt) {
   EXPECT_THAT(BrokenRules(DrainedByHand(kDrainRequested + kRequest + kLameDuck +
                                         LineOf("ListenerClosed") + LineOf("GoodbyeSaid")),
                           kClean),
-              ElementsAre("LISTENER_FIRST: StopRequested after DrainRequested"));
+              ElementsAre("LISTENER_FIRST: ShutdownRequested after ManualDrainRequested"));
   EXPECT_THAT(Broken({{kRequest, ""}, {kLameDuck, kLameDuck + RequestIn("LameDuck")}}),
-              testing::Contains("LISTENER_FIRST: StopRequested after LameDuckEntered"));
+              testing::Contains("LISTENER_FIRST: ShutdownRequested after LameDuckEntered"));
 }
 
-TEST(OrderRulesTest, ListenerFirstIsBrokenByBeingDrainedWithoutADrainByHand) {
+TEST(OrderRulesTest, ListenerFirstIsBrokenByBeingDrainedWithoutAManualDrain) {
   const std::string goodbye = LineOf("GoodbyeSaid");
-  const std::string drained = "12:00:01.003 I orders: stop +0.003s Leaving     Drained\n";
+  const std::string drained =
+      "12:00:01.003 I orders: shutdown +0.003s DrainingConnections Drained\n";
   EXPECT_THAT(Broken({{goodbye, goodbye + drained}}),
-              ElementsAre("LISTENER_FIRST: Drained is not of a drain by hand"));
+              ElementsAre("LISTENER_FIRST: Drained is not of a manual drain"));
   EXPECT_THAT(BrokenRules(DrainedByHand(kDrainRequested + kEnteredByHand + kLeftByHand +
-                                        RequestIn("Leaving") + drained),
+                                        RequestIn("DrainingConnections") + drained),
                           kClean),
-              testing::Contains("LISTENER_FIRST: Drained is not of a drain by hand"));
+              testing::Contains("LISTENER_FIRST: Drained is not of a manual drain"));
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByADrainByHandThatWasNoLameDuck) {
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByAManualDrainThatWasNoLameDuck) {
   EXPECT_THAT(
-      BrokenRules(DrainedByHand(kDrainRequested + kLeftByHand + RequestIn("Leaving")), kClean),
+      BrokenRules(DrainedByHand(kDrainRequested + kLeftByHand + RequestIn("DrainingConnections")),
+                  kClean),
       ElementsAre("every_run_ends: LameDuckEntered is missing"));
 }
 
 TEST(OrderRulesTest, AreKeptByAStopBeforeItServed) {
   EXPECT_THAT(Broken({{LineOf("Serving  "), ""},
-                      {"Serving     StopRequested", "Starting    StopRequested"},
+                      {"Serving             ShutdownRequested", "Starting    ShutdownRequested"},
                       {LineOf("LameDuckEntered"), ""}}),
               IsEmpty());
 }
@@ -196,19 +205,21 @@ TEST(OrderRulesTest, AreKeptByAStopBeforeAnythingWasOpened) {
 TEST(OrderRulesTest, AreKeptByWhoeverWasEndedOnItsWay) {
   const std::string so_far = UpTo("ServerStopped");
   EXPECT_THAT(so_far, KeepsTheOrderOfAStop(Ending::Killed(SIGKILL)));
-  EXPECT_THAT(so_far + "watchdog: the stop has spent its grace of 30s; stuck in phase Cancelling\n",
-              KeepsTheOrderOfAStop(Ending::Exited(5)));
+  EXPECT_THAT(
+      so_far +
+          "watchdog: the shutdown has spent its grace of 30s; stuck in phase CancellingCalls\n",
+      KeepsTheOrderOfAStop(Ending::Exited(5)));
   EXPECT_THAT(so_far + "third signal: leaving at once, nothing more is saved or closed\n",
               KeepsTheOrderOfAStop(Ending::Exited(6)));
-  EXPECT_THAT(kStory + "watchdog: the stop has spent its grace of 30s; stuck after the stop\n",
+  EXPECT_THAT(kStory + "watchdog: the shutdown has spent its grace of 30s; stuck after the stop\n",
               KeepsTheOrderOfAStop(Ending::Exited(5)));
 }
 
 TEST(OrderRulesTest, AreKeptByAStartThatFailed) {
   const std::string story =
       "12:00:00.000 W orders: Starting     CouldNotStart: UNAVAILABLE: port in use\n"
-      "12:00:00.001 W orders: Closing      CloseFailed \"channel\": DATA_LOSS: disk full\n"
-      "12:00:00.002 I orders: Closing      Closed \"database\"\n"
+      "12:00:00.001 W orders: ClosingResources    CloseFailed \"channel\": DATA_LOSS: disk full\n"
+      "12:00:00.002 I orders: ClosingResources    Closed \"database\"\n"
       "could not start: port in use\n";
   EXPECT_THAT(story, KeepsTheOrderOfAStop(Ending::Exited(2)));
   EXPECT_THAT(BrokenRules(story, Ending::Exited(4)),
@@ -222,22 +233,24 @@ TEST(OrderRulesTest, AreKeptByAStartThatFailed) {
 }
 
 TEST(OrderRulesTest, ForwardIsBrokenByAPhaseThatComesAgain) {
-  EXPECT_THAT(Broken({{"Cancelling  ServerStopped", "Leaving     ServerStopped"}}),
-              ElementsAre("IN_ITS_PHASE: ServerStopped in Leaving instead of Cancelling",
-                          "FORWARD: ServerStopped in Leaving after Draining"));
+  EXPECT_THAT(
+      Broken({{"CancellingCalls     ServerStopped", "DrainingConnections ServerStopped"}}),
+      ElementsAre("IN_ITS_PHASE: ServerStopped in DrainingConnections instead of CancellingCalls",
+                  "FORWARD: ServerStopped in DrainingConnections after DrainingCalls"));
 }
 
 TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEventInThePhaseBeforeItsOwn) {
-  EXPECT_THAT(Broken({{"Working     WorkersStopped", "Cancelling  WorkersStopped"}}),
-              ElementsAre("IN_ITS_PHASE: WorkersStopped in Cancelling instead of Working"));
+  EXPECT_THAT(
+      Broken({{"StoppingWorkers     WorkersStopped", "CancellingCalls     WorkersStopped"}}),
+      ElementsAre("IN_ITS_PHASE: WorkersStopped in CancellingCalls instead of StoppingWorkers"));
 }
 
 TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEventThatNobodyKnows) {
   EXPECT_THAT(Broken({{"GoodbyeSaid: 2 streams",
                        "GoodbyeSaid\n"
-                       "12:00:01.003 I orders: stop +0.003s Leaving     "
+                       "12:00:01.003 I orders: shutdown +0.003s DrainingConnections     "
                        "AuRevoirSaid"}}),
-              ElementsAre("IN_ITS_PHASE: AuRevoirSaid is no event of a stop"));
+              ElementsAre("IN_ITS_PHASE: AuRevoirSaid is no event of a shutdown"));
 }
 
 TEST(OrderRulesTest, ListenerFirstIsBrokenByAGoodbyeBeforeTheListenerIsClosed) {
@@ -247,10 +260,10 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByAGoodbyeBeforeTheListenerIsClosed) {
 
 TEST(OrderRulesTest, ListenerFirstIsBrokenByAShutdownBeforeTheListenerIsClosed) {
   const std::string listener = LineOf("ListenerClosed");
-  const std::string shutdown = LineOf("ShutdownBegun");
+  const std::string shutdown = LineOf("NewCallsRefused");
   EXPECT_THAT(Broken({{listener, ""}, {shutdown, shutdown + listener}}),
-              ElementsAre("FORWARD: ListenerClosed in Leaving after Draining",
-                          "LISTENER_FIRST: ListenerClosed after ShutdownBegun",
+              ElementsAre("FORWARD: ListenerClosed in DrainingConnections after DrainingCalls",
+                          "LISTENER_FIRST: ListenerClosed after NewCallsRefused",
                           "TIME: ListenerClosed is earlier than what was told before it"));
 }
 
@@ -264,12 +277,14 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByWhatIsToldTwice) {
 }
 
 TEST(OrderRulesTest, ListenerFirstIsBrokenByTwoThatExcludeEachOther) {
-  EXPECT_THAT(Broken({{LineOf("WorkersStopped"),
-                       LineOf("WorkersStopped") +
-                           "12:00:01.008 W orders: stop +0.008s Working     WorkerFailed \"x\"\n"},
-                      {"exit code 0", "exit code 3"}},
-                     Ending::Exited(3)),
-              ElementsAre("LISTENER_FIRST: WorkerFailed \"x\" besides WorkersStopped"));
+  EXPECT_THAT(
+      Broken(
+          {{LineOf("WorkersStopped"),
+            LineOf("WorkersStopped") +
+                "12:00:01.008 W orders: shutdown +0.008s StoppingWorkers     WorkerFailed \"x\"\n"},
+           {"exit code 0", "exit code 3"}},
+          Ending::Exited(3)),
+      ElementsAre("LISTENER_FIRST: WorkerFailed \"x\" besides WorkersStopped"));
 }
 
 TEST(OrderRulesTest, NotInUseIsBrokenWhenWhatIsUsedIsClosedFirst) {
@@ -284,8 +299,8 @@ TEST(OrderRulesTest, NotInUseIsBrokenWhenWhatUsesItIsNotClosedAtAll) {
 }
 
 TEST(OrderRulesTest, CleanIsBrokenByAWarningBeforeExitCode0) {
-  EXPECT_THAT(Broken({{"I orders: stop +0.011s Closing     Closed",
-                       "W orders: stop +0.011s Closing     CloseFailed"}}),
+  EXPECT_THAT(Broken({{"I orders: shutdown +0.011s ClosingResources    Closed",
+                       "W orders: shutdown +0.011s ClosingResources    CloseFailed"}}),
               ElementsAre("CLEAN: exit code 0, but what is told leads to 4"));
 }
 
@@ -301,7 +316,7 @@ TEST(OrderRulesTest, CleanIsBrokenByAFailureWithoutItsWarning) {
 }
 
 TEST(OrderRulesTest, CleanIsBrokenByAWarningAboutWhatIsWell) {
-  EXPECT_THAT(Broken({{"I orders: stop +0.004s", "W orders: stop +0.004s"}}),
+  EXPECT_THAT(Broken({{"I orders: shutdown +0.004s", "W orders: shutdown +0.004s"}}),
               ElementsAre("CLEAN: ConnectionsGone as a warning"));
 }
 
@@ -310,15 +325,17 @@ TEST(OrderRulesTest, CleanIsBrokenByLastWordsThatDoNotFitTheExitCode) {
               ElementsAre("CLEAN: the watchdog's exit code without its last words"));
   EXPECT_THAT(BrokenRules(kStory, Ending::Exited(6)),
               ElementsAre("CLEAN: the third signal's exit code without its last words"));
-  EXPECT_THAT(BrokenRules(UpTo("Stopped:") + "watchdog: the stop has spent its grace\n", kClean),
-              ElementsAre("CLEAN: last words as of one that left on its way, but exit code 0",
-                          "every_run_ends: Stopped is missing"));
-  EXPECT_THAT(BrokenRules(kStory + "watchdog: the stop has spent its grace\n", kClean), IsEmpty());
+  EXPECT_THAT(
+      BrokenRules(UpTo("Stopped:") + "watchdog: the shutdown has spent its grace\n", kClean),
+      ElementsAre("CLEAN: last words as of one that left on its way, but exit code 0",
+                  "every_run_ends: Stopped is missing"));
+  EXPECT_THAT(BrokenRules(kStory + "watchdog: the shutdown has spent its grace\n", kClean),
+              IsEmpty());
 }
 
 TEST(OrderRulesTest, EveryRunEndsIsBrokenByWhatIsMissing) {
   for (const std::string event :
-       {"LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+       {"LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused",
         "CallsFinished", "ServerStopped", "WorkersStopped", "Stopped:"}) {
     EXPECT_THAT(Broken({{LineOf(event), ""}}),
                 ElementsAre(testing::MatchesRegex("every_run_ends: .* is missing")))
@@ -349,7 +366,7 @@ TEST(OrderRulesTest, TimeIsBrokenWhenItRunsBackwards) {
 
 TEST(OrderRulesTest, TimeIsBrokenByARequestThatIsNotItsBeginning) {
   EXPECT_THAT(Broken({{"+0.000s", "+0.001s"}}),
-              ElementsAre("TIME: StopRequested is not at +0.000s"));
+              ElementsAre("TIME: ShutdownRequested is not at +0.000s"));
 }
 
 TEST(OrderRulesTest, SayWhichIsBrokenWhenATestFails) {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What Spin says of stop.pml:
+# What Spin says of shutdown.pml:
 #   model_test.sh every_state      no run breaks a rule, every run was looked at, no line is there for nothing
 #   model_test.sh planted_bugs     a model that finds nothing may be one that cannot: each bug that is planted here is
 #                                  found, by the rule that it breaks
 set -euo pipefail
 
-model="tests/model/stop.pml"
+model="tests/model/shutdown.pml"
 work="$(mktemp -d "${TEST_TMPDIR:-/tmp}/model.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 
@@ -19,21 +19,21 @@ fi
 visit() {
   (
     cd "$1"
-    spin -a stop.pml >spin.log || { cat spin.log && exit 1; }
+    spin -a shutdown.pml >spin.log || { cat spin.log && exit 1; }
     # To optimise takes longer than it saves. It ends with an error rather than take all the memory of a machine.
     gcc -O0 -w -DMEMLIM=4096 -o pan pan.c
     ./pan -a -m100000 >answer 2>&1 || true
   )
 }
 
-# The rule that the model in directory $1 breaks, by its name in stop.pml; nothing if it breaks none.
+# The rule that the model in directory $1 breaks, by its name in shutdown.pml; nothing if it breaks none.
 broken_rule() {
   local line
   case "$(grep '^pan:1: ' "$1/answer")" in
     *"assertion violated"*)
       # The replay goes on to the end of an atomic step, and may break another rule there.
-      line="$(cd "$1" && spin -t stop.pml | sed -n 's/^spin: stop.pml:\([0-9]*\), Error: assertion violated$/\1/p' | sed -n 1p)"
-      sed -n "${line}s,.*/\* \([A-Z_]*\).*,\1,p" "$1/stop.pml"
+      line="$(cd "$1" && spin -t shutdown.pml | sed -n 's/^spin: shutdown.pml:\([0-9]*\), Error: assertion violated$/\1/p' | sed -n 1p)"
+      sed -n "${line}s,.*/\* \([A-Z_]*\).*,\1,p" "$1/shutdown.pml"
       ;;
     *"acceptance cycle"*) echo "every_run_ends" ;;
   esac
@@ -46,13 +46,13 @@ fail() {
 }
 
 every_state() {
-  cp "$model" "$work/stop.pml"
+  cp "$model" "$work/shutdown.pml"
   visit "$work"
   answer="$(cat "$work/answer")"
 
   rule="$(broken_rule "$work")"
   if [[ -n $rule ]]; then
-    (cd "$work" && spin -t -p stop.pml)
+    (cd "$work" && spin -t -p shutdown.pml)
     fail "the run above breaks the rule $rule"
   fi
   [[ $answer == *", errors: 0"* ]] || fail "Spin does not say that there are no errors"
@@ -72,9 +72,9 @@ planted=()
 plant() { # which bug; the rule that must find it; how it is planted
   local bug="$1" rule="$2" found
   rm -rf "$work/bug" && mkdir "$work/bug"
-  sed -e "$3" "$model" >"$work/bug/stop.pml"
+  sed -e "$3" "$model" >"$work/bug/shutdown.pml"
   planted+=("$rule")
-  if cmp -s "$model" "$work/bug/stop.pml"; then
+  if cmp -s "$model" "$work/bug/shutdown.pml"; then
     found="nothing to plant it in"
   else
     visit "$work/bug"
@@ -89,9 +89,9 @@ plant() { # which bug; the rule that must find it; how it is planted
 }
 
 planted_bugs() {
-  plant "closes before it saves" NOT_IN_USE 's/Save(); Close();/Close(); Save();/'
-  plant "cancels before it drains" FORWARD 's/Drain(); Cancel();/Cancel(); Drain();/'
-  plant "drains before it closes the listener" LISTENER_FIRST 's/Leave(); Drain();/Drain(); Leave();/'
+  plant "closes before it saves" NOT_IN_USE 's/SaveState(); CloseResources();/CloseResources(); SaveState();/'
+  plant "cancels before it drains" FORWARD 's/DrainCalls(); CancelCalls();/CancelCalls(); DrainCalls();/'
+  plant "drains before it closes the listener" LISTENER_FIRST 's/DrainConnections(); DrainCalls();/DrainCalls(); DrainConnections();/'
   plant "goes back though nobody has taken the drain back" FORWARD 's/finished = !(drain == kTakenBack/finished = !(drain == kRequested/'
   plant "serves again and stays a lame duck" AS_BEFORE 's/:: !finished -> healthy = true/:: !finished/'
   plant "lets who takes a drain back wait while it stops" ANSWERED 's/noticed = true; drain = kTooLate/noticed = true/'
@@ -100,12 +100,12 @@ planted_bugs() {
   plant "does not wait for what saves" IN_ITS_PHASE 's/CloseAll(Bit(kSaver))/started = started | Bit(kSaver)/'
   plant "ends a lame duck when nobody calls" NOT_TOO_SOON 's/:: noticed -> Exhaust()/:: noticed -> if :: true :: Exhaust() fi/'
   plant "gives a phase its share and no more" NOT_TOO_SOON 's/(noticed -> EndOf(next)/(noticed -> now + ShareOf(next)/'
-  plant "lets calls use what others are guaranteed" GUARANTEED 's/(noticed -> EndOf(next)/(noticed -> (next == kDraining -> kShares : EndOf(next))/'
-  plant "shuts down under connections" CONNECTIONS_FIRST '/^inline Leave/,/^}/s/Wait(!Carried, true)/skip/'
-  plant "does not wait for connections after an interrupt" CONNECTIONS_FIRST '/^inline Leave/,/^}/s/Wait(!Carried, true)/if :: interrupt :: else -> & fi/'
-  plant "keeps a cut answer to itself" CLEAN '/^inline Drain/,/^}/s/!Carried, /!(open \& Bit(kHandler)), /'
-  plant "saves nothing" NOT_IN_USE 's/Save(); Close();/Close();/'
-  plant "closes a backend under a call" NOT_IN_USE 's/Drain(); Cancel();/Drain();/'
+  plant "lets calls use what others are guaranteed" GUARANTEED 's/(noticed -> EndOf(next)/(noticed -> (next == kDrainingCalls -> kShares : EndOf(next))/'
+  plant "shuts down under connections" CONNECTIONS_FIRST '/^inline DrainConnections/,/^}/s/Wait(!Carried, true)/skip/'
+  plant "does not wait for connections after an interrupt" CONNECTIONS_FIRST '/^inline DrainConnections/,/^}/s/Wait(!Carried, true)/if :: interrupt :: else -> & fi/'
+  plant "keeps a cut answer to itself" CLEAN '/^inline DrainCalls/,/^}/s/!Carried, /!(open \& Bit(kHandler)), /'
+  plant "saves nothing" NOT_IN_USE 's/SaveState(); CloseResources();/CloseResources();/'
+  plant "closes a backend under a call" NOT_IN_USE 's/DrainCalls(); CancelCalls();/DrainCalls();/'
   plant "closes what something in the registry uses" NOT_IN_USE 's/ && !(EntriesUsing(i) & ~done) ->/ ->/'
   plant "lets one closer have all the time" EACH_HAS_ITS_TURN 's, - (Height(i) - 1),,'
   plant "keeps a failed closer to itself" CLEAN 's/-> TellFailure(kCloseFailed)/-> skip/'

@@ -47,17 +47,17 @@ class BadCallersTest : public ServerUnderTest {
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
 
-  // The stop has found nothing worth waiting for.
+  // The shutdown has found nothing worth waiting for.
   void StopsAsIfNobodyWereThere() {
     process().Signal(SIGTERM);
     EXPECT_EQ(testkit::AwaitStop(process(), kLimit), Ending::Exited(0)) << Output();
     EXPECT_THAT(
         EventNames(),
-        ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed", "GoodbyeSaid",
-                    AnyOf("ConnectionsGone", "ConnectionsLeft"), "ShutdownBegun", "CallsFinished",
-                    "ServerStopped", "WorkersStopped", "Stopped"))
+        ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                    "GoodbyeSaid", AnyOf("ConnectionsGone", "ConnectionsRemain"), "NewCallsRefused",
+                    "CallsFinished", "ServerStopped", "WorkersStopped", "Stopped"))
         << Output();
-    EXPECT_THAT(Output(), Not(HasSubstr("ConnectionsLeft: busy")));
+    EXPECT_THAT(Output(), Not(HasSubstr("ConnectionsRemain: busy")));
   }
 };
 
@@ -109,8 +109,9 @@ TEST_F(BadCallersTest, AHalfClosedConnectionThatOwesTheMessageOfItsCall) {
 }
 
 TEST_F(BadCallersTest, ThoseWhoSendOneByteAtATimeAndNeverAWholeRequestAreCutAndCounted) {
-  Start("tests/bench/echo_server", {"--termination_grace=1h", "--stop_lame_duck=0",
-                                    "--stop_connections=100ms", "--stop_calls=100ms"});
+  Start("tests/bench/echo_server",
+        {"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
+         "--shutdown_drain_calls=100ms"});
   std::vector<std::unique_ptr<RawConnection>> slow;
   for (std::size_t i = 0; i < kConnections; ++i) {
     slow.push_back(std::make_unique<RawConnection>(address()));

@@ -45,58 +45,59 @@ TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
   const Printed printed = PrintConfig({"--termination_grace=60s"});
   EXPECT_EQ(printed.ending, Ending::Exited(0));
   EXPECT_EQ(printed.text,
-            "# the stop: lame_duck 10s + connections 24s + calls 10s + streams 4s + workers 3s + "
-            "save 3s + close 4s + reserve 2s = 1m\n"
+            "# the shutdown: lame_duck 10s + drain_connections 24s + drain_calls 10s + "
+            "cancel_calls 4s + stop_workers 3s + "
+            "save_state 3s + close_resources 4s + reserve 2s = 1m\n"
             "# the watchdog ends it after 59s\n"
             "# the platform kills after a time that nothing says\n"
             "--address=127.0.0.1:50051\n"
             "--admin_address=\n"
             "--admin_port_file=\n"
-            "--concurrent_calls=1000\n"
-            "--connection_age=0\n"
-            "--connection_age_grace=1m\n"
-            "--connection_handshake=10s\n"
-            "--connection_idle=0\n"
-            "--connections=10000\n"
-            "--drain_report=\n"
-            "--keepalive=1m\n"
+            "--handshake_timeout=10s\n"
+            "--keepalive_time=1m\n"
             "--keepalive_timeout=10s\n"
-            "--least_ping_interval=10s\n"
-            "--memory_bytes=67108864\n"
+            "--max_calls_in_flight=20000\n"
+            "--max_concurrent_streams=1000\n"
+            "--max_connection_age=0\n"
+            "--max_connection_age_grace=1m\n"
+            "--max_connection_idle=0\n"
+            "--max_connections=10000\n"
+            "--max_receive_message_size=4194304\n"
+            "--max_resets_per_second=500\n"
+            "--max_send_message_size=4194304\n"
+            "--memory_quota_bytes=67108864\n"
+            "--min_ping_interval_without_data=10s\n"
             "--port_file=\n"
-            "--request_bytes=4194304\n"
             "--request_compression=false\n"
             "--reserved_descriptors=64\n"
-            "--resets_per_second=500\n"
-            "--response_bytes=4194304\n"
-            "--stop_calls=10s\n"
-            "--stop_close=4s\n"
-            "--stop_connections=24s\n"
-            "--stop_lame_duck=10s\n"
-            "--stop_reserve=2s\n"
-            "--stop_save=3s\n"
-            "--stop_streams=4s\n"
-            "--stop_workers=3s\n"
+            "--shutdown_cancel_calls=4s\n"
+            "--shutdown_close_resources=4s\n"
+            "--shutdown_drain_calls=10s\n"
+            "--shutdown_drain_connections=24s\n"
+            "--shutdown_lame_duck=10s\n"
+            "--shutdown_report=\n"
+            "--shutdown_reserve=2s\n"
+            "--shutdown_save_state=3s\n"
+            "--shutdown_stop_workers=3s\n"
             "--termination_grace=1m\n"
             "--tls_certificate=\n"
-            "--tls_key=\n"
-            "--total_calls=20000\n");
+            "--tls_key=\n");
 }
 
 TEST(PrintConfigTest, CanBeGivenBackAsAFlagFile) {
   const testkit::TempDir directory;
-  const Printed first = PrintConfig(
-      {"--termination_grace=7s", "--stop_calls=1.5s", "--platform_grace=10s", "--address=[::1]:0"});
+  const Printed first = PrintConfig({"--termination_grace=7s", "--shutdown_drain_calls=1.5s",
+                                     "--platform_grace=10s", "--address=[::1]:0"});
   EXPECT_EQ(first.ending, Ending::Exited(0)) << first.text;
-  EXPECT_THAT(first.text, HasSubstr("\n--stop_calls=1.5s\n"));
+  EXPECT_THAT(first.text, HasSubstr("\n--shutdown_drain_calls=1.5s\n"));
   std::ofstream(directory.File("flags")) << first.text;
   EXPECT_EQ(PrintConfig({"--flagfile=" + directory.File("flags")}).text, first.text);
 }
 
 TEST(PrintConfigTest, OfBudgetsThatDoNotFitSaysSoAndExitsWith1) {
-  const Printed printed = PrintConfig({"--termination_grace=1s", "--stop_calls=2s"});
+  const Printed printed = PrintConfig({"--termination_grace=1s", "--shutdown_drain_calls=2s"});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
-  EXPECT_THAT(printed.text, StartsWith("usage: the stop does not fit"));
+  EXPECT_THAT(printed.text, StartsWith("usage: the shutdown does not fit"));
 }
 
 TEST(HelpTest, NamesTheProgramAndEveryFlagThatIsOursAndNoOther) {
@@ -130,24 +131,25 @@ TEST_P(BadFlagTest, IsNamedInOneLineAndEndsTheStartWith1) {
 
 INSTANTIATE_TEST_SUITE_P(
     EveryServer, BadFlagTest,
-    ::testing::Values(BadFlag{"--termination_grace=0", "does not fit its termination grace of 0"},
-                      BadFlag{"--termination_grace=-1s", "termination grace of -1s"},
-                      BadFlag{"--termination_grace=1ns", "termination grace of 1ns"},
-                      BadFlag{"--termination_grace=inf", "longer than 24h"},
-                      BadFlag{"--termination_grace=soon", "'soon'"},
-                      BadFlag{"--stop_calls=-1s", "calls budget of -1s is negative"},
-                      BadFlag{"--stop_calls=inf", "longer than a day"},
-                      BadFlag{"--keepalive=-1s", "--keepalive must be from 0 to a week, is -1s"},
-                      BadFlag{"--connection_age=inf", "--connection_age must be from 0 to a week"},
-                      BadFlag{"--concurrent_calls=0", "--concurrent_calls must be at least 1"},
-                      BadFlag{"--request_bytes=-1", "--request_bytes must be at least 1"},
-                      BadFlag{"--response_bytes=all", "'all'"},
-                      BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key go together"}),
+    ::testing::Values(
+        BadFlag{"--termination_grace=0", "does not fit its termination grace of 0"},
+        BadFlag{"--termination_grace=-1s", "termination grace of -1s"},
+        BadFlag{"--termination_grace=1ns", "termination grace of 1ns"},
+        BadFlag{"--termination_grace=inf", "longer than 24h"},
+        BadFlag{"--termination_grace=soon", "'soon'"},
+        BadFlag{"--shutdown_drain_calls=-1s", "calls budget of -1s is negative"},
+        BadFlag{"--shutdown_drain_calls=inf", "longer than a day"},
+        BadFlag{"--keepalive_time=-1s", "--keepalive_time must be from 0 to a week, is -1s"},
+        BadFlag{"--max_connection_age=inf", "--max_connection_age must be from 0 to a week"},
+        BadFlag{"--max_concurrent_streams=0", "--max_concurrent_streams must be at least 1"},
+        BadFlag{"--max_receive_message_size=-1", "--max_receive_message_size must be at least 1"},
+        BadFlag{"--max_send_message_size=all", "'all'"},
+        BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key go together"}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
 
 TEST(PlatformGraceTest, ThatIsShorterIsWarnedOfWithBothNumbers) {
   const std::string warning =
-      ", before a stop of 30s (--termination_grace) has ended: give both the same\n";
+      ", before a shutdown of 30s (--termination_grace) has ended: give both the same\n";
   EXPECT_THAT(PrintConfig({"--platform_grace=20s"}).text,
               AllOf(HasSubstr("warning: the platform kills after 20s (--platform_grace)" + warning),
                     HasSubstr("# the platform kills after 20s (--platform_grace)\n")));
@@ -173,7 +175,7 @@ TEST(PlatformGraceTest, ThatIsNoTimeSaysSoAndExitsWith1) {
 
 TEST(PlatformGraceTest, ThatIsShorterStopsNoServerFromServing) {
   ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"), "--address=127.0.0.1:0",
-                       "--platform_grace=1s", "--stop_lame_duck=0"});
+                       "--platform_grace=1s", "--shutdown_lame_duck=0"});
   EXPECT_TRUE(server.AwaitOutput(" Serving\n", kLimit)) << server.Output();
   EXPECT_THAT(server.Output(), StartsWith("warning: the platform kills after 1s"));
   server.Signal(SIGTERM);

@@ -8,7 +8,7 @@
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
 #include "service/observability/process_log.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 #include "tests/process/demo.grpc.pb.h"
 
@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
   lifecycle::BlockStopSignals();
   config::ServerConfig config =
       config::ParseCommandLine("Serves grpc.examples.demo.Demo.", argc, argv);
-  observability::ProcessLog log("demo", config.drain_report);
+  observability::ProcessLog log("demo", config.shutdown_report);
   config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
@@ -51,9 +51,9 @@ int main(int argc, char** argv) {
     return process.CouldNotStart(started);
   }
 
-  rpc::DrainSignal drain;
+  rpc::GoodbyeSignal goodbye;
   DemoService service;
-  rpc::ServerHost server(config.server, {{"grpc.examples.demo.Demo", service}}, drain);
+  rpc::ServerHost server(config.server, {{"grpc.examples.demo.Demo", service}}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

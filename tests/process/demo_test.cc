@@ -1,4 +1,4 @@
-// A user's service in a package below grpc: it is none of gRPC's own, which hold up no stop.
+// A user's service in a package below grpc: it is none of gRPC's own, which hold up no shutdown.
 #include <signal.h>
 
 #include <chrono>

@@ -40,9 +40,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testkit::Ending;
 
-const std::vector<std::string> kShortLameDuck = {"--stop_lame_duck=0"};
+const std::vector<std::string> kShortLameDuck = {"--shutdown_lame_duck=0"};
 // It does not end in the time of a test.
-const std::vector<std::string> kLongLameDuck = {"--stop_lame_duck=10m"};
+const std::vector<std::string> kLongLameDuck = {"--shutdown_lame_duck=10m"};
 
 class DrainTest : public ServerUnderTest {
  protected:
@@ -151,7 +151,7 @@ class BusyCaller {
 };
 
 TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
-  Start({"--stop_lame_duck=3s"});
+  Start({"--shutdown_lame_duck=3s"});
   BusyCaller busy(address());
   grpc::Status held;
   std::jthread holder([&] { held = Echo(*rpc::Bounded(), /*sleep_ms=*/4000); });
@@ -166,13 +166,14 @@ TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
   const grpc::Status end = drain.AwaitEnd();
   EXPECT_TRUE(end.ok()) << end.error_message();
   ASSERT_GE(drain.states().size(), 2u);
-  bool held_while_leaving = false;
+  bool held_while_draining = false;
   for (std::size_t i = 0; i < drain.states().size(); ++i) {
     const State& state = drain.states()[i];
     EXPECT_EQ(state.drained(), i + 1 == drain.states().size()) << "only the last one";
-    held_while_leaving |= state.phase() == admin::v1::PHASE_LEAVING && state.calls() == 1;
+    held_while_draining |=
+        state.phase() == admin::v1::PHASE_DRAINING_CONNECTIONS && state.calls() == 1;
   }
-  EXPECT_TRUE(held_while_leaving) << "or the call is too short to show anything";
+  EXPECT_TRUE(held_while_draining) << "or the call is too short to show anything";
   EXPECT_EQ(drain.states().back().calls(), 0);
 
   EXPECT_TRUE(Runs());
@@ -181,16 +182,17 @@ TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
                 ->Echo(rpc::Bounded().get(), {}, &reply)
                 .error_code(),
             grpc::UNAVAILABLE);
-  EXPECT_THAT(EventNames(), ElementsAre("Serving", "DrainRequested", "LameDuckEntered",
+  EXPECT_THAT(EventNames(), ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered",
                                         "ListenerClosed", "GoodbyeSaid", "Drained"));
   EXPECT_TRUE(GetState().drained());
 
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(0));
-  EXPECT_THAT(EventNames(), ElementsAre("Serving", "DrainRequested", "LameDuckEntered",
-                                        "ListenerClosed", "GoodbyeSaid", "Drained", "StopRequested",
-                                        "ConnectionsGone", "ShutdownBegun", "CallsFinished",
-                                        "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
+  EXPECT_THAT(EventNames(),
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "Drained", "ShutdownRequested", "ConnectionsGone",
+                          "NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
+                          "Closed", "Stopped"))
       << Output();
 }
 
@@ -218,17 +220,17 @@ TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
   }
   process().Signal(SIGINT);
   EXPECT_EQ(Wait(), Ending::Exited(0));
-  EXPECT_THAT(
-      EventNames(),
-      ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "Serving", "DrainRequested",
-                  "LameDuckEntered", "Serving", "StopRequested", "ListenerClosed", "GoodbyeSaid",
-                  AnyOf("ConnectionsGone", "ConnectionsLeft"), "ShutdownBegun", "CallsFinished",
-                  "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
+  EXPECT_THAT(EventNames(),
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "Serving",
+                          "ManualDrainRequested", "LameDuckEntered", "Serving", "ShutdownRequested",
+                          "ListenerClosed", "GoodbyeSaid",
+                          AnyOf("ConnectionsGone", "ConnectionsRemain"), "NewCallsRefused",
+                          "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
       << Output();
 }
 
 TEST_F(DrainTest, CanBeTakenBackAllThroughTheLameDuckThoughNobodyCalls) {
-  Start({"--stop_lame_duck=4s"});
+  Start({"--shutdown_lame_duck=4s"});
   Operator drain(*admin_);
   for (const bool late : {false, true}) {
     AwaitState([late](const State& state) {
@@ -257,7 +259,7 @@ TEST_F(DrainTest, CannotBeTakenBackOnceCallersAreTurnedAway) {
 }
 
 TEST_F(DrainTest, ASigtermInItsLameDuckGoesOnFromThereAndLosesNothing) {
-  Start({"--stop_lame_duck=4s"});
+  Start({"--shutdown_lame_duck=4s"});
   BusyCaller busy(address());
   Operator drain(*admin_);
   AwaitState([](const State& state) { return state.hinted_calls() > 10; });
@@ -267,8 +269,8 @@ TEST_F(DrainTest, ASigtermInItsLameDuckGoesOnFromThereAndLosesNothing) {
   EXPECT_EQ(Wait(), Ending::Exited(0));
   EXPECT_TRUE(drain.AwaitEnd().ok());
   EXPECT_THAT(EventNames(),
-              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
-                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ShutdownRequested",
+                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused",
                           "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
       << Output();
 }
@@ -286,8 +288,8 @@ TEST_F(DrainTest, ASigtermWhileCallersAreLeavingGivesThemTheirTime) {
   EXPECT_EQ(Wait(), Ending::Exited(0));
   EXPECT_TRUE(drain.AwaitEnd().ok());
   EXPECT_THAT(EventNames(),
-              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "StopRequested", "ConnectionsGone", "ShutdownBegun",
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ShutdownRequested", "ConnectionsGone", "NewCallsRefused",
                           "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
       << Output();
 }
@@ -297,19 +299,19 @@ TEST_F(DrainTest, ASecondSignalEndsWhatTheFirstStillWaitsFor) {
   Operator drain(*admin_);
   AwaitEvent("LameDuckEntered");
   process().Signal(SIGTERM);
-  AwaitEvent("StopRequested");  // The rest of the lame duck is left to it.
+  AwaitEvent("ShutdownRequested");  // The rest of the lame duck is left to it.
   process().Signal(SIGINT);
   EXPECT_EQ(Wait(), Ending::Exited(0));
   EXPECT_TRUE(drain.AwaitEnd().ok());
   EXPECT_THAT(EventNames(),
-              ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "StopRequested",
-                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun",
+              ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ShutdownRequested",
+                          "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused",
                           "CallsFinished", "ServerStopped", "WorkersStopped", "Closed", "Stopped"))
       << Output();
 }
 
 TEST_F(DrainTest, ASigtermWhileItIsTakenBackEndsAsEverAndLeavesNobodyWithoutAnAnswer) {
-  for (const char* when : {"Serving", "DrainRequested", "LameDuckEntered"}) {
+  for (const char* when : {"Serving", "ManualDrainRequested", "LameDuckEntered"}) {
     Start(kShortLameDuck);
     Operator drain(*admin_);
     AwaitEvent(when);
@@ -336,7 +338,7 @@ TEST_F(DrainTest, OperatorsWhoDoNotReadOrSayNothingDoNotHoldTheStopUp) {
   EXPECT_EQ(Wait(), Ending::Exited(0));
   const grpc::Status end = drain.AwaitEnd();
   EXPECT_TRUE(end.ok()) << end.error_message();
-  EXPECT_GT(drain.states().back().phase(), admin::v1::PHASE_LEAVING);
+  EXPECT_GT(drain.states().back().phase(), admin::v1::PHASE_DRAINING_CONNECTIONS);
   EXPECT_FALSE(health.Finish().ok());
 }
 
@@ -363,10 +365,10 @@ TEST_F(DrainTest, WithoutAnAdminAddressThereIsNothingToCall) {
 }
 
 TEST_F(DrainTest, IsAskedForOnTheCommandLine) {
-  Start({"--stop_lame_duck=2s"});
+  Start({"--shutdown_lame_duck=2s"});
   EXPECT_THAT(Client("state"), HasSubstr("SERVING "));
-  EXPECT_THAT(Client("drain"),
-              AllOf(HasSubstr("LAME_DUCK "), HasSubstr("LEAVING "), HasSubstr("  drained\n")));
+  EXPECT_THAT(Client("drain"), AllOf(HasSubstr("LAME_DUCK "), HasSubstr("DRAINING_CONNECTIONS "),
+                                     HasSubstr("  drained\n")));
   EXPECT_THAT(Client("undrain", /*exit_code=*/2), HasSubstr("the lame duck is over"));
   EXPECT_THAT(Client("state"), HasSubstr("  drained\n"));
   EXPECT_TRUE(Runs());

@@ -1,4 +1,4 @@
-// A real server in which one part misbehaves: the stop ends inside its grace all the
+// A real server in which one part misbehaves: the shutdown ends inside its grace all the
 // same, names what was stuck, says so in its exit code, and saves and closes the rest.
 // docs/operations.md has them in a table.
 #include <signal.h>
@@ -40,10 +40,14 @@ using testkit::Ending;
 // Long enough for whoever behaves on a busy machine, and short where something is
 // waited for in vain.
 constexpr std::chrono::seconds kGrace{7};
-const std::vector<std::string> kBudget = {"--termination_grace=7s",   "--stop_lame_duck=10ms",
-                                          "--stop_connections=100ms", "--stop_calls=100ms",
-                                          "--stop_streams=600ms",     "--stop_workers=600ms",
-                                          "--stop_save=600ms",        "--stop_close=3s"};
+const std::vector<std::string> kBudget = {"--termination_grace=7s",
+                                          "--shutdown_lame_duck=10ms",
+                                          "--shutdown_drain_connections=100ms",
+                                          "--shutdown_drain_calls=100ms",
+                                          "--shutdown_cancel_calls=600ms",
+                                          "--shutdown_stop_workers=600ms",
+                                          "--shutdown_save_state=600ms",
+                                          "--shutdown_close_resources=3s"};
 
 class FaultsTest : public ServerUnderTest {
  protected:
@@ -54,7 +58,7 @@ class FaultsTest : public ServerUnderTest {
     ServerUnderTest::Start("tests/process/faulty_server", flags, under);
   }
 
-  // Waits for the end of a stop that was asked for now, or with `signalled`.
+  // Waits for the end of a shutdown that was asked for now, or with `signalled`.
   Ending Await(steady_clock::time_point signalled, std::chrono::milliseconds grace = kGrace) {
     const Ending ending = Wait(kFaultyUses);
     EXPECT_LT(steady_clock::now() - signalled, grace) << Output();
@@ -136,17 +140,18 @@ TEST_F(FaultsTest, HandlersThatBlockEveryThreadOfGrpcAreGivenUp) {
 }
 
 TEST_F(FaultsTest, AGoodbyeThatHangsIsEndedByTheWatchdog) {
-  Start("goodbye=hangs", {"--termination_grace=4s", "--stop_reserve=2s"});
+  Start("goodbye=hangs", {"--termination_grace=4s", "--shutdown_reserve=2s"});
   EXPECT_EQ(Stop(std::chrono::seconds(4)), Ending::Exited(5)) << Output();
-  EXPECT_THAT(Output(), HasSubstr("watchdog: the stop has spent its grace of 4s; stuck in phase "
-                                  "Leaving; exit code 5\n"));
+  EXPECT_THAT(Output(),
+              HasSubstr("watchdog: the shutdown has spent its grace of 4s; stuck in phase "
+                        "DrainingConnections; exit code 5\n"));
   EXPECT_THAT(Told(true), Not(Contains("StateSaved saver")));
 }
 
 TEST_F(FaultsTest, ALogWhoseLockIsHeldForEverIsEndedByTheWatchdog) {
-  Start("log=hangs", {"--termination_grace=4s", "--stop_reserve=2s"});
+  Start("log=hangs", {"--termination_grace=4s", "--shutdown_reserve=2s"});
   EXPECT_EQ(Stop(std::chrono::seconds(4)), Ending::Exited(5)) << Output();
-  EXPECT_THAT(Output(), HasSubstr("stuck in phase Leaving; exit code 5\n"));
+  EXPECT_THAT(Output(), HasSubstr("stuck in phase DrainingConnections; exit code 5\n"));
 }
 
 // There is one thread for each of these already, or it can be done without.
@@ -154,7 +159,7 @@ TEST_F(FaultsTest, AStopNeedsNoThreadThatIsNotThereYet) {
   const testkit::TempDir directory;
   const std::string report = directory.File("report");
   std::vector<std::string> flags = kBudget;
-  flags.push_back("--drain_report=" + report);
+  flags.push_back("--shutdown_report=" + report);
   Start("threads=none", flags);
   const auto stream = Open("/bench.Bench/Watch");
   ASSERT_TRUE(process().AwaitOutput("no more threads", kLimit)) << Output();
@@ -188,8 +193,8 @@ TEST_F(FaultsTest, AHandlerThatCallsExitEndsTheProcessWithItsSentence) {
 }
 
 TEST_F(FaultsTest, ADestructorOfSomethingStaticThatHangsIsEndedByTheWatchdog) {
-  Start("static=hangs",
-        {"--termination_grace=8s", "--stop_reserve=2s", "--stop_close=1s", "--stop_lame_duck=0"});
+  Start("static=hangs", {"--termination_grace=8s", "--shutdown_reserve=2s",
+                         "--shutdown_close_resources=1s", "--shutdown_lame_duck=0"});
   EXPECT_EQ(Stop(std::chrono::seconds(8)), Ending::Exited(5)) << Output();
   EXPECT_THAT(Output(), HasSubstr("stuck after main; exit code 5\n"));
   EXPECT_THAT(Told(false), ElementsAre());
@@ -206,7 +211,7 @@ TEST_F(FaultsTest, AThirdSignalEndsADestructorOfSomethingStatic) {
 }
 
 TEST_F(FaultsTest, MoreThanAThousandEntriesAreClosed) {
-  Start("", {"--termination_grace=30s", "--stop_lame_duck=0", "--more_entries=1200"});
+  Start("", {"--termination_grace=30s", "--shutdown_lame_duck=0", "--more_entries=1200"});
   EXPECT_EQ(Stop(std::chrono::seconds(30)), Ending::Exited(0)) << Output();
   EXPECT_THAT(Told(true), ::testing::SizeIs(::testing::Gt(1200u)));
 }
@@ -250,7 +255,7 @@ TEST_F(FaultsTest, AWorkerThatDiesStopsTheServerWhichLeadsItsCallersAway) {
   EXPECT_EQ(Await(asked), Ending::Exited(3)) << Output();
   EXPECT_EQ(client::ErrorReason(client::FromGrpc(stream->Finish())), "SERVER_DRAINING");
   EXPECT_THAT(Told(true), IsSupersetOf({"LameDuckEntered", "GoodbyeSaid", "CallsFinished"}));
-  EXPECT_THAT(Output(), HasSubstr("StopRequested: failure: worker INTERNAL: threw: as it was"));
+  EXPECT_THAT(Output(), HasSubstr("ShutdownRequested: failure: worker INTERNAL: threw: as it was"));
   EXPECT_THAT(Told(false), ElementsAre("WorkerFailed worker: INTERNAL: threw: as it was told to"));
   EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
@@ -312,7 +317,7 @@ TEST_F(FaultsTest, ACloserThatHangsInTheKernelIsPassedOver) {
 TEST_F(FaultsTest, ACloserHasTheTimeThatNobodyElseNeeds) {
   // Nobody is connected; its own share would be 2 s.
   for (const int signal : {SIGTERM, SIGINT}) {
-    Start("database=slow", {"--termination_grace=30s", "--stop_lame_duck=0"});
+    Start("database=slow", {"--termination_grace=30s", "--shutdown_lame_duck=0"});
     process().Signal(signal);
     EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(0)) << Output();
     EXPECT_THAT(Told(true), Contains("Closed database"));
@@ -320,7 +325,7 @@ TEST_F(FaultsTest, ACloserHasTheTimeThatNobodyElseNeeds) {
 }
 
 TEST_F(FaultsTest, ASecondServerIsDrainedWithTheFirst) {
-  Start("second=drained", {"--termination_grace=30s", "--stop_lame_duck=0"});
+  Start("second=drained", {"--termination_grace=30s", "--shutdown_lame_duck=0"});
   const std::unique_ptr<bench::Bench::Stub> second = SecondServer();
   const auto call = AcceptedEcho(/*sleep_ms=*/1000);
   EchoCall other(*second, /*sleep_ms=*/1000, kLimit);
@@ -328,7 +333,8 @@ TEST_F(FaultsTest, ASecondServerIsDrainedWithTheFirst) {
   EXPECT_EQ(Stop(std::chrono::seconds(30)), Ending::Exited(0)) << Output();
   EXPECT_TRUE(call->Status().ok()) << call->Status().error_message();
   EXPECT_TRUE(other.Status().ok()) << other.Status().error_message();
-  EXPECT_THAT(Output(), HasSubstr("\"calls\":{\"finished\":2,"));
+  // The two that say that these are accepted may still be on their way out.
+  EXPECT_THAT(Output(), ::testing::ContainsRegex("\"calls\":\\{\"finished\":[234],"));
 }
 
 TEST_F(FaultsTest, ACallOfAServerThatNobodyStopsIsNotCutWithoutAWord) {
@@ -338,17 +344,19 @@ TEST_F(FaultsTest, ACallOfAServerThatNobodyStopsIsNotCutWithoutAWord) {
   EXPECT_TRUE(EchoCall(*second, 0, kLimit).Status().ok());
   process().Signal(SIGTERM);
   EXPECT_EQ(process().Wait(kLimit), Ending::Exited(7)) << Output();
-  EXPECT_THAT(Output(), HasSubstr("a server that had let callers in was destroyed without a stop"));
+  EXPECT_THAT(Output(),
+              HasSubstr("a server that had let callers in was destroyed without a shutdown"));
   EXPECT_THAT(Output(), HasSubstr("\"exit_code\":7"));
 }
 
 TEST_F(FaultsTest, ADestructorInMainThatHangsIsEndedByTheWatchdog) {
   // What comes before the destructor has most of the time, on a busy machine, too.
-  Start("destructor=hangs",
-        {"--termination_grace=8s", "--stop_reserve=2s", "--stop_close=1s", "--stop_lame_duck=0"});
+  Start("destructor=hangs", {"--termination_grace=8s", "--shutdown_reserve=2s",
+                             "--shutdown_close_resources=1s", "--shutdown_lame_duck=0"});
   EXPECT_EQ(Stop(std::chrono::seconds(8)), Ending::Exited(5)) << Output();
-  EXPECT_THAT(Output(), HasSubstr("watchdog: the stop has spent its grace of 8s; stuck after the "
-                                  "stop, in main; exit code 5\n"));
+  EXPECT_THAT(Output(),
+              HasSubstr("watchdog: the shutdown has spent its grace of 8s; stuck after the "
+                        "shutdown, in main; exit code 5\n"));
   EXPECT_THAT(Told(false), ElementsAre());
   EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));

@@ -17,7 +17,7 @@
 //   destructor=hangs      of something that main owns
 //   operators=waver       they ask for a drain and take it back, over and over
 //   start=files|database|channel|pool|server|callers
-//                         opening it takes until a stop is requested; callers: is
+//                         opening it takes until a shutdown is requested; callers: is
 //                         about to let them in until then
 //   opener=deaf|hangs|throws  what takes so long at the start takes until a second signal,
 //                         or for ever; throws: at once
@@ -53,16 +53,16 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "service/config/server_config.h"
-#include "service/lifecycle/drain_request.h"
+#include "service/lifecycle/manual_drain.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/shutdown_registry.h"
+#include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/signal_thread.h"
-#include "service/lifecycle/stop_request.h"
 #include "service/lifecycle/traffic.h"
 #include "service/lifecycle/traffic_group.h"
 #include "service/observability/process_log.h"
 #include "service/rpc/blocking_pool.h"
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
 #include "spdlog/sinks/base_sink.h"
@@ -195,7 +195,7 @@ void Work(const std::string& how, const std::stop_token& stop,
 }
 
 // Two who do not agree, until it is too late; the last word is to drain.
-void Waver(lifecycle::DrainRequest& drain) {
+void Waver(lifecycle::ManualDrain& drain) {
   for (int i = 0; i < 20; ++i) {
     drain.Request();
     for (int yields = 0; yields < 1 << (i / 2); ++yields) std::this_thread::yield();
@@ -216,7 +216,7 @@ ShutdownRegistry::Closer Closer(const Faults& faults, const std::string& who) {
 }
 
 // Opens what `who` stands for, so that a signal can come in the middle of it.
-void Open(const Faults& faults, const std::string& who, lifecycle::StopRequest& stop) {
+void Open(const Faults& faults, const std::string& who, lifecycle::ShutdownRequest& stop) {
   const auto slow = faults.find("start");
   if (slow == faults.end() || slow->second != who) return;
   std::printf("opening %s\n", who.c_str());
@@ -263,7 +263,7 @@ int main(int argc, char** argv) {
   config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench, and misbehaves as --fault says.", argc, argv);
   const Faults faults = FaultsFromFlag();
-  observability::ProcessLog log("faulty", config.drain_report);
+  observability::ProcessLog log("faulty", config.shutdown_report);
   config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
   spdlog::sink_ptr& sink = spdlog::default_logger()->sinks()[0];
   sink = std::make_shared<HangingSink>(sink);
@@ -276,7 +276,7 @@ int main(int argc, char** argv) {
   }
 
   ShutdownRegistry& registry = process.registry();
-  const auto open = [&](const std::string& who) { Open(faults, who, process.stop_request()); };
+  const auto open = [&](const std::string& who) { Open(faults, who, process.shutdown_request()); };
   std::future<void> operators;
   registry.Register("operators",
                     [&operators](Clock::TimePoint) {
@@ -305,8 +305,8 @@ int main(int argc, char** argv) {
                           [how = worker == faults.end() ? "" : worker->second, first_stream](
                               std::stop_token stop) { Work(how, stop, first_stream.get_token()); });
 
-  rpc::DrainSignal drain;
-  const std::stop_callback goodbye(drain.token(), [&faults] { LeaveBadly(faults); });
+  rpc::GoodbyeSignal goodbye;
+  const std::stop_callback leave_badly(goodbye.token(), [&faults] { LeaveBadly(faults); });
   const auto handler = faults.find("handler");
   const std::string handler_is = handler == faults.end() ? "" : handler->second;
   rpc::BlockingPool work(/*threads=*/1, /*capacity=*/10, [&process](const absl::Status& failure) {
@@ -323,15 +323,15 @@ int main(int argc, char** argv) {
             !work.Run([] { throw std::runtime_error("as it was told to"); })) {
           std::abort();
         }
-        return drain.token();
+        return goodbye.token();
       },
       rpc::ToGrpc(rpc::Goodbye("bench")));
-  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, drain);
+  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, goodbye);
   open("server");
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  rpc::ServerHost second({}, {{"bench.Bench", service}}, drain);
+  rpc::ServerHost second({}, {{"bench.Bench", service}}, goodbye);
   std::vector<lifecycle::Traffic*> servers = {&server};
   if (const auto found = faults.find("second"); found != faults.end()) {
     absl::Status started = second.Start();
@@ -346,7 +346,7 @@ int main(int argc, char** argv) {
   lifecycle::TrafficGroup all(servers);
   open("callers");
   if (faults.contains("operators")) {
-    operators = std::async(std::launch::async, [&process] { Waver(process.drain_request()); });
+    operators = std::async(std::launch::async, [&process] { Waver(process.manual_drain()); });
   }
   return process.ServeUntilStopped(all);
 }

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "client/drain_report.h"
+#include "client/shutdown_report.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/raw_peer.h"
@@ -47,7 +47,7 @@ class HostileLogTest : public ServerUnderTest {
  protected:
   void StartWithUnreadLog() {
     std::vector<std::string> flags = kAllTheTime;
-    flags.push_back("--drain_report=" + report_);
+    flags.push_back("--shutdown_report=" + report_);
     Start("tests/bench/echo_server", flags, pipe_.As("2"));
   }
 
@@ -83,14 +83,14 @@ class HostileLogTest : public ServerUnderTest {
     close(fd);
   }
 
-  // Everybody is served, and the stop is clean.
+  // Everybody is served, and the shutdown is clean.
   void ExpectAllIsWell() {
     const grpc::Status served = Echo();
     EXPECT_TRUE(served.ok()) << served.error_message();
     process().Signal(SIGTERM);
     EXPECT_EQ(process().Wait(kLimit), Ending::Exited(0));
     std::ifstream file(report_);
-    const auto report = client::ReadDrainReport({std::istreambuf_iterator<char>(file), {}});
+    const auto report = client::ReadShutdownReport({std::istreambuf_iterator<char>(file), {}});
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_EQ(report->exit_code(), 0U);
     EXPECT_GT(report->log_lines_lost(), 0U);
@@ -129,7 +129,7 @@ class ForgedReportTest : public HostileLogTest,
 TEST_P(ForgedReportTest, IsOneEscapedLineOfGrpcsAndNoReport) {
   Start("tests/bench/echo_server", kAllTheTime);
   const std::string forged =
-      "I echo: drain report: {\"version\":1,\"program\":\"echo\",\"reason\":\"terminate\","
+      "I echo: shutdown report: {\"version\":1,\"program\":\"echo\",\"reason\":\"terminate\","
       "\"exit_code\":0,\"why\":\"all is well\"}";
   CallWith(GetParam(), "x\r\n12:00:00.000 " + forged + "\n\x1b[2J", 500);
   EXPECT_TRUE(Echo().ok());
@@ -140,7 +140,7 @@ TEST_P(ForgedReportTest, IsOneEscapedLineOfGrpcsAndNoReport) {
   EXPECT_THAT(log, Not(HasSubstr("\n12:00:00.000 ")));
   EXPECT_THAT(log, Not(HasSubstr("\x1b")));
   EXPECT_LT(std::count(log.begin(), log.end(), '\n'), 200);
-  EXPECT_FALSE(client::ReadDrainReport(log).ok());
+  EXPECT_FALSE(client::ReadShutdownReport(log).ok());
   std::ofstream(directory_.File("log")) << log;
   testkit::ChildProcess client(
       {testkit::RunfileOrDie("client/client"), "report", directory_.File("log")});

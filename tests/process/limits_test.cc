@@ -1,5 +1,5 @@
 // Callers who try to pass the limits of a server, and that the others are served
-// meanwhile, operators included, and the stop after it is clean.
+// meanwhile, operators included, and the shutdown after it is clean.
 #include <signal.h>
 
 #include <atomic>
@@ -33,7 +33,7 @@ class LimitsTest : public ServerUnderTest {
  protected:
   void Serve(const std::vector<std::string>& more = {},
              const std::vector<std::string>& under = {}) {
-    std::vector<std::string> flags = {"--termination_grace=1h", "--stop_lame_duck=0"};
+    std::vector<std::string> flags = {"--termination_grace=1h", "--shutdown_lame_duck=0"};
     flags.insert(flags.end(), more.begin(), more.end());
     Start("tests/bench/echo_server", flags, under);
     ASSERT_TRUE(Echo().ok());

@@ -17,11 +17,11 @@ using MallocLockTest = ServerUnderTest;
 
 TEST_F(MallocLockTest, HeldForEverIsEndedByTheWatchdog) {
   Start("tests/process/faulty_server",
-        {"--termination_grace=6s", "--stop_reserve=5800ms", "--fault=memory=hangs"},
+        {"--termination_grace=6s", "--shutdown_reserve=5800ms", "--fault=memory=hangs"},
         {"/usr/bin/env", "MALLOC_ARENA_MAX=1"});
   process().Signal(SIGTERM);
   EXPECT_EQ(process().Wait(kLimit), Ending::Exited(5)) << Output();
-  EXPECT_THAT(Output(), HasSubstr("stuck in phase Leaving; exit code 5\n"));
+  EXPECT_THAT(Output(), HasSubstr("stuck in phase DrainingConnections; exit code 5\n"));
   EXPECT_THAT(Output(), HasSubstr("HangInMalloc"));
 }
 

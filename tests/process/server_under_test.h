@@ -24,10 +24,10 @@
 
 namespace process_test {
 
-// An hour for everything; the lame duck ends when no call arrives. A stop that waited
+// An hour for everything; the lame duck ends when no call arrives. A shutdown that waited
 // for a budget would not end in the time of a test, so no test measures time.
 inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
-                                                     "--stop_lame_duck=0"};
+                                                     "--shutdown_lame_duck=0"};
 
 // A real server that serves bench.Bench in a process of its own, and a caller of it.
 class ServerUnderTest : public ::testing::Test {
@@ -69,7 +69,7 @@ class ServerUnderTest : public ::testing::Test {
     ASSERT_TRUE(process().AwaitOutput(" " + name, kLimit)) << Output();
   }
 
-  // Waits for the end of a stop. `uses`: as KeepsTheOrderOfAStop() has them.
+  // Waits for the end of a shutdown. `uses`: as KeepsTheOrderOfAStop() has them.
   testkit::Ending Wait(const testkit::Uses& uses = {}) {
     return testkit::AwaitStop(process(), kLimit, uses);
   }

@@ -40,7 +40,7 @@ TEST_F(SignalsTest, SighupIsAPersonsInterrupt) {
   Start();
   process().Signal(SIGHUP);
   EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(0)) << Output();
-  EXPECT_THAT(Output(), HasSubstr("StopRequested: interrupt"));
+  EXPECT_THAT(Output(), HasSubstr("ShutdownRequested: interrupt"));
   EXPECT_THAT(EventNames(), Not(Contains("LameDuckEntered")));
 }
 
@@ -55,7 +55,8 @@ TEST_F(SignalsTest, SigquitShowsWhatIsInFlightAndTheServerGoesOn) {
   process().Signal(SIGINT);
   ASSERT_TRUE(process().AwaitOutput(" GoodbyeSaid", kLimit)) << Output();
   process().Signal(SIGQUIT);
-  ASSERT_TRUE(process().AwaitOutput("in flight, in phase Leaving: ", kLimit)) << Output();
+  ASSERT_TRUE(process().AwaitOutput("in flight, in phase DrainingConnections: ", kLimit))
+      << Output();
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(4)) << Output();
 }
@@ -73,7 +74,7 @@ TEST_F(SignalsTest, NoOtherSignalKillsAServerOrItsDrain) {
   for (const int each : WithoutMeaning()) process().Signal(each);
   const auto call = AcceptedEcho(/*sleep_ms=*/1000);
   process().Signal(SIGTERM);
-  ASSERT_NO_FATAL_FAILURE(AwaitEvent("StopRequested"));
+  ASSERT_NO_FATAL_FAILURE(AwaitEvent("ShutdownRequested"));
   for (const int each : WithoutMeaning()) process().Signal(each);
   EXPECT_TRUE(call->Status().ok());
   EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(0)) << Output();

@@ -157,7 +157,7 @@ TEST_F(SlowLinksTest, ARequestThatIsStillArrivingIsAnswered) {
 }
 
 TEST_F(SlowLinksTest, AnAnswerThatDoesNotArriveInTimeIsCountedAsCut) {
-  Start({"--termination_grace=4s", "--stop_lame_duck=0"});
+  Start({"--termination_grace=4s", "--shutdown_lame_duck=0"});
   const auto call = AcceptedFarCall(/*sleep_ms=*/200, 250 * kKilobyte);
   link_->SetRate(16 * kKilobyte);
   AwaitSentDown(20 * kKilobyte);
@@ -169,7 +169,7 @@ TEST_F(SlowLinksTest, AnAnswerThatDoesNotArriveInTimeIsCountedAsCut) {
 }
 
 TEST_F(SlowLinksTest, ARequestThatDoesNotArriveInTimeIsCountedAsCut) {
-  Start({"--termination_grace=4s", "--stop_lame_duck=0"});
+  Start({"--termination_grace=4s", "--shutdown_lame_duck=0"});
   link_->SetRate(64 * kKilobyte);
   EchoCall call(*far_stub_, 0, kLimit, std::string(3900 * kKilobyte, 'x'));
   AwaitSentUp(link_->sent_up() + 20 * kKilobyte);
@@ -182,8 +182,8 @@ TEST_F(SlowLinksTest, ARequestThatDoesNotArriveInTimeIsCountedAsCut) {
 // Its caller and its report agree, whichever deadline a stopped clock has passed. The call
 // would end long after all of them.
 TEST_F(SlowLinksTest, AProcessThatIsFrozenWhileItStopsDoesNotCallFinishedWhatItCut) {
-  Start({"--termination_grace=30s", "--stop_lame_duck=0", "--stop_connections=100ms",
-         "--stop_calls=1s"});
+  Start({"--termination_grace=30s", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
+         "--shutdown_drain_calls=1s"});
   const auto call = AcceptedEcho(/*sleep_ms=*/20000);
   process().Signal(SIGTERM);
   AwaitEvent("ListenerClosed");

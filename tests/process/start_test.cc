@@ -45,7 +45,7 @@ std::vector<std::string> EchoServer(const std::vector<std::string>& flags) {
 // Beside the events in its log, and its report.
 MATCHER(IsOneLine, "is one line") {
   const auto lines = static_cast<std::size_t>(std::count(arg.begin(), arg.end(), '\n'));
-  const std::size_t report = arg.find(": drain report: {") == std::string::npos ? 0 : 1;
+  const std::size_t report = arg.find(": shutdown report: {") == std::string::npos ? 0 : 1;
   return lines == testkit::EventsIn(arg).size() + report + 1 && arg.back() == '\n';
 }
 
@@ -103,7 +103,7 @@ TEST(StartTest, AWordThatIsNoFlagSaysSoInOneLineAndExitsWith1) {
 }
 
 TEST(StartTest, ABudgetThatDoesNotFitSaysSoInOneLineAndExitsWith1) {
-  ChildProcess server(EchoServer({"--termination_grace=1s", "--stop_calls=2s"}));
+  ChildProcess server(EchoServer({"--termination_grace=1s", "--shutdown_drain_calls=2s"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("1s"), HasSubstr("2s")));
 }
@@ -113,14 +113,14 @@ TEST(StartTest, ASignalAtAnyMomentOfTheStartEndsTheServer) {
     const testkit::TempDir directory;
     const std::string port_file = directory.File("port");
     ChildProcess server(EchoServer({"--address=127.0.0.1:0", "--port_file=" + port_file,
-                                    "--termination_grace=1h", "--stop_lame_duck=0"}));
+                                    "--termination_grace=1h", "--shutdown_lame_duck=0"}));
     server.Wait(std::chrono::milliseconds(ms));
     server.Signal(SIGTERM);
     // Before main() can take a signal it ends the process as it ends any.
     EXPECT_THAT(testkit::AwaitStop(server, kLimit),
                 AnyOf(Ending::Exited(0), Ending::Killed(SIGTERM)))
         << "after " << ms << " ms: " << server.Output();
-    // Callers that could find it are led away, as always; otherwise there are none.
+    // Callers that could find it have a lame duck, as always; otherwise there are none.
     const std::vector<std::string> events = testkit::EventNamesIn(server.Output());
     const auto happened = [&](const std::string& event) {
       return std::find(events.begin(), events.end(), event) != events.end();
@@ -189,8 +189,8 @@ TEST_P(SlowStartTest, ASignalClosesWhatIsOpenAgainAndLetsNobodyIn) {
     Signal(signal);
     EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
     EXPECT_THAT(Told(),
-                ElementsAre("StopRequested", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
-                            "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
+                ElementsAre("ShutdownRequested", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone",
+                            "NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
                             "StateSaved saver", "Closed pool", kClosedInParallel, kClosedInParallel,
                             "Closed files", "Closed operators", "Stopped"))
         << Output();
@@ -208,8 +208,8 @@ TEST_P(SlowStartTest, ASecondSignalMakesEveryWaitShortAndKeepsTheOrder) {
     return AnyOf("Closed " + name, "CloseFailed " + name);
   };
   const auto in_parallel = AnyOf(done_with("channel"), done_with("database"));
-  EXPECT_THAT(Told(), ElementsAre("StopRequested", "ListenerClosed", "GoodbyeSaid",
-                                  "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+  EXPECT_THAT(Told(), ElementsAre("ShutdownRequested", "ListenerClosed", "GoodbyeSaid",
+                                  "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                                   AnyOf("ServerStopped", "ServerAbandoned"), "WorkerFailed worker",
                                   "SaveFailed saver", "CloseFailed pool", in_parallel, in_parallel,
                                   done_with("files"), done_with("operators"), "Stopped"))
@@ -226,7 +226,7 @@ TEST_P(SlowStartTest, AThirdSignalLeavesAtOnceWith6) {
 
 TEST_P(SlowStartTest, ThatHangsIsEndedByTheWatchdogOnceThereWasASignal) {
   ASSERT_NO_FATAL_FAILURE(
-      Start("opener=hangs", {"--termination_grace=1s", "--stop_reserve=800ms"}));
+      Start("opener=hangs", {"--termination_grace=1s", "--shutdown_reserve=800ms"}));
   Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(5)) << Output();
   EXPECT_THAT(Output(), HasSubstr("stuck in phase Starting; exit code 5\n"));

@@ -57,7 +57,7 @@ class VanishedCallersTest : public ServerUnderTest {
     if (!no_network.empty()) {
       GTEST_SKIP()
           << no_network
-          << ". It would have shown that a stop waits for no caller whose machine is gone.";
+          << ". It would have shown that a shutdown waits for no caller whose machine is gone.";
     }
     ASSERT_TRUE(SwitchLoopback(true)) << std::strerror(errno);
   }
@@ -98,8 +98,8 @@ TEST_F(VanishedCallersTest, AreGivenUpWhenTheirGoodbyeDoesNotLeave) {
 }
 
 TEST_F(VanishedCallersTest, AreCutWhenTheGoodbyeCannotBeSaid) {
-  Start({"--termination_grace=1h", "--stop_lame_duck=0", "--stop_connections=100ms",
-         "--stop_calls=100ms"});
+  Start({"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
+         "--shutdown_drain_calls=100ms"});
   bench::WatchRequest request;
   // Larger than what flow control lets go unread.
   request.set_payload(std::string(3 << 20, 'x'));

@@ -116,7 +116,7 @@ absl::Status Fleet::StopReplica(std::size_t replica) {
   absl::Status stopped = rolling::Stop(absl::StrCat("replica ", replica), *replicas_[replica]);
   ++stops_;
   const bool busy =
-      replicas_[replica]->process().Output().find("ConnectionsLeft: busy") != std::string::npos;
+      replicas_[replica]->process().Output().find("ConnectionsRemain: busy") != std::string::npos;
   stops_with_connections_left_ += busy ? 1 : 0;
   return stopped;
 }

@@ -38,7 +38,7 @@ class Fleet {
   // SIGTERM, waits for exit code 0, starts the replica again on the same port.
   //
   // INTERNAL with its log: another exit code, or none in its time, or it did not keep
-  // the order of a stop.
+  // the order of a shutdown.
   absl::Status Restart(std::size_t replica);
 
   // The same without a start, of everything.

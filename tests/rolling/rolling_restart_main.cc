@@ -35,7 +35,7 @@ namespace rolling {
 namespace {
 
 // A lame duck that is short enough for a test. What is left of the grace is only a limit.
-const std::vector<std::string> kFlags = {"--termination_grace=60s", "--stop_lame_duck=1s"};
+const std::vector<std::string> kFlags = {"--termination_grace=60s", "--shutdown_lame_duck=1s"};
 
 void Print(const Report& report) {
   std::printf("%-30s %9s %7s %8s %8s %8s %9s\n", "caller", "answered", "failed", "retried",
@@ -62,10 +62,10 @@ struct WhatIf {
 };
 const WhatIf kWhatIfs[] = {
     {"all on", {}},
-    {"no lame duck", {"--stop_lame_duck=0"}},
+    {"no lame duck", {"--shutdown_lame_duck=0"}},
     // Straight to Server::Shutdown(), as a server without this harness does.
-    {"no connection drain", {"--stop_connections=0"}},
-    {"none", {"--stop_lame_duck=0", "--stop_connections=0"}},
+    {"no connection drain", {"--shutdown_drain_connections=0"}},
+    {"none", {"--shutdown_lame_duck=0", "--shutdown_drain_connections=0"}},
 };
 
 bool TellWhatIf(Options options) {
@@ -104,7 +104,7 @@ bool TellWhatIf(Options options) {
 bool Prove(Options options) {
   options.orders_flags = kFlags;
   // Each check of HAProxy's is a handshake then, and may take 2 s.
-  if (options.tls) options.orders_flags.push_back("--stop_lame_duck=6s");
+  if (options.tls) options.orders_flags.push_back("--shutdown_lame_duck=6s");
   const auto report = Run(options);
   if (!report.ok()) {
     std::printf("%s\n", report.status().ToString().c_str());

@@ -16,7 +16,7 @@
 namespace demo {
 
 // Callers who place one order after the other, each on a thread of its own, with
-// the client library and nothing else: they know of no stop and no restart.
+// the client library and nothing else: they know of no shutdown and no restart.
 //
 // Threads: Stop() and the destructor on one; the rest on any.
 class Buyers {

@@ -28,6 +28,7 @@
 #include "client/error_details.h"
 #include "client/orders/inventory_client.h"
 #include "client/orders/orders_client.h"
+#include "service/lifecycle/event.h"
 #include "service/orders/demo/buyers.h"
 #include "service/orders/demo/screen.h"
 #include "service/orders/demo/verdict.h"
@@ -40,6 +41,7 @@
 namespace demo {
 namespace {
 
+using lifecycle::EventType;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testkit::ServerProcess;
@@ -63,26 +65,26 @@ constexpr int kBroken = 1;
 constexpr int kInterrupted = 130;
 
 // What an event's name does not say by itself.
-const std::map<std::string, std::string> kMeaning = {
-    {"StopRequested", "the signal has arrived"},
-    {"LameDuckEntered", "health says NOT_SERVING; all is served"},
-    {"ListenerClosed", "new connections are refused"},
-    {"GoodbyeSaid", "streams end, and say where to go on"},
-    {"ConnectionsGone", "the callers have left"},
-    {"ShutdownBegun", "nothing new is taken"},
-    {"CallsFinished", "what was accepted is answered"},
-    {"ServerStopped", "gRPC holds nothing any more"},
-    {"WorkersStopped", "each finished what it was at"},
-    {"StateSaved", "while everything is still open"},
-    {"Closed", "after all that uses it"},
+const std::map<EventType, std::string> kMeaning = {
+    {EventType::kShutdownRequested, "the signal has arrived"},
+    {EventType::kLameDuckEntered, "health says NOT_SERVING; all is served"},
+    {EventType::kListenerClosed, "new connections are refused"},
+    {EventType::kGoodbyeSaid, "streams end, and say where to go on"},
+    {EventType::kConnectionsGone, "the callers have left"},
+    {EventType::kNewCallsRefused, "nothing new is taken"},
+    {EventType::kCallsFinished, "what was accepted is answered"},
+    {EventType::kServerStopped, "gRPC holds nothing any more"},
+    {EventType::kWorkersStopped, "each finished what it was at"},
+    {EventType::kStateSaved, "while everything is still open"},
+    {EventType::kClosed, "after all that uses it"},
 };
 
-// The server's words about its stop, one line an event.
+// The server's words about its shutdown, one line an event.
 std::string Line(const testkit::LoggedEvent& event) {
-  const auto meaning = kMeaning.find(event.name);
+  const auto meaning = event.type ? kMeaning.find(*event.type) : kMeaning.end();
   const std::string more = meaning != kMeaning.end() ? meaning->second : event.detail;
   const std::chrono::duration<double> since = event.since_stop.value_or(milliseconds(0));
-  return absl::StrFormat("%+7.3fs  %-11s %-26s %s", since.count(), event.phase,
+  return absl::StrFormat("%+7.3fs  %-19s %-26s %s", since.count(), event.phase,
                          absl::StrCat(event.name, event.subject.empty() ? "" : ": ", event.subject),
                          more);
 }
@@ -184,7 +186,7 @@ bool Demonstration::StartOrders() {
        .flags = {"--database=" + directory_->File("orders.sqlite3"),
                  "--inventory=" + inventory_->address(), "--termination_grace=15s",
                  // Nobody else is there to serve those who look at health.
-                 "--stop_lame_duck=500ms"},
+                 "--shutdown_lame_duck=500ms"},
        .address = port_.address()},
       kStart);
   if (!orders.ok()) return GiveUp(std::string(orders.status().message()));

@@ -1,5 +1,5 @@
 // The real orders server, stopped while something that it depends on is dead, frozen,
-// locked or full: the stop ends inside its grace, says what could not be done, and
+// locked or full: the shutdown ends inside its grace, says what could not be done, and
 // nothing that was acknowledged is lost. docs/operations.md has them in a table.
 #include <fcntl.h>
 #include <signal.h>
@@ -41,7 +41,7 @@ using testkit::Ending;
 
 // As in production, but for the lame duck that nobody needs.
 constexpr std::chrono::seconds kGrace{30};
-const std::vector<std::string> kBudget = {"--termination_grace=30s", "--stop_lame_duck=0"};
+const std::vector<std::string> kBudget = {"--termination_grace=30s", "--shutdown_lame_duck=0"};
 
 std::string no_mounts;  // Why there are none to be had.
 
@@ -183,13 +183,14 @@ TEST_F(OrdersFaultsTest, ABackendThatIsFrozenForLongerThanTheStopHas) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   // Less than the 2 s that the inventory is waited for otherwise.
   ASSERT_NO_FATAL_FAILURE(StartOrders(
-      inventory_->address(), With(kBudget, {"--stop_connections=100ms", "--stop_calls=1200ms"})));
+      inventory_->address(),
+      With(kBudget, {"--shutdown_drain_connections=100ms", "--shutdown_drain_calls=1200ms"})));
   inventory_->process().Signal(SIGSTOP);
   const auto calls = EightAcceptedOrders();
   EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
   ExpectRefused(calls);
   EXPECT_THAT(Told(false), IsEmpty());
-  EXPECT_THAT(Told(true), IsSupersetOf({"ConnectionsLeft", "CallsFinished"}));
+  EXPECT_THAT(Told(true), IsSupersetOf({"ConnectionsRemain", "CallsFinished"}));
   inventory_->process().Signal(SIGKILL);
   ASSERT_EQ(inventory_->process().Wait(kLimit), Ending::Killed(SIGKILL));
   ExpectServedByTheNext();
@@ -219,7 +220,8 @@ class OrdersFullDiskTest : public OrdersFaultsTest {
  protected:
   void SetUp() override {
     if (!no_mounts.empty()) {
-      GTEST_SKIP() << no_mounts << ". It would have shown what a stop does when the disk is full.";
+      GTEST_SKIP() << no_mounts
+                   << ". It would have shown what a shutdown does when the disk is full.";
     }
     ASSERT_EQ(mkdir(disk_.c_str(), 0700), 0);
     ASSERT_EQ(mount("tmpfs", disk_.c_str(), "tmpfs", 0, "size=2m"), 0) << std::strerror(errno);
@@ -275,15 +277,15 @@ TEST_F(OrdersFullDiskTest, AReportThatDoesNotFitIsSaidAndTheOldOneStays) {
   auto server = testkit::ServerProcess::Start(
       {.binary = "service/orders_server",
        .flags = With({"--database=" + directory_.File("elsewhere.sqlite3"),
-                      "--inventory=" + inventory_->address(), "--drain_report=" + report},
+                      "--inventory=" + inventory_->address(), "--shutdown_report=" + report},
                      kBudget)});
   ASSERT_TRUE(server.ok()) << server.status();
   orders_ = *std::move(server);
   FillTheDisk();
   EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
-  EXPECT_THAT(orders().Output(), HasSubstr(" W orders: drain report: cannot write " + report +
+  EXPECT_THAT(orders().Output(), HasSubstr(" W orders: shutdown report: cannot write " + report +
                                            ": No space left on device\n"));
-  EXPECT_THAT(orders().Output(), HasSubstr(" I orders: drain report: {"));
+  EXPECT_THAT(orders().Output(), HasSubstr(" I orders: shutdown report: {"));
   EXPECT_EQ(ContentOf(report), "old");
 }
 
@@ -299,9 +301,9 @@ TEST_F(OrdersFaultsTest, AReportOnAMountPointIsWrittenInPlace) {
   ASSERT_EQ(mount(on_the_host.c_str(), report.c_str(), nullptr, MS_BIND, nullptr), 0);
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   ASSERT_NO_FATAL_FAILURE(
-      StartOrders(inventory_->address(), With(kBudget, {"--drain_report=" + report})));
+      StartOrders(inventory_->address(), With(kBudget, {"--shutdown_report=" + report})));
   EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
-  EXPECT_THAT(orders().Output(), EndsWith(" I orders: drain report: " + ContentOf(on_the_host)));
+  EXPECT_THAT(orders().Output(), EndsWith(" I orders: shutdown report: " + ContentOf(on_the_host)));
   EXPECT_EQ(umount2(report.c_str(), MNT_DETACH), 0);
 }
 

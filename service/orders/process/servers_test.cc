@@ -47,24 +47,24 @@ TEST_F(ServersTest, AStopTellsItsEventsInThisOrder) {
     told.push_back(event.name + (event.subject.empty() ? "" : " " + event.subject));
   }
   // A caller between two calls of a blocking API reads nothing, and is not waited for.
-  const auto connections = ::testing::AnyOf("ConnectionsGone", "ConnectionsLeft");
+  const auto connections = ::testing::AnyOf("ConnectionsGone", "ConnectionsRemain");
   // The database and the channel do not use each other, and close at once.
-  EXPECT_THAT(
-      told,
-      ::testing::AnyOf(
-          ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                      "GoodbyeSaid", connections, "ShutdownBegun", "CallsFinished", "ServerStopped",
-                      "WorkersStopped", "StateSaved sales totals", "Closed store pool",
-                      "Closed inventory channel", "Closed database", "Stopped"),
-          ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                      "GoodbyeSaid", connections, "ShutdownBegun", "CallsFinished", "ServerStopped",
-                      "WorkersStopped", "StateSaved sales totals", "Closed store pool",
-                      "Closed database", "Closed inventory channel", "Stopped")))
+  EXPECT_THAT(told, ::testing::AnyOf(
+                        ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered",
+                                    "ListenerClosed", "GoodbyeSaid", connections, "NewCallsRefused",
+                                    "CallsFinished", "ServerStopped", "WorkersStopped",
+                                    "StateSaved sales totals", "Closed store pool",
+                                    "Closed inventory channel", "Closed database", "Stopped"),
+                        ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered",
+                                    "ListenerClosed", "GoodbyeSaid", connections, "NewCallsRefused",
+                                    "CallsFinished", "ServerStopped", "WorkersStopped",
+                                    "StateSaved sales totals", "Closed store pool",
+                                    "Closed database", "Closed inventory channel", "Stopped")))
       << orders().Output();
 }
 
 TEST_F(ServersTest, OrdersThatWaitForASlowInventoryAreAnsweredDuringTheStop) {
-  // Longer than a connection must be silent: nothing but the calls themselves holds the stop.
+  // Longer than a connection must be silent: nothing but the calls themselves holds the shutdown.
   ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1s"}));
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
   const auto calls = EightAcceptedOrders();
@@ -126,10 +126,10 @@ TEST_F(ServersTest, DrainedByHandItAnswersEveryOrderAndSavesItsStateWhenItIsStop
   for (const testkit::LoggedEvent& one : testkit::EventsIn(orders().Output())) {
     if (one.name != "Closed") told.push_back(one.name);
   }
-  EXPECT_THAT(told, ElementsAre("Serving", "DrainRequested", "LameDuckEntered", "ListenerClosed",
-                                "GoodbyeSaid", "Drained", "StopRequested", "ConnectionsGone",
-                                "ShutdownBegun", "CallsFinished", "ServerStopped", "WorkersStopped",
-                                "StateSaved", "Stopped"))
+  EXPECT_THAT(told, ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered",
+                                "ListenerClosed", "GoodbyeSaid", "Drained", "ShutdownRequested",
+                                "ConnectionsGone", "NewCallsRefused", "CallsFinished",
+                                "ServerStopped", "WorkersStopped", "StateSaved", "Stopped"))
       << orders().Output();
   const std::vector<testkit::LoggedEvent> events = testkit::EventsIn(orders().Output());
   EXPECT_EQ(events[events.size() - 2].subject, "admin server");
@@ -190,7 +190,7 @@ TEST_F(ServersTest, AfterACleanStopNothingIsReplayedAndAfterKillOnlyTheTail) {
   EXPECT_EQ(orders().Wait(kLimit), Ending::Killed(SIGKILL));
 
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
-  // Placed, and perhaps confirmed; not what the clean stop had saved.
+  // Placed, and perhaps confirmed; not what the clean shutdown had saved.
   EXPECT_THAT(orders().Output(),
               ::testing::AnyOf(HasSubstr("replayed 1 events"), HasSubstr("replayed 2 events")));
   EXPECT_THAT(StoredRequestIds(), ElementsAre("one", "two", "three"));
@@ -252,7 +252,7 @@ TEST_F(ServersTest, EachSaysHowItCanBeCalled) {
 // Besides the events in its log, and its report.
 MATCHER(IsOneLine, "is one line") {
   const auto lines = static_cast<std::size_t>(std::count(arg.begin(), arg.end(), '\n'));
-  const std::size_t report = arg.find(": drain report: {") == std::string::npos ? 0 : 1;
+  const std::size_t report = arg.find(": shutdown report: {") == std::string::npos ? 0 : 1;
   return lines == testkit::EventsIn(arg).size() + report + 1 && arg.back() == '\n';
 }
 

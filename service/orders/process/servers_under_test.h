@@ -24,10 +24,10 @@ namespace orders {
 
 // Only how long a broken test takes to fail.
 inline constexpr std::chrono::seconds kLimit{40};
-// An hour for everything; the lame duck ends when no call arrives. A stop that
+// An hour for everything; the lame duck ends when no call arrives. A shutdown that
 // waited for a budget would not end in the time of a test.
 inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
-                                                     "--stop_lame_duck=0"};
+                                                     "--shutdown_lame_duck=0"};
 
 // What the orders server closes.
 inline const testkit::Uses kUses = {{"store pool", "database"},
@@ -149,7 +149,7 @@ class ServersUnderTest : public ::testing::Test {
     return ids;
   }
 
-  // Waits for the end of a stop.
+  // Waits for the end of a shutdown.
   testkit::Ending AwaitEnd() { return testkit::AwaitStop(orders(), kLimit, kUses); }
 
   // Sends SIGTERM and waits for the end.

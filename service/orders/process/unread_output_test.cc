@@ -1,12 +1,12 @@
 // The real orders server, whose output nobody reads: whatever its callers send, and
-// whatever the libraries say of it, everybody is served and the stop is clean.
+// whatever the libraries say of it, everybody is served and the shutdown is clean.
 #include <fstream>
 #include <future>
 #include <iterator>
 #include <memory>
 #include <string>
 
-#include "client/drain_report.h"
+#include "client/shutdown_report.h"
 #include "gmock/gmock.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/support/byte_buffer.h"
@@ -39,13 +39,13 @@ class OrdersUnreadOutputTest : public ServersUnderTest {
   void StartOrdersWith(const testkit::UnreadPipe& pipe, const std::string& fd) {
     ASSERT_NO_FATAL_FAILURE(StartInventory());
     ASSERT_NO_FATAL_FAILURE(
-        StartOrders(inventory_->address(), {"--drain_report=" + report_}, pipe.As(fd)));
+        StartOrders(inventory_->address(), {"--shutdown_report=" + report_}, pipe.As(fd)));
   }
-  report::v1::DrainReport Report() const {
+  report::v1::ShutdownReport Report() const {
     std::ifstream file(report_);
-    const auto report = client::ReadDrainReport({std::istreambuf_iterator<char>(file), {}});
+    const auto report = client::ReadShutdownReport({std::istreambuf_iterator<char>(file), {}});
     EXPECT_TRUE(report.ok()) << report.status();
-    return report.ok() ? *report : report::v1::DrainReport();
+    return report.ok() ? *report : report::v1::ShutdownReport();
   }
 
   const std::string report_ = directory_.File("report.json");

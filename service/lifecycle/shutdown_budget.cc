@@ -1,4 +1,4 @@
-#include "service/lifecycle/stop_budget.h"
+#include "service/lifecycle/shutdown_budget.h"
 
 #include <algorithm>
 #include <vector>
@@ -26,21 +26,27 @@ struct Part {
   Phase phase;
   const char* name;
   int share;
-  Duration StopBudget::*budget;
-  std::optional<Duration> StopBudget::Overrides::*by_hand;
+  Duration ShutdownBudget::*budget;
+  std::optional<Duration> ShutdownBudget::Overrides::*by_hand;
   const char* must_be = nullptr;
 };
 
 constexpr Part kParts[] = {
-    {Phase::kLameDuck, "lame_duck", 10, &StopBudget::lame_duck, &StopBudget::Overrides::lame_duck},
-    {Phase::kLeaving, "connections", 24, &StopBudget::connections,
-     &StopBudget::Overrides::connections},
-    {Phase::kDraining, "calls", 10, &StopBudget::calls, &StopBudget::Overrides::calls},
-    {Phase::kCancelling, "streams", 4, &StopBudget::streams, &StopBudget::Overrides::streams},
-    {Phase::kWorking, "workers", 3, &StopBudget::workers, &StopBudget::Overrides::workers},
-    {Phase::kSaving, "save", 3, &StopBudget::save, &StopBudget::Overrides::save, "saved"},
-    {Phase::kClosing, "close", 4, &StopBudget::close, &StopBudget::Overrides::close, "closed"},
-    {Phase::kStopped, "reserve", 2, &StopBudget::reserve, &StopBudget::Overrides::reserve},
+    {Phase::kLameDuck, "lame_duck", 10, &ShutdownBudget::lame_duck,
+     &ShutdownBudget::Overrides::lame_duck},
+    {Phase::kDrainingConnections, "drain_connections", 24, &ShutdownBudget::drain_connections,
+     &ShutdownBudget::Overrides::drain_connections},
+    {Phase::kDrainingCalls, "drain_calls", 10, &ShutdownBudget::drain_calls,
+     &ShutdownBudget::Overrides::drain_calls},
+    {Phase::kCancellingCalls, "cancel_calls", 4, &ShutdownBudget::cancel_calls,
+     &ShutdownBudget::Overrides::cancel_calls},
+    {Phase::kStoppingWorkers, "stop_workers", 3, &ShutdownBudget::stop_workers,
+     &ShutdownBudget::Overrides::stop_workers},
+    {Phase::kSavingState, "save_state", 3, &ShutdownBudget::save_state,
+     &ShutdownBudget::Overrides::save_state, "saved"},
+    {Phase::kClosingResources, "close_resources", 4, &ShutdownBudget::close_resources,
+     &ShutdownBudget::Overrides::close_resources, "closed"},
+    {Phase::kStopped, "reserve", 2, &ShutdownBudget::reserve, &ShutdownBudget::Overrides::reserve},
 };
 
 std::string Text(Duration duration) { return absl::FormatDuration(absl::FromChrono(duration)); }
@@ -53,13 +59,13 @@ absl::Status BadPart(const char* name, Duration set) {
 
 }  // namespace
 
-absl::StatusOr<StopBudget> StopBudget::Split(Duration grace, const Overrides& by_hand) {
+absl::StatusOr<ShutdownBudget> ShutdownBudget::Split(Duration grace, const Overrides& by_hand) {
   if (grace < Duration::zero() || grace > kMost) {
     return absl::InvalidArgumentError(absl::StrCat(
         "a termination grace of ", Text(grace), " is ",
         grace < Duration::zero() ? "negative" : absl::StrCat("longer than ", Text(kMost))));
   }
-  StopBudget budget;
+  ShutdownBudget budget;
   budget.grace = grace;
   Duration left = grace;
   int shares = 0;
@@ -84,7 +90,7 @@ absl::StatusOr<StopBudget> StopBudget::Split(Duration grace, const Overrides& by
   const Duration needed = open.size() * kLeast;
   if (left < needed) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "the stop does not fit its termination grace of ", Text(grace), ": ",
+        "the shutdown does not fit its termination grace of ", Text(grace), ": ",
         taken.empty() ? "nothing" : taken, " set by hand leaves ", Text(left), " for the other ",
         open.size(), " parts, which need ", Text(needed), " at least"));
   }
@@ -106,7 +112,7 @@ absl::StatusOr<StopBudget> StopBudget::Split(Duration grace, const Overrides& by
   return budget;
 }
 
-Duration StopBudget::EndOf(Phase phase) const {
+Duration ShutdownBudget::EndOf(Phase phase) const {
   Duration end = grace;
   for (const Part& part : kParts) {
     if (part.phase > phase) end -= this->*part.budget;
@@ -114,7 +120,7 @@ Duration StopBudget::EndOf(Phase phase) const {
   return end;
 }
 
-std::string StopBudget::ToString() const {
+std::string ShutdownBudget::ToString() const {
   std::string text;
   Duration sum{};
   for (const Part& part : kParts) {

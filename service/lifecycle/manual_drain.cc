@@ -1,14 +1,14 @@
-#include "service/lifecycle/drain_request.h"
+#include "service/lifecycle/manual_drain.h"
 
 namespace lifecycle {
 
-DrainRequest::DrainRequest(StopRequest& stop)
+ManualDrain::ManualDrain(ShutdownRequest& stop)
     : stop_(stop), on_stop_(stop.requested(), [this] {
-        std::lock_guard lock(mutex_);  // Whoever has just looked for a stop waits by now.
+        std::lock_guard lock(mutex_);  // Whoever has just looked for a shutdown waits by now.
         changed_.notify_all();
       }) {}
 
-DrainRequest::Id DrainRequest::Request() {
+ManualDrain::Id ManualDrain::Request() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return state_ != State::kTakenBack; });
   if (state_ == State::kNone) state_ = State::kRequested;
@@ -16,12 +16,12 @@ DrainRequest::Id DrainRequest::Request() {
   return taken_back_;
 }
 
-bool DrainRequest::TakenBack(Id drain) const {
+bool ManualDrain::TakenBack(Id drain) const {
   std::lock_guard lock(mutex_);
   return taken_back_ > drain;
 }
 
-absl::Status DrainRequest::Undo() {
+absl::Status ManualDrain::Undo() {
   std::unique_lock lock(mutex_);
   if (state_ == State::kRequested && !Stopping()) {
     state_ = State::kTakenBack;
@@ -38,21 +38,21 @@ absl::Status DrainRequest::Undo() {
   return absl::OkStatus();
 }
 
-void DrainRequest::AwaitRequest() {
+void ManualDrain::AwaitRequest() {
   std::unique_lock lock(mutex_);
   const std::stop_token requested = requested_.get_token();
   lock.unlock();
-  // Where a stop is heard of first, whatever others do when they hear of it.
+  // Where a shutdown is heard of first, whatever others do when they hear of it.
   stop_.Wait(requested);
 }
 
-void DrainRequest::AwaitUndo(Clock& clock, Clock::TimePoint end) {
+void ManualDrain::AwaitUndo(Clock& clock, Clock::TimePoint end) {
   std::unique_lock lock(mutex_);
   clock.WaitUntil(lock, changed_, end, {},
                   [this] { return state_ == State::kTakenBack || Stopping(); });
 }
 
-bool DrainRequest::EndLameDuck() {
+bool ManualDrain::EndLameDuck() {
   std::lock_guard lock(mutex_);
   if (state_ == State::kTakenBack && !Stopping()) return false;
   state_ = State::kTooLate;
@@ -60,7 +60,7 @@ bool DrainRequest::EndLameDuck() {
   return true;
 }
 
-void DrainRequest::ServesAgain() {
+void ManualDrain::ServesAgain() {
   std::lock_guard lock(mutex_);
   if (state_ != State::kTakenBack) return;
   state_ = State::kNone;

@@ -1,10 +1,10 @@
-// Drains by hand that operators ask for and take back, and a stop that comes at any
+// Manual drain that operators ask for and take back, and a shutdown that comes at any
 // moment between: whatever meets, the sequence ends, has gone one way, and has
 // answered everybody.
 //
-// Time stands still until a stop is requested, so no rule depends on how fast the
+// Time stands still until a shutdown is requested, so no rule depends on how fast the
 // machine is. A failure names its seed; SEED=<seed> runs that one alone:
-//   bazel test --test_env=SEED=42 //service/lifecycle:drain_random_test
+//   bazel test --test_env=SEED=42 //service/lifecycle:manual_drain_random_test
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ constexpr seconds kLimit{20};
 
 struct Stop {
   const char* name;
-  StopReason reason;
+  ShutdownReason reason;
   bool hurry;
 };
 std::ostream& operator<<(std::ostream& out, const Stop& stop) { return out << stop.name; }
@@ -52,7 +52,7 @@ class Race {
   }
 
   void Run(const Stop& stop) {
-    std::future<StopOutcome> outcome = std::async(std::launch::async, [this] {
+    std::future<ShutdownOutcome> outcome = std::async(std::launch::async, [this] {
       EXPECT_TRUE(sequence_.Open(traffic_).ok());
       return sequence_.Run();
     });
@@ -96,11 +96,11 @@ class Race {
   // Asks for a drain and takes it back, until that is refused or he is tired of it.
   void Operate(std::size_t pause, bool alone) {
     for (int i = 0; i < 20; ++i) {
-      const DrainRequest::Id drain = drain_.Request();
+      const ManualDrain::Id drain = drain_.Request();
       Yield(pause);
       if (!drain_.Undo().ok()) return;
       if (!alone) continue;
-      // A phase other than kServing shows that a stop was noticed.
+      // A phase other than kServing shows that a shutdown was noticed.
       EXPECT_TRUE(sequence_.phase() <= Phase::kServing || request_.reason()) << Told();
       Yield(1);
       EXPECT_TRUE(drain_.Request() != drain || request_.reason()) << "it is another one";
@@ -125,15 +125,15 @@ class Race {
     std::optional<Clock::TimePoint> begin;
     Clock::TimePoint before;
     for (const Event& event : observer_.Events()) {
-      if (event.name == "LameDuckEntered") begin = before;
-      if (event.name == "ListenerClosed" && begin) return event.at - *begin;
+      if (event.type == EventType::kLameDuckEntered) begin = before;
+      if (event.type == EventType::kListenerClosed && begin) return event.at - *begin;
       before = event.at;
     }
     return std::nullopt;
   }
 
   void Check(const Stop& stop) const {
-    const bool terminate = stop.reason == StopReason::kTerminate;
+    const bool terminate = stop.reason == ShutdownReason::kTerminate;
     const bool served = observer_.Lines().front() == "Serving";
     EXPECT_THAT(NamesOf(observer_.Events()), testing::MatchesRegex(ToldOrder(stop.reason, served)));
     if (terminate && !stop.hurry && LameDuck()) {
@@ -143,16 +143,16 @@ class Race {
 
   std::mt19937 random_;
   FakeClock clock_;
-  StopBudget budget_ = {.grace = seconds(20),
-                        .lame_duck = seconds(Pick(4)),
-                        .connections = seconds(3),
-                        .calls = seconds(1),
-                        .streams = seconds(1),
-                        .workers = seconds(1),
-                        .save = seconds(1),
-                        .close = seconds(1)};
-  StopRequest request_{clock_};
-  DrainRequest drain_{request_};
+  ShutdownBudget budget_ = {.grace = seconds(20),
+                            .lame_duck = seconds(Pick(4)),
+                            .drain_connections = seconds(3),
+                            .drain_calls = seconds(1),
+                            .cancel_calls = seconds(1),
+                            .stop_workers = seconds(1),
+                            .save_state = seconds(1),
+                            .close_resources = seconds(1)};
+  ShutdownRequest request_{clock_};
+  ManualDrain drain_{request_};
   RecordingObserver observer_;
   FakeTraffic traffic_;
   bool lame_duck_ = false;
@@ -171,9 +171,9 @@ TEST_P(RandomDrain, GoesOneWayAndEndsWhateverMeetsInOneMoment) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AndAStop, RandomDrain,
-                         testing::Values(Stop{"Terminate", StopReason::kTerminate, false},
-                                         Stop{"Interrupt", StopReason::kInterrupt, false},
-                                         Stop{"SecondSignal", StopReason::kTerminate, true}),
+                         testing::Values(Stop{"Terminate", ShutdownReason::kTerminate, false},
+                                         Stop{"Interrupt", ShutdownReason::kInterrupt, false},
+                                         Stop{"SecondSignal", ShutdownReason::kTerminate, true}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -51,20 +51,20 @@ TEST_F(StopTest, AnIdleServerGoesThroughEveryPhaseAtSigtermAndExitsWith0) {
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(0));
   EXPECT_THAT(EventNames(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsGone", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "Stopped"))
       << Output();
 }
 
 TEST_F(StopTest, AtSigintThereIsNoLameDuck) {
-  Start({"--termination_grace=1h", "--stop_lame_duck=30m"});
+  Start({"--termination_grace=1h", "--shutdown_lame_duck=30m"});
   EXPECT_TRUE(Echo().ok());  // Its connection stays.
   process().Signal(SIGINT);
   EXPECT_EQ(Wait(), Ending::Exited(0));
   EXPECT_THAT(EventNames(),
-              ElementsAre("Serving", "StopRequested", "ListenerClosed", "GoodbyeSaid",
-                          AnyOf("ConnectionsGone", "ConnectionsLeft"), "ShutdownBegun",
+              ElementsAre("Serving", "ShutdownRequested", "ListenerClosed", "GoodbyeSaid",
+                          AnyOf("ConnectionsGone", "ConnectionsRemain"), "NewCallsRefused",
                           "CallsFinished", "ServerStopped", "WorkersStopped", "Stopped"))
       << Output();
 }
@@ -98,17 +98,18 @@ TEST_F(StopTest, ACallThatRunsIsAnsweredWhileConnectionsLeave) {
 }
 
 TEST_F(StopTest, ACallThatRunsIsAnsweredAlsoAfterTheShutdownHasBegun) {
-  Start({"--termination_grace=1h", "--stop_lame_duck=10ms", "--stop_connections=10ms"});
+  Start(
+      {"--termination_grace=1h", "--shutdown_lame_duck=10ms", "--shutdown_drain_connections=10ms"});
   const auto call = AcceptedEcho(/*sleep_ms=*/3000);
   process().Signal(SIGTERM);
-  AwaitEvent("ShutdownBegun");
+  AwaitEvent("NewCallsRefused");
   EXPECT_FALSE(call->Answered()) << "too soon to show anything";
   const grpc::Status status = call->Status();
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(Wait(), Ending::Exited(0));
   EXPECT_THAT(EventNames(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsFinished",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsRemain", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "Stopped"))
       << Output();
 }
@@ -141,7 +142,7 @@ TEST_F(StopTest, AnOpenHealthWatchIsToldAndDelaysNothing) {
   ASSERT_TRUE(health.ParseFromString(*message));
   EXPECT_EQ(health.status(), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
-  EXPECT_THAT(Output(), Not(HasSubstr("ConnectionsLeft: busy")));
+  EXPECT_THAT(Output(), Not(HasSubstr("ConnectionsRemain: busy")));
   Event("CallsFinished");
   EXPECT_FALSE(watch->Finish().ok());
 }
@@ -155,7 +156,7 @@ TEST_F(StopTest, AnOpenReflectionStreamDelaysNothing) {
               AllOf(HasSubstr("bench.Bench"), HasSubstr("grpc.health.v1.Health")));
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
-  EXPECT_THAT(Output(), Not(HasSubstr("ConnectionsLeft: busy")));
+  EXPECT_THAT(Output(), Not(HasSubstr("ConnectionsRemain: busy")));
   Event("CallsFinished");
   EXPECT_FALSE(stream->Finish().ok());
 }
@@ -181,8 +182,8 @@ TEST_F(StopTest, AnEndlessStreamEndsWithAGoodbyeThatSaysWhatToDo) {
 }
 
 TEST_F(StopTest, AStreamWhoseCallerDoesNotReadIsCutOffAndCounted) {
-  Start({"--termination_grace=1h", "--stop_lame_duck=0", "--stop_connections=100ms",
-         "--stop_calls=100ms"});
+  Start({"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
+         "--shutdown_drain_calls=100ms"});
   // Or flow control lets ever more go unread.
   grpc::ChannelArguments fixed_window;
   fixed_window.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
@@ -202,8 +203,8 @@ TEST_F(StopTest, AStreamWhoseCallerDoesNotReadIsCutOffAndCounted) {
 
 TEST_F(StopTest, ACallerThatIsFrozenWhileItIsSentToDelaysNothing) {
   // Less than the 10 s for which gRPC looks after a write that has to wait.
-  Start({"--termination_grace=9s", "--stop_lame_duck=0", "--stop_connections=100ms",
-         "--stop_calls=100ms", "--stop_streams=6s"});
+  Start({"--termination_grace=9s", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
+         "--shutdown_drain_calls=100ms", "--shutdown_cancel_calls=6s"});
   bench::WatchRequest request;
   request.set_payload(std::string(16000, 'x'));
   // Lets the server send as much as it likes, and then reads nothing: its buffer has no room
@@ -244,8 +245,8 @@ TEST_F(StopTest, ASecondSignalMakesEveryWaitShortAndKeepsTheOrder) {
   process().Signal(SIGINT);
   EXPECT_EQ(Wait(), Ending::Exited(3));
   EXPECT_THAT(EventNames(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsCut",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsRemain", "NewCallsRefused", "CallsCut",
                           // A short wait may be too short on a busy machine.
                           AnyOf("ServerStopped", "ServerAbandoned"), "WorkersStopped", "Stopped"))
       << Output();
@@ -256,7 +257,7 @@ TEST_F(StopTest, ASigtermRepeatedByThePlatformIsNotASecondSignal) {
   Start(kAllTheTime);
   const auto call = AcceptedEcho(/*sleep_ms=*/1500);
   process().Signal(SIGTERM);
-  AwaitEvent("StopRequested");
+  AwaitEvent("ShutdownRequested");
   process().Signal(SIGTERM);
   const grpc::Status status = call->Status();
   EXPECT_TRUE(status.ok()) << status.error_message();
@@ -277,13 +278,13 @@ TEST_F(StopTest, AThirdSignalLeavesAtOnceWith6) {
 }
 
 TEST_F(StopTest, ACallThatNeverEndsIsGivenUpWithinTheGraceWith3) {
-  Start({"--termination_grace=5s", "--stop_lame_duck=10ms"});
+  Start({"--termination_grace=5s", "--shutdown_lame_duck=10ms"});
   const auto call = AcceptedEcho(kForEver);
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(3));
   EXPECT_THAT(EventNames(),
-              ElementsAre("Serving", "StopRequested", "LameDuckEntered", "ListenerClosed",
-                          "GoodbyeSaid", "ConnectionsLeft", "ShutdownBegun", "CallsCut",
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsRemain", "NewCallsRefused", "CallsCut",
                           "ServerAbandoned", "WorkersStopped", "Stopped"))
       << Output();
   EXPECT_LT(Event("Stopped").since_stop, std::chrono::seconds(5));

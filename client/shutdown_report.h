@@ -1,21 +1,21 @@
-#ifndef CLIENT_DRAIN_REPORT_H_
-#define CLIENT_DRAIN_REPORT_H_
+#ifndef CLIENT_SHUTDOWN_REPORT_H_
+#define CLIENT_SHUTDOWN_REPORT_H_
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "report/v1/drain_report.pb.h"
+#include "report/v1/shutdown_report.pb.h"
 
 namespace client {
 
-// Reads a drain report: the JSON itself, or a server's log as it has written it, whose last
+// Reads a shutdown report: the JSON itself, or a server's log as it has written it, whose last
 // report counts. In a log only what the process itself has said there is believed: a line of
 // its own, with time, level and the name that is in the report.
 //
 // Errors: INVALID_ARGUMENT, one line that says what is wrong.
-absl::StatusOr<report::v1::DrainReport> ReadDrainReport(const std::string& text);
+absl::StatusOr<report::v1::ShutdownReport> ReadShutdownReport(const std::string& text);
 
 // A report as a drawing has it, whatever it is drawn with: rows below each other, on
 // one axis of time, in milliseconds from the request to stop.
@@ -44,11 +44,11 @@ struct Timeline {
   std::vector<std::uint64_t> ticks{};
 };
 
-Timeline TimelineOf(const report::v1::DrainReport& report);
+Timeline TimelineOf(const report::v1::ShutdownReport& report);
 
 // "28 ms", "1.31 s", "12 s", "2 min 5 s".
 std::string TimeText(std::uint64_t milliseconds);
 
 }  // namespace client
 
-#endif  // CLIENT_DRAIN_REPORT_H_
+#endif  // CLIENT_SHUTDOWN_REPORT_H_

@@ -1,7 +1,7 @@
 // What real servers report of their stops, however these end: a file and the last line
-// of the log, which are the same and keep to docs/drain_report.schema.json.
+// of the log, which are the same and keep to docs/shutdown_report.schema.json.
 
-#include "client/drain_report.h"
+#include "client/shutdown_report.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -23,7 +23,7 @@
 #include "google/protobuf/util/json_util.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
-#include "report/v1/drain_report.pb.h"
+#include "report/v1/shutdown_report.pb.h"
 #include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/order_rules.h"
@@ -46,11 +46,11 @@ using testkit::Ending;
 // Only how long a broken test takes to fail.
 constexpr std::chrono::seconds kLimit{60};
 
-class DrainReportTest : public ::testing::Test {
+class ShutdownReportTest : public ::testing::Test {
  protected:
   void StartEcho(std::vector<std::string> flags) {
-    flags.push_back("--drain_report=" + path_);
-    flags.push_back("--stop_lame_duck=0");
+    flags.push_back("--shutdown_report=" + path_);
+    flags.push_back("--shutdown_lame_duck=0");
     auto server =
         testkit::ServerProcess::Start({.binary = "tests/bench/echo_server", .flags = flags});
     ASSERT_TRUE(server.ok()) << server.status();
@@ -62,8 +62,8 @@ class DrainReportTest : public ::testing::Test {
   void StartFaulty(const std::string& fault, std::vector<std::string> under = {}) {
     auto server = testkit::ServerProcess::Start(
         {.binary = "tests/process/faulty_server",
-         .flags = {"--fault=" + fault, "--drain_report=" + path_, "--termination_grace=4s",
-                   "--stop_reserve=2s", "--stop_lame_duck=0"},
+         .flags = {"--fault=" + fault, "--shutdown_report=" + path_, "--termination_grace=4s",
+                   "--shutdown_reserve=2s", "--shutdown_lame_duck=0"},
          .under = std::move(under)});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -74,9 +74,9 @@ class DrainReportTest : public ::testing::Test {
     // A reserve that a busy machine writes a report in, and a close for who behaves.
     faulty_ = std::make_unique<ChildProcess>(std::vector<std::string>{
         testkit::RunfileOrDie("tests/process/faulty_server"), "--address=127.0.0.1:0",
-        "--port_file=" + port_file, "--fault=" + fault, "--drain_report=" + path_,
-        "--termination_grace=5s", "--stop_reserve=1100ms", "--stop_close=2s",
-        "--stop_lame_duck=0"});
+        "--port_file=" + port_file, "--fault=" + fault, "--shutdown_report=" + path_,
+        "--termination_grace=5s", "--shutdown_reserve=1100ms", "--shutdown_close_resources=2s",
+        "--shutdown_lame_duck=0"});
     faulty_->AwaitOutput(" Serving\n", kLimit);
     faulty_->Signal(SIGTERM);
     return faulty_->Wait(kLimit);
@@ -84,9 +84,9 @@ class DrainReportTest : public ::testing::Test {
   Ending StopFaulty(const std::string& fault) { return StopFaulty(fault, directory_.File("port")); }
 
   // The report in the file and the log, when all is well with it.
-  report::v1::DrainReport ReportOf(ChildProcess& process) {
+  report::v1::ShutdownReport ReportOf(ChildProcess& process) {
     testkit::AwaitStop(process, kLimit);
-    EXPECT_THAT(process.Output(), ::testing::EndsWith(": drain report: " + Json()));
+    EXPECT_THAT(process.Output(), ::testing::EndsWith(": shutdown report: " + Json()));
     return ReportInFile(process);
   }
 
@@ -95,12 +95,12 @@ class DrainReportTest : public ::testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
-  report::v1::DrainReport ReportInFile(ChildProcess& process) {
+  report::v1::ShutdownReport ReportInFile(ChildProcess& process) {
     const std::string json = Json();
     ChildProcess validator({testkit::RunfileOrDie("tests/common/validate_json.py"),
-                            testkit::RunfileOrDie("docs/drain_report.schema.json"), path_});
+                            testkit::RunfileOrDie("docs/shutdown_report.schema.json"), path_});
     EXPECT_EQ(validator.Wait(kLimit), Ending::Exited(0)) << validator.Output() << json;
-    report::v1::DrainReport report;
+    report::v1::ShutdownReport report;
     EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(json, &report).ok()) << json;
     EXPECT_EQ(process.Wait(kLimit), Ending::Exited(static_cast<int>(report.exit_code())));
     EXPECT_TRUE(report.exit_code() != 0 || IsClean(report)) << json;
@@ -108,7 +108,7 @@ class DrainReportTest : public ::testing::Test {
   }
 
   // Nothing was cut off, failed or left.
-  static bool IsClean(const report::v1::DrainReport& report) {
+  static bool IsClean(const report::v1::ShutdownReport& report) {
     const auto all = [](const auto& of, const auto& is) {
       return std::all_of(of.begin(), of.end(), is);
     };
@@ -126,7 +126,7 @@ class DrainReportTest : public ::testing::Test {
     for (const int signal : {SIGSTOP, SIGTERM, SIGINT, SIGCONT}) process.Signal(signal);
   }
 
-  static std::vector<std::string> PhasesOf(const report::v1::DrainReport& report) {
+  static std::vector<std::string> PhasesOf(const report::v1::ShutdownReport& report) {
     std::vector<std::string> names;
     std::int64_t end = report.phases_size() > 0 ? report.phases(0).start_ms() : 0;
     for (const auto& phase : report.phases()) {
@@ -139,7 +139,7 @@ class DrainReportTest : public ::testing::Test {
   }
 
   // "database hung", ... in order.
-  static std::vector<std::string> ClosersOf(const report::v1::DrainReport& report) {
+  static std::vector<std::string> ClosersOf(const report::v1::ShutdownReport& report) {
     std::vector<std::string> results;
     for (const auto& closer : report.closers()) {
       results.push_back(std::string(closer.name()) + " " + std::string(closer.result()));
@@ -154,18 +154,19 @@ class DrainReportTest : public ::testing::Test {
   std::unique_ptr<ChildProcess> faulty_;
 };
 
-TEST_F(DrainReportTest, TellsOfACleanStop) {
+TEST_F(ShutdownReportTest, TellsOfACleanStop) {
   StartEcho({"--termination_grace=1h"});
   const auto chat = std::make_unique<OpenStream>(channel_, "/bench.Bench/Chat", "", kLimit);
   ASSERT_TRUE(chat->Read().has_value());
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(0));
-  const report::v1::DrainReport report = ReportOf(server_->process());
+  const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_EQ(report.program(), "echo");
   EXPECT_EQ(report.reason(), "terminate");
   EXPECT_EQ(report.grace_ms(), 3600000U);
-  EXPECT_THAT(PhasesOf(report), ElementsAre("LameDuck", "Leaving", "Draining", "Cancelling",
-                                            "Working", "Saving", "Closing", "Stopped"));
+  EXPECT_THAT(PhasesOf(report),
+              ElementsAre("LameDuck", "DrainingConnections", "DrainingCalls", "CancellingCalls",
+                          "StoppingWorkers", "SavingState", "ClosingResources", "Stopped"));
   for (const auto& phase : report.phases()) {
     EXPECT_TRUE(phase.ended()) << phase.name();
     EXPECT_FALSE(phase.forced()) << phase.name();
@@ -178,7 +179,7 @@ TEST_F(DrainReportTest, TellsOfACleanStop) {
   EXPECT_EQ(report.streams().cut(), 0U);
 }
 
-TEST_F(DrainReportTest, TellsOfADrainByHandBeforeTheStop) {
+TEST_F(ShutdownReportTest, TellsOfAManualDrainBeforeTheStop) {
   StartEcho({"--termination_grace=1h", "--admin_address=127.0.0.1:0",
              "--admin_port_file=" + directory_.File("admin")});
   // Before it, there is nothing to drain.
@@ -201,36 +202,38 @@ TEST_F(DrainReportTest, TellsOfADrainByHandBeforeTheStop) {
   }
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(0));
-  const report::v1::DrainReport report = ReportOf(server_->process());
+  const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_EQ(report.reason(), "terminate");
-  EXPECT_THAT(PhasesOf(report), ElementsAre("LameDuck", "Leaving", "Draining", "Cancelling",
-                                            "Working", "Saving", "Closing", "Stopped"));
+  EXPECT_THAT(PhasesOf(report),
+              ElementsAre("LameDuck", "DrainingConnections", "DrainingCalls", "CancellingCalls",
+                          "StoppingWorkers", "SavingState", "ClosingResources", "Stopped"));
   EXPECT_LT(report.phases(0).start_ms(), 0);
   EXPECT_LT(report.phases(1).start_ms(), 0);
   EXPECT_FALSE(report.phases(1).has_budget_ms());
-  EXPECT_EQ(report.events(0).name(), "DrainRequested");
+  EXPECT_EQ(report.events(0).name(), "ManualDrainRequested");
   EXPECT_EQ(report.calls().finished(), 1U);
   EXPECT_THAT(ClosersOf(report), ElementsAre("admin server closed"));
 }
 
-TEST_F(DrainReportTest, TellsWhatWasCutOff) {
-  StartEcho({"--termination_grace=1h", "--stop_connections=100ms", "--stop_calls=100ms"});
+TEST_F(ShutdownReportTest, TellsWhatWasCutOff) {
+  StartEcho({"--termination_grace=1h", "--shutdown_drain_connections=100ms",
+             "--shutdown_drain_calls=100ms"});
   bench::WatchRequest request;
   request.set_payload(std::string(3 << 20, 'x'));  // Larger than what goes unread.
   OpenStream watch(channel_, "/bench.Bench/Watch", request.SerializeAsString(), kLimit);
   ASSERT_TRUE(watch.Read().has_value());
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(3));
-  const report::v1::DrainReport report = ReportOf(server_->process());
+  const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_EQ(report.streams().cut(), 1U);
   EXPECT_EQ(report.calls().cancelled(), 1U);
   EXPECT_THAT(report.why(), StartsWith("CallsCut: 1 calls still ran"));
   for (const auto& phase : report.phases()) {
-    EXPECT_EQ(phase.forced(), phase.name() == "Draining") << phase.name();
+    EXPECT_EQ(phase.forced(), phase.name() == "DrainingCalls") << phase.name();
   }
 }
 
-TEST_F(DrainReportTest, TellsOfAStopThatWasHurried) {
+TEST_F(ShutdownReportTest, TellsOfAStopThatWasHurried) {
   StartEcho({"--termination_grace=1h"});
   const auto stub = bench::Bench::NewStub(channel_);
   grpc::ClientContext context;
@@ -247,7 +250,7 @@ TEST_F(DrainReportTest, TellsOfAStopThatWasHurried) {
   ASSERT_TRUE(server_->process().AwaitOutput(" GoodbyeSaid", kLimit));
   server_->process().Signal(SIGINT);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(3));
-  const report::v1::DrainReport report = ReportOf(server_->process());
+  const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_TRUE(report.hurried());
   ASSERT_EQ(report.calls().methods_size(), 1);
   EXPECT_EQ(report.calls().methods(0).method(), "/bench.Bench/Echo");
@@ -256,7 +259,7 @@ TEST_F(DrainReportTest, TellsOfAStopThatWasHurried) {
   ended.get_future().wait();
 }
 
-TEST_F(DrainReportTest, TellsOfAThirdSignal) {
+TEST_F(ShutdownReportTest, TellsOfAThirdSignal) {
   StartEcho({"--termination_grace=1h"});
   OpenStream watch(
       channel_, "/bench.Bench/Watch",
@@ -271,36 +274,36 @@ TEST_F(DrainReportTest, TellsOfAThirdSignal) {
   ASSERT_TRUE(server_->process().AwaitOutput(" GoodbyeSaid", kLimit));
   SignalTwice(server_->process());
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
-  const report::v1::DrainReport report = ReportOf(server_->process());
+  const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_EQ(report.reason(), "interrupt");
   EXPECT_THAT(report.why(), StartsWith("third signal"));
   EXPECT_EQ(report.calls().left(), 1U);
   EXPECT_FALSE(report.phases().rbegin()->ended());
 }
 
-TEST_F(DrainReportTest, TellsOfAStartThatFailed) {
+TEST_F(ShutdownReportTest, TellsOfAStartThatFailed) {
   const auto other = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
   ASSERT_TRUE(other.ok()) << other.status();
   ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"),
-                       "--address=" + (*other)->address(), "--drain_report=" + path_});
+                       "--address=" + (*other)->address(), "--shutdown_report=" + path_});
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
-  const report::v1::DrainReport report = ReportOf(server);
+  const report::v1::ShutdownReport report = ReportOf(server);
   EXPECT_EQ(report.reason(), "could not start");
   EXPECT_THAT(report.why(), HasSubstr((*other)->address()));
-  EXPECT_THAT(PhasesOf(report), ElementsAre("Working", "Closing", "Stopped"));
+  EXPECT_THAT(PhasesOf(report), ElementsAre("StoppingWorkers", "ClosingResources", "Stopped"));
 }
 
-TEST_F(DrainReportTest, TellsWhatAStartThatFailedRolledBack) {
+TEST_F(ShutdownReportTest, TellsWhatAStartThatFailedRolledBack) {
   EXPECT_EQ(StopFaulty("channel=fails", directory_.File("missing/port")), Ending::Exited(2));
-  const report::v1::DrainReport report = ReportOf(*faulty_);
+  const report::v1::ShutdownReport report = ReportOf(*faulty_);
   EXPECT_THAT(ClosersOf(report),
               ::testing::UnorderedElementsAre("pool closed", "channel failed", "database closed",
                                               "files closed", "operators closed"));
 }
 
-TEST_F(DrainReportTest, TellsOfACloserThatHung) {
+TEST_F(ShutdownReportTest, TellsOfACloserThatHung) {
   EXPECT_EQ(StopFaulty("pool=hangs"), Ending::Exited(4));
-  const report::v1::DrainReport report = ReportOf(*faulty_);
+  const report::v1::ShutdownReport report = ReportOf(*faulty_);
   EXPECT_EQ(ClosersOf(report).front(), "pool hung");
   EXPECT_GT(report.closers(0).took_ms(), 0U);
   ASSERT_EQ(report.savers_size(), 1);
@@ -309,15 +312,15 @@ TEST_F(DrainReportTest, TellsOfACloserThatHung) {
   EXPECT_THAT(report.why(), HasSubstr("CloseFailed pool"));
 }
 
-TEST_F(DrainReportTest, TellsWhereTheWatchdogEndedIt) {
+TEST_F(ShutdownReportTest, TellsWhereTheWatchdogEndedIt) {
   EXPECT_EQ(StopFaulty("goodbye=hangs"), Ending::Exited(5));
-  const report::v1::DrainReport report = ReportOf(*faulty_);
-  EXPECT_EQ(PhasesOf(report).back(), "Leaving");
+  const report::v1::ShutdownReport report = ReportOf(*faulty_);
+  EXPECT_EQ(PhasesOf(report).back(), "DrainingConnections");
   EXPECT_FALSE(report.phases().rbegin()->ended());
-  EXPECT_THAT(report.why(), StartsWith("stuck in phase Leaving"));
+  EXPECT_THAT(report.why(), StartsWith("stuck in phase DrainingConnections"));
 }
 
-TEST_F(DrainReportTest, TellsWhichCallsRanWhenTheWatchdogEndedIt) {
+TEST_F(ShutdownReportTest, TellsWhichCallsRanWhenTheWatchdogEndedIt) {
   StartFaulty("goodbye=hangs");
   const auto stub = bench::Bench::NewStub(
       grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
@@ -328,14 +331,14 @@ TEST_F(DrainReportTest, TellsWhichCallsRanWhenTheWatchdogEndedIt) {
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(5));
   EXPECT_THAT(server_->process().Output(),
               HasSubstr("\nwatchdog: calls running: 1 (1 /bench.Bench/Echo)\n"));
-  const report::v1::DrainReport report = ReportOf(server_->process());
+  const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_THAT(report.why(), HasSubstr("calls running: 1 (1 /bench.Bench/Echo)"));
   ASSERT_EQ(report.calls().methods_size(), 1);
   EXPECT_EQ(report.calls().methods(0).method(), "/bench.Bench/Echo");
   EXPECT_EQ(report.calls().methods(0).left(), 1U);
 }
 
-TEST_F(DrainReportTest, IsInItsFileAlsoWhenNobodyReadsTheLog) {
+TEST_F(ShutdownReportTest, IsInItsFileAlsoWhenNobodyReadsTheLog) {
   const std::string log = directory_.File("log");
   ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
   const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -344,18 +347,19 @@ TEST_F(DrainReportTest, IsInItsFileAlsoWhenNobodyReadsTheLog) {
   StartFaulty("goodbye=hangs", {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log});
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(5));
-  EXPECT_THAT(ReportInFile(server_->process()).why(), StartsWith("stuck in phase Leaving"));
+  EXPECT_THAT(ReportInFile(server_->process()).why(),
+              StartsWith("stuck in phase DrainingConnections"));
   close(reader);
 }
 
-TEST_F(DrainReportTest, IsInItsFileAndTheLogAlsoWhenTheLogsLockIsHeldForEver) {
+TEST_F(ShutdownReportTest, IsInItsFileAndTheLogAlsoWhenTheLogsLockIsHeldForEver) {
   StartFaulty("log=hangs");
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(5));
-  EXPECT_THAT(ReportOf(server_->process()).why(), StartsWith("stuck in phase Leaving"));
+  EXPECT_THAT(ReportOf(server_->process()).why(), StartsWith("stuck in phase DrainingConnections"));
 }
 
-TEST_F(DrainReportTest, IsInItsFileAlsoWhenAThirdSignalComesWhileTheLogHangs) {
+TEST_F(ShutdownReportTest, IsInItsFileAlsoWhenAThirdSignalComesWhileTheLogHangs) {
   StartFaulty("log=hangs");
   server_->process().Signal(SIGINT);
   ASSERT_TRUE(server_->process().AwaitOutput("log hangs\n", kLimit));
@@ -364,14 +368,14 @@ TEST_F(DrainReportTest, IsInItsFileAlsoWhenAThirdSignalComesWhileTheLogHangs) {
   EXPECT_EQ(ReportInFile(server_->process()).why(), "third signal");
 }
 
-TEST_F(DrainReportTest, IsWrittenAgainWhenEvenLeavingHangs) {
+TEST_F(ShutdownReportTest, IsWrittenAgainWhenEvenLeavingHangs) {
   EXPECT_EQ(StopFaulty("destructor=hangs"), Ending::Exited(5));
-  const report::v1::DrainReport report = ReportOf(*faulty_);
-  EXPECT_EQ(report.why(), "stuck after the stop, in main");
+  const report::v1::ShutdownReport report = ReportOf(*faulty_);
+  EXPECT_EQ(report.why(), "stuck after the shutdown, in main");
   EXPECT_EQ(PhasesOf(report).size(), 8U);
 }
 
-TEST_F(DrainReportTest, ReachesWhoeverReadsTheLogHoweverLongItIs) {
+TEST_F(ShutdownReportTest, ReachesWhoeverReadsTheLogHoweverLongItIs) {
   // A pipe, as a collector has it, from which nothing is taken before the end.
   const std::string log = directory_.File("log");
   ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
@@ -379,7 +383,7 @@ TEST_F(DrainReportTest, ReachesWhoeverReadsTheLogHoweverLongItIs) {
   ASSERT_EQ(fcntl(reader, F_SETPIPE_SZ, 1 << 20), 1 << 20);
   auto server = testkit::ServerProcess::Start(
       {.binary = "tests/process/faulty_server",
-       .flags = {"--more_entries=150", "--termination_grace=1h", "--stop_lame_duck=0"},
+       .flags = {"--more_entries=150", "--termination_grace=1h", "--shutdown_lame_duck=0"},
        .under = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log}});
   ASSERT_TRUE(server.ok()) << server.status();
   (*server)->process().Signal(SIGTERM);
@@ -387,40 +391,41 @@ TEST_F(DrainReportTest, ReachesWhoeverReadsTheLogHoweverLongItIs) {
   std::string text(1 << 20, '\0');
   text.resize(static_cast<std::size_t>(read(reader, text.data(), text.size())));
   close(reader);
-  EXPECT_GT(text.size() - text.rfind("drain report: "), 20000U);
-  const auto report = client::ReadDrainReport(text);
+  EXPECT_GT(text.size() - text.rfind("shutdown report: "), 20000U);
+  const auto report = client::ReadShutdownReport(text);
   ASSERT_TRUE(report.ok()) << report.status() << text;
   EXPECT_EQ(report->closers_size(), 155);
 }
 
-TEST_F(DrainReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {
+TEST_F(ShutdownReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {
   const std::string directory = directory_.File("reports");
   const std::string path = directory + "/report.json";
   ASSERT_EQ(mkdir(directory.c_str(), 0700), 0);
   auto server = testkit::ServerProcess::Start(
       {.binary = "tests/bench/echo_server",
-       .flags = {"--termination_grace=1h", "--stop_lame_duck=0", "--drain_report=" + path}});
+       .flags = {"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_report=" + path}});
   ASSERT_TRUE(server.ok()) << server.status();
   ASSERT_EQ(rmdir(directory.c_str()), 0);
   (*server)->process().Signal(SIGTERM);
   EXPECT_EQ(testkit::AwaitStop((*server)->process(), kLimit), Ending::Exited(0));
-  EXPECT_THAT((*server)->process().Output(), AllOf(HasSubstr("drain report: cannot write " + path),
-                                                   HasSubstr(": drain report: {")));
+  EXPECT_THAT(
+      (*server)->process().Output(),
+      AllOf(HasSubstr("shutdown report: cannot write " + path), HasSubstr(": shutdown report: {")));
 }
 
-TEST_F(DrainReportTest, OfWhichTheFileCannotBeWrittenLetsNothingStart) {
+TEST_F(ShutdownReportTest, OfWhichTheFileCannotBeWrittenLetsNothingStart) {
   ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"), "--address=127.0.0.1:0",
-                       "--drain_report=" + directory_.File("missing/report.json")});
+                       "--shutdown_report=" + directory_.File("missing/report.json")});
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
-  EXPECT_EQ(server.Output(), "could not start: --drain_report: cannot write " +
+  EXPECT_EQ(server.Output(), "could not start: --shutdown_report: cannot write " +
                                  directory_.File("missing/report.json") +
                                  ": there is no directory " + directory_.File("missing") + "\n");
 }
 
-TEST_F(DrainReportTest, WhatIsNoReportDoesNotKeepToTheSchema) {
-  std::ofstream(path_) << R"({"version": 2})";
+TEST_F(ShutdownReportTest, WhatIsNoReportDoesNotKeepToTheSchema) {
+  std::ofstream(path_) << R"({"version": 1})";
   ChildProcess validator({testkit::RunfileOrDie("tests/common/validate_json.py"),
-                          testkit::RunfileOrDie("docs/drain_report.schema.json"), path_});
+                          testkit::RunfileOrDie("docs/shutdown_report.schema.json"), path_});
   EXPECT_EQ(validator.Wait(kLimit), Ending::Exited(1));
   EXPECT_THAT(validator.Output(), AllOf(HasSubstr("version"), HasSubstr("'why' is a required")));
 }

@@ -1,4 +1,4 @@
-#include "service/lifecycle/drain_request.h"
+#include "service/lifecycle/manual_drain.h"
 
 #include <gtest/gtest.h>
 
@@ -7,27 +7,27 @@
 
 #include "absl/status/status.h"
 #include "service/lifecycle/fake_clock.h"
-#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/shutdown_request.h"
 
 namespace lifecycle {
 namespace {
 
-class DrainRequestTest : public testing::Test {
+class ManualDrainTest : public testing::Test {
  protected:
   // On a thread of its own, because it blocks.
   std::future<absl::Status> Undo() {
     return std::async(std::launch::async, [this] { return drain_.Undo(); });
   }
-  // Until somebody has taken the drain back, or a stop was requested.
+  // Until somebody has taken the drain back, or a shutdown was requested.
   void AwaitUndo() { drain_.AwaitUndo(clock_, Clock::TimePoint::max()); }
 
   FakeClock clock_;
-  StopRequest stop_{clock_};
-  DrainRequest drain_{stop_};
+  ShutdownRequest stop_{clock_};
+  ManualDrain drain_{stop_};
 };
 
-TEST_F(DrainRequestTest, IsOneHoweverOftenItIsRequested) {
-  const DrainRequest::Id first = drain_.Request();
+TEST_F(ManualDrainTest, IsOneHoweverOftenItIsRequested) {
+  const ManualDrain::Id first = drain_.Request();
   EXPECT_EQ(drain_.Request(), first);
   drain_.AwaitRequest();
   EXPECT_TRUE(drain_.EndLameDuck());
@@ -35,24 +35,24 @@ TEST_F(DrainRequestTest, IsOneHoweverOftenItIsRequested) {
   EXPECT_FALSE(drain_.TakenBack(first));
 }
 
-TEST_F(DrainRequestTest, ReleasesWhoeverAwaitsItWhenItIsRequested) {
+TEST_F(ManualDrainTest, ReleasesWhoeverAwaitsItWhenItIsRequested) {
   std::future<void> awaits = std::async(std::launch::async, [this] { drain_.AwaitRequest(); });
   EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
   drain_.Request();
   awaits.get();
 }
 
-TEST_F(DrainRequestTest, ReleasesWhoeverAwaitsItAtAStop) {
+TEST_F(ManualDrainTest, ReleasesWhoeverAwaitsItAtAStop) {
   std::future<void> awaits = std::async(std::launch::async, [this] { drain_.AwaitRequest(); });
   EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
-  stop_.Request(StopReason::kTerminate);
+  stop_.Request(ShutdownReason::kTerminate);
   awaits.get();
 }
 
-TEST_F(DrainRequestTest, HasNothingToTakeBackAtFirst) { EXPECT_TRUE(drain_.Undo().ok()); }
+TEST_F(ManualDrainTest, HasNothingToTakeBackAtFirst) { EXPECT_TRUE(drain_.Undo().ok()); }
 
-TEST_F(DrainRequestTest, IsTakenBackWhenTheProcessServesAsBefore) {
-  const DrainRequest::Id drain = drain_.Request();
+TEST_F(ManualDrainTest, IsTakenBackWhenTheProcessServesAsBefore) {
+  const ManualDrain::Id drain = drain_.Request();
   std::future<absl::Status> undo = Undo();
   AwaitUndo();
   EXPECT_FALSE(drain_.EndLameDuck());
@@ -68,24 +68,24 @@ TEST_F(DrainRequestTest, IsTakenBackWhenTheProcessServesAsBefore) {
   awaits.get();
 }
 
-TEST_F(DrainRequestTest, IsAnotherOneAfterItWasTakenBack) {
-  const DrainRequest::Id first = drain_.Request();
+TEST_F(ManualDrainTest, IsAnotherOneAfterItWasTakenBack) {
+  const ManualDrain::Id first = drain_.Request();
   std::future<absl::Status> undo = Undo();
   AwaitUndo();
   // Comes while the first is being taken back: waits.
-  std::future<DrainRequest::Id> request =
+  std::future<ManualDrain::Id> request =
       std::async(std::launch::async, [this] { return drain_.Request(); });
   EXPECT_EQ(request.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
   EXPECT_FALSE(drain_.EndLameDuck());
   drain_.ServesAgain();
   EXPECT_TRUE(undo.get().ok());
-  const DrainRequest::Id second = request.get();
+  const ManualDrain::Id second = request.get();
   EXPECT_NE(second, first);
   EXPECT_FALSE(drain_.TakenBack(second));
   EXPECT_TRUE(drain_.EndLameDuck());
 }
 
-TEST_F(DrainRequestTest, CanBeTakenBackByTwoAtATime) {
+TEST_F(ManualDrainTest, CanBeTakenBackByTwoAtATime) {
   drain_.Request();
   std::future<absl::Status> first = Undo();
   std::future<absl::Status> second = Undo();
@@ -96,32 +96,32 @@ TEST_F(DrainRequestTest, CanBeTakenBackByTwoAtATime) {
   EXPECT_TRUE(second.get().ok());
 }
 
-TEST_F(DrainRequestTest, CannotBeTakenBackOnceTheLameDuckIsOver) {
-  const DrainRequest::Id drain = drain_.Request();
+TEST_F(ManualDrainTest, CannotBeTakenBackOnceTheLameDuckIsOver) {
+  const ManualDrain::Id drain = drain_.Request();
   EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
   EXPECT_FALSE(drain_.TakenBack(drain));
 }
 
-TEST_F(DrainRequestTest, GivesWayToAStop) {
-  const DrainRequest::Id drain = drain_.Request();
+TEST_F(ManualDrainTest, GivesWayToAStop) {
+  const ManualDrain::Id drain = drain_.Request();
   std::future<absl::Status> undo = Undo();
   AwaitUndo();
-  stop_.Request(StopReason::kTerminate);
+  stop_.Request(ShutdownReason::kTerminate);
   EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_TRUE(absl::IsFailedPrecondition(undo.get()));
   EXPECT_FALSE(drain_.TakenBack(drain)) << "it was not, after all";
 }
 
-TEST_F(DrainRequestTest, AwaitsNoUndoAtAStop) {
+TEST_F(ManualDrainTest, AwaitsNoUndoAtAStop) {
   drain_.Request();
   std::future<void> awaits = std::async(std::launch::async, [this] { AwaitUndo(); });
   EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
-  stop_.Request(StopReason::kTerminate);
+  stop_.Request(ShutdownReason::kTerminate);
   awaits.get();
 }
 
-TEST_F(DrainRequestTest, AwaitsAnUndoUntilTheEndAndNoLonger) {
+TEST_F(ManualDrainTest, AwaitsAnUndoUntilTheEndAndNoLonger) {
   drain_.Request();
   std::future<void> awaits = std::async(std::launch::async, [this] {
     drain_.AwaitUndo(clock_, clock_.Now() + std::chrono::seconds(5));
@@ -133,16 +133,16 @@ TEST_F(DrainRequestTest, AwaitsAnUndoUntilTheEndAndNoLonger) {
   awaits.get();
 }
 
-TEST_F(DrainRequestTest, StaysRequestedWhenTheProcessServesAndNobodyTakesItBack) {
-  const DrainRequest::Id drain = drain_.Request();
+TEST_F(ManualDrainTest, StaysRequestedWhenTheProcessServesAndNobodyTakesItBack) {
+  const ManualDrain::Id drain = drain_.Request();
   drain_.ServesAgain();
   drain_.AwaitRequest();
   EXPECT_FALSE(drain_.TakenBack(drain));
 }
 
-TEST_F(DrainRequestTest, LetsWhoeverAsksDuringAStopGoOn) {
+TEST_F(ManualDrainTest, LetsWhoeverAsksDuringAStopGoOn) {
   EXPECT_TRUE(drain_.EndLameDuck());
-  stop_.Request(StopReason::kInterrupt);
+  stop_.Request(ShutdownReason::kInterrupt);
   EXPECT_FALSE(drain_.TakenBack(drain_.Request()));
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
 }

@@ -1,11 +1,11 @@
 // Real servers, with faults and load at random, stopped by one to three signals at
-// random moments. Every stop ends inside its grace, with the exit code that its faults
-// lead to; its log keeps to the rules of tests/model/stop.pml, and its report to
-// docs/drain_report.schema.json.
+// random moments. Every shutdown ends inside its grace, with the exit code that its faults
+// lead to; its log keeps to the rules of tests/model/shutdown.pml, and its report to
+// docs/shutdown_report.schema.json.
 //
-//   bazel test //tests/process:random_stops --test_output=all            1,000 stops
-//   bazel test //tests/process:random_stops_test                         a few
-//   bazel test //tests/process:random_stops --test_output=all --test_arg=--seed=42
+//   bazel test //tests/process:random_shutdowns --test_output=all            1,000 stops
+//   bazel test //tests/process:random_shutdowns_test                         a few
+//   bazel test //tests/process:random_shutdowns --test_output=all --test_arg=--seed=42
 //
 // A failure names its seed, and --seed runs that one alone. Prints how the stops ended.
 #include <signal.h>
@@ -76,12 +76,12 @@ std::vector<std::string> Budget() {
     flags.push_back("--" + name + "=" + std::to_string(ms * kSlowness) + "ms");
   };
   add("termination_grace", 4000);
-  add("stop_lame_duck", 300);
-  add("stop_connections", 500);
-  for (const char* const phase : {"calls", "streams", "workers", "save"}) {
-    add(std::string("stop_") + phase, 300);
+  add("shutdown_lame_duck", 300);
+  add("shutdown_drain_connections", 500);
+  for (const char* const share : {"drain_calls", "cancel_calls", "stop_workers", "save_state"}) {
+    add(std::string("shutdown_") + share, 300);
   }
-  add("stop_close", 1000);
+  add("shutdown_close_resources", 1000);
   return flags;
 }
 
@@ -208,7 +208,7 @@ class RandomStop {
     Maybe(16, "destructor", {"hangs"});
     Maybe(30, "goodbye", {"hangs"});
     Maybe(10, "operators", {"waver"});
-    // A drain by hand may have sent callers away before they are there.
+    // A manual drain may have sent callers away before they are there.
     if (!start_fails_ && !starting_ && !faults_.contains("operators")) ChooseLoad();
 
     if (start_fails_) return;
@@ -240,7 +240,7 @@ class RandomStop {
     std::vector<std::string> faults;
     for (const auto& [who, how] : faults_) faults.push_back(absl::StrCat(who, "=", how));
     command.push_back("--fault=" + absl::StrJoin(faults, ","));
-    command.push_back("--drain_report=" + report_);
+    command.push_back("--shutdown_report=" + report_);
     process_ = std::make_unique<testkit::ChildProcess>(command);
     ASSERT_TRUE(process_->AwaitOutput("starting", kLimit)) << process_->Output();
     if (!starting_ && !start_fails_) {
@@ -295,7 +295,7 @@ class RandomStop {
   bool HasReport(const std::string& output, Ending ending) const {
     if (output.find("could not be written in its time") != std::string::npos) return false;
     EXPECT_TRUE(std::filesystem::exists(report_)) << output;
-    const std::size_t report = std::min(output.rfind("drain report: {"), output.size());
+    const std::size_t report = std::min(output.rfind("shutdown report: {"), output.size());
     const std::string code = absl::StrCat("\"exit_code\":", ending.number, ",");
     EXPECT_NE(output.find(code, report), std::string::npos) << output;
     return true;
@@ -362,7 +362,7 @@ class RandomStop {
 // All at once: the validator takes its time to start.
 void ExpectValid(const std::string& reports) {
   std::vector<std::string> command = {testkit::RunfileOrDie("tests/common/validate_json.py"),
-                                      testkit::RunfileOrDie("docs/drain_report.schema.json")};
+                                      testkit::RunfileOrDie("docs/shutdown_report.schema.json")};
   for (const auto& report : std::filesystem::directory_iterator(reports)) {
     command.push_back(report.path());
   }

@@ -1,4 +1,4 @@
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 
 #include <gtest/gtest.h>
 
@@ -22,8 +22,8 @@ using std::chrono::seconds;
 // Calls that count how many of them were told.
 class Calls {
  public:
-  Calls(DrainSignal& drain, int count) {
-    for (int i = 0; i < count; ++i) callbacks_.emplace_back(drain.token(), [this] { ++told_; });
+  Calls(GoodbyeSignal& goodbye, int count) {
+    for (int i = 0; i < count; ++i) callbacks_.emplace_back(goodbye.token(), [this] { ++told_; });
   }
   int told() const { return told_; }
 
@@ -32,30 +32,30 @@ class Calls {
   std::list<std::stop_callback<std::function<void()>>> callbacks_;
 };
 
-TEST(DrainSignal, ReachesEveryTokenOnce) {
-  DrainSignal drain;
-  Calls calls(drain, 1000);
+TEST(GoodbyeSignal, ReachesEveryTokenOnce) {
+  GoodbyeSignal goodbye;
+  Calls calls(goodbye, 1000);
   EXPECT_EQ(calls.told(), 0);
-  drain.Announce();
+  goodbye.Announce();
   EXPECT_EQ(calls.told(), 1000);
-  drain.Announce();
+  goodbye.Announce();
   EXPECT_EQ(calls.told(), 1000);
 }
 
-TEST(DrainSignal, ReachesATokenThatIsTakenLater) {
-  DrainSignal drain;
-  EXPECT_FALSE(drain.token().stop_requested());
-  drain.Announce();
-  EXPECT_TRUE(drain.token().stop_requested());
+TEST(GoodbyeSignal, ReachesATokenThatIsTakenLater) {
+  GoodbyeSignal goodbye;
+  EXPECT_FALSE(goodbye.token().stop_requested());
+  goodbye.Announce();
+  EXPECT_TRUE(goodbye.token().stop_requested());
 }
 
-TEST(DrainSignal, TellsOneGroupAfterTheOther) {
-  DrainSignal drain;
-  Calls calls(drain, 640);
+TEST(GoodbyeSignal, TellsOneGroupAfterTheOther) {
+  GoodbyeSignal goodbye;
+  Calls calls(goodbye, 640);
   FakeClock clock;
   std::jthread announcing([&] {
     Patience patience(clock, seconds(100), {});
-    drain.Announce(seconds(64), patience);
+    goodbye.Announce(seconds(64), patience);
   });
   for (int group = 1; group <= 64; ++group) {
     clock.AwaitWaiters(1);
@@ -64,13 +64,13 @@ TEST(DrainSignal, TellsOneGroupAfterTheOther) {
   }
 }
 
-TEST(DrainSignal, TellsAllThatAreLeftWhenPatienceIsOver) {
-  DrainSignal drain;
-  Calls calls(drain, 640);
+TEST(GoodbyeSignal, TellsAllThatAreLeftWhenPatienceIsOver) {
+  GoodbyeSignal goodbye;
+  Calls calls(goodbye, 640);
   FakeClock clock;
   std::jthread announcing([&] {
     Patience patience(clock, seconds(10), {});
-    drain.Announce(seconds(64 * 60), patience);
+    goodbye.Announce(seconds(64 * 60), patience);
   });
   clock.AwaitWaiters(1);
   EXPECT_EQ(calls.told(), 10);
@@ -92,16 +92,16 @@ TEST(GoodbyePace, TakesHalfOfTheTimeAtMost) {
   EXPECT_EQ(GoodbyePace(10'000, seconds(-1)), seconds(0)) << "the time is over";
 }
 
-TEST(DrainSignal, DemandsAnswersApartFromTheGoodbye) {
-  DrainSignal drain;
-  const std::stop_token call = drain.token();
-  const std::stop_token answer_now = drain.answer_now();
-  drain.DemandAnswers();
+TEST(GoodbyeSignal, DemandsAnswersApartFromTheGoodbye) {
+  GoodbyeSignal goodbye;
+  const std::stop_token call = goodbye.token();
+  const std::stop_token answer_now = goodbye.answer_now();
+  goodbye.DemandAnswers();
   EXPECT_TRUE(answer_now.stop_requested());
   EXPECT_FALSE(call.stop_requested());
-  drain.DemandAnswers();
+  goodbye.DemandAnswers();
 
-  DrainSignal other;
+  GoodbyeSignal other;
   other.Announce();
   EXPECT_FALSE(other.answer_now().stop_requested());
 }

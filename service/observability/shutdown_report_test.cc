@@ -1,4 +1,4 @@
-#include "service/observability/drain_report.h"
+#include "service/observability/shutdown_report.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -25,6 +25,7 @@ namespace {
 
 using lifecycle::Clock;
 using lifecycle::End;
+using lifecycle::EventType;
 using lifecycle::ExitCode;
 using lifecycle::Phase;
 using std::chrono::milliseconds;
@@ -32,12 +33,12 @@ using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class DrainReportTest : public testing::Test {
+class ShutdownReportTest : public testing::Test {
  protected:
-  DrainReportTest() : opened_(pipe2(ends_, O_CLOEXEC | O_NONBLOCK)), log_("echo", ends_[1]) {
+  ShutdownReportTest() : opened_(pipe2(ends_, O_CLOEXEC | O_NONBLOCK)), log_("echo", ends_[1]) {
     EXPECT_EQ(opened_, 0);
   }
-  ~DrainReportTest() override {
+  ~ShutdownReportTest() override {
     close(ends_[0]);
     close(ends_[1]);
   }
@@ -51,8 +52,8 @@ class DrainReportTest : public testing::Test {
             .budget = {.grace = seconds(30), .reserve = std::chrono::hours(1)}};
   }
 
-  void Tell(const std::string& name, Phase phase, milliseconds at) {
-    observer_.OnEvent({name, "", "", phase, true, start_ + at});
+  void Tell(EventType type, Phase phase, milliseconds at) {
+    observer_.OnEvent({type, "", "", phase, start_ + at});
   }
 
   std::string Text() const {
@@ -60,8 +61,8 @@ class DrainReportTest : public testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
-  report::v1::DrainReport Read() const {
-    report::v1::DrainReport report;
+  report::v1::ShutdownReport Read() const {
+    report::v1::ShutdownReport report;
     EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(Text(), &report).ok()) << Text();
     return report;
   }
@@ -79,24 +80,24 @@ class DrainReportTest : public testing::Test {
   int ends_[2];
   const int opened_;
   LogWriter log_;
-  DrainReport observer_{"echo", path_, log_};
+  ShutdownReport observer_{"echo", path_, log_};
   const Clock::TimePoint start_ = Clock::Steady().Now();
 };
 
-TEST_F(DrainReportTest, HasThePhasesWithStartDurationAndBudget) {
-  Tell("StopRequested", Phase::kServing, milliseconds(0));
+TEST_F(ShutdownReportTest, HasThePhasesWithStartDurationAndBudget) {
+  Tell(EventType::kShutdownRequested, Phase::kServing, milliseconds(0));
   observer_.OnPhase(Phase::kLameDuck, start_ + milliseconds(1), seconds(5));
-  observer_.OnPhase(Phase::kLeaving, start_ + milliseconds(301), seconds(12));
+  observer_.OnPhase(Phase::kDrainingConnections, start_ + milliseconds(301), seconds(12));
   observer_.OnPhase(Phase::kStopped, start_ + milliseconds(400), seconds(1));
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(401)));
-  const report::v1::DrainReport report = Read();
+  const report::v1::ShutdownReport report = Read();
   EXPECT_EQ(report.program(), "echo");
   EXPECT_EQ(report.reason(), "terminate");
   EXPECT_EQ(report.took_ms(), 401U);
   EXPECT_EQ(report.grace_ms(), 30000U);
   EXPECT_EQ(report.exit_code(), 0U);
   ASSERT_EQ(report.phases_size(), 3);
-  EXPECT_EQ(report.phases(1).name(), "Leaving");
+  EXPECT_EQ(report.phases(1).name(), "DrainingConnections");
   EXPECT_EQ(report.phases(1).start_ms(), 301U);
   EXPECT_EQ(report.phases(1).took_ms(), 99U);
   EXPECT_EQ(report.phases(1).budget_ms(), 12000U);
@@ -106,57 +107,58 @@ TEST_F(DrainReportTest, HasThePhasesWithStartDurationAndBudget) {
   }
 }
 
-TEST_F(DrainReportTest, LeavesOutWhatCameBeforeTheRequest) {
-  Tell("Serving", Phase::kServing, milliseconds(-1000));
-  Tell("StopRequested", Phase::kServing, milliseconds(0));
+TEST_F(ShutdownReportTest, LeavesOutWhatCameBeforeTheRequest) {
+  Tell(EventType::kServing, Phase::kServing, milliseconds(-1000));
+  Tell(EventType::kShutdownRequested, Phase::kServing, milliseconds(0));
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(1)));
   ASSERT_EQ(Read().events_size(), 1);
-  EXPECT_EQ(Read().events(0).name(), "StopRequested");
+  EXPECT_EQ(Read().events(0).name(), "ShutdownRequested");
 }
 
-TEST_F(DrainReportTest, HasADrainByHandWithTimesBelowZero) {
+TEST_F(ShutdownReportTest, HasAManualDrainWithTimesBelowZero) {
   const auto begin = [&](Phase phase, milliseconds at, std::optional<Clock::Duration> budget) {
     observer_.OnPhase(phase, start_ + at, budget);
   };
   begin(Phase::kServing, milliseconds(-9000), std::nullopt);
-  Tell("Serving", Phase::kServing, milliseconds(-9000));
-  Tell("DrainRequested", Phase::kServing, milliseconds(-8000));
+  Tell(EventType::kServing, Phase::kServing, milliseconds(-9000));
+  Tell(EventType::kManualDrainRequested, Phase::kServing, milliseconds(-8000));
   begin(Phase::kLameDuck, milliseconds(-8000), seconds(5));
   begin(Phase::kServing, milliseconds(-7500), std::nullopt);  // It was taken back.
-  Tell("Serving", Phase::kServing, milliseconds(-7500));
-  Tell("DrainRequested", Phase::kServing, milliseconds(-7000));
+  Tell(EventType::kServing, Phase::kServing, milliseconds(-7500));
+  Tell(EventType::kManualDrainRequested, Phase::kServing, milliseconds(-7000));
   begin(Phase::kLameDuck, milliseconds(-7000), seconds(5));
-  begin(Phase::kLeaving, milliseconds(-2000), std::nullopt);
-  Tell("StopRequested", Phase::kLeaving, milliseconds(0));
-  begin(Phase::kDraining, milliseconds(10), seconds(1));
+  begin(Phase::kDrainingConnections, milliseconds(-2000), std::nullopt);
+  Tell(EventType::kShutdownRequested, Phase::kDrainingConnections, milliseconds(0));
+  begin(Phase::kDrainingCalls, milliseconds(10), seconds(1));
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(11)));
-  const report::v1::DrainReport report = Read();
+  const report::v1::ShutdownReport report = Read();
   std::vector<std::string> phases;
   for (const auto& phase : report.phases()) {
     phases.push_back(absl::StrCat(std::string(phase.name()), " ", phase.start_ms(), " ",
                                   phase.took_ms(), " ", phase.has_budget_ms()));
   }
-  EXPECT_THAT(phases,
-              ElementsAre("LameDuck -7000 5000 1", "Leaving -2000 2010 0", "Draining 10 1 1"));
+  EXPECT_THAT(phases, ElementsAre("LameDuck -7000 5000 1", "DrainingConnections -2000 2010 0",
+                                  "DrainingCalls 10 1 1"));
   ASSERT_EQ(report.events_size(), 2);
-  EXPECT_EQ(report.events(0).name(), "DrainRequested");
+  EXPECT_EQ(report.events(0).name(), "ManualDrainRequested");
   EXPECT_EQ(report.events(0).at_ms(), -7000);
-  EXPECT_EQ(report.events(1).name(), "StopRequested");
+  EXPECT_EQ(report.events(1).name(), "ShutdownRequested");
 }
 
-TEST_F(DrainReportTest, HasClosersWithResultAndDuration) {
-  const auto close = [&](const char* name, const char* subject, bool ok, bool passed_over) {
-    observer_.OnEvent({name, subject, ok ? "" : "no disk", Phase::kClosing, ok,
-                       start_ + milliseconds(50), milliseconds(20), passed_over});
+TEST_F(ShutdownReportTest, HasClosersWithResultAndDuration) {
+  const auto close = [&](EventType type, const char* subject, bool passed_over) {
+    observer_.OnEvent({type, subject, type == EventType::kClosed ? "" : "no disk",
+                       Phase::kClosingResources, start_ + milliseconds(50), milliseconds(20),
+                       passed_over});
   };
-  observer_.OnPhase(Phase::kClosing, start_, seconds(1));
-  close("Closed", "pool", true, false);
-  close("CloseFailed", "channel", false, false);
-  close("CloseFailed", "database", false, true);
-  close("StateSaved", "offsets", true, false);
-  close("SaveFailed", "totals", false, false);
+  observer_.OnPhase(Phase::kClosingResources, start_, seconds(1));
+  close(EventType::kClosed, "pool", false);
+  close(EventType::kCloseFailed, "channel", false);
+  close(EventType::kCloseFailed, "database", true);
+  close(EventType::kStateSaved, "offsets", false);
+  close(EventType::kSaveFailed, "totals", false);
   observer_.OnEnd(EndedWith(ExitCode::kCloseFailed, milliseconds(60)));
-  const report::v1::DrainReport report = Read();
+  const report::v1::ShutdownReport report = Read();
   std::vector<std::string> results;
   for (const auto& closer : report.closers()) {
     results.push_back(std::string(closer.name()) + " " + std::string(closer.result()));
@@ -175,13 +177,13 @@ TEST_F(DrainReportTest, HasClosersWithResultAndDuration) {
             "SaveFailed totals: no disk");
 }
 
-TEST_F(DrainReportTest, HasTheCallsByMethodAndInSum) {
+TEST_F(ShutdownReportTest, HasTheCallsByMethodAndInSum) {
   End end = EndedWith(ExitCode::kClean, milliseconds(1));
   end.calls.methods = {{"", 10, 0, 0}, {"/a.B/C", 3, 2, 1}};
   end.calls.streams_ended = 5;
   end.calls.streams_cut = 6;
   observer_.OnEnd(end);
-  const report::v1::DrainReport report = Read();
+  const report::v1::ShutdownReport report = Read();
   EXPECT_EQ(report.calls().finished(), 13U);
   EXPECT_EQ(report.calls().cancelled(), 2U);
   EXPECT_EQ(report.calls().left(), 1U);
@@ -193,19 +195,20 @@ TEST_F(DrainReportTest, HasTheCallsByMethodAndInSum) {
   EXPECT_EQ(report.streams().cut(), 6U);
 }
 
-TEST_F(DrainReportTest, SaysInWhichPhaseAProcessWasEndedAndWhy) {
-  observer_.OnPhase(Phase::kSaving, start_, seconds(1));
-  observer_.OnPhase(Phase::kClosing, start_ + milliseconds(5), seconds(1));
-  observer_.OnEnd(EndedWith(ExitCode::kWatchdog, milliseconds(9), "stuck in phase Closing"));
-  const report::v1::DrainReport report = Read();
+TEST_F(ShutdownReportTest, SaysInWhichPhaseAProcessWasEndedAndWhy) {
+  observer_.OnPhase(Phase::kSavingState, start_, seconds(1));
+  observer_.OnPhase(Phase::kClosingResources, start_ + milliseconds(5), seconds(1));
+  observer_.OnEnd(
+      EndedWith(ExitCode::kWatchdog, milliseconds(9), "stuck in phase ClosingResources"));
+  const report::v1::ShutdownReport report = Read();
   EXPECT_TRUE(report.phases(0).ended());
   EXPECT_FALSE(report.phases(1).ended());
   EXPECT_TRUE(report.phases(1).forced());
   EXPECT_EQ(report.phases(1).took_ms(), 4U);
-  EXPECT_EQ(report.why(), "stuck in phase Closing");
+  EXPECT_EQ(report.why(), "stuck in phase ClosingResources");
 }
 
-TEST_F(DrainReportTest, HoldsNumbersThatAreZeroAndFlagsThatAreFalse) {
+TEST_F(ShutdownReportTest, HoldsNumbersThatAreZeroAndFlagsThatAreFalse) {
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   EXPECT_THAT(Text(), HasSubstr(R"("exit_code":0)"));
   EXPECT_THAT(Text(), HasSubstr(R"("hurried":false)"));
@@ -213,22 +216,22 @@ TEST_F(DrainReportTest, HoldsNumbersThatAreZeroAndFlagsThatAreFalse) {
   EXPECT_THAT(Text(), HasSubstr(R"("log_lines_lost":0)"));
 }
 
-TEST_F(DrainReportTest, IsOneLineOfJsonWhateverWordsItIsTold) {
+TEST_F(ShutdownReportTest, IsOneLineOfJsonWhateverWordsItIsTold) {
   const std::string words = std::string("quote \" backslash \\ newline \n nul ") + '\0' +
                             " snowman \xE2\x98\x83 no text \xFF\xC0\xAF\xED\xA0\x80";
-  observer_.OnEvent({"CloseFailed", words, words, Phase::kClosing, false, start_});
+  observer_.OnEvent({EventType::kCloseFailed, words, words, Phase::kClosingResources, start_});
   observer_.OnEnd(EndedWith(ExitCode::kCloseFailed, milliseconds(0)));
   EXPECT_EQ(Read().events(0).subject(), ValidUtf8(words));
   EXPECT_EQ(Text().find('\n'), Text().size() - 1);
 }
 
-TEST_F(DrainReportTest, IsTheLastLineOfTheLogAsItIsInTheFile) {
+TEST_F(ShutdownReportTest, IsTheLastLineOfTheLogAsItIsInTheFile) {
   log_.Log('I', "before");
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
-  EXPECT_THAT(Log(), testing::EndsWith(" I echo: drain report: " + Text()));
+  EXPECT_THAT(Log(), testing::EndsWith(" I echo: shutdown report: " + Text()));
 }
 
-TEST_F(DrainReportTest, SaysHowManyLinesOfTheLogNobodyRead) {
+TEST_F(ShutdownReportTest, SaysHowManyLinesOfTheLogNobodyRead) {
   const std::string much(4000, 'x');
   for (int i = 0; i < 1000; ++i) log_.Log('I', much);
   const std::int64_t lost = log_.Lost();
@@ -237,21 +240,21 @@ TEST_F(DrainReportTest, SaysHowManyLinesOfTheLogNobodyRead) {
   EXPECT_GE(Read().log_lines_lost(), lost);
 }
 
-TEST_F(DrainReportTest, TheLastEndCounts) {
+TEST_F(ShutdownReportTest, TheLastEndCounts) {
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   observer_.OnEnd(EndedWith(ExitCode::kWatchdog, milliseconds(9), "stuck in main"));
   EXPECT_EQ(Read().exit_code(), 5U);
 }
 
-TEST_F(DrainReportTest, ThatCannotBeWrittenIsSaidInTheLogWhichHasItStill) {
+TEST_F(ShutdownReportTest, ThatCannotBeWrittenIsSaidInTheLogWhichHasItStill) {
   ASSERT_EQ(mkdir(path_.c_str(), 0755), 0);
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   const std::string log = Log();
-  EXPECT_THAT(log, HasSubstr(" W echo: drain report: cannot write " + path_ + ": "));
-  EXPECT_THAT(log, HasSubstr(" I echo: drain report: {"));
+  EXPECT_THAT(log, HasSubstr(" W echo: shutdown report: cannot write " + path_ + ": "));
+  EXPECT_THAT(log, HasSubstr(" I echo: shutdown report: {"));
 }
 
-TEST_F(DrainReportTest, IsForItsOwnerOnly) {
+TEST_F(ShutdownReportTest, IsForItsOwnerOnly) {
   observer_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   struct stat status {};
   ASSERT_EQ(stat(path_.c_str(), &status), 0);

@@ -1,4 +1,4 @@
-#include "client/drain_report.h"
+#include "client/shutdown_report.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -15,21 +15,25 @@
 namespace client {
 namespace {
 
-using report::v1::DrainReport;
+using report::v1::ShutdownReport;
 
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
+
+// The phases that have rows of their own below them.
+constexpr char kSavingState[] = "SavingState";
+constexpr char kClosingResources[] = "ClosingResources";
 
 // What a string field holds, whichever of the types that Protobuf's versions give it.
 std::string Text(std::string_view field) { return std::string(field); }
 
 // What went wrong in a phase, in a few words; what rows below it say is left to them.
-std::string MarkOf(const report::v1::Phase& phase, const DrainReport& report) {
+std::string MarkOf(const report::v1::Phase& phase, const ShutdownReport& report) {
   std::vector<std::string> marks;
   if (!phase.ended()) marks.push_back("the process was ended here");
   std::size_t below = 0;
   for (const report::v1::Event& event : report.events()) {
     if (event.ok() || event.phase() != phase.name()) continue;
-    if (event.name() == "CloseFailed" || event.name() == "SaveFailed") {
+    if (event.phase() == kSavingState || event.phase() == kClosingResources) {
       ++below;
     } else {
       const char* space = event.subject().empty() ? "" : " ";
@@ -63,7 +67,7 @@ std::uint64_t Drawn(std::int64_t milliseconds) {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(milliseconds, 0));
 }
 
-void AddRows(const DrainReport& report, Timeline& timeline) {
+void AddRows(const ShutdownReport& report, Timeline& timeline) {
   for (const report::v1::Phase& phase : report.phases()) {
     const std::int64_t start = phase.start_ms();
     timeline.rows.push_back(
@@ -76,12 +80,12 @@ void AddRows(const DrainReport& report, Timeline& timeline) {
              phase.has_budget_ms() ? absl::StrCat(" of ", TimeText(phase.budget_ms())) : ""),
          .forced = phase.forced(),
          .mark = MarkOf(phase, report)});
-    if (phase.name() == "Saving") AddClosers(report.savers(), "saved", timeline);
-    if (phase.name() == "Closing") AddClosers(report.closers(), "closed", timeline);
+    if (phase.name() == kSavingState) AddClosers(report.savers(), "saved", timeline);
+    if (phase.name() == kClosingResources) AddClosers(report.closers(), "closed", timeline);
   }
 }
 
-void AddAxis(const DrainReport& report, Timeline& timeline) {
+void AddAxis(const ShutdownReport& report, Timeline& timeline) {
   std::uint64_t end = std::max<std::uint64_t>(report.took_ms(), 1);
   for (const Timeline::Row& row : timeline.rows) end = std::max(end, row.end);
   // Some room behind it shows whether a budget went on. The rest of a budget is cut
@@ -95,7 +99,7 @@ void AddAxis(const DrainReport& report, Timeline& timeline) {
   for (std::uint64_t at = 0; at <= timeline.length; at += step) timeline.ticks.push_back(at);
 }
 
-void AddSummary(const DrainReport& report, Timeline& timeline) {
+void AddSummary(const ShutdownReport& report, Timeline& timeline) {
   const auto add = [&](const std::string& line) { timeline.summary.push_back(OneLine(line)); };
   const report::v1::Calls& calls = report.calls();
   add(absl::StrCat("calls: ", calls.finished(), " finished, ", calls.cancelled(), " cancelled, ",
@@ -117,12 +121,12 @@ struct Logged {
   std::string_view json;
 };
 
-// The report of a line, "12:00:01.250 I orders: drain report: {...}". Nothing that a peer
+// The report of a line, "12:00:01.250 I orders: shutdown report: {...}". Nothing that a peer
 // has sent can begin a line, nor stand directly behind a program's name.
 std::optional<Logged> ReportIn(std::string_view line) {
   constexpr std::string_view kTime = "00:00:00.000";
   constexpr std::string_view kInfo = " I ";
-  constexpr std::string_view kBehind = ": drain report: ";
+  constexpr std::string_view kBehind = ": shutdown report: ";
   if (line.size() < kTime.size() + kInfo.size()) return std::nullopt;
   for (std::size_t i = 0; i < kTime.size(); ++i) {
     const bool digit = line[i] >= '0' && line[i] <= '9';
@@ -152,25 +156,25 @@ std::optional<Logged> LastReportIn(std::string_view log) {
 
 }  // namespace
 
-absl::StatusOr<DrainReport> ReadDrainReport(const std::string& text) {
+absl::StatusOr<ShutdownReport> ReadShutdownReport(const std::string& text) {
   const std::optional<Logged> logged = LastReportIn(text);
   const std::string json = logged ? std::string(logged->json) : text;
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
-  DrainReport report;
+  ShutdownReport report;
   const auto read = google::protobuf::util::JsonStringToMessage(json, &report, options);
   const bool forged = logged && Text(report.program()) != logged->program;
   if (!read.ok() || !report.has_version() || forged) {
-    return absl::InvalidArgumentError("is no drain report, and no log with one");
+    return absl::InvalidArgumentError("is no shutdown report, and no log with one");
   }
   if (report.version() != kVersion) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "is a drain report of version ", report.version(), "; this program reads ", kVersion));
+        "is a shutdown report of version ", report.version(), "; this program reads ", kVersion));
   }
   return report;
 }
 
-Timeline TimelineOf(const DrainReport& report) {
+Timeline TimelineOf(const ShutdownReport& report) {
   Timeline timeline;
   timeline.title.push_back(OneLine(
       absl::StrCat(report.program(), ": ", report.reason(), report.hurried() ? ", hurried" : "",

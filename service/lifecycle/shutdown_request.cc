@@ -1,10 +1,10 @@
-#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/shutdown_request.h"
 
 #include <utility>
 
 namespace lifecycle {
 
-bool StopRequest::Request(StopReason reason, std::string why) {
+bool ShutdownRequest::Request(ShutdownReason reason, std::string why) {
   {
     std::lock_guard lock(mutex_);
     if (reason_) return false;
@@ -18,25 +18,25 @@ bool StopRequest::Request(StopReason reason, std::string why) {
   return true;
 }
 
-StopReason StopRequest::Wait() { return *Wait(std::stop_token()); }
+ShutdownReason ShutdownRequest::Wait() { return *Wait(std::stop_token()); }
 
-std::optional<StopReason> StopRequest::Wait(std::stop_token interrupt) {
+std::optional<ShutdownReason> ShutdownRequest::Wait(std::stop_token interrupt) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, std::move(interrupt), [this] { return reason_.has_value(); });
   return reason_;
 }
 
-std::optional<StopReason> StopRequest::reason() const {
+std::optional<ShutdownReason> ShutdownRequest::reason() const {
   std::lock_guard lock(mutex_);
   return reason_;
 }
 
-std::string StopRequest::why() const {
+std::string ShutdownRequest::why() const {
   std::lock_guard lock(mutex_);
   return why_;
 }
 
-Clock::TimePoint StopRequest::requested_at() const {
+Clock::TimePoint ShutdownRequest::requested_at() const {
   std::lock_guard lock(mutex_);
   return at_;
 }

@@ -1,15 +1,15 @@
-#include "service/rpc/drain_signal.h"
+#include "service/rpc/goodbye_signal.h"
 
 #include <algorithm>
 #include <chrono>
 
 namespace rpc {
 
-void DrainSignal::Announce() {
+void GoodbyeSignal::Announce() {
   for (std::stop_source& group : groups_) group.request_stop();
 }
 
-void DrainSignal::Announce(lifecycle::Clock::Duration pace, lifecycle::Patience& patience) {
+void GoodbyeSignal::Announce(lifecycle::Clock::Duration pace, lifecycle::Patience& patience) {
   const auto step = pace / static_cast<int>(groups_.size());
   for (std::stop_source& group : groups_) {
     // Even a pause of no time takes a while, and there are many groups.

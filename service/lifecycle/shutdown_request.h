@@ -1,5 +1,5 @@
-#ifndef SERVICE_LIFECYCLE_STOP_REQUEST_H_
-#define SERVICE_LIFECYCLE_STOP_REQUEST_H_
+#ifndef SERVICE_LIFECYCLE_SHUTDOWN_REQUEST_H_
+#define SERVICE_LIFECYCLE_SHUTDOWN_REQUEST_H_
 
 #include <condition_variable>
 #include <mutex>
@@ -11,26 +11,26 @@
 
 namespace lifecycle {
 
-// How a stop was asked for.
-enum class StopReason {
-  // The platform takes this replica away (SIGTERM): callers are led away first.
+// How a shutdown was asked for.
+enum class ShutdownReason {
+  // The platform takes this replica away (SIGTERM): a lame duck first.
   kTerminate,
   // A person at a terminal (Ctrl-C, SIGINT): no lame duck, no waiting for idle
   // connections.
   kInterrupt,
   // The process cannot go on as it should, because a worker has failed. Callers are
-  // led away as for kTerminate, to a replica that can.
+  // sent to a replica that can, as for kTerminate.
   kFailure,
 };
 
 // "terminate". Never null.
-constexpr const char* ReasonName(StopReason reason) {
+constexpr const char* ReasonName(ShutdownReason reason) {
   switch (reason) {
-    case StopReason::kTerminate:
+    case ShutdownReason::kTerminate:
       return "terminate";
-    case StopReason::kInterrupt:
+    case ShutdownReason::kInterrupt:
       return "interrupt";
-    case StopReason::kFailure:
+    case ShutdownReason::kFailure:
       return "failure";
   }
   return "?";
@@ -45,15 +45,15 @@ constexpr const char* ReasonName(StopReason reason) {
 // registered on the tokens runs on the thread that requests, usually the one that
 // takes the signals, and must return soon; when it hangs, further signals are not
 // heard, but whoever is in Wait() has been released.
-class StopRequest {
+class ShutdownRequest {
  public:
-  explicit StopRequest(Clock& clock) : clock_(clock) {}
+  explicit ShutdownRequest(Clock& clock) : clock_(clock) {}
 
   // Asks the process to stop. False: it had been asked already. `why`: in words, what
   // the reason does not say.
-  bool Request(StopReason reason, std::string why = "");
+  bool Request(ShutdownReason reason, std::string why = "");
 
-  // Asks a stop that is under way to wait for nothing any more. The order still
+  // Asks a shutdown that is under way to wait for nothing any more. The order still
   // holds and the state is still saved. Does nothing when called again.
   void Hurry() { hurry_.request_stop(); }
 
@@ -61,14 +61,14 @@ class StopRequest {
   std::stop_token hurry() const { return hurry_.get_token(); }
 
   // Blocks until Request() was called.
-  StopReason Wait();
+  ShutdownReason Wait();
 
   // The same, but gives up, and returns nothing, once a stop is requested of
   // `interrupt`.
-  std::optional<StopReason> Wait(std::stop_token interrupt);
+  std::optional<ShutdownReason> Wait(std::stop_token interrupt);
 
   // What Request() said; unset before it.
-  std::optional<StopReason> reason() const;
+  std::optional<ShutdownReason> reason() const;
 
   std::string why() const;
 
@@ -84,7 +84,7 @@ class StopRequest {
   std::stop_source requested_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::optional<StopReason> reason_;  // Guarded by mutex_.
+  std::optional<ShutdownReason> reason_;  // Guarded by mutex_.
   // Guarded by mutex_; set with reason_.
   std::string why_;
   Clock::TimePoint at_;
@@ -92,4 +92,4 @@ class StopRequest {
 
 }  // namespace lifecycle
 
-#endif  // SERVICE_LIFECYCLE_STOP_REQUEST_H_
+#endif  // SERVICE_LIFECYCLE_SHUTDOWN_REQUEST_H_

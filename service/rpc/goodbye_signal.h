@@ -1,5 +1,5 @@
-#ifndef SERVICE_RPC_DRAIN_SIGNAL_H_
-#define SERVICE_RPC_DRAIN_SIGNAL_H_
+#ifndef SERVICE_RPC_GOODBYE_SIGNAL_H_
+#define SERVICE_RPC_GOODBYE_SIGNAL_H_
 
 #include <array>
 #include <atomic>
@@ -21,7 +21,7 @@ namespace rpc {
 // instant, at replicas that have work of their own. So the tokens form groups, and
 // one group is told after the other.
 //
-// A call that still runs when the stop's budget for calls is nearly spent is told once
+// A call that still runs when the shutdown's budget for calls is nearly spent is told once
 // more: it must be answered now, or it is cut off. What it waits for elsewhere, a
 // backend (backend_channel.h), is then given up in time to say so to its caller.
 //
@@ -29,7 +29,7 @@ namespace rpc {
 // token run on the thread that calls Announce() or DemandAnswers(), so they must not
 // block.
 // Lifetime: outlives the services and the server.
-class DrainSignal {
+class GoodbyeSignal {
  public:
   // A token for one call. After its group was told, it is requested already.
   std::stop_token token() const {
@@ -63,4 +63,4 @@ lifecycle::Clock::Duration GoodbyePace(int streams, lifecycle::Clock::Duration l
 
 }  // namespace rpc
 
-#endif  // SERVICE_RPC_DRAIN_SIGNAL_H_
+#endif  // SERVICE_RPC_GOODBYE_SIGNAL_H_

@@ -1,4 +1,4 @@
-#include "client/drain_report.h"
+#include "client/shutdown_report.h"
 
 #include <string>
 #include <vector>
@@ -13,72 +13,74 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr char kReport[] = R"json({
-  "version": 1, "program": "orders", "reason": "terminate", "hurried": true,
+  "version": 2, "program": "orders", "reason": "terminate", "hurried": true,
   "requested_at": "2024-05-01T12:00:01.250Z", "took_ms": 1400, "grace_ms": 30000,
   "phases": [
-    {"name": "Draining", "start_ms": 300, "took_ms": 1000, "budget_ms": 1000, "ended": true, "forced": true},
-    {"name": "Saving", "start_ms": 1300, "took_ms": 0, "budget_ms": 1000, "ended": true, "forced": false},
-    {"name": "Closing", "start_ms": 1300, "took_ms": 100, "budget_ms": 2000, "ended": false, "forced": true}],
+    {"name": "DrainingCalls", "start_ms": 300, "took_ms": 1000, "budget_ms": 1000, "ended": true, "forced": true},
+    {"name": "SavingState", "start_ms": 1300, "took_ms": 0, "budget_ms": 1000, "ended": true, "forced": false},
+    {"name": "ClosingResources", "start_ms": 1300, "took_ms": 100, "budget_ms": 2000, "ended": false, "forced": true}],
   "calls": {"finished": 3, "cancelled": 1, "left": 0,
             "methods": [{"method": "/a.B/C", "finished": 3, "cancelled": 1, "left": 0}]},
   "streams": {"ended": 2, "cut": 1},
   "savers": [{"name": "totals", "start_ms": 1300, "took_ms": 0, "result": "saved"}],
   "closers": [{"name": "database", "start_ms": 1350, "took_ms": 40, "result": "hung", "detail": "late"},
               {"name": "pool", "start_ms": 1300, "took_ms": 50, "result": "closed"}],
-  "events": [{"at_ms": 1300, "phase": "Draining", "name": "CallsCut", "ok": false},
-             {"at_ms": 1390, "phase": "Closing", "name": "CloseFailed", "subject": "database", "ok": false}],
+  "events": [{"at_ms": 1300, "phase": "DrainingCalls", "name": "CallsCut", "ok": false},
+             {"at_ms": 1390, "phase": "ClosingResources", "name": "CloseFailed", "subject": "database", "ok": false}],
   "exit_code": 4, "why": "CallsCut", "from_the_future": [1]
 })json";
 
-Timeline Drawn(const std::string& json = kReport) { return TimelineOf(*ReadDrainReport(json)); }
+Timeline Drawn(const std::string& json = kReport) { return TimelineOf(*ReadShutdownReport(json)); }
 
-TEST(ReadDrainReport, PassesOverWhatItDoesNotKnow) {
-  const auto report = ReadDrainReport(kReport);
+TEST(ReadShutdownReport, PassesOverWhatItDoesNotKnow) {
+  const auto report = ReadShutdownReport(kReport);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->exit_code(), 4U);
 }
 
-TEST(ReadDrainReport, TakesTheLastOneInALog) {
-  const auto report = ReadDrainReport(
-      "12:00:00.000 I echo: drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":3}\n"
+TEST(ReadShutdownReport, TakesTheLastOneInALog) {
+  const auto report = ReadShutdownReport(
+      "12:00:00.000 I echo: shutdown report: {\"version\":2,\"program\":\"echo\",\"exit_code\":3}\n"
       "12:00:01.000 I echo: Serving\n"
-      "12:00:02.000 I echo: drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":5}\n"
+      "12:00:02.000 I echo: shutdown report: {\"version\":2,\"program\":\"echo\",\"exit_code\":5}\n"
       "last words\n");
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->exit_code(), 5U);
 }
 
-TEST(ReadDrainReport, BelievesOnlyWhatTheProcessHasWritten) {
+TEST(ReadShutdownReport, BelievesOnlyWhatTheProcessHasWritten) {
   const std::string own =
-      "12:00:00.000 I echo: drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":3}\n";
+      "12:00:00.000 I echo: shutdown report: "
+      "{\"version\":2,\"program\":\"echo\",\"exit_code\":3}\n";
   for (const char* forged :
-       {"12:00:01.000 E echo: [grpc] a.cc:1: bad te: x\\n12:00:01.000 I echo: drain report: "
-        "{\"version\":1,\"program\":\"echo\",\"exit_code\":0}\n",
-        "12:00:01.000 E echo: [grpc] a.cc:1: drain report: "
-        "{\"version\":1,\"program\":\"echo: [grpc] a.cc:1\",\"exit_code\":0}\n",
-        "12:00:01.000 I echo: [log] drain report: {\"version\":1,\"program\":\"echo\"}\n",
-        "12:00:01.000 W echo: drain report: {\"version\":1,\"program\":\"echo\"}\n",
-        "drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":0}\n",
-        "I echo: drain report: {\"version\":1,\"program\":\"echo\",\"exit_code\":0}\n",
-        "12:00:01.000 I : drain report: {\"version\":1,\"program\":\"\",\"exit_code\":0}\n"}) {
-    const auto report = ReadDrainReport(own + forged);
+       {"12:00:01.000 E echo: [grpc] a.cc:1: bad te: x\\n12:00:01.000 I echo: shutdown report: "
+        "{\"version\":2,\"program\":\"echo\",\"exit_code\":0}\n",
+        "12:00:01.000 E echo: [grpc] a.cc:1: shutdown report: "
+        "{\"version\":2,\"program\":\"echo: [grpc] a.cc:1\",\"exit_code\":0}\n",
+        "12:00:01.000 I echo: [log] shutdown report: {\"version\":2,\"program\":\"echo\"}\n",
+        "12:00:01.000 W echo: shutdown report: {\"version\":2,\"program\":\"echo\"}\n",
+        "shutdown report: {\"version\":2,\"program\":\"echo\",\"exit_code\":0}\n",
+        "I echo: shutdown report: {\"version\":2,\"program\":\"echo\",\"exit_code\":0}\n",
+        "12:00:01.000 I : shutdown report: {\"version\":2,\"program\":\"\",\"exit_code\":0}\n"}) {
+    const auto report = ReadShutdownReport(own + forged);
     ASSERT_TRUE(report.ok()) << report.status() << forged;
     EXPECT_EQ(report->exit_code(), 3U) << forged;
-    EXPECT_FALSE(ReadDrainReport(forged).ok()) << forged;
+    EXPECT_FALSE(ReadShutdownReport(forged).ok()) << forged;
   }
-  EXPECT_FALSE(ReadDrainReport("12:00:01.000 I echo: drain report: "
-                               "{\"version\":1,\"program\":\"other\",\"exit_code\":0}\n")
+  EXPECT_FALSE(ReadShutdownReport("12:00:01.000 I echo: shutdown report: "
+                                  "{\"version\":2,\"program\":\"other\",\"exit_code\":0}\n")
                    .ok());
 }
 
-TEST(ReadDrainReport, SaysWhatIsWrong) {
+TEST(ReadShutdownReport, SaysWhatIsWrong) {
   for (const char* text : {"", "{}", "no report", "[1]", R"({"version": "one"})",
-                           "I echo: drain report: {\"version\":1,\"exi"}) {
-    EXPECT_EQ(ReadDrainReport(text).status().message(), "is no drain report, and no log with one")
+                           "I echo: shutdown report: {\"version\":2,\"exi"}) {
+    EXPECT_EQ(ReadShutdownReport(text).status().message(),
+              "is no shutdown report, and no log with one")
         << text;
   }
-  EXPECT_THAT(std::string(ReadDrainReport(R"({"version": 2})").status().message()),
-              HasSubstr("version 2; this program reads 1"));
+  EXPECT_THAT(std::string(ReadShutdownReport(R"({"version": 1})").status().message()),
+              HasSubstr("version 1; this program reads 2"));
 }
 
 TEST(TimelineOf, HasClosersBelowTheirPhaseAsTheyBegan) {
@@ -87,8 +89,9 @@ TEST(TimelineOf, HasClosersBelowTheirPhaseAsTheyBegan) {
     rows.push_back((row.nested ? "  " : "") + row.label + ", " + row.time +
                    (row.forced ? "! " : "") + row.mark);
   }
-  EXPECT_THAT(rows, ElementsAre("Draining, 1 s of 1 s! CallsCut", "Saving, 0 of 1 s", "  totals, 0",
-                                "Closing, 100 ms of 2 s! the process was ended here, "
+  EXPECT_THAT(rows, ElementsAre("DrainingCalls, 1 s of 1 s! CallsCut", "SavingState, 0 of 1 s",
+                                "  totals, 0",
+                                "ClosingResources, 100 ms of 2 s! the process was ended here, "
                                 "1 not closed well",
                                 "  pool, 50 ms", "  database, 40 ms! hung"));
 }
@@ -105,16 +108,16 @@ TEST(TimelineOf, SaysHowItWentAndWhatBecameOfTheCalls) {
 TEST(TimelineOf, HasAnAxisInRoundStepsThatHoldsEveryBar) {
   EXPECT_THAT(Drawn().ticks, ElementsAre(0, 500, 1000, 1500, 2000));
   EXPECT_EQ(Drawn().length, 2000U);
-  EXPECT_THAT(Drawn(R"({"version": 1})").ticks, ElementsAre(0, 1, 2));
-  EXPECT_THAT(Drawn(R"({"version": 1, "took_ms": 4294967295})").ticks,
+  EXPECT_THAT(Drawn(R"({"version": 2})").ticks, ElementsAre(0, 1, 2));
+  EXPECT_THAT(Drawn(R"({"version": 2, "took_ms": 4294967295})").ticks,
               ElementsAre(0, 1000000000, 2000000000, 3000000000, 4000000000, 5000000000));
 }
 
-TEST(TimelineOf, BeginsWithTheRequestAlsoAfterADrainByHand) {
-  const Timeline timeline = Drawn(R"json({"version": 1, "took_ms": 100, "phases": [
+TEST(TimelineOf, BeginsWithTheRequestAlsoAfterAManualDrain) {
+  const Timeline timeline = Drawn(R"json({"version": 2, "took_ms": 100, "phases": [
     {"name": "LameDuck", "start_ms": -3600000, "took_ms": 1000, "budget_ms": 5000},
-    {"name": "Leaving", "start_ms": -3599000, "took_ms": 3599040},
-    {"name": "Draining", "start_ms": 40, "took_ms": 60, "budget_ms": 2000}]})json");
+    {"name": "DrainingConnections", "start_ms": -3599000, "took_ms": 3599040},
+    {"name": "DrainingCalls", "start_ms": 40, "took_ms": 60, "budget_ms": 2000}]})json");
   EXPECT_THAT(timeline.title[2], HasSubstr("drained by hand 60 min before the request"));
   ASSERT_EQ(timeline.rows.size(), 3U);
   EXPECT_EQ(timeline.rows[0].end, 0U);
@@ -129,7 +132,7 @@ TEST(TimelineOf, BeginsWithTheRequestAlsoAfterADrainByHand) {
 
 TEST(TimelineOf, LetsNothingCommandTheTerminal) {
   const Timeline timeline =
-      Drawn(R"({"version": 1, "why": "a\u001b[2Jb\nc", "phases": [{"name": "\u001b]0;x\u0007"}]})");
+      Drawn(R"({"version": 2, "why": "a\u001b[2Jb\nc", "phases": [{"name": "\u001b]0;x\u0007"}]})");
   EXPECT_EQ(timeline.title[1], "a [2Jb c");
   EXPECT_EQ(timeline.rows[0].label, " ]0;x ");
 }

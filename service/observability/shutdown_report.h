@@ -1,32 +1,32 @@
-#ifndef SERVICE_OBSERVABILITY_DRAIN_REPORT_H_
-#define SERVICE_OBSERVABILITY_DRAIN_REPORT_H_
+#ifndef SERVICE_OBSERVABILITY_SHUTDOWN_REPORT_H_
+#define SERVICE_OBSERVABILITY_SHUTDOWN_REPORT_H_
 
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "report/v1/drain_report.pb.h"
+#include "report/v1/shutdown_report.pb.h"
 #include "service/lifecycle/observer.h"
 #include "service/observability/log_writer.h"
 #include "service/observability/report_file.h"
 
 namespace observability {
 
-// Tells what a server did from the request to stop to its end, and in a drain by hand
-// before it, as one JSON object: in the last line of the log, "drain report: {...}", and in a file. What it says:
-// proto/report/v1/drain_report.proto.
+// Tells what a server did from the request to stop to its end, and in a manual drain
+// before it, as one JSON object: in the last line of the log, "shutdown report: {...}", and in a file. What it says:
+// proto/report/v1/shutdown_report.proto.
 //
 // Guarantees: a file that cannot be written is said in the log and changes nothing else. A
-// disk or a log that hangs holds the end up for a quarter of the stop's reserve at most, or
+// disk or a log that hangs holds the end up for a quarter of the shutdown's reserve at most, or
 // 100 ms if that is more.
 //
 // Threads: any. Its mutex is held for nothing that can block.
-class DrainReport final : public lifecycle::Observer {
+class ShutdownReport final : public lifecycle::Observer {
  public:
   // `program`: the name that the log has. `path`: the file; empty: none. `log` outlives
   // this.
-  DrainReport(std::string program, const std::string& path, LogWriter& log);
+  ShutdownReport(std::string program, const std::string& path, LogWriter& log);
 
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
@@ -40,7 +40,7 @@ class DrainReport final : public lifecycle::Observer {
     std::optional<lifecycle::Clock::Duration> budget;
   };
 
-  report::v1::DrainReport Report(const lifecycle::End& end);
+  report::v1::ShutdownReport Report(const lifecycle::End& end);
 
   const std::string program_;
   LogWriter& log_;
@@ -53,4 +53,4 @@ class DrainReport final : public lifecycle::Observer {
 
 }  // namespace observability
 
-#endif  // SERVICE_OBSERVABILITY_DRAIN_REPORT_H_
+#endif  // SERVICE_OBSERVABILITY_SHUTDOWN_REPORT_H_

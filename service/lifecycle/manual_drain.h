@@ -1,5 +1,5 @@
-#ifndef SERVICE_LIFECYCLE_DRAIN_REQUEST_H_
-#define SERVICE_LIFECYCLE_DRAIN_REQUEST_H_
+#ifndef SERVICE_LIFECYCLE_MANUAL_DRAIN_H_
+#define SERVICE_LIFECYCLE_MANUAL_DRAIN_H_
 
 #include <condition_variable>
 #include <functional>
@@ -8,11 +8,11 @@
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/shutdown_request.h"
 
 namespace lifecycle {
 
-// The wish of an operator to lead the callers away while the process lives on, and
+// The wish of an operator to drain the server while the process lives on, and
 // to take that back for as long as nobody has been turned away:
 //
 //              Request()            EndLameDuck()
@@ -26,12 +26,12 @@ namespace lifecycle {
 // Threads: Request() and Undo() may be called from any thread that may block, TakenBack()
 // from any; the rest is the sequence's.
 // Lifetime: `stop` outlives it.
-class DrainRequest {
+class ManualDrain {
  public:
   // Names one drain.
   using Id = int;
 
-  explicit DrainRequest(StopRequest& stop);
+  explicit ManualDrain(ShutdownRequest& stop);
 
   // Asks for a drain, or joins the one that is under way or done. One that is being
   // taken back is waited for first, so this blocks for a moment then.
@@ -47,15 +47,15 @@ class DrainRequest {
   // to stop.
   absl::Status Undo();
 
-  // Blocks until a drain or a stop is requested.
+  // Blocks until a drain or a shutdown is requested.
   void AwaitRequest();
 
-  // Blocks until the drain is taken back, a stop is requested, or `end` has come.
+  // Blocks until the drain is taken back, a shutdown is requested, or `end` has come.
   void AwaitUndo(Clock& clock, Clock::TimePoint end);
 
   // The lame duck is about to end, with which nothing can be taken back any more,
   // whether there is a drain or not. False: it was taken back in time, so the lame duck
-  // ends in ServesAgain(). A stop has precedence: true once it was requested. Whoever
+  // ends in ServesAgain(). A shutdown has precedence: true once it was requested. Whoever
   // waits in Undo() or Request() goes on after either.
   bool EndLameDuck();
 
@@ -68,7 +68,7 @@ class DrainRequest {
 
   bool Stopping() const { return stop_.reason().has_value(); }
 
-  StopRequest& stop_;
+  ShutdownRequest& stop_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   State state_ = State::kNone;  // Guarded by mutex_.
@@ -79,4 +79,4 @@ class DrainRequest {
 
 }  // namespace lifecycle
 
-#endif  // SERVICE_LIFECYCLE_DRAIN_REQUEST_H_
+#endif  // SERVICE_LIFECYCLE_MANUAL_DRAIN_H_

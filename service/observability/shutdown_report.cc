@@ -1,4 +1,4 @@
-#include "service/observability/drain_report.h"
+#include "service/observability/shutdown_report.h"
 
 #include <algorithm>
 #include <chrono>
@@ -20,6 +20,7 @@ namespace {
 using lifecycle::Clock;
 using lifecycle::End;
 using lifecycle::Event;
+using lifecycle::EventType;
 using lifecycle::ExitCode;
 using lifecycle::Phase;
 
@@ -42,8 +43,8 @@ std::string Why(const End& end, const std::vector<Event>& events) {
   std::vector<std::string> reasons;
   if (!end.why.empty()) reasons.push_back(end.why);
   for (const Event& event : events) {
-    if (event.ok || event.name == "CouldNotStart") continue;
-    std::string reason = event.name;
+    if (event.ok() || event.type == EventType::kCouldNotStart) continue;
+    std::string reason = event.name();
     if (!event.subject.empty()) absl::StrAppend(&reason, " ", event.subject);
     if (!event.detail.empty()) absl::StrAppend(&reason, ": ", event.detail);
     reasons.push_back(reason);
@@ -52,7 +53,7 @@ std::string Why(const End& end, const std::vector<Event>& events) {
   return "everything that was accepted was finished, everything opened was closed";
 }
 
-void SetCalls(const lifecycle::CallTally& tally, report::v1::DrainReport& report) {
+void SetCalls(const lifecycle::CallTally& tally, report::v1::ShutdownReport& report) {
   std::int64_t finished = 0;
   std::int64_t cancelled = 0;
   std::int64_t left = 0;
@@ -73,17 +74,17 @@ void SetCalls(const lifecycle::CallTally& tally, report::v1::DrainReport& report
   report.mutable_streams()->set_cut(static_cast<std::uint32_t>(tally.streams_cut));
 }
 
-void SetEvent(const Event& event, std::int32_t at_ms, report::v1::DrainReport& report) {
+void SetEvent(const Event& event, std::int32_t at_ms, report::v1::ShutdownReport& report) {
   report::v1::Event& told = *report.add_events();
   told.set_at_ms(at_ms);
   told.set_phase(lifecycle::PhaseName(event.phase));
-  told.set_name(ValidUtf8(event.name));
+  told.set_name(event.name());
   if (!event.subject.empty()) told.set_subject(ValidUtf8(event.subject));
   if (!event.detail.empty()) told.set_detail(ValidUtf8(event.detail));
-  told.set_ok(event.ok);
+  told.set_ok(event.ok());
 
-  const bool saved = event.name == "StateSaved" || event.name == "SaveFailed";
-  const bool closed = event.name == "Closed" || event.name == "CloseFailed";
+  const bool saved = event.type == EventType::kStateSaved || event.type == EventType::kSaveFailed;
+  const bool closed = event.type == EventType::kClosed || event.type == EventType::kCloseFailed;
   if (!saved && !closed) return;
   report::v1::Closer& closer = saved ? *report.add_savers() : *report.add_closers();
   closer.set_name(ValidUtf8(event.subject));
@@ -92,11 +93,11 @@ void SetEvent(const Event& event, std::int32_t at_ms, report::v1::DrainReport& r
   const std::uint32_t end_ms = static_cast<std::uint32_t>(std::max(at_ms, 0));
   closer.set_start_ms(end_ms - std::min(end_ms, closer.took_ms()));
   const char* const done = saved ? "saved" : "closed";
-  closer.set_result(event.ok ? done : event.passed_over ? "hung" : "failed");
+  closer.set_result(event.ok() ? done : event.passed_over ? "hung" : "failed");
   if (!event.detail.empty()) closer.set_detail(ValidUtf8(event.detail));
 }
 
-std::string ToJson(const report::v1::DrainReport& report) {
+std::string ToJson(const report::v1::ShutdownReport& report) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string json;
@@ -106,19 +107,20 @@ std::string ToJson(const report::v1::DrainReport& report) {
 
 }  // namespace
 
-DrainReport::DrainReport(std::string program, const std::string& path, LogWriter& log)
+ShutdownReport::ShutdownReport(std::string program, const std::string& path, LogWriter& log)
     : program_(std::move(program)), log_(log), file_(path) {}
 
-void DrainReport::OnEvent(const Event& event) {
+void ShutdownReport::OnEvent(const Event& event) {
   std::lock_guard lock(mutex_);
-  if (event.name == "Serving") {
+  if (event.type == EventType::kServing) {
     events_.clear();
   } else {
     events_.push_back(event);
   }
 }
 
-void DrainReport::OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) {
+void ShutdownReport::OnPhase(Phase phase, Clock::TimePoint at,
+                             std::optional<Clock::Duration> budget) {
   std::lock_guard lock(mutex_);
   if (phase == Phase::kServing) {
     phases_.clear();
@@ -127,22 +129,22 @@ void DrainReport::OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock:
   }
 }
 
-void DrainReport::OnEnd(const End& end) {
+void ShutdownReport::OnEnd(const End& end) {
   const Clock::TimePoint latest =
       Clock::Steady().Now() + std::max(end.budget.reserve / 4, kLeastLimit);
   const std::string json = ToJson(Report(end));
   if (const absl::Status written = file_.Write(json + "\n", latest); !written.ok()) {
-    log_.Log('W', absl::StrCat("drain report: ", std::string(written.message())));
+    log_.Log('W', absl::StrCat("shutdown report: ", std::string(written.message())));
   }
   log_.LogReport(json);
   log_.Flush(std::max(latest - Clock::Steady().Now(), kLeastFlush));
 }
 
-report::v1::DrainReport DrainReport::Report(const End& end) {
+report::v1::ShutdownReport ShutdownReport::Report(const End& end) {
   std::lock_guard lock(mutex_);
   const auto since = [&](Clock::TimePoint at) { return SignedMilliseconds(at - end.requested_at); };
-  report::v1::DrainReport report;
-  report.set_version(1);
+  report::v1::ShutdownReport report;
+  report.set_version(2);
   report.set_program(ValidUtf8(program_));
   report.set_reason(end.reason);
   report.set_hurried(end.hurried);
@@ -167,7 +169,7 @@ report::v1::DrainReport DrainReport::Report(const End& end) {
                   end.exit_code != ExitCode::kBug));
     phase.set_forced(!phase.ended() ||
                      std::any_of(events_.begin(), events_.end(), [&](const Event& event) {
-                       return event.phase == name && !event.ok;
+                       return event.phase == name && !event.ok();
                      }));
   }
   SetCalls(end.calls, report);

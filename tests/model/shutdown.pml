@@ -1,15 +1,15 @@
-/* The stop of a process as a model in Promela, of which Spin visits every state: the
- * signals, the operators who drain by hand, the sequence on main, what it waits for,
+/* The shutdown of a process as a model in Promela, of which Spin visits every state: the
+ * signals, the operators who manual drain, the sequence on main, what it waits for,
  * the watchdog, the platform.
  *
  * The words are those of service/lifecycle/. A rule is an assert with its name behind
  * it. model_test.sh runs the model, and shows with planted bugs that each rule bites.
  * tests/common/order_rules.cc has the same rules for the logs of real processes, and
- * tests/process/random_stops.cc such processes. tests/architecture/words_test.py
+ * tests/process/random_shutdowns.cc such processes. tests/architecture/words_test.py
  * compares names.
  *
  * Time is counted in ticks from the request to stop; what lasts until then lasts none,
- * and may last for ever. What is guaranteed to a phase is one tick, to kClosing one for
+ * and may last for ever. What is guaranteed to a phase is one tick, to kClosingResources one for
  * each entry in a row; it may use what earlier ones leave over. Whoever takes part may
  * take any time. Main and the watchdog take none: no deadline of theirs passes unseen.
  */
@@ -17,15 +17,15 @@
 /* phase.h; the model begins when the process has started. */
 #define kServing 1
 #define kLameDuck 2
-#define kLeaving 3
-#define kDraining 4
-#define kCancelling 5
-#define kWorking 6
-#define kSaving 7
-#define kClosing 8
+#define kDrainingConnections 3
+#define kDrainingCalls 4
+#define kCancellingCalls 5
+#define kStoppingWorkers 6
+#define kSavingState 7
+#define kClosingResources 8
 #define kStopped 9
 
-/* exit_code.h; the codes left out are of a start or of a bug, not of a stop. */
+/* exit_code.h; the codes left out are of a start or of a bug, not of a shutdown. */
 #define kClean 0
 #define kForced 3
 #define kCloseFailed 4
@@ -50,17 +50,17 @@
 /* How many entries stand in a row from this one down to the last that it uses. */
 #define Height(who) (1 + Middle(who) + 2 * (who == kPool))
 
-/* StopBudget: all shares but the reserve, then with it. */
+/* ShutdownBudget: all shares but the reserve, then with it. */
 #define kShares (6 + Height(kPool))
 #define kBites (kShares + 1)
 #define kGrace (kShares + 2)
 #define kNever 255
 /* When a phase ends at the latest: what is guaranteed to those behind it is left then. */
 #define EndOf(phase) \
-  ((phase) == kStopped -> kGrace : ((phase) == kClosing -> kShares : (phase) - kServing))
+  ((phase) == kStopped -> kGrace : ((phase) == kClosingResources -> kShares : (phase) - kServing))
 #define ShareOf(phase) (EndOf(phase) - EndOf((phase) - 1))
 
-/* DrainRequest::State */
+/* ManualDrain::State */
 #define kNone 0
 #define kRequested 1
 #define kTakenBack 2
@@ -69,21 +69,21 @@
 /* Sets of who takes part. */
 byte open = 127;    /* Runs, or is not saved or closed yet. */
 byte hung;          /* Never ends. */
-byte passed_over;   /* Hung, and the stop goes on without it. */
+byte passed_over;   /* Hung, and the shutdown goes on without it. */
 byte failed;        /* Ended badly, and nobody has told it yet. */
 byte started;       /* Its closer was started. */
 byte done;          /* Its registry has done with it. */
 bool clean = true;  /* Nobody was cut off, ended badly or hung. */
 
-bool requested, interrupt, hurry;         /* StopRequest */
-byte drain = kNone;                       /* DrainRequest */
+bool requested, interrupt, hurry;         /* ShutdownRequest */
+byte drain = kNone;                       /* ManualDrain */
 byte drains_to_come = 2;                  /* One to take back, and one more. */
 byte phase;
 bool healthy = true;                      /* Health says SERVING, calls are not hinted. */
 bool listening = true;                    /* New connections are accepted. */
 bool under_way;                           /* A request is arriving, or an answer is leaving. */
 bool cancelled, workers_asked;
-byte exit_code = kClean; bool abandoned;  /* StopOutcome */
+byte exit_code = kClean; bool abandoned;  /* ShutdownOutcome */
 bool ended;                               /* The process is gone; Spin looks no further. */
 
 byte now;               /* Ticks since the request. */
@@ -91,7 +91,7 @@ byte wait_until;        /* How long main waits at most; 0: it does not wait. */
 bool stuck;             /* Main hangs where no limit reaches. */
 byte close_by[5];       /* The deadline of each closer that runs. */
 
-/* What runs under `_pid` ends, or does not: for a stop, what has not ended when its
+/* What runs under `_pid` ends, or does not: for a shutdown, what has not ended when its
  * time is over is the same as what never ends, so only that is passed over. */
 #define Ends open = open & ~Bit(_pid)
 #define EndsBadly d_step { true -> Ends; failed = failed | Bit(_pid); clean = false }
@@ -102,7 +102,7 @@ active [5] proctype Closer() {
   started & Bit(_pid);
   if
   :: atomic { true ->
-      assert(phase == (_pid == kSaver -> kSaving : kClosing));  /* IN_ITS_PHASE */
+      assert(phase == (_pid == kSaver -> kSavingState : kClosingResources));  /* IN_ITS_PHASE */
       assert((open & ~passed_over & UsersOf(_pid)) == 0)        /* NOT_IN_USE */
     }
   :: Hangs  /* Before it has begun. */
@@ -213,7 +213,7 @@ inline CloseAll(entries) {
 /* A delay: nothing ends it early but a hurry. */
 inline Exhaust() { atomic { wait_until = deadline; Over(deadline); wait_until = 0 } }
 
-/* A drain by hand waits for its end, or for callers, until there is something more urgent. */
+/* A manual drain waits for its end, or for callers, until there is something more urgent. */
 #define Interrupted (requested || drain == kTakenBack)
 inline WaitByHand() { atomic { if :: true :: true -> Interrupted fi } }
 
@@ -227,7 +227,7 @@ inline NoticeStop() {
   }
 }
 
-/* DrainRequest::ServesAgain() */
+/* ManualDrain::ServesAgain() */
 inline ServesAgain() {
   atomic {
     if
@@ -251,7 +251,7 @@ inline LameDuck() {
   Enter(kLameDuck);
   healthy = false;
   if :: noticed -> Exhaust() :: else -> WaitByHand() fi;
-  atomic {  /* DrainRequest::EndLameDuck() */
+  atomic {  /* ManualDrain::EndLameDuck() */
     finished = !(drain == kTakenBack && !requested);
     if :: finished -> drain = kTooLate :: else fi
   };
@@ -260,14 +260,14 @@ inline LameDuck() {
   :: finished && noticed -> assert(hurry || now >= EndOf(kLameDuck))  /* NOT_TOO_SOON */
   :: finished && !noticed ->
     NoticeStop();
-    /* Its own end is not after that of a lame duck which the stop had begun with. */
+    /* Its own end is not after that of a lame duck which the shutdown had begun with. */
     if :: true :: noticed && !interrupt -> Exhaust() fi
   fi
 }
 
 /* What is under way on connections ends at once or not in time; in between makes no difference. */
-inline Leave() {
-  Enter(kLeaving);
+inline DrainConnections() {
+  Enter(kDrainingConnections);
   listening = false;
   if :: true :: under_way = true fi;
   if
@@ -279,34 +279,34 @@ inline Leave() {
   atomic { interrupt = false; healthy = false; drains_to_come = 0 }
 }
 
-inline Drain() {
-  Enter(kDraining);
+inline DrainCalls() {
+  Enter(kDrainingCalls);
   assert(!listening);  /* LISTENER_FIRST: gRPC kills the calls that come from now on. */
-  assert(!Carried || Over(EndOf(kLeaving)));  /* CONNECTIONS_FIRST: and cuts what is under way. */
+  assert(!Carried || Over(EndOf(kDrainingConnections)));  /* CONNECTIONS_FIRST: and cuts what is under way. */
   if :: under_way = false :: clean = clean && !under_way fi;
   Wait(!Carried, true);
   if :: finished :: else -> TellFailure(kForced) fi
 }
 
-inline Cancel() {
-  Enter(kCancelling);
+inline CancelCalls() {
+  Enter(kCancellingCalls);
   atomic { cancelled = true; under_way = false };
   Wait(!(open & Bit(kHandler)), hung & Bit(kHandler));
   if :: finished :: else -> PassOver(kHandler); TellFailure(kForced) fi
 }
 
 inline StopWorkers() {
-  Enter(kWorking);
+  Enter(kStoppingWorkers);
   workers_asked = true;
   Wait(!(open & Bit(kWorker)), hung & Bit(kWorker));
   if :: finished :: else -> PassOver(kWorker) fi;
   if :: (failed | passed_over) & Bit(kWorker) -> TellFailure(kForced) :: else fi
 }
 
-inline Save() { Enter(kSaving); CloseAll(Bit(kSaver)) }
+inline SaveState() { Enter(kSavingState); CloseAll(Bit(kSaver)) }
 
-inline Close() {
-  Enter(kClosing);
+inline CloseResources() {
+  Enter(kClosingResources);
   assert(drain != kTakenBack);  /* ANSWERED: or an operator would wait for ever. */
   CloseAll(Bit(kFiles) | Bit(kDatabase) | Bit(kChannel) | Bit(kPool))
 }
@@ -323,7 +323,7 @@ active proctype Main() {
       if :: finished -> break :: else fi
     fi
   od;
-  Leave(); Drain(); Cancel(); StopWorkers(); Save(); Close();
+  DrainConnections(); DrainCalls(); CancelCalls(); StopWorkers(); SaveState(); CloseResources();
   Enter(kStopped);
   if
   :: abandoned  /* Nothing is destroyed. */

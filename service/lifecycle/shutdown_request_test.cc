@@ -1,4 +1,4 @@
-#include "service/lifecycle/stop_request.h"
+#include "service/lifecycle/shutdown_request.h"
 
 #include <gtest/gtest.h>
 
@@ -16,49 +16,49 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(StopRequest, IsNotRequestedAtFirst) {
+TEST(ShutdownRequest, IsNotRequestedAtFirst) {
   FakeClock clock;
-  StopRequest request(clock);
+  ShutdownRequest request(clock);
   EXPECT_FALSE(request.requested().stop_requested());
   EXPECT_FALSE(request.hurry().stop_requested());
 }
 
-TEST(StopRequest, KeepsTheFirstReasonAndTime) {
+TEST(ShutdownRequest, KeepsTheFirstReasonAndTime) {
   FakeClock clock;
-  StopRequest request(clock);
+  ShutdownRequest request(clock);
   const Clock::TimePoint first = clock.Now();
-  EXPECT_TRUE(request.Request(StopReason::kInterrupt));
+  EXPECT_TRUE(request.Request(ShutdownReason::kInterrupt));
   clock.Advance(seconds(1));
-  EXPECT_FALSE(request.Request(StopReason::kTerminate));
-  EXPECT_EQ(request.Wait(), StopReason::kInterrupt);
+  EXPECT_FALSE(request.Request(ShutdownReason::kTerminate));
+  EXPECT_EQ(request.Wait(), ShutdownReason::kInterrupt);
   EXPECT_EQ(request.requested_at(), first);
   EXPECT_TRUE(request.requested().stop_requested());
 }
 
-TEST(StopRequest, KeepsWhatTheFirstSaysInWords) {
+TEST(ShutdownRequest, KeepsWhatTheFirstSaysInWords) {
   FakeClock clock;
-  StopRequest request(clock);
+  ShutdownRequest request(clock);
   EXPECT_EQ(request.why(), "");
-  request.Request(StopReason::kFailure, "no disk");
-  request.Request(StopReason::kTerminate, "late");
+  request.Request(ShutdownReason::kFailure, "no disk");
+  request.Request(ShutdownReason::kTerminate, "late");
   EXPECT_EQ(request.why(), "no disk");
   EXPECT_STREQ(ReasonName(*request.reason()), "failure");
 }
 
-TEST(StopRequest, ReleasesEveryThreadThatWaits) {
+TEST(ShutdownRequest, ReleasesEveryThreadThatWaits) {
   FakeClock clock;
-  StopRequest request(clock);
-  std::vector<std::future<StopReason>> waits;
+  ShutdownRequest request(clock);
+  std::vector<std::future<ShutdownReason>> waits;
   for (int i = 0; i < 3; ++i) {
     waits.push_back(std::async(std::launch::async, [&] { return request.Wait(); }));
   }
-  request.Request(StopReason::kTerminate);
-  for (std::future<StopReason>& wait : waits) EXPECT_EQ(wait.get(), StopReason::kTerminate);
+  request.Request(ShutdownReason::kTerminate);
+  for (std::future<ShutdownReason>& wait : waits) EXPECT_EQ(wait.get(), ShutdownReason::kTerminate);
 }
 
-TEST(StopRequest, ReleasesWhoWaitsEvenWhenACallbackOfItsTokenHangs) {
+TEST(ShutdownRequest, ReleasesWhoWaitsEvenWhenACallbackOfItsTokenHangs) {
   FakeClock clock;
-  StopRequest request(clock);
+  ShutdownRequest request(clock);
   std::promise<void> called;
   std::promise<void> released;
   const std::stop_callback hangs(request.requested(), [&] {
@@ -66,46 +66,46 @@ TEST(StopRequest, ReleasesWhoWaitsEvenWhenACallbackOfItsTokenHangs) {
     released.get_future().wait();
   });
   std::promise<void> about_to_wait;
-  std::future<StopReason> waits = std::async(std::launch::async, [&] {
+  std::future<ShutdownReason> waits = std::async(std::launch::async, [&] {
     about_to_wait.set_value();
     return request.Wait();
   });
   about_to_wait.get_future().wait();
   for (int i = 0; i < 100; ++i) std::this_thread::yield();  // Most probably, it waits by now.
-  std::jthread asks([&] { request.Request(StopReason::kTerminate); });
+  std::jthread asks([&] { request.Request(ShutdownReason::kTerminate); });
   called.get_future().wait();
-  EXPECT_EQ(waits.get(), StopReason::kTerminate);
+  EXPECT_EQ(waits.get(), ShutdownReason::kTerminate);
   released.set_value();
 }
 
-TEST(StopRequest, IsGivenUpWaitingForWhenInterrupted) {
+TEST(ShutdownRequest, IsGivenUpWaitingForWhenInterrupted) {
   FakeClock clock;
-  StopRequest request(clock);
+  ShutdownRequest request(clock);
   std::stop_source interrupt;
-  std::future<std::optional<StopReason>> waits =
+  std::future<std::optional<ShutdownReason>> waits =
       std::async(std::launch::async, [&] { return request.Wait(interrupt.get_token()); });
   interrupt.request_stop();
   EXPECT_EQ(waits.get(), std::nullopt);
-  request.Request(StopReason::kTerminate);
-  EXPECT_EQ(request.Wait(interrupt.get_token()), StopReason::kTerminate);
+  request.Request(ShutdownReason::kTerminate);
+  EXPECT_EQ(request.Wait(interrupt.get_token()), ShutdownReason::kTerminate);
 }
 
-TEST(StopRequest, LetsExactlyOneOfManyRequestsBeTheFirst) {
+TEST(ShutdownRequest, LetsExactlyOneOfManyRequestsBeTheFirst) {
   FakeClock clock;
-  StopRequest request(clock);
+  ShutdownRequest request(clock);
   std::atomic<int> firsts = 0;
   {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 4; ++i) {
-      threads.emplace_back([&] { firsts += request.Request(StopReason::kTerminate) ? 1 : 0; });
+      threads.emplace_back([&] { firsts += request.Request(ShutdownReason::kTerminate) ? 1 : 0; });
     }
   }
   EXPECT_EQ(firsts, 1);
 }
 
-TEST(StopRequest, HurriesWithoutBeingRequested) {
+TEST(ShutdownRequest, HurriesWithoutBeingRequested) {
   FakeClock clock;
-  StopRequest request(clock);
+  ShutdownRequest request(clock);
   request.Hurry();
   request.Hurry();
   EXPECT_TRUE(request.hurry().stop_requested());
