@@ -82,16 +82,19 @@ ConnectionDrain::State ConnectionDrain::Look() {
   if (now < next_look_) return state_;
   const bool arriving = Arriving() > 0;
   if (arriving) busy_ = now;
-  bool busy = false;
+  // A connection without a socket has ended: gRPC is about to take note of it.
+  bool any = false, busy = false;
   Clock::TimePoint moved = awake_;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
-      Peer& peer = PeerOf(fd, now);
+      any = true;
+      const Peer& peer = PeerOf(fd, now);
       moved = std::max(moved, peer.moved);
       if (Holds(peer, now)) busy = true;
     });
   }
-  busy = busy || (arriving && now - moved < kStalled);
+  if (!any && now - std::max(busy_, awake_) < kStalled) busy = true;
+  if (arriving && now - moved < kStalled) busy = true;
   state_ = busy ? State::kBusy : State::kSilent;
   next_look_ = now + std::max(kLookInterval, kLookShare * (clock_.Now() - now));
   return state_;
