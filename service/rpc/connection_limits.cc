@@ -26,6 +26,8 @@ void ConnectionLimits::ApplyTo(grpc::ServerBuilder& builder) const {
   set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, handshake);
   set(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive);
   set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_timeout);
+  // Newer gRPC, 1.83 for one, waits a minute for the answer to a PING unless this says less.
+  set("grpc.http2.ping_timeout_ms", keepalive_timeout);
   // Also between calls: that is when a dead peer is not noticed otherwise.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
