@@ -19,6 +19,7 @@
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
+#include "tests/common/sanitized.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/faulty_server_uses.h"
@@ -50,11 +51,7 @@ const std::vector<std::string> kBudget = {"--termination_grace=7s",
                                           "--shutdown_close_resources=3s"};
 
 // A sanitizer looks through all memory at the exit, which the watchdog has begun in time.
-#if defined(__SANITIZE_ADDRESS__) || defined(_GLIBCXX_TSAN)
-constexpr std::chrono::seconds kSanitizersExit{5};
-#else
-constexpr std::chrono::seconds kSanitizersExit{0};
-#endif
+constexpr std::chrono::seconds kSanitizersExit{testkit::kSanitized ? 5 : 0};
 
 class FaultsTest : public ServerUnderTest {
  protected:

@@ -41,6 +41,7 @@
 #include "tests/common/order_rules.h"
 #include "tests/common/port_file.h"
 #include "tests/common/runfiles.h"
+#include "tests/common/sanitized.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/faulty_server_uses.h"
@@ -63,11 +64,8 @@ constexpr std::chrono::seconds kLimit{60};
 
 // The reserve is what a busy machine may be late: the watchdog fires when half of it
 // is left.
-#if defined(__SANITIZE_ADDRESS__) || defined(_GLIBCXX_TSAN)
-constexpr int kSlowness = 3;  // To start takes them a second. So many times fewer are stopped.
-#else
-constexpr int kSlowness = 1;
-#endif
+// To start takes a sanitizer a second. So many times fewer are stopped.
+constexpr int kSlowness = testkit::kSanitized ? 3 : 1;
 constexpr milliseconds kGrace{4000 * kSlowness};
 
 std::vector<std::string> Budget() {
