@@ -2,6 +2,7 @@
 """One word for one thing, in the code, its model, the rules for its log and everything that people read.
 
  * phases, exit codes and steps: service/lifecycle/ and tests/model/shutdown.pml
+ * phases, steps and flags: the table of phases in ARCHITECTURE.md
  * events, their order and phases: service/lifecycle/event.h and shutdown_sequence, which tells them
  * rules: tests/model/shutdown.pml and tests/common/order_rules.h
  * words that are not used, each with the reason: FORBIDDEN
@@ -17,6 +18,8 @@ EXIT_CODE = "service/lifecycle/exit_code.h"
 EVENT = "service/lifecycle/event.h"
 SEQUENCE = "service/lifecycle/shutdown_sequence"
 MODEL = "tests/model/shutdown.pml"
+ARCHITECTURE = "ARCHITECTURE.md"
+BUDGET = "service/lifecycle/shutdown_budget.cc"
 RULES = "tests/common/order_rules"
 
 # Words that said something else before, or the same as another. ARCHITECTURE.md has the ones that are used.
@@ -76,6 +79,16 @@ def check_steps():
                       found(r"^inline (\w+)\(\) \{\s+Enter\((k\w+)", MODEL))
 
 
+def check_document():
+    rows = found(r"^\| (\w+) \| `(\w+)\(\)` \|[^\n]*\| (-|`--\w+`) \|$", ARCHITECTURE)
+    steps = [(step, "k" + phase) for phase, step, _ in rows]
+    in_code = found(STEP + r"[^}]*?Enter\(Phase::(k\w+)", SEQUENCE + ".cc") + [("Run", "kStopped")]
+    yield from unlike("phases of the steps", ARCHITECTURE, steps, SEQUENCE + ".cc", in_code)
+    flag_of = {phase: "`--shutdown_%s`" % name for phase, name in found(r"\{Phase::(k\w+), \"(\w+)\", \d", BUDGET)}
+    for phase, _, flag in rows:
+        yield from unlike("the flag of " + phase, ARCHITECTURE, flag, BUDGET, flag_of.get("k" + phase, "-"))
+
+
 def check_events():
     phase_of = dict(found(r"^    \{EventType::(k\w+), \"\w+\",\s*Phase::(k\w+)", EVENT))
     for event, name in found(r"^    \{EventType::k(\w+), \"(\w+)\"", EVENT):
@@ -117,7 +130,7 @@ def check_forbidden():
 
 def main():
     problems = []
-    for check in (check_numbers, check_steps, check_events, check_rules, check_forbidden):
+    for check in (check_numbers, check_steps, check_document, check_events, check_rules, check_forbidden):
         problems += check()
     sources.report("words_test", problems)
 

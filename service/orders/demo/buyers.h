@@ -15,30 +15,30 @@
 
 namespace demo {
 
-// Callers who place one order after the other, each on a thread of its own, with
-// the client library and nothing else: they know of no shutdown and no restart.
+// Places one order after another, from several threads, through the client library
+// alone: nothing here knows about shutdowns or restarts.
 //
 // Threads: Stop() and the destructor on one; the rest on any.
 class Buyers {
  public:
-  // `skus`: what there is to buy. `pause`: between an answer and the next order.
+  // `skus`: what can be bought. `pause`: between an answer and the next order.
   Buyers(client::OrdersClient& client, int count, std::vector<std::string> skus,
          std::chrono::milliseconds pause);
-  // As Stop().
+  // Calls Stop().
   ~Buyers();
   Buyers(const Buyers&) = delete;
   Buyers& operator=(const Buyers&) = delete;
 
-  // No more orders; waits for the answers to those that are on their way.
+  // Places no more orders; waits for the answers to those in flight.
   void Stop();
 
   int answered() const { return answered_; }
-  // Orders that are on their way.
+  // Orders in flight.
   int waiting() const { return waiting_; }
   // How long the slowest answer took.
   std::chrono::milliseconds slowest() const;
 
-  // What was answered, and why calls failed. Requires: Stop() has returned.
+  // The orders that were acknowledged, and why calls failed. Requires: Stop() has returned.
   const std::vector<orders::v1::Order>& acknowledged() const { return acknowledged_; }
   const std::vector<std::string>& failures() const { return failures_; }
 

@@ -1,9 +1,8 @@
 // bazel run //:demo
 //
-// A SIGTERM in the middle of traffic, to look at: starts the inventory and the orders
-// server, places and watches orders with the client library, stops the orders server
-// and starts it again, and then holds what the callers were told against what is
-// stored. Exits with 0 if nothing was lost.
+// Shows a SIGTERM under load: starts the inventory and the orders server, places and
+// watches orders with the client library, restarts the orders server, and compares what
+// callers were told with what is stored. Exits with 0 if nothing was lost.
 
 #include <signal.h>
 #include <stdlib.h>
@@ -51,9 +50,9 @@ constexpr int kBuyers = 4;
 constexpr int kWatchers = 3;
 constexpr milliseconds kBetweenOrders{5};
 constexpr seconds kTrade{3};
-// What is shown is never older.
+// How often the screen is refreshed.
 constexpr milliseconds kRefresh{20};
-// Limits of what takes far less.
+// Upper bounds; each step takes far less.
 constexpr seconds kStart{10};
 constexpr seconds kStop{20};
 constexpr seconds kSettle{10};
@@ -61,25 +60,25 @@ constexpr seconds kAltogether{55};
 
 constexpr int kKept = 0;
 constexpr int kBroken = 1;
-// As the shell says it of a program that Ctrl-C ended.
+// What a shell reports for a program that Ctrl-C ended.
 constexpr int kInterrupted = 130;
 
-// What an event's name does not say by itself.
+// What each event means to somebody who sees it for the first time.
 const std::map<EventType, std::string> kMeaning = {
-    {EventType::kShutdownRequested, "the signal has arrived"},
-    {EventType::kLameDuckEntered, "health says NOT_SERVING; all is served"},
+    {EventType::kShutdownRequested, "SIGTERM has arrived"},
+    {EventType::kLameDuckEntered, "health says NOT_SERVING; calls are still served"},
     {EventType::kListenerClosed, "new connections are refused"},
-    {EventType::kGoodbyeSaid, "streams end, and say where to go on"},
-    {EventType::kConnectionsGone, "the callers have left"},
-    {EventType::kNewCallsRefused, "nothing new is taken"},
-    {EventType::kCallsFinished, "what was accepted is answered"},
-    {EventType::kServerStopped, "gRPC holds nothing any more"},
-    {EventType::kWorkersStopped, "each finished what it was at"},
+    {EventType::kGoodbyeSaid, "streams end with a status that says where to resume"},
+    {EventType::kConnectionsGone, "every client has disconnected"},
+    {EventType::kNewCallsRefused, "no new call is accepted"},
+    {EventType::kCallsFinished, "every accepted call is answered"},
+    {EventType::kServerStopped, "gRPC has released everything"},
+    {EventType::kWorkersStopped, "each finished its current item"},
     {EventType::kStateSaved, "while everything is still open"},
-    {EventType::kClosed, "after all that uses it"},
+    {EventType::kClosed, "after everything that uses it"},
 };
 
-// The server's words about its shutdown, one line an event.
+// One line for each event of the server's shutdown.
 std::string Line(const testkit::LoggedEvent& event) {
   const auto meaning = event.type ? kMeaning.find(*event.type) : kMeaning.end();
   const std::string more = meaning != kMeaning.end() ? meaning->second : event.detail;
@@ -93,7 +92,7 @@ std::string Seconds(std::chrono::duration<double> duration) {
   return absl::StrFormat("%.1f s", duration.count());
 }
 
-// The signals that end a demonstration, which main() has blocked.
+// The signals that interrupt the demonstration; main() has blocked them.
 sigset_t StopSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -102,8 +101,8 @@ sigset_t StopSignals() {
   return set;
 }
 
-// The story, a step after the other. A step returns false when it cannot go on; then
-// `why_` says why.
+// The demonstration, step by step. A step returns false when it cannot continue; `why_`
+// then says why.
 //
 // Threads: main's, which is also the parent of the servers.
 class Demonstration {
@@ -165,7 +164,7 @@ class Demonstration {
 };
 
 bool Demonstration::StartServers() {
-  screen_.Say("a SIGTERM in the middle of traffic, and a restart; in the end everything is counted",
+  screen_.Say("SIGTERM under load, then a restart; at the end everything is counted",
               Tone::kStrong);
   auto inventory =
       ServerProcess::Start({.binary = "service/inventory/inventory",
@@ -185,7 +184,7 @@ bool Demonstration::StartOrders() {
       {.binary = "service/orders_server",
        .flags = {"--database=" + directory_->File("orders.sqlite3"),
                  "--inventory=" + inventory_->address(), "--termination_grace=15s",
-                 // Nobody else is there to serve those who look at health.
+                 // There is no other replica to move to.
                  "--shutdown_lame_duck=500ms"},
        .address = port_.address()},
       kStart);
@@ -208,7 +207,7 @@ bool Demonstration::BeginTraffic() {
   const std::vector<std::string> skus = {"apple", "banana", "cherry"};
   buyers_ = std::make_unique<Buyers>(*client_, kBuyers, skus, kBetweenOrders);
   screen_.Say(
-      absl::StrFormat("%d buyers place orders, %d watchers watch them", kBuyers, kWatchers));
+      absl::StrFormat("%d buyers place orders, %d watchers follow the events", kBuyers, kWatchers));
   return true;
 }
 
@@ -226,13 +225,13 @@ bool Demonstration::StopOrders() {
     return orders_->process().Wait(milliseconds(0)) != testkit::Ending();
   };
   if (!LookOn(ended, kStop)) {
-    return why_.empty() ? GiveUp("the orders server did not stop in " + Seconds(kStop)) : false;
+    return why_.empty() ? GiveUp("the orders server did not exit within " + Seconds(kStop)) : false;
   }
   std::ostringstream ending;
   ending << orders_->process().Wait(milliseconds(0));
   evidence_.server_ended = ending.str();
   screen_.Say(
-      absl::StrFormat("orders has ended after %s with %s; it answered %d calls meanwhile",
+      absl::StrFormat("orders ended after %s with %s; it answered %d calls meanwhile",
                       Seconds(Clock::now() - start), ending.str(), buyers_->answered() - answered),
       Tone::kStrong);
   return true;
@@ -248,9 +247,9 @@ bool Demonstration::StartOrdersAgain() {
                        [](const auto& watcher) { return watcher->resumed() > 0; });
   };
   if (!LookOn(all_go_on, kSettle)) {
-    return why_.empty() ? GiveUp("not everybody came back in " + Seconds(kSettle)) : false;
+    return why_.empty() ? GiveUp("not every caller came back within " + Seconds(kSettle)) : false;
   }
-  screen_.Say(absl::StrFormat("all buyers and watchers go on; the slowest answer took %s",
+  screen_.Say(absl::StrFormat("all buyers and watchers continue; the slowest answer took %s",
                               Seconds(buyers_->slowest())));
   return true;
 }
@@ -259,13 +258,13 @@ bool Demonstration::EndTraffic() {
   buyers_->Stop();
   evidence_.acknowledged = buyers_->acknowledged();
   evidence_.failures = buyers_->failures();
-  screen_.Say(absl::StrFormat("the buyers go home; %s orders were acknowledged",
+  screen_.Say(absl::StrFormat("the buyers stop; %s orders were acknowledged",
                               Thousands(static_cast<std::int64_t>(evidence_.acknowledged.size()))));
   return why_.empty();
 }
 
 bool Demonstration::ReadBack() {
-  // An order is at rest once the relay has confirmed it at the inventory.
+  // An order is settled once the relay has confirmed it with the inventory.
   absl::Status failed;
   const auto at_rest = [&] {
     evidence_.stored.clear();
@@ -304,7 +303,7 @@ bool Demonstration::ReadLog(std::size_t count) {
 int Demonstration::Conclude() {
   watchers_.clear();
   screen_.Latest("");
-  screen_.Say("what the callers were told, held against what is stored", Tone::kStrong);
+  screen_.Say("what callers were told, compared with what is stored", Tone::kStrong);
   bool all_kept = true;
   for (const Finding& finding : Judge(evidence_)) {
     all_kept = all_kept && finding.kept;
@@ -322,14 +321,14 @@ bool Demonstration::LookOn(const std::function<bool()>& done, Clock::duration li
   const timespec refresh{0, std::chrono::nanoseconds(kRefresh).count()};
   const Clock::time_point end = Clock::now() + limit;
   for (;;) {
-    // Asked first: what the server wrote before it ended is then shown below.
+    // Check before showing, so that the server's last lines are shown, too.
     const bool over = done();
     ShowServerEvents();
     ShowTheLatest();
     if (over) return true;
     if (Clock::now() >= end) return false;
     if (Clock::now() - start_ >= kAltogether) {
-      return GiveUp("not done after " + Seconds(kAltogether));
+      return GiveUp("not finished after " + Seconds(kAltogether));
     }
     if (sigtimedwait(&signals, nullptr, &refresh) > 0) {
       exit_code_ = kInterrupted;
@@ -374,10 +373,10 @@ void Demonstration::Abandon() {
 }  // namespace demo
 
 int main() {
-  // Blocked in every thread: main() takes them while it looks on.
+  // Blocked in every thread; LookOn() takes them with sigtimedwait().
   const sigset_t signals = demo::StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);  // Whoever reads may stop; what was started is cleaned up all the same.
+  signal(SIGPIPE, SIG_IGN);  // If the reader goes away, the servers are still cleaned up.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   const char* const term = getenv("TERM");
   const bool terminal = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nullptr &&

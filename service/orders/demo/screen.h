@@ -9,21 +9,20 @@
 
 namespace demo {
 
-// How a line is meant; on a terminal it shows as colour.
+// The meaning of a line, shown as colour on a terminal.
 enum class Tone { kPlain, kQuiet, kStrong, kGood, kBad };
 
-// What the demonstration shows: lines that stay, each with the time since the
-// beginning, and below them, on a terminal, one line that always tells the latest.
+// The demonstration's output: lines that stay, each with the time since the start, and,
+// on a terminal, a status line below them that is updated in place.
 //
 // Threads: one at a time.
 class Screen {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Not on a terminal: no colour, and of the line that tells the latest a copy every
-  // second.
+  // Without a terminal there is no colour, and the status line is printed once a second.
   Screen(std::ostream& out, bool terminal);
-  // Takes the line that tells the latest away.
+  // Erases the status line.
   ~Screen();
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
@@ -32,7 +31,7 @@ class Screen {
   void Say(const std::string& text, Tone tone = Tone::kPlain);
   // The same without the time.
   void Continue(const std::string& text, Tone tone = Tone::kPlain);
-  // Replaces what was the latest; empty: takes it away.
+  // Replaces the status line; empty: erases it.
   void Latest(const std::string& text);
 
  private:

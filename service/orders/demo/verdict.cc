@@ -64,7 +64,7 @@ std::string WrongInLog(const Evidence& evidence) {
                              states[order.order_id()].size());
     }
   }
-  if (states.size() > evidence.stored.size()) return "there are events of orders that are not";
+  if (states.size() > evidence.stored.size()) return "there are events of orders that do not exist";
   return "";
 }
 
@@ -96,12 +96,12 @@ Finding NoCallFailed(const Evidence& evidence) {
 
 Finding EndedWell(const Evidence& evidence) {
   const std::string clean = "exit code 0";
-  return {evidence.server_ended == clean, "the server says that it finished everything",
+  return {evidence.server_ended == clean, "the server reports a clean shutdown",
           evidence.server_ended};
 }
 
 Finding StockAddsUp(const Evidence& evidence) {
-  const std::string promise = "the stock adds up, and what is sold was ordered";
+  const std::string promise = "the stock adds up: everything sold was ordered";
   std::map<std::string, std::int64_t> ordered;
   for (const Order& order : evidence.stored) {
     if (order.state() == orders::v1::ORDER_STATE_CANCELLED) continue;
@@ -124,7 +124,8 @@ Finding StockAddsUp(const Evidence& evidence) {
     ordered.erase(stock.sku());
   }
   if (!ordered.empty()) {
-    return Broken(promise, absl::StrCat(ordered.begin()->first, " was ordered and is no stock"));
+    return Broken(promise,
+                  absl::StrCat(ordered.begin()->first, " was ordered but is not in stock"));
   }
   return Kept(promise, absl::StrFormat("%d sold of %d SKUs", taken, evidence.stock.size()));
 }

@@ -9,7 +9,7 @@
 
 namespace demo {
 
-// What somebody was told of an order: by its answer, or by an event.
+// What a caller was told about an order, in an answer or in an event.
 struct Told {
   std::string order_id;
   orders::v1::OrderState state = orders::v1::ORDER_STATE_UNSPECIFIED;
@@ -17,19 +17,19 @@ struct Told {
   bool operator==(const Told&) const = default;
 };
 
-// Everything that can be known from outside once the traffic has ended.
+// Everything that can be observed from outside once the load has ended.
 struct Evidence {
   // What the callers were answered.
   std::vector<orders::v1::Order> acknowledged;
   // Why calls failed, after all the client library's retries.
   std::vector<std::string> failures;
-  // How the server that was stopped ended: "exit code 0".
+  // How the server that got SIGTERM ended: "exit code 0".
   std::string server_ended;
-  // All orders, read back when none was on its way any more.
+  // All orders, read back when none was in flight.
   std::vector<orders::v1::Order> stored;
   // All events, read back from the first one on.
   std::vector<Told> log;
-  // What each watcher saw while it happened.
+  // What each watcher saw live.
   std::vector<std::vector<Told>> watched;
   std::vector<inventory::v1::Stock> stock;
 };
@@ -38,11 +38,11 @@ struct Evidence {
 struct Finding {
   bool kept = false;
   std::string promise;
-  // The numbers; of a promise that was broken, the first thing that is wrong.
+  // The numbers, or the first violation.
   std::string proof;
 };
 
-// Holds the evidence against the promises of the orders service:
+// Checks the evidence against what the orders service promises:
 //
 //   every order that was acknowledged is stored exactly once, and no other
 //   every watcher saw every event exactly once and in order

@@ -158,7 +158,7 @@ TEST(VerdictTest, AnOrderOfWhatIsNoStockIsFound) {
   Evidence evidence = AllWell();
   evidence.stock.clear();
   EXPECT_THAT(Kept(evidence), ElementsAre(true, true, true, true, false));
-  EXPECT_EQ(Proof(evidence), "apple was ordered and is no stock");
+  EXPECT_EQ(Proof(evidence), "apple was ordered but is not in stock");
 }
 
 }  // namespace

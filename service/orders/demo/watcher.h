@@ -15,8 +15,8 @@
 
 namespace demo {
 
-// Somebody who watches all orders from the first event on, with the client library:
-// it goes on by itself where a stream was ended.
+// Watches all orders from the first event on, through the client library, which resumes
+// wherever a stream ended.
 //
 // Threads: the destructor on one; the rest on any.
 class Watcher {
@@ -30,9 +30,9 @@ class Watcher {
 
   // How many events it has seen.
   std::size_t seen() const { return seen_; }
-  // How often a server that was draining ended its stream.
+  // How often a draining server ended its stream.
   int goodbyes() const { return goodbyes_; }
-  // How often events came again after the stream had broken.
+  // How often events arrived again after the stream had broken.
   int resumed() const { return resumed_; }
 
   // What it has seen so far, in order.
