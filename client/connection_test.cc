@@ -5,7 +5,7 @@
 #include <string>
 
 #include "admin/v1/admin.grpc.pb.h"
-#include "client/fake_server.h"
+#include "client/testing/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

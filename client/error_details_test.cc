@@ -1,6 +1,6 @@
 #include "client/error_details.h"
 
-#include "client/fake_server.h"
+#include "client/testing/fake_server.h"
 #include "gmock/gmock.h"
 #include "google/rpc/status.pb.h"
 #include "gtest/gtest.h"

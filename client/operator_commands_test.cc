@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "client/cli_under_test.h"
-#include "client/fake_server.h"
+#include "client/testing/cli_under_test.h"
+#include "client/testing/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

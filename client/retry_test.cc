@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "client/error_details.h"
-#include "client/fake_clock.h"
-#include "client/fake_server.h"
+#include "client/testing/fake_clock.h"
+#include "client/testing/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "client/error_details.h"
-#include "client/orders/fake_shop.h"
+#include "client/orders/testing/fake_shop.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

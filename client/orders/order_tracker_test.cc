@@ -8,9 +8,9 @@
 #include <thread>
 #include <vector>
 
-#include "client/fake_clock.h"
-#include "client/orders/fake_shop.h"
 #include "client/orders/orders_client.h"
+#include "client/orders/testing/fake_shop.h"
+#include "client/testing/fake_clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

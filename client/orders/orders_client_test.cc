@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "client/error_details.h"
-#include "client/fake_clock.h"
-#include "client/orders/fake_shop.h"
+#include "client/orders/testing/fake_shop.h"
+#include "client/testing/fake_clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

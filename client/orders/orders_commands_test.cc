@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "client/cli_under_test.h"
-#include "client/fake_server.h"
-#include "client/orders/fake_shop.h"
+#include "client/orders/testing/fake_shop.h"
+#include "client/testing/cli_under_test.h"
+#include "client/testing/fake_server.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "client/connection.h"
-#include "client/orders/fake_shop.h"
+#include "client/orders/testing/fake_shop.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/struct.pb.h"

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/patience.h"
 
 namespace admin {
 namespace {

@@ -14,11 +14,11 @@
 #include "admin/v1/admin.grpc.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "grpcpp/create_channel.h"
-#include "service/lifecycle/ample_budget.h"
-#include "service/lifecycle/fake_traffic.h"
 #include "service/lifecycle/process.h"
-#include "service/lifecycle/recording_observer.h"
 #include "service/lifecycle/signal_thread.h"
+#include "service/lifecycle/testing/ample_budget.h"
+#include "service/lifecycle/testing/fake_traffic.h"
+#include "service/lifecycle/testing/recording_observer.h"
 #include "service/rpc/status.h"
 
 namespace admin {

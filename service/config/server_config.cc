@@ -21,8 +21,8 @@
 #include "absl/time/time.h"
 #include "service/config/platform_grace.h"
 #include "service/files/write_file.h"
-#include "service/lifecycle/exit_code.h"
-#include "service/lifecycle/last_words.h"
+#include "service/lifecycle/last_resort/exit_code.h"
+#include "service/lifecycle/last_resort/last_words.h"
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/tls.h"
 

@@ -1,5 +1,6 @@
 #include "service/lifecycle/clock.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace lifecycle {
@@ -21,6 +22,51 @@ class SteadyClock final : public Clock {
 Clock& Clock::Steady() {
   static SteadyClock& clock = *new SteadyClock;
   return clock;
+}
+
+Patience::Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry,
+                   Clock::Duration hurried)
+    : clock_(clock), hurry_(std::move(hurry)), moment_(hurried), deadline_(clock.Now() + budget) {
+  Hurried();
+}
+
+bool Patience::Wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
+                    const std::function<bool()>& done, Clock::TimePoint sooner) {
+  const std::stop_token interrupt = hurried_ ? std::stop_token() : hurry_;
+  if (clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), interrupt, done)) return true;
+  return Hurried() && clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), {}, done);
+}
+
+bool Patience::Poll(const std::function<bool()>& done) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  for (Clock::Duration interval = kFirstPollInterval; !done();
+       interval = std::min(2 * interval, kPollInterval)) {
+    Hurried();
+    const Clock::TimePoint now = clock_.Now();
+    if (now >= deadline_) return false;
+    clock_.WaitUntil(lock, never, std::min(deadline_, now + interval), {}, [] { return false; });
+  }
+  return true;
+}
+
+void Patience::Pause(Clock::Duration duration) {
+  const Clock::TimePoint now = clock_.Now();
+  const Clock::TimePoint end =
+      duration < deadline_ - now ? now + duration : Clock::TimePoint::max();
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  Wait(
+      lock, never, [] { return false; }, end);
+}
+
+bool Patience::Hurried() {
+  if (hurried_ || !hurry_.stop_requested()) return false;
+  hurried_ = true;
+  deadline_ = std::min(deadline_, clock_.Now() + moment_);
+  return true;
 }
 
 }  // namespace lifecycle

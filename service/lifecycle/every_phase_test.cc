@@ -15,16 +15,16 @@
 #include <thread>
 
 #include "absl/status/status.h"
-#include "service/lifecycle/ample_budget.h"
-#include "service/lifecycle/exit_code.h"
-#include "service/lifecycle/fake_traffic.h"
-#include "service/lifecycle/observer.h"
+#include "service/lifecycle/event.h"
+#include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/process.h"
-#include "service/lifecycle/recording_observer.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/signal_thread.h"
-#include "service/lifecycle/told_order.h"
+#include "service/lifecycle/testing/ample_budget.h"
+#include "service/lifecycle/testing/fake_traffic.h"
+#include "service/lifecycle/testing/recording_observer.h"
+#include "service/lifecycle/testing/told_order.h"
 
 namespace lifecycle {
 namespace {

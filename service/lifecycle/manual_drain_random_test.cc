@@ -21,12 +21,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_join.h"
-#include "service/lifecycle/fake_clock.h"
-#include "service/lifecycle/fake_traffic.h"
-#include "service/lifecycle/recording_observer.h"
-#include "service/lifecycle/seeds.h"
 #include "service/lifecycle/shutdown_sequence.h"
-#include "service/lifecycle/told_order.h"
+#include "service/lifecycle/testing/fake_clock.h"
+#include "service/lifecycle/testing/fake_traffic.h"
+#include "service/lifecycle/testing/recording_observer.h"
+#include "service/lifecycle/testing/seeds.h"
+#include "service/lifecycle/testing/told_order.h"
 
 namespace lifecycle {
 namespace {

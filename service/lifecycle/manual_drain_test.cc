@@ -1,13 +1,11 @@
-#include "service/lifecycle/manual_drain.h"
-
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <future>
 
 #include "absl/status/status.h"
-#include "service/lifecycle/fake_clock.h"
 #include "service/lifecycle/shutdown_request.h"
+#include "service/lifecycle/testing/fake_clock.h"
 
 namespace lifecycle {
 namespace {

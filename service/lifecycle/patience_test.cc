@@ -1,5 +1,3 @@
-#include "service/lifecycle/patience.h"
-
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -9,7 +7,8 @@
 #include <stop_token>
 #include <thread>
 
-#include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/testing/fake_clock.h"
 
 namespace lifecycle {
 namespace {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,10 +13,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
-#include "service/lifecycle/last_words.h"
-#include "service/lifecycle/precondition.h"
-#include "service/lifecycle/running_calls.h"
-#include "service/lifecycle/thread_stacks.h"
+#include "service/lifecycle/last_resort/last_words.h"
+#include "service/lifecycle/last_resort/precondition.h"
+#include "service/lifecycle/last_resort/thread_stacks.h"
+#include "service/lifecycle/traffic.h"
 
 namespace lifecycle {
 namespace {
@@ -37,6 +39,11 @@ Clock::Duration UntilExpired(const ShutdownBudget& budget) {
   return std::min(budget.watchdog(), UntilExit(budget) - std::chrono::milliseconds(20));
 }
 
+std::optional<Clock::TimePoint> RequestedAt(ShutdownRequest& request, std::stop_token interrupt) {
+  if (!request.Wait(std::move(interrupt))) return std::nullopt;
+  return request.requested_at();
+}
+
 }  // namespace
 
 Process::Process(const ShutdownBudget& budget, Observer& observer)
@@ -49,7 +56,8 @@ Process::Process(const ShutdownBudget& budget, Observer& observer)
       sequence_({request_, drain_, workers_, savers_, registry_}, budget_, clock_, observer_),
       main_(std::this_thread::get_id()),
       way_out_(budget_, request_, clock_, observer_),
-      watchdog_(request_, UntilExpired(budget_), UntilExit(budget_), [this] { OnExpired(); }),
+      watchdog_([this](std::stop_token interrupt) { return RequestedAt(request_, interrupt); },
+                UntilExpired(budget_), UntilExit(budget_), [this] { OnExpired(); }),
       signals_([this](SignalMeaning meaning) { OnSignal(meaning); }),
       unplanned_end_([this](const std::string& why) { OnUnplannedEnd(why); }),
       workers_([this](const TaskGroup::Left& failed) {

@@ -8,8 +8,9 @@
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/manual_drain.h"
-#include "service/lifecycle/observer.h"
+#include "service/lifecycle/event.h"
+#include "service/lifecycle/last_resort/unplanned_end.h"
+#include "service/lifecycle/last_resort/watchdog.h"
 #include "service/lifecycle/phase.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_registry.h"
@@ -18,8 +19,6 @@
 #include "service/lifecycle/signal_thread.h"
 #include "service/lifecycle/task_group.h"
 #include "service/lifecycle/traffic.h"
-#include "service/lifecycle/unplanned_end.h"
-#include "service/lifecycle/watchdog.h"
 #include "service/lifecycle/way_out.h"
 
 namespace lifecycle {

@@ -18,10 +18,10 @@
 #include <thread>
 #include <vector>
 
-#include "service/lifecycle/ample_budget.h"
-#include "service/lifecycle/exit_code.h"
-#include "service/lifecycle/fake_traffic.h"
-#include "service/lifecycle/recording_observer.h"
+#include "service/lifecycle/last_resort/exit_code.h"
+#include "service/lifecycle/testing/ample_budget.h"
+#include "service/lifecycle/testing/fake_traffic.h"
+#include "service/lifecycle/testing/recording_observer.h"
 
 namespace lifecycle {
 namespace {

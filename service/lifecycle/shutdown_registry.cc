@@ -10,8 +10,8 @@
 #include <thread>
 #include <utility>
 
-#include "service/lifecycle/precondition.h"
-#include "service/lifecycle/run_or_catch.h"
+#include "service/lifecycle/last_resort/precondition.h"
+#include "service/lifecycle/last_resort/run_or_catch.h"
 
 namespace lifecycle {
 

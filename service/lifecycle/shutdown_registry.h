@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "service/lifecycle/patience.h"
+#include "service/lifecycle/clock.h"
 
 namespace lifecycle {
 

@@ -15,12 +15,12 @@
 #include <string>
 #include <thread>
 
-#include "service/lifecycle/fake_clock.h"
-#include "service/lifecycle/patience.h"
-#include "service/lifecycle/random_entries.h"
-#include "service/lifecycle/seeds.h"
+#include "service/lifecycle/clock.h"
 #include "service/lifecycle/shutdown_registry.h"
-#include "service/lifecycle/simulation.h"
+#include "service/lifecycle/testing/fake_clock.h"
+#include "service/lifecycle/testing/random_entries.h"
+#include "service/lifecycle/testing/seeds.h"
+#include "service/lifecycle/testing/simulation.h"
 
 namespace lifecycle {
 namespace {

@@ -3,7 +3,6 @@
 #include <utility>
 
 namespace lifecycle {
-
 bool ShutdownRequest::Request(ShutdownReason reason, std::string why) {
   {
     std::lock_guard lock(mutex_);
@@ -39,6 +38,73 @@ std::string ShutdownRequest::why() const {
 Clock::TimePoint ShutdownRequest::requested_at() const {
   std::lock_guard lock(mutex_);
   return at_;
+}
+
+ManualDrain::ManualDrain(ShutdownRequest& stop)
+    : stop_(stop), on_stop_(stop.requested(), [this] {
+        std::lock_guard lock(mutex_);  // Whoever has just looked for a shutdown waits by now.
+        changed_.notify_all();
+      }) {}
+
+ManualDrain::Id ManualDrain::Request() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return state_ != State::kTakenBack; });
+  if (state_ == State::kNone) state_ = State::kRequested;
+  requested_.request_stop();
+  return taken_back_;
+}
+
+bool ManualDrain::TakenBack(Id drain) const {
+  std::lock_guard lock(mutex_);
+  return taken_back_ > drain;
+}
+
+absl::Status ManualDrain::Undo() {
+  std::unique_lock lock(mutex_);
+  if (state_ == State::kRequested && !Stopping()) {
+    state_ = State::kTakenBack;
+    changed_.notify_all();
+  }
+  const Id before = taken_back_;
+  changed_.wait(lock, [&] { return state_ != State::kTakenBack || taken_back_ != before; });
+  if (Stopping()) return absl::FailedPreconditionError("the process is about to stop");
+  if (state_ == State::kTooLate) {
+    return absl::FailedPreconditionError(
+        "the lame duck is over: new connections are refused already, and only a new process "
+        "takes them");
+  }
+  return absl::OkStatus();
+}
+
+void ManualDrain::AwaitRequest() {
+  std::unique_lock lock(mutex_);
+  const std::stop_token requested = requested_.get_token();
+  lock.unlock();
+  // Where a shutdown is heard of first, whatever others do when they hear of it.
+  stop_.Wait(requested);
+}
+
+void ManualDrain::AwaitUndo(Clock& clock, Clock::TimePoint end) {
+  std::unique_lock lock(mutex_);
+  clock.WaitUntil(lock, changed_, end, {},
+                  [this] { return state_ == State::kTakenBack || Stopping(); });
+}
+
+bool ManualDrain::EndLameDuck() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::kTakenBack && !Stopping()) return false;
+  state_ = State::kTooLate;
+  changed_.notify_all();
+  return true;
+}
+
+void ManualDrain::ServesAgain() {
+  std::lock_guard lock(mutex_);
+  if (state_ != State::kTakenBack) return;
+  state_ = State::kNone;
+  requested_ = std::stop_source();
+  ++taken_back_;
+  changed_.notify_all();
 }
 
 }  // namespace lifecycle

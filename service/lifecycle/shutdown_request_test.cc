@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/testing/fake_clock.h"
 
 namespace lifecycle {
 namespace {

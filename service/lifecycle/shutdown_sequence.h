@@ -7,9 +7,8 @@
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/exit_code.h"
-#include "service/lifecycle/manual_drain.h"
-#include "service/lifecycle/observer.h"
+#include "service/lifecycle/event.h"
+#include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/phase.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_registry.h"

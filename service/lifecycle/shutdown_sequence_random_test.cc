@@ -28,19 +28,18 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "service/lifecycle/fake_clock.h"
-#include "service/lifecycle/manual_drain.h"
-#include "service/lifecycle/patience.h"
-#include "service/lifecycle/random_entries.h"
-#include "service/lifecycle/recording_observer.h"
-#include "service/lifecycle/seeds.h"
+#include "service/lifecycle/clock.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/shutdown_sequence.h"
-#include "service/lifecycle/simulation.h"
 #include "service/lifecycle/task_group.h"
-#include "service/lifecycle/told_order.h"
+#include "service/lifecycle/testing/fake_clock.h"
+#include "service/lifecycle/testing/random_entries.h"
+#include "service/lifecycle/testing/recording_observer.h"
+#include "service/lifecycle/testing/seeds.h"
+#include "service/lifecycle/testing/simulation.h"
+#include "service/lifecycle/testing/told_order.h"
 #include "service/lifecycle/traffic.h"
 
 namespace lifecycle {

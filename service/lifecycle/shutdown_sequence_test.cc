@@ -18,9 +18,9 @@
 #include <thread>
 #include <vector>
 
-#include "service/lifecycle/fake_clock.h"
-#include "service/lifecycle/fake_traffic.h"
-#include "service/lifecycle/recording_observer.h"
+#include "service/lifecycle/testing/fake_clock.h"
+#include "service/lifecycle/testing/fake_traffic.h"
+#include "service/lifecycle/testing/recording_observer.h"
 
 namespace lifecycle {
 namespace {

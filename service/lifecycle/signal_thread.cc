@@ -9,12 +9,12 @@
 #include <thread>
 #include <utility>
 
-#include "service/lifecycle/exit_code.h"
-#include "service/lifecycle/last_words.h"
-#include "service/lifecycle/precondition.h"
-#include "service/lifecycle/standard_streams.h"
-#include "service/lifecycle/thread_stacks.h"
-#include "service/lifecycle/unplanned_end.h"
+#include "service/lifecycle/last_resort/exit_code.h"
+#include "service/lifecycle/last_resort/last_words.h"
+#include "service/lifecycle/last_resort/precondition.h"
+#include "service/lifecycle/last_resort/standard_streams.h"
+#include "service/lifecycle/last_resort/thread_stacks.h"
+#include "service/lifecycle/last_resort/unplanned_end.h"
 
 namespace lifecycle {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <initializer_list>
 
-#include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/testing/fake_clock.h"
 
 namespace lifecycle {
 namespace {

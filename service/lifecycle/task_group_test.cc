@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/testing/fake_clock.h"
 
 namespace lifecycle {
 namespace {

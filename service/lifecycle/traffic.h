@@ -2,13 +2,36 @@
 #define SERVICE_LIFECYCLE_TRAFFIC_H_
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
-#include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/patience.h"
 
 namespace lifecycle {
+
+// What became of the calls that ran when a server began to leave, or came later.
+struct CallTally {
+  struct Method {
+    // "/orders.v1.OrdersService/PlaceOrder"; empty: calls whose method is not known.
+    std::string name{};
+    // Ended by the handler, and the caller was told.
+    std::int64_t finished = 0;
+    // Ended without that: the caller had gone, or the call was cut off.
+    std::int64_t cancelled = 0;
+    // Did not end.
+    std::int64_t left = 0;
+  };
+  // By name; only those with something to tell.
+  std::vector<Method> methods{};
+  // Streams that ended by themselves or were left by their callers, and streams that
+  // were cut off. They are counted among `methods`, too.
+  std::int64_t streams_ended = 0;
+  std::int64_t streams_cut = 0;
+};
+
+// Which calls run: "2 /a.B/C, 1 others". Empty: none does.
+std::string RunningCalls(const CallTally& tally);
 
 // What the shutdown sequence needs of a server: the callers, their connections
 // and their calls. The gRPC harness implements it (service/rpc/server_host.h).
@@ -88,6 +111,37 @@ class Traffic {
   // without one. For the report: it must not wait for anything that may hang, and is called
   // at any time, from any thread.
   virtual CallTally TryTally() const { return {}; }
+};
+
+// Several servers of one process, drained together: each step is done by all of them
+// before any does the next, and one that hangs in a step does not keep the others from it.
+//
+// Servers whose calls should be told to end at the same time share one rpc::GoodbyeSignal.
+//
+// Threads: as Traffic has them.
+// Lifetime: the members outlive it.
+class TrafficGroup final : public Traffic {
+ public:
+  explicit TrafficGroup(std::vector<Traffic*> members);
+
+  // Errors: that of the first that has one; those before it have let callers in.
+  absl::Status OpenListener() override;
+  void EnterLameDuck() override;
+  void LeaveLameDuck() override;
+  void CloseListener() override;
+  int SayGoodbye(Patience& patience) override;
+  // The worst of all.
+  Departure AwaitConnectionsGone(Patience& patience) override;
+  void BeginShutdown() override;
+  Unfinished AwaitCallsFinished(Patience& patience) override;
+  // True: of all.
+  bool Cancel(Patience& patience) override;
+  Load Look() const override;
+  int TryCallsRunning() const override;
+  CallTally TryTally() const override;
+
+ private:
+  const std::vector<Traffic*> members_;
 };
 
 }  // namespace lifecycle

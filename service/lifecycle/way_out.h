@@ -7,10 +7,9 @@
 #include <optional>
 #include <string>
 
-#include "service/lifecycle/call_tally.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/exit_code.h"
-#include "service/lifecycle/observer.h"
+#include "service/lifecycle/event.h"
+#include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/traffic.h"

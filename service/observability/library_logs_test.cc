@@ -9,7 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "report/v1/shutdown_report.pb.h"
-#include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/testing/fake_clock.h"
 
 namespace observability {
 namespace {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "service/lifecycle/observer.h"
+#include "service/lifecycle/event.h"
 
 namespace observability {
 

@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "service/lifecycle/write_without_blocking.h"
+#include "service/lifecycle/last_resort/write_without_blocking.h"
 #include "service/observability/printable.h"
 
 namespace observability {

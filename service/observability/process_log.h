@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "service/lifecycle/observer.h"
+#include "service/lifecycle/event.h"
 #include "service/observability/lifecycle_log.h"
 #include "service/observability/log_writer.h"
 #include "service/observability/shutdown_report.h"

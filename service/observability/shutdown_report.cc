@@ -10,7 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "google/protobuf/util/json_util.h"
-#include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/phase.h"
 #include "service/observability/printable.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "report/v1/shutdown_report.pb.h"
-#include "service/lifecycle/observer.h"
+#include "service/lifecycle/event.h"
 #include "service/observability/log_writer.h"
 #include "service/observability/report_file.h"
 

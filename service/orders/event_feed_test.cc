@@ -7,8 +7,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/eventually.h"
-#include "service/orders/fake_order_log.h"
+#include "service/orders/testing/eventually.h"
+#include "service/orders/testing/fake_order_log.h"
 
 namespace orders {
 namespace {

@@ -13,9 +13,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/eventually.h"
-#include "service/orders/fake_order_log.h"
-#include "service/orders/status_details.h"
+#include "service/orders/testing/eventually.h"
+#include "service/orders/testing/fake_order_log.h"
+#include "service/orders/testing/status_details.h"
 
 namespace orders {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/status_details.h"
+#include "service/orders/testing/status_details.h"
 
 namespace orders {
 namespace {

@@ -8,9 +8,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/eventually.h"
-#include "service/orders/fake_inventory.h"
-#include "service/orders/temporary_database.h"
+#include "service/orders/testing/eventually.h"
+#include "service/orders/testing/fake_inventory.h"
+#include "service/orders/testing/temporary_database.h"
 
 namespace orders {
 namespace {

@@ -6,7 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/event_feed.h"
-#include "service/orders/temporary_database.h"
+#include "service/orders/testing/temporary_database.h"
 
 namespace orders {
 namespace {

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/order_store_contract.h"
+#include "service/orders/testing/order_store_contract.h"
 #include "service/sqlite/database.h"
 
 namespace orders {

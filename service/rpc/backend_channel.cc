@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpcpp/support/channel_arguments.h"
-#include "service/lifecycle/patience.h"
+#include "service/lifecycle/clock.h"
 #include "service/rpc/wall_clock.h"
 
 namespace rpc {

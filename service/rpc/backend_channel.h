@@ -12,7 +12,7 @@
 #include "grpcpp/client_context.h"
 #include "grpcpp/server_context.h"
 #include "service/lifecycle/clock.h"
-#include "service/rpc/channel_sockets.h"
+#include "service/rpc/channelz/channel_sockets.h"
 
 namespace rpc {
 

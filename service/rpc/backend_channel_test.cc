@@ -26,7 +26,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "service/lifecycle/clock.h"
-#include "service/rpc/connections.h"
+#include "service/rpc/channelz/connections.h"
 #include "service/rpc/listener.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"

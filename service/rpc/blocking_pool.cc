@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "service/lifecycle/precondition.h"
-#include "service/lifecycle/run_or_catch.h"
+#include "service/lifecycle/last_resort/precondition.h"
+#include "service/lifecycle/last_resort/run_or_catch.h"
 
 namespace rpc {
 

@@ -13,7 +13,7 @@
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_interceptor.h"
-#include "service/lifecycle/call_tally.h"
+#include "service/lifecycle/traffic.h"
 #include "service/rpc/live_calls.h"
 #include "service/rpc/live_count.h"
 

@@ -11,7 +11,7 @@
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/call_tracker.h"
-#include "service/rpc/connections.h"
+#include "service/rpc/channelz/connections.h"
 #include "service/rpc/goaway.h"
 #include "service/rpc/lingering_sockets.h"
 #include "service/rpc/listener.h"

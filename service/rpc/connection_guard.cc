@@ -11,7 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "grpc/grpc.h"
-#include "service/rpc/channelz_json.h"
+#include "service/rpc/channelz/channelz_json.h"
 
 namespace rpc {
 namespace {

@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
-#include "service/rpc/connections.h"
+#include "service/rpc/channelz/connections.h"
 #include "service/rpc/listener.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"

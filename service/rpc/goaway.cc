@@ -2,7 +2,7 @@
 
 #include "grpc/grpc.h"
 #include "grpc/support/time.h"
-#include "service/lifecycle/precondition.h"
+#include "service/lifecycle/last_resort/precondition.h"
 
 // grpc_core::Server::SendGoaways(). A member function without arguments is called like a
 // function of `this`, and grpc_core::Server::FromC() is a plain cast (Itanium C++ ABI;

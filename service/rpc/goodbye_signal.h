@@ -7,7 +7,6 @@
 #include <stop_token>
 
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/patience.h"
 
 namespace rpc {
 

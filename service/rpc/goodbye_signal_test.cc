@@ -9,7 +9,7 @@
 #include <stop_token>
 #include <thread>
 
-#include "service/lifecycle/fake_clock.h"
+#include "service/lifecycle/testing/fake_clock.h"
 
 namespace rpc {
 namespace {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The arrows between the rooms are those of ARROWS: in what sources include, in deps and in visibility.
 
-main.cc files and tests/ may know everything; a unit test beside its code may use tests/common, and else keeps to the
-arrows of its room.
+main.cc files and tests/ may know everything; a unit test beside its code may use tests/common and the testing/ folder of
+the room above, and else keeps to the arrows of its room. A testing/ folder belongs to the room that it lies in.
 """
 
 import ast
@@ -10,6 +10,8 @@ import os
 import re
 
 import sources
+
+CORE = {"service/lifecycle", "service/lifecycle/last_resort"}
 
 # A room -> the rooms that it may use. A room is the longest of these that a path begins with.
 ARROWS = {
@@ -19,23 +21,18 @@ ARROWS = {
     "proto/inventory": {"proto/google/rpc"},
     "proto/orders": {"proto/google/rpc"},
     "proto/report": set(),
-    "service": {"service/lifecycle"},
+    "service": CORE,
     "service/files": set(),
-    "service/lifecycle": set(),
-    "service/rpc": {"service/files", "service/lifecycle", "proto/google/rpc", "proto/grpc/health"},
-    "service/admin": {"service/lifecycle", "service/rpc", "proto/admin", "proto/google/rpc"},
-    "service/observability": {"service/files", "service/lifecycle", "proto/report"},
-    "service/config": {"service/files", "service/lifecycle", "service/rpc"},
+    "service/lifecycle": {"service/lifecycle/last_resort"},
+    "service/lifecycle/last_resort": set(),
+    "service/rpc": CORE | {"service/files", "service/rpc/channelz", "proto/google/rpc", "proto/grpc/health"},
+    "service/rpc/channelz": set(),
+    "service/admin": CORE | {"service/rpc", "proto/admin", "proto/google/rpc"},
+    "service/observability": CORE | {"service/files", "proto/report"},
+    "service/config": CORE | {"service/files", "service/rpc"},
     "service/sqlite": set(),
-    "service/inventory": {"service/lifecycle", "service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
-    "service/orders": {
-        "service/lifecycle",
-        "service/rpc",
-        "service/sqlite",
-        "proto/google/rpc",
-        "proto/inventory",
-        "proto/orders",
-    },
+    "service/inventory": CORE | {"service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
+    "service/orders": CORE | {"service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory", "proto/orders"},
     # Callers, who happen to start their servers themselves.
     "service/orders/demo": {"client", "client/orders", "proto/inventory", "proto/orders"},
     "service/orders/process": {"client", "proto/admin", "proto/orders", "service", "service/inventory"},
@@ -72,6 +69,11 @@ def is_test(path):
     return bool(re.search(r"_(test|benchmark)\.(cc|h)$", path))
 
 
+def is_kit(path, room):
+    """What tests are made of, in the room above."""
+    return path.startswith(os.path.dirname(room) + "/testing/")
+
+
 def included(path):
     for number, line in enumerate(sources.read(path).splitlines(), 1):
         match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
@@ -86,7 +88,7 @@ def check_includes(path):
     for number, header in included(path):
         where = "%s:%d: %s" % (path, number, header)
         other = room_of(header)
-        if other and other != room and other not in ARROWS[room]:
+        if other and other != room and other not in ARROWS[room] and not (is_test(path) and is_kit(header, room)):
             yield "%s: %s may not use %s" % (where, room, other)
         if header.startswith("tests/") and not (is_test(path) and header.startswith("tests/common/")):
             yield "%s: code may not use tests" % where
@@ -129,7 +131,8 @@ def check_build(path, rooms_with_main):
             if label.value.startswith("//"):
                 target = label.value[2:].split(":")[0]
                 other = room_of(target)
-                if other and other != room and other not in ARROWS[room]:
+                may = other in ARROWS[room] or rule == "cc_test" and is_kit(target + "/", room)
+                if other and other != room and not may:
                     yield "%s: %s may not use %s" % (where, room, other)
                 if target.startswith("tests") and rule != "cc_test" and "testonly" not in arguments:
                     yield "%s: code may not use tests" % where

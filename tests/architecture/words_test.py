@@ -13,7 +13,7 @@ import re
 import sources
 
 PHASE = "service/lifecycle/phase.h"
-EXIT_CODE = "service/lifecycle/exit_code.h"
+EXIT_CODE = "service/lifecycle/last_resort/exit_code.h"
 
 EVENT = "service/lifecycle/event.h"
 SEQUENCE = "service/lifecycle/shutdown_sequence"

@@ -20,7 +20,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
-#include "tests/bench/bench_service.h"
+#include "tests/servers/echo/bench_service.h"
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051", "Where to listen, HOST:PORT.");
 ABSL_FLAG(std::string, port_file, "", "Write the bound HOST:PORT into this file.");

@@ -12,10 +12,10 @@
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace bench {
 namespace {
@@ -127,7 +127,8 @@ TEST_P(ContractTest, TheServerEndsWellWhenItIsToldTo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, ContractTest,
-                         ::testing::Values("tests/bench/bare_server", "tests/bench/echo_server"),
+                         ::testing::Values("tests/bench/bare_server",
+                                           "tests/servers/echo/echo_server"),
                          [](const auto& info) { return IsBare(info.param) ? "Bare" : "Harness"; });
 
 }  // namespace

@@ -35,10 +35,10 @@
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/bench/statistics.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 ABSL_FLAG(std::vector<std::string>, payloads, (std::vector<std::string>{"16", "1024", "65536"}),
           "Bytes of payload, each way.");
@@ -60,7 +60,7 @@ using Clock = std::chrono::steady_clock;
 using testkit::ServerProcess;
 
 constexpr char kBare[] = "tests/bench/bare_server";
-constexpr char kHarness[] = "tests/bench/echo_server";
+constexpr char kHarness[] = "tests/servers/echo/echo_server";
 
 // A number that cannot be measured is not made up.
 void OrDie(bool ok, const std::string& what) {

@@ -30,9 +30,9 @@
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 ABSL_FLAG(int, streams, 10000, "How many streams are open.");
 ABSL_FLAG(int, connections, 20, "Over how many connections.");
@@ -169,11 +169,11 @@ bool MeasureAll() {
       {"bare, as in the tutorial", "tests/bench/bare_server", {"--at_signal=shutdown"}, false},
       // The goodbyes are spread over half of the time for connections at most.
       {"harness, goodbyes all at once",
-       "tests/bench/echo_server",
+       "tests/servers/echo/echo_server",
        {"--shutdown_lame_duck=0", "--shutdown_drain_connections=10ms", "--termination_grace=2m"},
        true},
       {"harness, goodbyes at their pace",
-       "tests/bench/echo_server",
+       "tests/servers/echo/echo_server",
        {"--shutdown_lame_duck=0", "--termination_grace=2m"},
        true},
   };

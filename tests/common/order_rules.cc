@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "service/lifecycle/event.h"
-#include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/phase.h"
 #include "tests/common/event_log.h"
 

@@ -18,7 +18,7 @@ namespace testkit {
 class ServerProcess {
  public:
   struct Options {
-    // As for Runfile(): "tests/bench/echo_server".
+    // As for Runfile(): "tests/servers/echo/echo_server".
     std::string binary;
     // Besides --address and --port_file.
     std::vector<std::string> flags = {};

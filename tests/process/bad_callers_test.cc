@@ -13,11 +13,11 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/process/server_under_test.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 namespace {
@@ -37,7 +37,7 @@ class BadCallersTest : public ServerUnderTest {
   // shuts down.
   static constexpr std::chrono::seconds kLimit{18};
 
-  void SetUp() override { Start("tests/bench/echo_server", kAllTheTime); }
+  void SetUp() override { Start("tests/servers/echo/echo_server", kAllTheTime); }
 
   // A good caller is served, and so everything before it was noticed.
   void Echo() {
@@ -109,7 +109,7 @@ TEST_F(BadCallersTest, AHalfClosedConnectionThatOwesTheMessageOfItsCall) {
 }
 
 TEST_F(BadCallersTest, ThoseWhoSendOneByteAtATimeAndNeverAWholeRequestAreCutAndCounted) {
-  Start("tests/bench/echo_server",
+  Start("tests/servers/echo/echo_server",
         {"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
          "--shutdown_drain_calls=100ms"});
   std::vector<std::unique_ptr<RawConnection>> slow;

@@ -34,7 +34,7 @@ struct Printed {
 };
 
 Printed PrintConfig(std::vector<std::string> flags, ChildProcess::Environment environment = {}) {
-  flags.insert(flags.begin(), testkit::RunfileOrDie("tests/bench/echo_server"));
+  flags.insert(flags.begin(), testkit::RunfileOrDie("tests/servers/echo/echo_server"));
   flags.push_back("--print_config");
   ChildProcess server(flags, std::move(environment));
   const Ending ending = server.Wait(kLimit);
@@ -101,7 +101,7 @@ TEST(PrintConfigTest, OfBudgetsThatDoNotFitSaysSoAndExitsWith1) {
 }
 
 TEST(HelpTest, NamesTheProgramAndEveryFlagThatIsOursAndNoOther) {
-  ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"), "--help"});
+  ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"), "--help"});
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   const std::string help = server.Output();
   EXPECT_THAT(help, StartsWith("echo_server: "));
@@ -174,8 +174,8 @@ TEST(PlatformGraceTest, ThatIsNoTimeSaysSoAndExitsWith1) {
 }
 
 TEST(PlatformGraceTest, ThatIsShorterStopsNoServerFromServing) {
-  ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"), "--address=127.0.0.1:0",
-                       "--platform_grace=1s", "--shutdown_lame_duck=0"});
+  ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"),
+                       "--address=127.0.0.1:0", "--platform_grace=1s", "--shutdown_lame_duck=0"});
   EXPECT_TRUE(server.AwaitOutput(" Serving\n", kLimit)) << server.Output();
   EXPECT_THAT(server.Output(), StartsWith("warning: the platform kills after 1s"));
   server.Signal(SIGTERM);

@@ -20,13 +20,13 @@
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/raw_peer.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/open_stream.h"
 #include "tests/process/server_under_test.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 namespace {
@@ -51,7 +51,7 @@ class DrainTest : public ServerUnderTest {
   void Start(std::vector<std::string> flags) {
     flags.insert(flags.end(), {"--termination_grace=1h", "--admin_address=127.0.0.1:0",
                                "--admin_port_file=" + directory_.File("admin")});
-    ASSERT_NO_FATAL_FAILURE(ServerUnderTest::Start("tests/bench/echo_server", flags));
+    ASSERT_NO_FATAL_FAILURE(ServerUnderTest::Start("tests/servers/echo/echo_server", flags));
     AwaitEvent("Serving");  // Before it, there is nothing to drain.
     std::ifstream(directory_.File("admin")) >> admin_address_;
     admin_ = AdminService::NewStub(rpc::NewConnection(admin_address_));
@@ -357,7 +357,7 @@ TEST_F(DrainTest, AnOperatorWhoseAnswerHadToBeCutIsReported) {
 }
 
 TEST_F(DrainTest, WithoutAnAdminAddressThereIsNothingToCall) {
-  ASSERT_NO_FATAL_FAILURE(ServerUnderTest::Start("tests/bench/echo_server", {}));
+  ASSERT_NO_FATAL_FAILURE(ServerUnderTest::Start("tests/servers/echo/echo_server", {}));
   admin::v1::GetStateResponse response;
   EXPECT_EQ(
       AdminService::NewStub(channel_)->GetState(rpc::Bounded().get(), {}, &response).error_code(),

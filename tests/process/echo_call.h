@@ -10,11 +10,11 @@
 
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/status.h"
-#include "tests/bench/bench.grpc.pb.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 
-// What Echo takes for never (tests/bench/bench.proto).
+// What Echo takes for never (tests/servers/echo/bench.proto).
 inline constexpr std::uint32_t kForEver = std::numeric_limits<std::uint32_t>::max();
 
 // A unary call that is on its way from the moment it is made; waits for its server.

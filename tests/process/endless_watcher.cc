@@ -9,7 +9,7 @@
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
-#include "tests/bench/bench.grpc.pb.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) return 1;

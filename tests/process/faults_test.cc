@@ -14,7 +14,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
@@ -25,6 +24,7 @@
 #include "tests/process/faulty_server_uses.h"
 #include "tests/process/open_stream.h"
 #include "tests/process/server_under_test.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 namespace {

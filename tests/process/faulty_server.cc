@@ -22,7 +22,7 @@
 //   opener=deaf|hangs|throws  what takes so long at the start takes until a second signal,
 //                         or for ever; throws: at once
 //
-// Calls that never end are for callers to ask for (tests/bench/bench.proto).
+// Calls that never end are for callers to ask for (tests/servers/echo/bench.proto).
 //
 // Says "starting" once a signal is a request, and who hangs when it does.
 
@@ -53,13 +53,11 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "service/config/server_config.h"
-#include "service/lifecycle/manual_drain.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/shutdown_request.h"
 #include "service/lifecycle/signal_thread.h"
 #include "service/lifecycle/traffic.h"
-#include "service/lifecycle/traffic_group.h"
 #include "service/observability/process_log.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/goodbye_signal.h"
@@ -67,7 +65,7 @@
 #include "service/rpc/status.h"
 #include "spdlog/sinks/base_sink.h"
 #include "spdlog/spdlog.h"
-#include "tests/bench/bench_service.h"
+#include "tests/servers/echo/bench_service.h"
 
 ABSL_FLAG(std::vector<std::string>, fault, {}, "Who misbehaves, and how: WHO=HOW,WHO=HOW");
 ABSL_FLAG(int, more_entries, 0, "How many entries the registry has besides; they behave.");

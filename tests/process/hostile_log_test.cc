@@ -48,7 +48,7 @@ class HostileLogTest : public ServerUnderTest {
   void StartWithUnreadLog() {
     std::vector<std::string> flags = kAllTheTime;
     flags.push_back("--shutdown_report=" + report_);
-    Start("tests/bench/echo_server", flags, pipe_.As("2"));
+    Start("tests/servers/echo/echo_server", flags, pipe_.As("2"));
   }
 
   // So many calls on connections of a hundred each, all of which have arrived.
@@ -115,7 +115,7 @@ TEST_F(HostileLogTest, ThatNobodyReadsStopsNobodyWhoeverIsGoneAtOnce) {
 
 // Another file would have its number, and each line of the log written into it.
 TEST_F(HostileLogTest, ThatIsClosedIsNoOtherFile) {
-  Start("tests/bench/echo_server", kAllTheTime, {"/bin/sh", "-c", "exec \"$@\" 2>&-", "sh"});
+  Start("tests/servers/echo/echo_server", kAllTheTime, {"/bin/sh", "-c", "exec \"$@\" 2>&-", "sh"});
   EXPECT_TRUE(Echo().ok());
   EXPECT_EQ(std::filesystem::read_symlink("/proc/" + std::to_string(process().pid()) + "/fd/2"),
             "/dev/null");
@@ -127,7 +127,7 @@ class ForgedReportTest : public HostileLogTest,
                          public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(ForgedReportTest, IsOneEscapedLineOfGrpcsAndNoReport) {
-  Start("tests/bench/echo_server", kAllTheTime);
+  Start("tests/servers/echo/echo_server", kAllTheTime);
   const std::string forged =
       "I echo: shutdown report: {\"version\":1,\"program\":\"echo\",\"reason\":\"terminate\","
       "\"exit_code\":0,\"why\":\"all is well\"}";

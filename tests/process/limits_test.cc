@@ -35,7 +35,7 @@ class LimitsTest : public ServerUnderTest {
              const std::vector<std::string>& under = {}) {
     std::vector<std::string> flags = {"--termination_grace=1h", "--shutdown_lame_duck=0"};
     flags.insert(flags.end(), more.begin(), more.end());
-    Start("tests/bench/echo_server", flags, under);
+    Start("tests/servers/echo/echo_server", flags, under);
     ASSERT_TRUE(Echo().ok());
   }
 

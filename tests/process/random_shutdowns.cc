@@ -34,9 +34,8 @@
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
-#include "service/lifecycle/exit_code.h"
+#include "service/lifecycle/last_resort/exit_code.h"
 #include "service/rpc/testing/callers.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/port_file.h"
@@ -46,6 +45,7 @@
 #include "tests/process/echo_call.h"
 #include "tests/process/faulty_server_uses.h"
 #include "tests/process/open_stream.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 ABSL_FLAG(unsigned, stops, 1000, "How many.");
 ABSL_FLAG(unsigned, seed, 0, "This one alone; 0: all, counted from 1.");

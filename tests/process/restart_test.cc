@@ -25,13 +25,13 @@
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/self_signed.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/reserved_port.h"
 #include "tests/common/server_process.h"
 #include "tests/common/slow_link.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/server_under_test.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 namespace {
@@ -132,7 +132,7 @@ class RestartTest : public ::testing::TestWithParam<bool> {
   }
 
   void Start(int replica) {
-    auto server = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server",
+    auto server = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server",
                                                  .flags = flags_,
                                                  .address = ports_[replica].address()});
     ASSERT_TRUE(server.ok()) << server.status();

@@ -14,13 +14,13 @@
 #include "grpcpp/channel.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/open_stream.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 

@@ -24,7 +24,6 @@
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "report/v1/shutdown_report.pb.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/child_process.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
@@ -32,6 +31,7 @@
 #include "tests/common/temp_dir.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/open_stream.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 namespace {
@@ -52,7 +52,7 @@ class ShutdownReportTest : public ::testing::Test {
     flags.push_back("--shutdown_report=" + path_);
     flags.push_back("--shutdown_lame_duck=0");
     auto server =
-        testkit::ServerProcess::Start({.binary = "tests/bench/echo_server", .flags = flags});
+        testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server", .flags = flags});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     channel_ = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
@@ -282,9 +282,9 @@ TEST_F(ShutdownReportTest, TellsOfAThirdSignal) {
 }
 
 TEST_F(ShutdownReportTest, TellsOfAStartThatFailed) {
-  const auto other = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
+  const auto other = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(other.ok()) << other.status();
-  ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"),
+  ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"),
                        "--address=" + (*other)->address(), "--shutdown_report=" + path_});
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
   const report::v1::ShutdownReport report = ReportOf(server);
@@ -402,7 +402,7 @@ TEST_F(ShutdownReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {
   const std::string path = directory + "/report.json";
   ASSERT_EQ(mkdir(directory.c_str(), 0700), 0);
   auto server = testkit::ServerProcess::Start(
-      {.binary = "tests/bench/echo_server",
+      {.binary = "tests/servers/echo/echo_server",
        .flags = {"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_report=" + path}});
   ASSERT_TRUE(server.ok()) << server.status();
   ASSERT_EQ(rmdir(directory.c_str()), 0);
@@ -414,7 +414,8 @@ TEST_F(ShutdownReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {
 }
 
 TEST_F(ShutdownReportTest, OfWhichTheFileCannotBeWrittenLetsNothingStart) {
-  ChildProcess server({testkit::RunfileOrDie("tests/bench/echo_server"), "--address=127.0.0.1:0",
+  ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"),
+                       "--address=127.0.0.1:0",
                        "--shutdown_report=" + directory_.File("missing/report.json")});
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(2));
   EXPECT_EQ(server.Output(), "could not start: --shutdown_report: cannot write " +

@@ -20,12 +20,12 @@
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/raw_peer.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/open_stream.h"
 #include "tests/process/server_under_test.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 namespace {
@@ -42,7 +42,7 @@ using testkit::Ending;
 class StopTest : public ServerUnderTest {
  protected:
   void Start(const std::vector<std::string>& flags) {
-    ServerUnderTest::Start("tests/bench/echo_server", flags);
+    ServerUnderTest::Start("tests/servers/echo/echo_server", flags);
   }
 };
 
@@ -228,7 +228,7 @@ TEST_F(StopTest, ALogThatNobodyReadsDelaysNothing) {
   const std::string much(1 << 20, '.');
   while (write(reader, much.data(), much.size()) > 0) continue;
   auto server =
-      testkit::ServerProcess::Start({.binary = "tests/bench/echo_server",
+      testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server",
                                      .flags = kAllTheTime,
                                      .under = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log}});
   ASSERT_TRUE(server.ok()) << server.status();

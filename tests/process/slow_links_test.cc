@@ -18,10 +18,10 @@
 #include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
-#include "tests/bench/bench.grpc.pb.h"
 #include "tests/common/slow_link.h"
 #include "tests/process/open_stream.h"
 #include "tests/process/server_under_test.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 namespace {
@@ -35,7 +35,7 @@ constexpr int kMegabyte = 1000 * kKilobyte;
 class SlowLinksTest : public ServerUnderTest {
  protected:
   void Start(const std::vector<std::string>& flags) {
-    ServerUnderTest::Start("tests/bench/echo_server", flags);
+    ServerUnderTest::Start("tests/servers/echo/echo_server", flags);
     // Small: what the link has not passed stays in the server's kernel.
     link_ = std::make_unique<SlowLink>(address(), SlowLink::Options{.receive_buffer = 16384});
     far_ = rpc::NewConnection(link_->address());

@@ -37,7 +37,7 @@ using testkit::Ending;
 constexpr std::chrono::seconds kLimit{40};
 
 std::vector<std::string> EchoServer(const std::vector<std::string>& flags) {
-  std::vector<std::string> command = {testkit::RunfileOrDie("tests/bench/echo_server")};
+  std::vector<std::string> command = {testkit::RunfileOrDie("tests/servers/echo/echo_server")};
   command.insert(command.end(), flags.begin(), flags.end());
   return command;
 }
@@ -50,7 +50,7 @@ MATCHER(IsOneLine, "is one line") {
 }
 
 TEST(StartTest, ASecondServerOnTheSamePortSaysSoInOneLineAndExitsWith2) {
-  const auto first = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
+  const auto first = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(EchoServer({"--address=" + (*first)->address()}));
   EXPECT_EQ(testkit::AwaitStop(second, kLimit), Ending::Exited(2));
@@ -59,7 +59,7 @@ TEST(StartTest, ASecondServerOnTheSamePortSaysSoInOneLineAndExitsWith2) {
 }
 
 TEST(StartTest, AnAdminAddressThatIsInUseSaysSoInOneLineAndExitsWith2) {
-  const auto first = testkit::ServerProcess::Start({.binary = "tests/bench/echo_server"});
+  const auto first = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(
       EchoServer({"--address=127.0.0.1:0", "--admin_address=" + (*first)->address()}));

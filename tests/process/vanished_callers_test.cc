@@ -18,11 +18,11 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/bench/bench.pb.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/own_namespace.h"
 #include "tests/process/open_stream.h"
 #include "tests/process/server_under_test.h"
+#include "tests/servers/echo/bench.pb.h"
 
 namespace process_test {
 namespace {
@@ -63,7 +63,7 @@ class VanishedCallersTest : public ServerUnderTest {
   }
 
   void Start(const std::vector<std::string>& flags) {
-    ServerUnderTest::Start("tests/bench/echo_server", flags);
+    ServerUnderTest::Start("tests/servers/echo/echo_server", flags);
   }
 
   std::unique_ptr<OpenStream> Watch(const bench::WatchRequest& request) {

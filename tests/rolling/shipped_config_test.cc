@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "client/orders/fake_shop.h"
+#include "client/orders/testing/fake_shop.h"
 #include "gmock/gmock.h"
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"

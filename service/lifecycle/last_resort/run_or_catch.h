@@ -1,0 +1,17 @@
+#ifndef SERVICE_LIFECYCLE_LAST_RESORT_RUN_OR_CATCH_H_
+#define SERVICE_LIFECYCLE_LAST_RESORT_RUN_OR_CATCH_H_
+
+#include <functional>
+
+#include "absl/status/status.h"
+
+namespace lifecycle {
+
+// Runs what is not ours: what it throws would end the process.
+//
+// Errors: those of `work`. INTERNAL: it threw, and what.
+absl::Status RunOrCatch(const std::function<absl::Status()>& work);
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_LAST_RESORT_RUN_OR_CATCH_H_

@@ -1,0 +1,147 @@
+#include "service/lifecycle/last_resort/watchdog.h"
+
+#include <semaphore.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+#include "service/lifecycle/last_resort/last_words.h"
+#include "service/lifecycle/last_resort/thread_stacks.h"
+
+namespace lifecycle {
+namespace {
+
+using TimePoint = Watchdog::TimePoint;
+using Duration = Watchdog::Duration;
+
+// The state of one whose object is gone.
+std::mutex left_mutex;
+std::weak_ptr<void> left;  // Guarded by left_mutex.
+
+[[noreturn]] void ExitNow(ExitCode code) { _exit(static_cast<int>(code)); }
+
+}  // namespace
+
+struct Watchdog::State {
+  State() { sem_init(&changed, 0, 0); }
+  ~State() { sem_destroy(&changed); }
+
+  // Of the thread that exits. Set before `changed` is posted.
+  std::atomic<TimePoint> end{TimePoint::max()};
+  std::atomic<ExitCode> code{ExitCode::kWatchdog};
+  std::atomic<bool> called_off{false};
+  sem_t changed;
+
+  // Of the thread that speaks.
+  std::stop_source interrupted;  // Waits for no request any more.
+  std::stop_source silenced;
+  std::mutex mutex;
+  std::condition_variable_any changed_waiting;
+  bool waits_for_request = true;     // Guarded by mutex. Once false, `await` is not used any more.
+  bool requested = false;            // Guarded by mutex; set before that.
+  std::function<void()> on_expired;  // Guarded by mutex; null once the object is gone.
+
+  void ExitBy(TimePoint at, ExitCode with) {
+    if (at >= end.load()) return;
+    code = with;
+    end = at;
+    sem_post(&changed);
+  }
+  void CallOff() {
+    silenced.request_stop();
+    called_off = true;
+    sem_post(&changed);
+  }
+  void Exit();
+  void Speak(const AwaitRequest& await, Duration until_expired, Duration until_exit);
+};
+
+void Watchdog::State::Exit() {
+  while (!called_off) {
+    const TimePoint at = end;
+    if (std::chrono::steady_clock::now() >= at) ExitNow(code);
+    if (at == TimePoint::max()) {
+      sem_wait(&changed);
+      continue;
+    }
+    // The clock of std::chrono::steady_clock.
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(at.time_since_epoch());
+    const timespec until = {static_cast<time_t>(seconds.count()),
+                            static_cast<long>((at.time_since_epoch() - seconds).count())};
+    sem_clockwait(&changed, CLOCK_MONOTONIC, &until);
+  }
+}
+
+void Watchdog::State::Speak(const AwaitRequest& await, Duration until_expired,
+                            Duration until_exit) {
+  const std::optional<TimePoint> requested_at = await(interrupted.get_token());
+  if (requested_at) ExitBy(*requested_at + until_exit, ExitCode::kWatchdog);
+  std::unique_lock lock(mutex);
+  requested = requested_at.has_value();
+  waits_for_request = false;
+  changed_waiting.notify_all();
+  if (!requested) return;
+  const std::stop_token silence = silenced.get_token();
+  std::condition_variable_any never;
+  never.wait_until(lock, silence, *requested_at + until_expired, [] { return false; });
+  if (silence.stop_requested()) return;
+  if (on_expired != nullptr) {
+    on_expired();
+  } else {
+    WriteLastWords({"watchdog: the shutdown has spent its grace; stuck after main; exit code 5"});
+    WriteThreadStacks(STDERR_FILENO, (until_exit - until_expired) / 2);
+  }
+  ExitNow(ExitCode::kWatchdog);
+}
+
+Watchdog::Watchdog(AwaitRequest await, Duration until_expired, Duration until_exit,
+                   std::function<void()> on_expired)
+    : state_(std::make_shared<State>()) {
+  state_->on_expired = std::move(on_expired);
+  {
+    std::lock_guard lock(left_mutex);
+    if (const auto old = std::static_pointer_cast<State>(left.lock())) old->CallOff();
+  }
+  exits_ = std::thread([state = state_] { state->Exit(); });
+  try {
+    speaks_ = std::thread([state = state_, await = std::move(await), until_expired, until_exit] {
+      state->Speak(await, until_expired, until_exit);
+    });
+  } catch (...) {
+    state_->CallOff();
+    exits_.join();
+    throw;
+  }
+}
+
+Watchdog::~Watchdog() {
+  state_->interrupted.request_stop();
+  bool requested;
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->changed_waiting.wait(lock, [this] { return !state_->waits_for_request; });
+    requested = state_->requested;
+    state_->on_expired = nullptr;
+  }
+  if (!requested) {
+    speaks_.join();
+    state_->CallOff();
+    exits_.join();
+    return;
+  }
+  std::lock_guard lock(left_mutex);
+  left = state_;
+  speaks_.detach();
+  exits_.detach();
+}
+
+void Watchdog::ExitBy(TimePoint end, ExitCode code) { state_->ExitBy(end, code); }
+
+}  // namespace lifecycle

@@ -1,0 +1,193 @@
+#include "service/lifecycle/last_resort/watchdog.h"
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+
+namespace lifecycle {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using testing::ExitedWithCode;
+
+[[noreturn]] void HangForEver() {
+  for (;;) pause();
+}
+
+using Time = std::chrono::steady_clock;
+
+// A request for a shutdown.
+class Request {
+ public:
+  void Make() {
+    std::lock_guard lock(mutex_);
+    at_ = Time::now();
+    changed_.notify_all();
+  }
+
+  operator Watchdog::AwaitRequest() {
+    return [this](std::stop_token interrupt) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, interrupt, [this] { return at_.has_value(); });
+      return at_;
+    };
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::optional<Time::time_point> at_;  // Guarded by mutex_.
+};
+
+// What ends the process: each in a process of its own.
+class WatchdogDeathTest : public testing::Test {
+ protected:
+  WatchdogDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+
+  // Ends the process, and says so.
+  static void Bite() { _exit(90); }
+
+  Request request_;
+};
+
+TEST_F(WatchdogDeathTest, SaysWhatIsStuckAndEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        const auto begun = Time::now();
+        Watchdog watchdog(request_, milliseconds(5), hours(1), [&] {
+          // Neither before its time.
+          if (Time::now() < begun + milliseconds(5)) _exit(91);
+        });
+        request_.Make();
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
+}
+
+TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenSayingItHangs) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, milliseconds(1), milliseconds(20), HangForEver);
+        request_.Make();
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
+}
+
+TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenEveryThreadHasBlockedEverySignal) {
+  EXPECT_EXIT(
+      {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, nullptr);
+        Watchdog watchdog(request_, milliseconds(1), milliseconds(20), HangForEver);
+        request_.Make();
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
+}
+
+TEST_F(WatchdogDeathTest, ComesWhenTheStopWasRequestedBeforeItWasThere) {
+  EXPECT_EXIT(
+      {
+        request_.Make();
+        Watchdog watchdog(request_, milliseconds(1), hours(1), Bite);
+        HangForEver();
+      },
+      ExitedWithCode(90), "");
+}
+
+TEST_F(WatchdogDeathTest, GoesOnWithoutItsObject) {
+  EXPECT_EXIT(
+      {
+        {
+          Watchdog watchdog(request_, milliseconds(200), hours(1), Bite);
+          request_.Make();
+        }
+        HangForEver();
+      },
+      ExitedWithCode(5),
+      "^watchdog: the shutdown has spent its grace; stuck after main; exit code 5\n");
+}
+
+TEST_F(WatchdogDeathTest, IsWaitedForByItsDestructorWhenItSpeaks) {
+  EXPECT_EXIT(
+      {
+        std::promise<void> speaks;
+        {
+          Watchdog watchdog(request_, milliseconds(0), hours(1), [&] {
+            speaks.set_value();
+            std::this_thread::sleep_for(milliseconds(50));
+            Bite();
+          });
+          request_.Make();
+          speaks.get_future().wait();
+        }
+        _exit(91);
+      },
+      ExitedWithCode(90), "");
+}
+
+TEST_F(WatchdogDeathTest, ExitsSoonerWithAnotherCodeWhenItIsToldTo) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, hours(1), hours(1), Bite);
+        request_.Make();
+        watchdog.ExitBy(Time::now() + milliseconds(1), ExitCode::kThirdSignal);
+        HangForEver();
+      },
+      ExitedWithCode(6), "^$");
+}
+
+TEST_F(WatchdogDeathTest, ExitsNoLaterThanItIsTo) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, hours(1), hours(1), Bite);
+        watchdog.ExitBy(Time::now() + milliseconds(1), ExitCode::kWatchdog);
+        watchdog.ExitBy(Time::now() + hours(1), ExitCode::kThirdSignal);
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
+}
+
+TEST_F(WatchdogDeathTest, DoesNothingBeforeAStopIsRequestedNorAfterItWasCalledOff) {
+  EXPECT_EXIT(
+      {
+        { const Watchdog called_off(request_, milliseconds(0), milliseconds(0), HangForEver); }
+        const Watchdog waits(request_, milliseconds(0), milliseconds(0), HangForEver);
+        // Another one, whose time begins now, is there first.
+        Request requested;
+        requested.Make();
+        const Watchdog other(requested, milliseconds(100), hours(1), Bite);
+        HangForEver();
+      },
+      ExitedWithCode(90), "");
+}
+
+TEST_F(WatchdogDeathTest, IsCalledOffByTheNextOneOnceItsObjectIsGone) {
+  EXPECT_EXIT(
+      {
+        {
+          const Watchdog first(request_, milliseconds(500), hours(1), Bite);
+          request_.Make();
+        }
+        Request next;
+        next.Make();
+        const Watchdog second(next, milliseconds(1500), hours(1), Bite);
+        HangForEver();
+      },
+      ExitedWithCode(90), "^$");
+}
+
+}  // namespace
+}  // namespace lifecycle

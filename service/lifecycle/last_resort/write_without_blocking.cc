@@ -1,0 +1,57 @@
+#include "service/lifecycle/last_resort/write_without_blocking.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace lifecycle {
+namespace {
+
+bool AwaitRoom(int fd, std::chrono::milliseconds patience) {
+  pollfd out{fd, POLLOUT, 0};
+  int ready = 0;
+  do {
+    ready = poll(&out, 1, static_cast<int>(patience.count()));
+  } while (ready < 0 && errno == EINTR);
+  return ready == 1 && (out.revents & POLLOUT) != 0;
+}
+
+bool IsPipe(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
+// As write() does. A socket has room for a part of it, and would wait for the rest; of a
+// pipe's room, another writer may have taken the last since poll() saw it.
+ssize_t WriteOnce(int fd, std::string_view piece) {
+  const ssize_t sent = send(fd, piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0 || errno != ENOTSOCK) return sent;
+  if (IsPipe(fd)) {
+    const iovec part{const_cast<char*>(piece.data()), piece.size()};
+    const ssize_t written = pwritev2(fd, &part, 1, /*offset: none=*/-1, RWF_NOWAIT);
+    // Linux has it for pipes since 6.5.
+    if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS)) return written;
+  }
+  return write(fd, piece.data(), piece.size());
+}
+
+}  // namespace
+
+std::size_t WriteWithoutBlocking(int fd, std::string_view text,
+                                 std::chrono::milliseconds patience) {
+  std::size_t written = 0;
+  while (written < text.size() && AwaitRoom(fd, patience)) {
+    // A pipe that has room has it for so much (POSIX, write()).
+    const ssize_t size = WriteOnce(fd, text.substr(written, PIPE_BUF));
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    written += static_cast<std::size_t>(size);
+  }
+  return written;
+}
+
+}  // namespace lifecycle

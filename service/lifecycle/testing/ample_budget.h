@@ -1,0 +1,25 @@
+#ifndef SERVICE_LIFECYCLE_TESTING_AMPLE_BUDGET_H_
+#define SERVICE_LIFECYCLE_TESTING_AMPLE_BUDGET_H_
+
+#include <chrono>
+
+#include "service/lifecycle/shutdown_budget.h"
+
+namespace lifecycle {
+
+// For tests: so long that no part of it is ever spent. No lame duck, which always is.
+inline ShutdownBudget AmpleBudget() {
+  using std::chrono::hours;
+  return {.grace = hours(8),
+          .drain_connections = hours(1),
+          .drain_calls = hours(1),
+          .cancel_calls = hours(1),
+          .stop_workers = hours(1),
+          .save_state = hours(1),
+          .close_resources = hours(1),
+          .reserve = hours(1)};
+}
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_TESTING_AMPLE_BUDGET_H_

@@ -1,0 +1,71 @@
+#ifndef SERVICE_LIFECYCLE_TESTING_FAKE_TRAFFIC_H_
+#define SERVICE_LIFECYCLE_TESTING_FAKE_TRAFFIC_H_
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "service/lifecycle/traffic.h"
+
+namespace lifecycle {
+
+// Traffic without a server: answers what the test says, and tells what it is asked.
+//
+// Threads: the fields are set before the shutdown begins; `connections` may change while nobody
+// waits for it.
+class FakeTraffic final : public Traffic {
+ public:
+  // What the methods answer. Whatever is not "all is well" is answered only when
+  // patience is over.
+  absl::Status opens;
+  int streams = 0;
+  std::atomic<Departure> connections = Departure::kGone;
+  int calls_that_do_not_finish = 0;
+  int requests_that_do_not_arrive = 0;
+  int answers_that_do_not_leave = 0;
+  bool ends = true;
+  Load load{};
+  CallTally tally{};
+
+  // Called at the beginning of every method that the sequence calls, with its
+  // name. What it does not return from, the sequence hangs in.
+  std::function<void(const std::string& method)> on_call = [](const std::string&) {};
+
+  absl::Status OpenListener() override {
+    on_call("OpenListener");
+    return opens;
+  }
+  void EnterLameDuck() override { on_call("EnterLameDuck"); }
+  void LeaveLameDuck() override { on_call("LeaveLameDuck"); }
+  void CloseListener() override { on_call("CloseListener"); }
+  int SayGoodbye(Patience&) override {
+    on_call("SayGoodbye");
+    return streams;
+  }
+  Departure AwaitConnectionsGone(Patience& patience) override {
+    on_call("AwaitConnectionsGone");
+    if (connections == Departure::kBusy) patience.Exhaust();
+    return connections;
+  }
+  void BeginShutdown() override { on_call("BeginShutdown"); }
+  Unfinished AwaitCallsFinished(Patience& patience) override {
+    on_call("AwaitCallsFinished");
+    const Unfinished unfinished = {calls_that_do_not_finish, requests_that_do_not_arrive,
+                                   answers_that_do_not_leave};
+    if (unfinished.any()) patience.Exhaust();
+    return unfinished;
+  }
+  bool Cancel(Patience& patience) override {
+    on_call("Cancel");
+    if (!ends) patience.Exhaust();
+    return ends;
+  }
+  Load Look() const override { return load; }
+  int TryCallsRunning() const override { return calls_that_do_not_finish; }
+  CallTally TryTally() const override { return tally; }
+};
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_TESTING_FAKE_TRAFFIC_H_

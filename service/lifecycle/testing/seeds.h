@@ -1,0 +1,30 @@
+#ifndef SERVICE_LIFECYCLE_TESTING_SEEDS_H_
+#define SERVICE_LIFECYCLE_TESTING_SEEDS_H_
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+namespace lifecycle {
+
+// Runs a random test with each of the seeds 1 to `seeds`, until one fails, which it
+// names. In the environment, SEED=42 asks for that one alone, SEEDS=100 for so many.
+template <typename Run>
+void ForEachSeed(unsigned seeds, Run run) {
+  const auto from_environment = [](const char* name, unsigned otherwise) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? otherwise : static_cast<unsigned>(std::stoul(text));
+  };
+  const unsigned only = from_environment("SEED", 0);
+  const unsigned first = only != 0 ? only : 1;
+  const unsigned last = only != 0 ? only : from_environment("SEEDS", seeds);
+  for (unsigned seed = first; seed <= last && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("SEED=" + std::to_string(seed));
+    run(seed);
+  }
+}
+
+}  // namespace lifecycle
+
+#endif  // SERVICE_LIFECYCLE_TESTING_SEEDS_H_

@@ -1,0 +1,136 @@
+#include "service/lifecycle/traffic.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace lifecycle {
+namespace {
+
+// How long one has until it is the next one's turn: longer than a server takes to cut the
+// connections of callers who do not read.
+constexpr Clock::Duration kTurn = std::chrono::milliseconds(300);
+
+}  // namespace
+
+std::string RunningCalls(const CallTally& tally) {
+  std::vector<std::string> running;
+  for (const CallTally::Method& each : tally.methods) {
+    if (each.left > 0) {
+      running.push_back(absl::StrCat(each.left, " ", each.name.empty() ? "others" : each.name));
+    }
+  }
+  return absl::StrJoin(running, ", ");
+}
+
+TrafficGroup::TrafficGroup(std::vector<Traffic*> members) : members_(std::move(members)) {}
+
+absl::Status TrafficGroup::OpenListener() {
+  for (Traffic* const each : members_) {
+    if (absl::Status opened = each->OpenListener(); !opened.ok()) return opened;
+  }
+  return absl::OkStatus();
+}
+
+void TrafficGroup::EnterLameDuck() {
+  for (Traffic* const each : members_) each->EnterLameDuck();
+}
+
+void TrafficGroup::LeaveLameDuck() {
+  for (Traffic* const each : members_) each->LeaveLameDuck();
+}
+
+void TrafficGroup::CloseListener() {
+  for (Traffic* const each : members_) each->CloseListener();
+}
+
+int TrafficGroup::SayGoodbye(Patience& patience) {
+  int streams = 0;
+  for (Traffic* const each : members_) streams += each->SayGoodbye(patience);
+  return streams;
+}
+
+Traffic::Departure TrafficGroup::AwaitConnectionsGone(Patience& patience) {
+  Departure worst = Departure::kGone;
+  patience.Poll([&] {
+    worst = Departure::kGone;
+    for (Traffic* const each : members_) {
+      Patience none(patience.clock(), Clock::Duration::zero(), {});
+      worst = std::max(worst, each->AwaitConnectionsGone(none));
+    }
+    return worst != Departure::kBusy;
+  });
+  return worst;
+}
+
+void TrafficGroup::BeginShutdown() {
+  for (Traffic* const each : members_) each->BeginShutdown();
+}
+
+Traffic::Unfinished TrafficGroup::AwaitCallsFinished(Patience& patience) {
+  Unfinished sum;
+  for (Traffic* const each : members_) {
+    const Unfinished unfinished = each->AwaitCallsFinished(patience);
+    sum.calls += unfinished.calls;
+    sum.requests += unfinished.requests;
+    sum.answers += unfinished.answers;
+  }
+  return sum;
+}
+
+bool TrafficGroup::Cancel(Patience& patience) {
+  std::vector<Traffic*> left = members_;
+  return patience.Poll([&] {
+    std::erase_if(left, [&](Traffic* each) {
+      Patience turn(patience.clock(), std::min(kTurn, patience.deadline() - patience.clock().Now()),
+                    {});
+      return each->Cancel(turn);
+    });
+    return left.empty();
+  });
+}
+
+Traffic::Load TrafficGroup::Look() const {
+  Load sum;
+  for (const Traffic* const each : members_) {
+    const Load load = each->Look();
+    sum.connections += load.connections;
+    sum.calls += load.calls;
+    sum.streams += load.streams;
+    sum.hinted += load.hinted;
+  }
+  return sum;
+}
+
+int TrafficGroup::TryCallsRunning() const {
+  int sum = 0;
+  for (const Traffic* const each : members_) sum += each->TryCallsRunning();
+  return sum;
+}
+
+CallTally TrafficGroup::TryTally() const {
+  CallTally sum;
+  std::map<std::string, CallTally::Method> methods;
+  for (const Traffic* const each : members_) {
+    const CallTally tally = each->TryTally();
+    sum.streams_ended += tally.streams_ended;
+    sum.streams_cut += tally.streams_cut;
+    for (const CallTally::Method& method : tally.methods) {
+      CallTally::Method& row = methods[method.name];
+      row.name = method.name;
+      row.finished += method.finished;
+      row.cancelled += method.cancelled;
+      row.left += method.left;
+    }
+  }
+  for (const auto& [name, row] : methods) sum.methods.push_back(row);
+  return sum;
+}
+
+}  // namespace lifecycle

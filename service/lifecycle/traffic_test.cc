@@ -1,0 +1,97 @@
+#include "service/lifecycle/traffic.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/testing/fake_traffic.h"
+
+namespace lifecycle {
+namespace {
+
+using ::testing::ElementsAre;
+
+class TrafficGroupTest : public ::testing::Test {
+ protected:
+  TrafficGroupTest() {
+    first_.on_call = [this](const std::string& step) { steps_.push_back("first " + step); };
+    second_.on_call = [this](const std::string& step) { steps_.push_back("second " + step); };
+  }
+
+  Patience Short() { return Patience(Clock::Steady(), std::chrono::milliseconds(20), {}); }
+
+  FakeTraffic first_;
+  FakeTraffic second_;
+  TrafficGroup group_{{&first_, &second_}};
+  std::vector<std::string> steps_;
+};
+
+TEST_F(TrafficGroupTest, DoesEachStepInAllBeforeTheNext) {
+  EXPECT_TRUE(group_.OpenListener().ok());
+  group_.CloseListener();
+  group_.BeginShutdown();
+  EXPECT_THAT(steps_,
+              ElementsAre("first OpenListener", "second OpenListener", "first CloseListener",
+                          "second CloseListener", "first BeginShutdown", "second BeginShutdown"));
+}
+
+TEST_F(TrafficGroupTest, DoesNotOpenWhatComesAfterOneThatCannot) {
+  first_.opens = absl::UnavailableError("no port");
+  EXPECT_EQ(group_.OpenListener(), first_.opens);
+  EXPECT_THAT(steps_, ElementsAre("first OpenListener"));
+}
+
+TEST_F(TrafficGroupTest, TellsTheWorstAndTheSum) {
+  Patience patience = Short();
+  first_.streams = 3;
+  second_.streams = 4;
+  EXPECT_EQ(group_.SayGoodbye(patience), 7);
+  second_.connections = Traffic::Departure::kSilent;
+  EXPECT_EQ(group_.AwaitConnectionsGone(patience), Traffic::Departure::kSilent);
+  first_.connections = Traffic::Departure::kBusy;
+  EXPECT_EQ(group_.AwaitConnectionsGone(patience), Traffic::Departure::kBusy);
+  first_.calls_that_do_not_finish = 1;
+  second_.calls_that_do_not_finish = 2;
+  EXPECT_EQ(group_.AwaitCallsFinished(patience).calls, 3);
+  EXPECT_EQ(group_.TryCallsRunning(), 3);
+}
+
+TEST_F(TrafficGroupTest, CancelsAllAlthoughOneHangs) {
+  first_.ends = false;
+  Patience patience = Short();
+  EXPECT_FALSE(group_.Cancel(patience));
+  EXPECT_THAT(steps_, ::testing::Contains("second Cancel").Times(1));
+  first_.ends = true;
+  Patience again = Short();
+  EXPECT_TRUE(group_.Cancel(again));
+}
+
+TEST_F(TrafficGroupTest, AddsUpWhatBecameOfTheCalls) {
+  CallTally::Method echo;
+  echo.name = "/a.A/Echo";
+  echo.finished = 2;
+  first_.tally.methods = {echo};
+  echo.left = 1;
+  second_.tally.methods = {echo};
+  second_.tally.streams_cut = 5;
+  const CallTally sum = group_.TryTally();
+  ASSERT_EQ(sum.methods.size(), 1u);
+  EXPECT_EQ(sum.methods[0].finished, 4);
+  EXPECT_EQ(sum.methods[0].left, 1);
+  EXPECT_EQ(sum.streams_cut, 5);
+}
+
+TEST(RunningCalls, NamesTheMethodsOfWhichOneRuns) {
+  EXPECT_EQ(RunningCalls({}), "");
+  EXPECT_EQ(RunningCalls({.methods = {{.name = "", .left = 2},
+                                      {.name = "/a.B/C", .finished = 4, .left = 1},
+                                      {.name = "/a.B/D", .finished = 3}}}),
+            "2 others, 1 /a.B/C");
+}
+
+}  // namespace
+}  // namespace lifecycle

@@ -1,0 +1,78 @@
+#ifndef SERVICE_ORDERS_TESTING_FAKE_INVENTORY_H_
+#define SERVICE_ORDERS_TESTING_FAKE_INVENTORY_H_
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "grpcpp/server.h"
+#include "inventory/v1/inventory.grpc.pb.h"
+
+namespace orders {
+
+// An inventory on a port of its own that does what a test tells it, and remembers
+// what it was asked.
+//
+// Threads: any.
+class FakeInventory {
+ public:
+  // Serves at once, and says OK to everything.
+  FakeInventory();
+  // As Stop().
+  ~FakeInventory();
+
+  const std::string& address() const { return address_; }
+
+  // Answers from now on; the one for a single reservation goes before the other.
+  void AnswerReserve(const grpc::Status& status);
+  void AnswerConfirm(const grpc::Status& status);
+  void AnswerConfirmOf(const std::string& reservation_id, const grpc::Status& status);
+  // Refuses so many calls with UNAVAILABLE first.
+  void RefuseNext(int calls);
+
+  // Calls stand still until Release(), or until they are cancelled.
+  void Hold();
+  void Release();
+
+  // Whether so many calls have come, those that stand still and those refused
+  // included.
+  bool AwaitReserves(std::size_t count);
+  bool AwaitConfirms(std::size_t count);
+  // Whether so many calls were cancelled while they stood still.
+  bool AwaitCancelled(int count);
+
+  std::vector<inventory::v1::ReserveRequest> reserves() const;
+  // Their reservation ids.
+  std::vector<std::string> confirms() const;
+
+  // Is gone: nobody listens any more.
+  void Stop();
+
+ private:
+  class Service;
+
+  grpc::Status Refusal();
+  void StandStill(std::unique_lock<std::mutex>& lock, grpc::ServerContext& context);
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  grpc::Status reserve_answer_;                          // Guarded by mutex_.
+  grpc::Status confirm_answer_;                          // Guarded by mutex_.
+  std::map<std::string, grpc::Status> confirm_answers_;  // Guarded by mutex_.
+  int refuse_ = 0;                                       // Guarded by mutex_.
+  bool held_ = false;                                    // Guarded by mutex_.
+  int cancelled_ = 0;                                    // Guarded by mutex_.
+  std::vector<inventory::v1::ReserveRequest> reserves_;  // Guarded by mutex_.
+  std::vector<std::string> confirms_;                    // Guarded by mutex_.
+
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_TESTING_FAKE_INVENTORY_H_

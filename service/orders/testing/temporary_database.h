@@ -1,0 +1,75 @@
+#ifndef SERVICE_ORDERS_TESTING_TEMPORARY_DATABASE_H_
+#define SERVICE_ORDERS_TESTING_TEMPORARY_DATABASE_H_
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "gtest/gtest.h"
+#include "service/orders/order_store.h"
+#include "service/orders/sqlite_order_store.h"
+
+namespace orders {
+
+// A SQLite file in a directory of its own, gone when the object is.
+class TemporaryDatabase {
+ public:
+  TemporaryDatabase() {
+    // In memory where there is such a place: tests commit often, and a busy disk
+    // takes its time for each.
+    for (const std::string& parent : {std::string("/dev/shm"), ::testing::TempDir()}) {
+      std::string pattern = parent + "/orders.XXXXXX";
+      if (mkdtemp(pattern.data()) == nullptr) continue;
+      directory_ = pattern;
+      return;
+    }
+    ADD_FAILURE() << "no directory for the database";
+    std::abort();
+  }
+  ~TemporaryDatabase() { std::filesystem::remove_all(directory_); }
+  TemporaryDatabase(const TemporaryDatabase&) = delete;
+  TemporaryDatabase& operator=(const TemporaryDatabase&) = delete;
+
+  // Each one is what another process would open.
+  std::unique_ptr<OrderStore> Open() const {
+    auto store = SqliteOrderStore::Open(directory_ + "/orders.sqlite3");
+    if (!store.ok()) {
+      ADD_FAILURE() << store.status();
+      std::abort();
+    }
+    return *std::move(store);
+  }
+
+ private:
+  std::string directory_;
+};
+
+inline v1::PlaceOrderRequest NewRequest(const std::string& request_id,
+                                        const std::string& sku = "tea", int quantity = 1) {
+  v1::PlaceOrderRequest request;
+  request.set_request_id(request_id);
+  request.set_customer("Ada");
+  v1::OrderItem& item = *request.add_items();
+  item.set_sku(sku);
+  item.set_quantity(quantity);
+  return request;
+}
+
+// Stores an order as another replica would; its id is "order of " and `request_id`.
+inline void PlaceIn(OrderStore& store, const std::string& request_id,
+                    const std::string& sku = "tea", int quantity = 1) {
+  const v1::PlaceOrderRequest request = NewRequest(request_id, sku, quantity);
+  v1::Order order;
+  order.set_order_id("order of " + request_id);
+  order.set_request_id(request_id);
+  order.set_customer(request.customer());
+  *order.mutable_items() = request.items();
+  const auto placed = store.Place(order, "order/" + request_id);
+  EXPECT_TRUE(placed.ok()) << placed.status();
+}
+
+}  // namespace orders
+
+#endif  // SERVICE_ORDERS_TESTING_TEMPORARY_DATABASE_H_

@@ -1,0 +1,34 @@
+// The same service as bare_server.cc, through the harness: the smallest server that
+// it makes.
+#include <string>
+
+#include "service/admin/admin_server.h"
+#include "service/config/server_config.h"
+#include "service/lifecycle/process.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/observability/process_log.h"
+#include "service/rpc/goodbye_signal.h"
+#include "service/rpc/server_host.h"
+#include "service/rpc/status.h"
+#include "tests/servers/echo/bench_service.h"
+
+int main(int argc, char** argv) {
+  lifecycle::BlockStopSignals();
+  config::ServerConfig config =
+      config::ParseCommandLine("Serves bench.Bench of tests/servers/echo/bench.proto.", argc, argv);
+  observability::ProcessLog log("echo", config.shutdown_report);
+  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
+  lifecycle::Process process(config.stop, log);
+  admin::AdminServer admin(process, config.admin);
+  if (const absl::Status started = admin.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
+
+  rpc::GoodbyeSignal goodbye;
+  bench::BenchService service([&] { return goodbye.token(); }, rpc::ToGrpc(rpc::Goodbye("bench")));
+  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, goodbye);
+  if (const absl::Status started = server.Start(); !started.ok()) {
+    return process.CouldNotStart(started);
+  }
+  return process.ServeUntilStopped(server);
+}
