@@ -9,16 +9,17 @@
 
 namespace admin {
 
-// The second server of a process: operators call it while the first one drains.
+// The server for operators: a second server in the process, which stays available while the first
+// one drains.
 //
-// Guarantees: it is closed after everything else that the process has opened, and
-// never holds up the shutdown for longer than a moment, whoever is connected.
+// Guarantees: it is closed after everything else that the process has opened, and delays the
+// shutdown only for a moment, whoever is connected.
 //
 // Requires: started before anything else is registered with `process`.
-// Threads and lifetime: main's; declared behind `process`, before everything else.
+// Threads and lifetime: used on main's thread; declared after `process`, before everything else.
 class AdminServer {
  public:
-  // Does not serve when the address is empty.
+  // Does nothing if the address is empty.
   AdminServer(lifecycle::Process& process, rpc::ServerHost::Options options);
 
   // Errors: those of ServerHost::Start() and OpenListener().

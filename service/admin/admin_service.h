@@ -9,17 +9,17 @@
 
 namespace admin {
 
-// Serves proto/admin/v1/admin.proto for one process.
+// Implements proto/admin/v1/admin.proto for one process.
 //
-// Served by gRPC's sync API: its handlers wait, for operators, who are few, and each
-// on a thread of its own rather than on one of the few that serve the callers.
+// Uses gRPC's sync API: its handlers block, for the few operators there are, each on its own thread
+// rather than on one of the few callback threads.
 //
 // Threads: gRPC's.
-// Lifetime: `process` outlives it, and it is not called any more once the process
-// has closed everything (Process::Look()).
+// Lifetime: `process` outlives it, and it is not called after the process has closed everything
+// (Process::Look()).
 class AdminService final : public v1::AdminService::Service {
  public:
-  // Open streams end soon after a stop is requested of `closing`.
+  // Open streams end soon after a stop is requested on `closing`.
   AdminService(lifecycle::Process& process, std::stop_token closing)
       : process_(process), closing_(std::move(closing)) {}
 

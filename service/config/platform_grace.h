@@ -10,33 +10,32 @@
 
 namespace config {
 
-// How long the platform waits between SIGTERM and SIGKILL, as far as it says so.
+// How long the platform waits between SIGTERM and SIGKILL, if that is known.
 struct PlatformGrace {
-  // Infinite: it never kills.
+  // Infinite: it never sends SIGKILL.
   absl::Duration duration;
-  // Who said it: "--platform_grace", or the variable's name.
+  // Where it was set: "--platform_grace", or the name of the variable.
   std::string source;
 };
 
-// The first of these that is set; nothing: the platform does not say.
+// The first of these that is set; nothing: unknown.
 //
 //   --platform_grace                   `flag`
 //   TIMEOUT_STOP_USEC                  systemd: as `systemctl show --value
 //                                      --property=TimeoutStopUSec` prints it,
-//                                      "1min 30s" or "infinity"; a number alone is
-//                                      microseconds
+//                                      "1min 30s" or "infinity"; a bare number is
+//                                      in microseconds
 //   TERMINATION_GRACE_PERIOD_SECONDS   Kubernetes: whole seconds
 //
-// No platform hands its own limit to a process: docs/operations.md says how to have
-// these set.
+// No platform passes its limit to a process by itself: docs/operations.md says how to set these.
 //
 // Errors: INVALID_ARGUMENT, one line with the name and the value.
 absl::StatusOr<std::optional<PlatformGrace>> PlatformGraceFrom(
     std::optional<absl::Duration> flag,
     const std::function<const char*(const char* variable)>& environment);
 
-// What is wrong when the platform kills before a shutdown of `grace` has ended, with both
-// numbers; empty: nothing.
+// A warning with both numbers if the platform kills before a shutdown of `grace` can end; empty:
+// there is nothing to warn about.
 std::string PlatformWarning(const PlatformGrace& platform, absl::Duration grace);
 
 }  // namespace config

@@ -10,27 +10,27 @@
 
 namespace files {
 
-// Who may read a file that is made, as far as the umask lets them.
+// Who may read a newly created file, as far as the umask allows.
 inline constexpr mode_t kForAll = 0644;
-inline constexpr mode_t kForOwner = 0600;  // It holds data.
+inline constexpr mode_t kForOwner = 0600;  // For files that hold data.
 
 // Makes `text` the content of the file that an operator has named `path`.
 //
-// Guarantees: a plain file, or none, is replaced as a whole: written beside it under an
-// unpredictable name that nobody else has, and renamed. Whoever reads it sees all of it, and
-// when the disk is full the old one stays.
-// Where that is not possible it is written in place: a mount point (Kubernetes' termination
-// log), a file in a directory that may not be written, a link to a file, a named pipe, a
-// device. None of these is ever replaced. Waits for no reader of a pipe; a disk may hang.
+// Guarantees: a regular or missing file is replaced atomically: written next to it under an
+// unpredictable, unique name, and renamed. Readers see all of it or the old content; when the disk
+// is full the old file stays.
+// Where that is not possible, the file is written in place and never replaced: a mount point
+// (Kubernetes' termination log), a file in a directory that is not writable, a link to a file, a
+// named pipe, a device. Does not wait for the reader of a pipe; a disk may hang.
 //
-// `mode` is of a file that is made; one that is written in place keeps its own.
+// `mode` applies to a newly created file; one that is written in place keeps its own.
 //
 // Errors: UNAVAILABLE, "cannot write PATH: why".
 // Threads: any.
 absl::Status WriteFile(const std::string& path, std::string_view text, mode_t mode);
 
-// Whether WriteFile() could do it now, as far as that can be told without writing: for the
-// start of a program that will write at its end.
+// Whether WriteFile() would succeed now, as far as that can be known without writing: for the start
+// of a program that writes at its end.
 //
 // Errors: UNAVAILABLE, as above.
 absl::Status CheckWritable(const std::string& path);

@@ -15,7 +15,7 @@
 
 namespace lifecycle {
 
-// Everything that may be told of a process from its start to its end: past facts, in the
+// Everything that can happen to a process between its start and its end, as past facts, in the
 // order of a shutdown (shutdown_sequence.h).
 enum class EventType {
   kCouldNotStart,
@@ -45,12 +45,12 @@ enum class EventType {
 
 struct EventRow {
   EventType type;
-  // One word for logs, reports and tests alike.
+  // The same word in logs, reports and tests.
   const char* name;
-  // In which it happens; a shutdown may be requested in any.
+  // The phase in which it happens; a shutdown may be requested in any.
   Phase phase;
-  // What the process exits with at least. Unless kClean it is a failure: a person should
-  // look at it.
+  // The lowest exit code after this event. Anything but kClean marks a failure that a person should
+  // look at.
   ExitCode exit_code = ExitCode::kClean;
 };
 
@@ -93,7 +93,7 @@ static_assert(EventsAreInOrder());
 // "ListenerClosed". Never null.
 constexpr const char* EventName(EventType type) { return RowOf(type).name; }
 
-// Unset: no event has this name.
+// Unset: there is no event of this name.
 constexpr std::optional<EventType> EventOfName(std::string_view name) {
   for (const EventRow& row : kEvents) {
     if (name == row.name) return row.type;
@@ -101,18 +101,18 @@ constexpr std::optional<EventType> EventOfName(std::string_view name) {
   return std::nullopt;
 }
 
-// One of them, as it happened.
+// One occurrence of an event.
 struct Event {
   EventType type = EventType::kServing;
-  // What it happened to, where there are several: a closer's or a worker's name.
+  // What it happened to, where there are several: the name of a closer or worker.
   std::string subject{};
-  // For a person to read; no program depends on it.
+  // For people; no program depends on it.
   std::string detail{};
   // The phase in which it happened.
   Phase phase = Phase::kStarting;
   Clock::TimePoint at{};
-  // Of what was closed or saved: how long it took, and whether it was passed over,
-  // because it had not returned in its time.
+  // Closers and savers only: how long it took, and whether it was passed over because it did not
+  // return in time.
   Clock::Duration took{};
   bool passed_over = false;
 
@@ -120,15 +120,15 @@ struct Event {
   bool ok() const { return RowOf(type).exit_code == ExitCode::kClean; }
 };
 
-// How a process ends, and what no event tells.
+// How a process ended: everything about its end that no event says.
 struct End {
   ExitCode exit_code = ExitCode::kClean;
-  // How the shutdown was asked for, "terminate" or "interrupt"; or "could not start", or
-  // "stopped while starting".
+  // How the shutdown was requested, such as "terminate" or "interrupt"; otherwise "could not start"
+  // or "stopped while starting".
   std::string reason{};
-  // In words, when no event says it: why it could not start, what was stuck.
+  // Details that no event has: why it could not start, or what was stuck.
   std::string why{};
-  // A second signal came.
+  // A second signal expedited the shutdown.
   bool hurried = false;
   Clock::TimePoint requested_at{};
   Clock::TimePoint at{};
@@ -136,27 +136,26 @@ struct End {
   CallTally calls{};
 };
 
-// Is told what happens: by the thread that makes it happen, in order.
+// Receives events, phases and the end of a process, in order, on the thread that causes them.
 //
-// Requires of an implementation: it may be called from any thread, and returns
-// soon; the shutdown waits for it.
+// Requires of an implementation: it may be called from any thread, and returns soon, because the
+// shutdown waits for it.
 class Observer {
  public:
   virtual ~Observer() = default;
   virtual void OnEvent(const Event& event) = 0;
 
-  // A phase begins that may take `budget`; unset: it has no limit. The one before it
-  // has ended.
+  // A phase begins that may take up to `budget`; unset: without limit. The previous phase has
+  // ended.
   virtual void OnPhase(Phase /*phase*/, Clock::TimePoint /*at*/,
                        std::optional<Clock::Duration> /*budget*/) {}
 
-  // The process leaves with this code. Nothing is told after it, unless even leaving
-  // hangs: then it is told again, and the last counts.
+  // The process exits with this code. Nothing follows, unless even exiting hangs: then it is called
+  // again, and the last call counts.
   //
-  // When main tells it, every other thing has been told. When the watchdog or the third
-  // signal does, another thread may hang in OnEvent(): whoever implements it waits for no
-  // lock that is held where anything can block, and for nothing longer than a quarter of
-  // `end.budget.reserve`.
+  // When main calls it, everything else has been reported. When the watchdog or the third signal
+  // does, another thread may hang in OnEvent(): an implementation must not wait for a lock that is
+  // held where anything can block, nor for anything longer than a quarter of `end.budget.reserve`.
   virtual void OnEnd(const End& /*end*/) {}
 };
 

@@ -3,9 +3,9 @@
 
 namespace lifecycle {
 
-// Where a process stands in its life. It only ever moves forward, but for one step:
-// a manual drain that is taken back leads from kLameDuck to kServing. A phase may
-// be skipped. What each one does: shutdown_sequence.h.
+// The stages of a process's life, in order. A process only ever moves forward, with one exception:
+// undoing a manual drain leads from kLameDuck back to kServing. A phase may be skipped.
+// shutdown_sequence.h says what happens in each.
 enum class Phase {
   kStarting,
   kServing,

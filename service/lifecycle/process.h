@@ -23,34 +23,34 @@
 
 namespace lifecycle {
 
-// Where a process stands at one moment, as well as can be told while it goes on.
+// A snapshot of the process, as exact as it can be while the process runs.
 struct Standing {
   Phase phase = Phase::kStarting;
-  // What is left of the phase's time; unset: it has no limit.
+  // Time left in the phase; unset: it has no limit.
   std::optional<Clock::Duration> time_left = std::nullopt;
-  // A manual drain has come to its end: no caller is left.
+  // A manual drain is complete: no caller is left.
   bool drained = false;
   Traffic::Load load{};
 };
 
-// One process, from its first signal to its exit code: what a main() holds on to
-// while it opens things from the bottom up, and hands over to once it serves.
+// One process, from its first signal to its exit code: main() holds it while it opens resources
+// from the bottom up, and hands over to it in order to serve.
 //
 //   BlockStopSignals();
 //   Process process(budget, observer);
 //   ... open; process.registry().Register("database", ...); ...
 //   return process.ServeUntilStopped(server);
 //
-// An end that nobody has planned (unplanned_end.h) is one of a start that fails, as
-// CouldNotStart() has it, when it comes on main's thread before it serves: an exception of
-// what main opens. Otherwise it is told, and the process ends with kBug.
+// An unplanned end (unplanned_end.h) on main's thread before it serves, such as an exception while
+// main opens something, counts as a failed start and is handled as by CouldNotStart(). Any other
+// unplanned end is reported, and the process exits with kBug.
 //
-// Requires: BlockStopSignals() came first; one at a time in a process; declared
-// before everything that is registered with it, so that it is destroyed last; main
-// returns through ServeUntilStopped() or CouldNotStart().
+// Requires: BlockStopSignals() was called first; only one Process at a time; declared before
+// everything that is registered with it, so that it is destroyed last; main returns through
+// ServeUntilStopped() or CouldNotStart().
 //
 // Threads: the accessors may be used from any thread, the rest from main's.
-// Throws std::system_error when there is no thread for it.
+// Throws std::system_error when a thread cannot be created.
 class Process {
  public:
   Process(const ShutdownBudget& budget, Observer& observer);
@@ -58,60 +58,58 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  // What is closed in the end, in order.
+  // What to close at the end, and in which order.
   ShutdownRegistry& registry() { return registry_; }
 
-  // Who works in the background. One that throws is missed: the process stops, and its
-  // platform starts another.
+  // The background workers. One that throws starts a shutdown: the platform then starts a
+  // replacement.
   TaskGroup& workers() { return workers_; }
 
-  // What saves state before anything is closed. `save` is bounded and guarded
-  // like a closer.
+  // Registers a saver, which runs before anything is closed. `save` is bounded and guarded like a
+  // closer.
   void SaveOnStop(std::string name, ShutdownRegistry::Closer save);
 
   ShutdownRequest& shutdown_request() { return request_; }
 
-  // An operator's wish to drain the server without a shutdown.
+  // An operator's request to drain the server without a shutdown.
   ManualDrain& manual_drain() { return drain_; }
 
-  // Requires: not called any more once the registry was closed, which is why who
-  // calls it is registered there.
+  // Requires: not called after the registry was closed; so whoever calls it is registered there.
   Standing Look() const;
 
-  // Lets the callers in and serves until a shutdown is requested, then stops, in the order
-  // that shutdown_sequence.h draws; and drains the server before, when a manual drain is
-  // requested. Returns what main() returns. When the callers cannot be let in, ends as
-  // CouldNotStart() does.
+  // Lets callers in, serves until a shutdown is requested, and shuts down in the order that
+  // shutdown_sequence.h draws; before that, drains the server if a manual drain is requested.
+  // Returns the value for main() to return. If callers cannot be let in, does what CouldNotStart()
+  // does.
   //
-  // Does not return when something could not be made to end: it would use what
-  // main's destructors destroy. The process then ends here, with its exit code.
-  // It also ends here at the third signal, and when the whole budget is spent,
-  // which covers the destructors in main, too, and those of static objects.
+  // Does not return when something still runs, because it would use objects that main's destructors
+  // destroy: the process then exits here, with its exit code. It also exits here at the third
+  // signal and when the whole budget is spent; that covers the destructors in main and of static
+  // objects, too.
   //
-  // Tells the observer what the sequence tells, and the end.
+  // Emits to the observer what the sequence emits, and the end.
   int ServeUntilStopped(Traffic& traffic);
 
-  // Ends a start that failed: closes what was opened, in the same order as a shutdown
-  // would, and returns what main() returns. `why` is told in one line. It is a shutdown
-  // like any other: the watchdog limits it, signals make it hurry, and it does not
-  // return when something could not be made to end.
+  // Rolls back a failed start: closes what was opened, in the order of a shutdown, and returns the
+  // value for main() to return. Prints `why` in one line. It is a shutdown like any other: the
+  // watchdog limits it, signals expedite it, and it does not return when something still runs.
   //
-  // Tells the observer what the sequence tells, and the end.
+  // Emits to the observer what the sequence emits, and the end.
   int CouldNotStart(const absl::Status& why);
 
  private:
-  // What runs, for the watchdog and for whoever asks. Waits for no lock.
+  // What is running, for the watchdog and SIGQUIT. Waits for no lock.
   std::string InFlight() const;
   void OnSignal(SignalMeaning meaning);
   void Show();
-  // These end the process. Each may hang; the watchdog ends it then.
+  // These end the process. Each may hang; then the watchdog ends the process.
   void OnExpired();
   [[noreturn]] void LeaveAtOnce();
   void OnUnplannedEnd(const std::string& why);
 
   Clock& clock_;
   const ShutdownBudget budget_;
-  const std::string grace_;  // In words, made while there is memory to be had.
+  const std::string grace_;  // As text, formatted while memory can still be allocated.
   Observer& observer_;
   ShutdownRequest request_;
   ManualDrain drain_;
@@ -120,7 +118,7 @@ class Process {
   ShutdownSequence sequence_;
   mutable std::mutex looking_;
   Traffic* traffic_ = nullptr;  // Guarded by looking_. Null unless callers are let in.
-  // Of main's thread.
+  // Used by main's thread only.
   bool ends_as_planned_ = false;
   bool main_has_left_ = false;
   const std::thread::id main_;
@@ -128,7 +126,7 @@ class Process {
   Watchdog watchdog_;
   SignalListener signals_;
   UnplannedEnd unplanned_end_;
-  TaskGroup workers_;  // Waited for while the watchdog and the signals still work.
+  TaskGroup workers_;  // Joined while the watchdog and signals still work.
 };
 
 }  // namespace lifecycle

@@ -10,16 +10,16 @@
 
 namespace lifecycle {
 
-// How the time of a shutdown is divided: one deadline for all of it, and a share of it that
-// is guaranteed to each phase.
+// How the time of a shutdown is divided: one deadline for all of it, and a guaranteed share for
+// each phase.
 //
-// A phase may use whatever is not guaranteed to the phases behind it, so what earlier
-// ones leave over is not lost. It ends early when it has nothing left to wait for; only
-// the lame duck is a delay, and lasts as long as it says.
+// A phase may also use all time that is not guaranteed to later phases, so what earlier phases
+// leave over is not lost. A phase ends early when it has nothing left to wait for; only the lame
+// duck is a delay and always lasts its full time.
 struct ShutdownBudget {
-  // From the request to stop to the end of the process, everything included: what
-  // the platform waits for before it kills (Kubernetes:
-  // terminationGracePeriodSeconds; systemd: TimeoutStopSec).
+  // From the shutdown request to the end of the process, everything included: the time that the
+  // platform allows before it sends SIGKILL (Kubernetes: terminationGracePeriodSeconds; systemd:
+  // TimeoutStopSec).
   Clock::Duration grace{};
 
   Clock::Duration lame_duck{};          // Phase::kLameDuck; all of it is spent.
@@ -29,34 +29,33 @@ struct ShutdownBudget {
   Clock::Duration stop_workers{};       // Phase::kStoppingWorkers
   Clock::Duration save_state{};         // Phase::kSavingState
   Clock::Duration close_resources{};    // Phase::kClosingResources
-  // Phase::kStopped: for the report and the exit. The watchdog fires when only half of it
-  // is left, so that it is never in a race with a phase whose time is up.
+  // Phase::kStopped: for the report and the exit. The watchdog fires when only half of it is left,
+  // so that it never races with a phase whose time is up.
   Clock::Duration reserve{};
 
-  // Shares that are set by hand; the others divide what these leave.
+  // Shares set by hand; the others divide what these leave.
   struct Overrides {
     std::optional<Clock::Duration> lame_duck{}, drain_connections{}, drain_calls{}, cancel_calls{},
         stop_workers{}, save_state{}, close_resources{}, reserve{};
   };
 
-  // Divides `grace`. The sum of the shares is `grace`, or less when every one is set by
-  // hand.
+  // Divides `grace`. The shares add up to `grace`, or to less when all of them are set by hand.
   //
-  // Errors: INVALID_ARGUMENT with the numbers, when anything is negative or longer
-  // than a day, when what is set by hand leaves less than 10 ms for each other share, or
-  // when save or close has less than that.
+  // Errors: INVALID_ARGUMENT with the numbers, when a duration is negative or longer than a day,
+  // when the shares set by hand leave less than 10 ms for each of the others, or when save_state or
+  // close_resources is less than that.
   static absl::StatusOr<ShutdownBudget> Split(Clock::Duration grace, const Overrides& by_hand);
 
-  // From the request to stop to the latest end of `phase`: what is guaranteed to the
-  // phases behind it is left over then. Requires: kLameDuck or a later one.
+  // From the shutdown request to the latest end of `phase`, at which only the time guaranteed to
+  // later phases is left. Requires: kLameDuck or a later phase.
   Clock::Duration EndOf(Phase phase) const;
 
-  // From the request to stop to the watchdog's bite. Tests set it.
+  // From the shutdown request to the moment at which the watchdog fires. Set by tests.
   std::optional<Clock::Duration> watchdog_after{};
   Clock::Duration watchdog() const { return watchdog_after.value_or(grace - reserve / 2); }
 
-  // "lame_duck 5s + drain_connections 12s + ... = 30s"; " of 40s" follows when the shares
-  // are less than the grace.
+  // "lame_duck 5s + drain_connections 12s + ... = 30s", followed by " of 40s" when the shares add
+  // up to less than the grace.
   std::string ToString() const;
 };
 

@@ -17,43 +17,41 @@ namespace lifecycle {
 
 // Everything that a process has opened, and how to close it again, in order.
 //
-// The problem: what is closed must not be in use any more, a closer that hangs
-// must not keep the others open, and a start that fails half-way must close
-// exactly what it had opened.
+// The problem: a resource must not be closed while it is in use, a closer that hangs must not keep
+// the others from being closed, and a start that fails halfway must close exactly what it had
+// opened.
 //
-// Guarantees of CloseAll():
-//  * An entry is closed only after every entry that uses it was closed or passed
-//    over. Without further words an entry uses all that were registered before
-//    it, so the order is the reverse of registration. Entries that say what they
-//    really use are closed in parallel where nothing stands between them.
-//  * A cycle cannot be written: only entries that exist can be named.
-//  * A closer that fails, throws or does not return in its time is named in the
-//    answer, and the rest goes on.
-//  * Every entry has its turn. Of the time that is left when a closer begins, those in a row
-//    below it are guaranteed half, but no more than kGuaranteed each; it may use the rest.
-//    Time is divided anew when a hurry leaves less.
-//  * The cost is linear in the entries and in what they name as used, but for the
-//    logarithm of how many are being closed at one time.
+// CloseAll() guarantees:
+// * An entry is closed only after every entry that uses it was closed or passed over. By default an
+//   entry uses all entries registered before it, so the order is the reverse of registration.
+//   Entries that declare what they really use are closed in parallel where nothing prevents it.
+// * A cycle cannot be written, because only existing entries can be named.
+// * A closer that fails, throws or does not return in time is named in the result, and the rest
+//   continues.
+// * Every entry gets its turn. When a closer begins, the entries in line below it are guaranteed
+//   half of the time that is left, but at most kGuaranteed each; the closer may use the rest. When
+//   the shutdown is expedited, the remaining time is divided anew.
+// * The cost is linear in the number of entries and declared uses, times the logarithm of the
+//   number of closers running in parallel.
 //
-// Threads: all methods may be called from any thread, but CloseAll() from one at a
-// time and from no closer. Closers that run at the same time run on threads of their own,
-// which are gone when CloseAll() returns, but for those of closers that were passed over.
-// When the system has no thread left, a closer runs on that of CloseAll(), which cannot
-// pass it over.
+// Threads: all methods may be called from any thread, but CloseAll() by one thread at a time and
+// never from a closer. Closers that run in parallel run on threads of their own, which are joined
+// when CloseAll() returns, except those of closers that were passed over. When the system cannot
+// create a thread, a closer runs on CloseAll()'s thread and cannot be passed over.
 class ShutdownRegistry {
  public:
   static constexpr Clock::Duration kGuaranteed = std::chrono::milliseconds(500);
-  // How long before it is passed over a closer's deadline comes, or a fifth of its time when
-  // that is less: so that what it says of itself is heard.
+  // A closer's deadline comes this long before it is passed over, or a fifth of its time if that is
+  // less, so that its own diagnosis is still heard.
   static constexpr Clock::Duration kToAnswer = std::chrono::milliseconds(100);
 
-  // Closes one resource, by `deadline`; DEADLINE_EXCEEDED: has given that up, and what
-  // it should have ended still runs. Called once at most. What it captured by
-  // reference must live until it returns. When something that uses the resource
-  // was passed over, it may still be in use: such a use must then fail, not crash.
+  // Closes one resource, by `deadline`. DEADLINE_EXCEEDED: it gave up, and something it should have
+  // ended still runs. Called at most once. Everything it captured by reference must live until it
+  // returns. If a user of the resource was passed over, the resource may still be in use: such a
+  // use must then fail, not crash.
   using Closer = std::function<absl::Status(Clock::TimePoint deadline)>;
 
-  // Names an entry of the registry that gave it, also when that is closed.
+  // Identifies an entry of the registry that returned it, even after that entry is closed.
   class Handle {
    private:
     friend class ShutdownRegistry;
@@ -61,47 +59,46 @@ class ShutdownRegistry {
     std::size_t id_;
   };
 
-  // For Options::uses: it uses no entry.
+  // For Options::uses: the entry uses no other.
   static inline const std::vector<Handle> kUsesNothing;
 
   struct Options {
-    // The entries that this one uses until it is closed; unset: all that were registered
-    // before it.
+    // The entries that this one uses until it is closed; unset: all entries registered before it.
     std::optional<std::vector<Handle>> uses = std::nullopt;
-    // Every entry that is registered later uses this one, whatever else it says.
+    // Every entry registered later uses this one, whatever else it declares.
     bool used_by_all = false;
-    // What its closer may take at most; unset: all that is not guaranteed to others.
+    // The longest time that its closer may take; unset: all that is not guaranteed to others.
     std::optional<Clock::Duration> limit = std::nullopt;
   };
 
   ShutdownRegistry();
 
-  // Requires: CloseAll() has not returned yet. While it runs, a closer may register more.
+  // Requires: CloseAll() has not returned. While CloseAll() runs, closers may register more
+  // entries.
   Handle Register(std::string name, Closer close) {
     return Register(std::move(name), std::move(close), Options());
   }
   Handle Register(std::string name, Closer close, Options options);
 
-  // How many entries there are: registered, and neither closed nor passed over.
+  // How many entries are registered and neither closed nor passed over.
   std::size_t size() const;
 
   struct Closed {
     std::string name;
-    // DEADLINE_EXCEEDED: it had not returned in its time, or says itself that it has
-    // given up what it should have ended.
+    // DEADLINE_EXCEEDED: it did not return in time, or reports that it gave up on something it
+    // should have ended.
     absl::Status status;
     Clock::Duration took{};
-    // So it was: something still runs, and nothing that it uses may be destroyed.
+    // It did not return in time: something still runs, and nothing that it uses may be destroyed.
     bool passed_over = false;
   };
 
-  // Closes every entry. Calls `on_closed` for each, on this thread, in the order
-  // in which they were done with. What is registered meanwhile is closed as well. Called
-  // again, it does nothing.
+  // Closes every entry. Calls `on_closed` for each, on the calling thread, in the order in which
+  // they finish. Entries registered meanwhile are closed as well. Calling it again does nothing.
   void CloseAll(Patience& patience, const std::function<void(const Closed&)>& on_closed);
 
-  // The names of the closers that run now; empty also when that cannot be told
-  // without waiting. For the watchdog.
+  // The names of the closers that are running; also empty when that cannot be known without
+  // waiting. For the watchdog.
   std::vector<std::string> TryClosing() const;
 
  private:
@@ -109,7 +106,7 @@ class ShutdownRegistry {
   struct Graph;
   struct State;
 
-  // Shared with the closers' threads, so that one that hangs has it still.
+  // Shared with the closers' threads: one that hangs may outlive the registry.
   const std::shared_ptr<State> state_;
 };
 

@@ -13,15 +13,14 @@
 
 namespace lifecycle {
 
-// How a shutdown was asked for.
+// Why a shutdown was requested.
 enum class ShutdownReason {
-  // The platform takes this replica away (SIGTERM): a lame duck first.
+  // The platform is removing this replica (SIGTERM): begins with a lame duck.
   kTerminate,
-  // A person at a terminal (Ctrl-C, SIGINT): no lame duck, no waiting for idle
-  // connections.
+  // A person at a terminal wants it to end (Ctrl-C, SIGINT): no lame duck.
   kInterrupt,
-  // The process cannot go on as it should, because a worker has failed. Callers are
-  // sent to a replica that can, as for kTerminate.
+  // A worker has failed and the process cannot continue as it should. Callers are sent to another
+  // replica, as for kTerminate.
   kFailure,
 };
 
@@ -38,25 +37,23 @@ constexpr const char* ReasonName(ShutdownReason reason) {
   return "?";
 }
 
-// The wish to stop, and the latch that main waits on until somebody has it.
+// A one-shot request to shut the process down, and the latch that main waits on.
 //
-// Guarantees: the first request decides the reason and the time; later ones
-// change nothing.
+// Guarantees: the first request determines the reason and the time; later ones change nothing.
 //
-// Threads: all methods may be called from any thread. Only Wait() blocks. What is
-// registered on the tokens runs on the thread that requests, usually the one that
-// takes the signals, and must return soon; when it hangs, further signals are not
-// heard, but whoever is in Wait() has been released.
+// Threads: all methods may be called from any thread. Only Wait() blocks. Callbacks registered on
+// the tokens run on the requesting thread, usually the signal thread, and must return soon. If one
+// hangs, further signals are not processed, but Wait() has already returned.
 class ShutdownRequest {
  public:
   explicit ShutdownRequest(Clock& clock) : clock_(clock) {}
 
-  // Asks the process to stop. False: it had been asked already. `why`: in words, what
-  // the reason does not say.
+  // Requests the shutdown. False: it was requested before. `why`: details for people, beyond the
+  // reason.
   bool Request(ShutdownReason reason, std::string why = "");
 
-  // Asks a shutdown that is under way to wait for nothing any more. The order still
-  // holds and the state is still saved. Does nothing when called again.
+  // Expedites a shutdown that is under way: every remaining wait shrinks to next to nothing. The
+  // order stays the same and state is still saved. Calling it again does nothing.
   void Hurry() { hurry_.request_stop(); }
 
   // Requested by Hurry().
@@ -65,16 +62,15 @@ class ShutdownRequest {
   // Blocks until Request() was called.
   ShutdownReason Wait();
 
-  // The same, but gives up, and returns nothing, once a stop is requested of
-  // `interrupt`.
+  // The same, but returns nothing once a stop is requested on `interrupt`.
   std::optional<ShutdownReason> Wait(std::stop_token interrupt);
 
-  // What Request() said; unset before it.
+  // The reason given to Request(); unset before it.
   std::optional<ShutdownReason> reason() const;
 
   std::string why() const;
 
-  // Requested by Request(), a moment after reason() is set.
+  // Requested by Request(), just after reason() is set.
   std::stop_token requested() const { return requested_.get_token(); }
 
   // When Request() was first called. Requires: it was.
@@ -92,55 +88,53 @@ class ShutdownRequest {
   Clock::TimePoint at_;
 };
 
-// The wish of an operator to drain the server while the process lives on, and
-// to take that back for as long as nobody has been turned away:
+// An operator's request to drain the server while the process keeps running, which can be undone as
+// long as no caller has been turned away:
 //
 //              Request()            EndLameDuck()
 //     kNone ------------> kRequested ------------> kTooLate, for good
 //       ^                     | Undo()
 //       +-- ServesAgain() --- kTakenBack
 //
-// Operators call Request() and Undo(), the sequence calls the rest. What the drain does,
-// and when: shutdown_sequence.h.
+// Operators call Request() and Undo(); the sequence calls the rest. shutdown_sequence.h says what
+// the drain does, and when.
 //
-// Threads: Request() and Undo() may be called from any thread that may block, TakenBack()
-// from any; the rest is the sequence's.
-// Lifetime: `stop` outlives it.
+// Threads: Request() and Undo() may be called from any thread that may block, TakenBack() from any
+// thread; the rest belongs to the sequence.
+// Lifetime: the shutdown request outlives it.
 class ManualDrain {
  public:
-  // Names one drain.
+  // Identifies one drain.
   using Id = int;
 
   explicit ManualDrain(ShutdownRequest& stop);
 
-  // Asks for a drain, or joins the one that is under way or done. One that is being
-  // taken back is waited for first, so this blocks for a moment then.
+  // Requests a drain, or joins the one that is under way or complete. If one is just being undone,
+  // waits for that first, so it may block for a moment.
   Id Request();
 
-  // That drain was taken back, and the process serves as before.
+  // Whether that drain was undone and the process serves as before.
   bool TakenBack(Id drain) const;
 
-  // Takes the drain back. Blocks until the process serves as before. OK also when
-  // there is none.
+  // Undoes the drain. Blocks until the process serves as before. OK also when there is no drain.
   //
-  // Errors: FAILED_PRECONDITION when the lame duck is over, or the process is about
-  // to stop.
+  // Errors: FAILED_PRECONDITION when the lame duck is over or the process is shutting down.
   absl::Status Undo();
 
   // Blocks until a drain or a shutdown is requested.
   void AwaitRequest();
 
-  // Blocks until the drain is taken back, a shutdown is requested, or `end` has come.
+  // Blocks until the drain is undone, a shutdown is requested, or `end` is reached.
   void AwaitUndo(Clock& clock, Clock::TimePoint end);
 
-  // The lame duck is about to end, with which nothing can be taken back any more,
-  // whether there is a drain or not. False: it was taken back in time, so the lame duck
-  // ends in ServesAgain(). A shutdown has precedence: true once it was requested. Whoever
-  // waits in Undo() or Request() goes on after either.
+  // Marks the end of the lame duck: from now on nothing can be undone, whether there is a drain or
+  // not. False: the drain was undone in time, so the lame duck ends with ServesAgain() instead. A
+  // shutdown takes precedence: true once it was requested. Releases everyone who waits in Undo() or
+  // Request(), unless it returns false; then ServesAgain() does.
   bool EndLameDuck();
 
-  // The process serves, as before the drain that was taken back. Does nothing unless
-  // one is being taken back.
+  // The process serves as before the drain that was undone. Does nothing unless one is being
+  // undone.
   void ServesAgain();
 
  private:

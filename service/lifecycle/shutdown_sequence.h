@@ -18,25 +18,25 @@
 
 namespace lifecycle {
 
-// Who takes part in a shutdown, beside the server. Not owned.
+// The parts of a process that a shutdown needs besides its server. Not owned.
 struct ShutdownParts {
   ShutdownRequest& request;
   ManualDrain& drain;
   TaskGroup& workers;
-  // What saves state, while everything is still open. Entries that use nothing:
-  // all save at once.
+  // Saves state while everything is still open. Its entries use nothing, so they all save in
+  // parallel.
   ShutdownRegistry& savers;
   ShutdownRegistry& registry;
 };
 
 struct ShutdownOutcome {
   ExitCode exit_code = ExitCode::kClean;
-  // Something still runs (a handler, a worker, a closer) and may use anything:
-  // the process must end without destroying an object.
+  // Something still runs (a handler, a worker, a closer) and may use any object: the process must
+  // end without destroying one.
   bool abandoned = false;
 };
 
-// The order of a shutdown. This is the one place where it stands:
+// The order of a shutdown. It is defined here and nowhere else:
 //
 //   phase                 what happens                                 share of the budget  what callers see
 //   --------------------  -------------------------------------------  -------------------  ----------------
@@ -45,46 +45,45 @@ struct ShutdownOutcome {
 //   kDrainingConnections  listener closed, GOAWAY on every connection, drain_connections    answers; new
 //                         then goodbye to streams                                           connections are refused
 //   kDrainingCalls        Server::Shutdown(); calls finish             drain_calls          running calls: answers
-//   kCancellingCalls      what still runs is cancelled                 cancel_calls         UNAVAILABLE
+//   kCancellingCalls      calls still running are cancelled            cancel_calls         UNAVAILABLE
 //   kStoppingWorkers      background workers finish their item         stop_workers
 //   kSavingState          state is saved; everything is open           save_state
 //   kClosingResources     the registry, dependants first               close_resources
-//   kStopped              told what happened                           reserve
+//   kStopped              the report is written                        reserve
 //
-// The lame duck lasts as long as it says: it is what the platform needs to take notice.
-// Every other phase ends as soon as it has nothing left to wait for, and at the latest
-// when only what is guaranteed to the phases behind it is left (ShutdownBudget::EndOf()). A
-// person's interrupt skips the lame duck. A hurry shrinks every remaining wait to next
-// to nothing; the order holds all the same.
+// The lame duck always lasts its full time, which the platform needs to notice it. Every other
+// phase ends as soon as it has nothing left to wait for, and at the latest when only the time
+// guaranteed to later phases is left (ShutdownBudget::EndOf()). SIGINT skips the lame duck.
+// Expediting a shutdown shrinks every remaining wait to next to nothing; the order stays the same.
 //
-// A manual drain goes the same way, and halts:
+// A manual drain follows the same order, but stops on the way:
 //
-//   kLameDuck             as in a shutdown. Taken back: kServing again, the one step back there is.
-//   kDrainingConnections  has no limit, and lasts until a shutdown is requested, drained or not.
+//   kLameDuck             as in a shutdown; undoing the drain leads back to kServing.
+//   kDrainingConnections  has no limit, and lasts until a shutdown is requested.
 //
-// A shutdown that is requested meanwhile goes on from there: a lame duck lasts until its own
-// end, and connections that are left have the time of a shutdown.
+// A shutdown that is requested meanwhile continues from there: the lame duck lasts until its own
+// end, and remaining connections get the time of a shutdown.
 //
-// A shutdown that is requested before there is anybody who could call leaves out what is
-// done for callers' sake: nobody is let in, and there is no lame duck.
+// A shutdown that is requested before callers are let in skips everything that is done for callers:
+// nobody is let in, and there is no lame duck.
 //
-// A start that fails is rolled back: kStoppingWorkers, kClosingResources and kStopped.
+// A failed start is rolled back: kStoppingWorkers, kClosingResources, kStopped.
 //
-// Threads: Open() and then Run(), or RollBack(), are called once, on a thread that is
-// nobody else's (main); the rest may be called from any.
-// Lifetime: what takes part is used until these have returned.
+// Threads: Open() and then Run(), or RollBack() alone, are called once, on main's thread; the rest
+// may be called from any thread.
+// Lifetime: everything passed in is used until these have returned.
 class ShutdownSequence {
  public:
   ShutdownSequence(const ShutdownParts& parts, const ShutdownBudget& budget, Clock& clock,
                    Observer& observer);
 
-  // Lets the callers of `traffic` in, unless a shutdown has been requested.
+  // Lets callers in through `traffic`, unless a shutdown was requested.
   //
-  // Errors: those of Traffic::OpenListener(); there is nothing to run then.
+  // Errors: those of Traffic::OpenListener(); then there is nothing to run.
   absl::Status Open(Traffic& traffic);
 
-  // Serves until a shutdown is requested, and stops. Tells the observer each phase as it
-  // begins, but kStarting, and in this order:
+  // Serves until a shutdown is requested, then shuts down. Emits each phase as it begins, except
+  // kStarting, and in this order:
   //
   //   Serving, ShutdownRequested, LameDuckEntered, ListenerClosed, GoodbyeSaid,
   //   ConnectionsGone | ConnectionsRemain, NewCallsRefused,
@@ -92,36 +91,36 @@ class ShutdownSequence {
   //   WorkersStopped | WorkerFailed..., StateSaved | SaveFailed...,
   //   Closed | CloseFailed..., Stopped
   //
-  // With a manual drain the first of them are:
+  // With a manual drain, the first events are:
   //
   //   Serving, ManualDrainRequested, LameDuckEntered, ListenerClosed, GoodbyeSaid, Drained,
   //   ShutdownRequested
   //
-  // A shutdown that comes before the drain has come to its end is told behind
-  // LameDuckEntered or GoodbyeSaid, and there is no Drained. When the drain is taken
-  // back, all begins again behind LameDuckEntered.
+  // If the shutdown is requested before the drain is complete, ShutdownRequested follows
+  // LameDuckEntered or GoodbyeSaid, and there is no Drained. If the drain is undone, everything
+  // starts again after LameDuckEntered.
   //
-  // Requires: Open() was OK.
+  // Requires: Open() returned OK.
   ShutdownOutcome Run();
 
-  // Ends a start that failed, because of `why`, with kCouldNotStart whatever else
-  // fails. Requires: a shutdown was requested. Tells the observer the phases, and:
+  // Rolls back a start that failed because of `why`; the exit code is kCouldNotStart whatever else
+  // fails. Requires: a shutdown was requested. Emits the phases, and:
   //
   //   CouldNotStart, WorkersStopped | WorkerFailed..., Closed | CloseFailed...
   ShutdownOutcome RollBack(const absl::Status& why);
 
   Phase phase() const { return phase_; }
 
-  // When the phase ends at the latest; unset: nobody knows. Read after phase(), it
-  // may be that of the next.
+  // The latest end of the phase; unset: not known. Read after phase(), it may already be that of
+  // the next phase.
   std::optional<Clock::TimePoint> phase_ends() const;
 
-  // Whether a manual drain has come to its end.
+  // Whether a manual drain is complete.
   bool drained() const { return drained_; }
 
  private:
   void Serve();
-  // False: a manual drain was taken back, and the process serves as before.
+  // False: a manual drain was undone, and the process serves as before.
   bool LameDuck();
   void DrainConnections();
   void StayDrained();
@@ -131,19 +130,19 @@ class ShutdownSequence {
   void SaveState();
   void CloseResources();
 
-  // Whether a shutdown was requested; tells it the first time.
+  // Whether a shutdown was requested; emits ShutdownRequested the first time.
   bool NoticeStop();
 
   // Requires: a shutdown was noticed.
   Patience Enter(Phase phase) { return Enter(phase, EndOf(phase)); }
   Patience Enter(Phase phase, Clock::TimePoint end);
-  // By when a phase must have ended: for ever, as long as no shutdown was noticed.
+  // When a phase must have ended; never, as long as no shutdown was noticed.
   Clock::TimePoint EndOf(Phase phase) const;
-  // Ends at `end`, or soon after a hurry.
+  // Ends at `end`, or soon after the shutdown is expedited.
   Patience Until(Clock::TimePoint end);
   void Tell(EventType type, std::string subject = "", std::string detail = "");
   void TellClosed(EventType type, const ShutdownRegistry::Closed& closed);
-  // Remembers its exit code as well.
+  // Also records the event's exit code.
   void Tell(const Event& event);
 
   const ShutdownParts parts_;
@@ -152,7 +151,7 @@ class ShutdownSequence {
   Observer& observer_;
   Traffic* traffic_ = nullptr;  // Set by Open().
   ShutdownOutcome outcome_;
-  std::optional<ShutdownReason> reason_;  // Unset until a shutdown was noticed.
+  std::optional<ShutdownReason> reason_;  // Unset until a shutdown is noticed.
   std::atomic<Phase> phase_{Phase::kStarting};
   std::atomic<Clock::TimePoint> phase_ends_{Clock::TimePoint::max()};
   std::atomic<bool> drained_{false};

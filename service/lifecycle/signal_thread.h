@@ -9,20 +9,20 @@
 
 namespace lifecycle {
 
-// Has signals mean what docs/operations.md says from now on, to the end of the process, its
-// last static destructor included: starts the thread that takes SIGTERM, SIGINT, SIGHUP and
-// SIGQUIT, and blocks them in the calling thread, and so in every thread that it starts from
-// now on. Ignores the others that would kill the process by default, but not those that tell
-// of a crash. What the program wants to have for itself it gives a handler: SIGHUP and SIGQUIT
-// before (nohup's SIGHUP stays ignored, too), the ignored ones at any time.
+// Gives signals the meaning that docs/operations.md describes, until the end of the process,
+// including its last static destructor. Starts the thread that takes SIGTERM, SIGINT, SIGHUP and
+// SIGQUIT, and blocks these in the calling thread and therefore in every thread that it starts
+// later. Ignores the other signals that would kill the process by default, except those that report
+// a crash. A program that needs a signal for itself installs its own handler: for SIGHUP and
+// SIGQUIT before this call (nohup's ignored SIGHUP stays ignored), for the ignored ones at any
+// time.
 //
-// It also sees to an end that nobody has planned (unplanned_end.h), and that stdin, stdout and
-// stderr are there (standard_streams.h). Ends the process with
-// kCouldNotStart when no thread is to be had.
+// It also handles unplanned ends (unplanned_end.h) and makes sure that stdin, stdout and stderr are
+// open (standard_streams.h). Exits with kCouldNotStart when a thread cannot be created.
 //
-// Requires: called first in main(), before any other thread exists; gRPC starts
-// threads as soon as it is touched, and a single thread that does not block the
-// signal lets it kill the process in the middle of the drain.
+// Requires: called first in main(), before any other thread exists. gRPC starts threads as soon as
+// it is used, and a single thread that does not block the signal lets it kill the process in the
+// middle of a drain.
 //
 // Child processes inherit this: call UnblockStopSignals() between fork and exec.
 void BlockStopSignals();
@@ -30,18 +30,18 @@ void UnblockStopSignals();
 
 enum class SignalMeaning {
   kNothing,
-  kTerminate,  // A request to stop.
-  kInterrupt,  // The same, of a person at a terminal.
+  kTerminate,  // Requests a shutdown.
+  kInterrupt,  // The same, from a person at a terminal.
   kHurry,
   kLeave,
-  kShow,  // What is in flight.
+  kShow,  // Prints what is in flight.
 };
 
-// What a signal means, by how many came before it.
+// The meaning of a signal, depending on how many came before it.
 //
-// The first asks for the shutdown. The second makes it hurry. The third leaves at
-// once. A SIGTERM within kRepeat of one that counted is the platform saying the
-// same thing twice (systemd and container runtimes do), and counts for nothing.
+// The first one requests the shutdown, the second expedites it, the third exits at once. A SIGTERM
+// within kRepeat of one that counted is the platform repeating itself (systemd and container
+// runtimes do that) and is ignored.
 //
 // Threads: one.
 class SignalCount {
@@ -58,12 +58,12 @@ class SignalCount {
   std::optional<Clock::TimePoint> last_term_;  // The last that counted.
 };
 
-// Who does what signals mean, while it lives. Before the first there is nothing to stop, and
-// a signal that asks for it ends the process with kClean. After the last, the signals are
-// counted on, and a third ends the process.
+// Acts on signals while it exists. Before the first listener there is nothing to shut down, and a
+// signal that requests a shutdown exits with kClean. After the last one, signals are still counted,
+// and a third one exits.
 //
-// Requires: BlockStopSignals() was called; one at a time in a process.
-// Threads: `act` is called on the thread that takes the signals. The destructor waits for it.
+// Requires: BlockStopSignals() was called; only one at a time in a process.
+// Threads: `act` is called on the signal thread. The destructor waits for it.
 class SignalListener {
  public:
   explicit SignalListener(std::function<void(SignalMeaning)> act);

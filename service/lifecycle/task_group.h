@@ -17,19 +17,17 @@
 
 namespace lifecycle {
 
-// The background workers of a process, each on a thread of its own.
+// The background workers of a process, each on its own thread.
 //
-// The problem: a worker that does not end must neither hang the stop, as a join
-// would, nor be forgotten. So joining has a limit, and tells who was left.
+// The problem: a worker that never ends must neither hang the shutdown, as a plain join would, nor
+// be forgotten. So joining has a limit and reports who is left.
 //
-// Requires of a task: it returns soon after a stop was requested of its token,
-// having finished the item it was at.
+// Requires of a task: it returns soon after a stop is requested on its token, having finished its
+// current item.
 //
-// Threads: all methods may be called from any thread, but Join() from one at a
-// time.
-// Lifetime: what a task uses outlives the task. When Join() has named a task that
-// still runs, the process must not destroy anything any more (shutdown_sequence.h
-// sees to that).
+// Threads: all methods may be called from any thread, but Join() by one at a time.
+// Lifetime: what a task uses outlives the task. Once Join() has named a task that still runs, the
+// process must not destroy anything (shutdown_sequence.h ensures that).
 class TaskGroup {
  public:
   using Task = std::function<void(std::stop_token)>;
@@ -41,31 +39,29 @@ class TaskGroup {
   };
 
   TaskGroup() = default;
-  // `on_failure` is called when a task has thrown, on the task's own thread, which goes
-  // on counting as running until it has returned.
+  // `on_failure` is called when a task has thrown, on the task's own thread, which counts as
+  // running until `on_failure` has returned.
   explicit TaskGroup(std::function<void(const Left&)> on_failure)
       : on_failure_(std::move(on_failure)) {}
-  // Requests a stop and waits for every task, without limit.
+  // Requests a stop and waits for every task, without a limit.
   ~TaskGroup();
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
-  // Starts `task`. After RequestStop() it starts with a token that is requested
-  // already. A task that throws has ended; what it threw is in Join()'s answer.
-  // Throws std::system_error, with nothing started, when no thread is to be had.
+  // Starts `task`. After RequestStop() its token is already requested. Join() reports what a task
+  // threw. Throws std::system_error, with nothing started, when a thread cannot be created.
   // Requires: Join() has not been called.
   void Start(std::string name, Task task);
 
-  // Has something count as a task that has thrown: what works in the background without
-  // being one.
+  // Reports a failure of background work that is not a task, as if a task had thrown.
   void Fail(std::string name, absl::Status status);
 
-  // Asks every task to end; does not wait.
+  // Asks every task to stop; does not wait.
   void RequestStop();
 
-  // Waits until every task has ended. Returns those that did not end well, in the
-  // order in which they were started; none: all is well. The thread of a task that
-  // has ended is gone, too. Called again, it tells the same and what came since.
+  // Waits until every task has ended. Returns those that failed or still run, in the order in which
+  // they were started; none: all is well. The threads of tasks that have ended are joined. Calling
+  // it again reports the same and whatever failed since.
   std::vector<Left> Join(Patience& patience);
 
  private:

@@ -10,131 +10,128 @@
 
 namespace lifecycle {
 
-// What became of the calls that ran when a server began to leave, or came later.
+// What became of the calls that were running when a server began to leave, or that came later.
 struct CallTally {
   struct Method {
     // "/orders.v1.OrdersService/PlaceOrder"; empty: calls whose method is not known.
     std::string name{};
-    // Ended by the handler, and the caller was told.
+    // The handler ended it, and the caller got its status.
     std::int64_t finished = 0;
-    // Ended without that: the caller had gone, or the call was cut off.
+    // It ended without that: the caller had gone, or the server cut it.
     std::int64_t cancelled = 0;
-    // Did not end.
+    // It did not end.
     std::int64_t left = 0;
   };
-  // By name; only those with something to tell.
+  // By name; only methods with a count that is not 0.
   std::vector<Method> methods{};
-  // Streams that ended by themselves or were left by their callers, and streams that
-  // were cut off. They are counted among `methods`, too.
+  // Streams that ended on their own or because their callers left, and streams that were cut. They
+  // are also counted in `methods`.
   std::int64_t streams_ended = 0;
   std::int64_t streams_cut = 0;
 };
 
-// Which calls run: "2 /a.B/C, 1 others". Empty: none does.
+// Lists the running calls by method: "2 /a.B/C, 1 others". Empty: none.
 std::string RunningCalls(const CallTally& tally);
 
-// What the shutdown sequence needs of a server: the callers, their connections
-// and their calls. The gRPC harness implements it (service/rpc/server_host.h).
+// A server as the shutdown sequence sees it: its callers, their connections and their calls. The
+// gRPC harness implements it (service/rpc/server_host.h).
 //
-// Threads: the sequence calls every method from one thread, in the order in
-// which they stand here, each at most once. Only a manual drain leaves the lame duck,
-// and may enter it again then; and it awaits the end of connections twice. Look(),
-// TryCallsRunning() and TryTally() may be called from any thread, at any time.
+// Threads: the sequence calls the methods from one thread, in the order in which they are declared,
+// each at most once. Exceptions: only undoing a manual drain calls LeaveLameDuck(), and
+// EnterLameDuck() may follow it again; a manual drain calls AwaitConnectionsGone() twice. Look(),
+// TryCallsRunning() and TryTally() may be called from any thread at any time.
 class Traffic {
  public:
-  // What there is at one moment, as well as can be told while it changes.
+  // A snapshot of the load, as exact as it can be while it changes.
   struct Load {
-    int connections = 0;      // That are open.
-    int calls = 0;            // Calls that run, streams included.
+    int connections = 0;      // Open ones.
+    int calls = 0;            // Running ones, streams included.
     int streams = 0;          // Streams among them.
-    std::int64_t hinted = 0;  // Calls that began since EnterLameDuck(), and were told so.
+    std::int64_t hinted = 0;  // Calls that began since EnterLameDuck() and got the hint.
   };
 
-  // What there is of connections when they were asked to leave, and had their time.
+  // The state of the connections after they were asked to leave and given time.
   enum class Departure { kGone, kSilent, kBusy };
 
-  // What has not ended by itself, and is cut.
+  // What did not finish by itself and is therefore cut.
   struct Unfinished {
-    int calls = 0;     // Calls that run.
-    int requests = 0;  // Requests that were arriving still, and are no call yet.
-    int answers = 0;   // Connections that hold bytes which their peers have not taken.
+    int calls = 0;     // Running calls.
+    int requests = 0;  // Requests that are still arriving and not yet a call.
+    int answers = 0;   // Connections with bytes that their peers have not taken.
 
     bool any() const { return calls > 0 || requests > 0 || answers > 0; }
   };
 
   virtual ~Traffic() = default;
 
-  // Lets callers in from now on, and lets them know where.
+  // Lets callers in and publishes the address.
   //
-  // Errors: as the server has them; nobody was let in.
+  // Errors: those of the server; then no caller was let in.
   virtual absl::Status OpenListener() = 0;
 
-  // Tells whoever asks for health that this replica is leaving, and hints it to
-  // whoever calls. Serves on.
+  // Fails health checks, and hints to callers that this replica is leaving. Keeps serving.
   virtual void EnterLameDuck() = 0;
 
-  // Takes the lame duck back: everything is as before it.
+  // Reverts EnterLameDuck().
   virtual void LeaveLameDuck() = 0;
 
-  // New connections are refused from now on, and those that exist are asked to leave
-  // (GOAWAY). What comes on them is served.
+  // Refuses new connections and asks existing ones to leave (GOAWAY). Calls on them are still
+  // served.
   virtual void CloseListener() = 0;
 
-  // Tells endless calls to end themselves, at a pace that spares the replicas
-  // they come back to. Returns how many there were to tell.
+  // Asks streams to end themselves, at a pace that spares the replicas they move to. Returns how
+  // many streams there were.
   virtual int SayGoodbye(Patience& patience) = 0;
 
-  // Waits until no connection is left, or those that are left carry nothing and have been
-  // silent for a while, or patience is over.
+  // Waits until no connection is left, or until those left carry nothing and have been silent for a
+  // while, or until patience runs out.
   virtual Departure AwaitConnectionsGone(Patience& patience) = 0;
 
-  // Starts `Server::Shutdown()` and returns: nothing new is taken from now on, on any
-  // connection.
+  // Starts `Server::Shutdown()` and returns: no new call is accepted on any connection.
   virtual void BeginShutdown() = 0;
 
-  // Waits until no call runs and every answer has left. Returns what had not when
-  // patience was over.
+  // Waits until no call is running and every answer has left. Returns what had not finished when
+  // patience ran out.
   virtual Unfinished AwaitCallsFinished(Patience& patience) = 0;
 
-  // Cancels what still runs, through its own context, and ends connections that
-  // carry nothing any more. Waits until the server has let go of everything, and
-  // destroys it. False: a call did not end; the server is abandoned as it is, and
-  // nothing that its handlers use may be destroyed.
+  // Cancels what still runs, through its own context, and ends connections that carry nothing.
+  // Waits until the server has released everything, and destroys it. False: a call did not end; the
+  // server is abandoned as it is, and nothing that its handlers use may be destroyed.
   virtual bool Cancel(Patience& patience) = 0;
 
   virtual Load Look() const = 0;
 
-  // How many calls run at this moment, by what can be told without waiting.
+  // How many calls are running, as far as can be known without waiting.
   virtual int TryCallsRunning() const = 0;
 
-  // What became of the calls since EnterLameDuck(), the last one, or CloseListener()
-  // without one. For the report: it must not wait for anything that may hang, and is called
-  // at any time, from any thread.
+  // What became of the calls since the last EnterLameDuck(), or since CloseListener() if there was
+  // none. For the report: must not wait for anything that may hang, and may be called at any time
+  // from any thread.
   virtual CallTally TryTally() const { return {}; }
 };
 
-// Several servers of one process, drained together: each step is done by all of them
-// before any does the next, and one that hangs in a step does not keep the others from it.
+// Drains several servers of one process together: each step is done for all of them before the next
+// one begins, and a server that hangs in a step does not keep the others from it.
 //
-// Servers whose calls should be told to end at the same time share one rpc::GoodbyeSignal.
+// Servers whose streams should say goodbye at the same time share one rpc::GoodbyeSignal.
 //
-// Threads: as Traffic has them.
+// Threads: as for Traffic.
 // Lifetime: the members outlive it.
 class TrafficGroup final : public Traffic {
  public:
   explicit TrafficGroup(std::vector<Traffic*> members);
 
-  // Errors: that of the first that has one; those before it have let callers in.
+  // Errors: the first member's that has one; the members before it have let callers in.
   absl::Status OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
   void CloseListener() override;
   int SayGoodbye(Patience& patience) override;
-  // The worst of all.
+  // The worst of all members.
   Departure AwaitConnectionsGone(Patience& patience) override;
   void BeginShutdown() override;
   Unfinished AwaitCallsFinished(Patience& patience) override;
-  // True: of all.
+  // True: for all members.
   bool Cancel(Patience& patience) override;
   Load Look() const override;
   int TryCallsRunning() const override;

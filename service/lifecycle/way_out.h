@@ -16,51 +16,51 @@
 
 namespace lifecycle {
 
-// The end of a process: tells the observer how it ends, and ends it.
+// Ends a process, after reporting to the observer how it ends.
 //
-// The problem: while main comes to its end, the watchdog may bite and a third signal
-// may come, each on a thread of its own; and telling may hang, as everything may.
+// The problem: while main returns, the watchdog may fire and a third signal may arrive, each on its
+// own thread; and reporting may hang, like everything else.
 //
-// Guarantees: one thread at a time tells an end, and the last that is told is how the
-// process ends. Who leaves at once does not wait for another for long.
+// Guarantees: one thread at a time reports an end, and the end reported last is how the process
+// ends. A thread that must exit at once does not wait for another for long.
 //
-// Threads: Serves(), CouldNotStart() and Return() on main's; Leave() on any.
-// Lifetime: what it is given outlives it; a traffic, until Return() has returned.
+// Threads: Serves(), CouldNotStart() and Return() on main's thread; Leave() on any.
+// Lifetime: everything passed in outlives it; a traffic must outlive Return().
 class WayOut {
  public:
   WayOut(const ShutdownBudget& budget, const ShutdownRequest& request, Clock& clock,
          Observer& observer);
 
-  // From now on the end is told with the shutdown's reason and `traffic`'s tally; until then,
+  // From now on the end is reported with the shutdown's reason and `traffic`'s tally; until then,
   // as "stopped while starting".
   void Serves(const Traffic& traffic);
 
-  // From now on the end is told as "could not start".
+  // From now on the end is reported as "could not start".
   void CouldNotStart();
 
-  // Tells that main returns with `code`, and returns that; when something was abandoned,
-  // ends the process here. `why`: as in End. Requires: a shutdown was requested.
+  // Reports that main returns `code`, and returns it; when something was abandoned, exits here
+  // instead. `why`: as in End. Requires: a shutdown was requested.
   int Return(ExitCode code, std::string why, bool abandoned);
 
-  // Ends the process here, and tells that before, unless somebody hangs in telling
-  // another end. Without a request to stop it is told as a failure.
+  // Reports the end and exits here; skips the report if another thread hangs in reporting its own.
+  // Without a shutdown request the end is reported as a failure.
   [[noreturn]] void Leave(ExitCode code, std::string why);
 
  private:
-  // Between these two a thread is the only one. False: another one was for all of
-  // `limit`; unset: waits for it.
+  // Between these two calls a thread has exclusive access. False: another thread had it for all of
+  // `limit`; unset: waits without a limit.
   bool BeginTelling(std::optional<Clock::Duration> limit = std::nullopt);
   void EndTelling();
-  // Requires: the only one.
+  // Requires: exclusive access.
   void Tell(ExitCode code, std::string why);
 
   const ShutdownBudget budget_;
   const ShutdownRequest& request_;
   Clock& clock_;
   Observer& observer_;
-  std::atomic<const char*> start_{"stopped while starting"};  // Null: it serves, or has.
-  std::atomic<const Traffic*> traffic_{nullptr};  // Asked by the only one; null: there is none.
-  CallTally tally_;                               // The last that was had, by the only one.
+  std::atomic<const char*> start_{"stopped while starting"};  // Null: it serves or has served.
+  std::atomic<const Traffic*> traffic_{nullptr};  // Read with exclusive access; null: none yet.
+  CallTally tally_;                               // The last one read, with exclusive access.
 
   std::mutex mutex_;
   std::condition_variable ended_;

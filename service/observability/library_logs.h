@@ -13,16 +13,16 @@
 
 namespace observability {
 
-// The lines that gRPC and Protobuf log.
+// Forwards the lines that gRPC and Protobuf log to the process's log, escaped and rate-limited.
 //
-// The problem: by themselves they write to stderr and wait for its reader, on whatever
-// thread they are on, one that accepts connections included; they do so for each bad
-// request; and what the peer has sent stands in the line as it came.
+// The problem: on their own they write to stderr and wait for its reader, on whatever thread they
+// are on, including one that accepts connections; they do so for every bad request; and what a peer
+// has sent appears in the line unescaped.
 //
-// Guarantees: a line is "[grpc] chttp2_transport.cc:1234: words", a kilobyte of them at most.
-// Of the lines of one place in the source kErrors a second are logged, or kDetails of those
-// that are there because GRPC_VERBOSITY asks for them; the rest is counted, and a line says
-// how many they were: with the next line of a library's, or by SumUp().
+// Guarantees: a line is "[grpc] chttp2_transport.cc:1234: words", with at most a kilobyte of words.
+// For each place in the source, kErrors lines a second are logged, or kDetails of those that appear
+// because GRPC_VERBOSITY asks for them. The rest is counted, and a line says how many there were:
+// before the library's next line, or in SumUp().
 //
 // Threads: any.
 class LibraryLogs {
@@ -34,15 +34,15 @@ class LibraryLogs {
                        const lifecycle::Clock& clock = lifecycle::Clock::Steady())
       : writer_(writer), clock_(clock) {}
 
-  // `level`: as in LogWriter. `place`: "chttp2_transport.cc:1234", no peer's words.
+  // `level`: as in LogWriter. `place`: "chttp2_transport.cc:1234", never a peer's words.
   void Log(std::string_view library, char level, const std::string& place, std::string_view words);
 
-  // Says how many lines were left out, those of the current second included.
+  // Logs how many lines were left out, including the current second.
   void SumUp();
 
  private:
   struct Place {
-    lifecycle::Clock::TimePoint since{};  // When its current second began.
+    lifecycle::Clock::TimePoint since{};  // The start of its current second.
     int logged = 0;
     std::int64_t left_out = 0;
   };
@@ -52,14 +52,14 @@ class LibraryLogs {
   LogWriter& writer_;
   const lifecycle::Clock& clock_;
   std::mutex mutex_;
-  std::map<std::string, Place> places_;  // Guarded by mutex_; as many as the source has.
+  std::map<std::string, Place> places_;  // Guarded by mutex_; bounded by the places in the source.
 };
 
-// From now on gRPC and Protobuf log to `writer`, which lives until the process ends.
-// GRPC_VERBOSITY says what gRPC logs, as ever. The last call counts.
+// Makes gRPC and Protobuf log to `writer`, which lives until the process ends. GRPC_VERBOSITY
+// decides what gRPC logs, as usual. The last call wins.
 void TakeLibraryLogs(LogWriter& writer);
 
-// LibraryLogs::SumUp() of those that were taken.
+// Calls LibraryLogs::SumUp() for the logs that were taken.
 void SumUpLibraryLogs();
 
 }  // namespace observability

@@ -9,8 +9,7 @@
 
 namespace observability {
 
-// Writes what happens to a process into its log (spdlog's default logger), one line an
-// event:
+// Writes the events of a process to its log (spdlog's default logger), one line for each:
 //
 //   12:00:01.250 I orders: shutdown +0.000s Serving             ShutdownRequested: terminate, lame_duck 5s + ...
 //   12:00:01.251 I orders: shutdown +0.001s LameDuck            LameDuckEntered

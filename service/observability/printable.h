@@ -6,12 +6,12 @@
 
 namespace observability {
 
-// `text` as one line that a terminal and a log take for text: control characters, what
-// reorders or breaks a line (bidirectional controls, U+2028), and bytes that are not UTF-8
-// are escaped, as in "\n", "\x1b", "\u202e". All else stays as it is, backslashes included.
+// Escapes `text` so that it is one line of plain text for a terminal and a log: control characters,
+// characters that reorder or break a line (bidirectional controls, U+2028), and bytes that are not
+// UTF-8 become "\n", "\x1b", "\u202e". Everything else, including backslashes, stays as it is.
 std::string Printable(std::string_view text);
 
-// `text` with whatever is not UTF-8 in it replaced by U+FFFD: JSON knows nothing else.
+// Replaces everything that is not UTF-8 in `text` by U+FFFD, because JSON allows nothing else.
 std::string ValidUtf8(std::string_view text);
 
 }  // namespace observability

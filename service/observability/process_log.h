@@ -11,23 +11,23 @@
 
 namespace observability {
 
-// What a server tells of itself, from its start to its end: its log (lifecycle_log.h),
-// those of its libraries (library_logs.h), and the report of its shutdown (shutdown_report.h).
-// All of it goes through one LogWriter: nothing that is told waits for a reader. One in a
-// process; make it before anything is logged and before gRPC is used.
+// Reports everything that a server says, from its start to its end: its log (lifecycle_log.h),
+// those of its libraries (library_logs.h), and the report of its shutdown (shutdown_report.h). All
+// of it goes through one LogWriter, so nothing waits for a reader. One per process; create it
+// before anything is logged and before gRPC is used.
 //
 // Threads: any.
-// Lifetime: its LogWriter lives until the process ends, as threads of gRPC's do.
+// Lifetime: its LogWriter lives until the process ends, as gRPC's threads do.
 class ProcessLog final : public lifecycle::Observer {
  public:
-  // `program`: the name that the log and the report bear. `report_file`: where else the
-  // report is written; empty: nowhere.
+  // `program`: the name in the log and the report. `report_file`: file that also receives the
+  // report; empty: none.
   ProcessLog(const std::string& program, const std::string& report_file);
 
-  // A line on stdout, for whoever started the program; nowhere when nobody reads it.
+  // Prints a line on stdout for whoever started the program; dropped if nobody reads it.
   void Print(const std::string& words) const { writer_.Print(words); }
 
-  // A warning in the log. Does not block.
+  // Logs a warning. Does not block.
   void Warn(const std::string& words) const { writer_.Log('W', words); }
 
   void OnEvent(const lifecycle::Event& event) override;

@@ -9,20 +9,20 @@
 
 namespace observability {
 
-// The file of a report that is written at the very end of a process, when a disk may hang
-// and there may be no thread to be had: so its thread is started with this.
+// Writes the report's file at the very end of a process, when a disk may hang and no thread can be
+// created any more: so its thread is started with the object.
 //
 // Threads: any.
 class ReportFile {
  public:
-  // Empty: there is none.
+  // Empty: no file.
   explicit ReportFile(const std::string& path);
   ~ReportFile();
   ReportFile(const ReportFile&) = delete;
   ReportFile& operator=(const ReportFile&) = delete;
 
-  // Makes `text` its content (service/files/write_file.h), and returns at `latest` at the
-  // latest. When there was no thread even at the start, it may take as long as the disk does.
+  // Replaces its content by `text` (service/files/write_file.h) and returns by `latest`. If even
+  // the thread could not be created at the start, it may take as long as the disk does.
   //
   // Errors: those of files::WriteFile(); DEADLINE_EXCEEDED when it hangs.
   absl::Status Write(const std::string& text, lifecycle::Clock::TimePoint latest);
@@ -30,7 +30,7 @@ class ReportFile {
  private:
   struct Job;
 
-  const std::shared_ptr<Job> job_;  // Shared with the thread, which may hang for ever.
+  const std::shared_ptr<Job> job_;  // Shared with the thread, which may hang forever.
 };
 
 }  // namespace observability

@@ -13,19 +13,18 @@
 
 namespace observability {
 
-// Tells what a server did from the request to stop to its end, and in a manual drain
-// before it, as one JSON object: in the last line of the log, "shutdown report: {...}", and in a file. What it says:
-// proto/report/v1/shutdown_report.proto.
+// Reports a shutdown as one JSON object, from the shutdown request to the end of the process,
+// including a manual drain before it: in the last line of the log, "shutdown report: {...}", and in
+// a file. proto/report/v1/shutdown_report.proto describes its content.
 //
-// Guarantees: a file that cannot be written is said in the log and changes nothing else. A
-// disk or a log that hangs holds the end up for a quarter of the shutdown's reserve at most, or
-// 100 ms if that is more.
+// Guarantees: a file that cannot be written is reported in the log and changes nothing else. A disk
+// or a log that hangs delays the end by at most a quarter of the shutdown's reserve, or 100 ms if
+// that is more.
 //
-// Threads: any. Its mutex is held for nothing that can block.
+// Threads: any. Its mutex is never held while anything can block.
 class ShutdownReport final : public lifecycle::Observer {
  public:
-  // `program`: the name that the log has. `path`: the file; empty: none. `log` outlives
-  // this.
+  // `program`: the name in the log. `path`: the file; empty: none. `log` outlives this.
   ShutdownReport(std::string program, const std::string& path, LogWriter& log);
 
   void OnEvent(const lifecycle::Event& event) override;
@@ -46,7 +45,7 @@ class ShutdownReport final : public lifecycle::Observer {
   LogWriter& log_;
   ReportFile file_;
   std::mutex mutex_;
-  // Since it served last, both guarded by mutex_.
+  // Since the process last served; both guarded by mutex_.
   std::vector<lifecycle::Event> events_;
   std::vector<BegunPhase> phases_;
 };

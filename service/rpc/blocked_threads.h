@@ -13,19 +13,17 @@
 
 namespace rpc {
 
-// Notices that gRPC's threads are blocked.
+// Detects that gRPC's threads are blocked.
 //
-// The problem: the callback API runs on clamp(cores / 2, 2, 16) threads for the whole
-// process. Handlers that wait on so many of them stop everybody, the health service included,
-// and nothing says why.
+// The problem: the callback API runs on clamp(cores / 2, 2, 16) threads for the whole process.
+// Handlers that block all of them stop every call, including health checks, and nothing says why.
 //
-// So once in a while a call that cannot leave the process is made, on a channel that leads
-// nowhere. gRPC tells of its failure on the same threads (completion_queue_cc.cc,
-// CallbackAlternativeCQ); when they do not come to that within `limit`, `on_blocked` is called,
-// at most once in kQuiet.
+// So a call that cannot leave the process is made periodically, on a channel that leads nowhere.
+// gRPC reports its failure on the same threads (completion_queue_cc.cc, CallbackAlternativeCQ); if
+// they do not get to it within `limit`, `on_blocked` is called, at most once per kQuiet.
 //
-// Threads: `on_blocked` is called on a thread of its own; the destructor waits for it.
-// Throws std::system_error when there is no thread.
+// Threads: `on_blocked` is called on a thread of its own; the destructor waits for it. Throws
+// std::system_error when a thread cannot be created.
 class BlockedThreads {
  public:
   static constexpr std::chrono::minutes kQuiet{1};

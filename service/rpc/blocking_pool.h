@@ -14,39 +14,37 @@
 
 namespace rpc {
 
-// Threads for what may block: disks and databases.
+// A thread pool for work that may block, such as disk and database access.
 //
-// The problem: gRPC's callback API runs on very few threads for the whole process
-// (clamp(cores / 2, 2, 16): grpc_library.cc and callback_common); two handlers
-// that wait for a disk stop a small server, its health service included.
+// The problem: gRPC's callback API runs on very few threads for the whole process (clamp(cores / 2,
+// 2, 16): grpc_library.cc and callback_common). Two handlers that wait for a disk stop a small
+// server, including its health service.
 //
-// Guarantees: work is started in the order in which it came, by `threads` threads
-// (with one thread: one after the other). All work that Run() took is run. Work that throws
-// is told of, and the others go on.
+// Guarantees: work starts in the order in which it was submitted, on `threads` threads (with one
+// thread: strictly one after another). All work that Run() accepted is run. Work that throws is
+// reported, and the rest continues.
 //
-// Threads: all methods may be called from any thread, work may call Run().
+// Threads: all methods may be called from any thread, and work may call Run().
 class BlockingPool {
  public:
-  // INTERNAL: work threw, and what. Called on the thread of that work, which has ended, and
-  // whose caller waits for an answer that nobody gives: the process should stop. Unset:
-  // std::terminate().
+  // INTERNAL: work threw; the message says what. Called on the thread of that work, which has ended
+  // without answering its caller: the process should shut down. Unset: std::terminate().
   using OnFailure = std::function<void(const absl::Status&)>;
 
-  // `capacity`: how much work may wait before more is refused. Throws std::system_error when
-  // there are no threads for it.
+  // `capacity`: how much work may wait; more is refused. Throws std::system_error when a thread
+  // cannot be created.
   BlockingPool(std::size_t threads, std::size_t capacity, OnFailure on_failure = nullptr);
-  // As Close(), without limit.
+  // Like Close(), without a limit.
   ~BlockingPool();
   BlockingPool(const BlockingPool&) = delete;
   BlockingPool& operator=(const BlockingPool&) = delete;
 
-  // Runs `work` later, on another thread. False, and `work` is dropped: too much
-  // waits already, or the pool is closed. The caller then answers
-  // RESOURCE_EXHAUSTED.
+  // Runs `work` later, on another thread. False, and `work` is dropped: the queue is full or the
+  // pool is closed; the caller then answers RESOURCE_EXHAUSTED.
   [[nodiscard]] bool Run(std::function<void()> work);
 
-  // Takes nothing new, runs what waits, ends the threads. DEADLINE_EXCEEDED: work
-  // still ran at `deadline`; the pool must then not be destroyed.
+  // Accepts no more work, runs what is queued, ends the threads. DEADLINE_EXCEEDED: work was still
+  // running at `deadline`; then the pool must not be destroyed.
   absl::Status Close(lifecycle::Clock::TimePoint deadline);
 
  private:

@@ -19,24 +19,23 @@
 
 namespace rpc {
 
-// Knows how many calls a server runs, and every stream among them.
+// Tracks the calls that a server is running, and every stream among them.
 //
-// The problem: the shutdown must tell when no call is left, must not wait for
-// endless ones that belong to nobody's work, and must cancel what does not end. An
-// interceptor sees every call, but costs the server 13 to 15 % more instructions for a
-// unary one. So that is counted when gRPC asks whether it should get one, and when gRPC
-// gives its context back; streams, and gRPC's own calls (health, reflection, channelz),
-// do get one.
+// The problem: a shutdown must know when no call is left, must not wait for endless calls to
+// infrastructure services, and must cancel calls that do not end. An interceptor sees every call,
+// but costs the server 13 to 15 % more instructions for each unary one. So unary calls are counted
+// when gRPC asks whether to intercept them, and again when gRPC returns their context; only
+// streams, and calls to gRPC's own services (health, reflection, channelz), are intercepted.
 //
-// Guarantees: a call counts as running from before its handler is called until its
-// handler is done with it, also when its caller has gone long before. running() is
-// never too small, whatever begins and ends while it is read.
+// Guarantees: a call counts as running from before its handler is called until its handler is done
+// with it, even if its caller left long before. running() is never too low, whatever begins and
+// ends while it is read.
 //
-// The same place hints callers that the server is about to leave: the answer of a
-// call that begins then carries `draining: 1` in its trailing metadata. gRPC asks
-// for an interceptor on the thread that begins the call, before its handler can
-// see the context, and sends the context's trailing metadata with the status, so
-// nobody else writes there yet. Calls of the sync API and gRPC's own get no hint.
+// It also adds the hint that the server is about to leave: the answer of a call that begins then
+// carries `draining: 1` in its trailing metadata. gRPC asks for an interceptor on the thread that
+// begins the call, before its handler can see the context, and sends the context's trailing
+// metadata with the status, so nobody else writes there yet. Calls of the sync API and gRPC's own
+// services get no hint.
 //
 // Threads: all methods may be called from any thread.
 // Lifetime: outlives the server that it is installed in.
@@ -50,53 +49,50 @@ class CallTracker {
   using InterceptorFactories =
       std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
 
-  // Has the server that `builder` builds tell of its calls. Once. `more`: interceptors
-  // that come behind the tracker's.
+  // Makes the server that `builder` builds report its calls. Call it once. `more`: interceptors
+  // that run after the tracker's.
   void Install(grpc::ServerBuilder& builder, InterceptorFactories more = {});
 
-  // How many calls run of the services that this process is for: unary calls and streams.
+  // How many calls of the server's own services are running, unary and streaming.
   int running() const { return static_cast<int>(calls_.live()); }
 
-  // Whether more than `most` run; may be true a little late (live_count.h).
+  // Whether more than `most` are running; may become true a little late (live_count.h).
   bool TooMany(int most) { return calls_.Exceeds(most); }
 
-  // The streams among them.
+  // How many of them are streams.
   int streams() const { return static_cast<int>(streams_.live()); }
 
-  // How many calls run of gRPC's own services.
+  // How many calls of gRPC's own services are running.
   int infrastructure() const { return static_cast<int>(infrastructure_.live()); }
 
-  // Hints, or not, each call that begins from now on. Counts anew when it begins to.
+  // Starts or stops hinting at calls that begin from now on. Resets hinted() when it starts.
   void Hint(bool on);
 
-  // How many calls were hinted since Hint(true).
+  // How many calls got the hint since Hint(true).
   std::int64_t hinted() const { return hinted_; }
 
-  // Counts by method what ends from now on, or nothing: it is too dear to be done
-  // always. Forgets what it had counted when it begins or ends.
+  // Starts or stops counting ended calls by method, which is too expensive to do all the time.
+  // Forgets earlier counts either way.
   void CountByMethod(bool on);
 
-  // What has ended since CountByMethod(true), and what runs. Waits for no handler:
-  // streams in a shard that is locked are left out. Of a call that the callback API does
-  // not serve it is known only whether CancelAll() ended it. Names are those of methods
-  // that the server has; calls of a generic service, whose callers make names up, are
-  // named "".
+  // The calls that have ended since CountByMethod(true), and those that are running. Waits for no
+  // handler: streams in a locked shard are left out. For calls that the callback API does not
+  // serve, only whether CancelAll() ended them is known. Names are those of the server's methods;
+  // calls to a generic service, whose callers invent names, are named "".
   lifecycle::CallTally TryTally();
 
-  // Cancels every stream through its own context. A stream that begins later is
-  // not cancelled.
+  // Cancels every stream through its own context. A stream that begins later is not cancelled.
   void CancelAll() { Cancel(/*only_infrastructure=*/false); }
-  // The same for calls of gRPC's own services only, which wait for nothing but their
-  // callers.
+  // The same for calls of gRPC's own services only, which wait for nothing but their callers.
   void CancelInfrastructure() { Cancel(/*only_infrastructure=*/true); }
 
  private:
-  // One call's place in its list; lives in the call's interceptor.
+  // The entry of one call in its list; part of the call's interceptor.
   struct Link {
     Link* previous = this;
     Link* next = this;
     grpc::ServerContextBase* context = nullptr;
-    // Null for gRPC's own services. Lives as long as the link.
+    // Null for gRPC's own services. Outlives the link.
     const std::string* method = nullptr;
     bool cut = false;  // CancelAll() has cancelled it. Guarded by the shard's mutex.
 
@@ -104,11 +100,9 @@ class CallTracker {
     void Remove();
   };
 
-  // Lists of their own, so that calls that begin and end on different cores do not
-  // meet at one mutex.
+  // Sharded, so that calls that begin and end on different cores do not compete for one mutex.
   struct alignas(64) Shard {
-    // Recursive, because TryCancel() may end the call, and so unlink it, before it
-    // returns.
+    // Recursive because TryCancel() may end the call, and so unlink it, before it returns.
     std::recursive_mutex mutex;
     Link running;    // Guarded by mutex.
     Link cancelled;  // Guarded by mutex.
@@ -117,10 +111,10 @@ class CallTracker {
   // By name.
   using Methods = std::map<std::string, lifecycle::CallTally::Method>;
 
-  // What has ended, by method. Several, for the same reason; and no shard's mutex,
-  // which CancelAll() holds while handlers run.
+  // Ended calls by method; sharded for the same reason. Does not use a Shard's mutex, which
+  // CancelAll() holds while handlers run.
   struct alignas(64) Ended {
-    std::mutex mutex;  // Held for nothing that can block.
+    std::mutex mutex;  // Never held while anything can block.
     Methods methods;   // Guarded by mutex.
   };
 
@@ -133,7 +127,7 @@ class CallTracker {
   void Enter(Link& link);
   void Leave(Link& link);
 
-  // `call` has ended. Requires: counting_.
+  // Counts an ended call. Requires: counting_.
   void Count(const void* call, const std::string& method, bool cancelled);
   static lifecycle::CallTally::Method& RowOf(const std::string& method, Methods& methods);
 
@@ -144,7 +138,7 @@ class CallTracker {
   std::atomic<bool> hinting_{false};
   std::atomic<std::int64_t> hinted_{0};
 
-  LiveCalls unary_;  // Those that get no interceptor.
+  LiveCalls unary_;  // Calls that are not intercepted.
   std::atomic<bool> counting_{false};
   std::atomic<std::int64_t> streams_ended_{0};
   std::atomic<std::int64_t> streams_cut_{0};

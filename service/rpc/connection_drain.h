@@ -18,26 +18,26 @@
 
 namespace rpc {
 
-// Asks every connection of a server to leave, and tells when they have left.
+// Asks every connection of a server to leave, and reports when they have left.
 //
-// The problem: a caller that polls its connection leaves within a round trip of the GOAWAY, but
-// one that is between two calls of a blocking API does not read, and must not be waited
-// for. Its connection can be ended when it is known to carry nothing: no call, no
-// request that is still arriving, no byte that the kernel has not delivered, and no byte
-// either way for so long that nothing can be under way.
+// The problem: a client that polls its connection leaves within a round trip of the GOAWAY. One
+// that is between two calls of a blocking API does not read it and must not be waited for. Its
+// connection can be ended once it is known to carry nothing: no call, no request that is still
+// arriving, no byte that the kernel has not delivered, and no byte in either direction for so long
+// that nothing can be under way.
 //
-// Each connection for itself: one that goes on until then does not keep the others, and one
-// that is busy at that moment is waited for.
+// Each connection is judged on its own: one that continues until then does not keep the others
+// open, and one that is busy at that moment is waited for.
 //
-// How long is that? A client may write a PING up to 0.2 s after an answer (BDP estimation) and must
-// not meet a closed socket, and whatever it writes needs half a round trip: a second, or
-// twice the round trip and 0.2 s if that is more. Where bytes took long to leave, the peer or a
-// proxy reads slowly and still holds some of them: twice as long as they took. A request
-// of which nothing more arrives, bytes of which no more leave, and a peer that sends what
-// is no request are given up after 5 s; Unfinished() tells what that cuts.
+// How long must it be silent? A client may write a PING up to 0.2 s after an answer (BDP
+// estimation) and must not meet a closed socket, and whatever it writes needs half a round trip.
+// So: a second, or twice the round trip plus 0.2 s if that is longer. Where bytes took long to
+// leave, the peer or a proxy reads slowly and still holds some of them: twice as long as they took.
+// A request of which nothing more arrives, bytes of which no more leave, and a peer that sends
+// something other than a request are given up after 5 s; Unfinished() says what that cuts.
 //
 // Threads: one at a time.
-// Lifetime: what it is given outlives it. GoawaySender's requirements hold.
+// Lifetime: everything passed in outlives it. GoawaySender's requirements apply.
 class ConnectionDrain {
  public:
   using State = lifecycle::Traffic::Departure;
@@ -46,44 +46,44 @@ class ConnectionDrain {
   ConnectionDrain(grpc::Server& server, const Listeners& listeners, const Connections& connections,
                   const CallTracker& calls, lifecycle::Clock& clock);
 
-  // Sends the first GOAWAY. From now on a connection that gRPC closes is kept until what
-  // the kernel holds for its caller has left (lingering_sockets.h).
+  // Sends the first GOAWAY. From now on, a connection that gRPC closes is kept until the kernel has
+  // delivered what it holds for the caller (lingering_sockets.h).
   void Begin();
 
-  // Sends another GOAWAY when the last is some time ago, for connections whose handshake
-  // has ended since. Requires: Begin().
+  // Sends another GOAWAY if the last one was some time ago, for connections whose handshake has
+  // ended since. Requires: Begin().
   State Look();
 
   // What would be cut now.
   lifecycle::Traffic::Unfinished Unfinished() const;
 
-  // Connections are closed at once from now on.
+  // Closes connections at once from now on.
   void LetGo() { lingering_.reset(); }
 
-  // No GOAWAY is being sent: the last one has left for every connection, and no thread of
-  // gRPC's uses the server because of this.
+  // Whether no GOAWAY is being sent: the last one has left for every connection, and no gRPC thread
+  // is using the server for it.
   bool Idle() const { return goaways_.Idle(); }
 
  private:
-  // What is known of a connection. A time that is not known is that of Begin().
+  // What is known about a connection. A time that is not known is that of Begin().
   struct Peer {
     explicit Peer(lifecycle::Clock::TimePoint begun)
         : received(begun), sent(begun), moved(begun), all_sent(begun), last_unsent(begun) {}
 
-    lifecycle::Clock::TimePoint received;  // The last byte either way.
+    lifecycle::Clock::TimePoint received;  // The last byte in either direction.
     lifecycle::Clock::TimePoint sent;
     lifecycle::Clock::Duration round_trip{};
-    int unsent = 0;                           // Bytes of answers that it has not acknowledged.
+    int unsent = 0;                           // Answer bytes that it has not acknowledged.
     lifecycle::Clock::TimePoint moved;        // When bytes arrived, or left.
-    lifecycle::Clock::TimePoint all_sent;     // When none was unsent.
-    lifecycle::Clock::TimePoint last_unsent;  // When some were.
+    lifecycle::Clock::TimePoint all_sent;     // When nothing was unsent.
+    lifecycle::Clock::TimePoint last_unsent;  // When something was.
     lifecycle::Clock::Duration took{};        // The longest from the one to the other.
   };
   Peer& PeerOf(int fd, lifecycle::Clock::TimePoint now);
   // Whether something may be under way on its connection.
   bool Holds(const Peer& peer, lifecycle::Clock::TimePoint now) const;
-  // Requests that are still arriving. Requires: no call ends at this moment; else it may
-  // be one too many.
+  // How many requests are still arriving. Requires: no call ends at this moment; otherwise it may
+  // be one too high.
   int Arriving() const;
 
   const Listeners& listeners_;
@@ -93,11 +93,11 @@ class ConnectionDrain {
   GoawaySender goaways_;
   std::optional<LingeringSockets> lingering_;  // From Begin() to LetGo().
   lifecycle::Clock::TimePoint begun_;
-  lifecycle::Clock::TimePoint sent_;               // The last GOAWAY.
-  lifecycle::Clock::Duration interval_{};          // From that to the next.
-  lifecycle::Clock::TimePoint looked_;             // When Look() was last called.
-  lifecycle::Clock::TimePoint awake_;              // Since when the process has not been stopped.
-  lifecycle::Clock::TimePoint busy_;               // When a call or request was last seen.
+  lifecycle::Clock::TimePoint sent_;       // The last GOAWAY.
+  lifecycle::Clock::Duration interval_{};  // From that to the next.
+  lifecycle::Clock::TimePoint looked_;     // When Look() was last called.
+  lifecycle::Clock::TimePoint awake_;  // Since when the process has been running without a SIGSTOP.
+  lifecycle::Clock::TimePoint busy_;   // When a call or request was last seen.
   lifecycle::Clock::TimePoint next_look_;          // At the sockets, which takes time with each.
   std::unordered_map<std::uint64_t, Peer> peers_;  // By the socket's cookie.
   State state_ = State::kBusy;

@@ -14,36 +14,36 @@
 
 namespace rpc {
 
-// Ends the connections of a server on which a peer does what gRPC does not bound.
+// Ends connections whose peers abuse what gRPC does not bound.
 //
-// The problem: gRPC's limit of concurrent streams holds only for peers that have
-// acknowledged it, and a stream that is reset counts no more, although its call still
-// costs memory and time. A few seconds of either freeze the server for everybody.
+// The problem: gRPC's limit of concurrent streams binds only peers that have acknowledged it, and a
+// stream that is reset no longer counts, although its call still costs memory and time. A few
+// seconds of either freeze the server for everybody.
 //
-// A stream counts as open until gRPC has freed its call, which may be a moment after the
-// peer has seen its end or has reset it; hence twice.
+// A stream counts as open until gRPC has freed its call, which may be a moment after the peer has
+// seen its end or has reset it. Hence the factor of two.
 //
-// Guarantees: a connection is ended soon (a fraction of a second) after it
-//   - has more than twice `streams` open, or
-//   - has had `resets` of its streams fail within a second, and these were more than half of
-//     those that it opened (Envoy's rule), or
-//   - has the most open streams of all, when all have more than `total_streams`.
-// It is ended at the socket: its calls are cancelled, its peer sees a reset. All other
-// connections go on.
+// Guarantees: a connection is ended soon (within a fraction of a second) after it
+// - has more than twice `streams` open, or
+// - has had `resets` of its streams fail within a second, and these were more than half of those
+//   that it opened (Envoy's rule), or
+// - has the most open streams of all, when there are more than `total_streams` in total.
+// It is ended at the socket: its calls are cancelled, and its peer sees a reset. All other
+// connections continue.
 //
-// Cost: nothing for a call. A few times a second one counter of gRPC's records (channelz)
-// is read; the connections one by one only when it has grown by more than what ends well.
-// No more than a tenth of one core is spent.
+// Cost: none per call. One counter of gRPC's records (channelz) is read a few times a second, and
+// the connections one by one only when it has grown by more than what ended well. At most a tenth
+// of one core is spent.
 //
-// What it cannot do: end a connection that came through a socket file, whose peer has no
-// address to find it by. Those peers are on this machine and have the file's permission.
+// Limitation: it cannot end a connection that came through a socket file, whose peer has no address
+// to find it by. Those peers are on this machine and have the file's permission.
 //
-// Threads: any; it has one of its own until it is destroyed.
+// Threads: any; it has its own thread until it is destroyed.
 class ConnectionGuard {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Zero: no limit.
+  // 0: no limit.
   struct Limits {
     int streams = 0;
     int resets = 0;
@@ -53,7 +53,7 @@ class ConnectionGuard {
   // What gRPC has recorded of one connection.
   struct Connection {
     std::int64_t id = 0;
-    std::string peer;  // Address and port, in network order; empty: no address.
+    std::string peer;  // Address and port, in network byte order; empty: none.
     std::int64_t started = 0;
     std::int64_t failed = 0;  // Ended without an answer.
     std::int64_t open = 0;
@@ -61,7 +61,7 @@ class ConnectionGuard {
 
   // `end`: ends the connection of that peer; must not block.
   //
-  // Throws std::system_error when no thread is to be had.
+  // Throws std::system_error when a thread cannot be created.
   ConnectionGuard(std::int64_t server_id, Limits limits,
                   std::function<void(const std::string& peer)> end, LimitLog::Write write);
   ~ConnectionGuard();
@@ -71,24 +71,24 @@ class ConnectionGuard {
   // How many connections were ended.
   std::int64_t ended() const;
 
-  // The address of the peer of a connected socket, as Connection::peer; empty: none.
+  // The address of the peer of a connected socket, as in Connection::peer; empty: none.
   static std::string PeerOf(int fd);
 
  private:
-  // What was recorded when the time began over which resets are counted.
+  // The counters at the start of the interval over which resets are counted.
   struct Base {
     Clock::time_point at{};
     std::int64_t started = 0;
     std::int64_t failed = 0;
-    std::int64_t look = 0;  // The last one that saw the connection.
+    std::int64_t look = 0;  // The last look that saw the connection.
     bool ended = false;     // By the guard; gRPC has yet to notice.
   };
 
   void Run();
-  // One of the above, or null.
+  // One of the faults above, or null.
   const char* Fault(const Connection& connection, Clock::time_point now);
   void LookAtConnections();
-  // Once for each connection.
+  // At most once for each connection.
   void End(const Connection& connection, const char* fault);
 
   const std::int64_t server_id_;
@@ -96,7 +96,7 @@ class ConnectionGuard {
   const std::function<void(const std::string& peer)> end_;
   LimitLog log_;
 
-  // Of the guard's thread.
+  // Used by the guard's thread only.
   std::map<std::int64_t, Base> bases_;
   std::int64_t looks_ = 0;
 

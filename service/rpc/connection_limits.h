@@ -8,65 +8,61 @@
 
 namespace rpc {
 
-// What a server's connections may cost it, from the day it starts on. Zero: no limit.
+// Limits on what a server's connections may cost it, with safe defaults. 0: no limit.
 //
-// What gRPC holds itself is set by ApplyTo(); the rest is held by listener.h and
-// connection_guard.h.
+// ApplyTo() sets those that gRPC enforces itself; listener.h and connection_guard.h enforce the
+// rest.
 //
-// Sources of the meanings: gRPC's include/grpc/impl/channel_arg_names.h, and
+// Sources for their meanings: gRPC's include/grpc/impl/channel_arg_names.h, and
 // https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md,
 // A9-server-side-conn-mgt.md.
 struct ConnectionLimits {
-  // A connection of this age is asked to make place for a new one (GOAWAY, with 10 %
-  // jitter), which spreads callers over new replicas; what still runs on it after the
-  // grace is cut. With this or the next, gRPC puts a filter on each call (5 % of its
-  // instructions).
+  // After this time a connection gets a GOAWAY (with 10 % jitter), which spreads callers over new
+  // replicas; calls that still run after the grace are cut. With this or `idle`, gRPC puts a filter
+  // on each call (5 % of its instructions).
   std::chrono::milliseconds age{0};
   std::chrono::milliseconds age_grace{std::chrono::minutes(1)};
-  // A connection without a call for so long is given up; its caller makes another
-  // when it needs one.
-  // Costs as much as the age, and what is dead is found by keepalive.
+  // A connection that has had no call for this long is closed; its client makes another when it
+  // needs one. Costs as much as the age, and keepalive already finds dead peers.
   std::chrono::milliseconds idle{0};
-  // A peer that has not said what it is (TLS handshake, HTTP/2 preface and SETTINGS) for
-  // so long after it has connected is given up.
+  // A connection is closed when its peer has not completed the TLS handshake, HTTP/2 preface and
+  // SETTINGS within this time.
   std::chrono::milliseconds handshake{std::chrono::seconds(10)};
-  // A peer that is silent for so long is asked whether it still lives, and given up
-  // when it does not answer for keepalive_timeout: a cable that is cut sends no
-  // word.
+  // A peer that has been silent for this long gets a keepalive ping; its connection is closed when
+  // it does not answer within keepalive_timeout. A cut cable sends no FIN.
   std::chrono::milliseconds keepalive{std::chrono::minutes(1)};
   std::chrono::milliseconds keepalive_timeout{std::chrono::seconds(10)};
-  // A caller that asks that of us more often is sent away (ENHANCE_YOUR_CALM).
+  // A client that pings more often than this is disconnected (ENHANCE_YOUR_CALM).
   std::chrono::milliseconds least_ping_interval{std::chrono::seconds(10)};
-  // Calls of one connection at one time; more wait at the caller. One connection must not
-  // have all the memory. A connection that takes no notice is ended (connection_guard.h).
+  // Concurrent calls on one connection; further calls wait in the client. One connection must not
+  // get all the memory. A connection that ignores the limit is ended (connection_guard.h).
   int concurrent_calls = 1000;
-  // Calls of all connections at one time; more are refused with RESOURCE_EXHAUSTED. Tens
-  // of thousands slow each other down until all are too late.
+  // Concurrent calls on all connections; further calls fail with RESOURCE_EXHAUSTED. Tens of
+  // thousands slow each other down until all are too late.
   int total_calls = 20000;
-  // A connection is ended when so many of its calls, and more than half, fail within a
+  // A connection is ended when this many of its calls, and more than half of them, fail within a
   // second: calls that are reset at once cost the server far more than their caller.
   int resets_per_second = 500;
-  // Connections at one time; more are closed when they are accepted. Told by the number of
+  // Open connections; further ones are closed when they are accepted. Determined by the number of
   // descriptors that the process has open.
   int connections = 10000;
-  // Descriptors that connections leave to the rest of the process: to operators,
-  // databases, backends, logs. At most a quarter of those that it may have.
+  // Descriptors that connections leave to the rest of the process: operators, databases, backends,
+  // logs. At most a quarter of the process's limit.
   int reserved_descriptors = 64;
-  // What gRPC may use for what it reads and for its calls, in bytes; above, it ends
-  // streams. A message that is announced is kept until it is whole.
+  // Memory that gRPC may use for what it reads and for its calls; above it, gRPC ends streams. An
+  // announced message occupies memory until it is complete.
   std::int64_t memory_bytes = 64 * 1024 * 1024;
-  // Whether compressed requests are read. A megabyte can become a gigabyte before its size
+  // Whether compressed requests are accepted. A megabyte can expand to a gigabyte before its size
   // is known.
   bool compression = false;
-  // The largest message that is read, and that is sent; a larger one fails with
-  // RESOURCE_EXHAUSTED.
+  // The largest message that is received, and sent; a larger one fails with RESOURCE_EXHAUSTED.
   int request_bytes = 4 * 1024 * 1024;
   int response_bytes = 4 * 1024 * 1024;
 
   void ApplyTo(grpc::ServerBuilder& builder) const;
 
-  // Raises the process's limit of descriptors as far as it may, and returns the number
-  // from which on a descriptor is not for connections (Listener::Start()).
+  // Raises the process's descriptor limit as far as allowed, and returns the number from which on
+  // descriptors are not for connections (Listener::Start()).
   int RaiseMaxDescriptors() const;
 };
 

@@ -9,10 +9,10 @@
 
 namespace rpc {
 
-// Says that something happens which a peer can cause as often as it likes, without filling
-// the log: at once for the first time, and then once a minute with how often.
+// Logs something that a peer can cause as often as it likes, without filling the log: the first
+// time at once, then once a minute with a count.
 //
-// Threads: all methods may be called from any thread; `write` is called with no lock held.
+// Threads: all methods may be called from any thread; `write` is called without a lock held.
 class LimitLog {
  public:
   using Clock = std::chrono::steady_clock;
@@ -22,11 +22,11 @@ class LimitLog {
   // A line is "`what`: N times in the last minute (`example`)"; `write` must not block.
   LimitLog(std::string what, Write write);
 
-  // It has happened. `example`: the last one of its kind, ours or escaped.
+  // Counts one occurrence. `example`: the latest one; either our own text or escaped.
   void Count(const std::string& example = "", Clock::time_point now = Clock::now());
 
-  // Writes what was counted since the last line, when that is old enough: for the rest of
-  // what has ceased. Cheap.
+  // Writes what was counted since the last line, if that is long enough ago: for occurrences after
+  // which no more came. Cheap.
   void Flush(Clock::time_point now = Clock::now());
 
   // How often it has happened.
@@ -37,7 +37,7 @@ class LimitLog {
   const Write write_;
   mutable std::mutex mutex_;
   std::int64_t total_ = 0;    // Guarded by mutex_.
-  std::int64_t written_ = 0;  // Guarded by mutex_: how much of that a line has told.
+  std::int64_t written_ = 0;  // Guarded by mutex_: how much of it was logged.
   std::string example_;       // Guarded by mutex_.
   Clock::time_point next_{};  // Guarded by mutex_: when the next line may be written.
 };

@@ -19,71 +19,68 @@ namespace rpc {
 
 // Accepts connections on one address until it is closed.
 //
-// The problem: a gRPC server closes its own ports only in Shutdown(), which at the
-// same moment refuses what its callers send on the connections they have. With a
-// listener apart from the server the first can come before the second.
+// The problem: a gRPC server closes its own ports only in Shutdown(), which at the same moment
+// refuses new calls on existing connections. A separate listener can be closed first.
 //
-// Guarantees: once started, every connection that was established when Close() was
-// called is handed over, not reset; later ones are refused. Close() ends however fast
-// peers connect. A connection for which the process has too few descriptors is accepted
-// and reset, so that its caller knows at once.
+// Guarantees: once started, every connection that was established when Close() was called is handed
+// over, not reset; later ones are refused. Close() ends however fast peers connect. A connection
+// for which the process has too few descriptors is accepted and reset, so that its caller knows at
+// once.
 //
-// Threads: Close() and the destructor on one thread, the rest on any. `accept` and
-// `refused` run on the listener's own thread.
+// Threads: Close() and the destructor on one thread, the rest on any. `accept` and `refused` run on
+// the listener's own thread.
 class Listener {
  public:
-  // Is given a connected socket, non-blocking, closed on exec; owns it from then
-  // on. `listener_fd` is the socket that it came from.
+  // Receives a connected socket, non-blocking and close-on-exec, and owns it. `listener_fd` is the
+  // socket that accepted it.
   using Accept = std::function<void(int listener_fd, int fd)>;
 
-  // "HOST:PORT", "[::1]:PORT"; port 0: any free one. A host name means every address
-  // that it has on this machine, all with the same port. "unix:PATH" is a socket file: one
-  // that nobody listens at any more is replaced, and Close() removes its own.
+  // "HOST:PORT" or "[::1]:PORT"; port 0 picks a free one. A host name means every address that it
+  // has on this machine, all with the same port. "unix:PATH" is a socket file: one on which nobody
+  // listens any more is replaced, and Close() removes its own.
   //
-  // Nobody is accepted before Start(): who connects waits, and is reset when it is
-  // closed without. The thread that accepts is there already: Start() needs nothing.
+  // Nothing is accepted before Start(): callers wait, and are reset if the listener is closed
+  // before that. The accepting thread already exists, so that Start() cannot fail.
   //
-  // Errors, each with the address and what to do: INVALID_ARGUMENT, NOT_FOUND (no
-  // such host), ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE (also for want of
-  // a thread).
+  // Errors, each with the address and what to do: INVALID_ARGUMENT, NOT_FOUND (no such host),
+  // ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE (also when a thread cannot be created).
   static absl::StatusOr<std::unique_ptr<Listener>> Bind(const std::string& address);
 
-  // Closes when it is not closed yet.
+  // Closes the listener if it is open.
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Accepts from now on. Once.
+  // Accepts from now on. Call it once.
   //
-  // Refuses a connection that would take a descriptor of number `max_descriptors` or
-  // above, and calls `refused`: the kernel gives the lowest that is free, so then so many
-  // are in use, whatever for.
+  // Refuses a connection that would get a descriptor of `max_descriptors` or above, and calls
+  // `refused`: the kernel assigns the lowest free number, so at that point that many descriptors
+  // are in use.
   void Start(Accept accept, int max_descriptors = std::numeric_limits<int>::max(),
              std::function<void()> refused = {});
 
-  // Hands over what has arrived, then stops listening. Waits for `accept` to
-  // return. Closing twice does nothing.
+  // Hands over connections that have arrived, then stops listening. Waits for `accept` to return.
+  // Closing twice does nothing.
   void Close();
 
-  // Ends every connection that came in here and is still open, at the socket, which
-  // gRPC cannot: a connection whose peer does not read it closes only after what it
-  // is writing (grpc/grpc: chttp2_transport.cc, close_transport_locked).
+  // Ends every open connection that was accepted here, at the socket. gRPC cannot do that: a
+  // connection whose peer does not read closes only after what it is writing (grpc/grpc:
+  // chttp2_transport.cc, close_transport_locked).
   //
-  // Also ends any other connection of this process whose local port is the same.
+  // Also ends any other connection of this process with the same local port.
   void CutConnections() const;
 
-  // Ends those of them for which `which` is true, with a reset once gRPC closes them: the
-  // peer may have filled its own buffers, and would not see anything else.
+  // Ends the connections for which `which` is true, with a reset once gRPC closes them: a peer that
+  // has filled its own buffers would not see anything else.
   void ResetConnections(const std::function<bool(int fd)>& which) const;
 
-  // Calls `look` with each of those connections. gRPC may close it meanwhile, so look and
-  // do nothing else.
+  // Calls `look` with each of those connections. gRPC may close it meanwhile, so only look at it.
   void ForEachConnection(const std::function<void(int fd)>& look) const;
 
-  // The TCP ports that are bound; none of a socket file.
+  // The bound TCP ports; none for a socket file.
   std::vector<std::uint16_t> ports() const;
 
-  // "127.0.0.1:50051", "unix:/run/orders.sock": what is bound, the first of several.
+  // The bound address, the first of several: "127.0.0.1:50051", "unix:/run/orders.sock".
   const std::string& address() const { return address_; }
 
  private:
@@ -102,12 +99,12 @@ class Listener {
   static absl::StatusOr<Sockets> BindUnix(const std::string& address, const std::string& path);
   // Waits for Start(), or for Close() without it.
   void Run();
-  // Accepts from a socket, `most` at a time. False: it cannot for the moment, for want of
-  // file descriptors perhaps.
+  // Accepts up to `most` connections from a socket. False: it cannot for the moment, for example
+  // because descriptors ran out.
   bool AcceptArrived(int listener_fd, int most);
 
-  Sockets sockets_;                     // None: it is closed.
-  const std::unique_ptr<Socket> wake_;  // An eventfd: readable once Close() was called.
+  Sockets sockets_;                     // Empty: closed.
+  const std::unique_ptr<Socket> wake_;  // An eventfd, readable once Close() is called.
   const std::string local_;             // The sockets' local address, as LocalAddress() has it.
   const std::string address_;
   const std::string unix_path_;              // Of the socket file; empty for TCP.
@@ -115,7 +112,7 @@ class Listener {
   Accept accept_;
   int max_descriptors_ = 0;
   std::function<void()> refused_;
-  std::atomic<bool> may_run_{false};  // What Run() uses is set.
+  std::atomic<bool> may_run_{false};  // Everything that Run() uses is set.
   std::thread thread_;
 };
 

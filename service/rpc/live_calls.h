@@ -8,23 +8,23 @@
 
 namespace rpc {
 
-// Which calls run, and of which method, at the price of one cache line a call.
+// The methods of the calls that are running, at the cost of one cache line per call.
 //
-// The problem: gRPC gives a unary call's context back without its method, and a lock
-// for each call is too dear for what only a shutdown wants to know.
+// The problem: gRPC returns a unary call's context without its method, and a lock for each call is
+// too expensive for something that only a shutdown wants to know.
 //
-// Threads: all methods may be called from any thread, without a lock; Begin() of a
-// call comes before its End().
+// Threads: all methods may be called from any thread, without a lock; Begin() of a call comes
+// before its End().
 class LiveCalls {
  public:
-  // Notes a call. False: there is no place for it. `method` outlives the call.
+  // Records a call. False: there is no room for it. `method` outlives the call.
   [[nodiscard]] bool Begin(const void* call, const char* method);
 
-  // Forgets a call, and returns its method; null when it was not noted.
+  // Removes a call, and returns its method; null when it was not recorded.
   const char* End(const void* call);
 
-  // The method of every call that is noted, in no order. One that begins or ends
-  // meanwhile may be left out.
+  // The method of every recorded call, in no particular order. One that begins or ends meanwhile
+  // may be left out.
   void ForEach(const std::function<void(const char* method)>& do_this) const;
 
  private:
@@ -32,7 +32,7 @@ class LiveCalls {
     std::atomic<const void*> call{nullptr};
     std::atomic<const char*> method{nullptr};
   };
-  // As many as fit in a cache line: a call looks nowhere else.
+  // As many slots as fit in a cache line; a call uses no other bucket.
   struct alignas(64) Bucket {
     std::array<Slot, 4> slots;
   };

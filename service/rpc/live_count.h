@@ -9,17 +9,17 @@
 
 namespace rpc {
 
-// How many of something live, counted by threads that share no cache line for it.
+// A count of living things that threads update without sharing a cache line.
 //
-// Threads: any. End() of one comes after its Begin(), perhaps on another thread.
+// Threads: any. End() of one comes after its Begin(), possibly on another thread.
 class LiveCount {
  public:
   void Begin() { ++mine().begun; }
   void End() { ++mine().ended; }
 
-  // Whether more than `most` live. Reading the other threads' lines for each call is what
-  // they are apart to avoid, so each thread does so only now and then, until it is true: it
-  // may be true late, by a sixteenth of `most`.
+  // Whether more than `most` live. Reading the other threads' cache lines for every call would
+  // defeat the purpose, so each thread reads them only now and then until it is true: it may become
+  // true late, by a sixteenth of `most`.
   bool Exceeds(std::int64_t most) {
     static thread_local std::int64_t until_look = 0;
     if (--until_look > 0) return false;
@@ -28,7 +28,7 @@ class LiveCount {
     return false;
   }
 
-  // Never too small, whatever begins and ends while it is read.
+  // Never too low, whatever begins and ends while it is read.
   std::int64_t live() const {
     std::int64_t live = 0;
     for (const Shard& shard : shards_) live -= shard.ended;

@@ -33,21 +33,21 @@
 
 namespace rpc {
 
-// A gRPC server that can be stopped without a caller noticing.
+// A gRPC server that shuts down without its callers noticing.
 //
-// The problem: grpc::Server::Shutdown() kills new calls on old connections, waits
-// for peers that never answer, and has no limit. So the host keeps its own
-// listener, counts calls and connections, and does one small step for each step of
-// the shutdown sequence (service/lifecycle/shutdown_sequence.h).
+// The problem: grpc::Server::Shutdown() kills new calls on existing connections, waits for peers
+// that never answer, and has no limit. So the host keeps its own listener, counts calls and
+// connections, and does one small step for each step of the shutdown sequence
+// (service/lifecycle/shutdown_sequence.h).
 //
-// Besides the services it is given it serves grpc.health.v1.Health (for "" and
-// each service by name) and server reflection; calls of these two, and of channelz
-// where it is linked, never hold up a shutdown.
+// Besides the services passed to it, it serves grpc.health.v1.Health (for "" and for each service
+// by name) and server reflection. Calls of these two, and of channelz where it is linked, never
+// delay a shutdown.
 //
 // Threads: Start(), the steps of a shutdown and the destructor on one thread. Look(),
 // TryCallsRunning(), TryTally() and address() may be called from any thread.
-// Lifetime: the services, and what they use, outlive the server inside, which
-// lives until Cancel() has returned true; `goodbye` outlives the host.
+// Lifetime: the services, and what they use, outlive the gRPC server inside, which exists until
+// Cancel() has returned true; `goodbye` outlives the host.
 class ServerHost final : public lifecycle::Traffic {
  public:
   struct Endpoint {
@@ -64,51 +64,49 @@ class ServerHost final : public lifecycle::Traffic {
     std::string address = "127.0.0.1:0";
     std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;
     std::vector<Endpoint> more_endpoints = {};
-    // Where the first bound address is written when callers are let in; empty: nowhere.
+    // File that receives the first bound address when callers are let in; empty: none.
     std::string port_file = "";
     ConnectionLimits limits{};
-    // Whether callers may ask for the services' descriptions.
+    // Whether server reflection is served.
     bool reflection = true;
-    // Each call is intercepted by these, behind the host's own. Any that is there costs each
-    // unary call an eighth of its instructions.
+    // Interceptors for each call, after the host's own. Having any costs each unary call an eighth
+    // of its instructions.
     std::function<InterceptorFactories()> interceptors = {};
-    // Runs on the builder before anything else is set: for services of the generic,
-    // asynchronous and other kinds, completion queues, arguments. What it sets and the host
-    // sets, too, is the host's. handler_guard.h does not guard what it registers.
+    // Runs on the builder before anything else is set: for generic, asynchronous and other
+    // services, completion queues, arguments. Where the host sets the same option, the host's value
+    // wins. handler_guard.h does not guard what is registered here.
     std::function<void(grpc::ServerBuilder&)> prepare = {};
-    // Is given a line when a limit is reached or a handler fails, at most one a minute of
-    // each kind; must not block. Null: stderr.
+    // Receives a line when a limit is reached or a handler fails, at most one a minute of each
+    // kind; must not block. Null: stderr.
     std::function<void(const std::string& line)> log = {};
   };
 
   struct NamedService {
-    // As in the proto, "orders.v1.OrdersService": what health goes by.
+    // The name for health checks, as in the proto: "orders.v1.OrdersService".
     std::string name;
     grpc::Service& service;
   };
 
   ServerHost(Options options, std::vector<NamedService> services, GoodbyeSignal& goodbye);
-  // Requires: once callers were let in, CloseListener() came, as it does in a shutdown. Else the
-  // process ends here: their calls would be cut and nobody would tell.
+  // Requires: if callers were let in, CloseListener() was called, as a shutdown does. Otherwise the
+  // process ends here, because their calls would be cut without a report.
   //
-  // Cancels what the shutdown has left.
+  // Cancels whatever the shutdown has left.
   ~ServerHost() override;
   ServerHost(const ServerHost&) = delete;
   ServerHost& operator=(const ServerHost&) = delete;
 
-  // Binds, listens, and is ready to serve. Callers wait at the port until
-  // OpenListener().
+  // Binds, listens, and gets ready to serve. Callers wait at the port until OpenListener().
   //
-  // Errors: those of Listener::Bind(); INVALID_ARGUMENT when there is nothing to serve, or
-  // a port was added that the host cannot close first; UNAVAILABLE when gRPC does not want
-  // to, or no thread is to be had.
+  // Errors: those of Listener::Bind(); INVALID_ARGUMENT when there is nothing to serve, or when a
+  // port was added that the host cannot close first; UNAVAILABLE when gRPC refuses, or when a
+  // thread cannot be created.
   absl::Status Start();
 
-  // "127.0.0.1:50051": where it listens, the first of several. Empty before Start().
+  // The address it listens on, "127.0.0.1:50051"; the first of several. Empty before Start().
   std::string address() const;
 
-  // Accepts, and writes the port file before: callers wait at the port, and none is cut
-  // when that fails.
+  // Writes the port file, then accepts: callers wait at the port, and none is cut if writing fails.
   //
   // Errors: UNAVAILABLE when the port file cannot be written.
   absl::Status OpenListener() override;
@@ -116,10 +114,10 @@ class ServerHost final : public lifecycle::Traffic {
   void LeaveLameDuck() override;
   void CloseListener() override;
   int SayGoodbye(lifecycle::Patience& patience) override;
-  // Does not wait where gRPC cannot send a GOAWAY (GoawaySender::Available()).
+  // Does not wait if gRPC cannot send a GOAWAY (GoawaySender::Available()).
   Departure AwaitConnectionsGone(lifecycle::Patience& patience) override;
   void BeginShutdown() override;
-  // Demands answers of `goodbye` when patience is nearly over.
+  // Demands answers through `goodbye` when time is nearly up.
   Unfinished AwaitCallsFinished(lifecycle::Patience& patience) override;
   bool Cancel(lifecycle::Patience& patience) override;
   Load Look() const override;
@@ -144,11 +142,11 @@ class ServerHost final : public lifecycle::Traffic {
   const std::vector<NamedService> services_;
   GoodbyeSignal& goodbye_;
 
-  mutable CallTracker calls_;  // Asked by TryTally(), too.
+  mutable CallTracker calls_;  // Also used by TryTally(), which is const.
   Connections connections_;
   LimitLog refused_connections_;
   std::vector<std::unique_ptr<Listener>> listeners_;
-  // Each is the listener's at the same place.
+  // One for each listener, at the same index.
   std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> acceptors_;
   std::unique_ptr<grpc::Server> server_;
   std::optional<HandlerGuard> handler_guard_;            // From Start() on.

@@ -5,17 +5,17 @@
 
 namespace rpc {
 
-// How many threads gRPC may start for a server and its first calls: 16 for callbacks at most
-// (CallbackAlternativeCQ), one for each core in its event engine, and a few timers, executors
-// and pollers, with ours beside them.
+// How many threads gRPC may start for a server and its first calls: at most 16 for callbacks
+// (CallbackAlternativeCQ), one per core in its event engine, a few timers, executors and pollers,
+// and our own.
 int ThreadsForAServer();
 
-// Whether so many more threads are to be had at this moment: starts them, and ends them.
+// Checks that this many more threads can be created now, by starting and ending them.
 //
-// The problem: gRPC aborts the process where it lacks one (thread_manager.cc), which a start can
-// neither catch nor roll back.
+// The problem: gRPC aborts the process when it cannot create one (thread_manager.cc), which a start
+// can neither catch nor roll back.
 //
-// Errors: RESOURCE_EXHAUSTED, with the limits to look at.
+// Errors: RESOURCE_EXHAUSTED, naming the limits to check.
 absl::Status CheckSpareThreads(int threads);
 
 }  // namespace rpc

@@ -11,24 +11,23 @@
 
 namespace rpc {
 
-// The one place where absl::Status, which is used inside, becomes grpc::Status,
-// which callers see.
+// Converts absl::Status, used inside, to grpc::Status, which callers see. This is the only place
+// that does.
 //
-// The functions that make a status put google.rpc details into its payload; the
-// conversion sends them in the `grpc-status-details-bin` trailer. A caller never
-// sees a payload of any other kind, nor what was wrong inside: INTERNAL and
-// UNKNOWN are sent with neither message nor details. What is too large for a
-// trailer is cut: the end of the message, then whole details.
+// The functions below put google.rpc details into a status's payload; the conversion sends them in
+// the `grpc-status-details-bin` trailer. Callers never see a payload of any other kind, nor what
+// went wrong inside: INTERNAL and UNKNOWN are sent without their message and details. What is too
+// large for a trailer is cut: first the end of the message, then whole details.
 grpc::Status ToGrpc(const absl::Status& status);
 
-// The other way, for what a backend answered: code, message and details.
+// The reverse, for a backend's answer: code, message and details.
 absl::Status FromGrpc(const grpc::Status& status);
 
-// A request that will never succeed as it is: INVALID_ARGUMENT with a BadRequest
-// that names every wrong field; of very many, the first.
+// Collects what is wrong with a request that can never succeed as it is: INVALID_ARGUMENT with a
+// BadRequest that names every wrong field, or the first ones if there are very many.
 class BadRequest {
  public:
-  // `field` is a path, "items[2].quantity"; `description` says what would be right.
+  // `field` is a path, such as "items[2].quantity"; `description` says what would be valid.
   void Add(std::string field, std::string description);
 
   // OK when nothing was added.
@@ -42,14 +41,14 @@ class BadRequest {
   std::vector<Violation> violations_;
 };
 
-// Adds an ErrorInfo: why, in UPPER_SNAKE_CASE, by whom ("orders.v1"), and what a
-// program needs to act on it.
+// Adds an ErrorInfo: the reason in UPPER_SNAKE_CASE, the domain it belongs to ("orders.v1"), and
+// what a program needs to act on it.
 absl::Status WithErrorInfo(absl::Status status, const std::string& domain,
                            const std::string& reason,
                            const std::map<std::string, std::string>& metadata = {});
 
-// Adds metadata to the ErrorInfo of `status`; gives it one of `domain` and `reason`
-// first when it has none.
+// Adds metadata to the ErrorInfo of `status`; if it has none, first adds one with `domain` and
+// `reason`.
 absl::Status WithErrorMetadata(absl::Status status, const std::string& domain,
                                const std::string& reason,
                                const std::map<std::string, std::string>& metadata);
@@ -57,9 +56,9 @@ absl::Status WithErrorMetadata(absl::Status status, const std::string& domain,
 // Adds a RetryInfo: the caller may try again after `delay`.
 absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay);
 
-// How a stream ends in a drain: UNAVAILABLE with RetryInfo and
-// ErrorInfo{reason: SERVER_DRAINING, metadata}. `metadata` says where to go on:
-// {"resume_token", ...} or {"durable_orders", ...}.
+// The status that ends a stream in a drain: UNAVAILABLE with RetryInfo and ErrorInfo{reason:
+// SERVER_DRAINING, metadata}. `metadata` says where to resume: {"resume_token", ...} or
+// {"durable_orders", ...}.
 absl::Status Goodbye(const std::string& domain,
                      const std::map<std::string, std::string>& metadata = {});
 

@@ -9,12 +9,12 @@
 
 namespace rpc {
 
-// TLS for a server, from two PEM files: its certificate, with the intermediate ones behind it,
-// and its private key. They are read now: a renewed certificate takes a restart, which no
+// TLS credentials for a server, from two PEM files: its certificate, followed by the intermediate
+// ones, and its private key. They are read now: a renewed certificate takes a restart, which no
 // caller notices.
 //
-// Errors: INVALID_ARGUMENT with the name of a file that cannot be read or holds none, or when
-// they do not belong together: gRPC would find it at the first caller, and serve nobody.
+// Errors: INVALID_ARGUMENT naming a file that cannot be read or contains none, or when they do not
+// belong together: gRPC would notice only at the first caller, and serve nobody.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsFromFiles(
     const std::string& certificate_file, const std::string& key_file);
 

@@ -8,8 +8,8 @@
 
 namespace rpc {
 
-// The same moment as gRPC takes it: by the clock on the wall. A moment that is never
-// to come is in a year.
+// Converts a deadline to the wall clock that gRPC expects. One that is infinitely far away becomes
+// a year from now.
 inline std::chrono::system_clock::time_point OnTheWall(lifecycle::Clock::TimePoint point) {
   constexpr lifecycle::Clock::Duration kYear = std::chrono::hours(365 * 24);
   const lifecycle::Clock::Duration left = point - std::chrono::steady_clock::now();

@@ -15,14 +15,13 @@
 
 namespace sqlite {
 
-// All connections of one process to one database file: one that writes, and some
-// that read while it does.
+// All connections of one process to one database file: one writer, and several readers that run in
+// parallel to it.
 //
-// The problem: a connection serves one thread at a time, and it is closed at a
-// moment when a handler that hangs may still be about to use it.
+// The problem: a connection serves one thread at a time, and it must be closed while a handler that
+// hangs may still be about to use it.
 //
-// Threads: all methods may be called from any thread; Writer(), Reader() and
-// Close() may block.
+// Threads: all methods may be called from any thread; Writer(), Reader() and Close() may block.
 class Connections {
  public:
   struct Options {
@@ -30,8 +29,8 @@ class Connections {
     Database::Options database{};
   };
 
-  // A connection that is the holder's until the end of the loan's life. Lifetime:
-  // shorter than that of the Connections.
+  // A connection that belongs to the holder until the loan is destroyed. Lifetime: shorter than
+  // that of the Connections.
   class Loan {
    public:
     Loan(Loan&& other) noexcept;
@@ -51,7 +50,7 @@ class Connections {
     std::unique_ptr<Database> database_;
   };
 
-  // As Database::Open().
+  // Errors: those of Database::Open().
   static absl::StatusOr<std::unique_ptr<Connections>> Open(const std::string& path,
                                                            const Schema& schema,
                                                            const Options& options);
@@ -59,17 +58,16 @@ class Connections {
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;
 
-  // The one connection that writes; waits until it is free.
-  // FAILED_PRECONDITION: closed.
+  // The one connection that writes; waits until it is free. FAILED_PRECONDITION: closed.
   absl::StatusOr<Loan> Writer() { return Borrow(writer_); }
 
-  // One that only reads; waits for other readers when all are lent, never for the
+  // A connection that only reads; waits for other readers when all are on loan, never for the
   // writer. FAILED_PRECONDITION: closed.
   absl::StatusOr<Loan> Reader() { return Borrow(readers_); }
 
-  // Lends nothing more, waits for every loan to end, moves the write-ahead log into
-  // the file, closes. Not OK: that move failed; what was committed is safe in the
-  // log. Called again: waits for the first call, OK.
+  // Lends nothing more, waits for every loan to end, moves the write-ahead log into the file, and
+  // closes. Not OK: that move failed; what was committed is safe in the log. A second call waits
+  // for the first and returns OK.
   absl::Status Close();
 
  private:

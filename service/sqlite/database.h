@@ -17,16 +17,15 @@ struct sqlite3_stmt;
 
 namespace sqlite {
 
-// What a file must look like, and how it gets there.
+// What a database file must look like, and how to bring it there.
 struct Schema {
-  // Stands in the file's header and says whose file it is. Not 0; never changed.
+  // Stored in the file's header; identifies the application. Not 0; never changed.
   std::int32_t application_id = 0;
-  // migrations[n] is the SQL that makes version n + 1 of a file out of version n.
-  // Appended to, never edited.
+  // migrations[n] is the SQL that upgrades a file from version n to n + 1. Append only; never edit.
   std::vector<std::string> migrations;
 };
 
-// Bytes that are no text.
+// Bytes that are not text.
 struct Blob {
   std::string bytes;
 };
@@ -39,8 +38,7 @@ class Database;
 //   while (rows.Next()) names.push_back(rows.String(0));
 //   if (!rows.status().ok()) return rows.status();
 //
-// Guarantees: ends with its life. A read that is not at its end would pin the
-// write-ahead log.
+// Guarantees: ends when it is destroyed. A read that never ends would pin the write-ahead log.
 // Threads: those of its Database. Lifetime: shorter than its Database's.
 class Statement {
  public:
@@ -48,13 +46,13 @@ class Statement {
   Statement& operator=(Statement&&) = delete;
   ~Statement();
 
-  // Goes to the next row. False: there is none, or it failed; status() tells.
+  // Advances to the next row. False: there is none, or it failed; status() says which.
   bool Next();
   const absl::Status& status() const { return status_; }
 
-  // Column `column`, counted from 0, of the row. Requires: Next() returned true.
+  // The value in `column` of the current row, counted from 0. Requires: Next() returned true.
   std::int64_t Int64(int column) const;
-  // Text and blobs alike.
+  // For text and blobs.
   std::string String(int column) const;
 
  private:
@@ -81,36 +79,34 @@ class Statement {
 // One connection to a database file.
 //
 // Guarantees: what was committed survives kill -9 and power loss (write-ahead log,
-// synchronous=FULL). Readers never wait for a writer. Each SQL text is prepared
-// once.
+// synchronous=FULL). Readers never wait for a writer. Each SQL text is prepared once.
 //
-// Errors of every method: UNAVAILABLE (busy, full, or the disk failed; nothing was
-// stored), DATA_LOSS (the file is damaged), INTERNAL (the SQL is wrong, or breaks
-// a constraint).
+// Errors of every method: UNAVAILABLE (busy, full, or the disk failed; nothing was stored),
+// DATA_LOSS (the file is damaged), INTERNAL (the SQL is wrong, or breaks a constraint).
 //
 // Threads: one at a time; see connections.h.
 class Database {
  public:
   struct Options {
-    // How long to wait for other processes that write. Longer than a busy disk takes
-    // for one commit, which can be seconds.
+    // How long to wait for other processes that write. Longer than a busy disk takes for one
+    // commit, which can be seconds.
     std::chrono::milliseconds busy_timeout{5000};
   };
 
-  // Opens `path`, creates the file when there is none, and brings it up to date.
-  // A file that belongs to somebody else is left as it is. Beside it lie PATH-wal and
-  // PATH-shm while it is open, and PATH-turn, a Turnstile. A file that it creates is for its
-  // owner only (0600), and so are those that hold data beside it.
+  // Opens `path`, creates the file if it does not exist, and migrates it to the current schema. A
+  // file that belongs to another application is left unchanged. While it is open, PATH-wal,
+  // PATH-shm and PATH-turn (a Turnstile) lie beside it. A new file is readable by its owner only
+  // (0600), and so are the files with data beside it.
   //
-  // Every error is one sentence with the path and what to do about it.
-  // NOT_FOUND: the directory does not exist. PERMISSION_DENIED: may not be written.
-  // DATA_LOSS: no database, or damaged. FAILED_PRECONDITION: another application's
-  // database, a newer version's, or no regular file. UNAVAILABLE: see above.
+  // Every error is one sentence with the path and what to do about it. NOT_FOUND: the directory
+  // does not exist. PERMISSION_DENIED: not writable. DATA_LOSS: not a database, or damaged.
+  // FAILED_PRECONDITION: another application's database, a newer version's, or not a regular file.
+  // UNAVAILABLE: see above.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                         const Schema& schema,
                                                         const Options& options);
 
-  // One more connection to a file that Open() has opened, which only reads.
+  // Another connection, for reading only, to a file that Open() has opened.
   static absl::StatusOr<std::unique_ptr<Database>> OpenForReading(const std::string& path,
                                                                   const Options& options);
 
@@ -138,14 +134,14 @@ class Database {
     return statement.status();
   }
 
-  // Runs several statements, separated by semicolons, that have no `?`.
+  // Runs several statements, separated by semicolons, without `?`.
   absl::Status RunScript(const std::string& sql);
 
   // How many rows the last INSERT, UPDATE or DELETE changed.
   std::int64_t Changes() const;
 
-  // Moves what the write-ahead log holds into the file, as far as no reader needs
-  // it; does not wait for anybody.
+  // Moves the write-ahead log into the file, as far as no reader needs it; does not wait for
+  // anybody.
   absl::Status Checkpoint();
 
  private:
@@ -175,21 +171,21 @@ class Database {
   sqlite3* handle_ = nullptr;
   std::unique_ptr<Turnstile> turnstile_;  // Null when this connection only reads.
   bool beginning_ = false;
-  // When to stop waiting for others; set while somebody waits.
+  // When to stop waiting for others; set while waiting.
   std::chrono::steady_clock::time_point give_up_{};
   int last_error_ = 0;
-  // Prepared and not running, by their SQL.
+  // Prepared statements that are not running, by their SQL.
   std::unordered_map<std::string, Statement::Prepared> prepared_;
 };
 
 // Everything between Begin() and Commit(), or nothing of it.
 //
-// Guarantees: holds the right to write from its beginning, so it never fails for
-// what others wrote meanwhile. Rolled back at the end of its life unless committed.
+// Guarantees: holds the right to write from the beginning, so it never fails because of what others
+// wrote meanwhile. Rolled back when destroyed without a commit.
 class Transaction {
  public:
-  // Waits for other writers, each in turn, at most the busy timeout; then
-  // UNAVAILABLE. Requires: no connection that only reads.
+  // Waits for other writers in turn, at most for the busy timeout; then UNAVAILABLE. Requires: the
+  // connection is not for reading only.
   static absl::StatusOr<Transaction> Begin(Database& database);
   Transaction(Transaction&& other) noexcept;
   Transaction& operator=(Transaction&&) = delete;

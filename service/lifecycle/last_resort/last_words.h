@@ -6,12 +6,12 @@
 
 namespace lifecycle {
 
-// Writes `words`, one behind the other, as one line without control characters to stderr, past every lock and
-// buffer: a reader that has stopped reading must not keep the process alive, nor may
-// whoever holds a lock. What stderr cannot take at once is lost
-// (write_without_blocking.h), and so is what is longer than 4 KiB.
+// Writes `words`, concatenated, as one line without control characters to stderr, bypassing every
+// lock and buffer: neither a reader that has stopped reading nor a thread that holds a lock may
+// keep the process alive. Anything that stderr cannot take at once (write_without_blocking.h), or
+// that exceeds 4 KiB, is dropped.
 //
-// Takes no lock and no memory.
+// Takes no lock and allocates no memory.
 //
 // Threads: any.
 void WriteLastWords(std::initializer_list<std::string_view> words);

@@ -6,10 +6,10 @@
 
 namespace lifecycle {
 
-// Ends the process through std::terminate(), with `sentence` on stderr, unless `holds`: in
-// every build. What else happens then: unplanned_end.h.
+// Unless `holds`, writes `sentence` to stderr and ends the process through std::terminate(), in
+// every build. unplanned_end.h says what happens then.
 //
-// Requires: no lock is held that closing what is open may need.
+// Requires: the calling thread holds no lock that closing resources may need.
 inline void Require(bool holds, const std::string& sentence) noexcept {
   const auto broken = [&] { throw std::logic_error("broken precondition: " + sentence); };
   if (!holds) broken();

@@ -7,9 +7,9 @@
 
 namespace lifecycle {
 
-// Runs what is not ours: what it throws would end the process.
+// Runs code that we did not write, and catches what it throws, which would end the process.
 //
-// Errors: those of `work`. INTERNAL: it threw, and what.
+// Errors: those of `work`. INTERNAL: it threw; the message says what.
 absl::Status RunOrCatch(const std::function<absl::Status()>& work);
 
 }  // namespace lifecycle

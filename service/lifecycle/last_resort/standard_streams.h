@@ -3,13 +3,13 @@
 
 namespace lifecycle {
 
-// Puts /dev/null in the place of stdin, stdout and stderr where they are closed.
+// Replaces stdin, stdout and stderr by /dev/null where they are closed.
 //
-// The problem: the kernel gives the lowest number that is free, so whatever the process opens
-// next would be stderr: a database, a caller's connection, an eventfd that wakes gRPC's
-// threads, and each line of the log would be written into it.
+// The problem: the kernel assigns the lowest free descriptor, so whatever the process opens next
+// would become stderr: a database, a caller's connection, or an eventfd that wakes gRPC's threads.
+// Every line of the log would be written into it.
 //
-// Requires: called before anything is opened that is not to be written to.
+// Requires: called before anything is opened that must not be written to.
 void OpenStandardStreams();
 
 }  // namespace lifecycle

@@ -5,25 +5,24 @@
 
 namespace lifecycle {
 
-// Makes ready for WriteThreadStacks(): loads what would need a lock later. Any number
-// of times.
+// Prepares WriteThreadStacks(): loads everything that would need a lock later. May be called
+// repeatedly.
 void PrepareThreadStacks();
 
-// Writes to `fd` where every other thread of this process is: its number, its name,
-// and the functions that it is in, the innermost first. The process can go on afterwards: a
-// thread that was in a system call which no handler lets go on has seen EINTR.
+// Writes the stack of every other thread of this process to `fd`: its number, its name, and its
+// functions, innermost first. The process can continue afterwards; a thread that was in a system
+// call which cannot be restarted has seen EINTR.
 //
-// Takes no lock and no memory, so it works whatever hangs: each thread is interrupted
-// by a signal and writes its own stack down (absl::Symbolize and, once it is loaded,
-// glibc's backtrace() may be called there). A thread that blocks the signal, or does
-// not come to it in 100 ms, is listed without a stack.
+// Takes no lock and allocates no memory, so it works whatever hangs: a signal interrupts each
+// thread, which writes its own stack (absl::Symbolize and, once it is loaded, glibc's backtrace()
+// may be called there). A thread that blocks the signal, or does not handle it within 100 ms, is
+// listed without a stack.
 //
-// Once `limit` is over, no further thread is asked, and functions go by their addresses.
-// Once `fd` takes nothing any more, no further word is written. What it cannot help is a
-// disk that hangs under the names of the functions: see to the exit before
-// (watchdog.h).
+// After `limit` no further thread is asked, and functions are written as addresses. Once `fd`
+// accepts nothing, nothing further is written. It cannot protect against a disk that hangs while
+// function names are read: arrange the exit first (Watchdog::ExitBy()).
 //
-// Threads: any; does nothing while another one is at it.
+// Threads: any; does nothing while another thread is inside it.
 void WriteThreadStacks(int fd, std::chrono::steady_clock::duration limit);
 
 }  // namespace lifecycle

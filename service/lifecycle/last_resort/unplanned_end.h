@@ -6,20 +6,20 @@
 
 namespace lifecycle {
 
-// Is asked how the process ends when it does so otherwise than by a return from main: at an
-// exception that nobody caught, of whatever thread, at a broken precondition (precondition.h),
-// at exit() while main is still at work.
+// Decides how the process ends when it does not end by returning from main: at an uncaught
+// exception on any thread, at a broken precondition (precondition.h), or at exit() while main is
+// running.
 //
-// The problem: std::terminate() would leave the callers without a word and the platform with
-// SIGABRT, and exit() destroys static objects under threads that use them.
+// The problem: std::terminate() would leave callers without an answer and the platform with
+// SIGABRT, and exit() destroys static objects while threads use them.
 //
-// What happened is on stderr before. Without an object of this class the process ends: with
-// kCouldNotStart before there was any, with kBug after the last.
+// What happened is first written to stderr. Without an object of this class the process exits: with
+// kCouldNotStart before the first one was created, with kBug after the last.
 //
-// Requires: one at a time in a process.
-// Threads: `end` is called on the thread on which it happened, with that thread's stack as it
-// was: what that thread has locked is locked still, what main has opened is there. The process
-// ends with kBug when it returns.
+// Requires: only one at a time in a process.
+// Threads: `end` is called on the thread on which it happened, with that thread's stack still in
+// place: its locks are still held, and everything main has opened still exists. The process exits
+// with kBug when it returns.
 class UnplannedEnd {
  public:
   explicit UnplannedEnd(std::function<void(const std::string& why)> end);
@@ -30,7 +30,7 @@ class UnplannedEnd {
   // Called by BlockStopSignals().
   static void Install();
 
-  // exit() is noticed before it destroys anything static that exists by now.
+  // Makes exit() noticed before it destroys any static object that exists by now.
   static void NoticeExitFromNowOn();
 };
 

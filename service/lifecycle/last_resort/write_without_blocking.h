@@ -7,19 +7,18 @@
 
 namespace lifecycle {
 
-// Writes `text` to `fd` for as long as somebody takes it. Returns how many bytes went:
-// fewer than all when there was no room for the next for as long as `patience`.
+// Writes `text` to `fd` for as long as it is accepted. Returns the number of bytes written: fewer
+// than all when `fd` had no room for `patience`.
 //
-// The problem: whoever reads may stop to (a full pipe, a terminal after Ctrl-S, a stuck
-// collector), and write() waits for him for ever.
+// The problem: a reader may stop reading (a full pipe, a terminal after Ctrl-S, a stuck log
+// collector), and write() then waits for it forever.
 //
-// Guarantees: in a pipe, up to PIPE_BUF bytes (4 KiB) go as a whole or not at all, and
-// what is longer goes in pieces of that size. Takes no lock and no memory; may be
-// called in a signal handler.
+// Guarantees: up to PIPE_BUF bytes (4 KiB) are written to a pipe completely or not at all; longer
+// text is written in pieces of that size. Takes no lock and allocates no memory; may be called in a
+// signal handler.
 //
-// What no process can know in time: that a disk hangs, that a terminal has little room
-// left; before Linux 6.5, that another writer takes a pipe's last room. There it may block
-// all the same.
+// It may still block where no process can know in time: when a disk hangs, when a terminal has
+// little room left, and, before Linux 6.5, when another writer takes a pipe's last room.
 //
 // Threads: any.
 std::size_t WriteWithoutBlocking(int fd, std::string_view text,

@@ -7,7 +7,8 @@
 
 namespace lifecycle {
 
-// For tests: so long that no part of it is ever spent. No lame duck, which always is.
+// A budget for tests, so long that no share is ever used up. Without a lame duck, which would
+// always be spent.
 inline ShutdownBudget AmpleBudget() {
   using std::chrono::hours;
   return {.grace = hours(8),

@@ -13,10 +13,10 @@
 
 namespace lifecycle {
 
-// A clock that stands still until the test moves it.
+// A clock that stands still until the test advances it.
 //
-// Guarantees: a waiter whose deadline has come returns without any other
-// notification. Waiting for a state ("two threads wait") takes no sleep.
+// Guarantees: a waiter whose deadline is reached returns without any other notification. Waiting
+// for a state ("two threads are waiting") needs no sleep.
 //
 // Lifetime: outlives every thread that waits in it.
 class FakeClock final : public Clock {
@@ -26,17 +26,16 @@ class FakeClock final : public Clock {
                  TimePoint deadline, std::stop_token interrupt,
                  const std::function<bool()>& done) override;
 
-  // Moves the time on and wakes whoever waited for it.
+  // Advances the time and wakes everyone whose deadline is reached.
   void Advance(Duration by);
 
-  // Blocks until at least `count` threads wait in this clock, and will until the
-  // test or another thread does something: what they wait for is not done, its
-  // deadline is to come, no interrupt is requested. This is how a test holds a
-  // thread between two of its steps.
+  // Blocks until at least `count` threads wait in this clock and will keep waiting until the test
+  // or another thread does something: what they wait for is not done, the deadline is in the
+  // future, and no interrupt is requested. This is how a test holds a thread between two steps.
   void AwaitWaiters(std::size_t count);
 
-  // Those who wait so now, and the first moment for which one of them does; the end
-  // of time when there is none.
+  // How many threads are waiting like that, and the earliest of their deadlines; TimePoint::max()
+  // when there is none.
   struct Waiting {
     std::size_t threads = 0;
     TimePoint until = TimePoint::max();

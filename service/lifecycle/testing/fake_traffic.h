@@ -10,14 +10,13 @@
 
 namespace lifecycle {
 
-// Traffic without a server: answers what the test says, and tells what it is asked.
+// A Traffic without a server: answers what the test sets, and reports which methods are called.
 //
 // Threads: the fields are set before the shutdown begins; `connections` may change while nobody
 // waits for it.
 class FakeTraffic final : public Traffic {
  public:
-  // What the methods answer. Whatever is not "all is well" is answered only when
-  // patience is over.
+  // What the methods return. Anything but success is returned only when patience runs out.
   absl::Status opens;
   int streams = 0;
   std::atomic<Departure> connections = Departure::kGone;
@@ -28,8 +27,8 @@ class FakeTraffic final : public Traffic {
   Load load{};
   CallTally tally{};
 
-  // Called at the beginning of every method that the sequence calls, with its
-  // name. What it does not return from, the sequence hangs in.
+  // Called at the start of every method that the sequence calls, with its name. While it blocks, so
+  // does the sequence.
   std::function<void(const std::string& method)> on_call = [](const std::string&) {};
 
   absl::Status OpenListener() override {

@@ -15,49 +15,47 @@
 
 namespace lifecycle {
 
-// A random graph of entries, each of which returns, fails, throws or hangs, after a
-// random time, or is in a hurry meanwhile; and what shutdown_registry.h guarantees of
-// every one.
+// A random graph of registry entries that return, fail, throw or hang after a random time, or
+// expedite the shutdown meanwhile; checks what shutdown_registry.h guarantees for each.
 //
-// Whatever breaks a guarantee fails the test, with the words of `who`.
+// A broken guarantee fails the test; the message begins with `who`.
 //
-// Threads: closers run on their own; the rest is called by those who are named there.
+// Threads: closers run on their own; the rest is called by the thread named at each method.
 class RandomEntries {
  public:
   struct Options {
     std::size_t most = 12;
     bool use_each_other = true;
-    std::function<void()> hurry;  // Asks CloseAll() to be in a hurry.
-    std::stop_token hurried;      // It was asked.
-    // Called by each closer as it begins.
+    std::function<void()> hurry;  // Expedites CloseAll().
+    std::stop_token hurried;      // Requested once expedited.
+    // Called by each closer when it begins.
     std::function<void()> on_begun = [] {};
   };
 
-  // Registers them, named "0", "1", ... `registry` outlives what is registered, but no
-  // closer that hangs.
+  // Registers the entries, named "0", "1", ... `registry` outlives every entry except closers that
+  // hang.
   RandomEntries(std::string who, std::mt19937& random, std::shared_ptr<Simulation> simulation,
                 ShutdownRegistry& registry, Options options);
 
-  // What CloseAll() tells; on its thread.
+  // Takes what CloseAll() reports; on CloseAll()'s thread.
   void Told(const ShutdownRegistry::Closed& closed);
 
-  // Every closer whose turn it is by the guarantees has begun, given that CloseAll()
-  // waits. Any thread.
+  // Whether every closer whose turn it is has begun, given that CloseAll() is waiting. Any thread.
   bool AllBegun() const;
 
-  // Every one has been told of. Any thread.
+  // Whether every entry was reported. Any thread.
   bool AllTold() const;
 
   // Requires: CloseAll() has returned.
   void Check() const;
 
-  // One does not return at all, or not in its time.
+  // Whether an entry never returns, or not in time.
   bool AnyLeft() const;
 
  private:
   struct Entries;
 
-  // Shared with the closers, of which some are there still when the test is over.
+  // Shared with the closers, some of which are still running when the test is over.
   const std::shared_ptr<Entries> entries_;
 };
 

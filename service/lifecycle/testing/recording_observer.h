@@ -13,7 +13,7 @@
 
 namespace lifecycle {
 
-// Keeps what it is told, as one timeline to compare with a literal list.
+// Records everything it receives, as one timeline that a test compares with a literal list.
 //
 // Threads: all methods may be called from any thread.
 class RecordingObserver final : public Observer {
@@ -35,20 +35,20 @@ class RecordingObserver final : public Observer {
     ends_.push_back(end);
   }
 
-  // Puts a line of the test's own among the events.
+  // Adds a line of the test's own to the timeline.
   void Note(std::string line) {
     std::lock_guard lock(mutex_);
     lines_.push_back(std::move(line));
     changed_.notify_all();
   }
 
-  // Blocks until there is such a line.
+  // Blocks until the timeline has this line.
   void Await(const std::string& line) const {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return std::count(lines_.begin(), lines_.end(), line) > 0; });
   }
 
-  // "Name" or "Name subject" of every event, and the notes, in order.
+  // "Name" or "Name subject" for every event, and the notes, in order.
   std::vector<std::string> Lines() const {
     std::lock_guard lock(mutex_);
     return lines_;

@@ -8,8 +8,8 @@
 
 namespace lifecycle {
 
-// Runs a random test with each of the seeds 1 to `seeds`, until one fails, which it
-// names. In the environment, SEED=42 asks for that one alone, SEEDS=100 for so many.
+// Runs a random test with the seeds 1 to `seeds`, until one fails, and names that seed. The
+// environment variable SEED=42 runs that seed alone, SEEDS=100 runs that many.
 template <typename Run>
 void ForEachSeed(unsigned seeds, Run run) {
   const auto from_environment = [](const char* name, unsigned otherwise) {

@@ -14,38 +14,39 @@
 
 namespace lifecycle {
 
-// A time in which threads take as long as they are told to, and no machine is slow:
-// it stands still while any of them runs, and goes on when all of them wait.
+// Simulated time for tests with several threads: each thread takes exactly as long as the test
+// says, however slow the machine is. Time stands still while any of them runs, and advances when
+// all of them wait.
 //
-// The problem: what somebody does on a thread of its own takes its time on a fake
-// clock, and a test that moves the clock too early makes it look late.
+// The problem: work on a thread of its own takes real time; a test that advances a fake clock too
+// early makes that work look late.
 //
-// Threads: End() on any; Enter(), Begin(), Pause(), PauseUntil() and Hang() on those that
-// take part, the rest on the test's.
+// Threads: End() on any thread; Enter(), Begin(), Pause(), PauseUntil() and Hang() on participating
+// threads, the rest on the test's.
 class Simulation : public std::enable_shared_from_this<Simulation> {
  public:
   FakeClock& clock() { return clock_; }
 
-  // The thread that calls takes part from now on until it has ended, with everything
-  // that its starter does on it. It shares this object.
+  // The calling thread takes part from now until it has ended. It shares this object.
   void Enter();
 
-  // The same for work on a thread that goes on afterwards: between these two it takes part.
+  // The same for work on a thread that continues afterwards: the thread takes part between these
+  // two calls.
   void Begin() { ++entered_; }
   void End() { ++ended_; }
 
-  // Return after so long, at a shutdown, or never. False: the test has let go, and may be
+  // These return after `duration`, at a shutdown, or never. False: the test has let go and may be
   // gone.
   bool Pause(Clock::Duration duration);
   bool PauseUntil(std::stop_token stop);
   bool Hang();
 
-  // Ends what is still waited for.
+  // Ends every pause.
   void LetGo();
 
-  // When the first of those who wait is to go on; unset while anybody runs: a thread
-  // that takes part, or one of `others` that do not and wait in the clock, or who has
-  // not entered yet by `all_entered`.
+  // When the first waiting thread is to continue; unset while anybody runs: a participating thread,
+  // one of `others` (which wait in the clock without taking part), or, according to `all_entered`,
+  // a thread that has not entered yet.
   std::optional<Clock::TimePoint> Next(std::size_t others,
                                        const std::function<bool()>& all_entered);
 

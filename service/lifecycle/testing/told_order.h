@@ -9,17 +9,17 @@
 
 namespace lifecycle {
 
-// What a shutdown tells, in the order of shutdown_sequence.h, as a regular expression over
-// the names of its events.
+// The legal order of events in a shutdown, by shutdown_sequence.h, as a regular expression over
+// their names.
 //
-// `served`: callers were let in; else nobody can have found this replica.
+// `served`: callers were let in; otherwise nobody can have found this replica.
 inline std::string ToldOrder(ShutdownReason reason, bool served) {
   const std::string rest =
       "Connections(Gone|Remain) NewCallsRefused Calls(Finished|Cut) (LateCallsCut "
       ")?Server(Stopped|Abandoned) "
       "(WorkersStopped |(WorkerFailed )+)(StateSaved |SaveFailed )*(Closed |CloseFailed )*Stopped";
   if (!served) return "ShutdownRequested ListenerClosed GoodbyeSaid " + rest;
-  // Any number of drains that were taken back.
+  // Any number of drains that were undone.
   const std::string taken_back = "(Serving ManualDrainRequested LameDuckEntered )*Serving ";
   const std::string drained =
       "ManualDrainRequested LameDuckEntered ShutdownRequested ListenerClosed GoodbyeSaid |"
@@ -32,12 +32,12 @@ inline std::string ToldOrder(ShutdownReason reason, bool served) {
          ")" + rest;
 }
 
-// The same of a start that failed.
+// The same for a start that failed.
 inline std::string ToldOrderOfAFailedStart() {
   return "CouldNotStart( WorkersStopped|( WorkerFailed)+)( Closed| CloseFailed)*";
 }
 
-// Their names, as these have them.
+// The names of `events`, separated as in these expressions.
 inline std::string NamesOf(const std::vector<Event>& events) {
   std::string names;
   for (const Event& event : events) names += (names.empty() ? "" : " ") + std::string(event.name());

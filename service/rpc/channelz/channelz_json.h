@@ -7,23 +7,23 @@
 
 namespace rpc {
 
-// What gRPC's own records (channelz) say: text as grpc_channelz_get_...() give it, which
+// Reads gRPC's own records (channelz): the text that grpc_channelz_get_...() return, which
 // is JSON, and the same in old and new gRPC as far as these functions look.
 //
-// channelz numbers everything that it has records of, in the order of its making, and
-// leaves zeros out.
+// channelz numbers everything that it has records of, in the order of its creation, and
+// omits zeros.
 
-// Takes the text that gRPC has allocated; "" for null: there is no such record.
+// Takes ownership of text that gRPC has allocated; null, for "no such record", becomes "".
 std::string TakeJson(char* json);
 
-// The numbers that stand behind `"key":`, quoted or not, in the order of the text.
+// The numbers after `"key":`, quoted or not, in the order of the text.
 std::vector<std::int64_t> NumbersInJson(const std::string& json, const std::string& key);
 
-// The first of them; 0 when there is none.
+// The first of them; 0 if there is none.
 std::int64_t NumberInJson(const std::string& json, const std::string& key);
 
-// The ids that stand behind `key` in all pages of a list; `page` gives the one that
-// begins at an id. Ascending.
+// The ids after `key` in all pages of a list; `page` returns the page that begins at an id.
+// Ascending.
 std::vector<std::int64_t> IdsInPages(char* (*page)(std::intptr_t first), const std::string& key,
                                      std::int64_t first = 1);
 

@@ -10,21 +10,19 @@
 
 namespace rpc {
 
-// The connections to a server that are open, from gRPC's own records (channelz),
-// which are kept in any case.
+// The open connections of a server, from gRPC's own records (channelz), which are always kept.
 //
 // Threads: all methods may be called from any thread.
 class Connections {
  public:
   // Builds a server and finds its records. Null when the server cannot be built.
   //
-  // channelz numbers servers in the order of their making and tells nothing else
-  // about them, so no other server must be built in the process meanwhile by other
-  // means than this.
+  // channelz numbers servers in the order of their creation and says nothing else about them, so
+  // nothing else in the process may build a server meanwhile, except through this function.
   static std::unique_ptr<grpc::Server> BuildAndStart(grpc::ServerBuilder& builder,
                                                      Connections& connections);
 
-  // What gRPC's records know the server by; 0 without one.
+  // The server's id in gRPC's records; 0 without one.
   std::int64_t server_id() const { return server_id_; }
 
   // Whether gRPC itself listens on any port for it.
@@ -33,12 +31,11 @@ class Connections {
   // False without a server.
   bool Any() const;
 
-  // How many there are. Takes time with each: for people, and not for the way of a
-  // call.
+  // How many there are. Takes time for each: for people, not for the path of a call.
   int Count() const;
 
-  // How many streams (RFC 9113) are open on them: calls, those of gRPC's own services, and
-  // requests that are still arriving. Takes time with each connection.
+  // How many streams (RFC 9113) are open on them: calls, including those of gRPC's own services,
+  // and requests that are still arriving. Takes time for each connection.
   int OpenStreams() const;
 
  private:
