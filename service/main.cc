@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
   observability::ProcessLog log("orders", config.shutdown_report);
-  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
+  config.WarnThrough(log.Warner());
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {

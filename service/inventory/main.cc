@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
   const inventory::StockStore::Quantities stock = StockFromFlag();
   const std::chrono::milliseconds latency = LatencyFromFlag();
   observability::ProcessLog log("inventory", config.shutdown_report);
-  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
+  config.WarnThrough(log.Warner());
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {

@@ -1,16 +1,27 @@
 #include "service/observability/process_log.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
+#include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "service/observability/library_logs.h"
 #include "spdlog/sinks/sink.h"
 #include "spdlog/spdlog.h"
 
 namespace observability {
 namespace {
+
+using lifecycle::Clock;
+
+// Both together: what WayOut::Leave() waits for another end that is being told.
+constexpr Clock::Duration kLeastLimit = std::chrono::milliseconds(80);
+constexpr Clock::Duration kLeastFlush = std::chrono::milliseconds(20);
 
 class Sink final : public spdlog::sinks::sink {
  public:
@@ -44,24 +55,61 @@ LogWriter& SetUp(const std::string& program) {
   return *process_writer;
 }
 
+// "shutdown +0.001s LameDuck            LameDuckEntered"
+std::string Line(const lifecycle::Event& event, std::optional<Clock::TimePoint> requested_at) {
+  std::string words = absl::StrFormat("%-19s %s", lifecycle::PhaseName(event.phase), event.name());
+  if (requested_at) {
+    const std::chrono::duration<double> since = event.at - *requested_at;
+    words = absl::StrFormat("shutdown +%.3fs %s", since.count(), words);
+  }
+  if (!event.subject.empty()) absl::StrAppend(&words, " \"", event.subject, "\"");
+  if (!event.detail.empty()) absl::StrAppend(&words, ": ", event.detail);
+  return words;
+}
+
 }  // namespace
 
 ProcessLog::ProcessLog(const std::string& program, const std::string& report_file)
-    : writer_(SetUp(program)), report_(program, report_file, writer_) {}
+    : ProcessLog(program, report_file, SetUp(program)) {}
 
-void ProcessLog::OnEvent(const lifecycle::Event& event) {
-  report_.OnEvent(event);
-  events_.OnEvent(event);
+ProcessLog::ProcessLog(std::string program, const std::string& report_file, LogWriter& writer)
+    : program_(std::move(program)), writer_(writer), file_(report_file) {}
+
+std::function<void(const std::string& words)> ProcessLog::Warner() const {
+  return [this](const std::string& words) { writer_.Log('W', words); };
 }
 
-void ProcessLog::OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
-                         std::optional<lifecycle::Clock::Duration> budget) {
-  report_.OnPhase(phase, at, budget);
+void ProcessLog::OnEvent(const lifecycle::Event& event) {
+  std::string line;
+  {
+    std::lock_guard lock(mutex_);
+    record_.OnEvent(event);
+    if (event.type == lifecycle::EventType::kShutdownRequested) requested_at_ = event.at;
+    line = Line(event, requested_at_);
+  }
+  writer_.Log(event.ok() ? 'I' : 'W', line);
+}
+
+void ProcessLog::OnPhase(lifecycle::Phase phase, Clock::TimePoint at,
+                         std::optional<Clock::Duration> budget) {
+  std::lock_guard lock(mutex_);
+  record_.OnPhase(phase, at, budget);
 }
 
 void ProcessLog::OnEnd(const lifecycle::End& end) {
   SumUpLibraryLogs();
-  report_.OnEnd(end);
+  const Clock::TimePoint latest =
+      Clock::Steady().Now() + std::max(end.budget.reserve / 4, kLeastLimit);
+  std::string json;
+  {
+    std::lock_guard lock(mutex_);
+    json = ToJson(record_.Report(program_, end, writer_.Lost()));
+  }
+  if (const absl::Status written = file_.Write(json + "\n", latest); !written.ok()) {
+    writer_.Log('W', absl::StrCat("shutdown report: ", std::string(written.message())));
+  }
+  writer_.LogReport(json);
+  writer_.Flush(std::max(latest - Clock::Steady().Now(), kLeastFlush));
 }
 
 }  // namespace observability

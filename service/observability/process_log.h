@@ -1,34 +1,50 @@
 #ifndef SERVICE_OBSERVABILITY_PROCESS_LOG_H_
 #define SERVICE_OBSERVABILITY_PROCESS_LOG_H_
 
+#include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 
 #include "service/lifecycle/event.h"
-#include "service/observability/lifecycle_log.h"
 #include "service/observability/log_writer.h"
+#include "service/observability/report_file.h"
 #include "service/observability/shutdown_report.h"
 
 namespace observability {
 
-// Reports everything that a server says, from its start to its end: its log (lifecycle_log.h),
-// those of its libraries (library_logs.h), and the report of its shutdown (shutdown_report.h). All
-// of it goes through one LogWriter, so nothing waits for a reader. One per process; create it
-// before anything is logged and before gRPC is used.
+// Reports everything that a server says, from its start to its end. Each event is a line of its
+// log,
 //
-// Threads: any.
-// Lifetime: its LogWriter lives until the process ends, as gRPC's threads do.
+//   12:00:01.250 I orders: shutdown +0.000s Serving             ShutdownRequested: terminate, lame_duck 5s + ...
+//   12:00:01.251 I orders: shutdown +0.001s LameDuck            LameDuckEntered
+//
+// among those of its libraries (library_logs.h). The report of its shutdown is one JSON object, in
+// the last line of the log, "shutdown report: {...}", and in a file.
+//
+// Guarantees: all of it goes through one LogWriter, so nothing waits for a reader. A report file
+// that cannot be written is reported in the log and changes nothing else. A disk or a log that
+// hangs delays the end by at most a quarter of the shutdown's reserve, or 100 ms if that is more.
+//
+// Threads: any. Its mutex is never held while anything can block.
+// Lifetime: the process's LogWriter lives until the process ends, as gRPC's threads do.
 class ProcessLog final : public lifecycle::Observer {
  public:
   // `program`: the name in the log and the report. `report_file`: file that also receives the
   // report; empty: none.
+  //
+  // Takes over the logs of spdlog, gRPC and Protobuf. Requires: one per process; created before
+  // anything is logged and before gRPC is used.
   ProcessLog(const std::string& program, const std::string& report_file);
+
+  // Takes over no library's log. `writer` outlives it.
+  ProcessLog(std::string program, const std::string& report_file, LogWriter& writer);
 
   // Prints a line on stdout for whoever started the program; dropped if nobody reads it.
   void Print(const std::string& words) const { writer_.Print(words); }
 
   // Logs a warning. Does not block.
-  void Warn(const std::string& words) const { writer_.Log('W', words); }
+  std::function<void(const std::string& words)> Warner() const;
 
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
@@ -36,9 +52,12 @@ class ProcessLog final : public lifecycle::Observer {
   void OnEnd(const lifecycle::End& end) override;
 
  private:
+  const std::string program_;
   LogWriter& writer_;
-  LifecycleLog events_;
-  ShutdownReport report_;
+  ReportFile file_;
+  std::mutex mutex_;
+  ShutdownRecord record_;                                    // Guarded by mutex_.
+  std::optional<lifecycle::Clock::TimePoint> requested_at_;  // Guarded by mutex_.
 };
 
 }  // namespace observability

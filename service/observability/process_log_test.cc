@@ -1,17 +1,33 @@
 #include "service/observability/process_log.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
 
 #include "gmock/gmock.h"
+#include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
+#include "service/observability/printable.h"
 #include "tests/common/temp_dir.h"
 
 namespace observability {
 namespace {
 
+using lifecycle::Clock;
+using lifecycle::End;
+using lifecycle::EventType;
+using lifecycle::ExitCode;
+using lifecycle::Phase;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 
@@ -37,6 +53,107 @@ TEST(ProcessLog, TellsWhatHappensAndReportsTheStopUnderOneName) {
   EXPECT_THAT(logged, HasSubstr("shutdown report: " + report));
   EXPECT_THAT(report, HasSubstr("\"program\":\"echo\""));
   EXPECT_THAT(report, HasSubstr("\"DrainingConnections\""));
+}
+
+// A log that the test reads, and a report.
+class ReportTest : public testing::Test {
+ protected:
+  ReportTest() : opened_(pipe2(ends_, O_CLOEXEC | O_NONBLOCK)), writer_("echo", ends_[1]) {
+    EXPECT_EQ(opened_, 0);
+  }
+  ~ReportTest() override {
+    close(ends_[0]);
+    close(ends_[1]);
+  }
+
+  End EndedWith(ExitCode code, milliseconds at, std::string why = "") const {
+    return {.exit_code = code,
+            .reason = "terminate",
+            .why = std::move(why),
+            .requested_at = start_,
+            .at = start_ + at,
+            .budget = {.grace = seconds(30), .reserve = std::chrono::hours(1)}};
+  }
+
+  std::string Text() const {
+    std::ifstream file(path_);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  report::v1::ShutdownReport Read() const {
+    report::v1::ShutdownReport report;
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(Text(), &report).ok()) << Text();
+    return report;
+  }
+
+  // What is in the log. Requires: it ended.
+  std::string Log() const {
+    std::string text(1 << 16, '\0');
+    const ssize_t size = read(ends_[0], text.data(), text.size());
+    text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    return text;
+  }
+
+  const testkit::TempDir directory_;
+  const std::string path_ = directory_.File("report.json");
+  int ends_[2];
+  const int opened_;
+  LogWriter writer_;
+  ProcessLog log_{"echo", path_, writer_};
+  const Clock::TimePoint start_ = Clock::Steady().Now();
+};
+
+TEST_F(ReportTest, IsTheLastLineOfTheLogAsItIsInTheFile) {
+  writer_.Log('I', "before");
+  log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
+  EXPECT_THAT(Log(), testing::EndsWith(" I echo: shutdown report: " + Text()));
+}
+
+TEST_F(ReportTest, SaysHowManyLinesOfTheLogNobodyRead) {
+  const std::string much(4000, 'x');
+  for (int i = 0; i < 1000; ++i) writer_.Log('I', much);
+  const std::int64_t lost = writer_.Lost();
+  EXPECT_GT(lost, 600);
+  log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
+  EXPECT_GE(Read().log_lines_lost(), lost);
+}
+
+TEST_F(ReportTest, TheLastEndCounts) {
+  log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
+  log_.OnEnd(EndedWith(ExitCode::kWatchdog, milliseconds(9), "stuck in main"));
+  EXPECT_EQ(Read().exit_code(), 5U);
+}
+
+TEST_F(ReportTest, ThatCannotBeWrittenIsSaidInTheLogWhichHasItStill) {
+  ASSERT_EQ(mkdir(path_.c_str(), 0755), 0);
+  log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
+  const std::string log = Log();
+  EXPECT_THAT(log, HasSubstr(" W echo: shutdown report: cannot write " + path_ + ": "));
+  EXPECT_THAT(log, HasSubstr(" I echo: shutdown report: {"));
+}
+
+TEST_F(ReportTest, IsForItsOwnerOnly) {
+  log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
+  struct stat status {};
+  ASSERT_EQ(stat(path_.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U);
+}
+
+TEST_F(ReportTest, IsOneLineOfJsonWhateverWordsItIsTold) {
+  const std::string words = std::string("quote \" backslash \\ newline \n nul ") + '\0' +
+                            " snowman \xE2\x98\x83 no text \xFF\xC0\xAF\xED\xA0\x80";
+  log_.OnEvent({EventType::kCloseFailed, words, words, Phase::kClosingResources, start_});
+  log_.OnEnd(EndedWith(ExitCode::kCloseFailed, milliseconds(0)));
+  EXPECT_EQ(Read().events(0).subject(), ValidUtf8(words));
+  EXPECT_EQ(Text().find('\n'), Text().size() - 1);
+}
+
+TEST_F(ReportTest, HoldsNumbersThatAreZeroAndFlagsThatAreFalse) {
+  log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
+  EXPECT_THAT(Text(), HasSubstr(R"("exit_code":0)"));
+  EXPECT_THAT(Text(), HasSubstr(R"("hurried":false)"));
+  EXPECT_THAT(Text(), HasSubstr(R"("left":0)"));
+  EXPECT_THAT(Text(), HasSubstr(R"("log_lines_lost":0)"));
 }
 
 }  // namespace

@@ -24,10 +24,6 @@ using lifecycle::EventType;
 using lifecycle::ExitCode;
 using lifecycle::Phase;
 
-// Both together: what WayOut::Leave() waits for another end that is being told.
-constexpr Clock::Duration kLeastLimit = std::chrono::milliseconds(80);
-constexpr Clock::Duration kLeastFlush = std::chrono::milliseconds(20);
-
 // What does not fit, weeks away, is as far away as fits.
 std::int32_t SignedMilliseconds(Clock::Duration duration) {
   const auto ms = std::chrono::floor<std::chrono::milliseconds>(duration).count();
@@ -97,21 +93,9 @@ void SetEvent(const Event& event, std::int32_t at_ms, report::v1::ShutdownReport
   if (!event.detail.empty()) closer.set_detail(ValidUtf8(event.detail));
 }
 
-std::string ToJson(const report::v1::ShutdownReport& report) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(report, &json, options).ok()) return "{}";
-  return json;
-}
-
 }  // namespace
 
-ShutdownReport::ShutdownReport(std::string program, const std::string& path, LogWriter& log)
-    : program_(std::move(program)), log_(log), file_(path) {}
-
-void ShutdownReport::OnEvent(const Event& event) {
-  std::lock_guard lock(mutex_);
+void ShutdownRecord::OnEvent(const Event& event) {
   if (event.type == EventType::kServing) {
     events_.clear();
   } else {
@@ -119,9 +103,8 @@ void ShutdownReport::OnEvent(const Event& event) {
   }
 }
 
-void ShutdownReport::OnPhase(Phase phase, Clock::TimePoint at,
+void ShutdownRecord::OnPhase(Phase phase, Clock::TimePoint at,
                              std::optional<Clock::Duration> budget) {
-  std::lock_guard lock(mutex_);
   if (phase == Phase::kServing) {
     phases_.clear();
   } else {
@@ -129,23 +112,12 @@ void ShutdownReport::OnPhase(Phase phase, Clock::TimePoint at,
   }
 }
 
-void ShutdownReport::OnEnd(const End& end) {
-  const Clock::TimePoint latest =
-      Clock::Steady().Now() + std::max(end.budget.reserve / 4, kLeastLimit);
-  const std::string json = ToJson(Report(end));
-  if (const absl::Status written = file_.Write(json + "\n", latest); !written.ok()) {
-    log_.Log('W', absl::StrCat("shutdown report: ", std::string(written.message())));
-  }
-  log_.LogReport(json);
-  log_.Flush(std::max(latest - Clock::Steady().Now(), kLeastFlush));
-}
-
-report::v1::ShutdownReport ShutdownReport::Report(const End& end) {
-  std::lock_guard lock(mutex_);
+report::v1::ShutdownReport ShutdownRecord::Report(const std::string& program, const End& end,
+                                                  std::int64_t log_lines_lost) const {
   const auto since = [&](Clock::TimePoint at) { return SignedMilliseconds(at - end.requested_at); };
   report::v1::ShutdownReport report;
   report.set_version(2);
-  report.set_program(ValidUtf8(program_));
+  report.set_program(ValidUtf8(program));
   report.set_reason(end.reason);
   report.set_hurried(end.hurried);
   report.set_requested_at(
@@ -174,10 +146,18 @@ report::v1::ShutdownReport ShutdownReport::Report(const End& end) {
   }
   SetCalls(end.calls, report);
   for (const Event& event : events_) SetEvent(event, since(event.at), report);
-  report.set_log_lines_lost(static_cast<std::uint32_t>(log_.Lost()));
+  report.set_log_lines_lost(static_cast<std::uint32_t>(log_lines_lost));
   report.set_exit_code(static_cast<std::uint32_t>(end.exit_code));
   report.set_why(ValidUtf8(Why(end, events_)));
   return report;
+}
+
+std::string ToJson(const report::v1::ShutdownReport& report) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(report, &json, options).ok()) return "{}";
+  return json;
 }
 
 }  // namespace observability

@@ -1,36 +1,29 @@
 #ifndef SERVICE_OBSERVABILITY_SHUTDOWN_REPORT_H_
 #define SERVICE_OBSERVABILITY_SHUTDOWN_REPORT_H_
 
-#include <mutex>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "report/v1/shutdown_report.pb.h"
 #include "service/lifecycle/event.h"
-#include "service/observability/log_writer.h"
-#include "service/observability/report_file.h"
 
 namespace observability {
 
-// Reports a shutdown as one JSON object, from the shutdown request to the end of the process,
-// including a manual drain before it: in the last line of the log, "shutdown report: {...}", and in
-// a file. proto/report/v1/shutdown_report.proto describes its content.
+// Collects the events and phases of a shutdown, and of a manual drain before it, and makes the
+// report of them (proto/report/v1/shutdown_report.proto).
 //
-// Guarantees: a file that cannot be written is reported in the log and changes nothing else. A disk
-// or a log that hangs delays the end by at most a quarter of the shutdown's reserve, or 100 ms if
-// that is more.
-//
-// Threads: any. Its mutex is never held while anything can block.
-class ShutdownReport final : public lifecycle::Observer {
+// Threads: one at a time.
+class ShutdownRecord {
  public:
-  // `program`: the name in the log. `path`: the file; empty: none. `log` outlives this.
-  ShutdownReport(std::string program, const std::string& path, LogWriter& log);
-
-  void OnEvent(const lifecycle::Event& event) override;
+  // kServing, for the first time or again, begins a new record.
+  void OnEvent(const lifecycle::Event& event);
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
-               std::optional<lifecycle::Clock::Duration> budget) override;
-  void OnEnd(const lifecycle::End& end) override;
+               std::optional<lifecycle::Clock::Duration> budget);
+
+  report::v1::ShutdownReport Report(const std::string& program, const lifecycle::End& end,
+                                    std::int64_t log_lines_lost) const;
 
  private:
   struct BegunPhase {
@@ -39,16 +32,12 @@ class ShutdownReport final : public lifecycle::Observer {
     std::optional<lifecycle::Clock::Duration> budget;
   };
 
-  report::v1::ShutdownReport Report(const lifecycle::End& end);
-
-  const std::string program_;
-  LogWriter& log_;
-  ReportFile file_;
-  std::mutex mutex_;
-  // Since the process last served; both guarded by mutex_.
   std::vector<lifecycle::Event> events_;
   std::vector<BegunPhase> phases_;
 };
+
+// One line.
+std::string ToJson(const report::v1::ShutdownReport& report);
 
 }  // namespace observability
 

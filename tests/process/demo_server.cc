@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   config::ServerConfig config =
       config::ParseCommandLine("Serves grpc.examples.demo.Demo.", argc, argv);
   observability::ProcessLog log("demo", config.shutdown_report);
-  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
+  config.WarnThrough(log.Warner());
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {

@@ -262,7 +262,7 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("Serves bench.Bench, and misbehaves as --fault says.", argc, argv);
   const Faults faults = FaultsFromFlag();
   observability::ProcessLog log("faulty", config.shutdown_report);
-  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
+  config.WarnThrough(log.Warner());
   spdlog::sink_ptr& sink = spdlog::default_logger()->sinks()[0];
   sink = std::make_shared<HangingSink>(sink);
   lifecycle::Process process(config.stop, log);

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench of tests/servers/echo/bench.proto.", argc, argv);
   observability::ProcessLog log("echo", config.shutdown_report);
-  config.WarnThrough([&log](const std::string& line) { log.Warn(line); });
+  config.WarnThrough(log.Warner());
   lifecycle::Process process(config.stop, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
