@@ -11,6 +11,7 @@
 #include "service/lifecycle/signal_thread.h"
 #include "service/observability/process_log.h"
 #include "service/orders/composition.h"  // example
+#include "service/orders/config.h"       // example
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 
@@ -20,7 +21,7 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
   observability::ProcessLog log("orders", config.shutdown_report);
   config.WarnThrough(log.Warner());
-  lifecycle::Process process(config.stop, log);
+  lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
@@ -28,9 +29,10 @@ int main(int argc, char** argv) {
 
   rpc::GoodbyeSignal goodbye;
   std::vector<rpc::ServerHost::NamedService> services;
-  auto orders = orders::Composition::Open(process, goodbye);        // example
-  if (!orders.ok()) return process.CouldNotStart(orders.status());  // example
-  services.push_back((*orders)->service());                         // example
+  auto orders =                                                                // example
+      orders::Composition::Open(orders::ConfigFromFlags(), process, goodbye);  // example
+  if (!orders.ok()) return process.CouldNotStart(orders.status());             // example
+  services.push_back((*orders)->service());                                    // example
 
   rpc::ServerHost server(config.server, std::move(services), goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {

@@ -128,30 +128,37 @@ ABSL_FLAG(int, max_send_message_size, rpc::ConnectionLimits().response_bytes,
 namespace config {
 namespace {
 
+using lifecycle::Clock;
+using lifecycle::ShutdownBudget;
+
 // Nothing, when there is nothing to warn of.
 void Warn(const std::string& warning) {
   // A server whose log nobody reads starts all the same.
   if (!warning.empty()) lifecycle::WriteLastWords({"warning: ", warning});
 }
 
-std::optional<lifecycle::Clock::Duration> ByHand(
-    const absl::Flag<std::optional<absl::Duration>>& flag) {
-  const std::optional<absl::Duration> value = absl::GetFlag(flag);
-  if (!value) return std::nullopt;
-  return absl::ToChronoNanoseconds(*value);
-}
+// A share of the budget, as its flag sets it and as it is in the end.
+struct Share {
+  absl::Flag<std::optional<absl::Duration>>* flag;
+  std::optional<Clock::Duration> ShutdownBudget::Overrides::*by_hand;
+  Clock::Duration ShutdownBudget::*share;
+};
 
-lifecycle::ShutdownBudget BudgetFromFlags() {
-  lifecycle::ShutdownBudget::Overrides by_hand;
-  by_hand.lame_duck = ByHand(FLAGS_shutdown_lame_duck);
-  by_hand.drain_connections = ByHand(FLAGS_shutdown_drain_connections);
-  by_hand.drain_calls = ByHand(FLAGS_shutdown_drain_calls);
-  by_hand.cancel_calls = ByHand(FLAGS_shutdown_cancel_calls);
-  by_hand.stop_workers = ByHand(FLAGS_shutdown_stop_workers);
-  by_hand.save_state = ByHand(FLAGS_shutdown_save_state);
-  by_hand.close_resources = ByHand(FLAGS_shutdown_close_resources);
-  by_hand.reserve = ByHand(FLAGS_shutdown_reserve);
-  const absl::StatusOr<lifecycle::ShutdownBudget> budget = lifecycle::ShutdownBudget::Split(
+#define SHARE(name) \
+  { &FLAGS_shutdown_##name, &ShutdownBudget::Overrides::name, &ShutdownBudget::name }
+const Share kShares[] = {
+    SHARE(lame_duck),    SHARE(drain_connections), SHARE(drain_calls),     SHARE(cancel_calls),
+    SHARE(stop_workers), SHARE(save_state),        SHARE(close_resources), SHARE(reserve)};
+#undef SHARE
+
+ShutdownBudget BudgetFromFlags() {
+  ShutdownBudget::Overrides by_hand;
+  for (const Share& each : kShares) {
+    if (const std::optional<absl::Duration> value = absl::GetFlag(*each.flag)) {
+      by_hand.*each.by_hand = absl::ToChronoNanoseconds(*value);
+    }
+  }
+  const absl::StatusOr<ShutdownBudget> budget = ShutdownBudget::Split(
       absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_termination_grace)), by_hand);
   if (!budget.ok()) UsageError(std::string(budget.status().message()));
   return *budget;
@@ -206,28 +213,20 @@ rpc::ConnectionLimits LimitsFromFlags() {
   return limits;
 }
 
-std::optional<PlatformGrace> PlatformFromFlags(const lifecycle::ShutdownBudget& stop) {
+std::optional<PlatformGrace> PlatformFromFlags(const ShutdownBudget& budget) {
   const auto platform = PlatformGraceFrom(absl::GetFlag(FLAGS_platform_grace),
                                           [](const char* name) { return std::getenv(name); });
   if (!platform.ok()) UsageError(std::string(platform.status().message()));
   if (!*platform) return std::nullopt;
-  Warn(PlatformWarning(**platform, absl::FromChrono(stop.grace)));
+  Warn(PlatformWarning(**platform, absl::FromChrono(budget.grace)));
   return **platform;
 }
 
 // What follows from other flags is set as if it had been set by hand.
 void SetDerivedFlags(const ServerConfig& config) {
-  const auto set = [](absl::Flag<std::optional<absl::Duration>>& flag, auto duration) {
-    absl::SetFlag(&flag, absl::FromChrono(duration));
-  };
-  set(FLAGS_shutdown_lame_duck, config.stop.lame_duck);
-  set(FLAGS_shutdown_drain_connections, config.stop.drain_connections);
-  set(FLAGS_shutdown_drain_calls, config.stop.drain_calls);
-  set(FLAGS_shutdown_cancel_calls, config.stop.cancel_calls);
-  set(FLAGS_shutdown_stop_workers, config.stop.stop_workers);
-  set(FLAGS_shutdown_save_state, config.stop.save_state);
-  set(FLAGS_shutdown_close_resources, config.stop.close_resources);
-  set(FLAGS_shutdown_reserve, config.stop.reserve);
+  for (const Share& each : kShares) {
+    absl::SetFlag(each.flag, absl::FromChrono(config.budget.*each.share));
+  }
 }
 
 [[noreturn]] void CouldNotStart(const char* flag, const absl::Status& why) {
@@ -266,8 +265,8 @@ bool IsOurs(absl::string_view file) {
                                      const std::optional<PlatformGrace>& platform) {
   SetDerivedFlags(config);
   std::string text = absl::StrCat(
-      "# the shutdown: ", config.stop.ToString(), "\n# the watchdog ends it after ",
-      absl::FormatDuration(absl::FromChrono(config.stop.watchdog())),
+      "# the shutdown: ", config.budget.ToString(), "\n# the watchdog ends it after ",
+      absl::FormatDuration(absl::FromChrono(config.budget.watchdog())),
       "\n# the platform kills after ",
       platform ? absl::StrCat(absl::FormatDuration(platform->duration), " (", platform->source, ")")
                : "a time that nothing says",
@@ -302,7 +301,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
     UsageError(absl::StrCat("\"", words[1], "\" is no flag; --help lists them"));
   }
   ServerConfig config;
-  config.stop = BudgetFromFlags();
+  config.budget = BudgetFromFlags();
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
   config.shutdown_report = absl::GetFlag(FLAGS_shutdown_report);
@@ -313,7 +312,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.admin.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;
   config.admin.limits.connections = 0;
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
-  const std::optional<PlatformGrace> platform = PlatformFromFlags(config.stop);
+  const std::optional<PlatformGrace> platform = PlatformFromFlags(config.budget);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
   CheckReportFile(config.shutdown_report);
   if (tls) SetTls(config.server);

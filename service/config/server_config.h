@@ -16,7 +16,7 @@ struct ServerConfig {
   // --admin_address (empty: no admin server), --admin_port_file.
   rpc::ServerHost::Options admin;
   // --termination_grace and the --shutdown_... shares.
-  lifecycle::ShutdownBudget stop;
+  lifecycle::ShutdownBudget budget;
   // --shutdown_report; empty: no file.
   std::string shutdown_report;
 

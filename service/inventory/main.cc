@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
   const std::chrono::milliseconds latency = LatencyFromFlag();
   observability::ProcessLog log("inventory", config.shutdown_report);
   config.WarnThrough(log.Warner());
-  lifecycle::Process process(config.stop, log);
+  lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);

@@ -5,13 +5,8 @@
 #include <stop_token>
 #include <utility>
 
-#include "absl/flags/flag.h"
 #include "service/orders/sqlite_order_store.h"
 #include "spdlog/spdlog.h"
-
-ABSL_FLAG(std::string, database, "orders.sqlite3",
-          "The file that holds the orders; made when it is not there.");
-ABSL_FLAG(std::string, inventory, "127.0.0.1:50052", "Where the inventory serves, HOST:PORT.");
 
 namespace orders {
 namespace {
@@ -41,10 +36,10 @@ void TellWhetherReachable(const InventoryClient& inventory, const std::string& a
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Process& process,
+absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& config,
+                                                               lifecycle::Process& process,
                                                                const rpc::GoodbyeSignal& goodbye) {
-  const std::string inventory = absl::GetFlag(FLAGS_inventory);
-  auto opened = SqliteOrderStore::Open(absl::GetFlag(FLAGS_database));
+  auto opened = SqliteOrderStore::Open(config.database);
   if (!opened.ok()) return opened.status();
   // Shared with its closer, which is called also when the rest cannot be opened.
   const std::shared_ptr<OrderStore> store = *std::move(opened);
@@ -55,7 +50,7 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
   auto sales = Sales::Load(*store);
   if (!sales.ok()) return sales.status();
   std::unique_ptr<Composition> all(
-      new Composition(process, store, *std::move(sales), inventory, goodbye));
+      new Composition(process, store, *std::move(sales), config.inventory, goodbye));
   Composition& it = *all;
 
   const absl::StatusOr<std::int64_t> replayed = it.feed_.CatchUp();
@@ -74,10 +69,11 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(lifecycle::Proces
     return last.ok() ? it.sales_->Save() : last.status();
   });
   process.workers().Start("event feed", [&it](std::stop_token stop) { it.feed_.Run(stop); });
-  process.workers().Start("outbox relay", [&it, inventory](std::stop_token stop) {
-    TellWhetherReachable(it.inventory_, inventory, stop);
-    it.relay_.Run(stop);
-  });
+  process.workers().Start("outbox relay",
+                          [&it, inventory = config.inventory](std::stop_token stop) {
+                            TellWhetherReachable(it.inventory_, inventory, stop);
+                            it.relay_.Run(stop);
+                          });
   return all;
 }
 

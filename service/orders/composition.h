@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "service/lifecycle/process.h"
+#include "service/orders/config.h"
 #include "service/orders/event_feed.h"
 #include "service/orders/inventory_client.h"
 #include "service/orders/order_placer.h"
@@ -26,9 +27,10 @@ namespace orders {
 // the calls.
 class Composition {
  public:
-  // Opens what --database and --inventory say. An error tells in one sentence what
+  // Opens what `config` names. An error tells in one sentence what
   // is wrong and what to do.
-  static absl::StatusOr<std::unique_ptr<Composition>> Open(lifecycle::Process& process,
+  static absl::StatusOr<std::unique_ptr<Composition>> Open(const Config& config,
+                                                           lifecycle::Process& process,
                                                            const rpc::GoodbyeSignal& goodbye);
 
   rpc::ServerHost::NamedService service();

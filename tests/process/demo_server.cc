@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("Serves grpc.examples.demo.Demo.", argc, argv);
   observability::ProcessLog log("demo", config.shutdown_report);
   config.WarnThrough(log.Warner());
-  lifecycle::Process process(config.stop, log);
+  lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);

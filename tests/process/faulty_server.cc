@@ -265,7 +265,7 @@ int main(int argc, char** argv) {
   config.WarnThrough(log.Warner());
   spdlog::sink_ptr& sink = spdlog::default_logger()->sinks()[0];
   sink = std::make_shared<HangingSink>(sink);
-  lifecycle::Process process(config.stop, log);
+  lifecycle::Process process(config.budget, log);
   std::puts("starting");  // From here on a signal is a request.
   std::fflush(stdout);
   const OfMain of_main{faults.contains("destructor")};

@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("Serves bench.Bench of tests/servers/echo/bench.proto.", argc, argv);
   observability::ProcessLog log("echo", config.shutdown_report);
   config.WarnThrough(log.Warner());
-  lifecycle::Process process(config.stop, log);
+  lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);

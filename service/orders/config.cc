@@ -1,0 +1,15 @@
+#include "service/orders/config.h"
+
+#include "absl/flags/flag.h"
+
+ABSL_FLAG(std::string, database, "orders.sqlite3",
+          "The file that holds the orders; made when it is not there.");
+ABSL_FLAG(std::string, inventory, "127.0.0.1:50052", "Where the inventory serves, HOST:PORT.");
+
+namespace orders {
+
+Config ConfigFromFlags() {
+  return {.database = absl::GetFlag(FLAGS_database), .inventory = absl::GetFlag(FLAGS_inventory)};
+}
+
+}  // namespace orders
