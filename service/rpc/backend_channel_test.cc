@@ -390,6 +390,7 @@ TEST(BackendChannelClose, CancelsACallThatBeginsOnlyThen) {
 class RudeBackend {
  public:
   RudeBackend() {
+    EXPECT_TRUE(listener_->Listen().ok());
     listener_->Start([this](int, int fd) {
       fd_ = fd;
       constexpr char kSettings = 4;

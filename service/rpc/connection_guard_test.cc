@@ -41,6 +41,7 @@ class ConnectionGuardTest : public ::testing::Test {
         ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
     server_ = Connections::BuildAndStart(builder, connections_);
     listener_ = *Listener::Bind(address);
+    EXPECT_TRUE(listener_->Listen().ok());
     listener_->Start([this](int listener_fd, int fd) {
       grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
       connection.listener_fd = listener_fd;

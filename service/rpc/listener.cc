@@ -112,15 +112,15 @@ absl::Status BindError(const std::string& address, int error) {
   }
 }
 
-// A listening socket, or -1 with errno.
-int Listen(const sockaddr* address, socklen_t size) {
+// A socket that nobody listens at yet, or -1 with errno.
+int BoundSocket(const sockaddr* address, socklen_t size) {
   const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
   // Binds although connections of an earlier process linger. Not SO_REUSEPORT: two
   // servers on one port would share its callers without knowing of each other.
   const int one = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(fd, address, size) == 0 && listen(fd, kBacklog) == 0) return fd;
+  if (bind(fd, address, size) == 0) return fd;
   const int error = errno;
   close(fd);
   errno = error;
@@ -254,7 +254,7 @@ absl::StatusOr<Listener::Sockets> Listener::BindTcp(const std::string& address) 
         }
         SetPort(each.address, static_cast<in_port_t>(port));
       }
-      const int fd = Listen(reinterpret_cast<const sockaddr*>(&each.address), each.size);
+      const int fd = BoundSocket(reinterpret_cast<const sockaddr*>(&each.address), each.size);
       if (fd >= 0) {
         sockets.push_back(std::make_unique<Socket>(fd));
       } else if (error == 0 || !IsNoAddressHere(errno)) {
@@ -277,14 +277,15 @@ absl::StatusOr<Listener::Sockets> Listener::BindUnix(const std::string& address,
   }
   std::memcpy(name.sun_path, path.data(), path.size());
   const auto* const generic = reinterpret_cast<const sockaddr*>(&name);
-  int fd = Listen(generic, sizeof name);
+  int fd = BoundSocket(generic, sizeof name);
   if (fd < 0 && errno == EADDRINUSE && IsStale(name)) {
     unlink(path.c_str());
-    fd = Listen(generic, sizeof name);
+    fd = BoundSocket(generic, sizeof name);
   }
   if (fd < 0) return BindError(address, errno);
   Sockets sockets;
   sockets.push_back(std::make_unique<Socket>(fd));
+  if (listen(fd, kBacklog) != 0) return BindError(address, errno);
   return sockets;
 }
 
@@ -297,6 +298,13 @@ Listener::Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string un
       unix_file_(FileAt(unix_path_)) {}
 
 Listener::~Listener() { Close(); }
+
+absl::Status Listener::Listen() {
+  for (const auto& socket : sockets_) {
+    if (listen(socket->fd, kBacklog) != 0) return BindError(address_, errno);
+  }
+  return absl::OkStatus();
+}
 
 void Listener::Start(Accept accept, int max_descriptors, std::function<void()> refused) {
   accept_ = std::move(accept);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace rpc {
@@ -21,6 +22,9 @@ namespace rpc {
 //
 // The problem: a gRPC server closes its own ports only in Shutdown(), which at the same moment
 // refuses new calls on existing connections. A separate listener can be closed first.
+//
+// It also opens them before anybody serves there: who connects meanwhile waits, up to its own
+// timeout, although another replica would serve. Here callers are refused until Listen().
 //
 // Guarantees: once started, every connection that was established when Close() was called is handed
 // over, not reset; later ones are refused. Close() ends however fast peers connect. A connection
@@ -39,8 +43,9 @@ class Listener {
   // has on this machine, all with the same port. "unix:PATH" is a socket file: one on which nobody
   // listens any more is replaced, and Close() removes its own.
   //
-  // Nothing is accepted before Start(): callers wait, and are reset if the listener is closed
-  // before that. The accepting thread already exists, so that Start() cannot fail.
+  // Binds only: connections are refused before Listen(). A socket file is listened to at once,
+  // because other processes tell by that whether it is in use. The accepting thread already exists,
+  // so that Start() cannot fail.
   //
   // Errors, each with the address and what to do: INVALID_ARGUMENT, NOT_FOUND (no such host),
   // ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE (also when a thread cannot be created).
@@ -51,7 +56,12 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Accepts from now on. Call it once.
+  // Connections are queued from now on until Start(), and reset if the listener is closed before.
+  //
+  // Errors: ALREADY_EXISTS when another process that had bound the same port was faster.
+  absl::Status Listen();
+
+  // Accepts from now on. Call it once. Requires: Listen() was OK.
   //
   // Refuses a connection that would get a descriptor of `max_descriptors` or above, and calls
   // `refused`: the kernel assigns the lowest free number, so at that point that many descriptors

@@ -98,6 +98,13 @@ std::unique_ptr<Listener> BindOrDie(const std::string& address = "127.0.0.1:0") 
   return *std::move(listener);
 }
 
+std::unique_ptr<Listener> ListenOrDie(const std::string& address = "127.0.0.1:0") {
+  std::unique_ptr<Listener> listener = BindOrDie(address);
+  const absl::Status listens = listener->Listen();
+  EXPECT_TRUE(listens.ok()) << listens;
+  return listener;
+}
+
 absl::Status BindError(const std::string& address) { return Listener::Bind(address).status(); }
 
 // Takes connections, and greets each so that its caller knows.
@@ -133,7 +140,7 @@ std::ptrdiff_t OpenDescriptors() {
 
 TEST(Listener, HandsOverWhoArrives) {
   Host host;
-  const auto listener = BindOrDie();
+  const auto listener = ListenOrDie();
   EXPECT_THAT(listener->address(), MatchesRegex("127\\.0\\.0\\.1:[0-9]+"));
   listener->Start(host.Accept());
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));
@@ -143,7 +150,7 @@ TEST(Listener, HandsOverWhoArrives) {
 
 TEST(Listener, HandsOverSocketsThatNeitherBlockNorDelayNorLeakIntoChildren) {
   Host host;
-  const auto listener = BindOrDie();
+  const auto listener = ListenOrDie();
   listener->Start(host.Accept());
   RawConnection caller(listener->address());
   ASSERT_TRUE(caller.Receive("hello"));
@@ -161,8 +168,8 @@ TEST(Listener, HandsOverSocketsThatNeitherBlockNorDelayNorLeakIntoChildren) {
 TEST(Listener, CutsWhatCameInAndNothingElse) {
   Host host;
   Host other_host;
-  const auto listener = BindOrDie();
-  const auto other = BindOrDie();
+  const auto listener = ListenOrDie();
+  const auto other = ListenOrDie();
   listener->Start(host.Accept());
   other->Start(other_host.Accept());
   RawConnection caller(listener->address());
@@ -181,9 +188,11 @@ TEST(Listener, CutsWhatCameInAndNothingElse) {
   EXPECT_TRUE(other_caller.Receive("more"));
 }
 
-TEST(Listener, LetsCallersWaitUntilItStarts) {
+TEST(Listener, RefusesCallersUntilItListensAndLetsThemWaitUntilItStarts) {
   Host host;
   const auto listener = BindOrDie();
+  EXPECT_FALSE(RawConnection(listener->address()).connected());
+  ASSERT_TRUE(listener->Listen().ok());
   RawConnection early(listener->address());
   ASSERT_TRUE(early.connected());
   listener->Start(host.Accept());
@@ -193,7 +202,7 @@ TEST(Listener, LetsCallersWaitUntilItStarts) {
 TEST(Listener, HandsOverEverybodyWhoHadArrivedBeforeClose) {
   constexpr int kCallers = 200;
   Host host;
-  const auto listener = BindOrDie();
+  const auto listener = ListenOrDie();
   std::vector<std::unique_ptr<RawConnection>> callers;
   for (int i = 0; i < kCallers; ++i) {
     callers.push_back(std::make_unique<RawConnection>(listener->address()));
@@ -208,7 +217,7 @@ TEST(Listener, HandsOverEverybodyWhoHadArrivedBeforeClose) {
 
 TEST(Listener, RefusesWhoComesAfterClose) {
   Host host;
-  const auto listener = BindOrDie();
+  const auto listener = ListenOrDie();
   listener->Start(host.Accept());
   RawConnection before(listener->address());
   listener->Close();
@@ -245,7 +254,7 @@ class Storm {
 };
 
 TEST(Listener, ClosesAlthoughPeersNeverCeaseToConnect) {
-  const auto listener = BindOrDie();
+  const auto listener = ListenOrDie();
   std::atomic<int> accepted{0};
   listener->Start([&](int, int fd) {
     ++accepted;
@@ -261,7 +270,7 @@ TEST(Listener, ClosesAlthoughPeersNeverCeaseToConnect) {
 
 TEST(Listener, RefusesAtOnceWhatWouldTakeADescriptorOfTheReserve) {
   Host host;
-  const auto listener = BindOrDie();
+  const auto listener = ListenOrDie();
   const int lowest_free = dup(0);
   ASSERT_GE(lowest_free, 0);
   close(lowest_free);
@@ -280,22 +289,31 @@ TEST(Listener, RefusesAtOnceWhatWouldTakeADescriptorOfTheReserve) {
 }
 
 TEST(Listener, NeverSharesItsPort) {
-  const auto listener = BindOrDie();
+  const auto listener = ListenOrDie();
   const absl::Status second = BindError(listener->address());
   EXPECT_TRUE(absl::IsAlreadyExists(second)) << second;
   EXPECT_THAT(std::string(second.message()), HasSubstr(listener->address()));
   EXPECT_THAT(std::string(second.message()), HasSubstr("--address"));
 }
 
+TEST(Listener, SaysThatAnotherWasFasterToListen) {
+  const auto listener = BindOrDie();
+  const auto slower = BindOrDie(listener->address());
+  EXPECT_TRUE(listener->Listen().ok());
+  const absl::Status late = slower->Listen();
+  EXPECT_TRUE(absl::IsAlreadyExists(late)) << late;
+  EXPECT_THAT(std::string(late.message()), HasSubstr(listener->address()));
+}
+
 TEST(Listener, TakesAPortWhoseOldConnectionsLinger) {
   Host host;
-  auto listener = BindOrDie();
+  auto listener = ListenOrDie();
   const std::string address = listener->address();
   listener->Start(host.Accept());
   RawConnection caller(address);
   ASSERT_TRUE(caller.Receive("hello"));
   listener.reset();
-  EXPECT_EQ(BindOrDie(address)->address(), address);
+  EXPECT_EQ(ListenOrDie(address)->address(), address);
 }
 
 TEST(Listener, NamesAnAddressThatIsNone) {
@@ -341,6 +359,7 @@ TEST(Listener, ListensOnIPv6OrSaysThatThereIsNone) {
   }
   ASSERT_TRUE(listener.ok()) << listener.status();
   EXPECT_THAT((*listener)->address(), MatchesRegex("\\[::1\\]:[0-9]+"));
+  ASSERT_TRUE((*listener)->Listen().ok());
   (*listener)->Start(host.Accept());
   EXPECT_TRUE(RawConnection((*listener)->address()).Receive("hello"));
 }
@@ -354,7 +373,7 @@ TEST(Listener, NamesAnAddressWhoseFamilyTheKernelDoesNotSpeak) {
 
 TEST(Listener, ListensOnEveryAddressOfAName) {
   Host host;
-  const auto listener = BindOrDie(absl::StrCat(kTwoIPv4, ":0"));
+  const auto listener = ListenOrDie(absl::StrCat(kTwoIPv4, ":0"));
   listener->Start(host.Accept());
   const std::string port = listener->address().substr(listener->address().rfind(':'));
   EXPECT_TRUE(RawConnection("127.0.0.1" + port).Receive("hello"));
@@ -362,16 +381,16 @@ TEST(Listener, ListensOnEveryAddressOfAName) {
 }
 
 TEST(Listener, ListensOnAllAddressesOfANameOrOnNone) {
-  const auto second = BindOrDie("127.0.0.2:0");
+  const auto second = ListenOrDie("127.0.0.2:0");
   const std::string port = second->address().substr(second->address().rfind(':'));
   const absl::Status status = BindError(kTwoIPv4 + port);
   EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
-  EXPECT_EQ(BindOrDie("127.0.0.1" + port)->address(), "127.0.0.1" + port);
+  EXPECT_EQ(ListenOrDie("127.0.0.1" + port)->address(), "127.0.0.1" + port);
 }
 
 TEST(Listener, ListensOnBothFamiliesOfANameAsFarAsThereAre) {
   Host host;
-  const auto listener = BindOrDie(absl::StrCat(kBothFamilies, ":0"));
+  const auto listener = ListenOrDie(absl::StrCat(kBothFamilies, ":0"));
   listener->Start(host.Accept());
   const std::string port = listener->address().substr(listener->address().rfind(':'));
   EXPECT_TRUE(RawConnection("127.0.0.1" + port).Receive("hello"));
@@ -383,7 +402,7 @@ TEST(Listener, ListensOnBothFamiliesOfANameAsFarAsThereAre) {
 TEST(Listener, PassesOverAddressesWhoseFamilyTheKernelDoesNotSpeak) {
   const NoIPv6Sockets none;
   Host host;
-  const auto listener = BindOrDie(absl::StrCat(kBothFamilies, ":0"));
+  const auto listener = ListenOrDie(absl::StrCat(kBothFamilies, ":0"));
   EXPECT_THAT(listener->address(), MatchesRegex("127\\.0\\.0\\.1:[0-9]+"));
   listener->Start(host.Accept());
   EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));
@@ -410,7 +429,7 @@ class ListenerOnASocketFile : public ::testing::Test {
 };
 
 TEST_F(ListenerOnASocketFile, HandsOverWhoArrivesAndRemovesItsFile) {
-  const auto listener = BindOrDie("unix:" + path_);
+  const auto listener = ListenOrDie("unix:" + path_);
   EXPECT_EQ(listener->address(), "unix:" + path_);
   listener->Start(host_.Accept());
   const int fd = Connect();
@@ -431,12 +450,12 @@ TEST_F(ListenerOnASocketFile, ReplacesOneThatNobodyListensAt) {
   const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
   ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
   close(fd);
-  BindOrDie("unix:" + path_);
+  ListenOrDie("unix:" + path_);
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
 TEST_F(ListenerOnASocketFile, LeavesAloneWhatIsNotItsOwn) {
-  const auto listener = BindOrDie("unix:" + path_);
+  const auto listener = ListenOrDie("unix:" + path_);
   EXPECT_TRUE(absl::IsAlreadyExists(BindError("unix:" + path_)));
   // Another process has taken the name over.
   std::filesystem::remove(path_);
@@ -455,7 +474,7 @@ TEST_F(ListenerOnASocketFile, NamesAPathThatCannotBe) {
 
 TEST(Listener, LooksAHostNameUp) {
   Host host;
-  const auto listener = BindOrDie("localhost:0");
+  const auto listener = ListenOrDie("localhost:0");
   listener->Start(host.Accept());
   EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));
 }
@@ -464,12 +483,12 @@ TEST(Listener, LeavesNoDescriptorBehind) {
   const std::ptrdiff_t before = OpenDescriptors();
   {
     Host host;
-    const auto listener = BindOrDie();
+    const auto listener = ListenOrDie();
     listener->Start(host.Accept());
     EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));
     EXPECT_FALSE(Listener::Bind(listener->address()).ok());
   }
-  { BindOrDie(); }  // Never started.
+  { ListenOrDie(); }  // Never started.
   EXPECT_EQ(OpenDescriptors(), before);
 }
 
@@ -489,7 +508,7 @@ class ListenerWithoutDescriptors : public ::testing::Test {
   void TearDown() override { setrlimit(RLIMIT_NOFILE, &before_); }
 
   Host host_;
-  std::unique_ptr<Listener> listener_ = BindOrDie();
+  std::unique_ptr<Listener> listener_ = ListenOrDie();
   RawConnection caller_{listener_->address()};
   rlimit before_{};
 };
@@ -534,7 +553,7 @@ TEST(ListenerTest, CannotBeBoundWithoutAThread) {
 
 TEST(ListenerTest, StartsWhenThereIsNoThreadToBeHadAnyMore) {
   Host host;
-  const auto listener = BindOrDie();
+  const auto listener = ListenOrDie();
   const NoThreads none;
   listener->Start(host.Accept());
   EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));

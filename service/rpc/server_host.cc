@@ -190,6 +190,9 @@ std::string ServerHost::address() const {
 }
 
 absl::Status ServerHost::OpenListener() {
+  for (const auto& each : listeners_) {
+    if (absl::Status listens = each->Listen(); !listens.ok()) return listens;
+  }
   if (absl::Status written = WritePortFile(); !written.ok()) return written;
   const int max_descriptors = options_.limits.RaiseMaxDescriptors();
   for (std::size_t i = 0; i < listeners_.size(); ++i) {

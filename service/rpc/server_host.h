@@ -96,7 +96,8 @@ class ServerHost final : public lifecycle::Traffic {
   ServerHost(const ServerHost&) = delete;
   ServerHost& operator=(const ServerHost&) = delete;
 
-  // Binds, listens, and gets ready to serve. Callers wait at the port until OpenListener().
+  // Binds, and gets ready to serve. Connections are refused until OpenListener(), so that callers try
+  // another replica.
   //
   // Errors: those of Listener::Bind(); INVALID_ARGUMENT when there is nothing to serve, or when a
   // port was added that the host cannot close first; UNAVAILABLE when gRPC refuses, or when a
@@ -106,9 +107,9 @@ class ServerHost final : public lifecycle::Traffic {
   // The address it listens on, "127.0.0.1:50051"; the first of several. Empty before Start().
   std::string address() const;
 
-  // Writes the port file, then accepts: callers wait at the port, and none is cut if writing fails.
+  // Listens, writes the port file, then accepts: nobody was served if this fails.
   //
-  // Errors: UNAVAILABLE when the port file cannot be written.
+  // Errors: those of Listener::Listen(); UNAVAILABLE when the port file cannot be written.
   absl::Status OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;

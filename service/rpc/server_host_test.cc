@@ -435,6 +435,19 @@ TEST_F(ServerHostTest, WritesThePortFileWholeOrNotAtAll) {
   std::filesystem::remove_all(directory);
 }
 
+// Else who has two would wait for the one that is about to start, up to gRPC's 20 s.
+TEST_F(ServerHostTest, RefusesCallersUntilItIsOpenedSoThatAnotherReplicaServesThem) {
+  Start();
+  GoodbyeSignal goodbye;
+  ServerHost starting({}, Services(), goodbye);
+  ASSERT_TRUE(starting.Start().ok());
+  EXPECT_FALSE(RawConnection(starting.address()).connected());
+  EXPECT_TRUE(Echo(NewConnection("ipv4:" + starting.address() + "," + host_->address())).ok());
+  ASSERT_TRUE(starting.OpenListener().ok());
+  EXPECT_TRUE(Echo(NewConnection(starting.address())).ok());
+  starting.CloseListener();
+}
+
 TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
   const std::string path = ::testing::TempDir() + "no_such_directory/port";
   host_.emplace(ServerHost::Options{.port_file = path}, Services(), goodbye_);
