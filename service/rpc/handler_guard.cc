@@ -22,6 +22,7 @@
 #include "grpcpp/support/method_handler.h"
 #include "grpcpp/support/server_callback.h"
 #include "grpcpp/support/status.h"
+#include "service/rpc/handler_failures.h"
 
 namespace rpc {
 
@@ -187,18 +188,46 @@ void CatchExceptions(MethodHandler& handler, const Failure& failure) {
       CatchIn<SyncBidi>(handler, "N4grpc8internal20BidiStreamingHandlerI", failure));
 }
 
+// Those of one method.
+class Failures final : public HandlerFailures {
+ public:
+  Failures(std::string method, std::shared_ptr<HandlerGuard::State> state)
+      : method_(std::move(method)), state_(std::move(state)) {}
+
+  void Threw(const std::string& what) override {
+    constexpr std::size_t kMost = 200;
+    if (state_->over) return;
+    const std::string shown = absl::CHexEscape(what.substr(0, kMost));
+    state_->failed.Count(absl::StrCat(method_, ": ", shown));
+  }
+  void Undecodable() override {
+    if (!state_->over) state_->undecodable.Count(method_);
+  }
+
+ private:
+  const std::string method_;
+  const std::shared_ptr<HandlerGuard::State> state_;
+};
+
 class GuardedHandler final : public MethodHandler {
  public:
   GuardedHandler(std::unique_ptr<MethodHandler> handler, bool callback, std::string method,
                  std::shared_ptr<HandlerGuard::State> state)
       : handler_(std::move(handler)), callback_(callback), method_(std::move(method)) {
     Guard(std::move(state));
-    CatchExceptions(*handler_, [this](const char* thrown) { return Failed(thrown); });
+    CatchExceptions(*handler_, [this](const char* thrown) {
+      failures_->Threw(thrown);
+      // What was thrown is for us.
+      return grpc::Status(grpc::StatusCode::INTERNAL, "the handler failed");
+    });
   }
 
   bool guarded() const { return !state_->over; }
 
-  void Guard(std::shared_ptr<HandlerGuard::State> state) { state_ = std::move(state); }
+  void Guard(std::shared_ptr<HandlerGuard::State> state) {
+    failures_ = std::make_shared<Failures>(method_, state);
+    state_ = std::move(state);
+  }
 
   // Of a call with one request, before RunHandler().
   void* Deserialize(grpc_call* call, grpc_byte_buffer* request, grpc::Status* status,
@@ -221,6 +250,7 @@ class GuardedHandler final : public MethodHandler {
     // Deserialize() has not asked yet.
     if (parameter.request == nullptr && Overloaded()) [[unlikely]]
       return End(parameter, Refused());
+    const HandlerFailures::Running running(failures_);
     handler_->RunHandler(parameter);
   }
 
@@ -259,18 +289,8 @@ class GuardedHandler final : public MethodHandler {
     return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls run"};
   }
 
-  grpc::Status Failed(const char* thrown) const {
-    constexpr std::size_t kMost = 200;
-    if (!state_->over) {
-      const std::string shown = absl::CHexEscape(std::string(thrown).substr(0, kMost));
-      state_->failed.Count(absl::StrCat(method_, ": ", shown));
-    }
-    // What was thrown is for us.
-    return {grpc::StatusCode::INTERNAL, "the handler failed"};
-  }
-
   grpc::Status Undecodable(bool arrived) const {
-    if (arrived && !state_->over) state_->undecodable.Count(method_);
+    if (arrived) failures_->Undecodable();
     return {grpc::StatusCode::INVALID_ARGUMENT, "the request is no message of the method's type"};
   }
 
@@ -278,6 +298,7 @@ class GuardedHandler final : public MethodHandler {
   const bool callback_;
   const std::string method_;
   std::shared_ptr<HandlerGuard::State> state_;
+  std::shared_ptr<HandlerFailures> failures_;
 };
 
 }  // namespace

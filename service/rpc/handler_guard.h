@@ -24,8 +24,8 @@ namespace rpc {
 // - a call above the limit: RESOURCE_EXHAUSTED without parsing its request, and a log line
 //
 // Not covered: services of the asynchronous (completion queue) and generic APIs, which have no
-// handlers that gRPC calls; what a reactor's later reactions throw, which gRPC drops; and later
-// messages of a stream, of which gRPC says only that there is none.
+// handlers that gRPC calls; and what a reactor throws later, or later messages of a stream, unless
+// the reactor is one of stream.h or unary.h, which report to this guard (handler_failures.h).
 //
 // It uses private parts of gRPC: a method's handler (grpcpp/impl/rpc_service_method.h) and the
 // function in it that calls the service (support/method_handler.h,

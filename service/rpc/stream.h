@@ -1,0 +1,306 @@
+#ifndef SERVICE_RPC_STREAM_H_
+#define SERVICE_RPC_STREAM_H_
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+#include "google/protobuf/message.h"
+#include "grpcpp/alarm.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/server_callback.h"
+#include "service/rpc/status.h"
+#include "service/rpc/stream_order.h"
+
+namespace rpc {
+
+// What streams are made of. A stream is a class that derives from ServerStream,
+// ClientStream or BidiStream, and says what its messages are and where a caller goes on:
+//
+//   class Count final : public rpc::ServerStream<v1::CountResponse> {
+//    public:
+//     explicit Count(const v1::CountRequest& request) : last_(request.last()) {}
+//
+//    private:
+//     bool Next(v1::CountResponse& message) override {
+//       if (number_ == last_) End(absl::OkStatus());
+//       if (ended()) return false;
+//       message.set_number(++number_);
+//       return true;
+//     }
+//     rpc::ResumePoint Goodbye() override {
+//       return {"counter.v1", {{"resume_token", std::to_string(number_)}}};
+//     }
+//     const int last_;
+//     int number_ = 0;
+//   };
+//
+// and a service's method serves it:
+//
+//   grpc::ServerWriteReactor<v1::CountResponse>* Count(grpc::CallbackServerContext*,
+//                                                      const v1::CountRequest* request) override {
+//     return rpc::Serve<Count>(goodbye_.token(), *request);
+//   }
+//
+// Everything else is StreamOrder's, whose protected methods are there to be called.
+// What it is for and what it guarantees is said there. No method may block.
+//
+// Messages are Protobuf's, or grpc::ByteBuffer where the method is raw.
+//
+// Lifetime: Serve() makes the stream; it is destroyed when its call is over. What it is
+// given outlives the server.
+
+namespace stream_internal {
+
+// gRPC tells an undecodable message and a caller's half-close in the same way. What parses
+// clears the message first: a field that no message can have is gone then.
+constexpr int kMark = (1 << 29) + 1;
+
+inline void Mark(google::protobuf::Message& message) {
+  message.GetReflection()->MutableUnknownFields(&message)->AddVarint(kMark, 0);
+}
+inline bool IsMarked(const google::protobuf::Message& message) {
+  const auto& fields = message.GetReflection()->GetUnknownFields(message);
+  return fields.field_count() > 0 && fields.field(fields.field_count() - 1).number() == kMark;
+}
+inline std::size_t SizeOf(const google::protobuf::Message& message) {
+  return message.ByteSizeLong();
+}
+
+// Bytes are never undecodable.
+inline void Mark(grpc::ByteBuffer&) {}
+inline bool IsMarked(const grpc::ByteBuffer&) { return true; }
+inline std::size_t SizeOf(const grpc::ByteBuffer& message) { return message.Length(); }
+
+// One message is written while the next one is filled already.
+template <typename Response>
+class Outbox {
+ public:
+  Response& Cleared() {
+    next().Clear();
+    return next();
+  }
+  std::size_t Take() {
+    next_ = 1 - next_;
+    return SizeOf(taken());
+  }
+  const Response& taken() const { return messages_[1 - next_]; }
+
+ private:
+  Response& next() { return messages_[next_]; }
+
+  std::array<Response, 2> messages_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace stream_internal
+
+template <typename ResponseType>
+class ServerStream : public StreamOrder {
+ public:
+  using Response = ResponseType;
+
+  // For transports.
+  const Response& outgoing() const { return outbox_.taken(); }
+
+ protected:
+  ServerStream() : StreamOrder(/*writes=*/true, /*reads=*/false) {}
+
+  // Fills the next message, which is empty. False: there is none yet; asked again after
+  // StreamHandle::Wake() or WakeAfter(), and whatever else happens.
+  virtual bool Next(Response& message) = 0;
+
+  // The same, for a caller who has heard nothing for long. See BeatWhenIdle().
+  virtual bool Heartbeat(Response& /*message*/) { return false; }
+
+  // Where to go on after what Next() has filled last.
+  ResumePoint Goodbye() override = 0;
+
+ private:
+  bool Fill() final { return Next(outbox_.Cleared()); }
+  bool FillHeartbeat() final { return Heartbeat(outbox_.Cleared()); }
+  std::size_t Take() final { return outbox_.Take(); }
+  void Receive() final {}
+  void OnHalfClose() final {}
+  bool CanRead() final { return false; }
+
+  stream_internal::Outbox<Response> outbox_;
+};
+
+template <typename RequestType>
+class ClientStream : public StreamOrder {
+ public:
+  using Request = RequestType;
+
+  // For transports.
+  Request& incoming() { return request_; }
+
+ protected:
+  ClientStream() : StreamOrder(/*writes=*/false, /*reads=*/true) {}
+
+  // The caller has sent a message. The next one is read when this returns and nothing
+  // holds the stream; the message is as it is until then.
+  virtual void OnMessage(Request& message) = 0;
+
+  // The caller has sent all: the stream ends with OK, unless it has ended. What the caller
+  // gets then is in the response that the service's method was given.
+  virtual void OnAllSent() = 0;
+
+  // Where to go on after what OnMessage() was given last.
+  ResumePoint Goodbye() override = 0;
+
+ private:
+  bool Fill() final { return false; }
+  bool FillHeartbeat() final { return false; }
+  std::size_t Take() final { return 0; }
+  void Receive() final { OnMessage(request_); }
+  void OnHalfClose() final {
+    OnAllSent();
+    End(absl::OkStatus());
+  }
+  bool CanRead() final { return true; }
+
+  Request request_;
+};
+
+template <typename RequestType, typename ResponseType>
+class BidiStream : public StreamOrder {
+ public:
+  using Request = RequestType;
+  using Response = ResponseType;
+
+  // For transports.
+  const Response& outgoing() const { return outbox_.taken(); }
+  Request& incoming() { return request_; }
+
+ protected:
+  BidiStream() : StreamOrder(/*writes=*/true, /*reads=*/true) {}
+
+  // As in ServerStream.
+  virtual bool Next(Response& message) = 0;
+  virtual bool Heartbeat(Response& /*message*/) { return false; }
+
+  // As in ClientStream.
+  virtual void OnMessage(Request& message) = 0;
+
+  // The caller has sent all. Unless overridden: ends with OK.
+  void OnHalfClose() override { End(absl::OkStatus()); }
+
+  // Whether to read another message now. Unless overridden: when all that the last one
+  // brought about is written, so that what waits for a slow caller does not grow.
+  bool CanRead() override { return !writing(); }
+
+  ResumePoint Goodbye() override = 0;
+
+ private:
+  bool Fill() final { return Next(outbox_.Cleared()); }
+  bool FillHeartbeat() final { return Heartbeat(outbox_.Cleared()); }
+  std::size_t Take() final { return outbox_.Take(); }
+  void Receive() final { OnMessage(request_); }
+
+  stream_internal::Outbox<Response> outbox_;
+  Request request_;
+};
+
+namespace stream_internal {
+
+template <typename Response>
+grpc::ServerWriteReactor<Response> ReactorOf(const ServerStream<Response>&);
+template <typename Request>
+grpc::ServerReadReactor<Request> ReactorOf(const ClientStream<Request>&);
+template <typename Request, typename Response>
+grpc::ServerBidiReactor<Request, Response> ReactorOf(const BidiStream<Request, Response>&);
+
+// One call of gRPC's callback API, and the stream in it.
+template <typename Stream>
+class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
+                   public StreamOrder::Transport,
+                   public std::enable_shared_from_this<Call<Stream>> {
+ public:
+  using Reactor = decltype(ReactorOf(std::declval<const Stream&>()));
+
+  template <typename... Arguments>
+  Reactor* Begin(const std::stop_token& draining, Arguments&&... arguments) {
+    {
+      const StreamOrder::Making making(this->weak_from_this());
+      stream_.emplace(std::forward<Arguments>(arguments)...);
+    }
+    self_ = this->shared_from_this();
+    // gRPC has not got the reactor yet, so the call cannot be over before this returns.
+    stream_->Begin(*this, draining);
+    return this;
+  }
+
+ private:
+  void OnWriteDone(bool ok) {
+    stream_->Post(ok ? StreamOrder::kWritten : StreamOrder::kWriteFailed);
+  }
+  void OnReadDone(bool ok) {
+    if constexpr (requires { stream_->incoming(); }) {
+      stream_->Post(ok                              ? StreamOrder::kMessage
+                    : IsMarked(stream_->incoming()) ? StreamOrder::kHalfClosed
+                                                    : StreamOrder::kUndecodable);
+    }
+  }
+  void OnCancel() override { stream_->Post(StreamOrder::kCancelled); }
+  void OnDone() override { stream_->Post(StreamOrder::kDone); }
+
+  void Write(bool hinted) override {
+    if constexpr (requires { stream_->outgoing(); }) {
+      grpc::WriteOptions options;
+      if (hinted) options.set_buffer_hint();
+      this->StartWrite(&stream_->outgoing(), options);
+    }
+  }
+  void Read() override {
+    if constexpr (requires { stream_->incoming(); }) {
+      Mark(stream_->incoming());
+      this->StartRead(&stream_->incoming());
+    }
+  }
+  void Finish(const absl::Status& status) override { Reactor::Finish(ToGrpc(status)); }
+  void SetTimer(std::chrono::milliseconds delay) override {
+    Set(timer_, delay, StreamOrder::kTimer);
+  }
+  void SetIdleTimer(std::chrono::milliseconds delay) override {
+    Set(idle_timer_, delay, StreamOrder::kIdle);
+  }
+  void Release() override {
+    timer_.reset();
+    idle_timer_.reset();
+    const std::shared_ptr<Call> self = std::move(self_);
+  }
+
+  void Set(std::optional<grpc::Alarm>& alarm, std::chrono::milliseconds delay,
+           StreamOrder::Event event) {
+    // A new one each time: the last one may not have returned from its callback.
+    alarm.emplace().Set(std::chrono::system_clock::now() + delay,
+                        [self = self_, event](bool passed) {
+                          if (passed) self->stream_->Post(event);
+                        });
+  }
+
+  std::optional<Stream> stream_;
+  std::optional<grpc::Alarm> timer_;
+  std::optional<grpc::Alarm> idle_timer_;
+  std::shared_ptr<Call> self_;  // Until the call is over.
+};
+
+}  // namespace stream_internal
+
+// Begins a stream: constructs it from `arguments`, and returns what a method of a callback
+// service is to return. It says goodbye once a stop is requested of `draining`
+// (GoodbyeSignal::token()).
+template <typename Stream, typename... Arguments>
+auto* Serve(const std::stop_token& draining, Arguments&&... arguments) {
+  return std::make_shared<stream_internal::Call<Stream>>()->Begin(
+      draining, std::forward<Arguments>(arguments)...);
+}
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_STREAM_H_

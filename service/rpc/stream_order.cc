@@ -1,0 +1,212 @@
+#include "service/rpc/stream_order.h"
+
+#include <exception>
+
+#include "service/lifecycle/last_resort/precondition.h"
+#include "service/rpc/status.h"
+
+namespace rpc {
+namespace {
+
+constexpr unsigned kWorking = 1u << 31;
+
+// How much may be held back: half of what gRPC's transport holds before it writes by itself.
+constexpr std::size_t kMaxHintedBytes = 32 * 1024;
+
+thread_local const std::weak_ptr<const void>* making = nullptr;
+
+std::weak_ptr<const void> OwnerOfThis() {
+  lifecycle::Require(making != nullptr, "a stream is made by rpc::Serve(), and by nobody else");
+  return *std::exchange(making, nullptr);
+}
+
+}  // namespace
+
+void StreamHandle::Wake() const {
+  if (const auto owner = owner_.lock()) stream_->Post(StreamOrder::kWake);
+}
+
+void StreamHandle::Run(std::function<void()> turn) const {
+  if (const auto owner = owner_.lock()) stream_->PostTask(std::move(turn));
+}
+
+StreamOrder::Making::Making(std::weak_ptr<const void> owner) : owner_(std::move(owner)) {
+  making = &owner_;
+}
+
+StreamOrder::Making::~Making() { making = nullptr; }
+
+StreamOrder::StreamOrder(bool writes, bool reads)
+    : owner_(OwnerOfThis()), writes_(writes), reads_(reads), pending_(kWorking) {}
+
+StreamOrder::~StreamOrder() = default;
+
+StreamHold StreamOrder::Hold() {
+  auto owner = owner_.lock();
+  lifecycle::Require(transport_ != nullptr, "a stream is not held in its constructor");
+  ++holds_;
+  held_ = true;
+  return {this, [this, owner = std::move(owner)](const void*) {
+            --holds_;
+            Post(kWake);
+          }};
+}
+
+void StreamOrder::End(absl::Status status) {
+  if (!status_) status_ = std::move(status);
+}
+
+void StreamOrder::EndUndecodable() {
+  failures_->Undecodable();
+  End(absl::InvalidArgumentError("what was sent last is no message of the method's type"));
+}
+
+void StreamOrder::Begin(Transport& transport, const std::stop_token& draining) {
+  transport_ = &transport;
+  Turn(kWake);
+  on_drain_.emplace(draining, OnDrain{*this});
+  Work();
+}
+
+void StreamOrder::Post(Event event) {
+  if ((pending_.fetch_or(event | kWorking) & kWorking) == 0) Work();
+}
+
+void StreamOrder::PostTask(std::function<void()> task) {
+  {
+    std::lock_guard lock(tasks_mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  Post(kTask);
+}
+
+void StreamOrder::Work() {
+  for (;;) {
+    // Before the events: those that came before a hold went count first.
+    held_ = holds_ > 0;
+    const unsigned events = pending_.exchange(kWorking) & ~kWorking;
+    if ((events & kDone) != 0) {
+      // Nobody works any more: kWorking stays.
+      on_drain_.reset();
+      return transport_->Release();
+    }
+    if (events != 0) {
+      Turn(events);
+      continue;
+    }
+    unsigned idle = kWorking;
+    if (pending_.compare_exchange_strong(idle, 0)) return;
+  }
+}
+
+void StreamOrder::Turn(unsigned events) {
+  if (finished_) return;
+  TakeIn(events);
+  if ((events & kTask) != 0) RunTasks();
+  DecideEnd();
+  WriteNext();
+  ReadNext();
+  SetTimers(events);
+  FinishIfDone();
+}
+
+void StreamOrder::TakeIn(unsigned events) {
+  if ((events & (kWritten | kWriteFailed)) != 0) writing_ = false;
+  if ((events & (kMessage | kHalfClosed | kUndecodable)) != 0) reading_ = false;
+  if ((events & (kCancelled | kWriteFailed)) != 0) cancelled_ = true;
+  if ((events & kDrain) != 0) draining_ = true;
+  if ((events & (kHalfClosed | kUndecodable)) != 0) half_closed_ = true;
+  if ((events & kIdle) != 0) beat_is_due_ = !wrote_since_;
+  if (ended() || cancelled_) return;
+  if ((events & kMessage) != 0) Try([this] { Receive(); });
+  if ((events & kHalfClosed) != 0) Try([this] { OnHalfClose(); });
+  if ((events & kUndecodable) != 0) {
+    EndUndecodable();
+    Try([this] { TellWhere(); });
+  }
+}
+
+void StreamOrder::TellWhere() {
+  const ResumePoint here = Goodbye();
+  status_ = WithErrorInfo(*std::move(status_), here.domain, "UNDECODABLE_MESSAGE", here.metadata);
+}
+
+void StreamOrder::RunTasks() {
+  std::vector<std::function<void()>> tasks;
+  {
+    std::lock_guard lock(tasks_mutex_);
+    tasks.swap(tasks_);
+  }
+  for (const std::function<void()>& task : tasks) {
+    if (!ended()) Try(task);
+  }
+}
+
+void StreamOrder::DecideEnd() {
+  if (ended() || held_) return;
+  if (cancelled_) return End(absl::CancelledError("the caller has gone"));
+  if (!draining_) return;
+  Try([this] {
+    const ResumePoint here = Goodbye();
+    End(rpc::Goodbye(here.domain, here.metadata));
+  });
+}
+
+void StreamOrder::WriteNext() {
+  if (cancelled_) filled_ = false;
+  if (!writes_ || writing_ || cancelled_) return;
+  if (!filled_ && !FillNext() && !FillBeat()) return;
+  filled_ = false;
+  const std::size_t bytes = Take();
+  // The first carries the call's metadata, and would wait for another one.
+  const bool hinted = wrote_ && FillNext() && MayHoldBack(bytes);
+  hinted_bytes_ = hinted ? hinted_bytes_ + bytes : 0;
+  wrote_ = wrote_since_ = writing_ = true;
+  transport_->Write(hinted);
+}
+
+bool StreamOrder::FillNext() {
+  if (!ended()) Try([this] { filled_ = Fill(); });
+  return filled_;
+}
+
+bool StreamOrder::FillBeat() {
+  if (beat_is_due_ && !ended()) Try([this] { filled_ = FillHeartbeat(); });
+  return filled_;
+}
+
+bool StreamOrder::MayHoldBack(std::size_t bytes) {
+  return hinted_bytes_ + bytes <= kMaxHintedBytes;
+}
+
+void StreamOrder::ReadNext() {
+  if (!reads_ || reading_ || half_closed_ || ended() || cancelled_ || held_) return;
+  bool wanted = false;
+  Try([&] { wanted = CanRead(); });
+  if (!wanted || ended()) return;
+  reading_ = true;
+  transport_->Read();
+}
+
+void StreamOrder::SetTimers(unsigned events) {
+  if (ended() || cancelled_) return;
+  if (wake_after_) transport_->SetTimer(*std::exchange(wake_after_, std::nullopt));
+  if (idle_ <= idle_.zero()) return;
+  if (idle_timer_is_set_ && (events & kIdle) == 0) return;
+  idle_timer_is_set_ = true;
+  wrote_since_ = beat_is_due_ = false;
+  transport_->SetIdleTimer(idle_);
+}
+
+void StreamOrder::FinishIfDone() {
+  if (!ended() || filled_ || held_) return;
+  finished_ = true;
+  transport_->Finish(*status_);
+}
+
+template <typename Method>
+void StreamOrder::Try(Method method) {
+  if (!failures_->Survives(method)) End(absl::InternalError("the stream failed"));
+}
+
+}  // namespace rpc

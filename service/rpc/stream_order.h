@@ -1,0 +1,243 @@
+#ifndef SERVICE_RPC_STREAM_ORDER_H_
+#define SERVICE_RPC_STREAM_ORDER_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "service/rpc/handler_failures.h"
+
+namespace rpc {
+
+class StreamOrder;
+
+// Where a stream's caller goes on, at this server or another: {"resume_token", ...}.
+struct ResumePoint {
+  std::string domain;  // Of the ErrorInfo that carries it: "orders.v1".
+  std::map<std::string, std::string> metadata = {};
+};
+
+// How others reach a stream, which may end at any time.
+//
+// Threads: all methods may be called from any thread, with any lock held that none of the
+// stream's own methods takes; the stream may do all that it has to before they return.
+// Lifetime: may outlive the stream; then the methods do nothing.
+class StreamHandle {
+ public:
+  StreamHandle(StreamOrder& stream, std::weak_ptr<const void> owner)
+      : stream_(&stream), owner_(std::move(owner)) {}
+
+  // There may be a next message: the stream asks for it.
+  void Wake() const;
+
+  // Runs `turn` as one of the stream's own methods, so at no time at which another one runs.
+  // Drops it when the stream has ended.
+  void Run(std::function<void()> turn) const;
+
+ private:
+  StreamOrder* stream_;
+  std::weak_ptr<const void> owner_;
+};
+
+// As long as one of these lives, its stream reads no message and is not ended, though its
+// caller has gone: work elsewhere uses the call, or must not be left half done. What is to be
+// told of that work goes to StreamHandle::Run() first.
+using StreamHold = std::shared_ptr<const void>;
+
+// In which order a stream does what: everything but the types of the messages and gRPC,
+// which are in stream.h, where the classes to derive from are.
+//
+// The problem: gRPC's callback API ends the process when a second write or read is started
+// before the first has ended, or anything after Finish(); and a write, a read, the caller's
+// going, the drain and what the stream waits for come on different threads at any moment.
+//
+// So everything is an event, and events are worked off in turns: by the thread that
+// brings one, unless another thread is at it already, which then goes on with it. Nobody
+// waits for a lock.
+//
+// Guarantees:
+//   - the methods that are to be overridden are called one at a time, none after the end, and
+//     with no lock held: they may call all methods of this class
+//   - one write and one read at a time; a message is asked for only when the one before the
+//     last is written (back-pressure)
+//   - a message is held back for others to be sent with only when Next() has filled
+//     the next one already; the first never is
+//   - Finish() once: after all that Next() has filled; or at once when the caller has gone
+//   - a drain: nothing more is asked for or read, and the stream ends with Goodbye(),
+//     which is called when nothing holds the stream; so it tells of all that was filled
+//   - a message that cannot be parsed: INVALID_ARGUMENT, with Goodbye()'s resume point
+//   - a method that throws: INTERNAL, and a line in the log
+class StreamOrder {
+ public:
+  // What a stream does to its call. Never called by two threads at a time.
+  class Transport {
+   public:
+    virtual ~Transport() = default;
+
+    // Writes the message that Take() was called for; ends with kWritten or kWriteFailed.
+    // `hinted`: it may be sent together with the next one.
+    virtual void Write(bool hinted) = 0;
+    // Reads one; ends with kMessage, kHalfClosed or kUndecodable.
+    virtual void Read() = 0;
+    // Ends the call: kDone comes when nothing else does any more.
+    virtual void Finish(const absl::Status& status) = 0;
+    // kTimer comes after `delay`, and not for what was set before.
+    virtual void SetTimer(std::chrono::milliseconds delay) = 0;
+    // As SetTimer(), for kIdle.
+    virtual void SetIdleTimer(std::chrono::milliseconds delay) = 0;
+    // The last that is called: the stream may be destroyed.
+    virtual void Release() = 0;
+  };
+
+  enum Event : unsigned {
+    kWritten = 1u << 0,
+    kWriteFailed = 1u << 1,
+    kMessage = 1u << 2,
+    kHalfClosed = 1u << 3,
+    kUndecodable = 1u << 4,
+    kWake = 1u << 5,
+    kTask = 1u << 6,
+    kTimer = 1u << 7,
+    kIdle = 1u << 8,
+    kDrain = 1u << 9,
+    kCancelled = 1u << 10,
+    kDone = 1u << 11,
+  };
+
+  StreamOrder(const StreamOrder&) = delete;
+  StreamOrder& operator=(const StreamOrder&) = delete;
+  virtual ~StreamOrder();
+
+  // For transports: while it lives, this thread constructs a stream, which `owner` owns.
+  class Making {
+   public:
+    explicit Making(std::weak_ptr<const void> owner);
+    ~Making();
+    Making(const Making&) = delete;
+    Making& operator=(const Making&) = delete;
+
+   private:
+    const std::weak_ptr<const void> owner_;
+  };
+
+  // For transports: begins, and says goodbye when a stop is requested of `draining`. When
+  // that has come before, then after the first message.
+  void Begin(Transport& transport, const std::stop_token& draining);
+
+  // For transports: it has happened.
+  void Post(Event event);
+
+ protected:
+  // `writes`, `reads`: which of the two the method is a stream of.
+  StreamOrder(bool writes, bool reads);
+
+  // What the author of a stream calls, in the stream's methods, its constructor included.
+
+  StreamHandle handle() { return {*this, owner_}; }
+  // Not in the constructor.
+  StreamHold Hold();
+
+  // Ends the stream when what was filled is written. The first call decides.
+  void End(absl::Status status);
+
+  // The same for a raw method's request that cannot be parsed: INVALID_ARGUMENT, counted.
+  void EndUndecodable();
+
+  // Asks for the next message then, at the latest.
+  void WakeAfter(std::chrono::milliseconds delay) { wake_after_ = delay; }
+
+  // When nothing was written for about that long, Heartbeat() is asked for a message.
+  // In the constructor only.
+  void BeatWhenIdle(std::chrono::milliseconds interval) { idle_ = interval; }
+
+  // Whether a message is on its way to the caller.
+  bool writing() const { return writing_ || filled_; }
+  bool ended() const { return status_.has_value(); }
+
+ private:
+  friend class StreamHandle;
+
+  // What stream.h makes of the author's methods.
+  // Fills the next message. False: there is none yet.
+  virtual bool Fill() = 0;
+  virtual bool FillHeartbeat() = 0;
+  // The message that was filled last is about to be written, and another one may be filled
+  // meanwhile. Returns its size in bytes.
+  virtual std::size_t Take() = 0;
+  virtual void Receive() = 0;
+  virtual void OnHalfClose() = 0;
+  virtual bool CanRead() = 0;
+  virtual ResumePoint Goodbye() = 0;
+
+  void PostTask(std::function<void()> task);
+  // Works events off until there is none.
+  void Work();
+  void Turn(unsigned events);
+  void TakeIn(unsigned events);
+  // Adds Goodbye()'s resume point to the status.
+  void TellWhere();
+  void RunTasks();
+  void DecideEnd();
+  void WriteNext();
+  bool FillNext();
+  bool FillBeat();
+  // Whether so many bytes more may be held back.
+  bool MayHoldBack(std::size_t bytes);
+  void ReadNext();
+  void SetTimers(unsigned events);
+  void FinishIfDone();
+  // Runs a method of the author's.
+  template <typename Method>
+  void Try(Method method);
+
+  struct OnDrain {
+    StreamOrder& stream;
+    void operator()() const { stream.Post(kDrain); }
+  };
+
+  const std::weak_ptr<const void> owner_;
+  const std::shared_ptr<HandlerFailures> failures_ = HandlerFailures::Current();
+  const bool writes_;
+  const bool reads_;
+
+  // Events that nobody has worked off, and whether somebody is at it: in the beginning,
+  // whoever makes the stream.
+  std::atomic<unsigned> pending_;
+  std::atomic<int> holds_{0};
+  std::mutex tasks_mutex_;
+  std::vector<std::function<void()>> tasks_;  // Guarded by tasks_mutex_.
+
+  // All of this belongs to the thread that works events off.
+  Transport* transport_ = nullptr;
+  std::optional<absl::Status> status_;  // Set: nothing more is asked of the author.
+  bool finished_ = false;
+  bool writing_ = false;
+  bool wrote_ = false;        // Ever.
+  bool wrote_since_ = false;  // The idle timer was set.
+  bool idle_timer_is_set_ = false;
+  bool beat_is_due_ = false;
+  bool filled_ = false;  // A message that is not being written yet.
+  bool reading_ = false;
+  bool half_closed_ = false;
+  bool draining_ = false;
+  bool cancelled_ = false;
+  bool held_ = false;  // In this turn; what was told before a hold went is among its events.
+  std::size_t hinted_bytes_ = 0;
+  std::chrono::milliseconds idle_{0};  // 0: no heartbeat.
+  std::optional<std::chrono::milliseconds> wake_after_;
+  std::optional<std::stop_callback<OnDrain>> on_drain_;
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_STREAM_ORDER_H_

@@ -1,0 +1,584 @@
+#include "service/rpc/stream_order.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "service/rpc/stream.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+
+namespace rpc {
+namespace {
+
+using ::probe::Note;
+using std::chrono::milliseconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+std::map<std::string, std::string> Metadata(const absl::Status& status) {
+  std::map<std::string, std::string> metadata;
+  google::rpc::ErrorInfo info;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
+  if (payload && info.ParseFromString(std::string(*payload))) {
+    for (const auto& [key, value] : info.metadata()) metadata[key] = value;
+  }
+  return metadata;
+}
+
+// What the author of a stream sees, and what the test does through it.
+struct Script {
+  std::function<void()> at_each_call = [] {};
+  int news = 0;    // How many messages there are to write.
+  int filled = 0;  // How many Next() has filled.
+  std::vector<std::string> got;
+  bool beats = false;
+  std::optional<StreamHandle> handle;
+  std::function<void()> on_message = [] {};
+  std::function<void()> on_read = [] {};
+  std::function<StreamHold()> hold;
+  std::function<void(absl::Status)> end;
+  bool destroyed = false;
+};
+
+class Scripted final : public BidiStream<Note, Note> {
+ public:
+  explicit Scripted(Script& script) : script_(script) {
+    script_.handle = handle();
+    script_.hold = [this] { return Hold(); };
+    script_.end = [this](absl::Status status) { End(std::move(status)); };
+    if (script_.beats) BeatWhenIdle(milliseconds(1));
+  }
+  ~Scripted() override { script_.destroyed = true; }
+
+ private:
+  bool Next(Note& message) override {
+    script_.at_each_call();
+    EXPECT_EQ(message.text(), "");
+    if (script_.filled >= script_.news) return false;
+    message.set_text(std::to_string(++script_.filled));
+    return true;
+  }
+  bool Heartbeat(Note& message) override {
+    script_.at_each_call();
+    message.set_text("beat");
+    return true;
+  }
+  void OnMessage(Note& message) override {
+    script_.at_each_call();
+    script_.got.push_back(message.text());
+    script_.on_message();
+  }
+  ResumePoint Goodbye() override {
+    script_.at_each_call();
+    return {
+        "test",
+        {{"filled", std::to_string(script_.filled)}, {"got", std::to_string(script_.got.size())}}};
+  }
+
+  Script& script_;
+};
+
+// A call as gRPC would make it, that does what the test says, and checks that nothing is done
+// to it that gRPC does not allow.
+class FakeCall final : public StreamOrder::Transport {
+ public:
+  static std::shared_ptr<FakeCall> Begin(Script& script, const std::stop_token& draining = {}) {
+    auto call = std::make_shared<FakeCall>();
+    {
+      const StreamOrder::Making making(std::weak_ptr<FakeCall>{call});
+      call->stream_.emplace(script);
+    }
+    call->script_ = &script;
+    call->self_ = call;
+    call->stream_->Begin(*call, draining);
+    return call;
+  }
+
+  // How much of what is written passes at once, as it does where gRPC only buffers it.
+  std::function<bool()> writes_end_at_once = [] { return false; };
+
+  bool writing() const { return writing_; }
+  bool reading() const { return reading_; }
+  bool over() const { return self_ == nullptr; }
+  bool cancelled() const { return cancelled_; }
+  const std::vector<std::string>& written() const { return written_; }
+  // Those of them that do not wait for others.
+  std::vector<std::string> sent() const {
+    return {written_.begin(), written_.end() - static_cast<std::ptrdiff_t>(held_back_)};
+  }
+  std::size_t held_back() const { return held_back_; }
+  const std::optional<absl::Status>& status() const { return status_; }
+  std::optional<milliseconds> timer, idle_timer;
+
+  void EndWrite() {
+    writing_ = false;
+    Post(cancelled_ ? StreamOrder::kWriteFailed : StreamOrder::kWritten);
+  }
+  void Send(const std::string& text) {
+    reading_ = false;
+    stream_->incoming().set_text(text);
+    Post(StreamOrder::kMessage);
+  }
+  void EndRead(StreamOrder::Event how) {
+    reading_ = false;
+    Post(how);
+  }
+  void Cancel() {
+    cancelled_ = true;
+    Post(StreamOrder::kCancelled);
+  }
+  void Post(StreamOrder::Event event) { stream_->Post(event); }
+  // What gRPC does once Finish() was called.
+  void EndAll() {
+    if (writing_) EndWrite();
+    if (reading_) EndRead(StreamOrder::kHalfClosed);
+    if (status_) Post(StreamOrder::kDone);
+  }
+
+ private:
+  void Write(bool hinted) override {
+    Expect(!writing_ && !status_, "a write before the last one has ended, or behind the end");
+    Expect(!(written_.empty() && hinted), "the first write waits for another");
+    writing_ = true;
+    written_.push_back(stream_->outgoing().text());
+    held_back_ = hinted ? held_back_ + 1 : 0;
+    if (writes_end_at_once()) EndWrite();
+  }
+  void Read() override {
+    Expect(!reading_ && !status_, "a read before the last one has ended, or behind the end");
+    script_->on_read();
+    reading_ = true;
+  }
+  void Finish(const absl::Status& status) override {
+    Expect(!status_, "finished twice");
+    status_ = status;
+    held_back_ = 0;
+  }
+  void SetTimer(milliseconds delay) override { timer = delay; }
+  void SetIdleTimer(milliseconds delay) override { idle_timer = delay; }
+  void Release() override {
+    Expect(status_.has_value(), "let go before its end");
+    const auto self = std::move(self_);
+  }
+  // gRPC would end the process.
+  static void Expect(bool holds, const char* sentence) { ASSERT_TRUE(holds) << sentence; }
+
+  std::optional<Scripted> stream_;
+  Script* script_ = nullptr;
+  std::shared_ptr<FakeCall> self_;
+  bool writing_ = false;
+  bool reading_ = false;
+  bool cancelled_ = false;
+  std::vector<std::string> written_;
+  std::size_t held_back_ = 0;
+  std::optional<absl::Status> status_;
+};
+
+TEST(StreamOrderTest, WritesTheFirstAloneAndThenTogetherWhatIsAtHand) {
+  Script script;
+  script.news = 4;
+  const auto call = FakeCall::Begin(script);
+  EXPECT_THAT(call->sent(), ElementsAre("1"));
+  call->EndWrite();
+  EXPECT_THAT(call->written(), ElementsAre("1", "2"));
+  EXPECT_THAT(call->sent(), ElementsAre("1"));
+  call->EndWrite();
+  call->EndWrite();
+  EXPECT_THAT(call->sent(), ElementsAre("1", "2", "3", "4"));
+  call->EndWrite();
+  EXPECT_FALSE(call->writing());
+  script.news = 5;
+  script.handle->Wake();
+  EXPECT_THAT(call->sent(), ElementsAre("1", "2", "3", "4", "5"));
+  call->Cancel();
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, HoldsNoMoreBackThanABoundOfBytes) {
+  Script script;
+  script.news = 1000000;
+  const auto call = FakeCall::Begin(script);
+  std::size_t most = 0;
+  for (int i = 0; i < 50000; ++i) {
+    call->EndWrite();
+    most = std::max(most, call->held_back());
+  }
+  EXPECT_GT(most, 1000u);
+  EXPECT_LT(most, 32u * 1024u);
+  call->Cancel();
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, AsksForNoMoreThanOneMessageBeforeTheOneInTheAirHasLeft) {
+  Script script;
+  script.news = 100;
+  const auto call = FakeCall::Begin(script);
+  call->EndWrite();
+  for (int i = 0; i < 10; ++i) script.handle->Wake();
+  EXPECT_EQ(script.filled, 3);
+  call->Cancel();
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, SaysGoodbyeBehindAllThatWasFilled) {
+  Script script;
+  script.news = 100;
+  std::stop_source drain;
+  const auto call = FakeCall::Begin(script, drain.get_token());
+  call->EndWrite();
+  drain.request_stop();
+  EXPECT_EQ(call->status(), std::nullopt);
+  call->EndWrite();
+  ASSERT_TRUE(call->status());
+  EXPECT_THAT(call->written(), ElementsAre("1", "2", "3"));
+  EXPECT_EQ(Metadata(*call->status())["filled"], "3");
+  call->EndAll();
+  EXPECT_TRUE(script.destroyed || call->over());
+}
+
+TEST(StreamOrderTest, SaysGoodbyeBehindTheFirstMessageWhenTheDrainHasBegunAlready) {
+  Script script;
+  script.news = 100;
+  std::stop_source drain;
+  drain.request_stop();
+  const auto call = FakeCall::Begin(script, drain.get_token());
+  EXPECT_THAT(call->written(), ElementsAre("1"));
+  ASSERT_TRUE(call->status());
+  EXPECT_EQ(Metadata(*call->status())["filled"], "1");
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, TellsGarbageFromAHalfClose) {
+  for (const StreamOrder::Event event : {StreamOrder::kHalfClosed, StreamOrder::kUndecodable}) {
+    Script script;
+    const auto call = FakeCall::Begin(script);
+    call->Send("a");
+    call->EndRead(event);
+    ASSERT_TRUE(call->status());
+    if (event == StreamOrder::kHalfClosed) {
+      EXPECT_TRUE(call->status()->ok());
+    } else {
+      EXPECT_TRUE(absl::IsInvalidArgument(*call->status()));
+      EXPECT_EQ(Metadata(*call->status())["got"], "1");
+    }
+    call->EndAll();
+  }
+}
+
+TEST(StreamOrderTest, NeitherReadsNorEndsWhileItIsHeld) {
+  Script script;
+  StreamHold hold;
+  script.on_message = [&] { hold = script.hold(); };
+  std::stop_source drain;
+  const auto call = FakeCall::Begin(script, drain.get_token());
+  call->Send("a");
+  drain.request_stop();
+  call->Cancel();
+  EXPECT_FALSE(call->reading());
+  EXPECT_EQ(call->status(), std::nullopt);
+  bool ran = false;
+  script.handle->Run([&] { ran = true; });
+  EXPECT_TRUE(ran);
+  hold = nullptr;
+  ASSERT_TRUE(call->status());
+  EXPECT_TRUE(absl::IsCancelled(*call->status()));
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, AHandleThatIsLeftBehindDoesNothing) {
+  Script script;
+  {
+    const auto call = FakeCall::Begin(script);
+    call->Cancel();
+    call->EndAll();
+  }
+  EXPECT_TRUE(script.destroyed);
+  script.handle->Wake();
+  script.handle->Run([] { FAIL(); });
+}
+
+TEST(StreamOrderTest, BeatsOnlyWhenNothingWasWritten) {
+  Script script;
+  script.beats = true;
+  script.news = 1;
+  const auto call = FakeCall::Begin(script);
+  ASSERT_TRUE(call->idle_timer);
+  script.news = 2;
+  call->EndWrite();  // Writes 2.
+  call->EndWrite();
+  call->Post(StreamOrder::kIdle);
+  EXPECT_THAT(call->written(), ElementsAre("1", "2"));
+  call->Post(StreamOrder::kIdle);
+  EXPECT_THAT(call->written(), ElementsAre("1", "2", "beat"));
+  call->Cancel();
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, EndsWithAnInternalErrorWhenAMethodThrows) {
+  Script script;
+  script.on_message = [] { throw std::runtime_error("out of luck"); };
+  const auto call = FakeCall::Begin(script);
+  call->Send("a");
+  ASSERT_TRUE(call->status());
+  EXPECT_TRUE(absl::IsInternal(*call->status()));
+  call->EndAll();
+}
+
+using StreamOrderDeathTest = ::testing::Test;
+
+TEST_F(StreamOrderDeathTest, IsMadeByItsTransportOnly) {
+  Script script;
+  EXPECT_DEATH(Scripted{script}, "rpc::Serve");
+}
+
+// One call, in which everything happens in an order that the seed gives.
+class RandomCall {
+ public:
+  explicit RandomCall(unsigned seed) : random_(seed) {
+    script_.beats = OneIn(4);
+    throws_ = OneIn(4);
+    script_.at_each_call = [this] { AtEachCall(); };
+    script_.on_message = [this] { OnMessage(); };
+    script_.on_read = [this] { EXPECT_FALSE(held_) << "a read while the stream is held"; };
+    if (OneIn(8)) drain_.request_stop();
+    script_.news = Below(4);
+    call_ = FakeCall::Begin(script_, drain_.get_token());
+    if (OneIn(2)) call_->writes_end_at_once = [this] { return OneIn(2); };
+  }
+
+  void Run() {
+    for (int i = 0; i < 60 && !call_->status() && !::testing::Test::HasFailure(); ++i) {
+      Step();
+      Check();
+    }
+    End();
+  }
+
+ private:
+  int Below(int bound) { return static_cast<int>(random_() % static_cast<unsigned>(bound)); }
+  bool OneIn(int n) { return Below(n) == 0; }
+
+  void AtEachCall() {
+    EXPECT_FALSE(call_ != nullptr && call_->status()) << "a method behind the end";
+    EXPECT_FALSE(ended_) << "a method behind End() or a throw";
+    if (throws_ && OneIn(20)) {
+      ended_ = true;
+      throw std::runtime_error("at random");
+    }
+  }
+
+  void OnMessage() {
+    EXPECT_FALSE(held_) << "a message while the stream is held";
+    const int what = Below(7);
+    if (what == 3) {
+      // Another thread, which is quicker than this one.
+      held_ = true;
+      StreamHold hold = script_.hold();
+      script_.handle->Run([this] { held_ = false; });
+      hold = nullptr;
+    } else if (what == 0) {
+      held_ = true;
+      work_.push_back([this, handle = *script_.handle, hold = script_.hold()]() mutable {
+        handle.Run([this] {
+          EXPECT_TRUE(held_);
+          script_.at_each_call();
+          ++script_.news;
+        });
+        held_ = false;
+        hold = nullptr;
+      });
+    } else if (what == 1) {
+      work_.push_back([this, handle = *script_.handle] {
+        handle.Run([this] {
+          script_.at_each_call();
+          ++script_.news;
+        });
+      });
+    } else if (what == 2 && OneIn(3)) {
+      ended_ = true;
+      script_.end(absl::OutOfRangeError("enough"));
+    }
+  }
+
+  void Step() {
+    switch (Below(12)) {
+      case 0:
+      case 1:
+      case 2:
+        if (call_->writing()) call_->EndWrite();
+        break;
+      case 3:
+      case 4:
+        if (call_->reading()) call_->Send(std::to_string(++sent_));
+        break;
+      case 5:
+        if (call_->reading() && OneIn(4)) call_->EndRead(StreamOrder::kHalfClosed);
+        break;
+      case 6:
+        if (call_->reading() && OneIn(4)) call_->EndRead(StreamOrder::kUndecodable);
+        break;
+      case 7:
+        script_.news += Below(4);
+        script_.handle->Wake();
+        break;
+      case 8:
+        if (OneIn(6)) drain_.request_stop();
+        break;
+      case 9:
+        if (OneIn(8)) call_->Cancel();
+        break;
+      case 10:
+        WorkOff();
+        break;
+      default:
+        call_->Post(OneIn(2) ? StreamOrder::kIdle : StreamOrder::kTimer);
+    }
+  }
+
+  void WorkOff() {
+    if (work_.empty()) return;
+    const auto work = std::move(work_.front());
+    work_.pop_front();
+    work();
+  }
+
+  // What holds after each step.
+  void Check() {
+    if (call_->status()) return CheckEnd();
+    if (call_->cancelled()) {
+      EXPECT_TRUE(held_) << "not ended though the caller has gone";
+      return;
+    }
+    if (call_->writing()) return;
+    EXPECT_EQ(call_->held_back(), 0u) << "a message waits for another one";
+    EXPECT_TRUE(held_ || !ended_) << "not ended though nothing is left to be written";
+    EXPECT_TRUE(held_ || !drain_.stop_requested()) << "no goodbye";
+    EXPECT_TRUE(ended_ || script_.filled == script_.news) << "news that nobody asked for";
+    EXPECT_TRUE(held_ || call_->reading()) << "neither reads, nor ends";
+  }
+
+  void CheckEnd() {
+    const absl::Status& status = *call_->status();
+    EXPECT_TRUE(!held_ || ended_);
+    EXPECT_EQ(call_->held_back(), 0u);
+    for (std::size_t i = 0; i < script_.got.size(); ++i) {
+      EXPECT_EQ(script_.got[i], std::to_string(i + 1));
+    }
+    if (call_->cancelled()) return;
+    std::vector<std::string> written;
+    for (const std::string& text : call_->written()) {
+      if (text != "beat") written.push_back(text);
+    }
+    std::vector<std::string> filled;
+    for (int i = 1; i <= script_.filled; ++i) filled.push_back(std::to_string(i));
+    EXPECT_EQ(written, filled) << status;
+    // Without Goodbye() when that has thrown.
+    if (absl::IsUnavailable(status) || (absl::IsInvalidArgument(status) && !ended_)) {
+      EXPECT_EQ(Metadata(status)["filled"], std::to_string(script_.filled));
+      EXPECT_EQ(Metadata(status)["got"], std::to_string(script_.got.size()));
+    }
+  }
+
+  void End() {
+    while (!work_.empty()) WorkOff();
+    if (!call_->status() && call_->writing() && OneIn(2)) call_->EndWrite();
+    if (!call_->status()) call_->Cancel();
+    ASSERT_TRUE(call_->status());
+    CheckEnd();
+    call_->EndAll();
+    EXPECT_TRUE(call_->over());
+    call_ = nullptr;
+    EXPECT_TRUE(script_.destroyed);
+    script_.handle->Wake();
+  }
+
+  std::mt19937 random_;
+  bool throws_ = false;
+  bool ended_ = false;
+  bool held_ = false;
+  int sent_ = 0;
+  std::stop_source drain_;
+  std::deque<std::function<void()>> work_;
+  Script script_;
+  std::shared_ptr<FakeCall> call_;
+};
+
+TEST(StreamOrderTest, KeepsItsPromisesInWhateverOrderThingsHappen) {
+  for (unsigned seed = 1; seed <= 5000 && !HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    RandomCall(seed).Run();
+  }
+}
+
+// The same from many threads at once: what counts is that the methods exclude each other, and
+// that no event is lost.
+TEST(StreamOrderTest, KeepsItsPromisesWhenEverythingHappensAtOnce) {
+  constexpr int kNews = 50;
+  for (int round = 0; round < 300; ++round) {
+    Script script;
+    int calls = 0;  // Not atomic: the thread sanitizer sees who does not exclude others.
+    script.at_each_call = [&] { ++calls; };
+    script.beats = true;
+    std::stop_source drain;
+    const auto call = FakeCall::Begin(script, drain.get_token());
+    call->writes_end_at_once = [] { return true; };
+    std::vector<std::jthread> threads;
+    threads.emplace_back([&] {
+      for (int i = 0; i < kNews; ++i) script.handle->Run([&] { ++script.news; });
+    });
+    threads.emplace_back([&] {
+      for (int i = 0; i < kNews; ++i) script.handle->Wake();
+    });
+    threads.emplace_back([&] {
+      for (int i = 0; i < kNews; ++i) call->Post(StreamOrder::kTimer);
+      if (round % 3 == 0) drain.request_stop();
+    });
+    threads.clear();
+    if (round % 3 != 0) {
+      EXPECT_EQ(script.filled, kNews);
+      drain.request_stop();
+    }
+    ASSERT_TRUE(call->status());
+    EXPECT_EQ(static_cast<int>(call->written().size()), script.filled);
+    EXPECT_EQ(Metadata(*call->status())["filled"], std::to_string(script.filled));
+    call->EndAll();
+  }
+}
+
+// Each thread waits for its own event, so a single one that is lost is seen.
+TEST(StreamOrderTest, LosesNoEventThatComesJustWhenTheLastOneIsWorkedOff) {
+  Script script;
+  const auto call = FakeCall::Begin(script);
+  std::atomic<bool> lost{false};
+  const auto ask = [&] {
+    for (int i = 0; i < 20000 && !lost; ++i) {
+      const auto ran = std::make_shared<std::atomic<bool>>(false);
+      script.handle->Run([ran] { *ran = true; });
+      const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      while (!*ran && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+      if (!*ran) lost = true;
+    }
+  };
+  {
+    const std::jthread one(ask);
+    const std::jthread other(ask);
+  }
+  EXPECT_FALSE(lost);
+  call->Cancel();
+  call->EndAll();
+}
+
+}  // namespace
+}  // namespace rpc

@@ -1,0 +1,328 @@
+#include "service/rpc/stream.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "service/rpc/goodbye_signal.h"
+#include "service/rpc/handler_guard.h"
+#include "service/rpc/status.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+
+namespace rpc {
+namespace {
+
+using ::probe::Note;
+using ::probe::Probe;
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+
+constexpr char kGarbage[] = "\xff\xff\xff";
+
+std::string Resume(const absl::Status& status) {
+  google::rpc::ErrorInfo info;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
+  if (!payload || !info.ParseFromString(std::string(*payload))) return "none";
+  const auto found = info.metadata().find("at");
+  return found == info.metadata().end() ? "none" : std::string(found->second);
+}
+
+std::atomic<int> alive{0};
+struct Counted {
+  Counted() { ++alive; }
+  ~Counted() { --alive; }
+};
+
+// Counts up to what it is asked for, or for ever: "all"; slowly: "ticks"; or only shows
+// that it lives: "beats".
+class Counting final : public ServerStream<Note> {
+ public:
+  explicit Counting(const Note& request) : what_(request.text()) {
+    if (what_ == "refused") End(absl::FailedPreconditionError("no"));
+    if (what_ == "beats") BeatWhenIdle(milliseconds(1));
+  }
+
+ private:
+  bool Next(Note& message) override {
+    if (what_ == "throws") throw std::runtime_error("no more\nnumbers");
+    if (what_ == "beats") return false;
+    if (what_ == "ticks" && !std::exchange(waited_, true)) {
+      WakeAfter(milliseconds(1));
+      return false;
+    }
+    waited_ = false;
+    if (what_ == std::to_string(number_)) End(absl::OkStatus());
+    if (ended()) return false;
+    message.set_text(std::to_string(++number_));
+    return true;
+  }
+  bool Heartbeat(Note& message) override {
+    message.set_text("beat");
+    return true;
+  }
+  ResumePoint Goodbye() override { return {"probe", {{"at", std::to_string(number_)}}}; }
+
+  const Counted counted_;
+  const std::string what_;
+  bool waited_ = false;
+  int number_ = 0;
+};
+
+// Sends every note back, behind how many there were.
+class Echoing final : public BidiStream<Note, Note> {
+  bool Next(Note& message) override {
+    if (waiting_.empty()) return false;
+    message.set_text(std::exchange(waiting_, ""));
+    return true;
+  }
+  void OnMessage(Note& message) override {
+    if (message.text() == "throw") throw std::runtime_error("no");
+    waiting_ = std::to_string(++count_) + message.text();
+  }
+  ResumePoint Goodbye() override { return {"probe", {{"at", std::to_string(count_)}}}; }
+
+  const Counted counted_;
+  std::string waiting_;
+  int count_ = 0;
+};
+
+// Puts all notes together, each on a thread of its own.
+class Gathering final : public ClientStream<Note> {
+ public:
+  explicit Gathering(Note& response) : response_(response) {}
+
+ private:
+  void OnMessage(Note& message) override {
+    std::thread([this, &message, handle = handle(), hold = Hold()]() mutable {
+      handle.Run([this, &message] {
+        text_ += message.text();
+        ++count_;
+      });
+      hold = nullptr;
+    }).detach();
+  }
+  void OnAllSent() override { response_.set_text(text_); }
+  ResumePoint Goodbye() override { return {"probe", {{"at", std::to_string(count_)}}}; }
+
+  const Counted counted_;
+  Note& response_;
+  std::string text_;
+  int count_ = 0;
+};
+
+class Streams final : public Probe::CallbackService {
+ public:
+  GoodbyeSignal goodbye;
+
+ private:
+  grpc::ServerWriteReactor<Note>* Watch(grpc::CallbackServerContext*,
+                                        const Note* request) override {
+    return Serve<Counting>(goodbye.token(), *request);
+  }
+  grpc::ServerReadReactor<Note>* Gather(grpc::CallbackServerContext*, Note* response) override {
+    return Serve<Gathering>(goodbye.token(), *response);
+  }
+  grpc::ServerBidiReactor<Note, Note>* Chat(grpc::CallbackServerContext*) override {
+    return Serve<Echoing>(goodbye.token());
+  }
+};
+
+class StreamTest : public ::testing::Test {
+ protected:
+  StreamTest() {
+    guard_.Install(service_);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    channel_ = NewConnection("127.0.0.1:" + std::to_string(port));
+    stub_ = Probe::NewStub(channel_);
+  }
+  ~StreamTest() override {
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_ = nullptr;
+    EXPECT_TRUE(Eventually([] { return alive == 0; })) << "streams are left over";
+  }
+
+  struct Watching {
+    Watching(Probe::Stub& stub, const std::string& what) {
+      Note request;
+      request.set_text(what);
+      reader = stub.Watch(context.get(), request);
+    }
+    std::string Next() {
+      Note note;
+      return reader->Read(&note) ? note.text() : "end";
+    }
+    absl::Status End() { return FromGrpc(reader->Finish()); }
+
+    const std::unique_ptr<grpc::ClientContext> context = Bounded();
+    std::unique_ptr<grpc::ClientReader<Note>> reader;
+  };
+  std::unique_ptr<Watching> Watch(const std::string& what) {
+    return std::make_unique<Watching>(*stub_, what);
+  }
+
+  // The status of a call whose messages are `bytes`, each answered but the last.
+  absl::Status Send(const std::string& method, const std::vector<std::string>& bytes) {
+    RawStream stream(channel_, "/probe.Probe/" + method);
+    for (const std::string& message : bytes) stream.Ask(message);
+    return FromGrpc(stream.AwaitEnd());
+  }
+
+  std::mutex mutex_;
+  std::string line_;  // Guarded by mutex_.
+  Streams service_;
+  HandlerGuard guard_{[] { return false; },
+                      [this](const std::string& line) {
+                        std::lock_guard lock(mutex_);
+                        line_ = line;
+                      }};
+  std::unique_ptr<grpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<Probe::Stub> stub_;
+};
+
+TEST_F(StreamTest, WritesEverythingInOrderAndEndsBehindIt) {
+  constexpr int kMessages = 20000;
+  const auto watching = Watch(std::to_string(kMessages));
+  for (int i = 1; i <= kMessages; ++i) ASSERT_EQ(watching->Next(), std::to_string(i));
+  EXPECT_EQ(watching->Next(), "end");
+  EXPECT_TRUE(watching->End().ok());
+}
+
+TEST_F(StreamTest, HoldsTheLastMessageBackForNobody) {
+  const auto watching = Watch("ticks");
+  for (int i = 1; i <= 20; ++i) ASSERT_EQ(watching->Next(), std::to_string(i));
+  watching->context->TryCancel();
+}
+
+TEST_F(StreamTest, BeatsForACallerWhoHearsNothingElse) {
+  const auto watching = Watch("beats");
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(watching->Next(), "beat");
+  watching->context->TryCancel();
+}
+
+TEST_F(StreamTest, MayEndBeforeItBegins) {
+  const auto watching = Watch("refused");
+  EXPECT_EQ(watching->Next(), "end");
+  EXPECT_TRUE(absl::IsFailedPrecondition(watching->End()));
+}
+
+TEST_F(StreamTest, SaysGoodbyeWithThePositionThatItsCallerHasReached) {
+  std::vector<std::jthread> callers;
+  std::atomic<int> reached{0};
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([this, &reached] {
+      const auto watching = Watch("all");
+      int number = 0;
+      for (std::string text = watching->Next(); text != "end"; text = watching->Next()) {
+        EXPECT_EQ(text, std::to_string(++number));
+        if (number == 3000) ++reached;
+      }
+      const absl::Status status = watching->End();
+      EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+      EXPECT_EQ(Resume(status), std::to_string(number));
+    });
+  }
+  EXPECT_TRUE(Eventually([&] { return reached == 8; }));
+  service_.goodbye.Announce();
+}
+
+TEST_F(StreamTest, EndsThoughItsCallerReadsNothing) {
+  const auto watching = Watch("all");
+  ASSERT_EQ(watching->Next(), "1");
+  service_.goodbye.Announce();
+  watching->context->TryCancel();
+  EXPECT_TRUE(Eventually([] { return alive == 0; }));
+}
+
+TEST_F(StreamTest, AnswersEachMessageAndEndsWhenItsCallerHasSentAll) {
+  const auto context = Bounded();
+  const auto chat = stub_->Chat(context.get());
+  Note note;
+  for (int i = 1; i <= 1000; ++i) {
+    note.set_text("!");
+    ASSERT_TRUE(chat->Write(note));
+    ASSERT_TRUE(chat->Read(&note));
+    ASSERT_EQ(note.text(), std::to_string(i) + "!");
+  }
+  chat->WritesDone();
+  EXPECT_FALSE(chat->Read(&note));
+  EXPECT_TRUE(chat->Finish().ok());
+}
+
+TEST_F(StreamTest, TellsACallerWhoSendsGarbageAndNobodyElse) {
+  const absl::Status chat = Send("Chat", {"", "", kGarbage});
+  EXPECT_TRUE(absl::IsInvalidArgument(chat)) << chat;
+  EXPECT_EQ(Resume(chat), "2");
+  EXPECT_EQ(guard_.undecodable(), 1);
+  const absl::Status gather = Send("Gather", {kGarbage});
+  EXPECT_TRUE(absl::IsInvalidArgument(gather)) << gather;
+  EXPECT_EQ(Resume(gather), "0");
+  EXPECT_EQ(guard_.undecodable(), 2);
+}
+
+TEST_F(StreamTest, GathersWhatIsWorkedOnElsewhere) {
+  const auto context = Bounded();
+  Note response;
+  const auto writer = stub_->Gather(context.get(), &response);
+  std::string all;
+  Note note;
+  for (int i = 0; i < 100; ++i) {
+    note.set_text(std::to_string(i));
+    all += note.text();
+    ASSERT_TRUE(writer->Write(note));
+  }
+  writer->WritesDone();
+  EXPECT_TRUE(writer->Finish().ok());
+  EXPECT_EQ(response.text(), all);
+}
+
+TEST_F(StreamTest, TellsCallerAndOperatorWhenItThrows) {
+  const auto watching = Watch("throws");
+  EXPECT_EQ(watching->Next(), "end");
+  EXPECT_TRUE(absl::IsInternal(watching->End()));
+  EXPECT_EQ(guard_.failed(), 1);
+  std::lock_guard lock(mutex_);
+  EXPECT_THAT(line_, HasSubstr("/probe.Probe/Watch: no more\\nnumbers"));
+}
+
+// Callers leave, close their side or are told goodbye, in the middle of everything.
+TEST_F(StreamTest, MayEndInAnyWayAtAnyMoment) {
+  std::vector<std::jthread> callers;
+  std::atomic<int> rounds{0};
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([this, &rounds, caller] {
+      for (int i = 0; i < 100; ++i, ++rounds) {
+        const auto watching = Watch(i % 2 == 0 ? "all" : "ticks");
+        for (int j = 0; j < i % 4; ++j) watching->Next();
+        const auto context = Bounded();
+        const auto chat = stub_->Chat(context.get());
+        chat->Write(Note());
+        if ((i + caller) % 3 == 0) chat->WritesDone();
+        if ((i + caller) % 3 == 1) context->TryCancel();
+        watching->context->TryCancel();
+      }
+    });
+  }
+  EXPECT_TRUE(Eventually([&] { return rounds > 200; }));
+  service_.goodbye.Announce();
+}
+
+}  // namespace
+}  // namespace rpc
