@@ -1,0 +1,23 @@
+#include "service/rpc/unary.h"
+
+#include <chrono>
+
+namespace rpc {
+
+absl::Status Call::Abandoned() const {
+  if (context_->IsCancelled()) return absl::CancelledError("the caller has gone");
+  if (context_->deadline() < std::chrono::system_clock::now()) {
+    return absl::DeadlineExceededError("the caller's deadline is over");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Overloaded(const std::string& domain) {
+  constexpr std::chrono::milliseconds kRetryDelay(200);
+  return WithRetryInfo(
+      WithErrorInfo(absl::ResourceExhaustedError("too many calls wait for the database"), domain,
+                    "OVERLOADED"),
+      kRetryDelay);
+}
+
+}  // namespace rpc
