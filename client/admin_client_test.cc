@@ -27,7 +27,7 @@ class AdminClientTest : public testing::Test {
   FakeServer server_;
 };
 
-TEST_F(AdminClientTest, TellsEachStateOfADrain) {
+TEST_F(AdminClientTest, ReportsEachStateOfADrain) {
   server_.admin.drain.Then([](FakeAdmin::States& states) {
     for (const auto phase : {admin::v1::PHASE_LAME_DUCK, admin::v1::PHASE_DRAINING_CONNECTIONS}) {
       admin::v1::DrainResponse response;
@@ -44,7 +44,7 @@ TEST_F(AdminClientTest, TellsEachStateOfADrain) {
 
 TEST_F(AdminClientTest, SaysWhyADrainEnded) {
   server_.admin.drain.Then([](FakeAdmin::States&) {
-    return Refusal(grpc::StatusCode::ABORTED, "the drain was taken back", "UNDRAINED");
+    return Refusal(grpc::StatusCode::ABORTED, "the drain was undone", "UNDRAINED");
   });
   EXPECT_EQ(ErrorReason(Connect()->Drain([](const State&) {})), "UNDRAINED");
 }
@@ -60,7 +60,7 @@ TEST_F(AdminClientTest, GivesUpADrainThatTakesTooLong) {
   over.request_stop();
 }
 
-TEST_F(AdminClientTest, TakesADrainBackAndTellsTheState) {
+TEST_F(AdminClientTest, UndoesADrainAndReturnsTheState) {
   server_.admin.undrain.Then([](State& state) {
     state.set_phase(admin::v1::PHASE_SERVING);
     return grpc::Status::OK;

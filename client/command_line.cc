@@ -39,7 +39,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
     const std::string name = argument.substr(0, equals);
     const auto flag = std::find_if(known.begin(), known.end(),
                                    [&](const Flag& flag) { return "--" + flag.name == name; });
-    if (flag == known.end()) return absl::InvalidArgumentError("there is no flag " + name);
+    if (flag == known.end()) return absl::InvalidArgumentError("unknown flag " + name);
     const std::string value = equals == std::string::npos ? "" : argument.substr(equals + 1);
     if (flag->value.empty() && equals != std::string::npos) {
       return absl::InvalidArgumentError(name + " takes no value");
@@ -55,8 +55,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
 absl::StatusOr<std::chrono::milliseconds> ParseTime(const std::string& text) {
   absl::Duration time;
   if (!absl::ParseDuration(text, &time) || time < absl::Milliseconds(1) || time > absl::Hours(24)) {
-    return absl::InvalidArgumentError("\"" + text +
-                                      "\" is no time: write it with its unit, as in 10s or 2m");
+    return absl::InvalidArgumentError(
+        "\"" + text + "\" is not a duration: write it with a unit, as in 10s or 2m");
   }
   return absl::ToChronoMilliseconds(time);
 }

@@ -21,7 +21,7 @@ std::string ErrorOf(const std::vector<std::string>& arguments) {
   return std::string(ParseCommandLine(arguments, Known()).status().message());
 }
 
-TEST(CommandLineTest, FlagsAndWordsComeInAnyOrder) {
+TEST(CommandLineTest, FlagsAndWordsMayComeInAnyOrder) {
   const auto line = ParseCommandLine({"a", "--name=x=y", "b=2", "--json"}, Known());
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(line->Get("name"), "x=y");
@@ -29,14 +29,14 @@ TEST(CommandLineTest, FlagsAndWordsComeInAnyOrder) {
   EXPECT_THAT(line->words, ElementsAre("a", "b=2"));
 }
 
-TEST(CommandLineTest, AFlagThatIsNotThereHasTheValueThatIsGiven) {
+TEST(CommandLineTest, AMissingFlagHasItsDefault) {
   const auto line = ParseCommandLine({}, Known());
   ASSERT_TRUE(line.ok());
   EXPECT_FALSE(line->Has("json"));
   EXPECT_EQ(line->Get("name", "ann"), "ann");
 }
 
-TEST(CommandLineTest, TheLastOfTwoCounts) {
+TEST(CommandLineTest, TheLastOfTwoWins) {
   EXPECT_EQ(ParseCommandLine({"--name=a", "--name=b"}, Known())->Get("name"), "b");
 }
 
@@ -47,15 +47,15 @@ TEST(CommandLineTest, ADashIsAWordAndTwoDashesEndTheFlags) {
   EXPECT_THAT(line->words, ElementsAre("-", "--json", "-x"));
 }
 
-TEST(CommandLineTest, ErrorsSayWhatWouldBeRight) {
-  EXPECT_EQ(ErrorOf({"--nmae=x"}), "there is no flag --nmae");
-  EXPECT_EQ(ErrorOf({"-x"}), "there is no flag -x");
+TEST(CommandLineTest, ErrorsSayWhatWouldBeValid) {
+  EXPECT_EQ(ErrorOf({"--nmae=x"}), "unknown flag --nmae");
+  EXPECT_EQ(ErrorOf({"-x"}), "unknown flag -x");
   EXPECT_EQ(ErrorOf({"--name", "x"}), "--name needs a value: --name=NAME");
   EXPECT_EQ(ErrorOf({"--name="}), "--name needs a value: --name=NAME");
   EXPECT_EQ(ErrorOf({"--json=yes"}), "--json takes no value");
 }
 
-TEST(CommandLineTest, ATimeHasAUnitAndIsWithinReason) {
+TEST(CommandLineTest, ADurationHasAUnitAndIsWithinReason) {
   EXPECT_EQ(*ParseTime("1.5s"), milliseconds(1500));
   EXPECT_EQ(*ParseTime("2m"), milliseconds(120000));
   for (const char* wrong : {"", "10", "0s", "-1s", "inf", "25h", "1us", "soon"}) {
@@ -63,7 +63,7 @@ TEST(CommandLineTest, ATimeHasAUnitAndIsWithinReason) {
   }
 }
 
-TEST(CommandLineTest, ACountIsAWholeNumberFromOneOn) {
+TEST(CommandLineTest, ACountIsAWholeNumberOfAtLeastOne) {
   EXPECT_EQ(*ParseCount("3000000000"), 3000000000);
   for (const char* wrong : {"", "0", "-1", "1.5", "x", "99999999999999999999"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(ParseCount(wrong).status())) << wrong;

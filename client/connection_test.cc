@@ -43,7 +43,7 @@ void AnswerCalls(FakeServer& server, int times) {
   }
 }
 
-TEST(ConnectionTest, AServerThatIsNotHealthyIsLeftForOneThatIs) {
+TEST(ConnectionTest, AnUnhealthyServerIsLeftForAHealthyOne) {
   FakeServer leaving(FakeServer::Health::kServed);
   FakeServer staying(FakeServer::Health::kServed);
   leaving.SetServing(false);
@@ -55,20 +55,20 @@ TEST(ConnectionTest, AServerThatIsNotHealthyIsLeftForOneThatIs) {
   EXPECT_EQ(leaving.admin.get_state.calls(), 0u);
 }
 
-TEST(ConnectionTest, AServerWithoutHealthServiceIsTakenForHealthy) {
+TEST(ConnectionTest, AServerWithoutHealthServiceCountsAsHealthy) {
   FakeServer server(FakeServer::Health::kNone);
   AnswerCalls(server, 1);
   EXPECT_TRUE(CallOnce(server.address()).ok());
 }
 
-TEST(ConnectionTest, NobodyAtTheAddressIsUnavailableAndTheAddressIsNamed) {
+TEST(ConnectionTest, NoServerIsUnavailableWithItsAddress) {
   // Nobody listens at port 1.
   const absl::Status status = CallOnce("127.0.0.1:1", milliseconds(50));
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("127.0.0.1:1"));
 }
 
-TEST(ConnectionTest, AnAnswerThatDoesNotComeInTimeIsDeadlineExceeded) {
+TEST(ConnectionTest, ALateAnswerIsDeadlineExceeded) {
   FakeServer server;
   std::stop_source released;
   server.admin.get_state.Then([&released](State&) {
@@ -79,7 +79,7 @@ TEST(ConnectionTest, AnAnswerThatDoesNotComeInTimeIsDeadlineExceeded) {
   released.request_stop();
 }
 
-TEST(ConnectionTest, WhatCannotWorkIsRefused) {
+TEST(ConnectionTest, InvalidOptionsAreRejected) {
   EXPECT_TRUE(absl::IsInvalidArgument(Connection::Create("", {}).status()));
   EXPECT_TRUE(
       absl::IsInvalidArgument(Connection::Create("localhost:1", {.timeout = seconds(0)}).status()));

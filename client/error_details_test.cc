@@ -74,7 +74,7 @@ TEST(ErrorDetailsTest, TheDescriptionGivesReasonAndMetadata) {
             "FAILED_PRECONDITION: not enough stock (OUT_OF_STOCK, available=1, sku=pear)");
 }
 
-TEST(ErrorDetailsTest, TheDescriptionIsOneLineThatCommandsNoTerminal) {
+TEST(ErrorDetailsTest, TheDescriptionIsOneLineWithoutTerminalControls) {
   EXPECT_EQ(Describe(absl::InternalError("a\nb\x1b[2Jc")), "INTERNAL: a b [2Jc");
 }
 

@@ -43,7 +43,8 @@ std::stop_token StopOnInterrupt() {
 int main(int argc, char** argv) {
   // Under `bazel run`, a path means what it means in the shell that ran it.
   if (const char* directory = getenv("BUILD_WORKING_DIRECTORY"); directory && chdir(directory)) {
-    std::cerr << "client: cannot go to " << directory << ": " << std::strerror(errno) << "\n";
+    std::cerr << "client: cannot change to directory " << directory << ": " << std::strerror(errno)
+              << "\n";
     return client::kUsage;
   }
   // What is wrong is said in our own words; gRPC's would only stand between them.

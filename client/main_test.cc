@@ -22,7 +22,7 @@ constexpr std::chrono::seconds kLimit{40};
 constexpr char kReport[] = R"({"version":2,"program":"orders","reason":"terminate","took_ms":1,)"
                            R"("grace_ms":30000,"exit_code":0})";
 
-TEST(MainTest, APathMeansWhatItMeansInTheShellThatRanBazel) {
+TEST(MainTest, PathsAreRelativeToTheShellThatRanBazel) {
   const testkit::TempDir shell;
   std::ofstream(shell.File("report.json")) << kReport;
   ChildProcess client(
@@ -34,13 +34,14 @@ TEST(MainTest, APathMeansWhatItMeansInTheShellThatRanBazel) {
   EXPECT_THAT(image, HasSubstr("<svg"));
 }
 
-TEST(MainTest, AShellsDirectoryThatIsGoneIsAUsageError) {
+TEST(MainTest, AMissingWorkingDirectoryIsAUsageError) {
   const testkit::TempDir shell;
   const std::string gone = shell.File("gone");
   ChildProcess client({testkit::RunfileOrDie("client/client"), "help"},
                       {{"BUILD_WORKING_DIRECTORY", gone}});
   EXPECT_EQ(client.Wait(kLimit), Ending::Exited(1));
-  EXPECT_EQ(client.Output(), "client: cannot go to " + gone + ": No such file or directory\n");
+  EXPECT_EQ(client.Output(),
+            "client: cannot change to directory " + gone + ": No such file or directory\n");
 }
 
 }  // namespace

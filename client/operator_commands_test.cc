@@ -32,7 +32,7 @@ class CliTest : public CliUnderTest {
   FakeServer server_;
 };
 
-TEST_F(CliTest, HelpIsThereForEveryCommandAndNoWiderThanATerminal) { ExpectHelp(); }
+TEST_F(CliTest, HelpExistsForEveryCommandAndFitsATerminal) { ExpectHelp(); }
 
 TEST_F(CliTest, HelpHasEveryExitCode) {
   EXPECT_EQ(Run({"help"}), kDone);
@@ -50,21 +50,21 @@ TEST_F(CliTest, NoCommandAndAnUnknownOneAreUsageErrors) {
   EXPECT_EQ(Run({"help", "darin"}), kUsage);
 }
 
-TEST_F(CliTest, AWrongCommandLineIsOneLineThatSaysWhatWouldBeRight) {
+TEST_F(CliTest, AUsageErrorIsOneLineThatSaysWhatIsValid) {
   ExpectUsageError({"drain"}, "which server? --admin=HOST:PORT, its --admin_address");
   ExpectUsageError({"undrain", "all"}, "takes flags only");
   ExpectUsageError({"state", "--admin=x", "--timeout=10"},
-                   "\"10\" is no time: write it with its unit, as in 10s or 2m");
-  ExpectUsageError({"state", "--josn"}, "there is no flag --josn");
+                   "\"10\" is not a duration: write it with a unit, as in 10s or 2m");
+  ExpectUsageError({"state", "--josn"}, "unknown flag --josn");
   ExpectUsageError({"state", "--json=x"}, "--json takes no value");
 }
 
-TEST_F(CliTest, NobodyAtTheAddressIsExitCodeThree) {
+TEST_F(CliTest, NoServerIsExitCodeThree) {
   EXPECT_EQ(Run({"state", "--admin=127.0.0.1:1"}), kTryAgain);
   EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right?\n"));
 }
 
-TEST_F(CliTest, PrintsTheWayOfADrain) {
+TEST_F(CliTest, PrintsTheProgressOfADrain) {
   server_.admin.drain.Then([](FakeAdmin::States& states) {
     admin::v1::DrainResponse response;
     admin::v1::State& state = *response.mutable_state();
@@ -88,15 +88,15 @@ TEST_F(CliTest, PrintsTheWayOfADrain) {
   EXPECT_EQ(err(), "");
 }
 
-TEST_F(CliTest, SaysThatADrainWasTakenBack) {
+TEST_F(CliTest, SaysThatADrainWasUndone) {
   server_.admin.drain.Then([](FakeAdmin::States&) {
-    return Refusal(StatusCode::ABORTED, "the drain was taken back", "UNDRAINED");
+    return Refusal(StatusCode::ABORTED, "the drain was undone", "UNDRAINED");
   });
   EXPECT_EQ(Client({"drain"}), kRefused);
-  EXPECT_EQ(err(), "client drain: ABORTED: the drain was taken back (UNDRAINED)\n");
+  EXPECT_EQ(err(), "client drain: ABORTED: the drain was undone (UNDRAINED)\n");
 }
 
-TEST_F(CliTest, SaysThatADrainGoesOnWhenItTakesTooLong) {
+TEST_F(CliTest, SaysThatADrainContinuesAfterATimeout) {
   std::stop_source over;
   server_.admin.drain.Then([&](FakeAdmin::States&) {
     AwaitStop(over.get_token());
@@ -107,7 +107,7 @@ TEST_F(CliTest, SaysThatADrainGoesOnWhenItTakesTooLong) {
   over.request_stop();
 }
 
-TEST_F(CliTest, PrintsTheStateAlsoAsJson) {
+TEST_F(CliTest, PrintsTheStateAsJson) {
   const auto serving = [](admin::v1::State& state) {
     state.set_phase(admin::v1::PHASE_SERVING);
     return grpc::Status::OK;
@@ -122,7 +122,7 @@ TEST_F(CliTest, PrintsTheStateAlsoAsJson) {
   EXPECT_EQ(out(), "{\"phase\":\"PHASE_SERVING\"}\n");
 }
 
-TEST_F(CliTest, SaysWhyADrainCannotBeTakenBack) {
+TEST_F(CliTest, SaysWhyADrainCannotBeUndone) {
   server_.admin.undrain.Then([](admin::v1::State&) {
     return Refusal(StatusCode::FAILED_PRECONDITION, "the lame duck is over", "UNDRAIN_TOO_LATE");
   });
@@ -130,7 +130,7 @@ TEST_F(CliTest, SaysWhyADrainCannotBeTakenBack) {
   EXPECT_THAT(err(), HasSubstr("the lame duck is over"));
 }
 
-TEST_F(CliTest, ReportDrawsAStop) {
+TEST_F(CliTest, ReportDrawsAShutdown) {
   in_.str(R"({"version": 2, "program": "orders", "phases": [{"name": "DrainingConnections"}]})");
   EXPECT_EQ(Run({"report", "-"}), 0);
   EXPECT_THAT(out(), StartsWith("orders: "));

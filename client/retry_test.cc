@@ -25,7 +25,7 @@ const absl::Status kBroken = absl::UnavailableError("broken");
 
 auto Between(Clock::Duration least, Clock::Duration most) { return AllOf(Ge(least), Le(most)); }
 
-TEST(RetryTest, WaitsLongerAfterEachFailureUpToTheMaximumAndNeverLessThanHalf) {
+TEST(RetryTest, BacksOffExponentiallyWithJitter) {
   FakeClock clock;
   const RetryOptions options{
       .initial_backoff = seconds(1), .max_backoff = seconds(5), .multiplier = 2};
@@ -37,7 +37,7 @@ TEST(RetryTest, WaitsLongerAfterEachFailureUpToTheMaximumAndNeverLessThanHalf) {
                           Between(milliseconds(2500), seconds(5))));
 }
 
-TEST(RetryTest, CallersThatFailTogetherDoNotComeBackTogether) {
+TEST(RetryTest, CallersThatFailTogetherDoNotRetryTogether) {
   FakeClock clock;
   const RetryOptions options{.initial_backoff = seconds(1000)};
   for (int i = 0; i < 20; ++i) Retry(options, clock, {}).AwaitNext(kBroken);
@@ -53,7 +53,7 @@ TEST(RetryTest, WaitsAtLeastAsLongAsTheServerAsks) {
   EXPECT_THAT(clock.sleeps(), ElementsAre(Between(seconds(7), milliseconds(7100))));
 }
 
-TEST(RetryTest, BeginsAnewWhenTheServerHasAnswered) {
+TEST(RetryTest, StartsOverWhenTheServerHasAnswered) {
   FakeClock clock;
   const RetryOptions options{.initial_backoff = seconds(1), .max_backoff = seconds(60)};
   Retry retry(options, clock, {});
@@ -92,7 +92,7 @@ TEST(RetryTest, DoesNotTryAgainWhatIsFinal) {
   EXPECT_THAT(clock.sleeps(), SizeIs(0));
 }
 
-TEST(RetryTest, TriesAgainWhatAServerThatIsOverloadedOrDyingAnswers) {
+TEST(RetryTest, RetriesWhatAnOverloadedOrDyingServerAnswers) {
   EXPECT_TRUE(IsRetryable(absl::CancelledError("")));
   EXPECT_TRUE(
       IsRetryable(FromGrpc(Refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "", "OVERLOADED"))));
@@ -116,7 +116,7 @@ TEST(RetryTest, DoesNotTryAgainWhenAStopIsRequestedDuringTheWait) {
   EXPECT_FALSE(Retry(options, clock, stop.get_token()).AwaitNext(kBroken));
 }
 
-TEST(RetryTest, TellsWhyItWaitsAndHowLongAndHowOftenInARow) {
+TEST(RetryTest, ReportsWhyAndHowLongItWaits) {
   FakeClock clock;
   std::vector<std::string> told;
   RetryOptions options;

@@ -111,7 +111,7 @@ void AddSummary(const ShutdownReport& report, Timeline& timeline) {
   add(absl::StrCat("streams: ", report.streams().ended(), " ended, ", report.streams().cut(),
                    " cut"));
   if (report.log_lines_lost() > 0) {
-    add(absl::StrCat("log: ", report.log_lines_lost(), " lines lost: nobody read them"));
+    add(absl::StrCat("log: ", report.log_lines_lost(), " lines lost: nobody read the log"));
   }
 }
 

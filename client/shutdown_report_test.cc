@@ -32,7 +32,7 @@ constexpr char kReport[] = R"json({
 
 Timeline Drawn(const std::string& json = kReport) { return TimelineOf(*ReadShutdownReport(json)); }
 
-TEST(ReadShutdownReport, PassesOverWhatItDoesNotKnow) {
+TEST(ReadShutdownReport, IgnoresUnknownFields) {
   const auto report = ReadShutdownReport(kReport);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->exit_code(), 4U);
@@ -48,7 +48,7 @@ TEST(ReadShutdownReport, TakesTheLastOneInALog) {
   EXPECT_EQ(report->exit_code(), 5U);
 }
 
-TEST(ReadShutdownReport, BelievesOnlyWhatTheProcessHasWritten) {
+TEST(ReadShutdownReport, TrustsOnlyWhatTheProcessHasWritten) {
   const std::string own =
       "12:00:00.000 I echo: shutdown report: "
       "{\"version\":2,\"program\":\"echo\",\"exit_code\":3}\n";
@@ -83,7 +83,7 @@ TEST(ReadShutdownReport, SaysWhatIsWrong) {
               HasSubstr("version 1; this program reads 2"));
 }
 
-TEST(TimelineOf, HasClosersBelowTheirPhaseAsTheyBegan) {
+TEST(TimelineOf, ListsClosersBelowTheirPhaseInStartOrder) {
   std::vector<std::string> rows;
   for (const Timeline::Row& row : Drawn().rows) {
     rows.push_back((row.nested ? "  " : "") + row.label + ", " + row.time +
@@ -96,7 +96,7 @@ TEST(TimelineOf, HasClosersBelowTheirPhaseAsTheyBegan) {
                                 "  pool, 50 ms", "  database, 40 ms! hung"));
 }
 
-TEST(TimelineOf, SaysHowItWentAndWhatBecameOfTheCalls) {
+TEST(TimelineOf, SummarizesTheShutdownAndItsCalls) {
   EXPECT_THAT(Drawn().title, ElementsAre("orders: terminate, hurried, exit code 4, 1.4 s of 30 s, "
                                          "2024-05-01T12:00:01.250Z",
                                          "CallsCut"));
@@ -105,7 +105,7 @@ TEST(TimelineOf, SaysHowItWentAndWhatBecameOfTheCalls) {
                           "  /a.B/C: 3 finished, 1 cancelled, 0 left", "streams: 2 ended, 1 cut"));
 }
 
-TEST(TimelineOf, HasAnAxisInRoundStepsThatHoldsEveryBar) {
+TEST(TimelineOf, HasAnAxisWithRoundTicksForEveryBar) {
   EXPECT_THAT(Drawn().ticks, ElementsAre(0, 500, 1000, 1500, 2000));
   EXPECT_EQ(Drawn().length, 2000U);
   EXPECT_THAT(Drawn(R"({"version": 2})").ticks, ElementsAre(0, 1, 2));
@@ -113,7 +113,7 @@ TEST(TimelineOf, HasAnAxisInRoundStepsThatHoldsEveryBar) {
               ElementsAre(0, 1000000000, 2000000000, 3000000000, 4000000000, 5000000000));
 }
 
-TEST(TimelineOf, BeginsWithTheRequestAlsoAfterAManualDrain) {
+TEST(TimelineOf, BeginsWithTheRequestEvenAfterAManualDrain) {
   const Timeline timeline = Drawn(R"json({"version": 2, "took_ms": 100, "phases": [
     {"name": "LameDuck", "start_ms": -3600000, "took_ms": 1000, "budget_ms": 5000},
     {"name": "DrainingConnections", "start_ms": -3599000, "took_ms": 3599040},
@@ -130,7 +130,7 @@ TEST(TimelineOf, BeginsWithTheRequestAlsoAfterAManualDrain) {
   EXPECT_EQ(timeline.rows[2].start, 40U);
 }
 
-TEST(TimelineOf, LetsNothingCommandTheTerminal) {
+TEST(TimelineOf, EscapesTerminalControls) {
   const Timeline timeline =
       Drawn(R"({"version": 2, "why": "a\u001b[2Jb\nc", "phases": [{"name": "\u001b]0;x\u0007"}]})");
   EXPECT_EQ(timeline.title[1], "a [2Jb c");

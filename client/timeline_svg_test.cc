@@ -68,7 +68,7 @@ TEST(TimelineSvg, HasABarForEachRowWhereItsTimeIs) {
   EXPECT_THAT(Boxes(svg, "nested"), ElementsAre("444.0 125.0"));
 }
 
-TEST(TimelineSvg, OutlinesABudgetAndLeavesItOpenWhereItGoesOnBeyondTheAxis) {
+TEST(TimelineSvg, OutlinesABudgetAndLeavesItOpenBeyondTheAxis) {
   const std::string svg = TimelineSvg(Example());
   EXPECT_THAT(svg, HasSubstr("H569.0 V"));  // To 1500, and down.
   EXPECT_THAT(svg, HasSubstr("M694.0"));    // From the end, back, down, and to the end.
@@ -95,7 +95,7 @@ TEST(TimelineSvg, IsXmlWhateverTheWords) {
   EXPECT_THAT(Unbalanced(svg), IsEmpty());
 }
 
-TEST(TimelineSvg, CutsWhatIsTooLongAndKeepsItInTheTooltip) {
+TEST(TimelineSvg, TruncatesLongTextAndKeepsItInTheTooltip) {
   Timeline timeline = Example();
   const std::string name(200, 'x');
   timeline.rows[0].label = name;

@@ -27,7 +27,7 @@ class InventoryClientTest : public testing::Test {
   FakeShop server_;
 };
 
-TEST_F(InventoryClientTest, TellsTheStockOfTheSkusAskedFor) {
+TEST_F(InventoryClientTest, ReturnsTheStockOfTheRequestedSkus) {
   server_.inventory.get_stock.Then([](const GetStockRequest& request, GetStockResponse& response) {
     for (const auto& sku : request.skus()) response.add_stock()->set_sku(sku);
     return grpc::Status::OK;

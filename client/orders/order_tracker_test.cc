@@ -79,7 +79,7 @@ class OrderTrackerTest : public testing::Test {
   std::function<void(const std::string&)> on_told_;
 };
 
-TEST_F(OrderTrackerTest, TellsEachOrdersPresentStateAndItsChanges) {
+TEST_F(OrderTrackerTest, DeliversEachOrdersStateAndItsChanges) {
   fake_.track.Then([](FakeOrders::Track& stream) {
     EXPECT_THAT(Asked(stream), ElementsAre("a", "b"));
     Tell(stream, "a", ORDER_STATE_PLACED);
@@ -94,7 +94,7 @@ TEST_F(OrderTrackerTest, TellsEachOrdersPresentStateAndItsChanges) {
   EXPECT_THAT(told_, ElementsAre("a PLACED", "b UNSPECIFIED", "a CONFIRMED"));
 }
 
-TEST_F(OrderTrackerTest, FollowsTheSameIdsOnANewStreamAndTellsNothingTwice) {
+TEST_F(OrderTrackerTest, FollowsTheSameIdsOnANewStreamWithoutDuplicates) {
   fake_.track
       .Then([](FakeOrders::Track& stream) {
         EXPECT_THAT(Asked(stream), ElementsAre("a", "b"));

@@ -103,7 +103,7 @@ TEST_F(OrdersClientUnaryTest, PlaceOrderIsRepeatedWithTheSameRequestIdOfItsOwn) 
   EXPECT_EQ(ids.all()[0], ids.all()[1]);
 }
 
-TEST_F(OrdersClientUnaryTest, ACallThatAStoppingServerCancelsIsRepeated) {
+TEST_F(OrdersClientUnaryTest, ACallCancelledByAShutdownIsRepeated) {
   fake_.get
       .Then([](const GetOrderRequest&, Order&) {
         return grpc::Status(grpc::StatusCode::CANCELLED, "");
@@ -117,7 +117,7 @@ TEST_F(OrdersClientUnaryTest, ACallThatAStoppingServerCancelsIsRepeated) {
   EXPECT_EQ(order->order_id(), "o1");
 }
 
-TEST_F(OrdersClientUnaryTest, ARefusalIsNotRepeatedAndKeepsItsDetails) {
+TEST_F(OrdersClientUnaryTest, ARefusalIsNotRetriedAndKeepsItsDetails) {
   fake_.place.Then([](const PlaceOrderRequest&, Order&) {
     return BadRequest({{"customer", "must not be empty"}});
   });
@@ -220,7 +220,7 @@ class OrdersClientWatchTest : public OrdersClientTest {
   std::vector<std::string> seen_;
 };
 
-TEST_F(OrdersClientWatchTest, GoesOnAfterAGoodbyeWithoutGapOrDuplicate) {
+TEST_F(OrdersClientWatchTest, ResumesAfterAGoodbyeWithoutGapOrDuplicate) {
   Serve(0, 3, Goodbye("resume_token", "3", 1));
   Serve(3, 3, Goodbye("resume_token", "3", 1));
   Serve(3, 6, kBroken);
@@ -230,7 +230,7 @@ TEST_F(OrdersClientWatchTest, GoesOnAfterAGoodbyeWithoutGapOrDuplicate) {
   EXPECT_EQ(seen_, Numbers(1, 6));
 }
 
-TEST_F(OrdersClientWatchTest, GoesOnAfterTheLastEventWhenTheStreamBreaksWithoutAWord) {
+TEST_F(OrdersClientWatchTest, ResumesAfterTheLastEventWhenTheStreamBreaks) {
   Serve(0, 2, kBroken);
   Serve(2, 5, grpc::Status(grpc::StatusCode::CANCELLED, ""));
   Serve(5, 7, kOk);
@@ -246,7 +246,7 @@ TEST_F(OrdersClientWatchTest, TrustsTheEventsItGotMoreThanTheGoodbye) {
   EXPECT_EQ(seen_, Numbers(1, 3));
 }
 
-TEST_F(OrdersClientWatchTest, WaitsAsLongAsTheGoodbyeAsksAndOnlyBrieflyOtherwise) {
+TEST_F(OrdersClientWatchTest, WaitsAsLongAsTheGoodbyeAsks) {
   Serve(0, 1, Goodbye("resume_token", "1", 30));
   Serve(1, 2, kBroken);
   Serve(2, 3, kBroken);
@@ -255,7 +255,7 @@ TEST_F(OrdersClientWatchTest, WaitsAsLongAsTheGoodbyeAsksAndOnlyBrieflyOtherwise
               ElementsAre(AllOf(Ge(seconds(30)), Le(milliseconds(30100))), Le(milliseconds(100))));
 }
 
-TEST_F(OrdersClientWatchTest, FromNowOnItTakesTheGoodbyesTokenWhenThatIsAllItHas) {
+TEST_F(OrdersClientWatchTest, UsesTheGoodbyesTokenWhenItHasNoOther) {
   fake_.watch.Then([](const WatchOrdersRequest& request, FakeOrders::Watch&) {
     EXPECT_EQ(request.resume_token(), "");
     return Goodbye("resume_token", "5", 1);
@@ -290,7 +290,7 @@ TEST_F(OrdersClientWatchTest, GivesUpAfterTheLimitWhenNobodyIsThere) {
   EXPECT_THAT(clock_->Now() - start, AllOf(Ge(seconds(54)), Le(seconds(60))));
 }
 
-TEST_F(OrdersClientWatchTest, TellsEachInterruption) {
+TEST_F(OrdersClientWatchTest, ReportsEachInterruption) {
   std::vector<std::string> reasons;
   options_.retry.on_retry = [&](const Interruption& now) {
     reasons.push_back(ErrorReason(now.why));
@@ -320,7 +320,7 @@ TEST_F(OrdersClientWatchTest, EndsAtOnceWhenAStopIsRequestedWhileNothingHappens)
   EXPECT_TRUE(end.status.ok()) << end.status;
 }
 
-TEST_F(OrdersClientWatchTest, GoesOnAtAnotherServerWhenItsOwnDies) {
+TEST_F(OrdersClientWatchTest, ContinuesOnAnotherServerWhenItsOwnDies) {
   auto mortal = std::make_unique<FakeShop>();
   // Both have the same log, and break after each event.
   const auto next_event = [](const WatchOrdersRequest& request, FakeOrders::Watch& writer) {
@@ -400,7 +400,7 @@ TEST_F(OrdersClientImportTest, StoresEveryOrderInOrder) {
   EXPECT_EQ(progress_.durable, 5);
 }
 
-TEST_F(OrdersClientImportTest, GoesOnBehindWhatTheGoodbyeSaysIsStored) {
+TEST_F(OrdersClientImportTest, ContinuesAfterWhatTheGoodbyeSaysIsStored) {
   Serve(3, Goodbye("durable_orders", "3", 2));
   Serve(0, Goodbye("durable_orders", "0", 2));
   Serve(kAll, kOk);
@@ -411,7 +411,7 @@ TEST_F(OrdersClientImportTest, GoesOnBehindWhatTheGoodbyeSaysIsStored) {
   EXPECT_THAT(clock_->sleeps(), ElementsAre(Ge(seconds(2)), Ge(seconds(2))));
 }
 
-TEST_F(OrdersClientImportTest, SendsAllAgainWithTheSameIdsWhenTheStreamBreaksWithoutAWord) {
+TEST_F(OrdersClientImportTest, ResendsAllWithTheSameIdsWhenTheStreamBreaks) {
   Serve(3, kBroken);
   Serve(kAll, kOk);
   const ImportEnd end = Import(4);
@@ -424,7 +424,7 @@ TEST_F(OrdersClientImportTest, SendsAllAgainWithTheSameIdsWhenTheStreamBreaksWit
   EXPECT_THAT(std::set(ids.begin(), ids.end()), SizeIs(4));
 }
 
-TEST_F(OrdersClientImportTest, SendsAgainNoMoreThanOneStreamOfOrders) {
+TEST_F(OrdersClientImportTest, ResendsAtMostOneStreamOfOrders) {
   Serve(kAll, kOk);
   Serve(1, kBroken);
   Serve(kAll, kOk);
@@ -452,14 +452,14 @@ TEST_F(OrdersClientImportTest, EndsAtTheOrderThatIsRefusedAndSaysHowManyAreStore
   EXPECT_EQ(end.durable_orders, 5);
 }
 
-TEST_F(OrdersClientImportTest, DoesNotBelieveAServerThatStoredMoreThanItWasSent) {
+TEST_F(OrdersClientImportTest, DistrustsAServerThatStoredMoreThanItGot) {
   Serve(2, Goodbye("durable_orders", "7", 1));
   const ImportEnd end = Import(3);
   EXPECT_TRUE(absl::IsInternal(end.status)) << end.status;
   EXPECT_EQ(end.durable_orders, 0);
 }
 
-TEST_F(OrdersClientImportTest, TakesNoMoreOrdersWhenAStopIsRequestedAndSaysHowManyAreStored) {
+TEST_F(OrdersClientImportTest, TakesNoMoreOrdersOnceAStopIsRequested) {
   Serve(kAll, kOk);
   std::stop_source stop;
   int taken = 0;
@@ -474,7 +474,7 @@ TEST_F(OrdersClientImportTest, TakesNoMoreOrdersWhenAStopIsRequestedAndSaysHowMa
   EXPECT_EQ(taken, 3);
 }
 
-TEST_F(OrdersClientImportTest, IsCancelledAlsoWhenTheServerStopsInTheSameMoment) {
+TEST_F(OrdersClientImportTest, IsCancelledEvenWhenTheServerShutsDownAtOnce) {
   Serve(2, Goodbye("durable_orders", "2", 1));
   std::stop_source stop;
   int taken = 0;

@@ -70,7 +70,7 @@ TEST_F(CliHelpTest, ShowsACommandsFlagsWhicheverWayItIsAsked) {
   EXPECT_EQ(out(), help);
 }
 
-TEST_F(CliHelpTest, AWrongCommandLineIsOneLineThatSaysWhatWouldBeRight) {
+TEST_F(CliHelpTest, AUsageErrorIsOneLineThatSaysWhatIsValid) {
   ExpectUsageError({"place", "apple=2"}, "who orders? --customer=NAME");
   ExpectUsageError({"place", "--customer=ann"}, "what is ordered? SKU=QUANTITY...");
   ExpectUsageError({"place", "--customer=ann", "apple"},
@@ -80,9 +80,9 @@ TEST_F(CliHelpTest, AWrongCommandLineIsOneLineThatSaysWhatWouldBeRight) {
   ExpectUsageError({"get"}, "which order? One id");
   ExpectUsageError({"get", "a", "b"}, "which order? One id");
   ExpectUsageError({"get", "a", "--timeout=10"},
-                   "\"10\" is no time: write it with its unit, as in 10s or 2m");
+                   "\"10\" is not a duration: write it with a unit, as in 10s or 2m");
   ExpectUsageError({"list", "--count=none"}, "\"none\" is no whole number from 1 on");
-  ExpectUsageError({"list", "--from=x"}, "there is no flag --from");
+  ExpectUsageError({"list", "--from=x"}, "unknown flag --from");
   ExpectUsageError({"watch", "a"}, "watches all orders; `client track ID` some");
   ExpectUsageError({"track"}, "which orders? One id or more");
   ExpectUsageError({"import"}, "which file? One, or - for stdin");
@@ -139,7 +139,7 @@ TEST_F(CliPlaceTest, SaysWhatToDoWhenStockIsOut) {
             "`client stock` shows what is left.\n");
 }
 
-TEST_F(CliPlaceTest, GivesTheRequestIdToRepeatTheOrderWithWhenTheOutcomeIsOpen) {
+TEST_F(CliPlaceTest, GivesTheRequestIdWhenTheOutcomeIsOpen) {
   Recorded<std::string> ids;
   fake_.place.Then([&ids](const PlaceOrderRequest& request, Order&) {
     ids.Add(request.request_id());
@@ -164,7 +164,7 @@ TEST_F(CliGetTest, PrintsTheOrder) {
   EXPECT_EQ(out(), kOrderA);
 }
 
-TEST_F(CliGetTest, LetsNoOrderCommandTheTerminal) {
+TEST_F(CliGetTest, EscapesTerminalControlsInAnOrder) {
   fake_.get.Then([](const GetOrderRequest&, Order& order) {
     order = MakeOrder("a", ORDER_STATE_PLACED);
     order.set_customer("\x1b[2Jann\n");
@@ -248,7 +248,7 @@ class CliWatchTest : public CliTest {
   const grpc::Status broken_{StatusCode::UNAVAILABLE, "Socket closed"};
 };
 
-TEST_F(CliWatchTest, PrintsEachEventOnceAcrossARestartAndThenWhereToGoOn) {
+TEST_F(CliWatchTest, PrintsEachEventOnceAcrossARestart) {
   Serve("start", 1, 2, Goodbye("resume_token", "2", 0));
   Serve("2", 3, 5, broken_);
   EXPECT_EQ(Client({"watch", "--from=start", "--count=4"}), kDone);
@@ -280,7 +280,7 @@ TEST_F(CliWatchTest, SaysOnceThatTheServerIsAwayUnlessItDrains) {
             "client watch: go on with: client watch --from=2\n");
 }
 
-TEST_F(CliWatchTest, CtrlCIsACleanEndThatSaysWhereToGoOn) {
+TEST_F(CliWatchTest, CtrlCEndsCleanlyAndSaysWhereToResume) {
   Serve("", 1, 1, broken_);
   fake_.watch.Then([this](const WatchOrdersRequest&, FakeOrders::Watch&) {
     interrupt_.request_stop();
@@ -370,7 +370,7 @@ TEST_F(CliImportTest, AMalformedLineIsNamedAndNothingIsSent) {
   EXPECT_EQ(fake_.import.calls(), 0u);
 }
 
-TEST_F(CliImportTest, AFileThatIsNotThereIsNamed) {
+TEST_F(CliImportTest, AMissingFileIsNamed) {
   EXPECT_EQ(Client({"import", "no/such/file"}), kUsage);
   EXPECT_EQ(err(), "client import: no/such/file: No such file or directory. Nothing was sent.\n");
 }
@@ -392,7 +392,7 @@ TEST_F(CliImportTest, TheLineThatIsRefusedIsNamed) {
   EXPECT_EQ(out(), "");
 }
 
-TEST_F(CliImportTest, CtrlCSaysHowMuchIsStoredAndHowToGoOn) {
+TEST_F(CliImportTest, CtrlCSaysHowMuchIsStoredAndHowToContinue) {
   in_.str("{}\n{}\n{}\n");
   fake_.import.Then([this](FakeOrders::Import& reader, ImportOrdersResponse&) {
     ImportOrdersRequest request;
@@ -406,7 +406,7 @@ TEST_F(CliImportTest, CtrlCSaysHowMuchIsStoredAndHowToGoOn) {
             "stores the rest, and none twice.\n");
 }
 
-TEST_F(CliImportTest, ShowsProgressOnATerminalAndTakesItAway) {
+TEST_F(CliImportTest, ShowsProgressOnATerminalAndErasesIt) {
   err_is_terminal_ = true;
   in_.str("{}\n{}\n");
   Serve(kAll, grpc::Status::OK);

@@ -36,7 +36,7 @@ TEST(ProgressBarTest, DrawsOnlyWhatIsNew) {
   EXPECT_EQ(out.str(), Line("", "0 of 4000 stored") + Line("-", "0 of 4000 stored"));
 }
 
-TEST(ProgressBarTest, TakesItsLineAway) {
+TEST(ProgressBarTest, ErasesItsLine) {
   std::ostringstream out;
   {
     ProgressBar bar(&out, 4);
@@ -48,7 +48,7 @@ TEST(ProgressBarTest, TakesItsLineAway) {
   EXPECT_EQ(out.str(), kEraseLine);
 }
 
-TEST(ProgressBarTest, SaysNothingWhereThereIsNoTerminal) {
+TEST(ProgressBarTest, PrintsNothingWithoutATerminal) {
   ProgressBar bar(nullptr, 4);
   bar.Show(1, 2);
 }

@@ -93,7 +93,7 @@ class ThrottlingTest : public testing::Test {
   const std::unique_ptr<OrdersService::Stub> stub_ = OrdersService::NewStub(connection_.channel());
 };
 
-TEST_F(ThrottlingTest, ManyFailuresEndTheRetriesAndSuccessesBringThemBack) {
+TEST_F(ThrottlingTest, ManyFailuresPauseRetriesUntilCallsSucceed) {
   // Fifty failures: ten calls at once, of five tries each.
   Answer(50, grpc::StatusCode::UNAVAILABLE);
   std::vector<std::future<absl::StatusCode>> calls;

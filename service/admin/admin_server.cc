@@ -46,7 +46,7 @@ absl::Status AdminServer::Close() {
   Patience for_ever(clock, std::chrono::hours(1), {});
   host_.Cancel(for_ever);
   if (cut == 0) return absl::OkStatus();
-  return absl::DeadlineExceededError(absl::StrCat(cut, " calls of operators were cut"));
+  return absl::DeadlineExceededError(absl::StrCat(cut, " operator calls were cut"));
 }
 
 }  // namespace admin

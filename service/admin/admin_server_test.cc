@@ -137,7 +137,7 @@ TEST_F(AdminServerTest, SaysWhyItCannotStart) {
   EXPECT_FALSE(nowhere.Start().ok());
 }
 
-TEST_F(AdminServerTest, TellsWhereTheProcessStands) {
+TEST_F(AdminServerTest, ReportsTheStateOfTheProcess) {
   EXPECT_EQ(State().phase(), v1::PHASE_STARTING);
   traffic_.load = {.connections = 5, .calls = 3, .streams = 2, .hinted = 4};
   Serve();
@@ -151,7 +151,7 @@ TEST_F(AdminServerTest, TellsWhereTheProcessStands) {
   EXPECT_EQ(state.hinted_calls(), 4);
 }
 
-TEST_F(AdminServerTest, DrainsNothingThatDoesNotServeYet) {
+TEST_F(AdminServerTest, RefusesToDrainBeforeServing) {
   OpenDrain draining(*stub_);
   const grpc::Status status = draining.AwaitEnd();
   EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE);
@@ -161,7 +161,7 @@ TEST_F(AdminServerTest, DrainsNothingThatDoesNotServeYet) {
   EXPECT_THAT(observer_.Lines(), IsEmpty());
 }
 
-TEST_F(AdminServerTest, TellsTheWayOfADrainAndThatItIsDone) {
+TEST_F(AdminServerTest, ReportsADrainUntilItIsComplete) {
   Serve();
   OpenDrain draining(*stub_);
   const grpc::Status status = draining.AwaitEnd();
@@ -188,7 +188,7 @@ class LameDuckTest : public AdminServerTest {
   LameDuckTest() : AdminServerTest(std::chrono::hours(1)) {}
 };
 
-TEST_F(LameDuckTest, TakesADrainBackWhileItIsALameDuck) {
+TEST_F(LameDuckTest, UndoesADrainDuringTheLameDuck) {
   Serve();
   OpenDrain draining(*stub_);
   ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));
@@ -209,7 +209,7 @@ TEST_F(LameDuckTest, TakesADrainBackWhileItIsALameDuck) {
   EXPECT_TRUE(Undrain(&response).ok()) << "there is none any more";
 }
 
-TEST_F(AdminServerTest, DoesNotTakeADrainBackOnceCallersAreTurnedAway) {
+TEST_F(AdminServerTest, RefusesToUndoADrainOnceCallersAreTurnedAway) {
   Serve();
   OpenDrain draining(*stub_);
   EXPECT_TRUE(draining.AwaitEnd().ok());
@@ -220,7 +220,7 @@ TEST_F(AdminServerTest, DoesNotTakeADrainBackOnceCallersAreTurnedAway) {
   EXPECT_THAT(status.error_message(), testing::HasSubstr("the lame duck is over"));
 }
 
-TEST_F(AdminServerTest, DrainsOnWhenItsCallerGoesAway) {
+TEST_F(AdminServerTest, KeepsDrainingWhenItsClientDisconnects) {
   traffic_.connections = lifecycle::Traffic::Departure::kBusy;
   Serve();
   OpenDrain first(*stub_);
@@ -233,7 +233,7 @@ TEST_F(AdminServerTest, DrainsOnWhenItsCallerGoesAway) {
   traffic_.connections = lifecycle::Traffic::Departure::kGone;
 }
 
-TEST_F(LameDuckTest, ItsOpenStreamEndsWithTheStopAndDoesNotHoldItUp) {
+TEST_F(LameDuckTest, OpenStreamEndsWithTheShutdownWithoutDelayingIt) {
   Serve();
   OpenDrain draining(*stub_);
   ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));

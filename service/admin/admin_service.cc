@@ -76,7 +76,7 @@ grpc::Status Error(const absl::Status& status, const std::string& reason) {
 }
 
 grpc::Status Starting() {
-  return Error(absl::UnavailableError("the process does not serve yet"), "STARTING");
+  return Error(absl::UnavailableError("the process is not serving yet"), "STARTING");
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
   lifecycle::Clock::TimePoint told_at;
   while (!context->IsCancelled()) {
     if (process_.manual_drain().TakenBack(drain)) {
-      return Error(absl::AbortedError("the drain was taken back"), "UNDRAINED");
+      return Error(absl::AbortedError("the drain was undone"), "UNDRAINED");
     }
     const Standing now = process_.Look();
     const lifecycle::Clock::TimePoint at = std::chrono::steady_clock::now();

@@ -17,7 +17,7 @@ constexpr char kKubernetes[] = "TERMINATION_GRACE_PERIOD_SECONDS";
 constexpr std::int64_t kMostSeconds = std::int64_t{1000} * 365 * 24 * 3600;
 
 absl::Status Malformed(const char* variable, absl::string_view value) {
-  return absl::InvalidArgumentError(absl::StrCat(variable, ": \"", value, "\" is no time"));
+  return absl::InvalidArgumentError(absl::StrCat(variable, ": \"", value, "\" is not a duration"));
 }
 
 // The units in which systemd prints a time (systemd.time(7)); "month" and "y" are
@@ -76,9 +76,10 @@ absl::StatusOr<std::optional<PlatformGrace>> PlatformGraceFrom(
 
 std::string PlatformWarning(const PlatformGrace& platform, absl::Duration grace) {
   if (platform.duration >= grace) return "";
-  return absl::StrCat("the platform kills after ", absl::FormatDuration(platform.duration), " (",
-                      platform.source, "), before a shutdown of ", absl::FormatDuration(grace),
-                      " (--termination_grace) has ended: give both the same");
+  return absl::StrCat("the platform sends SIGKILL after ", absl::FormatDuration(platform.duration),
+                      " (", platform.source, "), before a shutdown of ",
+                      absl::FormatDuration(grace),
+                      " (--termination_grace) can end: set both to the same value");
 }
 
 }  // namespace config

@@ -28,13 +28,13 @@ absl::Duration Systemd(const std::string& value) {
   return platform.ok() && *platform ? (*platform)->duration : -absl::InfiniteDuration();
 }
 
-TEST(PlatformGrace, IsUnknownWhenNobodySaysIt) {
+TEST(PlatformGrace, IsUnknownWhenNothingSetsIt) {
   EXPECT_FALSE(From({})->has_value());
   EXPECT_FALSE(From({{"TIMEOUT_STOP_USEC", ""}})->has_value());
   EXPECT_FALSE(From({{"TERMINATION_GRACE_PERIOD_SECONDS", ""}})->has_value());
 }
 
-TEST(PlatformGrace, IsTheFlagBeforeAnyVariable) {
+TEST(PlatformGrace, PrefersTheFlagToAnyVariable) {
   const auto platform = From({{"TIMEOUT_STOP_USEC", "90s"}}, absl::Seconds(20));
   EXPECT_EQ((*platform)->duration, absl::Seconds(20));
   EXPECT_EQ((*platform)->source, "--platform_grace");
@@ -57,7 +57,7 @@ TEST(PlatformGrace, ReadsTheSecondsOfKubernetes) {
   EXPECT_EQ((*platform)->source, "TERMINATION_GRACE_PERIOD_SECONDS");
 }
 
-TEST(PlatformGrace, SaysWhatIsNoTime) {
+TEST(PlatformGrace, NamesAMalformedDuration) {
   for (const char* value : {"soon", "30 bananas", "s", "1min  30s", "-5s", "1..5s", "30s "}) {
     EXPECT_THAT(std::string(From({{"TIMEOUT_STOP_USEC", value}}).status().message()),
                 AllOf(HasSubstr("TIMEOUT_STOP_USEC"), HasSubstr(value)));
@@ -71,11 +71,11 @@ TEST(PlatformGrace, SaysWhatIsNoTime) {
 
 TEST(PlatformWarning, SaysBothNumbersWhenThePlatformKillsFirst) {
   EXPECT_EQ(PlatformWarning({absl::Seconds(20), "TIMEOUT_STOP_USEC"}, absl::Seconds(30)),
-            "the platform kills after 20s (TIMEOUT_STOP_USEC), before a shutdown of 30s "
-            "(--termination_grace) has ended: give both the same");
+            "the platform sends SIGKILL after 20s (TIMEOUT_STOP_USEC), before a shutdown of 30s "
+            "(--termination_grace) can end: set both to the same value");
 }
 
-TEST(PlatformWarning, IsSilentWhenTheStopFits) {
+TEST(PlatformWarning, IsEmptyWhenTheShutdownFits) {
   EXPECT_EQ(PlatformWarning({absl::Seconds(30), ""}, absl::Seconds(30)), "");
   EXPECT_EQ(PlatformWarning({absl::InfiniteDuration(), ""}, absl::Hours(24)), "");
 }

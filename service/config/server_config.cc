@@ -27,103 +27,103 @@
 #include "service/rpc/tls.h"
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051",
-          "Where to listen, HOST:PORT; port 0: any free one; host 0.0.0.0: everywhere.");
+          "Where to listen: HOST:PORT; port 0 picks a free one; 0.0.0.0 means every interface.");
 ABSL_FLAG(std::string, tls_certificate, "",
-          "Serve with TLS: the PEM file of the server's certificate, and of those between it and "
-          "its root; empty: plaintext.");
-ABSL_FLAG(std::string, tls_key, "", "The PEM file of that certificate's private key.");
+          "Serve with TLS: PEM file with the server's certificate and the intermediate "
+          "certificates; empty: plaintext.");
+ABSL_FLAG(std::string, tls_key, "", "PEM file with the certificate's private key.");
 ABSL_FLAG(std::string, port_file, "",
-          "Write the bound HOST:PORT into this file once the server serves.");
-ABSL_FLAG(
-    std::string, shutdown_report, "",
-    "Write what the shutdown did into this file, as JSON (docs/shutdown_report.md), at its end.");
+          "File that receives the bound HOST:PORT once the server serves.");
+ABSL_FLAG(std::string, shutdown_report, "",
+          "File that receives the shutdown report, as JSON, at the end (docs/shutdown_report.md).");
 ABSL_FLAG(
     std::string, admin_address, "",
-    "Where to listen for operators (`client drain`), HOST:PORT; empty: nowhere. Who can reach "
-    "it can take this replica out of service: keep it on loopback.");
+    "Where to listen for operators (`client drain`): HOST:PORT; empty: nowhere. Whoever can reach "
+    "it can take this replica out of rotation: keep it on loopback.");
 ABSL_FLAG(std::string, admin_port_file, "",
-          "Write the HOST:PORT that is bound for operators into this file.");
+          "File that receives the HOST:PORT bound for operators.");
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
-          "From SIGTERM to the end of the process, everything included: what the platform waits "
-          "for before it kills. Every budget of the shutdown is a part of it.");
+          "Time from SIGTERM to the end of the process, everything included: what the platform "
+          "allows before it sends SIGKILL. Every phase of the shutdown has a share of it.");
 ABSL_FLAG(std::optional<absl::Duration>, platform_grace, std::nullopt,
-          "What the platform really waits for, if it is known: warns when that is less than "
-          "termination_grace. Unset: what the environment says (docs/operations.md).");
+          "The time that the platform actually allows: the server warns if it is shorter than "
+          "termination_grace. Unset: taken from the environment (docs/operations.md).");
 ABSL_FLAG(bool, print_config, false,
-          "Print every setting and every budget that follows, as a file for --flagfile, and exit.");
+          "Print every setting and the resulting budgets, as a file for --flagfile, and exit.");
 
-// Unset: the share of what the others leave. See ShutdownBudget::Split().
+// Unset: a share of what the others leave. See ShutdownBudget::Split().
 ABSL_FLAG(
     std::optional<absl::Duration>, shutdown_lame_duck, std::nullopt,
-    "How long health says NOT_SERVING in a shutdown while everything is served still. It is spent "
-    "whole, on SIGTERM and in a manual drain: what the platform needs to take notice.");
+    "How long health says NOT_SERVING while calls are still served, so that load balancers can "
+    "notice. Always spent in full, on SIGTERM and in a manual drain.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_drain_connections, std::nullopt,
-          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until the "
-          "callers' connections are gone or silent.");
+          "Guaranteed share of the grace, plus what earlier phases leave over: until callers' "
+          "connections are gone or silent.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_drain_calls, std::nullopt,
-          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until the "
-          "running calls are answered.");
+          "Guaranteed share of the grace, plus what earlier phases leave over: until calls in "
+          "flight are answered.");
 ABSL_FLAG(
     std::optional<absl::Duration>, shutdown_cancel_calls, std::nullopt,
-    "Guaranteed share of the shutdown, which may use what earlier ones leave over: until what "
-    "was cancelled has ended.");
+    "Guaranteed share of the grace, plus what earlier phases leave over: until cancelled calls "
+    "have ended.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_stop_workers, std::nullopt,
-          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until the "
-          "background workers have finished their item.");
+          "Guaranteed share of the grace, plus what earlier phases leave over: until background "
+          "workers have finished their current item.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_save_state, std::nullopt,
-          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until the "
-          "state is saved.");
+          "Guaranteed share of the grace, plus what earlier phases leave over: until state is "
+          "saved.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_close_resources, std::nullopt,
-          "Guaranteed share of the shutdown, which may use what earlier ones leave over: until "
-          "everything that was opened is closed.");
-ABSL_FLAG(
-    std::optional<absl::Duration>, shutdown_reserve, std::nullopt,
-    "Budget of the shutdown: kept back; the watchdog ends the process when half of it is left.");
+          "Guaranteed share of the grace, plus what earlier phases leave over: until every "
+          "resource is closed.");
+ABSL_FLAG(std::optional<absl::Duration>, shutdown_reserve, std::nullopt,
+          "Share of the grace that is held back for the report and the exit; the watchdog ends the "
+          "process when half of it is left.");
 
-// What one connection may cost: see service/rpc/connection_limits.h for the reasons.
+// Limits on connections: service/rpc/connection_limits.h has the reasons.
 ABSL_FLAG(
     absl::Duration, max_connection_age, absl::FromChrono(rpc::ConnectionLimits().age),
-    "A connection of this age is asked to make place for a new one, so that callers spread over "
-    "new replicas; 0: never. A shutdown does not need it.");
+    "After this time a connection gets a GOAWAY, so that callers spread over new replicas; 0: "
+    "never. A shutdown does not need it.");
 ABSL_FLAG(absl::Duration, max_connection_idle, absl::FromChrono(rpc::ConnectionLimits().idle),
-          "A connection without a call for so long is given up; 0: never.");
+          "Close a connection that has had no call for this long; 0: never.");
 ABSL_FLAG(absl::Duration, keepalive_time, absl::FromChrono(rpc::ConnectionLimits().keepalive),
-          "A peer that is silent for so long is asked whether it still lives; 0: never.");
+          "Send a keepalive ping to a peer that has been silent for this long; 0: never.");
 ABSL_FLAG(absl::Duration, keepalive_timeout,
           absl::FromChrono(rpc::ConnectionLimits().keepalive_timeout),
-          "A peer that does not answer that for so long is given up.");
+          "Close a connection whose peer has not answered a keepalive ping within this time.");
 ABSL_FLAG(absl::Duration, min_ping_interval_without_data,
           absl::FromChrono(rpc::ConnectionLimits().least_ping_interval),
-          "A caller that pings more often without data is sent away.");
+          "Disconnect a caller that pings more often than this without sending data.");
 ABSL_FLAG(absl::Duration, max_connection_age_grace,
           absl::FromChrono(rpc::ConnectionLimits().age_grace),
-          "What still runs on a connection so long after its age is cut; 0: never.");
+          "How much longer calls may run on a connection that has reached its maximum age before "
+          "they are cut; 0: without limit.");
 ABSL_FLAG(absl::Duration, handshake_timeout, absl::FromChrono(rpc::ConnectionLimits().handshake),
-          "A peer that has connected and does not begin to speak HTTP/2 for so long is given up.");
+          "Close a connection whose peer has not started to speak HTTP/2 within this time.");
 ABSL_FLAG(int, max_connections, rpc::ConnectionLimits().connections,
-          "Connections at one time; more are closed at once; 0: as many as there are descriptors.");
+          "Open connections; further ones are closed at once; 0: limited by descriptors only.");
 ABSL_FLAG(int, reserved_descriptors, rpc::ConnectionLimits().reserved_descriptors,
-          "Descriptors that connections leave to operators, databases and backends; at most a "
-          "quarter of those that the process may have. A quarter of them is out of operators' "
-          "reach, too.");
+          "File descriptors that connections leave to operators, databases and backends; at most a "
+          "quarter of the process's limit. A quarter of them is off limits for operators, too.");
 ABSL_FLAG(int, max_calls_in_flight, rpc::ConnectionLimits().total_calls,
-          "Calls of all connections at one time; more are refused (RESOURCE_EXHAUSTED), before all "
-          "are too late; 0: no limit.");
+          "Concurrent calls on all connections; further calls fail with RESOURCE_EXHAUSTED, before "
+          "all of them become too slow; 0: no limit.");
 ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().resets_per_second,
-          "A connection is ended when so many of its calls, and more than half, fail within a "
-          "second: a reset costs its caller nothing; 0: never.");
+          "End a connection when this many of its calls, and more than half of them, fail within a "
+          "second, because resetting calls costs a caller nothing; 0: never.");
 ABSL_FLAG(std::int64_t, memory_quota_bytes, rpc::ConnectionLimits().memory_bytes,
-          "What gRPC may use for calls and for messages that are not whole yet; above, it ends "
+          "Memory that gRPC may use for calls and incomplete messages; above it, gRPC ends "
           "streams; 0: no limit.");
 ABSL_FLAG(bool, request_compression, rpc::ConnectionLimits().compression,
-          "Read compressed requests. Off: a megabyte can become a gigabyte before it is refused.");
+          "Accept compressed requests. Off by default: a megabyte can expand to a gigabyte before "
+          "it is rejected.");
 ABSL_FLAG(int, max_concurrent_streams, rpc::ConnectionLimits().concurrent_calls,
-          "Calls of one connection at one time; more wait at the caller, who is cut off if he does "
-          "not wait.");
+          "Concurrent calls on one connection; further calls wait in the client, and a client that "
+          "does not wait is disconnected.");
 ABSL_FLAG(int, max_receive_message_size, rpc::ConnectionLimits().request_bytes,
-          "The largest message that is read.");
+          "Largest message that is received, in bytes.");
 ABSL_FLAG(int, max_send_message_size, rpc::ConnectionLimits().response_bytes,
-          "The largest message that is sent.");
+          "Largest message that is sent, in bytes.");
 
 namespace config {
 namespace {
@@ -131,9 +131,9 @@ namespace {
 using lifecycle::Clock;
 using lifecycle::ShutdownBudget;
 
-// Nothing, when there is nothing to warn of.
+// Does nothing when `warning` is empty.
 void Warn(const std::string& warning) {
-  // A server whose log nobody reads starts all the same.
+  // Must not block: a server starts even if nobody reads its log.
   if (!warning.empty()) lifecycle::WriteLastWords({"warning: ", warning});
 }
 
@@ -164,7 +164,7 @@ ShutdownBudget BudgetFromFlags() {
   return *budget;
 }
 
-// gRPC counts these in milliseconds in an int.
+// gRPC holds these as an int of milliseconds.
 std::chrono::milliseconds Milliseconds(const char* flag, absl::Duration value) {
   if (value < absl::ZeroDuration() || value > absl::Hours(24 * 7)) {
     UsageError(
@@ -222,7 +222,7 @@ std::optional<PlatformGrace> PlatformFromFlags(const ShutdownBudget& budget) {
   return **platform;
 }
 
-// What follows from other flags is set as if it had been set by hand.
+// Sets the flags whose values follow from others, so that they are printed.
 void SetDerivedFlags(const ServerConfig& config) {
   for (const Share& each : kShares) {
     absl::SetFlag(each.flag, absl::FromChrono(config.budget.*each.share));
@@ -234,7 +234,7 @@ void SetDerivedFlags(const ServerConfig& config) {
   std::exit(static_cast<int>(lifecycle::ExitCode::kCouldNotStart));
 }
 
-// Now, while somebody looks: it is written at the very end.
+// Checked at the start, while somebody is looking; the report is written at the very end.
 void CheckReportFile(const std::string& path) {
   if (path.empty()) return;
   if (const absl::Status writable = files::CheckWritable(path); !writable.ok()) {
@@ -245,7 +245,7 @@ void CheckReportFile(const std::string& path) {
 bool TlsIsWanted() {
   const bool certificate = !absl::GetFlag(FLAGS_tls_certificate).empty();
   const bool key = !absl::GetFlag(FLAGS_tls_key).empty();
-  if (certificate != key) UsageError("--tls_certificate and --tls_key go together");
+  if (certificate != key) UsageError("--tls_certificate and --tls_key must be set together");
   return certificate;
 }
 
@@ -256,7 +256,7 @@ void SetTls(rpc::ServerHost::Options& server) {
   server.credentials = *std::move(credentials);
 }
 
-// Flags of libraries say nothing about this server.
+// Leaves out the flags of libraries.
 bool IsOurs(absl::string_view file) {
   return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/");
 }
@@ -265,18 +265,18 @@ bool IsOurs(absl::string_view file) {
                                      const std::optional<PlatformGrace>& platform) {
   SetDerivedFlags(config);
   std::string text = absl::StrCat(
-      "# the shutdown: ", config.budget.ToString(), "\n# the watchdog ends it after ",
+      "# shutdown budget: ", config.budget.ToString(), "\n# the watchdog ends the process after ",
       absl::FormatDuration(absl::FromChrono(config.budget.watchdog())),
-      "\n# the platform kills after ",
+      "\n# the platform sends SIGKILL after ",
       platform ? absl::StrCat(absl::FormatDuration(platform->duration), " (", platform->source, ")")
-               : "a time that nothing says",
+               : "an unknown time",
       "\n");
   std::map<std::string, std::string> values;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (IsOurs(flag->Filename())) values[std::string(name)] = flag->CurrentValue();
   }
   values.erase("print_config");
-  // Unset, and no value says so.
+  // No value of this flag means "unset".
   if (!absl::GetFlag(FLAGS_platform_grace)) values.erase("platform_grace");
   for (const auto& [name, value] : values) absl::StrAppend(&text, "--", name, "=", value, "\n");
   const bool written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
@@ -287,18 +287,18 @@ bool IsOurs(absl::string_view file) {
 }  // namespace
 
 ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
-  // Under `bazel run`, a path means what it means in the shell that ran it.
+  // Under `bazel run`, relative paths are relative to the directory of the calling shell.
   if (const char* directory = std::getenv("BUILD_WORKING_DIRECTORY")) {
-    if (chdir(directory) != 0) UsageError(absl::StrCat("cannot go to ", directory));
+    if (chdir(directory) != 0) UsageError(absl::StrCat("cannot change to directory ", directory));
   }
   absl::SetProgramUsageMessage(usage);
-  // Without this, --help knows the flags of main.cc only.
+  // Without this, --help lists only the flags of main.cc.
   absl::FlagsUsageConfig help;
   help.contains_help_flags = IsOurs;
   absl::SetFlagsUsageConfig(help);
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   if (words.size() > 1) {
-    UsageError(absl::StrCat("\"", words[1], "\" is no flag; --help lists them"));
+    UsageError(absl::StrCat("\"", words[1], "\" is not a flag; --help lists the flags"));
   }
   ServerConfig config;
   config.budget = BudgetFromFlags();
@@ -308,7 +308,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   const bool tls = TlsIsWanted();
   config.server.limits = LimitsFromFlags();
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
-  // Operators get in when everybody else does not.
+  // Operators must get in when nobody else does.
   config.admin.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;
   config.admin.limits.connections = 0;
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);

@@ -87,11 +87,11 @@ absl::Status Look(const std::string& path, Place& place) {
   struct stat status;
   if (lstat(path.c_str(), &status) != 0) {
     if (errno != ENOENT) return Failed(path, errno);
-    if (path.empty() || path.back() == '/') return Failed(path, "it is no name of a file");
+    if (path.empty() || path.back() == '/') return Failed(path, "it is not a file name");
     return absl::OkStatus();
   }
   place = {.exists = true, .plain = S_ISREG(status.st_mode)};
-  if (stat(path.c_str(), &status) != 0) return Failed(path, "it is a link that leads nowhere");
+  if (stat(path.c_str(), &status) != 0) return Failed(path, "it is a dangling symbolic link");
   if (S_ISDIR(status.st_mode)) return Failed(path, "it is a directory");
   if (S_ISSOCK(status.st_mode)) return Failed(path, "it is a socket");
   return absl::OkStatus();

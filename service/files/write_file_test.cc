@@ -48,7 +48,7 @@ class WriteFileTest : public ::testing::Test {
   const std::string path_ = directory_.File("report");
 };
 
-TEST_F(WriteFileTest, MakesAFileWithItsModeAndNothingElse) {
+TEST_F(WriteFileTest, CreatesAFileWithItsModeAndNothingElse) {
   umask(022);
   EXPECT_TRUE(CheckWritable(path_).ok());
   EXPECT_EQ(WriteFile(path_, "text", kForOwner), absl::OkStatus());
@@ -59,7 +59,7 @@ TEST_F(WriteFileTest, MakesAFileWithItsModeAndNothingElse) {
   EXPECT_EQ(Count(), 2);
 }
 
-TEST_F(WriteFileTest, ReplacesAPlainFileAsAWhole) {
+TEST_F(WriteFileTest, ReplacesARegularFileAtomically) {
   std::ofstream(path_) << "a longer text";
   std::ifstream reader(path_);
   EXPECT_EQ(WriteFile(path_, "text", kForOwner), absl::OkStatus());
@@ -79,15 +79,15 @@ TEST_F(WriteFileTest, WritesThroughALinkAndKeepsIt) {
   EXPECT_EQ(Read(target), "text");
 }
 
-TEST_F(WriteFileTest, MakesNothingBehindALinkThatLeadsNowhere) {
+TEST_F(WriteFileTest, CreatesNothingThroughADanglingLink) {
   ASSERT_EQ(symlink("target", path_.c_str()), 0);
   for (const absl::Status& status : {CheckWritable(path_), WriteFile(path_, "x", kForOwner)}) {
-    EXPECT_EQ(Problem(status), "cannot write " + path_ + ": it is a link that leads nowhere");
+    EXPECT_EQ(Problem(status), "cannot write " + path_ + ": it is a dangling symbolic link");
   }
   EXPECT_EQ(Count(), 1);
 }
 
-TEST_F(WriteFileTest, KeepsANamedPipeAndWaitsForNobodyToReadIt) {
+TEST_F(WriteFileTest, KeepsANamedPipeAndDoesNotWaitForItsReader) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   EXPECT_TRUE(CheckWritable(path_).ok());
   EXPECT_THAT(Problem(WriteFile(path_, "text", kForOwner)), EndsWith(": nobody reads it"));
@@ -125,7 +125,7 @@ TEST_F(WriteFileTest, KeepsADevice) {
   close(terminal);
 }
 
-TEST_F(WriteFileTest, SaysThatADirectoryOrASocketIsNoPlaceForIt) {
+TEST_F(WriteFileTest, RefusesADirectoryOrASocket) {
   ASSERT_EQ(mkdir(path_.c_str(), 0700), 0);
   const std::string name = directory_.File("socket");
   // Its path may be longer than an address.
@@ -141,17 +141,17 @@ TEST_F(WriteFileTest, SaysThatADirectoryOrASocketIsNoPlaceForIt) {
   close(listener);
 }
 
-TEST_F(WriteFileTest, SaysThatThereIsNoDirectory) {
+TEST_F(WriteFileTest, NamesAMissingDirectory) {
   const std::string path = directory_.File("missing/report");
   for (const absl::Status& status : {CheckWritable(path), WriteFile(path, "x", kForOwner)}) {
     EXPECT_EQ(Problem(status),
               "cannot write " + path + ": there is no directory " + directory_.File("missing"));
   }
-  EXPECT_THAT(Problem(CheckWritable(path_ + "/")), EndsWith("it is no name of a file"));
+  EXPECT_THAT(Problem(CheckWritable(path_ + "/")), EndsWith("it is not a file name"));
   EXPECT_FALSE(CheckWritable("").ok());
 }
 
-TEST_F(WriteFileTest, SaysThatTheDiskIsFullAndLeavesTheOldFile) {
+TEST_F(WriteFileTest, KeepsTheOldFileWhenTheDiskIsFull) {
   std::ofstream(path_) << "old";
   signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};
@@ -187,14 +187,14 @@ class AsNobodyTest : public WriteFileTest {
   __user_cap_data_struct had_[2] = {};
 };
 
-TEST_F(AsNobodyTest, WritesAFileInPlaceWhoseDirectoryMayNotBeWritten) {
+TEST_F(AsNobodyTest, WritesInPlaceWhenTheDirectoryIsReadOnly) {
   EXPECT_TRUE(CheckWritable(path_).ok());
   EXPECT_EQ(WriteFile(path_, "text", kForOwner), absl::OkStatus());
   EXPECT_EQ(Read(path_), "text");
   EXPECT_EQ(ModeOf(path_) & 0777, 0666U);
 }
 
-TEST_F(AsNobodyTest, SaysThatNothingMayBeMade) {
+TEST_F(AsNobodyTest, SaysThatNothingMayBeCreated) {
   const std::string other = directory_.File("other");
   EXPECT_THAT(Problem(CheckWritable(other)), EndsWith(": Permission denied"));
   EXPECT_THAT(Problem(WriteFile(other, "text", kForOwner)), EndsWith(": Permission denied"));

@@ -22,13 +22,13 @@
 
 ABSL_DECLARE_FLAG(std::string, address);
 ABSL_FLAG(std::string, database, "inventory.sqlite3",
-          "The file that holds the stock; made when it is not there.");
+          "File that holds the stock; created if it does not exist.");
 ABSL_FLAG(std::string, stock,
           "apple=1000000,banana=1000000,cherry=1000000,fig=1000000,pear=1000000",
-          "What there is at first, SKU=QUANTITY with commas between; a SKU that the database knows "
-          "already stays as it is.");
+          "Initial stock: SKU=QUANTITY, separated by commas; SKUs already in the database are left "
+          "unchanged.");
 ABSL_FLAG(absl::Duration, latency, absl::ZeroDuration(),
-          "How much later each Reserve begins, to try out a slow backend.");
+          "Delay before each Reserve begins, to simulate a slow backend.");
 
 namespace {
 

@@ -166,7 +166,7 @@ class Race {
 
 class RandomDrain : public testing::TestWithParam<Stop> {};
 
-TEST_P(RandomDrain, GoesOneWayAndEndsWhateverMeetsInOneMoment) {
+TEST_P(RandomDrain, EndsCorrectlyWhateverHappensAtOnce) {
   ForEachSeed(1000, [](unsigned seed) { Race(seed).Run(GetParam()); });
 }
 

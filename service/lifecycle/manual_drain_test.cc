@@ -24,7 +24,7 @@ class ManualDrainTest : public testing::Test {
   ManualDrain drain_{stop_};
 };
 
-TEST_F(ManualDrainTest, IsOneHoweverOftenItIsRequested) {
+TEST_F(ManualDrainTest, IsOneDrainHoweverOftenRequested) {
   const ManualDrain::Id first = drain_.Request();
   EXPECT_EQ(drain_.Request(), first);
   drain_.AwaitRequest();
@@ -33,23 +33,23 @@ TEST_F(ManualDrainTest, IsOneHoweverOftenItIsRequested) {
   EXPECT_FALSE(drain_.TakenBack(first));
 }
 
-TEST_F(ManualDrainTest, ReleasesWhoeverAwaitsItWhenItIsRequested) {
+TEST_F(ManualDrainTest, ReleasesItsWaiterWhenRequested) {
   std::future<void> awaits = std::async(std::launch::async, [this] { drain_.AwaitRequest(); });
   EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
   drain_.Request();
   awaits.get();
 }
 
-TEST_F(ManualDrainTest, ReleasesWhoeverAwaitsItAtAStop) {
+TEST_F(ManualDrainTest, ReleasesItsWaiterAtAShutdown) {
   std::future<void> awaits = std::async(std::launch::async, [this] { drain_.AwaitRequest(); });
   EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
   stop_.Request(ShutdownReason::kTerminate);
   awaits.get();
 }
 
-TEST_F(ManualDrainTest, HasNothingToTakeBackAtFirst) { EXPECT_TRUE(drain_.Undo().ok()); }
+TEST_F(ManualDrainTest, HasNothingToUndoAtFirst) { EXPECT_TRUE(drain_.Undo().ok()); }
 
-TEST_F(ManualDrainTest, IsTakenBackWhenTheProcessServesAsBefore) {
+TEST_F(ManualDrainTest, IsUndoneOnceTheProcessServesAsBefore) {
   const ManualDrain::Id drain = drain_.Request();
   std::future<absl::Status> undo = Undo();
   AwaitUndo();
@@ -66,7 +66,7 @@ TEST_F(ManualDrainTest, IsTakenBackWhenTheProcessServesAsBefore) {
   awaits.get();
 }
 
-TEST_F(ManualDrainTest, IsAnotherOneAfterItWasTakenBack) {
+TEST_F(ManualDrainTest, IsANewDrainAfterAnUndo) {
   const ManualDrain::Id first = drain_.Request();
   std::future<absl::Status> undo = Undo();
   AwaitUndo();
@@ -83,7 +83,7 @@ TEST_F(ManualDrainTest, IsAnotherOneAfterItWasTakenBack) {
   EXPECT_TRUE(drain_.EndLameDuck());
 }
 
-TEST_F(ManualDrainTest, CanBeTakenBackByTwoAtATime) {
+TEST_F(ManualDrainTest, CanBeUndoneByTwoAtOnce) {
   drain_.Request();
   std::future<absl::Status> first = Undo();
   std::future<absl::Status> second = Undo();
@@ -94,14 +94,14 @@ TEST_F(ManualDrainTest, CanBeTakenBackByTwoAtATime) {
   EXPECT_TRUE(second.get().ok());
 }
 
-TEST_F(ManualDrainTest, CannotBeTakenBackOnceTheLameDuckIsOver) {
+TEST_F(ManualDrainTest, CannotBeUndoneOnceTheLameDuckIsOver) {
   const ManualDrain::Id drain = drain_.Request();
   EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));
   EXPECT_FALSE(drain_.TakenBack(drain));
 }
 
-TEST_F(ManualDrainTest, GivesWayToAStop) {
+TEST_F(ManualDrainTest, GivesWayToAShutdown) {
   const ManualDrain::Id drain = drain_.Request();
   std::future<absl::Status> undo = Undo();
   AwaitUndo();
@@ -111,7 +111,7 @@ TEST_F(ManualDrainTest, GivesWayToAStop) {
   EXPECT_FALSE(drain_.TakenBack(drain)) << "it was not, after all";
 }
 
-TEST_F(ManualDrainTest, AwaitsNoUndoAtAStop) {
+TEST_F(ManualDrainTest, AwaitsNoUndoDuringAShutdown) {
   drain_.Request();
   std::future<void> awaits = std::async(std::launch::async, [this] { AwaitUndo(); });
   EXPECT_EQ(awaits.wait_for(std::chrono::milliseconds(1)), std::future_status::timeout);
@@ -119,7 +119,7 @@ TEST_F(ManualDrainTest, AwaitsNoUndoAtAStop) {
   awaits.get();
 }
 
-TEST_F(ManualDrainTest, AwaitsAnUndoUntilTheEndAndNoLonger) {
+TEST_F(ManualDrainTest, AwaitsAnUndoOnlyUntilTheEnd) {
   drain_.Request();
   std::future<void> awaits = std::async(std::launch::async, [this] {
     drain_.AwaitUndo(clock_, clock_.Now() + std::chrono::seconds(5));
@@ -131,14 +131,14 @@ TEST_F(ManualDrainTest, AwaitsAnUndoUntilTheEndAndNoLonger) {
   awaits.get();
 }
 
-TEST_F(ManualDrainTest, StaysRequestedWhenTheProcessServesAndNobodyTakesItBack) {
+TEST_F(ManualDrainTest, StaysRequestedUntilItIsUndone) {
   const ManualDrain::Id drain = drain_.Request();
   drain_.ServesAgain();
   drain_.AwaitRequest();
   EXPECT_FALSE(drain_.TakenBack(drain));
 }
 
-TEST_F(ManualDrainTest, LetsWhoeverAsksDuringAStopGoOn) {
+TEST_F(ManualDrainTest, DoesNotBlockItsRequesterDuringAShutdown) {
   EXPECT_TRUE(drain_.EndLameDuck());
   stop_.Request(ShutdownReason::kInterrupt);
   EXPECT_FALSE(drain_.TakenBack(drain_.Request()));

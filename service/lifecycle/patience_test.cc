@@ -65,7 +65,7 @@ TEST(Patience, EndsSoonerWhenAskedTo) {
   EXPECT_FALSE(wait.get());
 }
 
-TEST(Patience, ShrinksToNextToNothingWhenHurriedWhileWaiting) {
+TEST(Patience, ShrinksWhenExpeditedWhileWaiting) {
   FakeClock clock;
   std::stop_source hurry;
   Patience patience(clock, seconds(4), hurry.get_token());
@@ -80,7 +80,7 @@ TEST(Patience, ShrinksToNextToNothingWhenHurriedWhileWaiting) {
   EXPECT_EQ(patience.deadline(), hurried_at + Patience::kHurried);
 }
 
-TEST(Patience, IsShortFromTheBeginningWhenHurriedBefore) {
+TEST(Patience, IsShortFromTheStartWhenAlreadyExpedited) {
   FakeClock clock;
   std::stop_source hurry;
   hurry.request_stop();
@@ -92,7 +92,7 @@ TEST(Patience, IsShortFromTheBeginningWhenHurriedBefore) {
   EXPECT_FALSE(wait.get());
 }
 
-TEST(Patience, IsNotMadeLongerByAHurry) {
+TEST(Patience, IsNeverExtendedByExpediting) {
   FakeClock clock;
   std::stop_source hurry;
   Patience patience(clock, milliseconds(3), hurry.get_token());
@@ -106,7 +106,7 @@ TEST(Patience, IsNotMadeLongerByAHurry) {
   EXPECT_EQ(patience.deadline(), deadline);
 }
 
-TEST(Patience, ShrinksOnlyOnceHoweverOftenItIsUsed) {
+TEST(Patience, ShrinksOnlyOnce) {
   FakeClock clock;
   std::stop_source hurry;
   Patience patience(clock, seconds(4), hurry.get_token());
@@ -121,7 +121,7 @@ TEST(Patience, ShrinksOnlyOnceHoweverOftenItIsUsed) {
   EXPECT_EQ(patience.deadline(), hurried_at + Patience::kHurried);
 }
 
-TEST(Patience, PollsWhatNotifiesNobody) {
+TEST(Patience, PollsWithoutANotification) {
   FakeClock clock;
   Patience patience(clock, seconds(4), {});
   std::atomic<bool> done = false;
@@ -135,14 +135,14 @@ TEST(Patience, PollsWhatNotifiesNobody) {
   EXPECT_TRUE(poll.get());
 }
 
-TEST(Patience, PollsOnceMoreWhenItIsOver) {
+TEST(Patience, PollsOnceMoreAtTheDeadline) {
   FakeClock clock;
   Patience patience(clock, seconds(0), {});
   EXPECT_TRUE(patience.Poll([] { return true; }));
   EXPECT_FALSE(patience.Poll([] { return false; }));
 }
 
-TEST(Patience, StopsPollingSoonWhenHurried) {
+TEST(Patience, StopsPollingSoonWhenExpedited) {
   FakeClock clock;
   std::stop_source hurry;
   Patience patience(clock, seconds(4), hurry.get_token());
@@ -156,7 +156,7 @@ TEST(Patience, StopsPollingSoonWhenHurried) {
   EXPECT_FALSE(poll.get());
 }
 
-TEST(Patience, EndsAtOnceWhenHurriedWithoutAMomentMore) {
+TEST(Patience, EndsAtOnceWhenExpeditedWithoutAnyTime) {
   FakeClock clock;
   std::stop_source hurry;
   Patience patience(clock, seconds(4), hurry.get_token(), seconds(0));

@@ -69,7 +69,7 @@ Process::~Process() {
   if (ends_as_planned_) return;
   // What is registered has gone already: nothing can be closed.
   main_has_left_ = true;
-  Require(false, "main() left without ServeUntilStopped() or CouldNotStart()");
+  Require(false, "main() returned without ServeUntilStopped() or CouldNotStart()");
 }
 
 void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {

@@ -67,7 +67,7 @@ class ProcessTest : public testing::Test {
   FakeTraffic traffic_;
 };
 
-TEST_F(ProcessTest, ServesUntilItIsStoppedAndClosesEverythingInOrder) {
+TEST_F(ProcessTest, ServesUntilItsShutdownAndClosesEverythingInOrder) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   process.registry().Register("channel", Returns());
@@ -85,7 +85,7 @@ TEST_F(ProcessTest, ServesUntilItIsStoppedAndClosesEverythingInOrder) {
                           "Closed database", "Stopped"));
 }
 
-TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
+TEST_F(ProcessTest, ReportsItsEndOnceWithTheCalls) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
@@ -105,7 +105,7 @@ TEST_F(ProcessTest, TellsItsEndOnceWithWhatBecameOfTheCalls) {
   EXPECT_EQ(ends[0].calls.methods[0].finished, 7);
 }
 
-TEST_F(ProcessTest, IsNoLameDuckWhenItWasStoppedBeforeItServed) {
+TEST_F(ProcessTest, SkipsTheLameDuckWhenShutDownBeforeServing) {
   Process process(AmpleBudget(), observer_);
   process.shutdown_request().Request(ShutdownReason::kTerminate);
   EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
@@ -124,7 +124,7 @@ TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
   EXPECT_EQ(observer_.Ends()[0].why, "no port file");
 }
 
-TEST_F(ProcessTest, LetsNobodyWaitToTakeADrainBackWhenItCouldNotStart) {
+TEST_F(ProcessTest, ReleasesAnUndoWhenItCouldNotStart) {
   Process process(AmpleBudget(), observer_);
   process.manual_drain().Request();
   std::future<absl::Status> undone =
@@ -139,7 +139,7 @@ TEST_F(ProcessTest, LetsNobodyWaitToTakeADrainBackWhenItCouldNotStart) {
               ElementsAre("CouldNotStart", "WorkersStopped", "Closed operators"));
 }
 
-TEST_F(ProcessTest, StopsWhenAWorkerFailsAndLeadsItsCallersAway) {
+TEST_F(ProcessTest, ShutsDownGracefullyWhenAWorkerFails) {
   Process process(AmpleBudget(), observer_);
   process.workers().Start("relay", [this](std::stop_token) {
     observer_.Await("Serving");
@@ -208,12 +208,12 @@ class ProcessDeathTest : public ProcessTest {
   }
 };
 
-TEST_F(ProcessDeathTest, StopsCleanAtASigterm) {
+TEST_F(ProcessDeathTest, ShutsDownCleanlyAtSigterm) {
   EXPECT_EXIT(_exit(Run(AmpleBudget(), [](Process&, FakeTraffic&) { Send(SIGTERM); })),
               ExitedWithCode(0), "");
 }
 
-TEST_F(ProcessDeathTest, StopsCleanAtASighupWithoutALameDuck) {
+TEST_F(ProcessDeathTest, ShutsDownCleanlyAtSighupWithoutALameDuck) {
   EXPECT_EXIT(
       {
         const int code = Run(AmpleBudget(), [](Process& process, FakeTraffic& traffic) {
@@ -228,7 +228,7 @@ TEST_F(ProcessDeathTest, StopsCleanAtASighupWithoutALameDuck) {
       ExitedWithCode(0), "");
 }
 
-TEST_F(ProcessDeathTest, ShowsWhatIsInFlightAtASigquitAndGoesOn) {
+TEST_F(ProcessDeathTest, ShowsWhatIsInFlightAtSigquitAndContinues) {
   EXPECT_EXIT(_exit(Run(AmpleBudget(),
                         [](Process& process, FakeTraffic& traffic) {
                           traffic.calls_that_do_not_finish = 1;
@@ -246,7 +246,7 @@ TEST_F(ProcessDeathTest, ShowsWhatIsInFlightAtASigquitAndGoesOn) {
               "in flight, in phase DrainingCalls: calls running: 1 .1 /a.B/C.\n(.*\n)*thread ");
 }
 
-TEST_F(ProcessDeathTest, RollsAStartBackThatThrows) {
+TEST_F(ProcessDeathTest, RollsBackAStartThatThrows) {
   EXPECT_EXIT(
       {
         [&]() noexcept {
@@ -258,7 +258,7 @@ TEST_F(ProcessDeathTest, RollsAStartBackThatThrows) {
           static_cast<void>(std::vector<int>().at(1));
         }();
       },
-      ExitedWithCode(2), "an exception that nobody caught: .*\n(.*\n)*database closed\n");
+      ExitedWithCode(2), "uncaught exception: .*\n(.*\n)*database closed\n");
 }
 
 TEST_F(ProcessDeathTest, IsABugWhenAnExceptionEndsAThreadWhileItServes) {
@@ -270,7 +270,7 @@ TEST_F(ProcessDeathTest, IsABugWhenAnExceptionEndsAThreadWhileItServes) {
                     };
                     Send(SIGTERM);
                   }),
-              ExitedWithCode(7), "^unplanned end: an exception that nobody caught: ");
+              ExitedWithCode(7), "^unplanned end: uncaught exception: ");
 }
 
 TEST_F(ProcessDeathTest, IsABugWhenExitIsCalledWhileItServes) {
@@ -282,10 +282,10 @@ TEST_F(ProcessDeathTest, IsABugWhenExitIsCalledWhileItServes) {
                     };
                     Send(SIGTERM);
                   }),
-              ExitedWithCode(7), "^unplanned end: exit.. was called while main was at work\n");
+              ExitedWithCode(7), "^unplanned end: exit.. was called while main was running\n");
 }
 
-TEST_F(ProcessDeathTest, SaysSoWhenMainLeavesWithoutServing) {
+TEST_F(ProcessDeathTest, SaysSoWhenMainReturnsWithoutServing) {
   EXPECT_EXIT({ Process process(AmpleBudget(), observer_); }, ExitedWithCode(7),
               "main.. left without ServeUntilStopped.. or CouldNotStart");
 }
@@ -304,7 +304,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAStaticDestructorHangs) {
       ExitedWithCode(5), "stuck after main; exit code 5\n");
 }
 
-TEST_F(ProcessDeathTest, HurriesAtTheSecondSignal) {
+TEST_F(ProcessDeathTest, IsExpeditedByTheSecondSignal) {
   EXPECT_EXIT(_exit(Run(AmpleBudget(),
                         [](Process&, FakeTraffic& traffic) {
                           // Would wait for an hour.
@@ -317,7 +317,7 @@ TEST_F(ProcessDeathTest, HurriesAtTheSecondSignal) {
               ExitedWithCode(3), "");
 }
 
-TEST_F(ProcessDeathTest, LeavesAtOnceAtTheThirdSignal) {
+TEST_F(ProcessDeathTest, ExitsAtOnceAtTheThirdSignal) {
   EXPECT_EXIT(Run(AmpleBudget(),
                   [](Process& process, FakeTraffic&) {
                     Send(SIGINT);
@@ -370,13 +370,13 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturn) {
       ExitedWithCode(4), "");
 }
 
-TEST_F(ProcessDeathTest, DestroysNothingWhenACloserSaysThatItHasGivenUp) {
+TEST_F(ProcessDeathTest, DestroysNothingWhenACloserReportsThatItGaveUp) {
   EXPECT_EXIT(
       {
         OfMain of_main;
         Run(kNoTime, [](Process& process, FakeTraffic&) {
           process.registry().Register("pool", [](Clock::TimePoint) {
-            return absl::DeadlineExceededError("work still runs");
+            return absl::DeadlineExceededError("work is still running");
           });
           process.shutdown_request().Request(ShutdownReason::kInterrupt);
         });
@@ -384,7 +384,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserSaysThatItHasGivenUp) {
       ExitedWithCode(4), "");
 }
 
-TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturnAfterAStartThatFailed) {
+TEST_F(ProcessDeathTest, DestroysNothingWhenACloserHangsAfterAFailedStart) {
   EXPECT_EXIT(
       {
         OfMain of_main;
@@ -403,7 +403,7 @@ ShutdownBudget Short() {
   return budget;
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysWhichCallsRun) {
+TEST_F(ProcessDeathTest, WatchdogNamesTheRunningCalls) {
   EXPECT_EXIT(
       Run(Short(),
           [](Process& process, FakeTraffic& traffic) {
@@ -419,7 +419,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichSaysWhichCallsRun) {
       "code 5\n(.*\n)*watchdog: calls running: 7 .2 others, 1 /a.B/C, 4 /a.B/E.\n$");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotClose) {
+TEST_F(ProcessDeathTest, WatchdogNamesWhatDoesNotClose) {
   EXPECT_EXIT(
       Run(Short(),
           [](Process& process, FakeTraffic&) {
@@ -430,7 +430,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotClose) {
       "stuck in phase ClosingResources; exit code 5\n(.*\n)*watchdog: closing: database\n$");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotSave) {
+TEST_F(ProcessDeathTest, WatchdogNamesWhatDoesNotSave) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
                     process.SaveOnStop("totals", Hangs());
@@ -440,7 +440,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichNamesWhatDoesNotSave) {
               "stuck in phase SavingState; exit code 5\n(.*\n)*watchdog: saving: totals\n$");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhichShowsWhereEachThreadIs) {
+TEST_F(ProcessDeathTest, WatchdogShowsWhereEachThreadIs) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
                     process.registry().Register("database", Hangs());
@@ -461,7 +461,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAServerCallHangs) {
               ExitedWithCode(5), "stuck in phase DrainingCalls; exit code 5\n");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItIsStoppedDuringAStartThatHangs) {
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItsStartHangs) {
   EXPECT_EXIT(Run(Short(),
                   [](Process&, FakeTraffic&) {
                     Send(SIGTERM);
@@ -481,7 +481,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
       ExitedWithCode(5), "stuck after the shutdown, in main; exit code 5\n");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorHangsAfterAStartThatFailed) {
+TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAFailedStartHangs) {
   EXPECT_EXIT(
       {
         Process process(Short(), observer_);
@@ -521,7 +521,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenEvenItsLastWordsHang) {
               ExitedWithCode(5), "");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheThirdSignalWhenEvenTellingHangs) {
+TEST_F(ProcessDeathTest, IsEndedByTheThirdSignalWhenReportingHangs) {
   struct Hanging final : Observer {
     void OnEvent(const Event&) override {}
     void OnEnd(const End&) override { HangForEver(); }

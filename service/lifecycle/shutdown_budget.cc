@@ -12,16 +12,16 @@ namespace {
 
 using Duration = Clock::Duration;
 
-// What a part that is not set by hand gets at least.
+// The smallest share that is not set by hand.
 constexpr Duration kLeast = std::chrono::milliseconds(10);
-// What the reserve gets, of a grace that allows it: a busy machine may be late by so much.
+// The smallest reserve, if the grace allows it: a busy machine may be late by this much.
 constexpr Duration kReserve = std::chrono::milliseconds(200);
-// Longer is a mistake, and no sum of such durations overflows.
+// Anything longer is a mistake, and no sum of such durations overflows.
 constexpr Duration kMost = std::chrono::hours(24);
 
-// One share of the grace: its phase and name, how much it is when nothing is set by hand,
-// where it is kept, and what would never be done in no time. The shares are in 60ths: half
-// seconds of the usual 30 s. In the order of the phases.
+// One share of the grace: its phase and name, its default in 60ths of the grace (half
+// seconds of the usual 30 s), where its value is kept, and, if it must not be zero, what
+// would then not be done. In the order of the phases.
 struct Part {
   Phase phase;
   const char* name;
@@ -91,11 +91,11 @@ absl::StatusOr<ShutdownBudget> ShutdownBudget::Split(Duration grace, const Overr
   if (left < needed) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the shutdown does not fit its termination grace of ", Text(grace), ": ",
-        taken.empty() ? "nothing" : taken, " set by hand leaves ", Text(left), " for the other ",
-        open.size(), " parts, which need ", Text(needed), " at least"));
+        taken.empty() ? "its " : absl::StrCat(taken, " leaves ", Text(left), "; the other "),
+        open.size(), " shares need at least ", Text(needed)));
   }
-  // The smallest share first: what it is given beyond its share, to have the
-  // least, is taken from those that have more.
+  // Smallest share first: what it gets beyond its share, to reach the minimum, is taken
+  // from the larger ones.
   std::stable_sort(open.begin(), open.end(),
                    [](const Part* a, const Part* b) { return a->share < b->share; });
   Duration for_the_others = needed;

@@ -41,33 +41,32 @@ TEST(ShutdownBudget, SplitsTheUsualGraceIntoRoundNumbers) {
             "close_resources 2s + reserve 1s = 30s");
 }
 
-TEST(ShutdownBudget, GivesEveryPartItsLeastWhenTheGraceIsTiny) {
+TEST(ShutdownBudget, GivesEveryShareItsMinimumWhenTheGraceIsTiny) {
   const absl::StatusOr<ShutdownBudget> budget = ShutdownBudget::Split(milliseconds(80), {});
   ASSERT_TRUE(budget.ok()) << budget.status();
   EXPECT_EQ(Smallest(*budget), milliseconds(10));
   EXPECT_EQ(Sum(*budget), milliseconds(80));
 }
 
-TEST(ShutdownBudget, KeepsTimeForABusyMachineBackAlsoOfAShortGrace) {
+TEST(ShutdownBudget, ReservesTimeForABusyMachineEvenFromAShortGrace) {
   EXPECT_EQ(ShutdownBudget::Split(seconds(2), {})->reserve, milliseconds(200));
   EXPECT_EQ(ShutdownBudget::Split(milliseconds(900), {})->reserve, milliseconds(150));
   EXPECT_EQ(ShutdownBudget::Split(seconds(60), {})->reserve, seconds(2));
 }
 
-TEST(ShutdownBudget, RefusesAGraceInWhichNotEveryPartFits) {
+TEST(ShutdownBudget, RejectsAGraceTooShortForEveryShare) {
   EXPECT_EQ(
       ErrorOf(milliseconds(79), {}),
-      "the shutdown does not fit its termination grace of 79ms: nothing set by hand leaves 79ms "
-      "for the other 8 parts, which need 80ms at least");
+      "the shutdown does not fit its termination grace of 79ms: its 8 shares need at least 80ms");
 }
 
-TEST(ShutdownBudget, RefusesANegativeGrace) {
+TEST(ShutdownBudget, RejectsANegativeGrace) {
   EXPECT_EQ(ErrorOf(seconds(-1), {}), "a termination grace of -1s is negative");
   EXPECT_THAT(ErrorOf(Clock::Duration::min(), {.drain_calls = seconds(1)}),
               HasSubstr("is negative"));
 }
 
-TEST(ShutdownBudget, RefusesToGiveSavingOrClosingNoTime) {
+TEST(ShutdownBudget, RejectsNoTimeForSavingOrClosing) {
   EXPECT_EQ(ErrorOf(seconds(10), {.save_state = seconds(0)}),
             "the save_state budget of 0 is less than 10ms: nothing would be saved");
   EXPECT_EQ(ErrorOf(seconds(10), {.close_resources = milliseconds(9)}),
@@ -75,7 +74,7 @@ TEST(ShutdownBudget, RefusesToGiveSavingOrClosingNoTime) {
 }
 
 // Every set of parts that can be set by hand, from the least grace on upwards.
-TEST(ShutdownBudget, NeverGivesLessThanTheLeastAndAlwaysSumsUpToTheGrace) {
+TEST(ShutdownBudget, SharesHaveTheirMinimumAndAddUpToTheGrace) {
   using Overrides = ShutdownBudget::Overrides;
   constexpr std::optional<Clock::Duration> Overrides::*kFields[] = {
       &Overrides::lame_duck,       &Overrides::drain_connections,
@@ -101,7 +100,7 @@ TEST(ShutdownBudget, NeverGivesLessThanTheLeastAndAlwaysSumsUpToTheGrace) {
   }
 }
 
-TEST(ShutdownBudget, SharesWhatThePartsSetByHandLeave) {
+TEST(ShutdownBudget, DividesWhatSharesSetByHandLeave) {
   const absl::StatusOr<ShutdownBudget> budget = ShutdownBudget::Split(
       seconds(60), {.drain_calls = seconds(10), .close_resources = seconds(4)});
   ASSERT_TRUE(budget.ok()) << budget.status();
@@ -111,7 +110,7 @@ TEST(ShutdownBudget, SharesWhatThePartsSetByHandLeave) {
             "close_resources 4s + reserve 2s = 1m");
 }
 
-TEST(ShutdownBudget, MayBeLessThanTheGraceWhenEveryPartIsSetByHand) {
+TEST(ShutdownBudget, MayBeLessThanTheGraceWhenSetByHand) {
   const ShutdownBudget::Overrides by_hand = {.lame_duck = seconds(0),
                                              .drain_connections = seconds(1),
                                              .drain_calls = seconds(2),
@@ -131,19 +130,18 @@ TEST(ShutdownBudget, MayBeLessThanTheGraceWhenEveryPartIsSetByHand) {
   EXPECT_FALSE(ShutdownBudget::Split(seconds(27), by_hand).ok());
 }
 
-TEST(ShutdownBudget, RefusesPartsThatDoNotFitAndSaysTheNumbers) {
+TEST(ShutdownBudget, RejectsSharesThatDoNotFitWithTheNumbers) {
   EXPECT_EQ(ErrorOf(seconds(10), {.lame_duck = seconds(4), .drain_calls = seconds(6)}),
             "the shutdown does not fit its termination grace of 10s: lame_duck 4s + drain_calls 6s "
-            "set by "
-            "hand leaves 0 for the other 6 parts, which need 60ms at least");
+            "leaves 0; the other 6 shares need at least 60ms");
 }
 
-TEST(ShutdownBudget, RefusesANegativePart) {
+TEST(ShutdownBudget, RejectsANegativeShare) {
   EXPECT_EQ(ErrorOf(seconds(10), {.save_state = seconds(-1)}),
             "the save_state budget of -1s is negative");
 }
 
-TEST(ShutdownBudget, LetsAPhaseUseWhateverIsNotGuaranteedToThoseBehindIt) {
+TEST(ShutdownBudget, LetsAPhaseUseAllThatIsNotGuaranteedLater) {
   const absl::StatusOr<ShutdownBudget> budget = ShutdownBudget::Split(seconds(30), {});
   ASSERT_TRUE(budget.ok()) << budget.status();
   EXPECT_EQ(budget->EndOf(Phase::kLameDuck), seconds(5));
@@ -156,7 +154,7 @@ TEST(ShutdownBudget, LetsAPhaseUseWhateverIsNotGuaranteedToThoseBehindIt) {
   EXPECT_EQ(budget->EndOf(Phase::kStopped), seconds(30));
 }
 
-TEST(ShutdownBudget, GivesWhatTheSharesLeaveToWhateverNeedsIt) {
+TEST(ShutdownBudget, GivesUnassignedTimeToWhateverNeedsIt) {
   const absl::StatusOr<ShutdownBudget> budget =
       ShutdownBudget::Split(seconds(40), {.lame_duck = seconds(0),
                                           .drain_connections = seconds(0),
@@ -171,7 +169,7 @@ TEST(ShutdownBudget, GivesWhatTheSharesLeaveToWhateverNeedsIt) {
   EXPECT_EQ(budget->EndOf(Phase::kClosingResources), seconds(39));
 }
 
-TEST(ShutdownBudget, RefusesWhatIsTooLongToCountWith) {
+TEST(ShutdownBudget, RejectsDurationsThatWouldOverflow) {
   constexpr Clock::Duration kForever = Clock::Duration::max();
   EXPECT_THAT(ErrorOf(kForever, {}), HasSubstr("is longer than 24h"));
   EXPECT_THAT(ErrorOf(hours(1), {.drain_calls = kForever, .close_resources = kForever}),

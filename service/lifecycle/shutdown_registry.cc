@@ -271,7 +271,7 @@ void ShutdownRegistry::CloseAll(Patience& patience,
       Closed closed{entry->name, entry->status, entry->returned - entry->started};
       if (!returned) {
         closed.took = clock.Now() - entry->started;
-        closed.status = absl::DeadlineExceededError("did not return in its time");
+        closed.status = absl::DeadlineExceededError("did not return in time");
         if (entry->by) threads.extract(*entry->by).mapped().detach();
       }
       closed.passed_over = absl::IsDeadlineExceeded(closed.status);

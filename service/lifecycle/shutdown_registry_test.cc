@@ -126,13 +126,13 @@ TEST_F(ShutdownRegistryTest, ClosesInReverseOrderOfRegistration) {
 
 TEST_F(ShutdownRegistryTest, HasNothingToDoWhenEmpty) { EXPECT_THAT(CloseAll(), IsEmpty()); }
 
-TEST_F(ShutdownRegistryTest, ClosesInParallelWhatDoesNotUseEachOther) {
+TEST_F(ShutdownRegistryTest, ClosesIndependentEntriesInParallel) {
   RegisterMeeting("one", {});
   RegisterMeeting("two", {});
   EXPECT_THAT(CloseAll(), UnorderedElementsAre("one", "two"));
 }
 
-TEST_F(ShutdownRegistryTest, ClosesLastWhatEverybodyUsesWhateverTheySay) {
+TEST_F(ShutdownRegistryTest, ClosesLastWhatIsUsedByAll) {
   Register("admin", {.used_by_all = true});
   Register("channel", {.uses = ShutdownRegistry::kUsesNothing});
   Register("database");
@@ -142,7 +142,7 @@ TEST_F(ShutdownRegistryTest, ClosesLastWhatEverybodyUsesWhateverTheySay) {
   EXPECT_EQ(told.back(), "admin");
 }
 
-TEST_F(ShutdownRegistryTest, ClosesADiamondFromItsTopWithItsSidesInParallel) {
+TEST_F(ShutdownRegistryTest, ClosesADiamondTopFirstAndSidesInParallel) {
   const Handle bottom = Register("bottom");
   const Handle left = RegisterMeeting("left", {bottom});
   const Handle right = RegisterMeeting("right", {bottom});
@@ -194,7 +194,7 @@ TEST_F(ShutdownRegistryTest, DoesNotPassOverACloserBeforeItsLimit) {
   EXPECT_THAT(told.get(), ElementsAre("slow"));
 }
 
-TEST_F(ShutdownRegistryTest, GivesACloserAllTheTimeThatIsNotGuaranteedToThoseBelow) {
+TEST_F(ShutdownRegistryTest, GivesACloserAllTimeNotGuaranteedToOthers) {
   Held first, second, third;
   registry_.Register("third", third.Closer());
   registry_.Register("second", second.Closer());
@@ -211,7 +211,7 @@ TEST_F(ShutdownRegistryTest, GivesACloserAllTheTimeThatIsNotGuaranteedToThoseBel
               ElementsAre("first passed over", "second passed over", "third passed over"));
 }
 
-TEST_F(ShutdownRegistryTest, GuaranteesHalfOfTheTimeToThoseBelowWhenThereIsLittle) {
+TEST_F(ShutdownRegistryTest, GuaranteesHalfOfAShortTimeToThoseBelow) {
   Held first, second;
   registry_.Register("second", second.Closer());
   registry_.Register("first", first.Closer());
@@ -223,7 +223,7 @@ TEST_F(ShutdownRegistryTest, GuaranteesHalfOfTheTimeToThoseBelowWhenThereIsLittl
   EXPECT_THAT(told.get(), ElementsAre("first passed over", "second passed over"));
 }
 
-TEST_F(ShutdownRegistryTest, GivesTheTimeThatACloserLeavesToThoseBelow) {
+TEST_F(ShutdownRegistryTest, PassesOnTheTimeThatACloserLeaves) {
   Held first, second;
   registry_.Register("second", second.Closer());
   registry_.Register("first", first.Closer());
@@ -235,7 +235,7 @@ TEST_F(ShutdownRegistryTest, GivesTheTimeThatACloserLeavesToThoseBelow) {
   EXPECT_THAT(told.get(), ElementsAre("first", "second"));
 }
 
-TEST_F(ShutdownRegistryTest, HearsACloserThatGivesUpAtItsDeadline) {
+TEST_F(ShutdownRegistryTest, ReportsACloserThatGivesUpAtItsDeadline) {
   registry_.Register("channel", [this](Clock::TimePoint deadline) {
     clock_.Advance(deadline - clock_.Now());
     return absl::DeadlineExceededError("2 calls still use it");
@@ -246,7 +246,7 @@ TEST_F(ShutdownRegistryTest, HearsACloserThatGivesUpAtItsDeadline) {
   EXPECT_EQ(status.message(), "2 calls still use it");
 }
 
-TEST_F(ShutdownRegistryTest, DividesTheTimeAnewWhenHurriedWhileACloserHangs) {
+TEST_F(ShutdownRegistryTest, DividesTheTimeAnewWhenExpedited) {
   Held hangs, below;
   registry_.Register("below", below.Closer());
   registry_.Register("hangs", hangs.Closer());
@@ -263,7 +263,7 @@ TEST_F(ShutdownRegistryTest, DividesTheTimeAnewWhenHurriedWhileACloserHangs) {
   EXPECT_THAT(told.get(), ElementsAre("hangs passed over", "below"));
 }
 
-TEST_F(ShutdownRegistryTest, IsShortFromTheBeginningWhenHurriedBefore) {
+TEST_F(ShutdownRegistryTest, IsShortFromTheStartWhenAlreadyExpedited) {
   hurry_.request_stop();
   Held hangs;
   Register("below");
@@ -281,7 +281,7 @@ TEST_F(ShutdownRegistryTest, NamesEveryEntryInOrderWhenThereIsNoTimeAtAll) {
   EXPECT_THAT(CloseAll(seconds(0)), ElementsAre("two passed over", "one passed over"));
 }
 
-TEST_F(ShutdownRegistryTest, GoesOnAfterACloserThatFailsOrThrows) {
+TEST_F(ShutdownRegistryTest, ContinuesAfterACloserThatFailsOrThrows) {
   Register("last");
   registry_.Register("odd", [](Clock::TimePoint) -> absl::Status { throw 7; });
   registry_.Register(
@@ -289,10 +289,10 @@ TEST_F(ShutdownRegistryTest, GoesOnAfterACloserThatFailsOrThrows) {
   registry_.Register("fails", [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
   EXPECT_THAT(CloseAll(),
               ElementsAre("fails DATA_LOSS: disk full", "throws INTERNAL: threw: broken pipe",
-                          "odd INTERNAL: threw something that is no std::exception", "last"));
+                          "odd INTERNAL: threw something that is not a std::exception", "last"));
 }
 
-TEST_F(ShutdownRegistryTest, TellsHowLongEachTook) {
+TEST_F(ShutdownRegistryTest, ReportsHowLongEachTook) {
   registry_.Register("slow", [this](Clock::TimePoint) {
     clock_.Advance(milliseconds(700));
     return absl::OkStatus();
@@ -303,7 +303,7 @@ TEST_F(ShutdownRegistryTest, TellsHowLongEachTook) {
   EXPECT_EQ(took, milliseconds(700));
 }
 
-TEST_F(ShutdownRegistryTest, ClosesAtOnceWhatIsRegisteredWhileACloserHangs) {
+TEST_F(ShutdownRegistryTest, ClosesWhatIsRegisteredWhileACloserHangs) {
   Held hangs, late;
   registry_.Register("hangs", hangs.Closer());
   auto told = StartCloseAll();
@@ -316,13 +316,14 @@ TEST_F(ShutdownRegistryTest, ClosesAtOnceWhatIsRegisteredWhileACloserHangs) {
   EXPECT_THAT(told.get(), UnorderedElementsAre("late", "hangs"));
 }
 
-TEST_F(ShutdownRegistryTest, TakesACloserThatGivesUpItselfForOneThatWasPassedOver) {
-  registry_.Register(
-      "pool", [](Clock::TimePoint) { return absl::DeadlineExceededError("work still runs"); });
+TEST_F(ShutdownRegistryTest, TreatsACloserThatGivesUpAsPassedOver) {
+  registry_.Register("pool", [](Clock::TimePoint) {
+    return absl::DeadlineExceededError("work is still running");
+  });
   EXPECT_THAT(CloseAll(), ElementsAre("pool passed over"));
 }
 
-TEST_F(ShutdownRegistryTest, RollsBackAStartThatFailedHalfWay) {
+TEST_F(ShutdownRegistryTest, RollsBackAStartThatFailedHalfway) {
   const auto open = [this](const std::string& name, absl::Status status) {
     if (status.ok()) Register(name);
     return status;
@@ -373,7 +374,7 @@ TEST_F(ShutdownRegistryTest, ClosesTensOfThousandsSideBySideWithAFewThreads) {
   EXPECT_LT(threads.size(), kMany / 10);
 }
 
-TEST_F(ShutdownRegistryTest, ClosesWhatTensOfThousandsUse) {
+TEST_F(ShutdownRegistryTest, ClosesAnEntryThatTensOfThousandsUse) {
   constexpr std::size_t kMany = 30'000;
   const Handle database = Register("database", {.uses = ShutdownRegistry::kUsesNothing});
   for (std::size_t i = 0; i < kMany; ++i) Register(std::to_string(i), {.uses = {{database}}});
@@ -399,7 +400,7 @@ TEST_F(ShutdownRegistryTest, SaysSoWhenSomethingIsRegisteredTooLate) {
       "broken precondition: ShutdownRegistry::Register\\(\"late\"\\) after everything was closed");
 }
 
-TEST_F(ShutdownRegistryTest, HasLetGoOfWhatACloserCapturedWhenItTellsThatItIsClosed) {
+TEST_F(ShutdownRegistryTest, ReleasesACloserBeforeReportingIt) {
   const auto captured = std::make_shared<int>(1);
   registry_.Register("entry", [captured](Clock::TimePoint) { return absl::OkStatus(); });
   Patience patience(clock_, seconds(1), {});
@@ -420,7 +421,7 @@ TEST_F(ShutdownRegistryTest, CountsACloserAsRunningUntilWhatItCapturedIsGone) {
   EXPECT_THAT(told.get(), ElementsAre("entry passed over"));
 }
 
-TEST_F(ShutdownRegistryTest, TellsNothingMoreOfACloserThatReturnsAfterItWasPassedOver) {
+TEST_F(ShutdownRegistryTest, IgnoresACloserThatReturnsAfterBeingPassedOver) {
   static std::promise<void> thread_ended;
   struct TellsTheEnd {
     ~TellsTheEnd() { thread_ended.set_value(); }
@@ -474,7 +475,7 @@ TEST_F(ShutdownRegistryTest, MayBeDestroyedWhileACloserThatWasPassedOverStillRun
   hangs.LetGo();
 }
 
-TEST_F(ShutdownRegistryTest, ClosesOnItsOwnThreadWhenThereIsNoOtherToBeHad) {
+TEST_F(ShutdownRegistryTest, ClosesOnItsOwnThreadWhenNoneCanBeCreated) {
   Register("database");
   Register("channel");
   pthread_attr_t usual;
@@ -487,7 +488,7 @@ TEST_F(ShutdownRegistryTest, ClosesOnItsOwnThreadWhenThereIsNoOtherToBeHad) {
   pthread_setattr_default_np(&usual);
 }
 
-TEST_F(ShutdownRegistryTest, TellsWhichClosersRun) {
+TEST_F(ShutdownRegistryTest, ReportsWhichClosersAreRunning) {
   Held held;
   registry_.Register("held", held.Closer());
   EXPECT_THAT(registry_.TryClosing(), IsEmpty());

@@ -70,8 +70,8 @@ absl::Status ManualDrain::Undo() {
   if (Stopping()) return absl::FailedPreconditionError("the process is about to stop");
   if (state_ == State::kTooLate) {
     return absl::FailedPreconditionError(
-        "the lame duck is over: new connections are refused already, and only a new process "
-        "takes them");
+        "the lame duck is over: new connections are already refused, and only a restart lets "
+        "them in again");
   }
   return absl::OkStatus();
 }

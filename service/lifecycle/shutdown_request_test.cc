@@ -35,7 +35,7 @@ TEST(ShutdownRequest, KeepsTheFirstReasonAndTime) {
   EXPECT_TRUE(request.requested().stop_requested());
 }
 
-TEST(ShutdownRequest, KeepsWhatTheFirstSaysInWords) {
+TEST(ShutdownRequest, KeepsTheFirstExplanation) {
   FakeClock clock;
   ShutdownRequest request(clock);
   EXPECT_EQ(request.why(), "");
@@ -45,7 +45,7 @@ TEST(ShutdownRequest, KeepsWhatTheFirstSaysInWords) {
   EXPECT_STREQ(ReasonName(*request.reason()), "failure");
 }
 
-TEST(ShutdownRequest, ReleasesEveryThreadThatWaits) {
+TEST(ShutdownRequest, ReleasesEveryWaitingThread) {
   FakeClock clock;
   ShutdownRequest request(clock);
   std::vector<std::future<ShutdownReason>> waits;
@@ -56,7 +56,7 @@ TEST(ShutdownRequest, ReleasesEveryThreadThatWaits) {
   for (std::future<ShutdownReason>& wait : waits) EXPECT_EQ(wait.get(), ShutdownReason::kTerminate);
 }
 
-TEST(ShutdownRequest, ReleasesWhoWaitsEvenWhenACallbackOfItsTokenHangs) {
+TEST(ShutdownRequest, ReleasesItsWaitersEvenWhenACallbackHangs) {
   FakeClock clock;
   ShutdownRequest request(clock);
   std::promise<void> called;
@@ -78,7 +78,7 @@ TEST(ShutdownRequest, ReleasesWhoWaitsEvenWhenACallbackOfItsTokenHangs) {
   released.set_value();
 }
 
-TEST(ShutdownRequest, IsGivenUpWaitingForWhenInterrupted) {
+TEST(ShutdownRequest, StopsWaitingWhenInterrupted) {
   FakeClock clock;
   ShutdownRequest request(clock);
   std::stop_source interrupt;
@@ -90,7 +90,7 @@ TEST(ShutdownRequest, IsGivenUpWaitingForWhenInterrupted) {
   EXPECT_EQ(request.Wait(interrupt.get_token()), ShutdownReason::kTerminate);
 }
 
-TEST(ShutdownRequest, LetsExactlyOneOfManyRequestsBeTheFirst) {
+TEST(ShutdownRequest, AcceptsExactlyOneOfManyRequests) {
   FakeClock clock;
   ShutdownRequest request(clock);
   std::atomic<int> firsts = 0;
@@ -103,7 +103,7 @@ TEST(ShutdownRequest, LetsExactlyOneOfManyRequestsBeTheFirst) {
   EXPECT_EQ(firsts, 1);
 }
 
-TEST(ShutdownRequest, HurriesWithoutBeingRequested) {
+TEST(ShutdownRequest, CanBeExpeditedBeforeItIsRequested) {
   FakeClock clock;
   ShutdownRequest request(clock);
   request.Hurry();

@@ -153,7 +153,7 @@ void ShutdownSequence::CancelCalls() {
   } else {
     outcome_.abandoned = true;
     Tell(EventType::kServerAbandoned, "",
-         absl::StrCat(traffic_->TryCallsRunning(), " calls do not end"));
+         absl::StrCat(traffic_->TryCallsRunning(), " calls did not end"));
   }
 }
 

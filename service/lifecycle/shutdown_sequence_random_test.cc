@@ -447,7 +447,7 @@ class RandomStop final : private Observer {
                                Entries(8, true, Phase::kClosingResources)};
 };
 
-TEST(ShutdownSequence, KeepsItsOrderItsBudgetsAndItsWordWhateverMeets) {
+TEST(ShutdownSequence, KeepsOrderAndBudgetsWhateverHappensAtOnce) {
   ForEachSeed(3000, [](unsigned seed) { RandomStop(seed).Run(); });
 }
 

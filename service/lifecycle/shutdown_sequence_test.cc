@@ -198,7 +198,7 @@ TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAfterAnInterrupt) {
   EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
 }
 
-TEST_F(ShutdownSequenceTest, WaitsForNothingWhenThereIsNothingToWaitFor) {
+TEST_F(ShutdownSequenceTest, DoesNotWaitWhenThereIsNothingToWaitFor) {
   const Clock::TimePoint start = clock_.Now();
   Run(ShutdownReason::kTerminate);
   EXPECT_EQ(clock_.Now(), start);
@@ -220,7 +220,7 @@ TEST_F(ShutdownSequenceTest, SaysInWhichPhaseEachEventHappened) {
                         "ClosingResources Closed", "ClosingResources Closed", "Stopped Stopped"));
 }
 
-TEST_F(ShutdownSequenceTest, GivesEachPhaseAllThatIsNotGuaranteedToThoseBehindIt) {
+TEST_F(ShutdownSequenceTest, GivesEachPhaseAllTimeNotGuaranteedLater) {
   budget_.lame_duck = seconds(10);
   budget_.grace = seconds(40);
   auto future = Start(ShutdownReason::kTerminate);
@@ -239,7 +239,7 @@ TEST_F(ShutdownSequenceTest, GivesEachPhaseAllThatIsNotGuaranteedToThoseBehindIt
                           phase(Phase::kStopped)));
 }
 
-TEST_F(ShutdownSequenceTest, SaysHowLongACloserTookAndThatItWasPassedOver) {
+TEST_F(ShutdownSequenceTest, ReportsHowLongACloserTookAndItsFate) {
   channel_ = Hangs("channel");
   auto future = Start(ShutdownReason::kTerminate);
   observer_.Await("channel hangs");
@@ -256,7 +256,7 @@ TEST_F(ShutdownSequenceTest, SaysHowLongACloserTookAndThatItWasPassedOver) {
   EXPECT_FALSE(database.passed_over);
 }
 
-TEST_F(ShutdownSequenceTest, StaysALameDuckForAsLongAsItSays) {
+TEST_F(ShutdownSequenceTest, StaysALameDuckForItsFullTime) {
   budget_.lame_duck = seconds(5);
   budget_.grace = seconds(35);
   auto outcome = Start(ShutdownReason::kTerminate);
@@ -268,7 +268,7 @@ TEST_F(ShutdownSequenceTest, StaysALameDuckForAsLongAsItSays) {
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
 
-TEST_F(ShutdownSequenceTest, GoesOnCleanWhenConnectionsAreLeft) {
+TEST_F(ShutdownSequenceTest, ContinuesCleanlyWhenConnectionsRemain) {
   traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Start(ShutdownReason::kTerminate);
   PassTo(Phase::kDrainingConnections);
@@ -287,7 +287,7 @@ TEST_F(ShutdownSequenceTest, WaitsNoLongerForConnectionsThatAreSilent) {
   EXPECT_EQ(DetailOf("ConnectionsRemain"), "silent");
 }
 
-TEST_F(ShutdownSequenceTest, TellsHowManyStreamsItSaidGoodbyeTo) {
+TEST_F(ShutdownSequenceTest, ReportsHowManyStreamsGotAGoodbye) {
   traffic_.streams = 4;
   Run(ShutdownReason::kTerminate);
   EXPECT_EQ(DetailOf("GoodbyeSaid"), "4 streams");
@@ -307,7 +307,7 @@ TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
   EXPECT_EQ(DetailOf("Stopped"), "exit code 3");
 }
 
-TEST_F(ShutdownSequenceTest, CountsRequestsThatWereArrivingAndAnswersThatHadNotLeftAsCut) {
+TEST_F(ShutdownSequenceTest, CountsUnfinishedRequestsAndAnswersAsCut) {
   traffic_.requests_that_do_not_arrive = 1;
   traffic_.answers_that_do_not_leave = 2;
   auto outcome = Start(ShutdownReason::kTerminate);
@@ -317,7 +317,7 @@ TEST_F(ShutdownSequenceTest, CountsRequestsThatWereArrivingAndAnswersThatHadNotL
             "1 requests were still arriving, answers on 2 connections had not left");
 }
 
-TEST_F(ShutdownSequenceTest, TellsOfACallThatCameWhenAllHadFinishedAndWasCut) {
+TEST_F(ShutdownSequenceTest, ReportsALateCallThatWasCut) {
   traffic_.tally.methods = {{.name = "/a.B/C", .finished = 7, .cancelled = 2}};  // Their callers.
   SetTheOthersUp();
   on_event_["Serving"] = [this] { request_.Request(ShutdownReason::kTerminate); };
@@ -328,7 +328,7 @@ TEST_F(ShutdownSequenceTest, TellsOfACallThatCameWhenAllHadFinishedAndWasCut) {
   EXPECT_EQ(DetailOf("LateCallsCut"), "1 calls");
 }
 
-TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndAndSavesAndClosesAllTheSame) {
+TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndButStillSaves) {
   traffic_.calls_that_do_not_finish = 1;
   traffic_.ends = false;
   auto future = Start(ShutdownReason::kTerminate);
@@ -342,10 +342,10 @@ TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndAndSavesAndClosesAllTh
                           "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsCut",
                           "ServerAbandoned", "WorkersStopped", "StateSaved totals",
                           "Closed channel", "Closed database", "Stopped"));
-  EXPECT_EQ(DetailOf("ServerAbandoned"), "1 calls do not end");
+  EXPECT_EQ(DetailOf("ServerAbandoned"), "1 calls did not end");
 }
 
-TEST_F(ShutdownSequenceTest, NamesAWorkerThatHangsAndMustNotBeOutlived) {
+TEST_F(ShutdownSequenceTest, NamesAWorkerThatHangs) {
   worker_ = WorksForEver();
   auto future = Start(ShutdownReason::kTerminate);
   PassTo(Phase::kStoppingWorkers);
@@ -477,7 +477,7 @@ TEST_F(ShutdownSequenceTest, EndsWithinItsGraceWhenNothingEnds) {
                           "CloseFailed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingEnds) {
+TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenExpeditedAndNothingEnds) {
   budget_.lame_duck = seconds(10);
   budget_.grace = seconds(40);
   traffic_.connections = Traffic::Departure::kBusy;
@@ -499,13 +499,13 @@ TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenHurriedFromTheBeginningAndNothingE
                           "CloseFailed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ShutdownSequenceTest, TellsHowManyCallsWereHinted) {
+TEST_F(ShutdownSequenceTest, ReportsHowManyCallsGotTheHint) {
   traffic_.load.hinted = 12;
   Run(ShutdownReason::kTerminate);
   EXPECT_EQ(DetailOf("ListenerClosed"), "12 calls hinted");
 }
 
-TEST_F(ShutdownSequenceTest, LetsNobodyInAndIsNoLameDuckWhenTheStopWasRequestedBefore) {
+TEST_F(ShutdownSequenceTest, LetsNobodyInAfterAnEarlierShutdownRequest) {
   request_.Request(ShutdownReason::kTerminate);
   Start().get();
   EXPECT_THAT(observer_.Lines(),
@@ -516,7 +516,7 @@ TEST_F(ShutdownSequenceTest, LetsNobodyInAndIsNoLameDuckWhenTheStopWasRequestedB
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ShutdownSequenceTest, ServesAndIsALameDuckWhenTheStopIsRequestedWhileCallersAreLetIn) {
+TEST_F(ShutdownSequenceTest, ServesWhenTheShutdownIsRequestedWhileOpening) {
   SetTheOthersUp();
   traffic_.on_call = [this](const std::string& method) {
     if (method == "OpenListener") request_.Request(ShutdownReason::kTerminate);
@@ -535,7 +535,7 @@ TEST_F(ShutdownSequenceTest, ServesNobodyWhenTheCallersCannotBeLetIn) {
   EXPECT_THAT(observer_.Lines(), ElementsAre());
 }
 
-TEST_F(ShutdownSequenceTest, RollsAStartBackThatFailedAndSavesNothing) {
+TEST_F(ShutdownSequenceTest, RollsBackAFailedStartWithoutSaving) {
   SetTheOthersUp();
   request_.Request(ShutdownReason::kInterrupt);
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
@@ -564,7 +564,7 @@ TEST_F(ShutdownSequenceTest, CouldNotStartWhateverElseFailsInTheRollBack) {
                                              "CloseFailed channel", "Closed database"));
 }
 
-TEST_F(ShutdownSequenceTest, AnswersWhoTakesADrainBackWhenTheStartFails) {
+TEST_F(ShutdownSequenceTest, ReleasesAnUndoWhenTheStartFails) {
   SetTheOthersUp();
   drain_.Request();
   auto undo = std::async(std::launch::async, [this] { return drain_.Undo(); });
@@ -588,7 +588,7 @@ class ManualDrainTest : public ShutdownSequenceTest {
   }
 };
 
-TEST_F(ManualDrainTest, HaltsDrainedUntilAStopIsRequestedAndGoesOnFromThere) {
+TEST_F(ManualDrainTest, StaysDrainedUntilAShutdownContinues) {
   auto outcome = Drain();
   observer_.Await("Drained");
   EXPECT_THAT(observer_.Lines(),
@@ -604,7 +604,7 @@ TEST_F(ManualDrainTest, HaltsDrainedUntilAStopIsRequestedAndGoesOnFromThere) {
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, IsALameDuckForAsLongAsItSays) {
+TEST_F(ManualDrainTest, IsALameDuckForItsFullTime) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   observer_.Await("LameDuckEntered");
@@ -617,7 +617,7 @@ TEST_F(ManualDrainTest, IsALameDuckForAsLongAsItSays) {
   outcome.get();
 }
 
-TEST_F(ManualDrainTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
+TEST_F(ManualDrainTest, ReportsTheRemainingLameDuckAndNoLimitAfterIt) {
   budget_.lame_duck = seconds(5);
   traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Drain();
@@ -635,7 +635,7 @@ TEST_F(ManualDrainTest, TellsWhatIsLeftOfTheLameDuckAndThatTheRestHasNoLimit) {
   outcome.get();
 }
 
-TEST_F(ManualDrainTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
+TEST_F(ManualDrainTest, ReportsEachPhaseAndThatDrainingHasNoLimit) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   clock_.AwaitWaiters(1);
@@ -656,7 +656,7 @@ TEST_F(ManualDrainTest, SaysOfEachPhaseThatItBeginsAndThatLeavingHasNoLimit) {
                           "StoppingWorkers", "SavingState", "ClosingResources", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, IsNotDrainedBeforeTheLastCallerHasGone) {
+TEST_F(ManualDrainTest, IsNotDrainedBeforeTheLastCallerIsGone) {
   traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Drain();
   observer_.Await("AwaitConnectionsGone()");
@@ -678,7 +678,7 @@ TEST_F(ManualDrainTest, IsNotDrainedBeforeTheLastCallerHasGone) {
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, ServesAsBeforeWhenItIsTakenBackAtAnyMomentOfTheLameDuck) {
+TEST_F(ManualDrainTest, ServesAsBeforeWhenUndoneDuringTheLameDuck) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   observer_.Await("LameDuckEntered");
@@ -703,7 +703,7 @@ TEST_F(ManualDrainTest, ServesAsBeforeWhenItIsTakenBackAtAnyMomentOfTheLameDuck)
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, CannotBeTakenBackOnceTheListenerIsClosed) {
+TEST_F(ManualDrainTest, CannotBeUndoneOnceTheListenerIsClosed) {
   on_event_["ListenerClosed"] = [this] { EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo())); };
   auto outcome = Drain();
   observer_.Await("Drained");
@@ -712,7 +712,7 @@ TEST_F(ManualDrainTest, CannotBeTakenBackOnceTheListenerIsClosed) {
   outcome.get();
 }
 
-TEST_F(ManualDrainTest, IsTheOneThatRunsWhenItIsRequestedAgain) {
+TEST_F(ManualDrainTest, JoinsTheRunningDrainWhenRequestedAgain) {
   for (const char* when : {"LameDuckEntered", "ListenerClosed", "Drained"}) {
     on_event_[when] = [this] { drain_.Request(); };
   }
@@ -728,7 +728,7 @@ TEST_F(ManualDrainTest, IsTheOneThatRunsWhenItIsRequestedAgain) {
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, MayBeRequestedDuringAStopAndChangesNothing) {
+TEST_F(ManualDrainTest, ChangesNothingWhenRequestedDuringAShutdown) {
   for (const char* when :
        {"ShutdownRequested", "LameDuckEntered", "GoodbyeSaid", "CallsFinished"}) {
     on_event_[when] = [this] {
@@ -744,7 +744,7 @@ TEST_F(ManualDrainTest, MayBeRequestedDuringAStopAndChangesNothing) {
                           "Closed database", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, StaysALameDuckUntilItsEndWhenAStopIsRequested) {
+TEST_F(ManualDrainTest, KeepsItsLameDuckWhenAShutdownIsRequested) {
   budget_.lame_duck = seconds(5);
   budget_.grace = seconds(35);
   auto outcome = Drain();
@@ -760,7 +760,7 @@ TEST_F(ManualDrainTest, StaysALameDuckUntilItsEndWhenAStopIsRequested) {
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
 
-TEST_F(ManualDrainTest, GivesAPersonsInterruptNothingOfTheLameDuck) {
+TEST_F(ManualDrainTest, SkipsTheRestOfTheLameDuckAtAnInterrupt) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   clock_.AwaitWaiters(1);
@@ -774,7 +774,7 @@ TEST_F(ManualDrainTest, GivesAPersonsInterruptNothingOfTheLameDuck) {
                           "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, IsNotTakenBackAnyMoreWhenAStopIsRequestedInTheSameMoment) {
+TEST_F(ManualDrainTest, CannotBeUndoneOnceAShutdownIsRequested) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   observer_.Await("LameDuckEntered");
@@ -798,7 +798,7 @@ std::ostream& operator<<(std::ostream& out, const StopAt& at) { return out << at
 
 class StopDuringManualDrain : public ManualDrainTest, public testing::WithParamInterface<StopAt> {};
 
-TEST_P(StopDuringManualDrain, GoesOnFromWhereTheDrainStands) {
+TEST_P(StopDuringManualDrain, ContinuesFromWhereTheDrainIs) {
   on_event_[GetParam().event] = [this] { request_.Request(ShutdownReason::kTerminate); };
   EXPECT_EQ(Drain().get().exit_code, ExitCode::kClean);
   std::vector<std::string> expected = GetParam().told;
@@ -853,7 +853,7 @@ class SecondSignal : public ShutdownSequenceTest, public testing::WithParamInter
   }
 };
 
-TEST_P(SecondSignal, ShrinksTheWaitToNextToNothingAndKeepsTheOrder) {
+TEST_P(SecondSignal, ShrinksTheWaitAndKeepsTheOrder) {
   const std::string phase = GetParam().phase;
   auto future = Start(ShutdownReason::kTerminate);
   if (phase == "SavingState" || phase == "ClosingResources") observer_.Await("it hangs");

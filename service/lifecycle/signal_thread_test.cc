@@ -19,16 +19,16 @@ class SignalCountTest : public testing::Test {
   SignalCount count_{clock_};
 };
 
-TEST_F(SignalCountTest, TheFirstSigtermAsksForAStop) {
+TEST_F(SignalCountTest, TheFirstSigtermRequestsAShutdown) {
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kTerminate);
 }
 
-TEST_F(SignalCountTest, TheFirstSigintOrSighupIsAPersonsInterrupt) {
+TEST_F(SignalCountTest, TheFirstSigintOrSighupInterrupts) {
   EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kInterrupt);
   EXPECT_EQ(SignalCount(clock_).Next(SIGHUP), SignalMeaning::kInterrupt);
 }
 
-TEST_F(SignalCountTest, TheSecondHurriesAndTheThirdLeavesAtOnce) {
+TEST_F(SignalCountTest, TheSecondExpeditesAndTheThirdExits) {
   count_.Next(SIGTERM);
   clock_.Advance(SignalCount::kRepeat);
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kHurry);
@@ -36,14 +36,14 @@ TEST_F(SignalCountTest, TheSecondHurriesAndTheThirdLeavesAtOnce) {
   EXPECT_EQ(count_.Next(SIGHUP), SignalMeaning::kLeave);
 }
 
-TEST_F(SignalCountTest, ARepeatedSigtermCountsForNothing) {
+TEST_F(SignalCountTest, ARepeatedSigtermIsIgnored) {
   count_.Next(SIGTERM);
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kNothing);
   clock_.Advance(SignalCount::kRepeat - milliseconds(1));
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kNothing);
 }
 
-TEST_F(SignalCountTest, ASigtermEveryMomentIsHeardAllTheSame) {
+TEST_F(SignalCountTest, AConstantlyRepeatedSigtermIsStillHeard) {
   count_.Next(SIGTERM);
   clock_.Advance(SignalCount::kRepeat / 2);
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kNothing);
@@ -51,12 +51,12 @@ TEST_F(SignalCountTest, ASigtermEveryMomentIsHeardAllTheSame) {
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kHurry);
 }
 
-TEST_F(SignalCountTest, ASigintIsNeverTakenForARepetition) {
+TEST_F(SignalCountTest, ASigintIsNeverTreatedAsARepetition) {
   count_.Next(SIGINT);
   EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kHurry);
 }
 
-TEST_F(SignalCountTest, ASigquitShowsAndCountsForNothing) {
+TEST_F(SignalCountTest, ASigquitPrintsAndDoesNotCount) {
   EXPECT_EQ(count_.Next(SIGQUIT), SignalMeaning::kShow);
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kTerminate);
   EXPECT_EQ(count_.Next(SIGQUIT), SignalMeaning::kShow);
@@ -74,7 +74,7 @@ class BlockStopSignalsDeathTest : public testing::Test {
   }
 };
 
-TEST_F(BlockStopSignalsDeathTest, ASignalBeforeAnythingIsThereEndsTheProcess) {
+TEST_F(BlockStopSignalsDeathTest, ASignalBeforeAnythingIsOpenEndsTheProcess) {
   for (const int each : {SIGTERM, SIGINT, SIGHUP}) {
     EXPECT_EXIT(
         {
@@ -85,7 +85,7 @@ TEST_F(BlockStopSignalsDeathTest, ASignalBeforeAnythingIsThereEndsTheProcess) {
   }
 }
 
-TEST_F(BlockStopSignalsDeathTest, AThirdSignalEndsTheProcessAlsoWhenNobodyListensAnyMore) {
+TEST_F(BlockStopSignalsDeathTest, AThirdSignalEndsTheProcessEvenWithoutAListener) {
   EXPECT_EXIT(
       {
         BlockStopSignals();
@@ -97,7 +97,7 @@ TEST_F(BlockStopSignalsDeathTest, AThirdSignalEndsTheProcessAlsoWhenNobodyListen
       testing::ExitedWithCode(6), "^third signal: leaving at once\n$");
 }
 
-TEST_F(BlockStopSignalsDeathTest, ASignalThatAsksForNothingKillsNobody) {
+TEST_F(BlockStopSignalsDeathTest, AnIgnoredSignalDoesNotKill) {
   EXPECT_EXIT(
       {
         BlockStopSignals();
@@ -110,7 +110,7 @@ TEST_F(BlockStopSignalsDeathTest, ASignalThatAsksForNothingKillsNobody) {
       testing::ExitedWithCode(90), "^$");
 }
 
-TEST_F(BlockStopSignalsDeathTest, LeavesAloneWhatTheProgramHasForItself) {
+TEST_F(BlockStopSignalsDeathTest, KeepsTheProgramsOwnHandlers) {
   EXPECT_EXIT(
       {
         const auto mine = [](int) { _exit(91); };
@@ -125,7 +125,7 @@ TEST_F(BlockStopSignalsDeathTest, LeavesAloneWhatTheProgramHasForItself) {
       testing::ExitedWithCode(91), "^$");
 }
 
-TEST_F(BlockStopSignalsDeathTest, WhoListensWithoutItIsTold) {
+TEST_F(BlockStopSignalsDeathTest, AListenerWithoutItDiesWithAMessage) {
   EXPECT_DEATH({ const SignalListener listener([](SignalMeaning) {}); },
                "broken precondition: a lifecycle::Process without BlockStopSignals");
 }

@@ -75,7 +75,7 @@ std::vector<TaskGroup::Left> TaskGroup::Join(Patience& patience) {
     patience.Wait(lock, ended_, [this] { return running_ == 0; });
     for (Entry& task : tasks_) {
       if (!task.ended) {
-        left.push_back({task.name, absl::DeadlineExceededError("did not end in its time")});
+        left.push_back({task.name, absl::DeadlineExceededError("did not end in time")});
         continue;
       }
       if (!task.ended->ok()) left.push_back({task.name, *task.ended});

@@ -57,7 +57,7 @@ TEST(TaskGroup, JoinsAtOnceWhenNothingWasStarted) {
   EXPECT_THAT(group.Join(patience), IsEmpty());
 }
 
-TEST(TaskGroup, TellsOfATaskThatThrowsWhenItDoes) {
+TEST(TaskGroup, ReportsATaskThatThrowsAtOnce) {
   FakeClock clock;
   std::promise<std::string> failed;
   TaskGroup group([&failed](const TaskGroup::Left& task) {
@@ -70,7 +70,7 @@ TEST(TaskGroup, TellsOfATaskThatThrowsWhenItDoes) {
   EXPECT_THAT(Told(group.Join(patience)), ElementsAre("bad: INTERNAL: threw: no disk"));
 }
 
-TEST(TaskGroup, TellsOfWhatHasFailedWithoutBeingATask) {
+TEST(TaskGroup, ReportsFailuresThatAreNotTasks) {
   FakeClock clock;
   std::vector<std::string> failed;
   TaskGroup group([&failed](const TaskGroup::Left& task) { failed.push_back(task.name); });
@@ -93,7 +93,7 @@ TEST(TaskGroupDeathTest, SaysSoWhenATaskIsStartedTooLate) {
       "broken precondition: TaskGroup::Start..late.. after Join");
 }
 
-TEST(TaskGroup, NamesTheTaskThatDoesNotEndInItsTime) {
+TEST(TaskGroup, NamesATaskThatDoesNotEndInTime) {
   FakeClock clock;
   std::promise<void> released;
   TaskGroup group;
@@ -106,24 +106,23 @@ TEST(TaskGroup, NamesTheTaskThatDoesNotEndInItsTime) {
   });
   clock.AwaitWaiters(1);
   clock.Advance(seconds(3));
-  EXPECT_THAT(Told(join.get()), ElementsAre("deaf: DEADLINE_EXCEEDED: did not end in its time"));
+  EXPECT_THAT(Told(join.get()), ElementsAre("deaf: DEADLINE_EXCEEDED: did not end in time"));
   released.set_value();
 }
 
-TEST(TaskGroup, JoinsLaterWhatItHadNamedBefore) {
+TEST(TaskGroup, JoinsATaskItHadNamedBefore) {
   FakeClock clock;
   std::promise<void> released;
   TaskGroup group;
   group.Start("slow", [&](std::stop_token) { released.get_future().wait(); });
   Patience none(clock, seconds(0), {});
-  EXPECT_THAT(Told(group.Join(none)),
-              ElementsAre("slow: DEADLINE_EXCEEDED: did not end in its time"));
+  EXPECT_THAT(Told(group.Join(none)), ElementsAre("slow: DEADLINE_EXCEEDED: did not end in time"));
   released.set_value();
   Patience patience(clock, seconds(1), {});
   EXPECT_THAT(group.Join(patience), IsEmpty());
 }
 
-TEST(TaskGroup, TellsWhatATaskThrewInTheOrderOfStarting) {
+TEST(TaskGroup, ReportsWhatTasksThrewInStartOrder) {
   FakeClock clock;
   TaskGroup group;
   group.Start("first", [](std::stop_token) { throw std::runtime_error("disk full"); });
@@ -132,10 +131,10 @@ TEST(TaskGroup, TellsWhatATaskThrewInTheOrderOfStarting) {
   Patience patience(clock, seconds(1), {});
   EXPECT_THAT(Told(group.Join(patience)),
               ElementsAre("first: INTERNAL: threw: disk full",
-                          "third: INTERNAL: threw something that is no std::exception"));
+                          "third: INTERNAL: threw something that is not a std::exception"));
 }
 
-TEST(TaskGroup, StartsATaskAfterTheStopWithARequestedToken) {
+TEST(TaskGroup, StartsALateTaskWithARequestedToken) {
   FakeClock clock;
   TaskGroup group;
   group.RequestStop();
@@ -146,7 +145,7 @@ TEST(TaskGroup, StartsATaskAfterTheStopWithARequestedToken) {
   EXPECT_TRUE(requested);
 }
 
-TEST(TaskGroup, HasLetGoOfWhatATaskCapturedWhenItWasJoined) {
+TEST(TaskGroup, ReleasesATaskBeforeItIsJoined) {
   FakeClock clock;
   TaskGroup group;
   auto captured = std::make_shared<int>(1);
@@ -170,7 +169,7 @@ TEST(TaskGroup, CountsATaskAsRunningUntilWhatItCapturedIsGone) {
   Patience none(clock, seconds(0), {});
   const std::vector<std::string> told = Told(group.Join(none));
   released.set_value();
-  EXPECT_THAT(told, ElementsAre("task: DEADLINE_EXCEEDED: did not end in its time"));
+  EXPECT_THAT(told, ElementsAre("task: DEADLINE_EXCEEDED: did not end in time"));
 }
 
 TEST(TaskGroup, EndsThreadsWithThem) {
@@ -193,7 +192,7 @@ TEST(TaskGroup, EndsThreadsWithThem) {
   EXPECT_EQ(alive, 0);
 }
 
-TEST(TaskGroup, AsksAndWaitsInItsDestructor) {
+TEST(TaskGroup, RequestsAStopAndWaitsInItsDestructor) {
   std::atomic<bool> ended = false;
   {
     TaskGroup group;
@@ -205,7 +204,7 @@ TEST(TaskGroup, AsksAndWaitsInItsDestructor) {
   EXPECT_TRUE(ended);
 }
 
-TEST(TaskGroup, WaitsInItsDestructorAlsoForATaskThatATaskStarted) {
+TEST(TaskGroup, DestructorWaitsForTasksStartedByTasks) {
   std::atomic<bool> ended = false;
   {
     TaskGroup group;
@@ -217,7 +216,7 @@ TEST(TaskGroup, WaitsInItsDestructorAlsoForATaskThatATaskStarted) {
   EXPECT_TRUE(ended);
 }
 
-TEST(TaskGroup, HasStartedNothingWhenThereIsNoThreadToBeHad) {
+TEST(TaskGroup, StartsNothingWhenNoThreadCanBeCreated) {
   FakeClock clock;
   TaskGroup group;
   pthread_attr_t usual;

@@ -30,7 +30,7 @@ class TrafficGroupTest : public ::testing::Test {
   std::vector<std::string> steps_;
 };
 
-TEST_F(TrafficGroupTest, DoesEachStepInAllBeforeTheNext) {
+TEST_F(TrafficGroupTest, DoesEachStepForAllBeforeTheNext) {
   EXPECT_TRUE(group_.OpenListener().ok());
   group_.CloseListener();
   group_.BeginShutdown();
@@ -39,13 +39,13 @@ TEST_F(TrafficGroupTest, DoesEachStepInAllBeforeTheNext) {
                           "second CloseListener", "first BeginShutdown", "second BeginShutdown"));
 }
 
-TEST_F(TrafficGroupTest, DoesNotOpenWhatComesAfterOneThatCannot) {
+TEST_F(TrafficGroupTest, OpensNoneAfterOneThatFails) {
   first_.opens = absl::UnavailableError("no port");
   EXPECT_EQ(group_.OpenListener(), first_.opens);
   EXPECT_THAT(steps_, ElementsAre("first OpenListener"));
 }
 
-TEST_F(TrafficGroupTest, TellsTheWorstAndTheSum) {
+TEST_F(TrafficGroupTest, ReportsTheWorstAndTheSum) {
   Patience patience = Short();
   first_.streams = 3;
   second_.streams = 4;
@@ -60,7 +60,7 @@ TEST_F(TrafficGroupTest, TellsTheWorstAndTheSum) {
   EXPECT_EQ(group_.TryCallsRunning(), 3);
 }
 
-TEST_F(TrafficGroupTest, CancelsAllAlthoughOneHangs) {
+TEST_F(TrafficGroupTest, CancelsAllEvenWhenOneHangs) {
   first_.ends = false;
   Patience patience = Short();
   EXPECT_FALSE(group_.Cancel(patience));
@@ -70,7 +70,7 @@ TEST_F(TrafficGroupTest, CancelsAllAlthoughOneHangs) {
   EXPECT_TRUE(group_.Cancel(again));
 }
 
-TEST_F(TrafficGroupTest, AddsUpWhatBecameOfTheCalls) {
+TEST_F(TrafficGroupTest, AddsUpTheCalls) {
   CallTally::Method echo;
   echo.name = "/a.A/Echo";
   echo.finished = 2;
@@ -85,7 +85,7 @@ TEST_F(TrafficGroupTest, AddsUpWhatBecameOfTheCalls) {
   EXPECT_EQ(sum.streams_cut, 5);
 }
 
-TEST(RunningCalls, NamesTheMethodsOfWhichOneRuns) {
+TEST(RunningCalls, NamesTheMethodsOfRunningCalls) {
   EXPECT_EQ(RunningCalls({}), "");
   EXPECT_EQ(RunningCalls({.methods = {{.name = "", .left = 2},
                                       {.name = "/a.B/C", .finished = 4, .left = 1},

@@ -32,7 +32,7 @@ class WayOutTest : public testing::Test {
   WayOut way_out_{budget_, request_, clock_, observer_};
 };
 
-TEST_F(WayOutTest, TellsHowTheStopWasAskedForAndWhatBecameOfTheCalls) {
+TEST_F(WayOutTest, ReportsTheReasonAndTheCalls) {
   FakeTraffic traffic;
   traffic.tally = {.streams_ended = 2};
   way_out_.Serves(traffic);
@@ -50,7 +50,7 @@ TEST_F(WayOutTest, TellsHowTheStopWasAskedForAndWhatBecameOfTheCalls) {
   EXPECT_EQ(LastEnd().calls.streams_ended, 2);
 }
 
-TEST_F(WayOutTest, RemembersTheCallsOfATrafficThatHasGone) {
+TEST_F(WayOutTest, RemembersTheCallsOfADestroyedTraffic) {
   auto traffic = std::make_unique<FakeTraffic>();
   traffic->tally = {.streams_ended = 2};
   way_out_.Serves(*traffic);
@@ -62,7 +62,7 @@ TEST_F(WayOutTest, RemembersTheCallsOfATrafficThatHasGone) {
   EXPECT_EQ(LastEnd().calls.streams_ended, 2);
 }
 
-TEST_F(WayOutTest, TellsThatTheProcessNeverServed) {
+TEST_F(WayOutTest, ReportsThatTheProcessNeverServed) {
   request_.Request(ShutdownReason::kTerminate);
   way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
   EXPECT_EQ(LastEnd().reason, "stopped while starting");
@@ -98,7 +98,7 @@ TEST_F(WayOutDeathTest, EndsTheProcessHereWhenSomethingWasAbandoned) {
   EXPECT_EXIT(way_out_.Return(ExitCode::kForced, "", /*abandoned=*/true), ExitedWithCode(3), "^$");
 }
 
-TEST_F(WayOutDeathTest, WhoLeavesIsNotContradictedByWhoReturns) {
+TEST_F(WayOutDeathTest, AnExitIsNotContradictedByAReturn) {
   EXPECT_EXIT(
       {
         std::thread main;
@@ -116,7 +116,7 @@ TEST_F(WayOutDeathTest, WhoLeavesIsNotContradictedByWhoReturns) {
       ExitedWithCode(6), "^third signal\n$");
 }
 
-TEST_F(WayOutDeathTest, WhoLeavesDoesNotWaitForOneThatHangsInTelling) {
+TEST_F(WayOutDeathTest, AnExitDoesNotWaitForAHangingReport) {
   EXPECT_EXIT(
       {
         WayOut* way_out = nullptr;

@@ -46,7 +46,7 @@ class LibraryLogsTest : public ::testing::Test {
   int ends_[2];
 };
 
-TEST_F(LibraryLogsTest, LogSoManyLinesOfOnePlaceInASecondAndSayHowManyMoreThereWere) {
+TEST_F(LibraryLogsTest, LimitLinesPerPlaceAndCountTheRest) {
   LogWriter writer("orders", ends_[1]);
   lifecycle::FakeClock clock;
   LibraryLogs logs(writer, clock);
@@ -69,7 +69,7 @@ TEST_F(LibraryLogsTest, LogSoManyLinesOfOnePlaceInASecondAndSayHowManyMoreThereW
   EXPECT_EQ(Count(text, ": 1 more lines\n"), 1);
 }
 
-TEST_F(LibraryLogsTest, LogMoreOfWhatSomebodyAskedFor) {
+TEST_F(LibraryLogsTest, LogMoreWhenVerbosityAsksForIt) {
   LogWriter writer("orders", ends_[1]);
   LibraryLogs logs(writer);
   for (int i = 0; i < 100; ++i) logs.Log("grpc", 'D', "a.cc:1", "detail");
@@ -87,7 +87,7 @@ TEST_F(LibraryLogsTest, LogAsOneLineWhateverAPeerSends) {
   EXPECT_LT(text.size(), 1200U);
 }
 
-TEST_F(LibraryLogsTest, OfProtobufComeWhenTheyAreTaken) {
+TEST_F(LibraryLogsTest, IncludeProtobufsLines) {
   // Lives until the process ends, as TakeLibraryLogs() wants it.
   LogWriter& writer = *new LogWriter("orders", ends_[1]);
   TakeLibraryLogs(writer);

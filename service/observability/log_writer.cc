@@ -114,7 +114,7 @@ class LogWriter::Queue {
   void SayWhatWasLost() {
     if (unsaid_ == 0) return;
     Push(absl::StrCat(Head('W', program_), std::exchange(unsaid_, 0),
-                      " lines lost: nobody read them\n"));
+                      " lines lost: nobody read the log\n"));
   }
 
   // Writes what it can of the first line, PIPE_BUF at most, without the mutex. False:

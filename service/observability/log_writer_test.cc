@@ -75,7 +75,7 @@ TEST_F(LogWriterTest, WritesEachLineWithTimeLevelAndProgram) {
   EXPECT_THAT(Read(), MatchesRegex("[0-9]+:[0-9]+:[0-9]+\\.[0-9]{3} W orders: one\n"));
 }
 
-TEST_F(LogWriterTest, LosesLinesWhenNobodyReadsAndSaysHowManyWhereTheyWouldHaveBeen) {
+TEST_F(LogWriterTest, DropsLinesWhenNobodyReadsAndCountsThem) {
   FillThePipe();
   constexpr int kLines = 1000;
   const std::string kilobytes(4000, 'x');
@@ -88,13 +88,13 @@ TEST_F(LogWriterTest, LosesLinesWhenNobodyReadsAndSaysHowManyWhereTheyWouldHaveB
   EXPECT_GT(written, 100);
   EXPECT_EQ(writer_->Lost(), kLines - written);
   EXPECT_THAT(text, HasSubstr("W orders: " + std::to_string(kLines - written) +
-                              " lines lost: nobody read them\n"));
+                              " lines lost: nobody read the log\n"));
   EXPECT_THAT(text, EndsWith("I orders: there again\n"));
   EXPECT_LT(text.find("lines lost"), text.find("there again"));
   EXPECT_EQ(text.find("lines lost"), text.rfind("lines lost"));
 }
 
-TEST_F(LogWriterTest, CountsWhatWaitsAsLostOnceNobodySeemsToRead) {
+TEST_F(LogWriterTest, CountsWaitingLinesAsLostOnceNobodyReads) {
   FillThePipe();
   writer_->Log('I', "unread");
   EXPECT_FALSE(writer_->Flush(kLimit));
@@ -108,12 +108,12 @@ TEST_F(LogWriterTest, MakesOneLineOfWhateverIsLogged) {
   EXPECT_THAT(Read(), EndsWith(" E orders: a\\n12:00:00.000 I orders: b\\x1b[2J\n"));
 }
 
-TEST_F(LogWriterTest, TakesNoWordsForAReport) {
+TEST_F(LogWriterTest, MistakesNoWordsForAReport) {
   writer_->Log('I', "shutdown report: {\"version\":1}");
   EXPECT_THAT(Read(), EndsWith(" I orders: [log] shutdown report: {\"version\":1}\n"));
 }
 
-TEST_F(LogWriterTest, CutsAWordOfAnyLengthOffSoThatItsLineReachesAPipeAsAWhole) {
+TEST_F(LogWriterTest, CutsALineSoThatItReachesAPipeWhole) {
   std::string text;
   for (int i = 0; i < 2000; ++i) text += "\xE2\x98\x83";
   writer_->Log('I', text);
@@ -123,7 +123,7 @@ TEST_F(LogWriterTest, CutsAWordOfAnyLengthOffSoThatItsLineReachesAPipeAsAWhole) 
   EXPECT_THAT(line, EndsWith("\xE2\x98\x83...\n"));
 }
 
-TEST_F(LogWriterTest, WritesAReportOfAnyLengthAlsoWhenTheQueueIsFull) {
+TEST_F(LogWriterTest, WritesAnyReportEvenWhenTheQueueIsFull) {
   FillThePipe();
   for (int i = 0; i < 1000; ++i) writer_->Log('I', std::string(4000, 'x'));
   const std::string json = "{" + std::string(3 << 20, 'y') + "}";
@@ -154,12 +154,12 @@ class WithoutAThreadTest : public LogWriterTest {
   }
 };
 
-TEST_F(WithoutAThreadTest, ALineIsThereWhenItIsLogged) {
+TEST_F(WithoutAThreadTest, ALineIsWrittenWhenItIsLogged) {
   writer_->Log('I', "one");
   EXPECT_THAT(Take(), EndsWith(" I orders: one\n"));
 }
 
-TEST_F(WithoutAThreadTest, WhatCannotBeWrittenWaitsForTheNext) {
+TEST_F(WithoutAThreadTest, AnUnwrittenLineWaitsForTheNext) {
   FillThePipe();
   writer_->Log('I', "one");
   EXPECT_THAT(Take(), Not(HasSubstr("one")));
@@ -167,7 +167,7 @@ TEST_F(WithoutAThreadTest, WhatCannotBeWrittenWaitsForTheNext) {
   EXPECT_THAT(Take(), MatchesRegex(".* I orders: one\n.* I orders: two\n"));
 }
 
-TEST(LogWriter, PrintsToStdoutWhatItCanTakeAtOnce) {
+TEST(LogWriter, PrintsToStdoutWithoutWaiting) {
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
   const int own = dup(STDOUT_FILENO);

@@ -12,7 +12,7 @@ TEST(Printable, LeavesTextAlone) {
   EXPECT_EQ(Printable(text), text);
 }
 
-TEST(Printable, EscapesWhatBreaksALineOrCommandsATerminal) {
+TEST(Printable, EscapesLineBreaksAndTerminalControls) {
   EXPECT_EQ(Printable("a\nb\rc\td"), "a\\nb\\rc\\td");
   EXPECT_EQ(Printable(std::string("\0\x1b[2J\x7f", 6)), "\\x00\\x1b[2J\\x7f");
   EXPECT_EQ(Printable("\xC2\x85 \xC2\x9B"

@@ -31,7 +31,7 @@ using std::chrono::seconds;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 
-TEST(ProcessLog, TellsWhatHappensAndReportsTheStopUnderOneName) {
+TEST(ProcessLog, LogsAndReportsTheShutdownUnderOneName) {
   const testkit::TempDir directory;
   const std::string path = directory.File("report.json");
   testing::internal::CaptureStderr();
@@ -103,13 +103,13 @@ class ReportTest : public testing::Test {
   const Clock::TimePoint start_ = Clock::Steady().Now();
 };
 
-TEST_F(ReportTest, IsTheLastLineOfTheLogAsItIsInTheFile) {
+TEST_F(ReportTest, IsTheSameInTheLogAndTheFile) {
   writer_.Log('I', "before");
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   EXPECT_THAT(Log(), testing::EndsWith(" I echo: shutdown report: " + Text()));
 }
 
-TEST_F(ReportTest, SaysHowManyLinesOfTheLogNobodyRead) {
+TEST_F(ReportTest, SaysHowManyLogLinesNobodyRead) {
   const std::string much(4000, 'x');
   for (int i = 0; i < 1000; ++i) writer_.Log('I', much);
   const std::int64_t lost = writer_.Lost();
@@ -118,13 +118,13 @@ TEST_F(ReportTest, SaysHowManyLinesOfTheLogNobodyRead) {
   EXPECT_GE(Read().log_lines_lost(), lost);
 }
 
-TEST_F(ReportTest, TheLastEndCounts) {
+TEST_F(ReportTest, KeepsTheLastEnd) {
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   log_.OnEnd(EndedWith(ExitCode::kWatchdog, milliseconds(9), "stuck in main"));
   EXPECT_EQ(Read().exit_code(), 5U);
 }
 
-TEST_F(ReportTest, ThatCannotBeWrittenIsSaidInTheLogWhichHasItStill) {
+TEST_F(ReportTest, IsStillInTheLogWhenItsFileFails) {
   ASSERT_EQ(mkdir(path_.c_str(), 0755), 0);
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   const std::string log = Log();
@@ -132,14 +132,14 @@ TEST_F(ReportTest, ThatCannotBeWrittenIsSaidInTheLogWhichHasItStill) {
   EXPECT_THAT(log, HasSubstr(" I echo: shutdown report: {"));
 }
 
-TEST_F(ReportTest, IsForItsOwnerOnly) {
+TEST_F(ReportTest, IsReadableByItsOwnerOnly) {
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   struct stat status {};
   ASSERT_EQ(stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600U);
 }
 
-TEST_F(ReportTest, IsOneLineOfJsonWhateverWordsItIsTold) {
+TEST_F(ReportTest, IsOneLineOfJsonWhateverItsTexts) {
   const std::string words = std::string("quote \" backslash \\ newline \n nul ") + '\0' +
                             " snowman \xE2\x98\x83 no text \xFF\xC0\xAF\xED\xA0\x80";
   log_.OnEvent({EventType::kCloseFailed, words, words, Phase::kClosingResources, start_});
@@ -148,7 +148,7 @@ TEST_F(ReportTest, IsOneLineOfJsonWhateverWordsItIsTold) {
   EXPECT_EQ(Text().find('\n'), Text().size() - 1);
 }
 
-TEST_F(ReportTest, HoldsNumbersThatAreZeroAndFlagsThatAreFalse) {
+TEST_F(ReportTest, IncludesZeroAndFalseValues) {
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   EXPECT_THAT(Text(), HasSubstr(R"("exit_code":0)"));
   EXPECT_THAT(Text(), HasSubstr(R"("hurried":false)"));

@@ -64,8 +64,7 @@ absl::Status ReportFile::Write(const std::string& text, lifecycle::Clock::TimePo
     job_->changed.notify_all();
     if (job_->changed.wait_until(lock, latest, free)) return job_->written;
   }
-  return absl::DeadlineExceededError(
-      absl::StrCat("could not be written in its time: ", job_->path, " hangs"));
+  return absl::DeadlineExceededError(absl::StrCat("not written in time: ", job_->path, " hangs"));
 }
 
 }  // namespace observability

@@ -49,7 +49,7 @@ class ReportFileTest : public ::testing::Test {
   const std::string path_ = directory_.File("report");
 };
 
-TEST_F(ReportFileTest, IsWrittenAlsoWhenThereAreNoMoreThreads) {
+TEST_F(ReportFileTest, IsWrittenEvenWhenThreadsRanOut) {
   ReportFile file(path_);
   const NoThreads from_now_on;
   EXPECT_EQ(file.Write("one", InAMoment()), absl::OkStatus());
@@ -58,14 +58,14 @@ TEST_F(ReportFileTest, IsWrittenAlsoWhenThereAreNoMoreThreads) {
   EXPECT_EQ(Content(), "two");
 }
 
-TEST_F(ReportFileTest, IsWrittenAlsoWhenThereWasNeverAThread) {
+TEST_F(ReportFileTest, IsWrittenEvenWithoutAThread) {
   const NoThreads ever;
   ReportFile file(path_);
   EXPECT_EQ(file.Write("one", InAMoment()), absl::OkStatus());
   EXPECT_EQ(Content(), "one");
 }
 
-TEST_F(ReportFileTest, WithoutANameIsNowhere) {
+TEST_F(ReportFileTest, WithoutANameIsNotWritten) {
   ReportFile file("");
   EXPECT_EQ(file.Write("one", InAMoment()), absl::OkStatus());
 }

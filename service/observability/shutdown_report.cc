@@ -46,7 +46,7 @@ std::string Why(const End& end, const std::vector<Event>& events) {
     reasons.push_back(reason);
   }
   if (!reasons.empty()) return absl::StrJoin(reasons, "; ");
-  return "everything that was accepted was finished, everything opened was closed";
+  return "every accepted call was finished and every resource closed";
 }
 
 void SetCalls(const lifecycle::CallTally& tally, report::v1::ShutdownReport& report) {

@@ -63,7 +63,7 @@ TEST_F(ShutdownReportTest, HasThePhasesWithStartDurationAndBudget) {
   }
 }
 
-TEST_F(ShutdownReportTest, LeavesOutWhatCameBeforeTheRequest) {
+TEST_F(ShutdownReportTest, OmitsWhatCameBeforeTheRequest) {
   Tell(EventType::kServing, Phase::kServing, milliseconds(-1000));
   Tell(EventType::kShutdownRequested, Phase::kServing, milliseconds(0));
   const report::v1::ShutdownReport report = Report(EndedWith(ExitCode::kClean, milliseconds(1)));
@@ -132,7 +132,7 @@ TEST_F(ShutdownReportTest, HasClosersWithResultAndDuration) {
             "SaveFailed totals: no disk");
 }
 
-TEST_F(ShutdownReportTest, HasTheCallsByMethodAndInSum) {
+TEST_F(ShutdownReportTest, HasTheCallsByMethodAndInTotal) {
   End end = EndedWith(ExitCode::kClean, milliseconds(1));
   end.calls.methods = {{"", 10, 0, 0}, {"/a.B/C", 3, 2, 1}};
   end.calls.streams_ended = 5;
@@ -149,7 +149,7 @@ TEST_F(ShutdownReportTest, HasTheCallsByMethodAndInSum) {
   EXPECT_EQ(report.streams().cut(), 6U);
 }
 
-TEST_F(ShutdownReportTest, SaysInWhichPhaseAProcessWasEndedAndWhy) {
+TEST_F(ShutdownReportTest, SaysInWhichPhaseTheProcessEndedAndWhy) {
   record_.OnPhase(Phase::kSavingState, start_, seconds(1));
   record_.OnPhase(Phase::kClosingResources, start_ + milliseconds(5), seconds(1));
   const report::v1::ShutdownReport report =

@@ -3,8 +3,9 @@
 #include "absl/flags/flag.h"
 
 ABSL_FLAG(std::string, database, "orders.sqlite3",
-          "The file that holds the orders; made when it is not there.");
-ABSL_FLAG(std::string, inventory, "127.0.0.1:50052", "Where the inventory serves, HOST:PORT.");
+          "File that holds the orders; created if it does not exist.");
+ABSL_FLAG(std::string, inventory, "127.0.0.1:50052",
+          "Where the inventory server listens: HOST:PORT.");
 
 namespace orders {
 

@@ -101,7 +101,7 @@ absl::Status BackendChannel::Close(lifecycle::Clock::TimePoint deadline) {
   channel_ = nullptr;
   if (!patience.Poll([&] { return (open = sockets_.Count()) == 0; })) {
     return absl::DeadlineExceededError(absl::StrCat(open, " sockets to ", options_.target,
-                                                    " are still open, and the channel is gone"));
+                                                    " are still open after the channel is gone"));
   }
   return absl::OkStatus();
 }

@@ -134,7 +134,7 @@ TEST(BackendChannel, LetsNoCallTakeLongerThanItsTimeout) {
       grpc::DEADLINE_EXCEEDED);
 }
 
-TEST(BackendChannel, TellsWhetherTheBackendCanBeReachedAndFindsItWhenItComesBack) {
+TEST(BackendChannel, ReportsWhetherTheBackendIsReachable) {
   ProbeService probe;
   auto server = std::make_optional<Server>(probe);
   const std::string address = server->address();
@@ -243,7 +243,7 @@ class BackendChannelOnBehalf : public ::testing::Test {
   const Server front_server_{front_};
 };
 
-TEST_F(BackendChannelOnBehalf, PassesOnThatTheCallerHasCancelled) {
+TEST_F(BackendChannelOnBehalf, PassesTheCallersCancellationOn) {
   const std::unique_ptr<grpc::ClientContext> context = Bounded();
   std::future<grpc::Status> call = std::async(std::launch::async, [&] {
     Note note;
@@ -268,7 +268,7 @@ TEST_F(BackendChannelOnBehalf, PassesTheCallersDeadlineOn) {
   EXPECT_TRUE(ended == grpc::DEADLINE_EXCEEDED || ended == grpc::CANCELLED) << ended;
 }
 
-TEST_F(BackendChannelOnBehalf, GivesUpInTimeToAnswerACallerWhoIsAboutToBeCutOff) {
+TEST_F(BackendChannelOnBehalf, GivesUpInTimeToAnswerItsCaller) {
   const auto call = [this] {
     Note note;
     return Probe::NewStub(NewConnection(front_server_.address()))
@@ -301,7 +301,7 @@ TEST_F(BackendChannelOnBehalf, AnswersWhenTheBackendDoes) {
   EXPECT_TRUE(backend_.Close(Soon()).ok());
 }
 
-TEST(BackendChannelClose, TellsWhenAStubStillHoldsItAndWhenNoneDoes) {
+TEST(BackendChannelClose, ReportsWhetherAStubStillHoldsIt) {
   ProbeService probe;
   const Server server(probe);
   BackendChannel backend(To(server));
@@ -344,7 +344,7 @@ TEST(BackendChannelClose, WaitsForAContextWhoseCallHasNotBegunAndNeverWill) {
   EXPECT_TRUE(backend.Close(Soon()).ok());
 }
 
-TEST(BackendChannelClose, CancelsEveryCallThatRunsAndLeavesNoSocket) {
+TEST(BackendChannelClose, CancelsEveryCallAndLeavesNoSocket) {
   constexpr int kCalls = 500;
   ProbeService probe;
   const Server server(probe);
@@ -451,7 +451,7 @@ class RudeBackend {
   std::atomic<int> fd_ = -1;
 };
 
-TEST(BackendChannelClose, TellsThatASocketIsOpenWhoseBackendDoesNotRead) {
+TEST(BackendChannelClose, ReportsAnOpenSocketWhenTheBackendDoesNotRead) {
   RudeBackend rude;
   BackendChannel backend({.target = rude.address(), .service = "probe.Probe"});
   ASSERT_TRUE(backend.AwaitConnected(Soon()));

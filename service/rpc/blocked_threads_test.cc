@@ -52,7 +52,7 @@ class Blocker {
   std::list<Call> calls_;
 };
 
-TEST(BlockedThreads, AreToldOfOnceInAWhile) {
+TEST(BlockedThreads, AreReportedOnceInAWhile) {
   std::atomic<int> told = 0;
   {
     const Blocker blocker;
@@ -63,7 +63,7 @@ TEST(BlockedThreads, AreToldOfOnceInAWhile) {
   EXPECT_EQ(told, 1);
 }
 
-TEST(BlockedThreads, ThatComeInTimeAreNotToldOf) {
+TEST(BlockedThreads, ThatRecoverInTimeAreNotReported) {
   std::atomic<int> told = 0;
   {
     const BlockedThreads blocked([&told] { ++told; }, std::chrono::seconds(60));

@@ -49,7 +49,7 @@ absl::Status BlockingPool::Close(lifecycle::Clock::TimePoint deadline) {
   changed_.notify_all();
   const auto ended = [this] { return running_threads_ == 0; };
   if (!all_ended_.wait_until(lock, deadline, ended)) {
-    return absl::DeadlineExceededError("work still runs");
+    return absl::DeadlineExceededError("work is still running");
   }
   return absl::OkStatus();
 }

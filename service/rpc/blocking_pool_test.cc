@@ -41,7 +41,7 @@ class Gate {
 Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::seconds(60); }
 Clock::TimePoint Past() { return Clock::Steady().Now() - std::chrono::seconds(1); }
 
-TEST(BlockingPool, RunsOneAfterTheOtherInTheOrderInWhichWorkCame) {
+TEST(BlockingPool, RunsWorkInTheOrderSubmitted) {
   std::vector<int> order;
   BlockingPool pool(/*threads=*/1, /*capacity=*/100);
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(pool.Run([&order, i] { order.push_back(i); }));
@@ -49,7 +49,7 @@ TEST(BlockingPool, RunsOneAfterTheOtherInTheOrderInWhichWorkCame) {
   EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4));
 }
 
-TEST(BlockingPool, TellsOfWorkThatThrowsAndGoesOn) {
+TEST(BlockingPool, ReportsWorkThatThrowsAndContinues) {
   std::vector<std::string> failures;
   BlockingPool pool(/*threads=*/1, /*capacity=*/100, [&failures](const absl::Status& failure) {
     failures.push_back(failure.ToString());
@@ -62,7 +62,7 @@ TEST(BlockingPool, TellsOfWorkThatThrowsAndGoesOn) {
   EXPECT_TRUE(ran);
 }
 
-TEST(BlockingPoolDeathTest, EndsTheProcessWhenNobodyIsToldOfWorkThatThrows) {
+TEST(BlockingPoolDeathTest, EndsTheProcessWithoutAFailureCallback) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
@@ -95,7 +95,7 @@ TEST(BlockingPool, RunsAsMuchAtOnceAsItHasThreads) {
   first.Open();
 }
 
-TEST(BlockingPool, RefusesWhatIsMoreThanItsCapacity) {
+TEST(BlockingPool, RefusesWorkAboveItsCapacity) {
   Gate gate;
   BlockingPool pool(/*threads=*/1, /*capacity=*/2);
   ASSERT_TRUE(pool.Run(std::ref(gate)));
@@ -116,7 +116,7 @@ TEST(BlockingPool, RefusesEverythingOnceItIsClosed) {
   EXPECT_TRUE(pool.Close(Past()).ok()) << "closed already";
 }
 
-TEST(BlockingPool, TellsWhenWorkStillRunsAtTheDeadlineAndRunsItToItsEnd) {
+TEST(BlockingPool, ReportsWorkStillRunningAtTheDeadline) {
   Gate gate;
   std::atomic<bool> waiting_ran = false;
   BlockingPool pool(/*threads=*/1, /*capacity=*/10);
@@ -139,7 +139,7 @@ TEST(BlockingPool, RunsWhatWaitsBeforeItIsDestroyed) {
   EXPECT_EQ(ran, 500);
 }
 
-TEST(BlockingPool, TakesWorkFromItsOwnWork) {
+TEST(BlockingPool, AcceptsWorkFromItsOwnWork) {
   std::promise<bool> taken;
   std::promise<void> ran;
   BlockingPool pool(/*threads=*/1, /*capacity=*/1);
@@ -148,7 +148,7 @@ TEST(BlockingPool, TakesWorkFromItsOwnWork) {
   ran.get_future().wait();
 }
 
-TEST(BlockingPool, LetsGoOfWhatWorkHeldBeforeItCountsAsEnded) {
+TEST(BlockingPool, ReleasesWorkBeforeCountingItAsEnded) {
   BlockingPool pool(/*threads=*/1, /*capacity=*/1);
   auto held = std::make_shared<int>(0);
   const std::weak_ptr<int> watched = held;

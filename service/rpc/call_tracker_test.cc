@@ -240,7 +240,7 @@ TEST_F(CallTrackerTest, KnowsStreamsOfAGenericService) {
   EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
 }
 
-TEST_F(CallTrackerTest, TellsHealthReflectionAndChannelzApartFromWork) {
+TEST_F(CallTrackerTest, SeparatesInfrastructureCallsFromWork) {
   Start(probe_);
   RawStream health(Connect(), kHealthWatch);
   EXPECT_NE(health.Ask(""), "");
@@ -352,7 +352,7 @@ TEST_F(CallTrackerTest, HintsNeitherHealthChecksNorCallsOfTheSyncApi) {
   EXPECT_EQ(tracker_.hinted(), 0);
 }
 
-TEST_F(CallTrackerTest, CountsByMethodWhatEndsFromAMomentOn) {
+TEST_F(CallTrackerTest, CountsByMethodFromACertainMomentOn) {
   Start(probe_);
   Note note;
   const auto channel = Connect();
@@ -369,7 +369,7 @@ TEST_F(CallTrackerTest, CountsByMethodWhatEndsFromAMomentOn) {
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 1 0 0"));
 }
 
-TEST_F(CallTrackerTest, ForgetsWhatItCountedByMethodWhenItCountsNoMore) {
+TEST_F(CallTrackerTest, ForgetsCountsByMethodWhenItStopsCounting) {
   Start(probe_);
   tracker_.CountByMethod(true);
   Note note;
@@ -409,7 +409,7 @@ TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneAsCancelled) {
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 0 1 0"));
 }
 
-TEST_F(CallTrackerTest, TellsStreamsThatEndedFromThoseThatWereCut) {
+TEST_F(CallTrackerTest, DistinguishesEndedFromCutStreams) {
   Start(probe_);
   tracker_.CountByMethod(true);
   const auto channel = Connect();
@@ -433,7 +433,7 @@ TEST_F(CallTrackerTest, TellsStreamsThatEndedFromThoseThatWereCut) {
   EXPECT_EQ(tracker_.TryTally().streams_cut, 1);
 }
 
-TEST_F(CallTrackerTest, CountsByMethodAlsoCallsOfTheSyncApi) {
+TEST_F(CallTrackerTest, CountsSyncCallsByMethod) {
   Start(sync_probe_);
   tracker_.CountByMethod(true);
   RawStream watch(Connect(), kWatch);
@@ -450,7 +450,7 @@ TEST_F(CallTrackerTest, CountsByMethodAlsoCallsOfTheSyncApi) {
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Watch 1 1 0"));
 }
 
-TEST_F(CallTrackerTest, NamesNoMethodThatCallersMakeUp) {
+TEST_F(CallTrackerTest, NamesNoMethodThatCallersInvent) {
   Start(probe_);
   tracker_.CountByMethod(true);
   const auto channel = Connect();
@@ -461,7 +461,7 @@ TEST_F(CallTrackerTest, NamesNoMethodThatCallersMakeUp) {
   EXPECT_THAT(Tally(), ElementsAre(" 20 0 0"));
 }
 
-TEST_F(CallTrackerTest, TakesAServiceForWorkWhoseNameBeginsAsThoseOfGrpc) {
+TEST_F(CallTrackerTest, CountsAServiceNamedLikeGrpcsOwnAsWork) {
   builder_.RegisterCallbackGenericService(&parrot_);
   Start();
   std::vector<std::unique_ptr<RawStream>> streams;

@@ -149,7 +149,7 @@ void ConnectionGuard::LookAtConnections() {
     if (largest == nullptr || each.open > largest->open) largest = &each;
   }
   if (limits_.total_streams > 0 && open > limits_.total_streams) {
-    End(*largest, "most of too many streams in all");
+    End(*largest, "most streams of too many in total");
   }
   std::erase_if(bases_, [this](const auto& base) { return base.second.look != looks_; });
 }

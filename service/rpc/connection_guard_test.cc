@@ -106,7 +106,7 @@ class ConnectionGuardTest : public ::testing::Test {
   std::vector<std::string> lines_;  // Guarded by mutex_.
 };
 
-TEST_F(ConnectionGuardTest, EndsAPeerWhoOpensTooManyStreams) {
+TEST_F(ConnectionGuardTest, EndsAPeerThatOpensTooManyStreams) {
   Start({.streams = 100});
   ASSERT_TRUE(IsServed());
   RawPeer peer(listener_->address(), {.acknowledge_settings = false});
@@ -118,7 +118,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerWhoOpensTooManyStreams) {
   EXPECT_THAT(AwaitLine(), HasSubstr("too many open streams"));
 }
 
-TEST_F(ConnectionGuardTest, EndsAPeerWhoResetsWhatItOpens) {
+TEST_F(ConnectionGuardTest, EndsAPeerThatResetsItsStreams) {
   Start({.streams = 1000, .resets = 500});
   ASSERT_TRUE(IsServed());
   RawPeer peer(listener_->address());
@@ -129,7 +129,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerWhoResetsWhatItOpens) {
   EXPECT_THAT(AwaitLine(), HasSubstr("too many"));
 }
 
-TEST_F(ConnectionGuardTest, EndsAPeerWhoResetsWhatItOpensAlthoughFewAreOpenAtATime) {
+TEST_F(ConnectionGuardTest, EndsAPeerThatResetsStreamsOneAtATime) {
   Start({.resets = 500});
   RawPeer peer(listener_->address());
   for (int i = 0; i < 20000 && peer.open(); ++i) {
@@ -142,7 +142,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerWhoResetsWhatItOpensAlthoughFewAreOpenAtATi
   EXPECT_THAT(AwaitLine(), HasSubstr("too many resets"));
 }
 
-TEST_F(ConnectionGuardTest, EndsTheLargestWhenThereAreTooManyInAll) {
+TEST_F(ConnectionGuardTest, EndsTheLargestWhenThereAreTooManyInTotal) {
   Start({.total_streams = 1000});
   RawPeer small(listener_->address(), {.acknowledge_settings = false});
   RawPeer large(listener_->address(), {.acknowledge_settings = false});
@@ -154,7 +154,7 @@ TEST_F(ConnectionGuardTest, EndsTheLargestWhenThereAreTooManyInAll) {
   EXPECT_THAT(AwaitLine(), HasSubstr("in all"));
 }
 
-TEST_F(ConnectionGuardTest, LeavesThoseAloneWhoStayWithinTheLimits) {
+TEST_F(ConnectionGuardTest, LeavesPeersWithinTheLimitsAlone) {
   // A stream that was reset counts until gRPC has freed its call, which may take a while.
   Start({.streams = 200, .resets = 500, .total_streams = 1000});
   RawPeer peer(listener_->address());

@@ -88,14 +88,14 @@ TEST_F(ConnectionLimitsTest, LetMoreCallsWaitAtTheirCaller) {
   EXPECT_EQ(echo(std::chrono::seconds(45)), grpc::OK);
 }
 
-TEST_F(ConnectionLimitsTest, GiveUpAConnectionWithoutCalls) {
+TEST_F(ConnectionLimitsTest, CloseAConnectionWithoutCalls) {
   Start({.idle = milliseconds(50)});
   RawConnection caller(address_);
   caller.Send(Http2Preface());
   EXPECT_TRUE(caller.AwaitEnd());
 }
 
-TEST_F(ConnectionLimitsTest, GiveUpAPeerThatNeverSaysWhatItIs) {
+TEST_F(ConnectionLimitsTest, DisconnectAPeerThatNeverSpeaks) {
   Start({.handshake = milliseconds(200)});
   RawConnection mute(address_);
   RawConnection halfway(address_);
@@ -104,7 +104,7 @@ TEST_F(ConnectionLimitsTest, GiveUpAPeerThatNeverSaysWhatItIs) {
   EXPECT_TRUE(halfway.AwaitEnd());
 }
 
-TEST_F(ConnectionLimitsTest, GiveUpAPeerThatIsSilent) {
+TEST_F(ConnectionLimitsTest, DisconnectASilentPeer) {
   Start({.idle = milliseconds(0),
          .keepalive = milliseconds(50),
          .keepalive_timeout = milliseconds(50)});
@@ -113,7 +113,7 @@ TEST_F(ConnectionLimitsTest, GiveUpAPeerThatIsSilent) {
   EXPECT_TRUE(caller.AwaitEnd());
 }
 
-TEST_F(ConnectionLimitsTest, SendAwayACallerThatPingsTooOften) {
+TEST_F(ConnectionLimitsTest, DisconnectACallerThatPingsTooOften) {
   Start({.least_ping_interval = std::chrono::minutes(1)});
   RawConnection caller(address_);
   caller.Send(Http2Preface());

@@ -195,7 +195,7 @@ TEST_P(GoawayTest, SaysSoWhenItIsDestroyedWhileItSends) {
       "broken precondition: a GoawaySender is destroyed while it sends");
 }
 
-TEST_P(GoawayTest, ReachesEveryConnectionAndTheServerServesOn) {
+TEST_P(GoawayTest, ReachesEveryConnectionWhileTheServerKeepsServing) {
   std::vector<std::unique_ptr<RawPeer>> peers;
   for (int i = 0; i < 20; ++i) {
     peers.push_back(std::make_unique<RawPeer>(address_, options_));
@@ -211,7 +211,7 @@ TEST_P(GoawayTest, ReachesEveryConnectionAndTheServerServesOn) {
   EXPECT_TRUE(Echo(later));
 }
 
-TEST_P(GoawayTest, ReachesAConnectionThatCameAfterOneRoundWithTheNext) {
+TEST_P(GoawayTest, ReachesALaterConnectionInTheNextRound) {
   Send();
   RawPeer late(address_, options_);
   ASSERT_TRUE(Echo(late));
@@ -221,7 +221,7 @@ TEST_P(GoawayTest, ReachesAConnectionThatCameAfterOneRoundWithTheNext) {
   EXPECT_TRUE(late.AwaitEnd());
 }
 
-TEST_P(GoawayTest, LeavesAServerThatShutsDownAndIsDestroyedAsAnyOther) {
+TEST_P(GoawayTest, LetsTheServerShutDownAsUsual) {
   RawPeer answered(address_, options_);
   ASSERT_TRUE(Echo(answered));
   RawPeer unanswered(address_, options_);

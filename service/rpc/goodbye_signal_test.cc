@@ -49,7 +49,7 @@ TEST(GoodbyeSignal, ReachesATokenThatIsTakenLater) {
   EXPECT_TRUE(goodbye.token().stop_requested());
 }
 
-TEST(GoodbyeSignal, TellsOneGroupAfterTheOther) {
+TEST(GoodbyeSignal, SignalsOneGroupAfterAnother) {
   GoodbyeSignal goodbye;
   Calls calls(goodbye, 640);
   FakeClock clock;
@@ -64,7 +64,7 @@ TEST(GoodbyeSignal, TellsOneGroupAfterTheOther) {
   }
 }
 
-TEST(GoodbyeSignal, TellsAllThatAreLeftWhenPatienceIsOver) {
+TEST(GoodbyeSignal, SignalsAllRemainingGroupsAtTheDeadline) {
   GoodbyeSignal goodbye;
   Calls calls(goodbye, 640);
   FakeClock clock;

@@ -31,7 +31,7 @@ struct HandlerGuard::State {
       : overloaded(std::move(is_overloaded)),
         failed("a handler threw an exception", write),
         undecodable("a request could not be parsed", write),
-        refused("refused a call: too many calls run", write) {}
+        refused("refused a call: too many calls in flight", write) {}
 
   const std::function<bool()> overloaded;
   std::atomic<bool> over{false};  // The guard is gone.
@@ -286,12 +286,13 @@ class GuardedHandler final : public MethodHandler {
 
   grpc::Status Refused() const {
     state_->refused.Count(method_);
-    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls run"};
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls in flight"};
   }
 
   grpc::Status Undecodable(bool arrived) const {
     if (arrived) failures_->Undecodable();
-    return {grpc::StatusCode::INVALID_ARGUMENT, "the request is no message of the method's type"};
+    return {grpc::StatusCode::INVALID_ARGUMENT,
+            "the request cannot be parsed as the method's request type"};
   }
 
   const std::unique_ptr<MethodHandler> handler_;

@@ -19,7 +19,7 @@ class LimitLogTest : public ::testing::Test {
   LimitLog::Clock::time_point now_ = LimitLog::Clock::now();
 };
 
-TEST_F(LimitLogTest, SaysTheFirstAtOnceAndTheRestOnceAMinuteWithTheirCount) {
+TEST_F(LimitLogTest, LogsTheFirstAtOnceThenOnceAMinute) {
   log_.Count("a", now_);
   EXPECT_THAT(lines_, ElementsAre("refused: 1 time in the last minute (a)"));
   for (int i = 0; i < 1000; ++i) log_.Count("b", now_ + std::chrono::seconds(59));
@@ -30,7 +30,7 @@ TEST_F(LimitLogTest, SaysTheFirstAtOnceAndTheRestOnceAMinuteWithTheirCount) {
   EXPECT_EQ(log_.total(), 1002);
 }
 
-TEST_F(LimitLogTest, SaysTheRestOfWhatHasCeased) {
+TEST_F(LimitLogTest, LogsTheRestAfterTheLastOccurrence) {
   log_.Flush(now_);
   EXPECT_THAT(lines_, IsEmpty());
   log_.Count("", now_);

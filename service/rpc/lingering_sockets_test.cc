@@ -99,7 +99,7 @@ TEST_P(LingeringSocketsTest, AreNoneWhereEverythingHasLeft) {
   EXPECT_EQ(CallerReadsToTheEnd(), 0);
 }
 
-TEST_P(LingeringSocketsTest, SendWhatTheyHoldThoughTheCallerSendsOn) {
+TEST_P(LingeringSocketsTest, SendWhatTheyHoldWhileTheCallerKeepsSending) {
   LingeringSockets sockets({port_});
   ServerSends(kMuch);
   ServerCloses();
@@ -110,7 +110,7 @@ TEST_P(LingeringSocketsTest, SendWhatTheyHoldThoughTheCallerSendsOn) {
   EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
 }
 
-TEST_P(LingeringSocketsTest, SendWhatTheyHoldThoughNotAllThatCameWasRead) {
+TEST_P(LingeringSocketsTest, SendWhatTheyHoldDespiteUnreadBytes) {
   LingeringSockets sockets({port_});
   CallerSends("never read");
   ServerSends(kMuch);
@@ -119,7 +119,7 @@ TEST_P(LingeringSocketsTest, SendWhatTheyHoldThoughNotAllThatCameWasRead) {
   EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
 }
 
-TEST_P(LingeringSocketsTest, SendWhatTheyHoldToACallerWhoHasSaidAll) {
+TEST_P(LingeringSocketsTest, SendWhatTheyHoldToAHalfClosedCaller) {
   LingeringSockets sockets({port_});
   ServerSends(kMuch);
   ServerCloses();
@@ -129,7 +129,7 @@ TEST_P(LingeringSocketsTest, SendWhatTheyHoldToACallerWhoHasSaidAll) {
   EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
 }
 
-TEST_P(LingeringSocketsTest, TakeNoNoticeOfWhatTheCallerSends) {
+TEST_P(LingeringSocketsTest, IgnoreWhatTheCallerSends) {
   LingeringSockets sockets({port_});
   ServerSends(kMuch);
   ServerCloses();

@@ -94,19 +94,19 @@ bool IsNoAddressHere(int error) { return error == EADDRNOTAVAIL || error == EAFN
 absl::Status BindError(const std::string& address, int error) {
   const std::string what = absl::StrCat("cannot listen on ", address, ": ");
   if (IsNoAddressHere(error)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, "this machine has no such address; 0.0.0.0 stands for all it has"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, "this machine does not have that address; 0.0.0.0 means all of its addresses"));
   }
   switch (error) {
     case EADDRINUSE:
       return absl::AlreadyExistsError(
           absl::StrCat(what,
-                       "somebody listens there, or a file that is no socket has the name; "
-                       "stop it or choose another --address"));
+                       "the address is in use, or the path is not a socket; stop the other "
+                       "process or choose another --address"));
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(
-          absl::StrCat(what, "not permitted; ports below 1024 need a privilege"));
+          absl::StrCat(what, "permission denied; ports below 1024 need a privilege"));
     default:
       return absl::UnavailableError(absl::StrCat(what, std::strerror(error)));
   }
@@ -224,7 +224,7 @@ absl::StatusOr<Listener::Sockets> Listener::BindTcp(const std::string& address) 
   if (!split) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", address,
-                     "\" is no address; write HOST:PORT, for example 127.0.0.1:50051, or "
+                     "\" is not an address; use HOST:PORT, for example 127.0.0.1:50051, or "
                      "unix:PATH"));
   }
   addrinfo hints{};
@@ -272,8 +272,8 @@ absl::StatusOr<Listener::Sockets> Listener::BindUnix(const std::string& address,
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof name.sun_path) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", address, "\": a path of 1 to ",
-                                                   sizeof name.sun_path - 1, " bytes is needed"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", address, "\": the path must have 1 to ",
+                                                   sizeof name.sun_path - 1, " bytes"));
   }
   std::memcpy(name.sun_path, path.data(), path.size());
   const auto* const generic = reinterpret_cast<const sockaddr*>(&name);

@@ -138,7 +138,7 @@ std::ptrdiff_t OpenDescriptors() {
                        std::filesystem::directory_iterator());
 }
 
-TEST(Listener, HandsOverWhoArrives) {
+TEST(Listener, HandsOverNewConnections) {
   Host host;
   const auto listener = ListenOrDie();
   EXPECT_THAT(listener->address(), MatchesRegex("127\\.0\\.0\\.1:[0-9]+"));
@@ -148,7 +148,7 @@ TEST(Listener, HandsOverWhoArrives) {
   EXPECT_EQ(host.accepted().size(), 3u);
 }
 
-TEST(Listener, HandsOverSocketsThatNeitherBlockNorDelayNorLeakIntoChildren) {
+TEST(Listener, HandsOverSocketsWithTheRightOptions) {
   Host host;
   const auto listener = ListenOrDie();
   listener->Start(host.Accept());
@@ -165,7 +165,7 @@ TEST(Listener, HandsOverSocketsThatNeitherBlockNorDelayNorLeakIntoChildren) {
   EXPECT_TRUE(no_delay);
 }
 
-TEST(Listener, CutsWhatCameInAndNothingElse) {
+TEST(Listener, CutsOnlyItsOwnConnections) {
   Host host;
   Host other_host;
   const auto listener = ListenOrDie();
@@ -199,7 +199,7 @@ TEST(Listener, RefusesCallersUntilItListensAndLetsThemWaitUntilItStarts) {
   EXPECT_TRUE(early.Receive("hello"));
 }
 
-TEST(Listener, HandsOverEverybodyWhoHadArrivedBeforeClose) {
+TEST(Listener, HandsOverEveryConnectionMadeBeforeClose) {
   constexpr int kCallers = 200;
   Host host;
   const auto listener = ListenOrDie();
@@ -215,7 +215,7 @@ TEST(Listener, HandsOverEverybodyWhoHadArrivedBeforeClose) {
   for (const auto& caller : callers) EXPECT_TRUE(caller->Receive("hello"));
 }
 
-TEST(Listener, RefusesWhoComesAfterClose) {
+TEST(Listener, RefusesConnectionsAfterClose) {
   Host host;
   const auto listener = ListenOrDie();
   listener->Start(host.Accept());
@@ -253,7 +253,7 @@ class Storm {
   std::vector<std::thread> threads_;
 };
 
-TEST(Listener, ClosesAlthoughPeersNeverCeaseToConnect) {
+TEST(Listener, ClosesWhilePeersKeepConnecting) {
   const auto listener = ListenOrDie();
   std::atomic<int> accepted{0};
   listener->Start([&](int, int fd) {
@@ -268,7 +268,7 @@ TEST(Listener, ClosesAlthoughPeersNeverCeaseToConnect) {
   listener->Close();
 }
 
-TEST(Listener, RefusesAtOnceWhatWouldTakeADescriptorOfTheReserve) {
+TEST(Listener, RefusesConnectionsThatWouldUseTheReserve) {
   Host host;
   const auto listener = ListenOrDie();
   const int lowest_free = dup(0);
@@ -316,7 +316,7 @@ TEST(Listener, TakesAPortWhoseOldConnectionsLinger) {
   EXPECT_EQ(ListenOrDie(address)->address(), address);
 }
 
-TEST(Listener, NamesAnAddressThatIsNone) {
+TEST(Listener, NamesAnInvalidAddress) {
   for (const char* address : {"", ":", "localhost", "127.0.0.1:", ":80", "127.0.0.1:http",
                               "127.0.0.1:-1", "127.0.0.1:65536", "[]:80"}) {
     const absl::Status status = BindError(address);
@@ -364,7 +364,7 @@ TEST(Listener, ListensOnIPv6OrSaysThatThereIsNone) {
   EXPECT_TRUE(RawConnection((*listener)->address()).Receive("hello"));
 }
 
-TEST(Listener, NamesAnAddressWhoseFamilyTheKernelDoesNotSpeak) {
+TEST(Listener, NamesAnUnsupportedAddressFamily) {
   const NoIPv6Sockets none;
   const absl::Status status = BindError("[::1]:0");
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
@@ -388,7 +388,7 @@ TEST(Listener, ListensOnAllAddressesOfANameOrOnNone) {
   EXPECT_EQ(ListenOrDie("127.0.0.1" + port)->address(), "127.0.0.1" + port);
 }
 
-TEST(Listener, ListensOnBothFamiliesOfANameAsFarAsThereAre) {
+TEST(Listener, ListensOnEveryAvailableFamilyOfAName) {
   Host host;
   const auto listener = ListenOrDie(absl::StrCat(kBothFamilies, ":0"));
   listener->Start(host.Accept());
@@ -399,7 +399,7 @@ TEST(Listener, ListensOnBothFamiliesOfANameAsFarAsThereAre) {
   }
 }
 
-TEST(Listener, PassesOverAddressesWhoseFamilyTheKernelDoesNotSpeak) {
+TEST(Listener, SkipsUnsupportedAddressFamilies) {
   const NoIPv6Sockets none;
   Host host;
   const auto listener = ListenOrDie(absl::StrCat(kBothFamilies, ":0"));
@@ -428,7 +428,7 @@ class ListenerOnASocketFile : public ::testing::Test {
   Host host_;
 };
 
-TEST_F(ListenerOnASocketFile, HandsOverWhoArrivesAndRemovesItsFile) {
+TEST_F(ListenerOnASocketFile, HandsOverConnectionsAndRemovesItsFile) {
   const auto listener = ListenOrDie("unix:" + path_);
   EXPECT_EQ(listener->address(), "unix:" + path_);
   listener->Start(host_.Accept());
@@ -443,7 +443,7 @@ TEST_F(ListenerOnASocketFile, HandsOverWhoArrivesAndRemovesItsFile) {
   close(fd);
 }
 
-TEST_F(ListenerOnASocketFile, ReplacesOneThatNobodyListensAt) {
+TEST_F(ListenerOnASocketFile, ReplacesAFileWithoutAListener) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   path_.copy(name.sun_path, sizeof name.sun_path - 1);
@@ -551,7 +551,7 @@ TEST(ListenerTest, CannotBeBoundWithoutAThread) {
   EXPECT_THAT(std::string(error.message()), HasSubstr("no thread"));
 }
 
-TEST(ListenerTest, StartsWhenThereIsNoThreadToBeHadAnyMore) {
+TEST(ListenerTest, StartsWhenNoMoreThreadsCanBeCreated) {
   Host host;
   const auto listener = ListenOrDie();
   const NoThreads none;

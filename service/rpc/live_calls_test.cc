@@ -48,7 +48,7 @@ TEST(LiveCalls, DoesNotKnowACallThatHasEndedOrNeverBegan) {
   EXPECT_EQ(calls->End(&call), nullptr);
 }
 
-TEST(LiveCalls, SaysWhenThereIsNoPlaceAndHasOneAgainWhenACallEnds) {
+TEST(LiveCalls, SaysWhenItIsFullUntilACallEnds) {
   const auto calls = std::make_unique<LiveCalls>();
   const std::vector<char> objects(100000);
   std::vector<const char*> noted;

@@ -60,10 +60,9 @@ ServerHost::ServerHost(Options options, std::vector<NamedService> services, Good
                            [this](const std::string& line) { WriteLog(line); }) {}
 
 ServerHost::~ServerHost() {
-  lifecycle::Require(
-      !open_,
-      "a server that had let callers in was destroyed without a shutdown: hand it to "
-      "Process::ServeUntilStopped(), several in a lifecycle::TrafficGroup");
+  lifecycle::Require(!open_,
+                     "a server that accepts callers was destroyed without a shutdown: pass it to "
+                     "Process::ServeUntilStopped(), several in a lifecycle::TrafficGroup");
   if (server_ == nullptr) return;
   BeginShutdown();  // If it has not begun yet.
   Patience patience(Clock::Steady(), std::chrono::hours(1), {});
@@ -78,7 +77,7 @@ absl::Status ServerHost::Start() {
   grpc_init();
   if (services_.empty() && !options_.prepare) {
     return absl::InvalidArgumentError(
-        "a server host without services: give it one, or register them in Options::prepare");
+        "a server host needs a service: pass one, or register it in Options::prepare");
   }
   if (absl::Status bound = BindAll(); !bound.ok()) return bound;
   if (absl::Status built = BuildServer(); !built.ok()) return built;
@@ -102,8 +101,8 @@ absl::Status ServerHost::Start() {
 
 void ServerHost::SayThatThreadsAreBlocked() {
   WriteLog(
-      absl::StrCat("gRPC's threads have been blocked for a second, and nobody is served: a handler "
-                   "waits where it must not. In flight: ",
+      absl::StrCat("gRPC's threads have been blocked for a second and serve nobody: a handler "
+                   "blocks where it must not. In flight: ",
                    lifecycle::RunningCalls(calls_.TryTally())));
   lifecycle::WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
 }
@@ -154,8 +153,8 @@ absl::Status ServerHost::BuildServer() {
   if (connections_.HasPorts()) {
     server_.reset();
     return absl::InvalidArgumentError(
-        "a port was added to the server's builder, which cannot be closed before its callers have "
-        "left: use Options::more_endpoints instead");
+        "a port was added to the server's builder, and a shutdown cannot close it before its "
+        "callers have left: use Options::more_endpoints instead");
   }
   drain_of_connections_.emplace(*server_, listeners_, connections_, calls_, Clock::Steady());
   return absl::OkStatus();

@@ -206,7 +206,7 @@ TEST_F(ServerHostTest, RefusesAPortThatItCannotCloseFirst) {
   EXPECT_THAT(std::string(started.message()), HasSubstr("more_endpoints"));
 }
 
-TEST_F(ServerHostTest, ServesEveryAddressWithItsOwnCredentialsAndLosesNothingOnAnyAtAStop) {
+TEST_F(ServerHostTest, DrainsEveryAddressWithItsOwnCredentials) {
   const SelfSigned identity;
   const std::string path = UnusedPath();
   // The TLS address is the first, so that it is known.
@@ -259,7 +259,7 @@ class Witness final : public grpc::experimental::ServerInterceptorFactoryInterfa
   std::atomic<int>& calls_;
 };
 
-TEST_F(ServerHostTest, HasFurtherInterceptorsAndCountsAllTheSame) {
+TEST_F(ServerHostTest, CountsCallsWithFurtherInterceptors) {
   std::atomic<int> seen{0};
   Start({.interceptors = [&seen] {
     ServerHost::InterceptorFactories factories;
@@ -354,7 +354,7 @@ class ServerHostLimitsTest : public ServerHostTest {
   std::vector<std::string> lines_;  // Guarded by mutex_.
 };
 
-TEST_F(ServerHostLimitsTest, RefuseMoreConnectionsAndServeThoseThereAre) {
+TEST_F(ServerHostLimitsTest, RefuseFurtherConnectionsAndServeExistingOnes) {
   // A caller's own end takes a descriptor, too.
   Start({.limits = {.connections = 8}, .log = Log()});
   const auto channel = Connect();
@@ -392,7 +392,7 @@ TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
   StopCleanly();
 }
 
-TEST_F(ServerHostLimitsTest, EndWhoOpensMoreStreamsThanHeMay) {
+TEST_F(ServerHostLimitsTest, EndAPeerThatOpensTooManyStreams) {
   Start({.limits = {.concurrent_calls = 100}, .log = Log()});
   RawPeer peer(host_->address(), {.acknowledge_settings = false});
   for (int i = 0; i < 30000 && peer.open(); ++i) peer.Open("/probe.Probe/Hold");
@@ -411,7 +411,7 @@ TEST_F(ServerHostTest, HasNoAddressBeforeItStarts) {
   EXPECT_EQ(ServerHost({}, Services(), goodbye_).address(), "");
 }
 
-TEST_F(ServerHostTest, CannotStartWhereSomebodyListens) {
+TEST_F(ServerHostTest, CannotStartOnAnAddressInUse) {
   Start();
   ServerHost second({.address = host_->address()}, Services(), goodbye_);
   EXPECT_TRUE(absl::IsAlreadyExists(second.Start()));
@@ -462,7 +462,7 @@ TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
   EXPECT_FALSE(caller.Receive(std::string("\0\0", 2))) << "it was connected";
 }
 
-TEST_F(ServerHostTest, SaysThatItLeavesAndServesOnInLameDuck) {
+TEST_F(ServerHostTest, FailsHealthChecksAndServesOnInLameDuck) {
   Start();
   const auto old = Connect();
   EXPECT_TRUE(Echo(old).ok());
@@ -478,7 +478,7 @@ TEST_F(ServerHostTest, SaysThatItLeavesAndServesOnInLameDuck) {
   }
 }
 
-TEST_F(ServerHostTest, HintsThatItLeavesInLameDuckAndServesAsBeforeWhenThatIsTakenBack) {
+TEST_F(ServerHostTest, HintsDuringTheLameDuckUntilItIsUndone) {
   Start();
   const auto channel = Connect();
   const auto hints = [&channel] {
@@ -500,7 +500,7 @@ TEST_F(ServerHostTest, HintsThatItLeavesInLameDuckAndServesAsBeforeWhenThatIsTak
   EXPECT_EQ(hints(), 0u);
 }
 
-TEST_F(ServerHostTest, TellsItsLoad) {
+TEST_F(ServerHostTest, ReportsItsLoad) {
   Start();
   EXPECT_EQ(host_->Look().connections, 0);
   std::future<grpc::Status> held = Hold(Connect());
@@ -515,7 +515,7 @@ TEST_F(ServerHostTest, TellsItsLoad) {
   EXPECT_TRUE(held.get().ok());
 }
 
-TEST_F(ServerHostTest, RefusesNewConnectionsAndServesOldOnesOnceTheListenerIsClosed) {
+TEST_F(ServerHostTest, ServesExistingConnectionsOnceTheListenerIsClosed) {
   Start();
   RawConnection old(host_->address());
   old.Send(Http2Preface());
@@ -532,7 +532,7 @@ TEST_F(ServerHostTest, RefusesNewConnectionsAndServesOldOnesOnceTheListenerIsClo
   host_->CloseListener();
 }
 
-TEST_F(ServerHostTest, TellsStreamsToEndThemselves) {
+TEST_F(ServerHostTest, AsksStreamsToEndThemselves) {
   Start();
   RawStream watch(Connect(), "/probe.Probe/Watch");
   watch.Ask("");
@@ -564,7 +564,7 @@ TEST_F(ServerHostTest, AsksConnectionsToLeaveAndCutsNoCall) {
   EXPECT_EQ(host_->AwaitConnectionsGone(patience), Departure::kGone);
 }
 
-TEST_F(ServerHostTest, AsksAConnectionThatIsMadeMeanwhile) {
+TEST_F(ServerHostTest, AsksAConnectionMadeMeanwhileToLeave) {
   Start();
   RawConnection late(host_->address());
   ASSERT_TRUE(late.connected());
@@ -592,7 +592,7 @@ TEST_F(ServerHostTest, WaitsForNoConnectionThatIsSilent) {
 }
 
 // As after SIGCONT: what came meanwhile has yet to be read.
-TEST_F(ServerHostTest, TakesNoSilenceForGrantedThatItHasNotSeen) {
+TEST_F(ServerHostTest, TrustsOnlySilenceThatItHasSeen) {
   Start();
   RawPeer stays(host_->address());
   stays.HoldPings();
@@ -664,7 +664,7 @@ TEST_F(ServerHostTest, DemandsAnswersAMomentBeforeCallsAreCutOff) {
   EXPECT_TRUE(held.get().ok());
 }
 
-TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandInAHurryAsWell) {
+TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandWhenExpedited) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
@@ -696,7 +696,7 @@ TEST_F(ServerHostTest, CountsARequestThatDoesNotArriveAsCut) {
   EXPECT_EQ(left.answers, 0);
 }
 
-TEST_F(ServerHostTest, WaitsForAnAnswerThatTheKernelHoldsThoughGrpcHasShutDown) {
+TEST_F(ServerHostTest, WaitsForAnAnswerStillInTheKernel) {
   Start();
   Note much;
   much.set_text(std::string(12000, 'x'));
@@ -750,7 +750,7 @@ TEST_F(ServerHostTest, IsNotDelayedByOpenHealthAndReflectionStreams) {
   EXPECT_FALSE(reflection.AwaitEnd().ok());
 }
 
-TEST_F(ServerHostTest, IsNotDelayedByACallOfChannelzWhoseAnswerNobodyReads) {
+TEST_F(ServerHostTest, IsNotDelayedByAnUnreadChannelzCall) {
   Start();
   EXPECT_NE(RawStream(Connect(), "/grpc.channelz.v1.Channelz/GetServers").Ask(""), "");
   constexpr char kData = 0;
@@ -802,7 +802,7 @@ TEST_F(ServerHostTest, CancelsWhatStillRuns) {
   EXPECT_THAT(chat.AwaitEnd().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
 }
 
-TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceTheStopBegan) {
+TEST_F(ServerHostTest, ReportsTheCallsSinceTheShutdownBegan) {
   Start();
   EXPECT_TRUE(Echo(Connect()).ok());  // Before: it is not told of.
   ASSERT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
@@ -828,7 +828,7 @@ TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceTheStopBegan) {
   EXPECT_EQ(tally.streams_cut, 1);
 }
 
-TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceItsLastLameDuck) {
+TEST_F(ServerHostTest, ReportsTheCallsSinceItsLastLameDuck) {
   Start();
   const auto channel = Connect();
   host_->EnterLameDuck();
@@ -844,7 +844,7 @@ TEST_F(ServerHostTest, TellsWhatBecameOfTheCallsSinceItsLastLameDuck) {
   EXPECT_EQ(host_->TryTally().methods[0].finished, 1);
 }
 
-TEST_F(ServerHostTest, CancelsThoughCallsArriveAtThatInstant) {
+TEST_F(ServerHostTest, CancelsWhileCallsKeepArriving) {
   for (int round = 0; round < 20; ++round) {
     Start();
     std::vector<std::thread> callers;
@@ -887,10 +887,10 @@ TEST_F(ServerHostTest, IsNotDestroyedWhileCallersAreLetIn) {
         Start();
         host_.reset();
       },
-      "broken precondition: a server that had let callers in was destroyed without a shutdown");
+      "broken precondition: a server that accepts callers was destroyed without a shutdown");
 }
 
-TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedThoughNothingWasAwaited) {
+TEST_F(ServerHostTest, EndsEverythingWhenDestroyedWithoutWaiting) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
@@ -909,7 +909,7 @@ TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedThoughNothingWasAwaited) {
   EXPECT_FALSE(RawConnection(address).connected());
 }
 
-TEST_F(ServerHostTest, EndsEverythingWhenItIsDestroyedAmidAStop) {
+TEST_F(ServerHostTest, EndsEverythingWhenDestroyedDuringAShutdown) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));

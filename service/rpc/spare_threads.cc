@@ -25,7 +25,7 @@ absl::Status CheckSpareThreads(int threads) {
   } catch (const std::system_error& none) {
     status = absl::ResourceExhaustedError(
         absl::StrCat("only ", spare.size(), " of the ", threads,
-                     " threads that gRPC may need are to be had (ulimit -u, the control group's "
+                     " threads that gRPC may need can be created (ulimit -u, the control group's "
                      "pids.max): ",
                      none.what()));
   }

@@ -12,7 +12,7 @@ namespace {
 
 TEST(SpareThreads, AreToBeHad) { EXPECT_TRUE(CheckSpareThreads(ThreadsForAServer()).ok()); }
 
-TEST(SpareThreads, AreMissedWithASentence) {
+TEST(SpareThreads, AreMissedWithAMessage) {
   pthread_attr_t usual;
   pthread_getattr_default_np(&usual);
   pthread_attr_t impossible;

@@ -131,7 +131,8 @@ absl::Status Goodbye(const std::string& domain,
   // Long enough for the caller's channel to have seen the GOAWAY, short enough
   // that nobody notices.
   constexpr std::chrono::milliseconds kRetryDelay(100);
-  absl::Status status = absl::UnavailableError("the server is draining; go on at another one");
+  absl::Status status =
+      absl::UnavailableError("the server is draining; continue on another replica");
   status = WithErrorInfo(std::move(status), domain, "SERVER_DRAINING", metadata);
   return WithRetryInfo(std::move(status), kRetryDelay);
 }

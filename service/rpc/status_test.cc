@@ -128,7 +128,7 @@ TEST(BadRequest, NamesEveryWrongField) {
   EXPECT_EQ(detail.field_violations(1).field(), "items[2].quantity");
 }
 
-TEST(BadRequest, NamesTheFirstOfVeryManyAndSaysHowManyMoreThereAre) {
+TEST(BadRequest, NamesTheFirstOfVeryManyAndCountsTheRest) {
   BadRequest wrong;
   for (int i = 0; i < 1000; ++i) {
     wrong.Add("items[" + std::to_string(i) + "].quantity", "must be between 1 and 1000");
@@ -157,7 +157,7 @@ TEST(ErrorMetadata, BringsAnErrorInfoWhenThereIsNone) {
   EXPECT_EQ(info.metadata().at("b"), "2");
 }
 
-TEST(Goodbye, SaysWhyWhenAndWhereToGoOn) {
+TEST(Goodbye, SaysWhyAndWhereToResume) {
   const absl::Status status = FromGrpc(ToGrpc(Goodbye("orders.v1", {{"resume_token", "42"}})));
   EXPECT_TRUE(absl::IsUnavailable(status));
   const auto info = DetailOf<google::rpc::ErrorInfo>(status);

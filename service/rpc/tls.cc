@@ -43,11 +43,11 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsFromFiles(
   // gRPC looks at them when a caller comes, and serves nobody then.
   const auto x509 = Parse<X509>(*certificate, PEM_read_bio_X509, X509_free);
   if (x509 == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(certificate_file, " holds no certificate"));
+    return absl::InvalidArgumentError(absl::StrCat(certificate_file, " contains no certificate"));
   }
   const auto private_key = Parse<EVP_PKEY>(*key, PEM_read_bio_PrivateKey, EVP_PKEY_free);
   if (private_key == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(key_file, " holds no private key"));
+    return absl::InvalidArgumentError(absl::StrCat(key_file, " contains no private key"));
   }
   if (X509_check_private_key(x509.get(), private_key.get()) != 1) {
     return absl::InvalidArgumentError(

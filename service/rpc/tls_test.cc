@@ -55,10 +55,10 @@ TEST_F(TlsTest, NamesAFileThatIsNotThere) {
 TEST_F(TlsTest, NamesAFileThatHoldsSomethingElse) {
   const absl::Status no_certificate = TlsFromFiles(key_, key_).status();
   EXPECT_TRUE(absl::IsInvalidArgument(no_certificate));
-  EXPECT_EQ(std::string(no_certificate.message()), key_ + " holds no certificate");
+  EXPECT_EQ(std::string(no_certificate.message()), key_ + " contains no certificate");
   const absl::Status no_key = TlsFromFiles(certificate_, certificate_).status();
   EXPECT_TRUE(absl::IsInvalidArgument(no_key));
-  EXPECT_EQ(std::string(no_key.message()), certificate_ + " holds no private key");
+  EXPECT_EQ(std::string(no_key.message()), certificate_ + " contains no private key");
 }
 
 TEST_F(TlsTest, NamesAKeyThatIsAnothers) {

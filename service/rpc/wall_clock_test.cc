@@ -21,7 +21,7 @@ TEST(OnTheWall, IsTheSameMoment) {
   EXPECT_LE(point, after + kLater + std::chrono::seconds(100));
 }
 
-TEST(OnTheWall, IsLaterThanAnyStopWhenItIsNever) {
+TEST(OnTheWall, IsFarInTheFutureWhenInfinite) {
   EXPECT_GT(OnTheWall(lifecycle::Clock::TimePoint::max()),
             system_clock::now() + std::chrono::hours(24));
 }

@@ -64,12 +64,12 @@ std::optional<absl::Status> WrongPlace(const std::string& path) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot open database ", path, ": it is ",
                      fs::is_directory(status) ? "a directory; name a file in it"
-                                              : "no regular file; choose another path"));
+                                              : "not a regular file; choose another path"));
   }
   if (!fs::exists(status) && fs::is_symlink(fs::symlink_status(path, ignored))) {
     return absl::NotFoundError(absl::StrCat("cannot open database ", path,
-                                            ": it is a link that leads nowhere; create the file "
-                                            "that it names or choose another path"));
+                                            ": it is a dangling symbolic link; create its target "
+                                            "or choose another path"));
   }
   const fs::path directory = fs::path(path).parent_path();
   if (!directory.empty() && !fs::exists(directory, ignored) && !ignored) {
@@ -194,8 +194,8 @@ absl::Status Database::Connect(const std::string& path, int flags) {
   if (sqlite3_db_readonly(handle_, "main") == 1) {
     return absl::PermissionDeniedError(
         absl::StrCat("cannot open database ", path,
-                     ": it may be read but not written; give this user the right to write it and "
-                     "its directory"));
+                     ": it is read-only; give this user write permission for it and its "
+                     "directory"));
   }
   return absl::OkStatus();
 }
@@ -322,17 +322,18 @@ absl::Status Database::ToOpenStatus(const std::string& path, const absl::Status&
     // SQLite's second try is to open a file for reading that is not there.
     const bool telling = error != 0 && error != ENOENT;
     return absl::PermissionDeniedError(
-        absl::StrCat(what, telling ? std::strerror(error) : "it may not be written or created",
-                     "; give this user the right to write it and its directory"));
+        absl::StrCat(what, telling ? std::strerror(error) : "it cannot be written or created",
+                     "; give this user write permission for it and its directory"));
   }
   const std::string words(status.message());
   if (absl::IsDataLoss(status)) {
-    return absl::DataLossError(absl::StrCat(what, "it is damaged or no SQLite database (", words,
+    return absl::DataLossError(absl::StrCat(what, "it is damaged or not an SQLite database (",
+                                            words,
                                             "); restore it from a backup or choose another path"));
   }
   if (absl::IsUnavailable(status)) {
     return absl::UnavailableError(absl::StrCat(
-        what, words, "; see whether another process locks it and whether its disk has room"));
+        what, words, "; check whether another process locks it and whether its disk is full"));
   }
   return absl::Status(status.code(), absl::StrCat(what, words));
 }

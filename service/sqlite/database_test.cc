@@ -104,7 +104,7 @@ TEST_F(DatabaseTest, KeepsWhatWasWrittenWhenOpenedAgain) {
   EXPECT_THAT(Notes(*OpenNotes()), ElementsAre("first"));
 }
 
-TEST_F(DatabaseTest, MakesFilesThatHoldDataForTheirOwnerOnly) {
+TEST_F(DatabaseTest, CreatesDataFilesForTheirOwnerOnly) {
   umask(022);
   const std::unique_ptr<Database> database = OpenNotes();
   ASSERT_TRUE(AddNote(*database, "private").ok());
@@ -127,13 +127,13 @@ TEST_F(DatabaseTest, OpensNoPipeAndWaitsForNobodyToWriteIt) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   const absl::Status status = FailToOpen(path_);
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("it is no regular file"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("it is not a regular file"));
   EXPECT_TRUE(fs::is_fifo(path_));
 }
 
-TEST_F(DatabaseTest, FollowsNoLinkThatLeadsNowhere) {
+TEST_F(DatabaseTest, FollowsNoDanglingLink) {
   fs::create_symlink("elsewhere", path_);
-  EXPECT_THAT(std::string(FailToOpen(path_).message()), HasSubstr("leads nowhere"));
+  EXPECT_THAT(std::string(FailToOpen(path_).message()), HasSubstr("dangling symbolic link"));
   EXPECT_FALSE(fs::exists(directory_ + "/elsewhere"));
 }
 
@@ -181,7 +181,7 @@ TEST_F(DatabaseTest, RunsTheSameStatementInsideItself) {
   EXPECT_THAT(pairs, ElementsAre("aa", "ab", "ba", "bb"));
 }
 
-TEST_F(DatabaseTest, TellsWrongSqlAndWrongValuesAsInternalErrors) {
+TEST_F(DatabaseTest, ReportsWrongSqlAndValuesAsInternalErrors) {
   const std::unique_ptr<Database> database = OpenNotes();
   EXPECT_TRUE(absl::IsInternal(database->Run("SELEKT")));
   EXPECT_TRUE(absl::IsInternal(database->Run("INSERT INTO notes VALUES (?)")));
@@ -205,7 +205,7 @@ TEST_F(DatabaseTest, TransactionIsRolledBackUnlessCommitted) {
   EXPECT_THAT(Notes(*database), ElementsAre("kept"));
 }
 
-TEST_F(DatabaseTest, IsUnavailableToASecondWriterWhenTheBusyTimeoutIsOver) {
+TEST_F(DatabaseTest, IsUnavailableToASecondWriterAfterTheBusyTimeout) {
   const std::unique_ptr<Database> one = OpenNotes();
   const std::unique_ptr<Database> other = OpenNotes(kImpatient);
   absl::StatusOr<Transaction> transaction = Transaction::Begin(*one);
@@ -216,7 +216,7 @@ TEST_F(DatabaseTest, IsUnavailableToASecondWriterWhenTheBusyTimeoutIsOver) {
   EXPECT_TRUE(AddNote(*other, "now").ok());
 }
 
-TEST_F(DatabaseTest, LetsWhoWaitsWriteBeforeWhoWroteLast) {
+TEST_F(DatabaseTest, LetsAWaiterWriteBeforeTheLastWriter) {
   constexpr Database::Options kPatient{.busy_timeout = std::chrono::minutes(10)};
   const std::unique_ptr<Database> hasty = OpenNotes(kPatient);
   absl::StatusOr<Transaction> first = Transaction::Begin(*hasty);
@@ -236,7 +236,7 @@ TEST_F(DatabaseTest, LetsWhoWaitsWriteBeforeWhoWroteLast) {
   waiting.join();
 }
 
-TEST_F(DatabaseTest, WritesAlsoWhenSomebodyStaysInTheTurnstile) {
+TEST_F(DatabaseTest, WritesEvenWhenTheTurnstileStaysOccupied) {
   const std::unique_ptr<Database> database =
       OpenNotes({.busy_timeout = std::chrono::milliseconds(10)});
   const auto turnstile = Turnstile::Open(path_ + "-turn");
@@ -277,7 +277,7 @@ TEST_F(DatabaseTest, IsUnavailableAndUnchangedWhenTheDiskIsFull) {
   EXPECT_TRUE(AddNote(*database, "still works").ok());
 }
 
-TEST_F(DatabaseTest, TellsDamageThatIsMetLaterAsDataLoss) {
+TEST_F(DatabaseTest, ReportsLaterDamageAsDataLoss) {
   {
     const std::unique_ptr<Database> database = OpenNotes();
     for (int i = 0; i < 100; ++i) ASSERT_TRUE(AddNote(*database, std::string(1000, 'x')).ok());
@@ -297,7 +297,7 @@ TEST_F(DatabaseTest, CheckpointMovesTheLogIntoTheFile) {
   EXPECT_THAT(ReadFile(path_), HasSubstr("a note to look for"));
 }
 
-TEST_F(DatabaseTest, BringsAnOlderFileUpToDate) {
+TEST_F(DatabaseTest, MigratesAnOlderFile) {
   ASSERT_TRUE(AddNote(*OpenNotes(), "old").ok());
   Schema newer = kNotes;
   newer.migrations.push_back("ALTER TABLE notes ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'");
@@ -349,14 +349,14 @@ TEST_F(DatabaseTest, RefusesNamesThatAreNoFiles) {
   EXPECT_TRUE(absl::IsFailedPrecondition(FailToOpen(":memory:")));
 }
 
-TEST_F(DatabaseTest, RefusesAFileThatMayOnlyBeRead) {
+TEST_F(DatabaseTest, RefusesAReadOnlyFile) {
   OpenNotes();
   ASSERT_EQ(chmod(path_.c_str(), 0444), 0);
   std::thread([&] {
     ObeyFilePermissions();
     const absl::Status status = FailToOpen(path_);
     EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("may be read but not written"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("it is read-only"));
   }).join();
 }
 
@@ -375,7 +375,7 @@ TEST_F(DatabaseTest, RefusesAFileThatMayNotBeReadOrCreated) {
   ASSERT_EQ(chmod(directory_.c_str(), 0755), 0);
 }
 
-TEST_F(DatabaseTest, RefusesADirectoryThatMayNotBeWrittenThoughTheFileMay) {
+TEST_F(DatabaseTest, RefusesAReadOnlyDirectory) {
   OpenNotes();
   ASSERT_EQ(chmod(directory_.c_str(), 0555), 0);
   std::thread([&] {

@@ -21,7 +21,7 @@ absl::StatusOr<std::unique_ptr<Turnstile>> Turnstile::Open(const std::string& pa
   if (file < 0) {
     return absl::PermissionDeniedError(
         absl::StrCat("cannot open ", path, ": ", std::strerror(errno),
-                     "; give this user the right to write its directory"));
+                     "; give this user write permission for its directory"));
   }
   return std::unique_ptr<Turnstile>(new Turnstile(file));
 }

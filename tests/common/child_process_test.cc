@@ -32,13 +32,13 @@ constexpr seconds kLimit{30};
 
 std::vector<std::string> Shell(const std::string& script) { return {"/bin/sh", "-c", script}; }
 
-TEST(ChildProcessTest, TellsItsExitCode) {
+TEST(ChildProcessTest, ReportsItsExitCode) {
   ChildProcess child(Shell("exit 7"));
   EXPECT_EQ(child.Wait(kLimit), Ending::Exited(7));
   EXPECT_EQ(child.Wait(kLimit), Ending::Exited(7)) << "when asked again";
 }
 
-TEST(ChildProcessTest, TellsTheSignalThatKilledIt) {
+TEST(ChildProcessTest, ReportsTheSignalThatKilledIt) {
   ChildProcess child(Shell("kill -USR1 $$"));
   EXPECT_EQ(child.Wait(kLimit), Ending::Killed(SIGUSR1));
 }
@@ -84,7 +84,7 @@ TEST(ChildProcessTest, HasNoFileOfItsParentsOpen) {
                                     Not(HasSubstr("[" + std::to_string(leaking) + "]"))));
 }
 
-TEST(ChildProcessTest, IsInAProcessGroupOfItsOwnAndHearsNoCtrlCOfTheTerminal) {
+TEST(ChildProcessTest, IsInItsOwnProcessGroupAwayFromCtrlC) {
   ChildProcess child(Shell("echo ready; exec sleep 1000"));
   ASSERT_TRUE(child.AwaitOutput("ready", kLimit));
   EXPECT_EQ(getpgid(child.pid()), child.pid());

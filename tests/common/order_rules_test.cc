@@ -64,18 +64,18 @@ std::string LineOf(const std::string& event) {
 
 std::string UpTo(const std::string& event) { return kStory.substr(0, kStory.find(LineOf(event))); }
 
-TEST(OrderRulesTest, AreKeptByACleanStop) {
+TEST(OrderRulesTest, AreKeptByACleanShutdown) {
   EXPECT_THAT(kStory, KeepsTheOrderOfAStop(kClean));
   EXPECT_THAT(kStory, KeepsTheOrderOfAStop(kClean, Uses{{"channel", "database"}}));
 }
 
-TEST(OrderRulesTest, AreKeptByAStopInWhichNothingWentWell) {
+TEST(OrderRulesTest, AreKeptByAShutdownInWhichEverythingFails) {
   const Changes all = {
       {"ConnectionsGone", "ConnectionsRemain"},
       {"I orders: shutdown +0.006s DrainingCalls       CallsFinished",
        "W orders: shutdown +0.006s DrainingCalls       CallsCut: 1 calls still ran"},
       {"I orders: shutdown +0.007s CancellingCalls     ServerStopped",
-       "W orders: shutdown +0.007s CancellingCalls     ServerAbandoned: 1 calls do not end"},
+       "W orders: shutdown +0.007s CancellingCalls     ServerAbandoned: 1 calls did not end"},
       {"I orders: shutdown +0.008s StoppingWorkers     WorkersStopped",
        "W orders: shutdown +0.008s StoppingWorkers     WorkerFailed \"feed\": INTERNAL: threw: x\n"
        "12:00:01.008 W orders: shutdown +0.008s StoppingWorkers     WorkerFailed \"relay\": "
@@ -89,7 +89,7 @@ TEST(OrderRulesTest, AreKeptByAStopInWhichNothingWentWell) {
   EXPECT_THAT(Broken(all, Ending::Exited(4)), IsEmpty());
 }
 
-TEST(OrderRulesTest, AreKeptByAnInterruptedStop) {
+TEST(OrderRulesTest, AreKeptByAnInterrupt) {
   EXPECT_THAT(Broken({{"terminate", "interrupt"}, {LineOf("LameDuckEntered"), ""}}), IsEmpty());
 }
 
@@ -118,12 +118,12 @@ std::string DrainedByHand(const std::string& story) {
 
 const std::string kDrainedFirst = kDrainRequested + kEnteredByHand + kLeftByHand + kDrained;
 
-TEST(OrderRulesTest, AreKeptByAStopAfterAManualDrain) {
+TEST(OrderRulesTest, AreKeptByAShutdownAfterAManualDrain) {
   EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
               KeepsTheOrderOfAStop(kClean));
 }
 
-TEST(OrderRulesTest, AreKeptByAStopDuringAManualDrain) {
+TEST(OrderRulesTest, AreKeptByAShutdownDuringAManualDrain) {
   EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + kLeftByHand +
                             RequestIn("DrainingConnections")),
               KeepsTheOrderOfAStop(kClean));
@@ -138,14 +138,14 @@ TEST(OrderRulesTest, AreKeptByAnInterruptDuringAManualDrain) {
   EXPECT_THAT(story, KeepsTheOrderOfAStop(kClean));
 }
 
-TEST(OrderRulesTest, AreKeptByDrainsByHandThatWereTakenBack) {
+TEST(OrderRulesTest, AreKeptByManualDrainsThatWereUndone) {
   const std::string taken_back = kServing + kDrainRequested + kEnteredByHand;
   EXPECT_THAT(taken_back + taken_back + kStory, KeepsTheOrderOfAStop(kClean));
   EXPECT_THAT(taken_back + DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
               KeepsTheOrderOfAStop(kClean));
 }
 
-TEST(OrderRulesTest, ForwardIsBrokenByAStepBackThatIsNotOfAManualDrain) {
+TEST(OrderRulesTest, ForwardIsBrokenByAStepBackWithoutAManualDrain) {
   EXPECT_THAT(BrokenRules(kServing + kEnteredByHand + kStory, kClean),
               testing::Contains("FORWARD: Serving in Serving after LameDuck"));
   EXPECT_THAT(
@@ -155,7 +155,7 @@ TEST(OrderRulesTest, ForwardIsBrokenByAStepBackThatIsNotOfAManualDrain) {
               testing::Contains("FORWARD: Serving in Serving after LameDuck"));
 }
 
-TEST(OrderRulesTest, InItsPhaseIsBrokenByARequestInAPhaseThatHasPassed) {
+TEST(OrderRulesTest, InItsPhaseIsBrokenByARequestInAnEarlierPhase) {
   EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
               KeepsTheOrderOfAStop(kClean));
   EXPECT_THAT(BrokenRules(DrainedByHand(kDrainedFirst + RequestIn("LameDuck")), kClean),
@@ -163,7 +163,7 @@ TEST(OrderRulesTest, InItsPhaseIsBrokenByARequestInAPhaseThatHasPassed) {
                   "IN_ITS_PHASE: ShutdownRequested in LameDuck instead of DrainingConnections"));
 }
 
-TEST(OrderRulesTest, ListenerFirstIsBrokenByARequestWhereAManualDrainDoesNotNoticeIt) {
+TEST(OrderRulesTest, ListenerFirstIsBrokenByAMisplacedRequest) {
   EXPECT_THAT(BrokenRules(DrainedByHand(kDrainRequested + kRequest + kLameDuck +
                                         LineOf("ListenerClosed") + LineOf("GoodbyeSaid")),
                           kClean),
@@ -184,25 +184,25 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByBeingDrainedWithoutAManualDrain) {
               testing::Contains("LISTENER_FIRST: Drained is not of a manual drain"));
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByAManualDrainThatWasNoLameDuck) {
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByADrainWithoutALameDuck) {
   EXPECT_THAT(
       BrokenRules(DrainedByHand(kDrainRequested + kLeftByHand + RequestIn("DrainingConnections")),
                   kClean),
       ElementsAre("every_run_ends: LameDuckEntered is missing"));
 }
 
-TEST(OrderRulesTest, AreKeptByAStopBeforeItServed) {
+TEST(OrderRulesTest, AreKeptByAShutdownBeforeServing) {
   EXPECT_THAT(Broken({{LineOf("Serving  "), ""},
                       {"Serving             ShutdownRequested", "Starting    ShutdownRequested"},
                       {LineOf("LameDuckEntered"), ""}}),
               IsEmpty());
 }
 
-TEST(OrderRulesTest, AreKeptByAStopBeforeAnythingWasOpened) {
+TEST(OrderRulesTest, AreKeptByAShutdownBeforeAnythingIsOpen) {
   EXPECT_THAT(BrokenRules("stopped before anything was opened; exit code 0\n", kClean), IsEmpty());
 }
 
-TEST(OrderRulesTest, AreKeptByWhoeverWasEndedOnItsWay) {
+TEST(OrderRulesTest, AreKeptByAnUnfinishedShutdown) {
   const std::string so_far = UpTo("ServerStopped");
   EXPECT_THAT(so_far, KeepsTheOrderOfAStop(Ending::Killed(SIGKILL)));
   EXPECT_THAT(
@@ -215,7 +215,7 @@ TEST(OrderRulesTest, AreKeptByWhoeverWasEndedOnItsWay) {
               KeepsTheOrderOfAStop(Ending::Exited(5)));
 }
 
-TEST(OrderRulesTest, AreKeptByAStartThatFailed) {
+TEST(OrderRulesTest, AreKeptByAFailedStart) {
   const std::string story =
       "12:00:00.000 W orders: Starting     CouldNotStart: UNAVAILABLE: port in use\n"
       "12:00:00.001 W orders: ClosingResources    CloseFailed \"channel\": DATA_LOSS: disk full\n"
@@ -245,7 +245,7 @@ TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEventInThePhaseBeforeItsOwn) {
       ElementsAre("IN_ITS_PHASE: WorkersStopped in CancellingCalls instead of StoppingWorkers"));
 }
 
-TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEventThatNobodyKnows) {
+TEST(OrderRulesTest, InItsPhaseIsBrokenByAnUnknownEvent) {
   EXPECT_THAT(Broken({{"GoodbyeSaid: 2 streams",
                        "GoodbyeSaid\n"
                        "12:00:01.003 I orders: shutdown +0.003s DrainingConnections     "
@@ -267,7 +267,7 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByAShutdownBeforeTheListenerIsClosed) 
                           "TIME: ListenerClosed is earlier than what was told before it"));
 }
 
-TEST(OrderRulesTest, ListenerFirstIsBrokenByWhatIsToldTwice) {
+TEST(OrderRulesTest, ListenerFirstIsBrokenByARepeatedEvent) {
   const std::string calls = LineOf("CallsFinished");
   EXPECT_THAT(Broken({{calls, calls + calls}}),
               ElementsAre("LISTENER_FIRST: CallsFinished besides CallsFinished"));
@@ -276,7 +276,7 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByWhatIsToldTwice) {
               ElementsAre("LISTENER_FIRST: Closed \"database\" was told of before"));
 }
 
-TEST(OrderRulesTest, ListenerFirstIsBrokenByTwoThatExcludeEachOther) {
+TEST(OrderRulesTest, ListenerFirstIsBrokenByContradictoryEvents) {
   EXPECT_THAT(
       Broken(
           {{LineOf("WorkersStopped"),
@@ -287,12 +287,12 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByTwoThatExcludeEachOther) {
       ElementsAre("LISTENER_FIRST: WorkerFailed \"x\" besides WorkersStopped"));
 }
 
-TEST(OrderRulesTest, NotInUseIsBrokenWhenWhatIsUsedIsClosedFirst) {
+TEST(OrderRulesTest, NotInUseIsBrokenByClosingADependencyFirst) {
   EXPECT_THAT(Broken({}, kClean, {{"database", "channel"}}),
               ElementsAre("NOT_IN_USE: \"channel\" is closed before \"database\", which uses it"));
 }
 
-TEST(OrderRulesTest, NotInUseIsBrokenWhenWhatUsesItIsNotClosedAtAll) {
+TEST(OrderRulesTest, NotInUseIsBrokenByNeverClosingAUser) {
   EXPECT_THAT(Broken({}, kClean, {{"pool", "database"}}),
               ElementsAre("NOT_IN_USE: \"database\" is closed before \"pool\", which uses it",
                           "every_run_ends: \"pool\" was not closed"));
@@ -304,7 +304,7 @@ TEST(OrderRulesTest, CleanIsBrokenByAWarningBeforeExitCode0) {
               ElementsAre("CLEAN: exit code 0, but what is told leads to 4"));
 }
 
-TEST(OrderRulesTest, CleanIsBrokenByAnExitCodeThatNothingLedTo) {
+TEST(OrderRulesTest, CleanIsBrokenByAnUnexplainedExitCode) {
   EXPECT_THAT(Broken({{"exit code 0", "exit code 3"}}, Ending::Exited(3)),
               ElementsAre("CLEAN: exit code 3, but what is told leads to 0"));
 }
@@ -315,12 +315,12 @@ TEST(OrderRulesTest, CleanIsBrokenByAFailureWithoutItsWarning) {
       ElementsAre("CLEAN: CallsCut without a warning"));
 }
 
-TEST(OrderRulesTest, CleanIsBrokenByAWarningAboutWhatIsWell) {
+TEST(OrderRulesTest, CleanIsBrokenByAWarningAboutASuccess) {
   EXPECT_THAT(Broken({{"I orders: shutdown +0.004s", "W orders: shutdown +0.004s"}}),
               ElementsAre("CLEAN: ConnectionsGone as a warning"));
 }
 
-TEST(OrderRulesTest, CleanIsBrokenByLastWordsThatDoNotFitTheExitCode) {
+TEST(OrderRulesTest, CleanIsBrokenByLastWordsThatContradictTheExitCode) {
   EXPECT_THAT(BrokenRules(kStory, Ending::Exited(5)),
               ElementsAre("CLEAN: the watchdog's exit code without its last words"));
   EXPECT_THAT(BrokenRules(kStory, Ending::Exited(6)),
@@ -333,7 +333,7 @@ TEST(OrderRulesTest, CleanIsBrokenByLastWordsThatDoNotFitTheExitCode) {
               IsEmpty());
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByWhatIsMissing) {
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByAMissingEvent) {
   for (const std::string event :
        {"LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused",
         "CallsFinished", "ServerStopped", "WorkersStopped", "Stopped:"}) {
@@ -349,12 +349,12 @@ TEST(OrderRulesTest, EveryRunEndsIsBrokenByALameDuckAfterAnInterrupt) {
                           "served"));
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByAProcessThatRuns) {
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByARunningProcess) {
   EXPECT_THAT(BrokenRules(UpTo("Stopped:"), Ending()),
               ElementsAre("every_run_ends: the process still runs"));
 }
 
-TEST(OrderRulesTest, ToldIsBrokenByAnotherExitCodeThanTheProcesss) {
+TEST(OrderRulesTest, ToldIsBrokenByAWrongExitCode) {
   EXPECT_THAT(Broken({{"exit code 0", "exit code 3"}}),
               ElementsAre("TOLD: Stopped tells \"exit code 3\", but it was exit code 0"));
 }
@@ -364,7 +364,7 @@ TEST(OrderRulesTest, TimeIsBrokenWhenItRunsBackwards) {
               ElementsAre("TIME: WorkersStopped is earlier than what was told before it"));
 }
 
-TEST(OrderRulesTest, TimeIsBrokenByARequestThatIsNotItsBeginning) {
+TEST(OrderRulesTest, TimeIsBrokenByARequestThatIsNotAtZero) {
   EXPECT_THAT(Broken({{"+0.000s", "+0.001s"}}),
               ElementsAre("TIME: ShutdownRequested is not at +0.000s"));
 }

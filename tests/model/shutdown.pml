@@ -246,7 +246,7 @@ inline Serve() {
   NoticeStop()
 }
 
-/* Unless it is `finished`, the drain was taken back. */
+/* Unless it is `finished`, the drain was undone. */
 inline LameDuck() {
   Enter(kLameDuck);
   healthy = false;

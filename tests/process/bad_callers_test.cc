@@ -87,7 +87,7 @@ TEST_F(BadCallersTest, APortScanThatStays) {
   StopsAsIfNobodyWereThere();
 }
 
-TEST_F(BadCallersTest, ThoseWhoSpeakAnotherLanguage) {
+TEST_F(BadCallersTest, ThoseWhoSpeakAnotherProtocol) {
   std::vector<std::unique_ptr<RawConnection>> others;
   for (const std::string& words :
        {std::string("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -108,7 +108,7 @@ TEST_F(BadCallersTest, AHalfClosedConnectionThatOwesTheMessageOfItsCall) {
   StopsAsIfNobodyWereThere();
 }
 
-TEST_F(BadCallersTest, ThoseWhoSendOneByteAtATimeAndNeverAWholeRequestAreCutAndCounted) {
+TEST_F(BadCallersTest, ThoseWhoNeverCompleteARequestAreCutAndCounted) {
   Start("tests/servers/echo/echo_server",
         {"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
          "--shutdown_drain_calls=100ms"});

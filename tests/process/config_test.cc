@@ -1,4 +1,4 @@
-// What a real server says of its settings, and of the platform that will stop it.
+// What a real server reports about its settings and about its platform's limit.
 #include <signal.h>
 
 #include <algorithm>
@@ -41,15 +41,15 @@ Printed PrintConfig(std::vector<std::string> flags, ChildProcess::Environment en
   return {ending, server.Output()};
 }
 
-TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
+TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
   const Printed printed = PrintConfig({"--termination_grace=60s"});
   EXPECT_EQ(printed.ending, Ending::Exited(0));
   EXPECT_EQ(printed.text,
-            "# the shutdown: lame_duck 10s + drain_connections 24s + drain_calls 10s + "
+            "# shutdown budget: lame_duck 10s + drain_connections 24s + drain_calls 10s + "
             "cancel_calls 4s + stop_workers 3s + "
             "save_state 3s + close_resources 4s + reserve 2s = 1m\n"
-            "# the watchdog ends it after 59s\n"
-            "# the platform kills after a time that nothing says\n"
+            "# the watchdog ends the process after 59s\n"
+            "# the platform sends SIGKILL after an unknown time\n"
             "--address=127.0.0.1:50051\n"
             "--admin_address=\n"
             "--admin_port_file=\n"
@@ -84,7 +84,7 @@ TEST(PrintConfigTest, PrintsEveryBudgetThatFollowsFromTheGraceAndExitsWith0) {
             "--tls_key=\n");
 }
 
-TEST(PrintConfigTest, CanBeGivenBackAsAFlagFile) {
+TEST(PrintConfigTest, CanBeReadBackAsAFlagFile) {
   const testkit::TempDir directory;
   const Printed first = PrintConfig({"--termination_grace=7s", "--shutdown_drain_calls=1.5s",
                                      "--platform_grace=10s", "--address=[::1]:0"});
@@ -94,13 +94,13 @@ TEST(PrintConfigTest, CanBeGivenBackAsAFlagFile) {
   EXPECT_EQ(PrintConfig({"--flagfile=" + directory.File("flags")}).text, first.text);
 }
 
-TEST(PrintConfigTest, OfBudgetsThatDoNotFitSaysSoAndExitsWith1) {
+TEST(PrintConfigTest, RejectsBudgetsThatDoNotFitWith1) {
   const Printed printed = PrintConfig({"--termination_grace=1s", "--shutdown_drain_calls=2s"});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
   EXPECT_THAT(printed.text, StartsWith("usage: the shutdown does not fit"));
 }
 
-TEST(HelpTest, NamesTheProgramAndEveryFlagThatIsOursAndNoOther) {
+TEST(HelpTest, ListsExactlyOurFlags) {
   ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"), "--help"});
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   const std::string help = server.Output();
@@ -144,40 +144,42 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--max_concurrent_streams=0", "--max_concurrent_streams must be at least 1"},
         BadFlag{"--max_receive_message_size=-1", "--max_receive_message_size must be at least 1"},
         BadFlag{"--max_send_message_size=all", "'all'"},
-        BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key go together"}),
+        BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key must be set together"}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
 
-TEST(PlatformGraceTest, ThatIsShorterIsWarnedOfWithBothNumbers) {
+TEST(PlatformGraceTest, WarnsWithBothNumbersWhenShorter) {
   const std::string warning =
-      ", before a shutdown of 30s (--termination_grace) has ended: give both the same\n";
-  EXPECT_THAT(PrintConfig({"--platform_grace=20s"}).text,
-              AllOf(HasSubstr("warning: the platform kills after 20s (--platform_grace)" + warning),
-                    HasSubstr("# the platform kills after 20s (--platform_grace)\n")));
-  EXPECT_THAT(PrintConfig({}, {{"TIMEOUT_STOP_USEC", "10s"}}).text,
-              HasSubstr("warning: the platform kills after 10s (TIMEOUT_STOP_USEC)" + warning));
+      ", before a shutdown of 30s (--termination_grace) can end: set both to the same value\n";
+  EXPECT_THAT(
+      PrintConfig({"--platform_grace=20s"}).text,
+      AllOf(HasSubstr("warning: the platform sends SIGKILL after 20s (--platform_grace)" + warning),
+            HasSubstr("# the platform sends SIGKILL after 20s (--platform_grace)\n")));
+  EXPECT_THAT(
+      PrintConfig({}, {{"TIMEOUT_STOP_USEC", "10s"}}).text,
+      HasSubstr("warning: the platform sends SIGKILL after 10s (TIMEOUT_STOP_USEC)" + warning));
   EXPECT_THAT(PrintConfig({}, {{"TERMINATION_GRACE_PERIOD_SECONDS", "5"}}).text,
-              HasSubstr("warning: the platform kills after 5s "
+              HasSubstr("warning: the platform sends SIGKILL after 5s "
                         "(TERMINATION_GRACE_PERIOD_SECONDS)" +
                         warning));
 }
 
-TEST(PlatformGraceTest, ThatIsAsLongIsNotWarnedOf) {
+TEST(PlatformGraceTest, DoesNotWarnWhenLongEnough) {
   const Printed printed = PrintConfig({}, {{"TIMEOUT_STOP_USEC", "30s"}});
   EXPECT_EQ(printed.ending, Ending::Exited(0));
   EXPECT_THAT(printed.text, Not(HasSubstr("warning")));
 }
 
-TEST(PlatformGraceTest, ThatIsNoTimeSaysSoAndExitsWith1) {
+TEST(PlatformGraceTest, RejectsAMalformedDurationWith1) {
   const Printed printed = PrintConfig({}, {{"TIMEOUT_STOP_USEC", "soon"}});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
-  EXPECT_EQ(printed.text, "usage: TIMEOUT_STOP_USEC: \"soon\" is no time\n");
+  EXPECT_EQ(printed.text, "usage: TIMEOUT_STOP_USEC: \"soon\" is not a duration\n");
 }
 
-TEST(PlatformGraceTest, ThatIsShorterStopsNoServerFromServing) {
+TEST(PlatformGraceTest, DoesNotPreventServingWhenShorter) {
   ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"),
                        "--address=127.0.0.1:0", "--platform_grace=1s", "--shutdown_lame_duck=0"});
   EXPECT_TRUE(server.AwaitOutput(" Serving\n", kLimit)) << server.Output();
-  EXPECT_THAT(server.Output(), StartsWith("warning: the platform kills after 1s"));
+  EXPECT_THAT(server.Output(), StartsWith("warning: the platform sends SIGKILL after 1s"));
   server.Signal(SIGTERM);
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(0)) << server.Output();
 }

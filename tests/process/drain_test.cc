@@ -150,7 +150,7 @@ class BusyCaller {
   std::jthread calling_;
 };
 
-TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
+TEST_F(DrainTest, AnswersEveryCallAndReportsItsProgress) {
   Start({"--shutdown_lame_duck=3s"});
   BusyCaller busy(address());
   grpc::Status held;
@@ -196,7 +196,7 @@ TEST_F(DrainTest, AnswersEveryCallTellsItsWayAndLeavesAProcessThatStopsAsEver) {
       << Output();
 }
 
-TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
+TEST_F(DrainTest, ServesAsBeforeWhenUndoneInTheLameDuck) {
   Start(kLongLameDuck);
   OpenStream watch(rpc::NewConnection(address()), "/grpc.health.v1.Health/Watch", "", kLimit);
   const auto health = [&watch] {
@@ -229,7 +229,7 @@ TEST_F(DrainTest, TakenBackInTheLameDuckItServesAsBefore) {
       << Output();
 }
 
-TEST_F(DrainTest, CanBeTakenBackAllThroughTheLameDuckThoughNobodyCalls) {
+TEST_F(DrainTest, CanBeUndoneThroughoutTheLameDuckWithoutCallers) {
   Start({"--shutdown_lame_duck=4s"});
   Operator drain(*admin_);
   for (const bool late : {false, true}) {
@@ -246,7 +246,7 @@ TEST_F(DrainTest, CanBeTakenBackAllThroughTheLameDuckThoughNobodyCalls) {
   EXPECT_FALSE(EchoIsHinted());
 }
 
-TEST_F(DrainTest, CannotBeTakenBackOnceCallersAreTurnedAway) {
+TEST_F(DrainTest, CannotBeUndoneOnceCallersAreTurnedAway) {
   Start(kShortLameDuck);
   Operator drain(*admin_);
   EXPECT_TRUE(drain.AwaitEnd().ok());
@@ -258,7 +258,7 @@ TEST_F(DrainTest, CannotBeTakenBackOnceCallersAreTurnedAway) {
   EXPECT_TRUE(Runs());
 }
 
-TEST_F(DrainTest, ASigtermInItsLameDuckGoesOnFromThereAndLosesNothing) {
+TEST_F(DrainTest, ASigtermInItsLameDuckContinuesAndLosesNothing) {
   Start({"--shutdown_lame_duck=4s"});
   BusyCaller busy(address());
   Operator drain(*admin_);
@@ -275,7 +275,7 @@ TEST_F(DrainTest, ASigtermInItsLameDuckGoesOnFromThereAndLosesNothing) {
       << Output();
 }
 
-TEST_F(DrainTest, ASigtermWhileCallersAreLeavingGivesThemTheirTime) {
+TEST_F(DrainTest, ASigtermDuringTheDrainGivesCallersTheirTime) {
   Start(kShortLameDuck);
   grpc::Status held;
   std::jthread holder([&] { held = Echo(*rpc::Bounded(), /*sleep_ms=*/4000); });
@@ -294,7 +294,7 @@ TEST_F(DrainTest, ASigtermWhileCallersAreLeavingGivesThemTheirTime) {
       << Output();
 }
 
-TEST_F(DrainTest, ASecondSignalEndsWhatTheFirstStillWaitsFor) {
+TEST_F(DrainTest, ASecondSignalEndsTheWaitsOfTheFirst) {
   Start(kLongLameDuck);
   Operator drain(*admin_);
   AwaitEvent("LameDuckEntered");
@@ -310,7 +310,7 @@ TEST_F(DrainTest, ASecondSignalEndsWhatTheFirstStillWaitsFor) {
       << Output();
 }
 
-TEST_F(DrainTest, ASigtermWhileItIsTakenBackEndsAsEverAndLeavesNobodyWithoutAnAnswer) {
+TEST_F(DrainTest, ASigtermDuringAnUndoAnswersEverybody) {
   for (const char* when : {"Serving", "ManualDrainRequested", "LameDuckEntered"}) {
     Start(kShortLameDuck);
     Operator drain(*admin_);
@@ -328,7 +328,7 @@ TEST_F(DrainTest, ASigtermWhileItIsTakenBackEndsAsEverAndLeavesNobodyWithoutAnAn
   }
 }
 
-TEST_F(DrainTest, OperatorsWhoDoNotReadOrSayNothingDoNotHoldTheStopUp) {
+TEST_F(DrainTest, SilentOperatorsDoNotDelayTheShutdown) {
   Start(kLongLameDuck);
   OpenStream deaf(rpc::NewConnection(admin_address_), "/admin.v1.AdminService/Drain", "", kLimit);
   OpenStream health(rpc::NewConnection(admin_address_), "/grpc.health.v1.Health/Watch", "", kLimit);
@@ -342,7 +342,7 @@ TEST_F(DrainTest, OperatorsWhoDoNotReadOrSayNothingDoNotHoldTheStopUp) {
   EXPECT_FALSE(health.Finish().ok());
 }
 
-TEST_F(DrainTest, AnOperatorWhoseAnswerHadToBeCutIsReported) {
+TEST_F(DrainTest, AnOperatorWhoseAnswerWasCutIsReported) {
   Start(kLongLameDuck);
   rpc::RawPeer deaf(admin_address_);
   // SETTINGS_INITIAL_WINDOW_SIZE = 0: not a byte of an answer may be sent.
@@ -353,10 +353,10 @@ TEST_F(DrainTest, AnOperatorWhoseAnswerHadToBeCutIsReported) {
   EXPECT_EQ(Wait(), Ending::Exited(4));
   const testkit::LoggedEvent failed = Event("CloseFailed");
   EXPECT_EQ(failed.subject, "admin server");
-  EXPECT_EQ(failed.detail, "DEADLINE_EXCEEDED: 1 calls of operators were cut");
+  EXPECT_EQ(failed.detail, "DEADLINE_EXCEEDED: 1 operator calls were cut");
 }
 
-TEST_F(DrainTest, WithoutAnAdminAddressThereIsNothingToCall) {
+TEST_F(DrainTest, WithoutAnAdminAddressNothingIsServed) {
   ASSERT_NO_FATAL_FAILURE(ServerUnderTest::Start("tests/servers/echo/echo_server", {}));
   admin::v1::GetStateResponse response;
   EXPECT_EQ(
@@ -364,7 +364,7 @@ TEST_F(DrainTest, WithoutAnAdminAddressThereIsNothingToCall) {
       grpc::UNIMPLEMENTED);
 }
 
-TEST_F(DrainTest, IsAskedForOnTheCommandLine) {
+TEST_F(DrainTest, IsRequestedOnTheCommandLine) {
   Start({"--shutdown_lame_duck=2s"});
   EXPECT_THAT(Client("state"), HasSubstr("SERVING "));
   EXPECT_THAT(Client("drain"), AllOf(HasSubstr("LAME_DUCK "), HasSubstr("DRAINING_CONNECTIONS "),

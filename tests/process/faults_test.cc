@@ -101,7 +101,7 @@ const std::vector<std::string> kSaved = {"StateSaved saver"};
 const std::vector<std::string> kClosed = {"Closed pool", "Closed channel", "Closed database",
                                           "Closed files", "Closed operators"};
 // What an entry, a saver or a worker is told of that did not end.
-constexpr char kLate[] = "DEADLINE_EXCEEDED: did not return in its time";
+constexpr char kLate[] = "DEADLINE_EXCEEDED: did not return in time";
 
 TEST_F(FaultsTest, ACallThatRunsForHoursIsCancelled) {
   Start("");
@@ -119,7 +119,7 @@ TEST_F(FaultsTest, ACallThatNeverFinishesIsGivenUp) {
   const auto call = AcceptedEcho(kForEver);
   EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
   EXPECT_THAT(Told(false),
-              ElementsAre("CallsCut: 1 calls still ran", "ServerAbandoned: 1 calls do not end"));
+              ElementsAre("CallsCut: 1 calls still ran", "ServerAbandoned: 1 calls did not end"));
   EXPECT_FALSE(call->Status().ok());
   EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
@@ -152,14 +152,14 @@ TEST_F(FaultsTest, AGoodbyeThatHangsIsEndedByTheWatchdog) {
   EXPECT_THAT(Told(true), Not(Contains("StateSaved saver")));
 }
 
-TEST_F(FaultsTest, ALogWhoseLockIsHeldForEverIsEndedByTheWatchdog) {
+TEST_F(FaultsTest, ALogWhoseLockIsNeverReleasedIsEndedByTheWatchdog) {
   Start("log=hangs", {"--termination_grace=4s", "--shutdown_reserve=2s"});
   EXPECT_EQ(Stop(std::chrono::seconds(4)), Ending::Exited(5)) << Output();
   EXPECT_THAT(Output(), HasSubstr("stuck in phase DrainingConnections; exit code 5\n"));
 }
 
 // There is one thread for each of these already, or it can be done without.
-TEST_F(FaultsTest, AStopNeedsNoThreadThatIsNotThereYet) {
+TEST_F(FaultsTest, AShutdownNeedsNoNewThread) {
   const testkit::TempDir directory;
   const std::string report = directory.File("report");
   std::vector<std::string> flags = kBudget;
@@ -176,7 +176,7 @@ TEST_F(FaultsTest, AStopNeedsNoThreadThatIsNotThereYet) {
   EXPECT_THAT(written, HasSubstr("\"exit_code\":0"));
 }
 
-TEST_F(FaultsTest, WorkInAPoolThatThrowsStopsTheServerWhichLeadsItsCallersAway) {
+TEST_F(FaultsTest, WorkInAPoolThatThrowsStartsAGracefulShutdown) {
   Start("work=throws");
   const auto asked = steady_clock::now();
   const auto stream = Open("/bench.Bench/Watch");
@@ -188,15 +188,15 @@ TEST_F(FaultsTest, WorkInAPoolThatThrowsStopsTheServerWhichLeadsItsCallersAway) 
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
 }
 
-TEST_F(FaultsTest, AHandlerThatCallsExitEndsTheProcessWithItsSentence) {
+TEST_F(FaultsTest, AHandlerThatCallsExitEndsTheProcessWithAMessage) {
   Start("handler=exits");
   const auto stream = Open("/bench.Bench/Watch");
   EXPECT_EQ(process().Wait(kLimit), Ending::Exited(7)) << Output();
-  EXPECT_THAT(Output(), HasSubstr("unplanned end: exit() was called while main was at work\n"));
+  EXPECT_THAT(Output(), HasSubstr("unplanned end: exit() was called while main was running\n"));
   EXPECT_THAT(Output(), HasSubstr("\"exit_code\":7"));
 }
 
-TEST_F(FaultsTest, ADestructorOfSomethingStaticThatHangsIsEndedByTheWatchdog) {
+TEST_F(FaultsTest, AStaticDestructorThatHangsIsEndedByTheWatchdog) {
   Start("static=hangs", {"--termination_grace=8s", "--shutdown_reserve=2s",
                          "--shutdown_close_resources=1s", "--shutdown_lame_duck=0"});
   EXPECT_EQ(Stop(std::chrono::seconds(8)), Ending::Exited(5)) << Output();
@@ -205,7 +205,7 @@ TEST_F(FaultsTest, ADestructorOfSomethingStaticThatHangsIsEndedByTheWatchdog) {
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
 }
 
-TEST_F(FaultsTest, AThirdSignalEndsADestructorOfSomethingStatic) {
+TEST_F(FaultsTest, AThirdSignalEndsAStaticDestructor) {
   Start("static=hangs", kAllTheTime);
   process().Signal(SIGINT);
   ASSERT_TRUE(process().AwaitOutput("static hangs", kLimit)) << Output();
@@ -252,7 +252,7 @@ TEST_F(FaultsTest, AWorkerThatThrowsIsNamed) {
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
 }
 
-TEST_F(FaultsTest, AWorkerThatDiesStopsTheServerWhichLeadsItsCallersAway) {
+TEST_F(FaultsTest, AWorkerThatDiesStartsAGracefulShutdown) {
   Start("worker=dies");
   const auto asked = steady_clock::now();
   const auto stream = Open("/bench.Bench/Watch");
@@ -318,7 +318,7 @@ TEST_F(FaultsTest, ACloserThatHangsInTheKernelIsPassedOver) {
               IsSupersetOf({"StateSaved saver", "Closed pool", "Closed channel", "Closed files"}));
 }
 
-TEST_F(FaultsTest, ACloserHasTheTimeThatNobodyElseNeeds) {
+TEST_F(FaultsTest, ACloserGetsTheTimeThatNobodyElseNeeds) {
   // Nobody is connected; its own share would be 2 s.
   for (const int signal : {SIGTERM, SIGINT}) {
     Start("database=slow", {"--termination_grace=30s", "--shutdown_lame_duck=0"});
@@ -341,7 +341,7 @@ TEST_F(FaultsTest, ASecondServerIsDrainedWithTheFirst) {
   EXPECT_THAT(Output(), ::testing::ContainsRegex("\"calls\":\\{\"finished\":[234],"));
 }
 
-TEST_F(FaultsTest, ACallOfAServerThatNobodyStopsIsNotCutWithoutAWord) {
+TEST_F(FaultsTest, AServerThatIsNotShutDownDoesNotCutSilently) {
   Start("second=forgotten");
   const std::unique_ptr<bench::Bench::Stub> second = SecondServer();
   EchoCall call(*second, /*sleep_ms=*/3'600'000, kLimit);
@@ -349,7 +349,7 @@ TEST_F(FaultsTest, ACallOfAServerThatNobodyStopsIsNotCutWithoutAWord) {
   process().Signal(SIGTERM);
   EXPECT_EQ(process().Wait(kLimit), Ending::Exited(7)) << Output();
   EXPECT_THAT(Output(),
-              HasSubstr("a server that had let callers in was destroyed without a shutdown"));
+              HasSubstr("a server that accepts callers was destroyed without a shutdown"));
   EXPECT_THAT(Output(), HasSubstr("\"exit_code\":7"));
 }
 
@@ -366,13 +366,13 @@ TEST_F(FaultsTest, ADestructorInMainThatHangsIsEndedByTheWatchdog) {
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
 }
 
-TEST_F(FaultsTest, WhenEverythingHangsEachIsNamedAndTheHighestCodeCounts) {
+TEST_F(FaultsTest, WhenEverythingHangsEachIsNamed) {
   Start("worker=hangs,saver=hangs,pool=hangs,database=hangs,channel=hangs,files=hangs");
   const auto call = AcceptedEcho(kForEver);
   EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
   const std::string late = kLate;
   EXPECT_THAT(Told(false),
-              ElementsAre("CallsCut: 1 calls still ran", "ServerAbandoned: 1 calls do not end",
+              ElementsAre("CallsCut: 1 calls still ran", "ServerAbandoned: 1 calls did not end",
                           HasSubstr("WorkerFailed worker: DEADLINE_EXCEEDED"),
                           "SaveFailed saver: " + late, "CloseFailed pool: " + late,
                           // Side by side.
@@ -381,7 +381,7 @@ TEST_F(FaultsTest, WhenEverythingHangsEachIsNamedAndTheHighestCodeCounts) {
                           "CloseFailed files: " + late));
 }
 
-TEST_F(FaultsTest, ASecondSignalHurriesWhateverHangs) {
+TEST_F(FaultsTest, ASecondSignalExpeditesWhateverHangs) {
   // Nothing but the signal ends a wait in the time of a test.
   Start("worker=hangs,saver=hangs,pool=hangs", kAllTheTime);
   const auto call = AcceptedEcho(kForEver);
@@ -395,7 +395,7 @@ TEST_F(FaultsTest, ASecondSignalHurriesWhateverHangs) {
                             HasSubstr("CloseFailed pool")}));
 }
 
-TEST_F(FaultsTest, AThirdSignalLeavesAtOnceWhateverHangs) {
+TEST_F(FaultsTest, AThirdSignalExitsAtOnceWhateverHangs) {
   Start("saver=hangs", kAllTheTime);
   const auto signalled = steady_clock::now();
   process().Signal(SIGINT);
@@ -440,12 +440,11 @@ TEST_F(HalfAStartTest, IsRolledBack) {
                           "Closed"));
 }
 
-TEST_F(HalfAStartTest, IsRolledBackAlsoWhenItThrows) {
+TEST_F(HalfAStartTest, IsRolledBackEvenWhenItThrows) {
   testkit::ChildProcess server({testkit::RunfileOrDie("tests/process/faulty_server"),
                                 "--address=127.0.0.1:0", "--fault=start=server,opener=throws"});
   EXPECT_EQ(testkit::AwaitStop(server, kLimit, kFaultyUses), Ending::Exited(2)) << server.Output();
-  EXPECT_THAT(server.Output(),
-              HasSubstr("could not start: an exception that nobody caught: as it was told to"));
+  EXPECT_THAT(server.Output(), HasSubstr("could not start: uncaught exception: as it was told to"));
   EXPECT_THAT(testkit::EventNamesIn(server.Output()),
               ElementsAre("CouldNotStart", "WorkersStopped", "Closed", "Closed", "Closed", "Closed",
                           "Closed"));

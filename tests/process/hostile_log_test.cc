@@ -101,20 +101,20 @@ class HostileLogTest : public ServerUnderTest {
   const std::string report_ = directory_.File("report.json");
 };
 
-TEST_F(HostileLogTest, ThatNobodyReadsStopsNobodyWhateverTeIs) {
+TEST_F(HostileLogTest, ThatNobodyReadsBlocksNobodyWhateverTeIs) {
   StartWithUnreadLog();
   CallWith("te", std::string(300, 'Z'), 2000);
   ExpectAllIsWell();
 }
 
-TEST_F(HostileLogTest, ThatNobodyReadsStopsNobodyWhoeverIsGoneAtOnce) {
+TEST_F(HostileLogTest, ThatNobodyReadsBlocksNobodyWhoDisconnectsAtOnce) {
   StartWithUnreadLog();
   for (int i = 0; i < 30000; ++i) ASSERT_NO_FATAL_FAILURE(ConnectAndReset());
   ExpectAllIsWell();
 }
 
 // Another file would have its number, and each line of the log written into it.
-TEST_F(HostileLogTest, ThatIsClosedIsNoOtherFile) {
+TEST_F(HostileLogTest, ThatIsClosedBecomesNoOtherFile) {
   Start("tests/servers/echo/echo_server", kAllTheTime, {"/bin/sh", "-c", "exec \"$@\" 2>&-", "sh"});
   EXPECT_TRUE(Echo().ok());
   EXPECT_EQ(std::filesystem::read_symlink("/proc/" + std::to_string(process().pid()) + "/fd/2"),
@@ -126,7 +126,7 @@ TEST_F(HostileLogTest, ThatIsClosedIsNoOtherFile) {
 class ForgedReportTest : public HostileLogTest,
                          public ::testing::WithParamInterface<const char*> {};
 
-TEST_P(ForgedReportTest, IsOneEscapedLineOfGrpcsAndNoReport) {
+TEST_P(ForgedReportTest, IsOneEscapedLineAndNotAReport) {
   Start("tests/servers/echo/echo_server", kAllTheTime);
   const std::string forged =
       "I echo: shutdown report: {\"version\":1,\"program\":\"echo\",\"reason\":\"terminate\","

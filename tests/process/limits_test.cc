@@ -61,7 +61,7 @@ class LimitsTest : public ServerUnderTest {
   }
 };
 
-TEST_F(LimitsTest, EndAPeerWhoResetsWhatItOpens) {
+TEST_F(LimitsTest, EndAPeerThatResetsItsStreams) {
   Serve();
   RawPeer peer(address());
   for (int i = 0; i < 51500 && peer.open(); ++i) peer.Reset(peer.Open(kEcho));
@@ -72,7 +72,7 @@ TEST_F(LimitsTest, EndAPeerWhoResetsWhatItOpens) {
   StopsCleanly();
 }
 
-TEST_F(LimitsTest, EndAPeerWhoNeverAcknowledgesTheLimitOfStreams) {
+TEST_F(LimitsTest, EndAPeerThatIgnoresTheStreamLimit) {
   Serve();
   RawPeer peer(address(), {.acknowledge_settings = false});
   for (int i = 0; i < 20000 && peer.open(); ++i) peer.Call(kWatch, kHourly);
@@ -88,7 +88,7 @@ TEST_F(LimitsTest, EndAPeerWhoNeverAcknowledgesTheLimitOfStreams) {
   StopsCleanly();
 }
 
-TEST_F(LimitsTest, GiveUpAMessageThatNoMemoryWouldHold) {
+TEST_F(LimitsTest, RejectAMessageLargerThanMemory) {
   Serve();
   RawPeer peer(address());
   const std::uint32_t stream = peer.Open(kEcho);
@@ -120,7 +120,7 @@ TEST_F(LimitsTest, GiveUpAMessageThatNoMemoryWouldHold) {
   StopsCleanly();
 }
 
-TEST_F(LimitsTest, ReadNoCompressedRequest) {
+TEST_F(LimitsTest, RejectCompressedRequests) {
   Serve();
   const auto channel = rpc::NewConnection(address());
   grpc::ClientContext context;
@@ -133,7 +133,7 @@ TEST_F(LimitsTest, ReadNoCompressedRequest) {
   StopsCleanly();
 }
 
-TEST_F(LimitsTest, LeaveDescriptorsToOperatorsWhoeverHoldsConnections) {
+TEST_F(LimitsTest, ReserveDescriptorsForOperators) {
   const testkit::TempDir directory;
   Serve({"--admin_address=127.0.0.1:0", "--admin_port_file=" + directory.File("admin")},
         {"/bin/sh", "-c", "ulimit -n 256 && exec \"$@\"", "sh"});

@@ -15,7 +15,7 @@ using testkit::Ending;
 
 using MallocLockTest = ServerUnderTest;
 
-TEST_F(MallocLockTest, HeldForEverIsEndedByTheWatchdog) {
+TEST_F(MallocLockTest, NeverReleasedIsEndedByTheWatchdog) {
   Start("tests/process/faulty_server",
         {"--termination_grace=6s", "--shutdown_reserve=5800ms", "--fault=memory=hangs"},
         {"/usr/bin/env", "MALLOC_ARENA_MAX=1"});

@@ -165,7 +165,7 @@ class RestartTest : public ::testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(Over, RestartTest, ::testing::Bool(),
                          [](const auto& info) { return info.param ? "Tls" : "Plaintext"; });
 
-TEST_P(RestartTest, HotCallersLoseNothing) {
+TEST_P(RestartTest, BusyCallersLoseNothing) {
   std::vector<std::string> addresses;
   for (int i = 0; i < kReplicas; ++i) {
     ASSERT_NO_FATAL_FAILURE(Start(i));
@@ -177,7 +177,7 @@ TEST_P(RestartTest, HotCallersLoseNothing) {
 }
 
 // They poll nothing between two calls, and are a round trip of 100 ms away.
-TEST_P(RestartTest, SparseCallersFarAwayLoseNothing) {
+TEST_P(RestartTest, OccasionalCallersFarAwayLoseNothing) {
   std::vector<std::unique_ptr<testkit::SlowLink>> links;
   std::vector<std::string> addresses;
   for (int i = 0; i < kReplicas; ++i) {

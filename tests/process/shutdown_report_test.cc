@@ -154,7 +154,7 @@ class ShutdownReportTest : public ::testing::Test {
   std::unique_ptr<ChildProcess> faulty_;
 };
 
-TEST_F(ShutdownReportTest, TellsOfACleanStop) {
+TEST_F(ShutdownReportTest, DescribesACleanShutdown) {
   StartEcho({"--termination_grace=1h"});
   const auto chat = std::make_unique<OpenStream>(channel_, "/bench.Bench/Chat", "", kLimit);
   ASSERT_TRUE(chat->Read().has_value());
@@ -179,7 +179,7 @@ TEST_F(ShutdownReportTest, TellsOfACleanStop) {
   EXPECT_EQ(report.streams().cut(), 0U);
 }
 
-TEST_F(ShutdownReportTest, TellsOfAManualDrainBeforeTheStop) {
+TEST_F(ShutdownReportTest, DescribesAManualDrainBeforeTheShutdown) {
   StartEcho({"--termination_grace=1h", "--admin_address=127.0.0.1:0",
              "--admin_port_file=" + directory_.File("admin")});
   // Before it, there is nothing to drain.
@@ -215,7 +215,7 @@ TEST_F(ShutdownReportTest, TellsOfAManualDrainBeforeTheStop) {
   EXPECT_THAT(ClosersOf(report), ElementsAre("admin server closed"));
 }
 
-TEST_F(ShutdownReportTest, TellsWhatWasCutOff) {
+TEST_F(ShutdownReportTest, DescribesWhatWasCut) {
   StartEcho({"--termination_grace=1h", "--shutdown_drain_connections=100ms",
              "--shutdown_drain_calls=100ms"});
   bench::WatchRequest request;
@@ -233,7 +233,7 @@ TEST_F(ShutdownReportTest, TellsWhatWasCutOff) {
   }
 }
 
-TEST_F(ShutdownReportTest, TellsOfAStopThatWasHurried) {
+TEST_F(ShutdownReportTest, DescribesAnExpeditedShutdown) {
   StartEcho({"--termination_grace=1h"});
   const auto stub = bench::Bench::NewStub(channel_);
   grpc::ClientContext context;
@@ -259,7 +259,7 @@ TEST_F(ShutdownReportTest, TellsOfAStopThatWasHurried) {
   ended.get_future().wait();
 }
 
-TEST_F(ShutdownReportTest, TellsOfAThirdSignal) {
+TEST_F(ShutdownReportTest, DescribesAThirdSignal) {
   StartEcho({"--termination_grace=1h"});
   OpenStream watch(
       channel_, "/bench.Bench/Watch",
@@ -281,7 +281,7 @@ TEST_F(ShutdownReportTest, TellsOfAThirdSignal) {
   EXPECT_FALSE(report.phases().rbegin()->ended());
 }
 
-TEST_F(ShutdownReportTest, TellsOfAStartThatFailed) {
+TEST_F(ShutdownReportTest, DescribesAFailedStart) {
   const auto other = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(other.ok()) << other.status();
   ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"),
@@ -293,7 +293,7 @@ TEST_F(ShutdownReportTest, TellsOfAStartThatFailed) {
   EXPECT_THAT(PhasesOf(report), ElementsAre("StoppingWorkers", "ClosingResources", "Stopped"));
 }
 
-TEST_F(ShutdownReportTest, TellsWhatAStartThatFailedRolledBack) {
+TEST_F(ShutdownReportTest, DescribesWhatAFailedStartRolledBack) {
   EXPECT_EQ(StopFaulty("channel=fails", directory_.File("missing/port")), Ending::Exited(2));
   const report::v1::ShutdownReport report = ReportOf(*faulty_);
   EXPECT_THAT(ClosersOf(report),
@@ -301,7 +301,7 @@ TEST_F(ShutdownReportTest, TellsWhatAStartThatFailedRolledBack) {
                                               "files closed", "operators closed"));
 }
 
-TEST_F(ShutdownReportTest, TellsOfACloserThatHung) {
+TEST_F(ShutdownReportTest, DescribesACloserThatHung) {
   EXPECT_EQ(StopFaulty("pool=hangs"), Ending::Exited(4));
   const report::v1::ShutdownReport report = ReportOf(*faulty_);
   EXPECT_EQ(ClosersOf(report).front(), "pool hung");
@@ -312,7 +312,7 @@ TEST_F(ShutdownReportTest, TellsOfACloserThatHung) {
   EXPECT_THAT(report.why(), HasSubstr("CloseFailed pool"));
 }
 
-TEST_F(ShutdownReportTest, TellsWhereTheWatchdogEndedIt) {
+TEST_F(ShutdownReportTest, DescribesWhereTheWatchdogEndedIt) {
   EXPECT_EQ(StopFaulty("goodbye=hangs"), Ending::Exited(5));
   const report::v1::ShutdownReport report = ReportOf(*faulty_);
   EXPECT_EQ(PhasesOf(report).back(), "DrainingConnections");
@@ -320,7 +320,7 @@ TEST_F(ShutdownReportTest, TellsWhereTheWatchdogEndedIt) {
   EXPECT_THAT(report.why(), StartsWith("stuck in phase DrainingConnections"));
 }
 
-TEST_F(ShutdownReportTest, TellsWhichCallsRanWhenTheWatchdogEndedIt) {
+TEST_F(ShutdownReportTest, DescribesTheCallsThatTheWatchdogEnded) {
   StartFaulty("goodbye=hangs");
   const auto stub = bench::Bench::NewStub(
       grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
@@ -338,7 +338,7 @@ TEST_F(ShutdownReportTest, TellsWhichCallsRanWhenTheWatchdogEndedIt) {
   EXPECT_EQ(report.calls().methods(0).left(), 1U);
 }
 
-TEST_F(ShutdownReportTest, IsInItsFileAlsoWhenNobodyReadsTheLog) {
+TEST_F(ShutdownReportTest, IsInItsFileEvenWhenNobodyReadsTheLog) {
   const std::string log = directory_.File("log");
   ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
   const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -352,14 +352,14 @@ TEST_F(ShutdownReportTest, IsInItsFileAlsoWhenNobodyReadsTheLog) {
   close(reader);
 }
 
-TEST_F(ShutdownReportTest, IsInItsFileAndTheLogAlsoWhenTheLogsLockIsHeldForEver) {
+TEST_F(ShutdownReportTest, IsWrittenEvenWhenTheLogsLockIsNeverReleased) {
   StartFaulty("log=hangs");
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(5));
   EXPECT_THAT(ReportOf(server_->process()).why(), StartsWith("stuck in phase DrainingConnections"));
 }
 
-TEST_F(ShutdownReportTest, IsInItsFileAlsoWhenAThirdSignalComesWhileTheLogHangs) {
+TEST_F(ShutdownReportTest, IsInItsFileEvenAtAThirdSignalDuringAHangingLog) {
   StartFaulty("log=hangs");
   server_->process().Signal(SIGINT);
   ASSERT_TRUE(server_->process().AwaitOutput("log hangs\n", kLimit));
@@ -368,14 +368,14 @@ TEST_F(ShutdownReportTest, IsInItsFileAlsoWhenAThirdSignalComesWhileTheLogHangs)
   EXPECT_EQ(ReportInFile(server_->process()).why(), "third signal");
 }
 
-TEST_F(ShutdownReportTest, IsWrittenAgainWhenEvenLeavingHangs) {
+TEST_F(ShutdownReportTest, IsWrittenAgainWhenExitingHangs) {
   EXPECT_EQ(StopFaulty("destructor=hangs"), Ending::Exited(5));
   const report::v1::ShutdownReport report = ReportOf(*faulty_);
   EXPECT_EQ(report.why(), "stuck after the shutdown, in main");
   EXPECT_EQ(PhasesOf(report).size(), 8U);
 }
 
-TEST_F(ShutdownReportTest, ReachesWhoeverReadsTheLogHoweverLongItIs) {
+TEST_F(ShutdownReportTest, ReachesTheLogsReaderHoweverLongItIs) {
   // A pipe, as a collector has it, from which nothing is taken before the end.
   const std::string log = directory_.File("log");
   ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
@@ -397,7 +397,7 @@ TEST_F(ShutdownReportTest, ReachesWhoeverReadsTheLogHoweverLongItIs) {
   EXPECT_EQ(report->closers_size(), 155);
 }
 
-TEST_F(ShutdownReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {
+TEST_F(ShutdownReportTest, ThatCannotBeWrittenChangesNothingElse) {
   const std::string directory = directory_.File("reports");
   const std::string path = directory + "/report.json";
   ASSERT_EQ(mkdir(directory.c_str(), 0700), 0);
@@ -413,7 +413,7 @@ TEST_F(ShutdownReportTest, ThatCannotBeWrittenIsSaidAndChangesNothing) {
       AllOf(HasSubstr("shutdown report: cannot write " + path), HasSubstr(": shutdown report: {")));
 }
 
-TEST_F(ShutdownReportTest, OfWhichTheFileCannotBeWrittenLetsNothingStart) {
+TEST_F(ShutdownReportTest, WhoseFileIsNotWritablePreventsTheStart) {
   ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"),
                        "--address=127.0.0.1:0",
                        "--shutdown_report=" + directory_.File("missing/report.json")});
@@ -423,7 +423,7 @@ TEST_F(ShutdownReportTest, OfWhichTheFileCannotBeWrittenLetsNothingStart) {
                                  ": there is no directory " + directory_.File("missing") + "\n");
 }
 
-TEST_F(ShutdownReportTest, WhatIsNoReportDoesNotKeepToTheSchema) {
+TEST_F(ShutdownReportTest, SchemaRejectsWhatIsNotAReport) {
   std::ofstream(path_) << R"({"version": 1})";
   ChildProcess validator({testkit::RunfileOrDie("tests/common/validate_json.py"),
                           testkit::RunfileOrDie("docs/shutdown_report.schema.json"), path_});

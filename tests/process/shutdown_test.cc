@@ -39,14 +39,14 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using testkit::Ending;
 
-class StopTest : public ServerUnderTest {
+class ShutdownTest : public ServerUnderTest {
  protected:
   void Start(const std::vector<std::string>& flags) {
     ServerUnderTest::Start("tests/servers/echo/echo_server", flags);
   }
 };
 
-TEST_F(StopTest, AnIdleServerGoesThroughEveryPhaseAtSigtermAndExitsWith0) {
+TEST_F(ShutdownTest, AnIdleServerGoesThroughEveryPhaseAtSigterm) {
   Start(kAllTheTime);
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(0));
@@ -57,7 +57,7 @@ TEST_F(StopTest, AnIdleServerGoesThroughEveryPhaseAtSigtermAndExitsWith0) {
       << Output();
 }
 
-TEST_F(StopTest, AtSigintThereIsNoLameDuck) {
+TEST_F(ShutdownTest, AtSigintThereIsNoLameDuck) {
   Start({"--termination_grace=1h", "--shutdown_lame_duck=30m"});
   EXPECT_TRUE(Echo().ok());  // Its connection stays.
   process().Signal(SIGINT);
@@ -69,7 +69,7 @@ TEST_F(StopTest, AtSigintThereIsNoLameDuck) {
       << Output();
 }
 
-TEST_F(StopTest, AConnectionThatIsIdleDelaysNothing) {
+TEST_F(ShutdownTest, AConnectionThatIsIdleDelaysNothing) {
   Start(kAllTheTime);
   EXPECT_TRUE(Echo().ok());
   process().Signal(SIGTERM);
@@ -78,7 +78,7 @@ TEST_F(StopTest, AConnectionThatIsIdleDelaysNothing) {
   Event("CallsFinished");
 }
 
-TEST_F(StopTest, AConnectionThatNeverSaysAWordDelaysNothing) {
+TEST_F(ShutdownTest, AConnectionThatNeverSaysAWordDelaysNothing) {
   Start(kAllTheTime);
   EXPECT_TRUE(Echo().ok());
   rpc::RawConnection silent(address());
@@ -87,7 +87,7 @@ TEST_F(StopTest, AConnectionThatNeverSaysAWordDelaysNothing) {
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 
-TEST_F(StopTest, ACallThatRunsIsAnsweredWhileConnectionsLeave) {
+TEST_F(ShutdownTest, ARunningCallIsAnsweredWhileConnectionsLeave) {
   Start(kAllTheTime);
   const auto call = AcceptedEcho(/*sleep_ms=*/1000);
   process().Signal(SIGTERM);
@@ -97,7 +97,7 @@ TEST_F(StopTest, ACallThatRunsIsAnsweredWhileConnectionsLeave) {
   Event("ConnectionsGone");
 }
 
-TEST_F(StopTest, ACallThatRunsIsAnsweredAlsoAfterTheShutdownHasBegun) {
+TEST_F(ShutdownTest, ARunningCallIsAnsweredEvenAfterShutdownBegins) {
   Start(
       {"--termination_grace=1h", "--shutdown_lame_duck=10ms", "--shutdown_drain_connections=10ms"});
   const auto call = AcceptedEcho(/*sleep_ms=*/3000);
@@ -114,7 +114,7 @@ TEST_F(StopTest, ACallThatRunsIsAnsweredAlsoAfterTheShutdownHasBegun) {
       << Output();
 }
 
-TEST_F(StopTest, OnceTheListenerIsClosedCallsRunOnAndNewConnectionsAreRefused) {
+TEST_F(ShutdownTest, ClosingTheListenerRefusesOnlyNewConnections) {
   Start(kAllTheTime);
   const auto call = AcceptedEcho(/*sleep_ms=*/3000);
   process().Signal(SIGTERM);
@@ -128,7 +128,7 @@ TEST_F(StopTest, OnceTheListenerIsClosedCallsRunOnAndNewConnectionsAreRefused) {
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 
-TEST_F(StopTest, AnOpenHealthWatchIsToldAndDelaysNothing) {
+TEST_F(ShutdownTest, AnOpenHealthWatchIsNotifiedAndDelaysNothing) {
   Start(kAllTheTime);
   const auto watch = Open("/grpc.health.v1.Health/Watch");
   HealthCheckResponse health;
@@ -147,7 +147,7 @@ TEST_F(StopTest, AnOpenHealthWatchIsToldAndDelaysNothing) {
   EXPECT_FALSE(watch->Finish().ok());
 }
 
-TEST_F(StopTest, AnOpenReflectionStreamDelaysNothing) {
+TEST_F(ShutdownTest, AnOpenReflectionStreamDelaysNothing) {
   Start(kAllTheTime);
   // ServerReflectionRequest{list_services: "*"}
   const auto stream =
@@ -161,7 +161,7 @@ TEST_F(StopTest, AnOpenReflectionStreamDelaysNothing) {
   EXPECT_FALSE(stream->Finish().ok());
 }
 
-TEST_F(StopTest, AnEndlessStreamEndsWithAGoodbyeThatSaysWhatToDo) {
+TEST_F(ShutdownTest, AnEndlessStreamEndsWithAGoodbye) {
   Start(kAllTheTime);
   bench::WatchRequest request;
   request.set_interval_ms(1);
@@ -181,7 +181,7 @@ TEST_F(StopTest, AnEndlessStreamEndsWithAGoodbyeThatSaysWhatToDo) {
   Event("CallsFinished");
 }
 
-TEST_F(StopTest, AStreamWhoseCallerDoesNotReadIsCutOffAndCounted) {
+TEST_F(ShutdownTest, AStreamWhoseCallerDoesNotReadIsCutAndCounted) {
   Start({"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
          "--shutdown_drain_calls=100ms"});
   // Or flow control lets ever more go unread.
@@ -201,7 +201,7 @@ TEST_F(StopTest, AStreamWhoseCallerDoesNotReadIsCutOffAndCounted) {
   Event("ServerStopped");
 }
 
-TEST_F(StopTest, ACallerThatIsFrozenWhileItIsSentToDelaysNothing) {
+TEST_F(ShutdownTest, ACallerThatFreezesWhileReceivingDelaysNothing) {
   // Less than the 10 s for which gRPC looks after a write that has to wait.
   Start({"--termination_grace=9s", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
          "--shutdown_drain_calls=100ms", "--shutdown_cancel_calls=6s"});
@@ -220,7 +220,7 @@ TEST_F(StopTest, ACallerThatIsFrozenWhileItIsSentToDelaysNothing) {
   Event("ServerStopped");
 }
 
-TEST_F(StopTest, ALogThatNobodyReadsDelaysNothing) {
+TEST_F(ShutdownTest, ALogThatNobodyReadsDelaysNothing) {
   const testkit::TempDir directory;
   const std::string log = directory.File("log");
   ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
@@ -237,7 +237,7 @@ TEST_F(StopTest, ALogThatNobodyReadsDelaysNothing) {
   close(reader);
 }
 
-TEST_F(StopTest, ASecondSignalMakesEveryWaitShortAndKeepsTheOrder) {
+TEST_F(ShutdownTest, ASecondSignalExpeditesAndKeepsTheOrder) {
   Start(kAllTheTime);
   const auto call = AcceptedEcho(/*sleep_ms=*/3'600'000);
   process().Signal(SIGTERM);
@@ -253,7 +253,7 @@ TEST_F(StopTest, ASecondSignalMakesEveryWaitShortAndKeepsTheOrder) {
   EXPECT_EQ(call->Status().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(StopTest, ASigtermRepeatedByThePlatformIsNotASecondSignal) {
+TEST_F(ShutdownTest, ASigtermRepeatedByThePlatformIsNotASecondSignal) {
   Start(kAllTheTime);
   const auto call = AcceptedEcho(/*sleep_ms=*/1500);
   process().Signal(SIGTERM);
@@ -264,7 +264,7 @@ TEST_F(StopTest, ASigtermRepeatedByThePlatformIsNotASecondSignal) {
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 
-TEST_F(StopTest, AThirdSignalLeavesAtOnceWith6) {
+TEST_F(ShutdownTest, AThirdSignalExitsAtOnceWith6) {
   Start(kAllTheTime);
   const auto call = AcceptedEcho(kForEver);
   process().Signal(SIGINT);
@@ -277,7 +277,7 @@ TEST_F(StopTest, AThirdSignalLeavesAtOnceWith6) {
   EXPECT_THAT(EventNames(), Not(Contains("Stopped")));
 }
 
-TEST_F(StopTest, ACallThatNeverEndsIsGivenUpWithinTheGraceWith3) {
+TEST_F(ShutdownTest, ACallThatNeverEndsIsGivenUpWithinTheGraceWith3) {
   Start({"--termination_grace=5s", "--shutdown_lame_duck=10ms"});
   const auto call = AcceptedEcho(kForEver);
   process().Signal(SIGTERM);

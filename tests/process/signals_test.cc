@@ -36,7 +36,7 @@ class SignalsTest : public ServerUnderTest {
   }
 };
 
-TEST_F(SignalsTest, SighupIsAPersonsInterrupt) {
+TEST_F(SignalsTest, SighupIsAnInterrupt) {
   Start();
   process().Signal(SIGHUP);
   EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(0)) << Output();
@@ -44,7 +44,7 @@ TEST_F(SignalsTest, SighupIsAPersonsInterrupt) {
   EXPECT_THAT(EventNames(), Not(Contains("LameDuckEntered")));
 }
 
-TEST_F(SignalsTest, SigquitShowsWhatIsInFlightAndTheServerGoesOn) {
+TEST_F(SignalsTest, SigquitShowsWhatIsInFlightAndTheServerContinues) {
   Start("saver=hangs");
   const auto call = AcceptedEcho(kForEver);
   process().Signal(SIGQUIT);

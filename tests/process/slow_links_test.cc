@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(Size, AnswerTest,
                            return "Of" + std::to_string(info.param.bytes / kKilobyte) + "KB";
                          });
 
-TEST_P(AnswerTest, ThatIsOnItsWayAtSigtermArrives) {
+TEST_P(AnswerTest, InTransitAtSigtermArrives) {
   Start(kAllTheTime);
   const auto call = AcceptedFarCall(/*sleep_ms=*/200, GetParam().bytes);
   link_->SetRate(GetParam().bytes_per_second);
@@ -98,7 +98,7 @@ TEST_P(AnswerTest, ThatIsOnItsWayAtSigtermArrives) {
   EXPECT_EQ(link_->resets(), 0);
 }
 
-TEST_P(AnswerTest, WhoseHandlerEndsWhenTheConnectionIsLeavingArrives) {
+TEST_P(AnswerTest, FromAHandlerThatEndsWhileDrainingArrives) {
   Start(kAllTheTime);
   const auto call = AcceptedFarCall(/*sleep_ms=*/1500, GetParam().bytes);
   process().Signal(SIGTERM);
@@ -111,7 +111,7 @@ TEST_P(AnswerTest, WhoseHandlerEndsWhenTheConnectionIsLeavingArrives) {
 }
 
 // For longer than a connection must be silent to be ended.
-TEST_P(AnswerTest, WhoseLinkStandsStillForAWhileArrives) {
+TEST_P(AnswerTest, OnALinkThatStallsForAWhileArrives) {
   Start(kAllTheTime);
   const auto call = AcceptedFarCall(/*sleep_ms=*/200, GetParam().bytes);
   link_->SetRate(GetParam().bytes_per_second);
@@ -181,7 +181,7 @@ TEST_F(SlowLinksTest, ARequestThatDoesNotArriveInTimeIsCountedAsCut) {
 
 // Its caller and its report agree, whichever deadline a stopped clock has passed. The call
 // would end long after all of them.
-TEST_F(SlowLinksTest, AProcessThatIsFrozenWhileItStopsDoesNotCallFinishedWhatItCut) {
+TEST_F(SlowLinksTest, AProcessFrozenDuringItsShutdownReportsWhatItCut) {
   Start({"--termination_grace=30s", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
          "--shutdown_drain_calls=1s"});
   const auto call = AcceptedEcho(/*sleep_ms=*/20000);

@@ -49,7 +49,7 @@ MATCHER(IsOneLine, "is one line") {
   return lines == testkit::EventsIn(arg).size() + report + 1 && arg.back() == '\n';
 }
 
-TEST(StartTest, ASecondServerOnTheSamePortSaysSoInOneLineAndExitsWith2) {
+TEST(StartTest, ASecondServerOnTheSamePortExitsWith2) {
   const auto first = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(EchoServer({"--address=" + (*first)->address()}));
@@ -58,7 +58,7 @@ TEST(StartTest, ASecondServerOnTheSamePortSaysSoInOneLineAndExitsWith2) {
   EXPECT_EQ((*first)->process().Wait(std::chrono::milliseconds(0)), Ending());
 }
 
-TEST(StartTest, AnAdminAddressThatIsInUseSaysSoInOneLineAndExitsWith2) {
+TEST(StartTest, AnAdminAddressInUseExitsWith2) {
   const auto first = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(
@@ -67,13 +67,13 @@ TEST(StartTest, AnAdminAddressThatIsInUseSaysSoInOneLineAndExitsWith2) {
   EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address())));
 }
 
-TEST(StartTest, AnAddressThatIsNoneSaysSoInOneLineAndExitsWith2) {
+TEST(StartTest, AnInvalidAddressExitsWith2) {
   ChildProcess server(EchoServer({"--address=nowhere"}));
   EXPECT_EQ(testkit::AwaitStop(server, kLimit), Ending::Exited(2));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("nowhere")));
 }
 
-TEST(StartTest, APortFileThatCannotBeWrittenSaysSoInOneLineAndExitsWith2) {
+TEST(StartTest, APortFileThatIsNotWritableExitsWith2) {
   const testkit::TempDir directory;
   const std::string path = directory.File("missing") + "/port";
   ChildProcess server(EchoServer({"--address=127.0.0.1:0", "--port_file=" + path}));
@@ -81,7 +81,7 @@ TEST(StartTest, APortFileThatCannotBeWrittenSaysSoInOneLineAndExitsWith2) {
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr(path)));
 }
 
-TEST(StartTest, ACertificateThatCannotBeReadSaysSoInOneLineAndExitsWith2) {
+TEST(StartTest, AnUnreadableCertificateExitsWith2) {
   const testkit::TempDir directory;
   const std::string path = directory.File("missing");
   ChildProcess server(
@@ -90,19 +90,19 @@ TEST(StartTest, ACertificateThatCannotBeReadSaysSoInOneLineAndExitsWith2) {
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr(path)));
 }
 
-TEST(StartTest, AnUnknownFlagSaysSoInOneLineAndExitsWith1) {
+TEST(StartTest, AnUnknownFlagExitsWith1) {
   ChildProcess server(EchoServer({"--no_such_flag=1"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("no_such_flag")));
 }
 
-TEST(StartTest, AWordThatIsNoFlagSaysSoInOneLineAndExitsWith1) {
+TEST(StartTest, AnArgumentThatIsNotAFlagExitsWith1) {
   ChildProcess server(EchoServer({"please"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("please")));
 }
 
-TEST(StartTest, ABudgetThatDoesNotFitSaysSoInOneLineAndExitsWith1) {
+TEST(StartTest, ABudgetThatDoesNotFitExitsWith1) {
   ChildProcess server(EchoServer({"--termination_grace=1s", "--shutdown_drain_calls=2s"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("1s"), HasSubstr("2s")));
@@ -183,7 +183,7 @@ class SlowStartTest : public ::testing::TestWithParam<std::string> {
 // Neither uses the other.
 const auto kClosedInParallel = AnyOf("Closed channel", "Closed database");
 
-TEST_P(SlowStartTest, ASignalClosesWhatIsOpenAgainAndLetsNobodyIn) {
+TEST_P(SlowStartTest, ASignalRollsTheStartBackAndLetsNobodyIn) {
   for (const int signal : {SIGTERM, SIGINT}) {
     ASSERT_NO_FATAL_FAILURE(Start("", {}));
     Signal(signal);
@@ -197,7 +197,7 @@ TEST_P(SlowStartTest, ASignalClosesWhatIsOpenAgainAndLetsNobodyIn) {
   }
 }
 
-TEST_P(SlowStartTest, ASecondSignalMakesEveryWaitShortAndKeepsTheOrder) {
+TEST_P(SlowStartTest, ASecondSignalExpeditesAndKeepsTheOrder) {
   // Nothing but that signal ends the start, or a wait in the time of a test.
   ASSERT_NO_FATAL_FAILURE(Start("opener=deaf,worker=hangs,saver=hangs,pool=hangs", {}));
   Signal(SIGTERM);
@@ -216,7 +216,7 @@ TEST_P(SlowStartTest, ASecondSignalMakesEveryWaitShortAndKeepsTheOrder) {
       << Output();
 }
 
-TEST_P(SlowStartTest, AThirdSignalLeavesAtOnceWith6) {
+TEST_P(SlowStartTest, AThirdSignalExitsAtOnceWith6) {
   ASSERT_NO_FATAL_FAILURE(Start("opener=hangs", {}));
   for (int i = 0; i < 3; ++i) Signal(SIGINT);
   EXPECT_EQ(Wait(), Ending::Exited(6)) << Output();
@@ -224,7 +224,7 @@ TEST_P(SlowStartTest, AThirdSignalLeavesAtOnceWith6) {
   EXPECT_THAT(Told(), IsEmpty());
 }
 
-TEST_P(SlowStartTest, ThatHangsIsEndedByTheWatchdogOnceThereWasASignal) {
+TEST_P(SlowStartTest, ThatHangsIsEndedByTheWatchdogAfterASignal) {
   ASSERT_NO_FATAL_FAILURE(
       Start("opener=hangs", {"--termination_grace=1s", "--shutdown_reserve=800ms"}));
   Signal(SIGTERM);
@@ -242,7 +242,7 @@ INSTANTIATE_TEST_SUITE_P(AtTheLast, SlowStartTest, ::testing::Values("callers"),
 
 class SlowStartThatFailsTest : public SlowStartTest {};
 
-TEST_P(SlowStartThatFailsTest, IsRolledBackAsIfThereHadBeenNoSignal) {
+TEST_P(SlowStartThatFailsTest, IsRolledBackAsWithoutTheSignal) {
   ASSERT_NO_FATAL_FAILURE(Start("", {"--address=nowhere"}));
   Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(2)) << Output();

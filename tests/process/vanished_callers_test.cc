@@ -87,7 +87,7 @@ TEST_F(VanishedCallersTest, AreNotWaitedForWhenTheyAreIdle) {
   EXPECT_EQ(Stop(), Ending::Exited(0)) << Output();
 }
 
-TEST_F(VanishedCallersTest, AreGivenUpWhenTheirGoodbyeDoesNotLeave) {
+TEST_F(VanishedCallersTest, AreCutWhenTheirGoodbyeDoesNotLeave) {
   Start(kAllTheTime);
   bench::WatchRequest request;
   request.set_interval_ms(3'600'000);

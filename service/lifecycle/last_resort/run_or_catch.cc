@@ -12,7 +12,7 @@ absl::Status RunOrCatch(const std::function<absl::Status()>& work) {
   } catch (const std::exception& thrown) {
     return absl::InternalError(absl::StrCat("threw: ", thrown.what()));
   } catch (...) {
-    return absl::InternalError("threw something that is no std::exception");
+    return absl::InternalError("threw something that is not a std::exception");
   }
 }
 

@@ -17,7 +17,7 @@ TEST(RunOrCatch, ReturnsWhatTheWorkThrows) {
   EXPECT_EQ(RunOrCatch([]() -> absl::Status { throw std::runtime_error("no disk"); }),
             absl::InternalError("threw: no disk"));
   EXPECT_EQ(RunOrCatch([]() -> absl::Status { throw 7; }),
-            absl::InternalError("threw something that is no std::exception"));
+            absl::InternalError("threw something that is not a std::exception"));
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ std::string FileAt(int fd) {
   _exit(next == 3 ? 0 : 2);
 }
 
-TEST(OpenStandardStreamsDeathTest, FillsThePlacesThatAreEmptyAndNoOther) {
+TEST(OpenStandardStreamsDeathTest, ReplacesOnlyClosedStreams) {
   for (const std::vector<int>& closed : {std::vector<int>{}, {2}, {1, 2}, {0, 1, 2}, {0}, {1}}) {
     EXPECT_EXIT(Check(closed), ::testing::ExitedWithCode(0), "");
   }

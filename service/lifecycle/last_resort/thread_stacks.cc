@@ -111,7 +111,7 @@ void WriteStack(Paper& paper, pid_t thread) {
   paper.WriteNumber(static_cast<std::uintptr_t>(thread), 10);
   paper.Write(" ");
   WriteName(paper, thread);
-  if (!AskForStack(thread)) return paper.Write(": no stack to be had\n");
+  if (!AskForStack(thread)) return paper.Write(": no stack available\n");
   paper.Write("\n");
   for (int i = kFramesOfTheSignal; i < depth; ++i) {
     char name[512];

@@ -73,7 +73,7 @@ std::string Stacks() {
   return text;
 }
 
-TEST(ThreadStacksTest, NameTheFunctionThatEachThreadIsIn) {
+TEST(ThreadStacksTest, NameTheFunctionsOfEachThread) {
   const Waiter relay("relay");
   EXPECT_THAT(Stacks(), ContainsRegex("thread [0-9]+ relay\n(    .*\n)*"
                                       "    .*WaitsHereUntilItMayGo.*\n"));
@@ -83,7 +83,7 @@ TEST(ThreadStacksTest, ListAThreadThatDoesNotAnswer) {
   const Waiter deaf("deaf", /*deaf=*/true);
   const Waiter relay("relay");
   const std::string stacks = Stacks();
-  EXPECT_THAT(stacks, ContainsRegex("thread [0-9]+ deaf: no stack to be had\n"));
+  EXPECT_THAT(stacks, ContainsRegex("thread [0-9]+ deaf: no stack available\n"));
   EXPECT_THAT(stacks, HasSubstr("WaitsHereUntilItMayGo"));
 }
 
@@ -93,7 +93,7 @@ TEST(ThreadStacksTest, LeaveTheThreadsAsTheyWere) {
   EXPECT_NE(Stacks(), "");
 }
 
-TEST(ThreadStacksTest, AreNoneWhenThereIsNoTime) {
+TEST(ThreadStacksTest, AreOmittedWhenThereIsNoTime) {
   const Waiter relay("relay");
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);

@@ -24,9 +24,9 @@ std::string WhatWasThrown() {
   try {
     if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
   } catch (const std::exception& thrown) {
-    return std::string("an exception that nobody caught: ") + thrown.what();
+    return std::string("uncaught exception: ") + thrown.what();
   } catch (...) {
-    return "an exception that nobody caught, no std::exception";
+    return "uncaught exception that is not a std::exception";
   }
   return "std::terminate() was called";
 }
@@ -61,7 +61,7 @@ void UnplannedEnd::Install() {
 
 void UnplannedEnd::NoticeExitFromNowOn() {
   std::atexit([] {
-    if (the_end != nullptr) EndBecause("exit() was called while main was at work");
+    if (the_end != nullptr) EndBecause("exit() was called while main was running");
   });
 }
 

@@ -33,26 +33,26 @@ class UnplannedEndDeathTest : public testing::Test {
   static inline void (*const throw_)() = [] { throw std::runtime_error("no thread"); };
 };
 
-TEST_F(UnplannedEndDeathTest, OfAStartIsOneThatFailed) {
+TEST_F(UnplannedEndDeathTest, DuringTheStartIsAFailedStart) {
   EXPECT_EXIT(
       {
         UnplannedEnd::Install();
         Throw();
       },
-      ExitedWithCode(2), "^could not start: an exception that nobody caught: no thread\n$");
+      ExitedWithCode(2), "^could not start: uncaught exception: no thread\n$");
 }
 
-TEST_F(UnplannedEndDeathTest, IsAskedFor) {
+TEST_F(UnplannedEndDeathTest, CallsItsCallback) {
   EXPECT_EXIT(
       {
         UnplannedEnd::Install();
         const UnplannedEnd end(Say);
         std::thread(Throw).join();
       },
-      ExitedWithCode(90), "asked: an exception that nobody caught: no thread");
+      ExitedWithCode(90), "asked: uncaught exception: no thread");
 }
 
-TEST_F(UnplannedEndDeathTest, IsToldOfABrokenPrecondition) {
+TEST_F(UnplannedEndDeathTest, HandlesABrokenPrecondition) {
   EXPECT_EXIT(
       {
         UnplannedEnd::Install();
@@ -62,17 +62,17 @@ TEST_F(UnplannedEndDeathTest, IsToldOfABrokenPrecondition) {
       ExitedWithCode(90), "broken precondition: a square is round");
 }
 
-TEST_F(UnplannedEndDeathTest, IsToldOfAnExitWhileMainIsAtWork) {
+TEST_F(UnplannedEndDeathTest, HandlesExitWhileMainIsRunning) {
   EXPECT_EXIT(
       {
         UnplannedEnd::Install();
         const UnplannedEnd end(Say);
         std::thread([] { std::exit(0); }).join();
       },
-      ExitedWithCode(90), "asked: exit\\(\\) was called while main was at work");
+      ExitedWithCode(90), "asked: exit\\(\\) was called while main was running");
 }
 
-TEST_F(UnplannedEndDeathTest, IsABugWhenNobodyIsAskedAnyMore) {
+TEST_F(UnplannedEndDeathTest, IsABugWithoutACallback) {
   EXPECT_EXIT(
       {
         UnplannedEnd::Install();
@@ -82,7 +82,7 @@ TEST_F(UnplannedEndDeathTest, IsABugWhenNobodyIsAskedAnyMore) {
       ExitedWithCode(7), "^unplanned end: an exception");
 }
 
-TEST_F(UnplannedEndDeathTest, EndsAlsoWhenWhoIsAskedThrows) {
+TEST_F(UnplannedEndDeathTest, EndsEvenWhenTheCallbackThrows) {
   EXPECT_EXIT(
       {
         UnplannedEnd::Install();
@@ -92,7 +92,7 @@ TEST_F(UnplannedEndDeathTest, EndsAlsoWhenWhoIsAskedThrows) {
       ExitedWithCode(7), "");
 }
 
-TEST_F(UnplannedEndDeathTest, IsNoneWhenMainReturns) {
+TEST_F(UnplannedEndDeathTest, DoesNothingWhenMainReturns) {
   EXPECT_EXIT(
       {
         UnplannedEnd::Install();

@@ -74,7 +74,7 @@ TEST_F(WatchdogDeathTest, SaysWhatIsStuckAndEndsTheProcess) {
       ExitedWithCode(5), "^$");
 }
 
-TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenSayingItHangs) {
+TEST_F(WatchdogDeathTest, EndsTheProcessEvenWhenItsMessageHangs) {
   EXPECT_EXIT(
       {
         Watchdog watchdog(request_, milliseconds(1), milliseconds(20), HangForEver);
@@ -84,7 +84,7 @@ TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenSayingItHangs) {
       ExitedWithCode(5), "^$");
 }
 
-TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenEveryThreadHasBlockedEverySignal) {
+TEST_F(WatchdogDeathTest, EndsTheProcessEvenWhenAllThreadsBlockAllSignals) {
   EXPECT_EXIT(
       {
         sigset_t all;
@@ -97,7 +97,7 @@ TEST_F(WatchdogDeathTest, EndsTheProcessAlsoWhenEveryThreadHasBlockedEverySignal
       ExitedWithCode(5), "^$");
 }
 
-TEST_F(WatchdogDeathTest, ComesWhenTheStopWasRequestedBeforeItWasThere) {
+TEST_F(WatchdogDeathTest, FiresWhenTheShutdownWasRequestedBeforeIt) {
   EXPECT_EXIT(
       {
         request_.Make();
@@ -107,7 +107,7 @@ TEST_F(WatchdogDeathTest, ComesWhenTheStopWasRequestedBeforeItWasThere) {
       ExitedWithCode(90), "");
 }
 
-TEST_F(WatchdogDeathTest, GoesOnWithoutItsObject) {
+TEST_F(WatchdogDeathTest, KeepsRunningWithoutItsObject) {
   EXPECT_EXIT(
       {
         {
@@ -120,7 +120,7 @@ TEST_F(WatchdogDeathTest, GoesOnWithoutItsObject) {
       "^watchdog: the shutdown has spent its grace; stuck after main; exit code 5\n");
 }
 
-TEST_F(WatchdogDeathTest, IsWaitedForByItsDestructorWhenItSpeaks) {
+TEST_F(WatchdogDeathTest, DestructorWaitsForItsMessage) {
   EXPECT_EXIT(
       {
         std::promise<void> speaks;
@@ -138,7 +138,7 @@ TEST_F(WatchdogDeathTest, IsWaitedForByItsDestructorWhenItSpeaks) {
       ExitedWithCode(90), "");
 }
 
-TEST_F(WatchdogDeathTest, ExitsSoonerWithAnotherCodeWhenItIsToldTo) {
+TEST_F(WatchdogDeathTest, ExitsSoonerWithAnotherCodeOnRequest) {
   EXPECT_EXIT(
       {
         Watchdog watchdog(request_, hours(1), hours(1), Bite);
@@ -149,7 +149,7 @@ TEST_F(WatchdogDeathTest, ExitsSoonerWithAnotherCodeWhenItIsToldTo) {
       ExitedWithCode(6), "^$");
 }
 
-TEST_F(WatchdogDeathTest, ExitsNoLaterThanItIsTo) {
+TEST_F(WatchdogDeathTest, ExitsNoLaterThanRequested) {
   EXPECT_EXIT(
       {
         Watchdog watchdog(request_, hours(1), hours(1), Bite);
@@ -160,7 +160,7 @@ TEST_F(WatchdogDeathTest, ExitsNoLaterThanItIsTo) {
       ExitedWithCode(5), "^$");
 }
 
-TEST_F(WatchdogDeathTest, DoesNothingBeforeAStopIsRequestedNorAfterItWasCalledOff) {
+TEST_F(WatchdogDeathTest, DoesNothingBeforeAShutdownOrAfterBeingCalledOff) {
   EXPECT_EXIT(
       {
         { const Watchdog called_off(request_, milliseconds(0), milliseconds(0), HangForEver); }
@@ -174,7 +174,7 @@ TEST_F(WatchdogDeathTest, DoesNothingBeforeAStopIsRequestedNorAfterItWasCalledOf
       ExitedWithCode(90), "");
 }
 
-TEST_F(WatchdogDeathTest, IsCalledOffByTheNextOneOnceItsObjectIsGone) {
+TEST_F(WatchdogDeathTest, IsCalledOffByTheNextWatchdog) {
   EXPECT_EXIT(
       {
         {

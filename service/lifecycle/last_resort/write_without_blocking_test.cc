@@ -40,14 +40,14 @@ class WriteWithoutBlockingTest : public testing::Test {
   int ends_[2];
 };
 
-TEST_F(WriteWithoutBlockingTest, WritesAllOfALongTextForWhichThereIsRoom) {
+TEST_F(WriteWithoutBlockingTest, WritesALongTextThatFits) {
   HaveRoom(32768);
   const std::string text(20000, 'x');
   EXPECT_EQ(WriteWithoutBlocking(ends_[1], text), text.size());
   EXPECT_EQ(Read(), text);
 }
 
-TEST_F(WriteWithoutBlockingTest, WritesAsManyPiecesAsThereIsRoomFor) {
+TEST_F(WriteWithoutBlockingTest, WritesAsManyPiecesAsFit) {
   HaveRoom(8192);
   EXPECT_EQ(WriteWithoutBlocking(ends_[1], std::string(20000, 'x')), 8192U);
   EXPECT_EQ(WriteWithoutBlocking(ends_[1], "y"), 0U);
@@ -60,7 +60,7 @@ TEST_F(WriteWithoutBlockingTest, WritesNothingOfAPieceThatDoesNotFit) {
   EXPECT_EQ(WriteWithoutBlocking(ends_[1], std::string(PIPE_BUF, 'y')), 0U);
 }
 
-TEST_F(WriteWithoutBlockingTest, HasPatienceAndGivesUpWhenItIsOver) {
+TEST_F(WriteWithoutBlockingTest, WaitsForRoomAndGivesUpInTime) {
   HaveRoom(4096);
   EXPECT_EQ(WriteWithoutBlocking(ends_[1], std::string(5000, 'x'), std::chrono::milliseconds(1)),
             4096U);
@@ -86,13 +86,13 @@ TEST_F(WriteWithoutBlockingTest, SharesAFullPipeWithOtherWritersAndEnds) {
   reader.join();
 }
 
-TEST_F(WriteWithoutBlockingTest, WritesNothingToAReaderWhoHasGone) {
+TEST_F(WriteWithoutBlockingTest, WritesNothingToAReaderThatIsGone) {
   signal(SIGPIPE, SIG_IGN);
   close(ends_[0]);
   EXPECT_EQ(WriteWithoutBlocking(ends_[1], "x"), 0U);
 }
 
-TEST_F(WriteWithoutBlockingTest, WritesNothingToWhatIsClosed) {
+TEST_F(WriteWithoutBlockingTest, WritesNothingToAClosedDescriptor) {
   const int closed = dup(ends_[1]);
   close(closed);
   EXPECT_EQ(WriteWithoutBlocking(closed, "x"), 0U);

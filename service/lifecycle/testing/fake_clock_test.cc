@@ -47,7 +47,7 @@ TEST(FakeClock, StandsStillUntilAdvanced) {
   EXPECT_EQ(clock.Now(), before + seconds(3));
 }
 
-TEST(FakeClock, WakesAWaiterWhoseDeadlineHasCome) {
+TEST(FakeClock, WakesAWaiterAtItsDeadline) {
   FakeClock clock;
   Waiting waiting(clock, seconds(2));
   clock.AwaitWaiters(1);
@@ -55,7 +55,7 @@ TEST(FakeClock, WakesAWaiterWhoseDeadlineHasCome) {
   EXPECT_FALSE(waiting.Result());
 }
 
-TEST(FakeClock, LeavesAWaiterWhoseDeadlineIsToCome) {
+TEST(FakeClock, DoesNotWakeAWaiterBeforeItsDeadline) {
   FakeClock clock;
   Waiting waiting(clock, seconds(2));
   clock.AwaitWaiters(1);
@@ -65,7 +65,7 @@ TEST(FakeClock, LeavesAWaiterWhoseDeadlineIsToCome) {
   EXPECT_FALSE(waiting.Result());
 }
 
-TEST(FakeClock, TellsHowManyWaitAndUntilWhen) {
+TEST(FakeClock, ReportsHowManyWaitAndUntilWhen) {
   FakeClock clock;
   EXPECT_EQ(clock.Look().threads, 0u);
   EXPECT_EQ(clock.Look().until, Clock::TimePoint::max());

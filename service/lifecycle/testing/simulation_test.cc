@@ -33,7 +33,7 @@ class SimulationTest : public testing::Test {
   FakeClock& clock_ = simulation_->clock();
 };
 
-TEST_F(SimulationTest, GoesOnForTheFirstOnceAllWait) {
+TEST_F(SimulationTest, AdvancesToTheFirstDeadlineOnceAllWait) {
   std::promise<void> entered, go_on;
   std::jthread early([&] {
     simulation_->Enter();
@@ -76,7 +76,7 @@ TEST_F(SimulationTest, CountsAThreadUntilWhatItWasStartedForIsRecorded) {
   EXPECT_EQ(Next(), Clock::TimePoint::max());
 }
 
-TEST_F(SimulationTest, GoesOnAtAStop) {
+TEST_F(SimulationTest, EndsAPauseAtAShutdown) {
   std::jthread thread([&](std::stop_token stop) {
     simulation_->Enter();
     EXPECT_TRUE(simulation_->PauseUntil(stop));

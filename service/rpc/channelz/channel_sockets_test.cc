@@ -48,7 +48,7 @@ class ChannelSocketsTest : public ::testing::Test {
 
 TEST_F(ChannelSocketsTest, AreNoneWithoutAChannel) { EXPECT_EQ(ChannelSockets().Count(), 0); }
 
-TEST_F(ChannelSocketsTest, AreThoseOfTheirOwnChannelThoughThereAreOthersToTheSameTarget) {
+TEST_F(ChannelSocketsTest, AreThoseOfTheirOwnChannelOnly) {
   ChannelSockets first, second, third;
   const auto one = Make(first);
   const auto two = Make(second);

@@ -67,7 +67,7 @@ TEST_P(RawPeerTest, SendsAMessageThatTakesManyFrames) {
   EXPECT_TRUE(peer.AwaitAnswer(1));
 }
 
-TEST_P(RawPeerTest, ResetsAStreamWhichEndsItsCallAndNotTheConnection) {
+TEST_P(RawPeerTest, ResetsAStreamWithoutEndingTheConnection) {
   RawPeer peer(address_, options_);
   const std::uint32_t held = peer.Call("/probe.Probe/Hold", "");
   ASSERT_TRUE(service_.AwaitHeld(1));
@@ -75,7 +75,7 @@ TEST_P(RawPeerTest, ResetsAStreamWhichEndsItsCallAndNotTheConnection) {
   EXPECT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
 }
 
-TEST_P(RawPeerTest, SeesThatAStreamIsResetByAServerThatWantsNoMore) {
+TEST_P(RawPeerTest, SeesAStreamResetByTheServer) {
   RawPeer peer(address_, options_);
   const std::uint32_t stream = peer.Open("/probe.Probe/Echo");
   peer.SendMessage(stream, "", /*half_close=*/false);
