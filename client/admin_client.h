@@ -16,18 +16,16 @@ namespace client {
 
 // Calls admin.v1.AdminService (proto/admin/v1/admin.proto) of one server.
 //
-// Threads: all methods may be called from any thread; each blocks until it is
-// answered.
+// Threads: all methods may be called from any thread; each blocks until it has an answer.
 class AdminClient {
  public:
   // See Connection::Create(). `target` is one server's admin address.
   static absl::StatusOr<std::unique_ptr<AdminClient>> Create(const std::string& target,
                                                              ClientOptions options = {});
 
-  // Drains the server, and calls `on_state` for each state on the way. OK: no caller
-  // is left, or the server is past that on its way to its end; the last state says
-  // which. The drain goes on when this gives up (DEADLINE_EXCEEDED after `limit`;
-  // unset: never) or breaks off.
+  // Drains the server, and calls `on_state` for each state on the way. OK: no caller is left, or
+  // the server has gone past that on its way to its end; the last state says which. The drain
+  // continues when this gives up (DEADLINE_EXCEEDED after `limit`; unset: never) or is interrupted.
   absl::Status Drain(const std::function<void(const admin::v1::State&)>& on_state,
                      std::optional<std::chrono::milliseconds> limit = std::nullopt);
 

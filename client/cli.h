@@ -9,7 +9,7 @@
 
 namespace client {
 
-// The whole program: `arguments` as behind its name on the command line. Returns the
+// Runs the whole program: `arguments` are those after its name on the command line. Returns the
 // ExitCode.
 int Run(const std::vector<std::string>& arguments, const std::vector<Command>& commands,
         const Terminal& terminal);

@@ -6,13 +6,13 @@
 
 namespace client {
 
-// Time, and waiting for it: everything in this room that waits between two tries
-// waits here, so that a test waits for nothing.
+// Time, and waiting for it. All waiting between two attempts in this directory goes through a
+// Clock, so that tests need not wait.
 //
 // Threads: all methods may be called from any thread.
 class Clock {
  public:
-  // Monotonic: a change of the wall clock moves no limit.
+  // Monotonic: changing the wall clock moves no limit.
   using TimePoint = std::chrono::steady_clock::time_point;
   using Duration = std::chrono::steady_clock::duration;
 
@@ -20,7 +20,7 @@ class Clock {
 
   virtual TimePoint Now() const = 0;
 
-  // Waits so long; less when a stop is requested.
+  // Waits for `duration`, or until a stop is requested.
   virtual void Sleep(Duration duration, std::stop_token stop) = 0;
 };
 

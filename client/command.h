@@ -9,7 +9,7 @@
 
 namespace client {
 
-// One command of the program: what `client help` tells of it, and what runs it.
+// One command of the program: its text in `client help`, and the function that runs it.
 struct Command {
   std::string name;
   std::string arguments;
@@ -18,7 +18,7 @@ struct Command {
   std::vector<Flag> flags;
   // Returns the ExitCode.
   int (*run)(const Invocation&);
-  // What a person can do when the server refused, by the reason that it gave.
+  // What a person can do when the server refused, by the server's reason.
   Advice advice = {};
 };
 

@@ -14,14 +14,14 @@ namespace client {
 // One flag that a command knows: `--name=VALUE`, or `--name` when `value` is empty.
 struct Flag {
   std::string name;
-  // What stands for the value in the help: "TIME".
+  // The placeholder for the value in the help: "TIME".
   std::string value;
   std::string help;
 };
 
-// What stands behind the name of a command, in any order.
+// The arguments after the name of a command, in any order.
 struct CommandLine {
-  // name -> value; "" for a flag without one. The last one counts.
+  // name -> value; "" for a flag without one. If a flag is repeated, the last one wins.
   std::map<std::string, std::string> flags;
   std::vector<std::string> words;
 
@@ -29,16 +29,16 @@ struct CommandLine {
   std::string Get(const std::string& flag, const std::string& otherwise = "") const;
 };
 
-// Errors of all of these: INVALID_ARGUMENT, one line that says what would be right.
+// Errors of all of these: INVALID_ARGUMENT, one line that says what would be valid.
 
 // `--` ends the flags; a lone `-` is a word.
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
                                              const std::vector<Flag>& known);
 
-// "1.5s", "2m": more than nothing, a day at most.
+// "1.5s", "2m": more than zero, at most a day.
 absl::StatusOr<std::chrono::milliseconds> ParseTime(const std::string& text);
 
-// A whole number from 1 on.
+// A whole number, at least 1.
 absl::StatusOr<std::int64_t> ParseCount(const std::string& text);
 
 // One line for each flag, aligned.

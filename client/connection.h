@@ -16,44 +16,44 @@
 namespace client {
 
 struct ClientOptions {
-  // What one unary call may take, all its retries and the wait for a server
-  // included. Streams have no deadline.
+  // The deadline of a unary call, including all its retries and the wait for a server. Streams have
+  // no deadline.
   std::chrono::milliseconds timeout{10000};
-  // How streams that break are opened again.
+  // How broken streams are opened again.
   RetryOptions retry = {};
   // Null: plain text.
   std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
-  // Whom the servers' certificate must name; empty: the target's host.
+  // The name that the servers' certificate must contain; empty: the target's host.
   std::string server_name = "";
-  // A server that is silent for so long during a call is asked whether it is still
-  // there. Not less than the server's --min_ping_interval_without_data; a gRPC server that has
-  // no such setting wants 5 minutes.
+  // A server that has been silent for this long during a call gets a keepalive ping. Not less than
+  // the server's --min_ping_interval_without_data; a gRPC server without such a setting wants 5
+  // minutes.
   std::chrono::milliseconds keepalive{30000};
   // Null: the machine's.
   std::shared_ptr<Clock> clock = nullptr;
 };
 
-// The channel to one service, with what every call on it should have: the service
-// config of client/service_config.json, quick reconnects, a deadline.
+// The channel to one service, with what every call on it needs: the service config of
+// client/service_config.json, quick reconnects, a deadline.
 //
 // Threads: all methods may be called from any thread.
 class Connection {
  public:
-  // `target` is what gRPC understands: "localhost:50051", "dns:///orders:50051", or
-  // several servers: "ipv4:127.0.0.1:50051,127.0.0.1:50061". Connects when the first
-  // call needs it; a server that is not there yet is no error.
+  // `target` is a gRPC target: "localhost:50051", "dns:///orders:50051", or several servers:
+  // "ipv4:127.0.0.1:50051,127.0.0.1:50061". Connects when the first call needs it; a server that is
+  // not up yet is not an error.
   //
-  // INVALID_ARGUMENT: `target` is empty, or a time is not positive.
+  // INVALID_ARGUMENT: `target` is empty, or a duration is not positive.
   static absl::StatusOr<Connection> Create(const std::string& target, ClientOptions options);
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   const RetryOptions& retry() const { return options_.retry; }
   Clock& clock() const { return *options_.clock; }
 
-  // One unary call, `method` as in &OrdersService::StubInterface::GetOrder.
+  // Makes one unary call; `method` is, for example, &OrdersService::StubInterface::GetOrder.
   //
-  // UNAVAILABLE with a message that names the target, instead of
-  // DEADLINE_EXCEEDED, when there was no server to talk to.
+  // When no server could be reached, the error is UNAVAILABLE with a message that names the target,
+  // instead of DEADLINE_EXCEEDED.
   template <class Stub, class Request, class Response>
   absl::StatusOr<Response> Call(Stub& stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,

@@ -11,23 +11,23 @@
 
 namespace client {
 
-// What a server answered, as absl::Status: code, message, and every google.rpc
-// detail as a payload under its type URL, which the functions below read.
+// Converts a server's answer to absl::Status: code, message, and every google.rpc detail as a
+// payload under its type URL, which the functions below read.
 absl::Status FromGrpc(const grpc::Status& status);
 
-// A detail of `status`; unset when it carries none of that kind.
+// A detail of `status`; unset if it has none of that kind.
 std::optional<google::rpc::BadRequest> FindBadRequest(const absl::Status& status);
 std::optional<google::rpc::ErrorInfo> FindErrorInfo(const absl::Status& status);
 std::optional<google::rpc::RetryInfo> FindRetryInfo(const absl::Status& status);
 
-// ErrorInfo.reason; empty when there is none.
+// ErrorInfo.reason; empty if there is none.
 std::string ErrorReason(const absl::Status& status);
 
-// One entry of ErrorInfo.metadata; unset when there is none.
+// One entry of ErrorInfo.metadata; unset if there is none.
 std::optional<std::string> ErrorMetadata(const absl::Status& status, const std::string& key);
 
-// How long the server asks to wait before the next try; unset when it does not say.
-// Never negative, and a day at most.
+// How long the server asks to wait before the next attempt; unset if it does not say. Never
+// negative, at most a day.
 std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status);
 
 // Everything that a person wants to know, in one line without control characters:
@@ -35,8 +35,8 @@ std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status);
 // "FAILED_PRECONDITION: not enough stock (OUT_OF_STOCK, sku=pear)"
 std::string Describe(const absl::Status& status);
 
-// `text` with every control character replaced: what came over the wire must
-// neither break a line nor command a terminal.
+// `text` with every control character replaced: text from the wire must neither break a line nor
+// control a terminal.
 std::string OneLine(std::string text);
 
 }  // namespace client

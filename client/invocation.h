@@ -18,19 +18,19 @@ namespace client {
 // A reason (google.rpc.ErrorInfo) -> a sentence.
 using Advice = std::map<std::string, std::string>;
 
-// One run of one command, and what all commands say and answer in the same way.
+// One run of one command, with the output and errors that all commands have in common.
 struct Invocation {
   std::string command;
   CommandLine line;
   const Terminal& terminal;
   Advice advice = {};
 
-  // What --timeout and the terminal say. `patience`: how long to look for a server
-  // that is away from its streams, if --timeout does not say.
+  // The options according to --timeout and the terminal. `patience`: how long streams look for a
+  // server that is away, unless --timeout says.
   absl::StatusOr<ClientOptions> Options(
       std::optional<std::chrono::milliseconds> patience = std::nullopt) const;
 
-  // On stderr, in one line. All but the first return the exit code.
+  // These print one line on stderr. All but the first return the exit code.
   void Say(const std::string& what) const;
   int Complain(ExitCode code, const std::string& what) const;
   int UsageError(const std::string& what) const;
@@ -38,7 +38,7 @@ struct Invocation {
   // A call failed. `and_then`: what else to do when the same command may succeed.
   int Failed(const absl::Status& status, const std::string& and_then = "") const;
 
-  // On stdout, in one line.
+  // Prints one line on stdout.
   void PrintJson(const google::protobuf::Message& message) const;
 };
 

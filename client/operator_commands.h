@@ -7,7 +7,7 @@
 
 namespace client {
 
-// What operators do with any server: drain, undrain, state, report.
+// The commands for operators of any server: drain, undrain, state, report.
 std::vector<Command> OperatorCommands();
 
 }  // namespace client

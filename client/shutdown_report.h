@@ -10,15 +10,15 @@
 
 namespace client {
 
-// Reads a shutdown report: the JSON itself, or a server's log as it has written it, whose last
-// report counts. In a log only what the process itself has said there is believed: a line of
-// its own, with time, level and the name that is in the report.
+// Reads a shutdown report: either the JSON itself, or a server's log exactly as written, whose last
+// report counts. In a log it trusts only what the process itself wrote: a line of its own, with the
+// time, the level and the name that is in the report.
 //
 // Errors: INVALID_ARGUMENT, one line that says what is wrong.
 absl::StatusOr<report::v1::ShutdownReport> ReadShutdownReport(const std::string& text);
 
-// A report as a drawing has it, whatever it is drawn with: rows below each other, on
-// one axis of time, in milliseconds from the request to stop.
+// A report as a drawing, independent of the output format: rows below each other, on one time axis,
+// in milliseconds since the shutdown request.
 struct Timeline {
   struct Row {
     std::string label{};
@@ -26,20 +26,19 @@ struct Timeline {
     bool nested = false;
     std::uint64_t start = 0;
     std::uint64_t end = 0;
-    // Until when it might have taken; never less than `start`, and 0 when nothing
-    // says it.
+    // The latest time at which it might have ended; never less than `start`, and 0 if unknown.
     std::uint64_t budget_end = 0;
     // "1.31 s of 5 s"
     std::string time{};
-    // Something was cut off, failed or hung; and what, in a few words.
+    // Something was cut, failed or hung; `mark` says what, in a few words.
     bool forced = false;
     std::string mark{};
   };
-  // What it is, how it went, and the calls: lines of text.
+  // The program, how its shutdown went, and the calls: lines of text.
   std::vector<std::string> title{};
   std::vector<Row> rows{};
   std::vector<std::string> summary{};
-  // The end of the axis, and where it is marked, 0 included.
+  // The end of the axis, and the positions of its ticks, including 0.
   std::uint64_t length = 0;
   std::vector<std::uint64_t> ticks{};
 };

@@ -11,31 +11,31 @@
 
 namespace client {
 
-// What the program tells its caller; `client help` prints this table.
+// The exit codes of the program; `client help` prints this table.
 enum ExitCode : int {
   kDone = 0,
   // The command line, or a file that it names, is wrong. Nothing was sent.
   kUsage = 1,
   // The server refused. The same command would fail again.
   kRefused = 2,
-  // No answer, or the server could not do it now. The same command may succeed.
+  // There was no answer, or the server could not do it now. The same command may succeed later.
   kTryAgain = 3,
-  // Ctrl-C before all was done.
+  // Ctrl-C before everything was done.
   kInterrupted = 4,
 };
 
-// Takes away what stands on the terminal's line.
+// Erases the current line of a terminal.
 inline constexpr char kEraseLine[] = "\r\x1b[K";
 
-// What the program talks to, and where it waits.
+// The program's input and output, and its way of waiting.
 struct Terminal {
   std::istream& in;
   std::ostream& out;
   std::ostream& err;
-  // Whether a person looks at `err`: shows progress there.
+  // Whether `err` is a terminal: then progress is shown there.
   bool err_is_terminal = false;
-  // Called at most once, by commands that Ctrl-C ends in an orderly way, before any
-  // thread is started. From then on Ctrl-C requests a shutdown of the answer.
+  // Called at most once, before any thread is started, by commands that Ctrl-C ends in an orderly
+  // way. From then on Ctrl-C requests a stop on the returned token.
   std::function<std::stop_token()> stop_on_interrupt = [] { return std::stop_token(); };
   // Null: the machine's.
   std::shared_ptr<Clock> clock = nullptr;

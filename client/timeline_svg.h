@@ -7,12 +7,11 @@
 
 namespace client {
 
-// A shutdown report as an image: an SVG file that needs nothing besides, readable on
-// light and on dark pages.
+// Draws a shutdown report as a self-contained SVG image, readable on light and dark pages.
 //
-// Phases are bars on an axis of time, closers lie below theirs, a dashed outline is
-// the budget, and what was forced is red and hatched. Whatever is cut short for its
-// place stands in full in the tooltip of its row.
+// Phases are bars on a time axis, with their closers below them; a dashed outline is the budget,
+// and what was forced is red and hatched. Text that is truncated appears in full in the tooltip of
+// its row.
 std::string TimelineSvg(const Timeline& timeline);
 
 }  // namespace client

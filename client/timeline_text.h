@@ -7,7 +7,7 @@
 
 namespace client {
 
-// A shutdown report for a terminal, in letters that every terminal has:
+// Draws a shutdown report for a terminal, in characters that every terminal has:
 //
 //                          0         500 ms    1 s       1.5 s
 //   LameDuck               |==========================...| 1.31 s of 5 s
@@ -15,8 +15,8 @@ namespace client {
 //   ClosingResources       |                           ##| 51 ms of 2 s  ! 1 not closed well
 //     database           |                            #| 30 ms  ! hung
 //
-// '=' is what it took, '.' what was left of its budget, '|' where that ended before
-// it did, '#' where something was forced.
+// '=' is the time it took, '.' the rest of its budget, '|' the end of the budget if it ended before
+// that, '#' time in which something was forced.
 std::string TimelineText(const Timeline& timeline);
 
 }  // namespace client

@@ -17,28 +17,27 @@
 
 namespace client {
 
-// Follows chosen orders: tells each one's present state, then every change.
+// Follows chosen orders: delivers each one's current state, then every change.
 //
-// The problem: a new stream knows nothing of the ids that the broken one followed,
-// and sends the present state of each again. The tracker remembers both, so nothing
-// is missed and nothing is told twice.
+// The problem: a new stream knows nothing about the ids that the broken one followed, and sends the
+// current state of each again. The tracker remembers both, so nothing is missed and nothing is
+// delivered twice.
 //
-// Threads: Add() and Remove() from any thread, also from within `on_change`; they do
-// not wait for the server, which may want its answers read before it reads on. Run() on
-// one, and it has another one write. Lifetime: the OrdersClient that made it outlives
-// it.
+// Threads: Add() and Remove() from any thread, also from within `on_change`; they do not wait for
+// the server, which may want its answers read before it reads on. Run() on one thread, which starts
+// another one that writes. Lifetime: the OrdersClient that created it outlives it.
 class OrderTracker {
  public:
-  // Before Run() too. An id that is followed already changes nothing.
+  // May be called before Run(), too. Adding an id that is already followed changes nothing.
   void Add(const std::vector<std::string>& order_ids);
 
-  // What was on its way for these ids is not told any more.
+  // Updates in transit for these ids are not delivered any more.
   void Remove(const std::vector<std::string>& order_ids);
 
-  // Calls `on_change` with each order as it is and as it becomes, until a stop is
-  // requested; an unknown id comes with state ORDER_STATE_UNSPECIFIED. Returns
-  // otherwise as OrdersClient::WatchOrders() does. Changes that follow each other
-  // while the stream is broken are told as one.
+  // Calls `on_change` with each order's current state and every change, until a stop is requested;
+  // an unknown id comes with state ORDER_STATE_UNSPECIFIED. Otherwise returns as
+  // OrdersClient::WatchOrders() does. Changes that follow each other while the stream is broken are
+  // delivered as one.
   StreamEnd Run(const std::function<void(const orders::v1::Order&)>& on_change,
                 std::stop_token stop = {});
 
@@ -50,11 +49,11 @@ class OrderTracker {
 
   OrderTracker(const Connection& connection, Stub& stub);
 
-  // What a new stream is sent first: all that is followed.
+  // Queues what a new stream must send first: all ids that are followed.
   void StartOver();
-  // Writes what is to be sent, until `ended` is requested or the stream is broken.
+  // Writes what is queued, until `ended` is requested or the stream breaks.
   void Write(Stream& stream, const std::stop_token& ended);
-  // Whether this is followed, and not what was told last.
+  // Whether the order is followed and differs from what was last delivered.
   bool IsNews(const orders::v1::Order& order);
 
   const Connection& connection_;

@@ -19,44 +19,41 @@
 namespace client {
 
 struct WatchOptions {
-  // Empty: from now on. "start": from the first event. Else a token of an earlier
-  // watch.
+  // Empty: from now on. "start": from the first event. Otherwise a token of an earlier watch.
   std::string resume_token = {};
 };
 
-// The next order to import; unset: that was the last.
+// The next order to import; unset: there are no more.
 using OrderSource = std::function<std::optional<orders::v1::PlaceOrderRequest>()>;
 
 struct ImportProgress {
-  // So many orders, from the first on, are stored for certain.
+  // How many orders, counted from the first, are certainly stored.
   std::int64_t durable = 0;
-  // So many are sent, those included. Falls back when a stream breaks.
+  // How many are sent, including stored ones. Falls back when a stream breaks.
   std::int64_t sent = 0;
 };
 
 struct ImportOptions {
-  // After so many orders the stream is ended, which makes the server say that they
-  // are stored, and another begins. It is also how many are kept in memory, and how
-  // many are sent twice at most when a stream breaks without a word.
+  // After this many orders the stream is ended, which makes the server confirm that they are
+  // stored, and another one begins. It is also how many orders are kept in memory, and at most how
+  // many are sent twice when a stream breaks without a word.
   int orders_per_stream = 1000;
   std::function<void(const ImportProgress&)> on_progress = nullptr;
 };
 
 struct ImportEnd {
-  // OK: every order is stored. CANCELLED: a stop was requested before the source
-  // said that there are no more.
+  // OK: every order is stored. CANCELLED: a stop was requested before the source ran out.
   absl::Status status;
-  // So many orders, from the first on, are stored. When one was refused, it is the
-  // next.
+  // How many orders, counted from the first, are stored. If one was refused, it is the next one.
   std::int64_t durable_orders = 0;
 };
 
-// All orders, oldest first, asking for a page when the one before is used up.
+// All orders, oldest first; fetches the next page when the current one is used up.
 //
 // Threads: one at a time. Lifetime: its OrdersClient outlives it.
 class OrderList {
  public:
-  // Unset: that was the last. After an error the same page is asked for again.
+  // Unset: there are no more. After an error, the next call asks for the same page again.
   absl::StatusOr<std::optional<orders::v1::Order>> Next();
 
  private:
@@ -71,49 +68,47 @@ class OrderList {
   bool last_page_ = false;
 };
 
-// Calls orders.v1.OrdersService (proto/orders/v1/orders.proto) as its contract asks
-// callers to: with deadlines, with retries that cannot do anything twice, and with
-// streams that go on where they broke.
+// Calls orders.v1.OrdersService (proto/orders/v1/orders.proto) as its contract expects: with
+// deadlines, with retries that cannot do anything twice, and with streams that resume where they
+// broke.
 //
-// The problem: servers stop, restart and die, and each kind of call has its own way
-// to live through that. Written once here, a server that drains is nothing that the
-// code which uses this client ever sees.
+// The problem: servers shut down, restart and die, and each kind of call survives that in its own
+// way. That is written once, here; code that uses this client never sees a draining server.
 //
 // Errors: absl::Status with the server's code, message and google.rpc details;
 // client/error_details.h reads them.
 //
 // Threads: all methods may be called from any thread; each blocks until it is done.
-// Lifetime: outlives the lists and trackers that it made.
+// Lifetime: outlives the lists and trackers that it created.
 class OrdersClient {
  public:
   // See Connection::Create().
   static absl::StatusOr<std::unique_ptr<OrdersClient>> Create(const std::string& target,
                                                               ClientOptions options = {});
 
-  // Places one order. A request without request_id gets a new one; to repeat the
-  // call after an error that leaves the outcome open, choose it (NewRequestId()).
+  // Places one order. A request without request_id gets a new one; to repeat the call after an
+  // error that leaves the outcome open, set it yourself (NewRequestId()).
   absl::StatusOr<orders::v1::Order> PlaceOrder(orders::v1::PlaceOrderRequest request);
 
   absl::StatusOr<orders::v1::Order> GetOrder(const std::string& order_id);
 
-  // `page_size` 0: as the server likes.
+  // `page_size` 0: the server decides.
   OrderList ListOrders(int page_size = 0);
 
-  // Calls `on_event` for every event, in order, each exactly once, until a stop is
-  // requested: across drains, restarts and broken connections. Returns otherwise
-  // only with an error that trying again cannot cure, or when the server was away
-  // for longer than RetryOptions::give_up_after.
+  // Calls `on_event` for every event, in order, each exactly once, until a stop is requested:
+  // across drains, restarts and broken connections. Otherwise returns only with an error that
+  // retrying cannot cure, or when the server was away for longer than RetryOptions::give_up_after.
   //
-  // After a stop is requested `on_event` is not called again.
+  // After a stop is requested, `on_event` is not called again.
   StreamEnd WatchOrders(const WatchOptions& options,
                         const std::function<void(const orders::v1::WatchOrdersResponse&)>& on_event,
                         std::stop_token stop = {});
 
-  // Places all orders of `source`, each exactly once, in order. Those without
-  // request_id get one. Ends at the first that is refused.
+  // Places all orders of `source`, each exactly once, in order. Orders without request_id get one.
+  // Ends at the first order that is refused.
   //
-  // When a stop is requested, nothing more is taken from `source`, and the server
-  // is asked how much is stored.
+  // When a stop is requested, nothing more is taken from `source`, and the server is asked how much
+  // is stored.
   ImportEnd ImportOrders(const OrderSource& source, const ImportOptions& options = {},
                          std::stop_token stop = {});
 

@@ -7,8 +7,7 @@
 
 namespace client {
 
-// What callers of orders and inventory do: place, get, list, watch, import, track,
-// stock.
+// The commands for callers of orders and inventory: place, get, list, watch, import, track, stock.
 std::vector<Command> OrdersCommands();
 
 }  // namespace client

@@ -7,12 +7,11 @@
 
 namespace client {
 
-// One line on a terminal that shows how far an import is: '=' is stored, '-' is
-// sent.
+// The progress of an import in one line of a terminal: '=' is stored, '-' is sent.
 //
 //     [==============-----               ] 460 of 1000 stored
 //
-// Threads: one at a time. Lifetime: takes its line away when destroyed.
+// Threads: one at a time. Lifetime: erases its line when destroyed.
 class ProgressBar {
  public:
   // `out` null: shows nothing.
@@ -21,10 +20,10 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  // Draws when there is something new to see.
+  // Redraws if something has changed.
   void Show(std::int64_t stored, std::int64_t sent);
 
-  // Takes the line away, until the next Show().
+  // Erases the line until the next Show().
   void Hide();
 
  private:

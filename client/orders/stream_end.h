@@ -7,11 +7,11 @@
 
 namespace client {
 
-// How a stream ended that does not end by itself.
+// How a stream that never ends by itself ended.
 struct StreamEnd {
   // OK: a stop was requested.
   absl::Status status;
-  // Where a watch would go on; empty when the server was never reached.
+  // Where a watch would resume; empty if the server was never reached.
   std::string resume_token;
 };
 

@@ -17,11 +17,11 @@ absl::Status UnknownReservation(const std::string& reservation_id);
 absl::Status ReservationReleased(const std::string& reservation_id);
 absl::Status ReservationConfirmed(const std::string& reservation_id);
 
-// Too much waits for the database already.
+// Too much work is already waiting for the database.
 absl::Status Overloaded();
 
-// What a caller is told when the store has answered with `status`: the errors above
-// as they are; of others only whether to try again.
+// The error for a caller when the store has failed with `status`: the errors above unchanged; of
+// any other, only whether to try again.
 absl::Status FromStore(const absl::Status& status);
 
 }  // namespace inventory

@@ -11,14 +11,14 @@
 
 namespace inventory {
 
-// inventory.proto, answered: each call is checked here, worked on in the pool, and
-// its caller told what the proto promises.
+// Implements inventory.proto: validates each call, does its work in the pool, and answers what the
+// proto promises.
 //
 // Lifetime: outlives its server; the store and the pool outlive it.
 class InventoryService final : public v1::InventoryService::CallbackService {
  public:
-  // `latency`: how much later every Reserve begins, to be a slow backend on
-  // purpose. A caller that goes meanwhile ends the wait.
+  // `latency`: delay before every Reserve begins, to simulate a slow backend. It ends early if the
+  // caller leaves.
   InventoryService(StockStore& store, rpc::BlockingPool& pool,
                    std::chrono::milliseconds latency = std::chrono::milliseconds(0));
 

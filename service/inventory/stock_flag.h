@@ -8,9 +8,9 @@
 
 namespace inventory {
 
-// Reads "apple=1000,pear=500". INVALID_ARGUMENT, with a sentence that names the
-// part: not SKU=QUANTITY, a SKU twice or longer than the proto allows, a quantity
-// that is no whole number of at least 0.
+// Parses "apple=1000,pear=500". INVALID_ARGUMENT, with a sentence that names the part: not
+// SKU=QUANTITY, a SKU that occurs twice or is longer than the proto allows, or a quantity that is
+// not a whole number of at least 0.
 absl::StatusOr<StockStore::Quantities> ParseStock(const std::string& text);
 
 }  // namespace inventory

@@ -20,55 +20,51 @@ namespace inventory {
 
 // The stock and its reservations, in one SQLite file.
 //
-// Guarantees: for every SKU, at any moment, initial = available + reserved +
-// confirmed. What a method has returned OK for survives kill -9 and power loss.
-// Several processes may use the same file at once.
+// Guarantees: for every SKU, at any moment, initial = available + reserved + confirmed. What a
+// method has returned OK for survives kill -9 and power loss. Several processes may use the same
+// file at once.
 //
-// Errors of every method: those that inventory.proto promises (inventory_errors.h),
-// named at the method; and, without an ErrorInfo, UNAVAILABLE (the database is
-// busy, full or gone; nothing was stored), DATA_LOSS (it is damaged),
-// FAILED_PRECONDITION (it was closed).
+// Errors of every method: those that inventory.proto promises (inventory_errors.h), named at the
+// method; and, without an ErrorInfo, UNAVAILABLE (the database is busy, full or gone; nothing was
+// stored), DATA_LOSS (it is damaged), FAILED_PRECONDITION (it was closed).
 //
-// Threads: all methods may be called from any thread and may block on a disk, so
-// never on a gRPC thread.
-// Lifetime: Close() may be called while other methods run, and they after it; the
+// Threads: all methods may be called from any thread and may block on a disk, so never call them on
+// a gRPC thread.
+// Lifetime: Close() may be called while other methods run, and other methods after Close(); the
 // destructor may not.
 class StockStore {
  public:
-  // How many of each SKU.
+  // A quantity for each SKU.
   using Quantities = std::map<std::string, std::int64_t>;
-  // What time it is; reservations outlive the process, so this is the wall clock.
+  // The current time; reservations outlive the process, so this is the wall clock.
   using Now = std::function<std::chrono::system_clock::time_point()>;
 
-  // Errors: see sqlite::Database::Open(); each is a sentence for who starts the
-  // server.
+  // Errors: those of sqlite::Database::Open(), each a sentence for whoever starts the server.
   static absl::StatusOr<std::unique_ptr<StockStore>> Open(const std::string& path,
                                                           Now now = std::chrono::system_clock::now);
 
-  // Takes in the SKUs that are not known yet; the others stay as they are.
+  // Adds SKUs that do not exist yet; the others are left unchanged.
   absl::Status Seed(const Quantities& initial);
 
-  // Takes `items` from what is available, all or none. Nothing happens when the id
-  // was used for the same items before, unless that reservation has expired: it is
-  // taken anew then. UNKNOWN_SKU, OUT_OF_STOCK, RESERVATION_ID_REUSED,
-  // RESERVATION_RELEASED.
+  // Reserves `items`, all or none. Does nothing if the id was used for the same items before,
+  // unless that reservation has expired; then it is made again. UNKNOWN_SKU, OUT_OF_STOCK,
+  // RESERVATION_ID_REUSED, RESERVATION_RELEASED.
   absl::Status Reserve(const std::string& reservation_id, const Quantities& items,
                        std::chrono::milliseconds ttl);
 
-  // Sells what is reserved, or takes it anew when the reservation has expired; when
-  // its stock is gone by then it is released.
-  // UNKNOWN_RESERVATION, RESERVATION_RELEASED, OUT_OF_STOCK.
+  // Sells what is reserved, or reserves it again if the reservation has expired; if its stock is
+  // gone by then, the reservation is released. UNKNOWN_RESERVATION, RESERVATION_RELEASED,
+  // OUT_OF_STOCK.
   absl::Status Confirm(const std::string& reservation_id);
 
   // Gives back what is reserved. RESERVATION_CONFIRMED.
   absl::Status Release(const std::string& reservation_id);
 
-  // What there is of `skus`, or of all when it is empty; by SKU, each once.
-  // UNKNOWN_SKU.
+  // The stock of `skus`, or of all SKUs if it is empty; ordered by SKU, each once. UNKNOWN_SKU.
   absl::StatusOr<std::vector<v1::Stock>> Get(const std::vector<std::string>& skus);
 
-  // Waits for what runs, then closes. Methods called later return
-  // FAILED_PRECONDITION. Closing twice is OK.
+  // Waits for running methods, then closes. Methods called later return FAILED_PRECONDITION.
+  // Closing twice is OK.
   absl::Status Close() { return connections_->Close(); }
 
  private:

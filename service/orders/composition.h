@@ -20,15 +20,14 @@
 
 namespace orders {
 
-// Everything that the orders service consists of, opened from the bottom up, and
-// told to the process: what to close, what to save, who works in the background.
+// The whole orders service, opened from the bottom up and registered with the process: what to
+// close, what to save, which workers to run.
 //
-// Lifetime: declared after the process and before the server, so that it outlives
-// the calls.
+// Lifetime: declared after the process and before the server, so that it outlives the calls.
 class Composition {
  public:
-  // Opens what `config` names. An error tells in one sentence what
-  // is wrong and what to do.
+  // Opens what --database and --inventory name. An error is one sentence with what is wrong and
+  // what to do.
   static absl::StatusOr<std::unique_ptr<Composition>> Open(const Config& config,
                                                            lifecycle::Process& process,
                                                            const rpc::GoodbyeSignal& goodbye);

@@ -19,48 +19,46 @@ namespace orders {
 
 // The tail of the order log: one reader for all watchers.
 //
-// The problem: other replicas write to the same log, so it must be looked at again
-// and again; but not by each of thousands of watchers.
+// The problem: other replicas write to the same log, so it must be polled, but not by each of
+// thousands of watchers.
 //
-// Guarantees: events are taken in and told in the order of the log, none twice and
-// none left out.
+// Guarantees: events are read and delivered in the order of the log, none twice and none left out.
 //
 // Threads: all methods may be called from any thread. CatchUp() blocks on a disk.
 class EventFeed {
  public:
-  // Hears that there is something new, on the feed's thread. Must not block, nor
-  // call the feed's Subscribe() or Unsubscribe().
+  // Is notified, on the feed's thread, that there is something new. Must neither block nor call the
+  // feed's Subscribe() or Unsubscribe().
   class Subscriber {
    public:
     virtual ~Subscriber() = default;
     virtual void OnNews() = 0;
   };
 
-  // Goes on from where `sales` stands, and keeps it up to date. Both outlive the
-  // feed.
+  // Continues from the last event that `sales` knows, and keeps `sales` up to date. Both outlive
+  // the feed.
   EventFeed(OrderStore& store, Sales& sales);
 
   // Reads the log to its end. Returns how many events were new.
   absl::StatusOr<std::int64_t> CatchUp();
 
-  // A background worker: catches up whenever this process has written something,
-  // and every kInterval for what others have.
+  // A background worker: catches up whenever this process has written something, and every
+  // kInterval for what others have written.
   void Run(std::stop_token stop);
 
-  // Says that this process has written something. Does not block.
+  // Signals that this process has written something. Does not block.
   void Wake();
 
-  // From now on `subscriber` is told. After Unsubscribe() has returned it is not
-  // called any more.
+  // `subscriber` is notified from now on. After Unsubscribe() has returned, it is not called any
+  // more.
   void Subscribe(Subscriber& subscriber);
   void Unsubscribe(Subscriber& subscriber);
 
-  // The last event taken in; 0: none.
+  // The last event that was read; 0: none.
   std::int64_t last_sequence() const;
 
-  // The events after `sequence`, at most `limit`; none: it is the last.
-  // Unset: ask the store; so old ones are not kept, or `sequence` is ahead of what
-  // was taken in.
+  // The events after `sequence`, at most `limit`; none: it is the last one. Unset: ask the store,
+  // because events that old are not kept, or because `sequence` is ahead of what was read.
   std::optional<std::vector<OrderEvent>> After(std::int64_t sequence, int limit) const;
 
  private:

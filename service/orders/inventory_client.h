@@ -13,7 +13,7 @@
 
 namespace orders {
 
-// What orders asks of the inventory, in orders' own words and errors.
+// The inventory's API as the orders service needs it, with the errors of orders.proto.
 //
 // Threads: all methods may be called from any thread.
 // Lifetime: outlives every Reserve() until its `done` was called.
@@ -22,29 +22,29 @@ class InventoryClient {
   // Once `answer_now` is requested, Reserve() gives up (rpc::GoodbyeSignal).
   explicit InventoryClient(const std::string& address, std::stop_token answer_now = {});
 
-  // Reserves the order's items on behalf of `caller`, whose deadline and
-  // cancellation go with it. Does not block; `done` is called once, on a thread of
-  // gRPC's, with OK or the error to answer the caller with (orders.proto).
+  // Reserves the order's items on behalf of `caller`, whose deadline and cancellation are passed
+  // on. Does not block; `done` is called once, on a gRPC thread, with OK or with the error for the
+  // caller (orders.proto).
   void Reserve(const grpc::CallbackServerContext& caller, const v1::PlaceOrderRequest& order,
                std::function<void(absl::Status)> done);
 
-  // The id that Reserve() reserves under: the same for every retry of an order.
+  // The reservation id that Reserve() uses: the same for every retry of an order.
   static std::string ReservationId(const std::string& request_id);
 
-  // Confirms a reservation. Blocks until the inventory has answered, for a short
-  // time; once `stop` is requested, for a moment only, and is then CANCELLED.
+  // Confirms a reservation. Blocks until the inventory has answered, for a short time; once `stop`
+  // is requested, only for a moment, and then returns CANCELLED.
   //
-  // FAILED_PRECONDITION, NOT_FOUND: there is no such reservation any more, and no
-  // stock. UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED: ask again later.
+  // FAILED_PRECONDITION, NOT_FOUND: the reservation no longer exists, and there is no stock.
+  // UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED: try again later.
   absl::Status Confirm(const std::string& reservation_id, std::stop_token stop);
 
-  // Whether the inventory can be reached, at `deadline` at the latest.
+  // Whether the inventory becomes reachable by `deadline`.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const {
     return channel_.AwaitConnected(deadline);
   }
 
-  // Closes the channel (service/rpc/backend_channel.h): calls that still run end as if
-  // the inventory were not there, Confirm() with CANCELLED; later ones are UNAVAILABLE.
+  // Closes the channel (service/rpc/backend_channel.h): running calls end as if the inventory were
+  // unreachable, Confirm() with CANCELLED; later calls are UNAVAILABLE.
   absl::Status Close(lifecycle::Clock::TimePoint deadline) { return channel_.Close(deadline); }
 
  private:

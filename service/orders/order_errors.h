@@ -9,19 +9,19 @@ namespace orders {
 
 // The errors that orders.proto promises.
 
-// Too much waits for the database already.
+// Too much work is already waiting for the database.
 absl::Status Overloaded();
 
 // There is no such order.
 absl::Status UnknownOrder(const std::string& order_id);
 
-// `field` is no token that this service, with this database, has made.
+// `field` is not a token that this service has issued for this database.
 absl::Status BadToken(const std::string& field);
 
 // The request_id belongs to another order.
 absl::Status RequestIdReused(const std::string& request_id);
 
-// What a caller is told when the store has failed with `status`.
+// The error for the caller when the store has failed with `status`.
 absl::Status FromStore(const absl::Status& status);
 
 }  // namespace orders

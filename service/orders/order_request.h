@@ -6,11 +6,11 @@
 
 namespace orders {
 
-// INVALID_ARGUMENT with everything that is wrong with `request`, or OK.
+// INVALID_ARGUMENT naming everything that is wrong with `request`, or OK.
 absl::Status Validate(const v1::PlaceOrderRequest& request);
 
-// Whether `request`, sent again under the id of `order`, is the same request; the
-// order of its items does not count.
+// Whether `request`, sent again with the request_id of `order`, is the same request; the order of
+// its items does not matter.
 bool SameContent(const v1::PlaceOrderRequest& request, const v1::Order& order);
 
 }  // namespace orders

@@ -13,13 +13,12 @@
 
 namespace orders {
 
-// The background worker that carries orders to their end: takes each item of the
-// outbox, confirms its reservation at the inventory, settles the order.
+// The background worker that completes orders: takes each outbox item, confirms its reservation
+// with the inventory, and settles the order.
 //
-// Guarantees: an item is settled at least once, and settling again changes
-// nothing, so it may be killed at any moment, and replicas may work on one outbox
-// together. Asked to stop it finishes the item that it is at, or leaves it for the
-// next start when the inventory does not answer soon.
+// Guarantees: an item is settled at least once, and settling it again changes nothing. So the relay
+// may be killed at any moment, and several replicas may work on one outbox. When asked to stop, it
+// finishes its current item, or leaves it to the next start if the inventory does not answer soon.
 //
 // Threads: Run() on one, Wake() on any.
 class OutboxRelay {
@@ -30,15 +29,14 @@ class OutboxRelay {
   // Works until `stop` is requested.
   void Run(std::stop_token stop);
 
-  // Says that there is a new item. Does not block.
+  // Signals that there is a new item. Does not block.
   void Wake();
 
  private:
-  // Works through the outbox once. False: the inventory or the store must be given
-  // time.
+  // Works through the outbox once. False: the inventory or the store needs time.
   bool Work(const std::stop_token& stop);
 
-  // Carries one order to its end. CANCELLED: `stop` was requested meanwhile.
+  // Completes one order. CANCELLED: `stop` was requested meanwhile.
   absl::Status Settle(const OutboxItem& item, const std::stop_token& stop);
 
   // Sleeps until Wake(), `stop`, or `limit`.

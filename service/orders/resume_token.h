@@ -7,9 +7,9 @@
 
 namespace orders {
 
-// A place in the order log, or in the list of orders, as callers hold it: opaque,
-// valid for ever and at every replica. A check digit tells a token of ours from
-// anything else, and one kind from the other.
+// A position in the order log, or in the list of orders, as callers hold it: opaque, and valid
+// forever on every replica. A check digit distinguishes our tokens from anything else, and one kind
+// from the other.
 enum class TokenKind : char { kWatch = 'w', kPage = 'p' };
 
 std::string MakeToken(TokenKind kind, std::int64_t position);

@@ -10,19 +10,17 @@
 
 namespace orders {
 
-// How much of each SKU was sold, kept in memory from the order log: the example of
-// state that a shutdown must save while the database is still open. After a clean shutdown
-// the next start has nothing to replay; after kill -9, only the tail.
+// How much of each SKU was sold, kept in memory and derived from the order log. It is the example
+// of state that a shutdown must save while the database is still open. After a clean shutdown the
+// next start has nothing to replay; after kill -9, only the tail.
 //
-// Threads: all methods may be called from any thread; Load() and Save() may block
-// on a disk.
+// Threads: all methods may be called from any thread; Load() and Save() may block on a disk.
 class Sales {
  public:
-  // What was saved last. `store` outlives it.
+  // Loads what was last saved. `store` outlives it.
   static absl::StatusOr<std::unique_ptr<Sales>> Load(OrderStore& store);
 
-  // Takes the next event of the log in. Events that were taken in already change
-  // nothing.
+  // Adds the next event of the log. Events that were already added change nothing.
   void Apply(const OrderEvent& event);
 
   SalesTotals totals() const;

@@ -15,17 +15,16 @@
 
 namespace orders {
 
-// Orders in one SQLite file, for one process or several on the same host.
+// Stores orders in one SQLite file, for one process or several on the same host.
 //
-// Sequence numbers are given out while nobody else can write, so events become
-// visible in their order, whichever process writes them.
+// Sequence numbers are assigned while nobody else can write, so events become visible in their
+// order, whichever process writes them.
 //
-// Lifetime: Close() may be called while other methods run, and they after it; the
+// Lifetime: Close() may be called while other methods run, and other methods after Close(); the
 // destructor may not.
 class SqliteOrderStore final : public OrderStore {
  public:
-  // Errors: see sqlite::Database::Open(); each is a sentence for who starts the
-  // server.
+  // Errors: those of sqlite::Database::Open(), each a sentence for whoever starts the server.
   static absl::StatusOr<std::unique_ptr<SqliteOrderStore>> Open(const std::string& path);
 
   absl::StatusOr<Placed> Place(const orders::v1::Order& order,

@@ -7,10 +7,10 @@
 
 namespace orders {
 
-// How long a test waits for what must happen: never reached when all is well.
+// How long a test waits for something that must happen; never reached when all is well.
 constexpr std::chrono::seconds kLong(30);
 
-// For what notifies nobody: whether `done()` becomes true.
+// For conditions that notify nobody: whether `done()` becomes true.
 inline bool Eventually(const std::function<bool()>& done) {
   const auto deadline = std::chrono::steady_clock::now() + kLong;
   while (!done()) {

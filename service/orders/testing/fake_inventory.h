@@ -13,42 +13,41 @@
 
 namespace orders {
 
-// An inventory on a port of its own that does what a test tells it, and remembers
-// what it was asked.
+// An inventory server on its own port that does what a test tells it to, and records what it was
+// asked.
 //
 // Threads: any.
 class FakeInventory {
  public:
-  // Serves at once, and says OK to everything.
+  // Serves at once, and answers OK to everything.
   FakeInventory();
-  // As Stop().
+  // Calls Stop().
   ~FakeInventory();
 
   const std::string& address() const { return address_; }
 
-  // Answers from now on; the one for a single reservation goes before the other.
+  // The answers from now on; one for a single reservation takes precedence.
   void AnswerReserve(const grpc::Status& status);
   void AnswerConfirm(const grpc::Status& status);
   void AnswerConfirmOf(const std::string& reservation_id, const grpc::Status& status);
-  // Refuses so many calls with UNAVAILABLE first.
+  // First refuses this many calls with UNAVAILABLE.
   void RefuseNext(int calls);
 
-  // Calls stand still until Release(), or until they are cancelled.
+  // Holds calls until Release(), or until they are cancelled.
   void Hold();
   void Release();
 
-  // Whether so many calls have come, those that stand still and those refused
-  // included.
+  // Whether this many calls have arrived, including held and refused ones.
   bool AwaitReserves(std::size_t count);
   bool AwaitConfirms(std::size_t count);
-  // Whether so many calls were cancelled while they stood still.
+  // Whether this many calls were cancelled while held.
   bool AwaitCancelled(int count);
 
   std::vector<inventory::v1::ReserveRequest> reserves() const;
-  // Their reservation ids.
+  // The reservation ids of the Confirm calls.
   std::vector<std::string> confirms() const;
 
-  // Is gone: nobody listens any more.
+  // Stops listening, as if the server were gone.
   void Stop();
 
  private:

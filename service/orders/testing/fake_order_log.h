@@ -16,8 +16,8 @@
 
 namespace orders {
 
-// A log of numbered events and nothing else: event 7 places order "7" of 7 teas.
-// Reads of it fail or stand still when a test says so.
+// A log of numbered events and nothing else: event 7 places order "7" of 7 teas. Reads fail or are
+// held when a test says so.
 class FakeOrderLog final : public OrderStore {
  public:
   void Append(int count) {
@@ -25,13 +25,13 @@ class FakeOrderLog final : public OrderStore {
     last_ += count;
   }
 
-  // What the next reads answer; OK: events.
+  // What the next reads return; OK: events.
   void FailWith(absl::Status status) {
     std::lock_guard lock(mutex_);
     fault_ = std::move(status);
   }
 
-  // Reads stand still until Release().
+  // Holds reads until Release().
   void Hold() {
     std::lock_guard lock(mutex_);
     held_ = true;
@@ -41,7 +41,7 @@ class FakeOrderLog final : public OrderStore {
     held_ = false;
     changed_.notify_all();
   }
-  // Whether a read comes to stand still.
+  // Whether a read is being held.
   bool AwaitHeld() {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kLong, [this] { return standing_ > 0; });

@@ -12,10 +12,10 @@
 
 namespace orders {
 
-// An empty database for one test. Each Open() is what another process would do.
+// An empty database for one test. Each Open() does what another process would do.
 class DatabaseUnderTest {
  public:
-  // Whatever is opened is destroyed before this.
+  // Everything opened is destroyed before this.
   virtual ~DatabaseUnderTest() = default;
   virtual absl::StatusOr<std::unique_ptr<OrderStore>> Open() = 0;
 };
@@ -35,7 +35,7 @@ struct StoreKind {
 // What every OrderStore must do, whatever it stores orders in.
 class OrderStoreContract : public ::testing::TestWithParam<StoreKind> {
  protected:
-  // Null, and the test has failed, when it cannot be opened.
+  // Null, with the test failed, when it cannot be opened.
   std::unique_ptr<OrderStore> Open();
 
  private:
