@@ -58,7 +58,7 @@ void StreamOrder::End(absl::Status status) {
 
 void StreamOrder::EndUndecodable() {
   failures_->Undecodable();
-  End(absl::InvalidArgumentError("what was sent last is no message of the method's type"));
+  End(absl::InvalidArgumentError("the last message cannot be parsed as the method's request type"));
 }
 
 void StreamOrder::Begin(Transport& transport, const std::stop_token& draining) {

@@ -29,7 +29,7 @@ FORBIDDEN = {
     r"\bDrainSignal\b|\bdrain_signal\b": "it tells streams to say goodbye: GoodbyeSignal",
     r"\bStop(Budget|Request|Reason|Outcome|Parts)\b|\bstop_(budget|request)\b": "all of it is the shutdown: Shutdown...",
     r"--stop_\w+": "the budgets' flags begin with --shutdown_",
-    r"\bk(Leaving|Draining|Cancelling|Working|Saving|Closing)\b": "a phase says what it does to what: phase.h",
+    r"\bPhase::k(Leaving|Draining|Cancelling|Working|Saving|Closing)\b": "a phase says what it does to what: phase.h",
     r"\b(StopRequested|DrainRequested|ShutdownBegun|ConnectionsLeft)\b": "an event of before: event.h",
     r"\b(lead|leads|led) (the |its |all )?(callers |everybody )?away\b": "callers are asked to leave (GOAWAY)",
     r"\bquiet period\b": "there is none: connections are asked to leave, and looked at",
