@@ -48,10 +48,11 @@ BackendChannel::BackendChannel(Options options) : options_(std::move(options)) {
   arguments.SetServiceConfigJSON(ServiceConfig(options_.service));
   // A connection of its own, which Close() can count on to go.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // A backend that restarts is found again soon. The minimum is also the time that
-  // one attempt to connect is given.
+  // A backend that restarts is found again soon.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  // This is not about backoff: it is how long an attempt to connect may take. When one fails, the
+  // calls that wait for it fail, and a backend whose handshake always takes longer is never reached.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   channel_ = ChannelSockets::MakeChannel(options_.target, arguments, sockets_);
 }

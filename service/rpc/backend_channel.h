@@ -33,8 +33,9 @@ class BackendChannel {
     std::string target;
     // The service whose calls are retried on UNAVAILABLE: "inventory.v1.InventoryService".
     std::string service;
-    // The longest time that a call may take, including retries; a caller's deadline may shorten it.
-    std::chrono::milliseconds timeout{2000};
+    // The longest time that a call may take, including connecting and retries; a caller's deadline
+    // may shorten it.
+    std::chrono::milliseconds timeout{5000};
     // Once requested, calls on behalf of a caller are cancelled, so that the caller gets an answer
     // before it is cut itself: GoodbyeSignal::answer_now().
     std::stop_token answer_now{};

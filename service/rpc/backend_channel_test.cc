@@ -31,6 +31,7 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "tests/common/slow_link.h"
 
 namespace rpc {
 namespace {
@@ -122,6 +123,16 @@ TEST(BackendChannel, DoesNotTryAgainWhatFailsForAnotherReason) {
   BackendChannel backend(To(server));
   EXPECT_EQ(Echo(backend).error_code(), grpc::FAILED_PRECONDITION);
   EXPECT_EQ(flaky.calls(), 1);
+}
+
+// As TLS to another continent does, or a backend that has just been started on a busy machine.
+TEST(BackendChannel, WaitsForAConnectionThatTakesLongerThanASecond) {
+  ProbeService probe;
+  const Server server(probe);
+  testkit::SlowLink link(server.address(), {.delay = milliseconds(1100)});
+  BackendChannel backend(
+      {.target = link.address(), .service = "probe.Probe", .timeout = std::chrono::minutes(1)});
+  EXPECT_TRUE(Echo(backend).ok());
 }
 
 TEST(BackendChannel, LetsNoCallTakeLongerThanItsTimeout) {
