@@ -8,7 +8,7 @@
 namespace rpc {
 namespace {
 
-constexpr unsigned kWorking = 1u << 31;
+constexpr unsigned kBusy = 1u << 31;
 
 // How much may be held back: half of what gRPC's transport holds before it writes by itself.
 constexpr std::size_t kMaxHintedBytes = 32 * 1024;
@@ -37,7 +37,7 @@ StreamOrder::Making::Making(std::weak_ptr<const void> owner) : owner_(std::move(
 StreamOrder::Making::~Making() { making = nullptr; }
 
 StreamOrder::StreamOrder(bool writes, bool reads)
-    : owner_(OwnerOfThis()), writes_(writes), reads_(reads), pending_(kWorking) {}
+    : owner_(OwnerOfThis()), writes_(writes), reads_(reads), pending_(kBusy) {}
 
 StreamOrder::~StreamOrder() = default;
 
@@ -69,7 +69,7 @@ void StreamOrder::Begin(Transport& transport, const std::stop_token& draining) {
 }
 
 void StreamOrder::Post(Event event) {
-  if ((pending_.fetch_or(event | kWorking) & kWorking) == 0) Work();
+  if ((pending_.fetch_or(event | kBusy) & kBusy) == 0) Work();
 }
 
 void StreamOrder::PostTask(std::function<void()> task) {
@@ -84,9 +84,9 @@ void StreamOrder::Work() {
   for (;;) {
     // Before the events: those that came before a hold went count first.
     held_ = holds_ > 0;
-    const unsigned events = pending_.exchange(kWorking) & ~kWorking;
+    const unsigned events = pending_.exchange(kBusy) & ~kBusy;
     if ((events & kDone) != 0) {
-      // Nobody works any more: kWorking stays.
+      // Nobody works any more: kBusy stays.
       on_drain_.reset();
       return transport_->Release();
     }
@@ -94,7 +94,7 @@ void StreamOrder::Work() {
       Turn(events);
       continue;
     }
-    unsigned idle = kWorking;
+    unsigned idle = kBusy;
     if (pending_.compare_exchange_strong(idle, 0)) return;
   }
 }
