@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <future>
 #include <memory>
 #include <optional>
@@ -19,11 +18,11 @@
 #include "gtest/gtest.h"
 #include "service/inventory/stock_store.h"
 #include "service/rpc/blocking_pool.h"
+#include "tests/common/temp_dir.h"
 
 namespace inventory {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -84,9 +83,7 @@ class Occupied {
 class InventoryServiceTest : public ::testing::Test {
  protected:
   InventoryServiceTest() {
-    std::string pattern = ::testing::TempDir() + "/inventory.XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-    store_ = *StockStore::Open(directory_ + "/inventory.sqlite3");
+    store_ = *StockStore::Open(directory_.File("inventory.sqlite3"));
     EXPECT_TRUE(store_->Seed({{"apple", 10}, {"pear", 5}}).ok());
     pool_.emplace(/*threads=*/1, /*capacity=*/1);
     Serve(std::chrono::milliseconds(0));
@@ -95,7 +92,6 @@ class InventoryServiceTest : public ::testing::Test {
     StopServing();
     pool_.reset();
     store_.reset();
-    fs::remove_all(directory_);
   }
 
   void Serve(std::chrono::milliseconds latency) {
@@ -151,7 +147,7 @@ class InventoryServiceTest : public ::testing::Test {
                         stock.confirmed());
   }
 
-  std::string directory_;
+  const testkit::TempDir directory_;
   std::unique_ptr<StockStore> store_;
   std::optional<rpc::BlockingPool> pool_;
   std::optional<InventoryService> service_;

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -16,11 +15,11 @@
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
+#include "tests/common/temp_dir.h"
 
 namespace inventory {
 namespace {
 
-namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using ::testing::ElementsAre;
@@ -45,19 +44,14 @@ std::string Refusal(const absl::Status& status) {
 class StockStoreTest : public ::testing::Test {
  protected:
   StockStoreTest() {
-    std::string pattern = ::testing::TempDir() + "/inventory.XXXXXX";
-    directory_ = mkdtemp(pattern.data());
     store_ = Open();
     EXPECT_TRUE(store_->Seed({{"apple", 10}, {"pear", 5}}).ok());
   }
-  ~StockStoreTest() override {
-    store_.reset();
-    fs::remove_all(directory_);
-  }
+  ~StockStoreTest() override { store_.reset(); }
 
   std::unique_ptr<StockStore> Open() {
     absl::StatusOr<std::unique_ptr<StockStore>> store =
-        StockStore::Open(directory_ + "/inventory.sqlite3", [this] { return now_; });
+        StockStore::Open(directory_.File("inventory.sqlite3"), [this] { return now_; });
     EXPECT_TRUE(store.ok()) << store.status();
     return store.ok() ? *std::move(store) : nullptr;
   }
@@ -82,7 +76,7 @@ class StockStoreTest : public ::testing::Test {
   std::string Confirm(const std::string& id) { return Refusal(store_->Confirm(id)); }
   std::string Release(const std::string& id) { return Refusal(store_->Release(id)); }
 
-  std::string directory_;
+  const testkit::TempDir directory_;
   std::chrono::system_clock::time_point now_{std::chrono::hours(500'000)};
   std::unique_ptr<StockStore> store_;
 };

@@ -7,8 +7,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_order_log.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -126,17 +126,17 @@ TEST_F(EventFeedTest, SaysThatTheLogCannotBeRead) {
 TEST_F(EventFeedTest, FindsWhatOthersHaveWrittenByItself) {
   std::jthread runs([this](std::stop_token stop) { feed_.Run(stop); });
   log_.Append(1);
-  EXPECT_TRUE(Eventually([this] { return feed_.last_sequence() == 1; }));
+  EXPECT_TRUE(testkit::Eventually([this] { return feed_.last_sequence() == 1; }));
 }
 
 TEST_F(EventFeedTest, GoesOnWhenTheLogCanBeReadAgain) {
   log_.FailWith(absl::UnavailableError("busy"));
   log_.Append(1);
   std::jthread runs([this](std::stop_token stop) { feed_.Run(stop); });
-  ASSERT_TRUE(Eventually([this] { return log_.reads() > 1; }));
+  ASSERT_TRUE(testkit::Eventually([this] { return log_.reads() > 1; }));
   EXPECT_EQ(feed_.last_sequence(), 0);
   log_.FailWith(absl::OkStatus());
-  EXPECT_TRUE(Eventually([this] { return feed_.last_sequence() == 1; }));
+  EXPECT_TRUE(testkit::Eventually([this] { return feed_.last_sequence() == 1; }));
 }
 
 TEST_F(EventFeedTest, ReadsAgainWhenItIsWokenWhileItReads) {
@@ -146,7 +146,7 @@ TEST_F(EventFeedTest, ReadsAgainWhenItIsWokenWhileItReads) {
   feed_.Wake();
   log_.Release();
   log_.Append(1);
-  EXPECT_TRUE(Eventually([this] { return feed_.last_sequence() == 1; }));
+  EXPECT_TRUE(testkit::Eventually([this] { return feed_.last_sequence() == 1; }));
 }
 
 }  // namespace

@@ -13,9 +13,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_order_log.h"
 #include "service/orders/testing/status_details.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -50,11 +50,11 @@ class Stream {
   // Whether it is given so many.
   bool Await(std::size_t count) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kLong, [&] { return sent_.size() >= count; });
+    return changed_.wait_for(lock, testkit::kLong, [&] { return sent_.size() >= count; });
   }
   absl::Status AwaitFailure() {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kLong, [this] { return failure_.has_value(); });
+    changed_.wait_for(lock, testkit::kLong, [this] { return failure_.has_value(); });
     return failure_.value_or(absl::OkStatus());
   }
   std::vector<std::int64_t> sent() const {
@@ -154,7 +154,7 @@ TEST_F(EventPumpTest, MayBeginAtTheVeryEndOfALogThatTheFeedHasNotReadYet) {
   log_.Append(10);
   const auto pump = Create(10);
   pump->Sent();
-  ASSERT_TRUE(Eventually([this] { return feed_->last_sequence() == 10; }));
+  ASSERT_TRUE(testkit::Eventually([this] { return feed_->last_sequence() == 10; }));
   AppendAndTell(1);
   ASSERT_TRUE(stream_.Await(1));
   EXPECT_EQ(stream_.sent(), FromTo(11, 11));

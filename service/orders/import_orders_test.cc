@@ -9,12 +9,12 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/orders_under_test.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
 #include "service/rpc/status.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -122,7 +122,7 @@ TEST_F(ImportOrdersTest, StopsAtAnOrderThatIsRefusedWithItsOwnReason) {
 TEST_F(ImportOrdersTest, StopsWhenTheInventoryIsGone) {
   Import import(*stub_);
   import.Send(NewRequest("r1"));
-  ASSERT_TRUE(Eventually([this] { return !Stored().empty(); }));
+  ASSERT_TRUE(testkit::Eventually([this] { return !Stored().empty(); }));
   inventory_.Stop();
   import.Send(NewRequest("r2"));
   const absl::Status status = import.AwaitEnd();
@@ -143,7 +143,7 @@ TEST_F(ImportOrdersTest, StopsWhenTheDatabaseIsGone) {
 TEST_F(ImportOrdersTest, SaysGoodbyeBetweenTwoOrders) {
   Import import(*stub_);
   import.Send(NewRequest("r1"));
-  ASSERT_TRUE(Eventually([this] { return !Stored().empty(); }));
+  ASSERT_TRUE(testkit::Eventually([this] { return !Stored().empty(); }));
   orders_.Drain();
   ExpectGoodbye(import.AwaitEnd(), 1);
 }
@@ -151,7 +151,7 @@ TEST_F(ImportOrdersTest, SaysGoodbyeBetweenTwoOrders) {
 TEST_F(ImportOrdersTest, SaysGoodbyeOnceTheOrderAtHandIsStored) {
   Import import(*stub_);
   import.Send(NewRequest("r1"));
-  ASSERT_TRUE(Eventually([this] { return !Stored().empty(); }));
+  ASSERT_TRUE(testkit::Eventually([this] { return !Stored().empty(); }));
   inventory_.Hold();
   import.Send(NewRequest("r2"));
   ASSERT_TRUE(inventory_.AwaitReserves(2));
@@ -201,7 +201,7 @@ TEST_F(ImportOrdersTest, StoresEveryOrderOnceThoughTheServerDrainsMeanwhile) {
     EXPECT_TRUE(rest.End().ok());
     return durable + rest.durable_orders();
   });
-  ASSERT_TRUE(Eventually([this] { return Stored().size() > 20; }));
+  ASSERT_TRUE(testkit::Eventually([this] { return Stored().size() > 20; }));
   orders_.Drain();
   EXPECT_EQ(sent.get(), kOrders);
   EXPECT_EQ(Stored().size(), static_cast<std::size_t>(kOrders));
@@ -232,7 +232,7 @@ TEST_F(ImportOrdersTest, MayEndInAnyWayAtAnyMoment) {
       }
     });
   }
-  ASSERT_TRUE(Eventually([this] { return Stored().size() > 2; }));
+  ASSERT_TRUE(testkit::Eventually([this] { return Stored().size() > 2; }));
   orders_.Drain();
 }
 

@@ -10,9 +10,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/status_details.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -45,13 +45,13 @@ class InventoryClientTest : public ::testing::Test {
   absl::Status Reserve() { return Get(StartReserve()); }
 
   static absl::Status Get(std::future<absl::Status> status) {
-    if (status.wait_for(kLong) != std::future_status::ready) {
+    if (status.wait_for(testkit::kLong) != std::future_status::ready) {
       return absl::DeadlineExceededError("`done` was not called");
     }
     return status.get();
   }
   static Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::milliseconds(20); }
-  static Clock::TimePoint Late() { return Clock::Steady().Now() + kLong; }
+  static Clock::TimePoint Late() { return Clock::Steady().Now() + testkit::kLong; }
 
   FakeInventory inventory_;
   std::stop_source answer_now_;

@@ -11,10 +11,10 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -34,7 +34,7 @@ class OrderPlacerTest : public ::testing::Test {
     return promise->get_future();
   }
   static Answer Get(std::future<Answer> answer) {
-    if (answer.wait_for(kLong) != std::future_status::ready) {
+    if (answer.wait_for(testkit::kLong) != std::future_status::ready) {
       return absl::DeadlineExceededError("`done` was not called");
     }
     return answer.get();

@@ -11,12 +11,12 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/resume_token.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/orders_under_test.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
 #include "service/rpc/status.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -50,7 +50,7 @@ TEST_F(OrdersServiceTest, ConfirmsWhatItHasPlaced) {
   orders_.StartRelay();
   const auto placed = Place(*stub_, NewRequest("r1"));
   ASSERT_TRUE(placed.ok()) << placed.status();
-  EXPECT_TRUE(Eventually(
+  EXPECT_TRUE(testkit::Eventually(
       [&] { return Get(*stub_, placed->order_id())->state() == v1::ORDER_STATE_CONFIRMED; }));
 }
 
@@ -169,7 +169,7 @@ TEST_F(OrdersServiceTest, SaysOfEveryMethodThatItIsOverloaded) {
     EXPECT_TRUE(SaysWhenToRetry(status));
   }
   busy.End();
-  EXPECT_TRUE(Eventually([&] { return List(*stub).ok(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return List(*stub).ok(); }));
 }
 
 TEST_F(OrdersServiceTest, KnowsNoOrderThatWasNotPlaced) {

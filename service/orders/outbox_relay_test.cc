@@ -8,9 +8,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/temporary_database.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -41,7 +41,7 @@ class OutboxRelayTest : public ::testing::Test {
     return order.ok() && *order ? (*order)->state() : v1::ORDER_STATE_UNSPECIFIED;
   }
   bool AwaitState(const std::string& request_id, v1::OrderState state) {
-    return Eventually([&] { return StateOf(request_id) == state; });
+    return testkit::Eventually([&] { return StateOf(request_id) == state; });
   }
   std::size_t Waiting() { return store_->Outbox(0, 1000)->size(); }
 
@@ -62,7 +62,7 @@ TEST_F(OutboxRelayTest, ConfirmsAtTheInventoryAndThenSettles) {
   EXPECT_TRUE(AwaitState("r2", v1::ORDER_STATE_CONFIRMED));
   EXPECT_THAT(inventory_.confirms(), ElementsAre("order/r1", "order/r2"));
   EXPECT_EQ(Waiting(), 0u);
-  EXPECT_TRUE(Eventually([this] { return settled_ == 2; }));
+  EXPECT_TRUE(testkit::Eventually([this] { return settled_ == 2; }));
 }
 
 TEST_F(OutboxRelayTest, FindsNewItemsWhenItIsWoken) {
@@ -98,7 +98,7 @@ TEST_F(OutboxRelayTest, TriesAgainUntilTheInventoryIsBack) {
   PlaceIn(*store_, "r1");
   Start();
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
-  EXPECT_TRUE(Eventually([this] { return settled_ == 1; }));
+  EXPECT_TRUE(testkit::Eventually([this] { return settled_ == 1; }));
 }
 
 TEST_F(OutboxRelayTest, BacksOffWhileTheInventoryRefuses) {
@@ -177,7 +177,7 @@ TEST_F(OutboxRelayTest, SettlesEachOrderOnceWhenReplicasShareTheOutbox) {
     relay_.Wake();
     other.Wake();
   }
-  ASSERT_TRUE(Eventually([this] { return Waiting() == 0; }));
+  ASSERT_TRUE(testkit::Eventually([this] { return Waiting() == 0; }));
   Stop();
   EXPECT_EQ(*store_->LastSequence(), 2 * kOrders);
 }

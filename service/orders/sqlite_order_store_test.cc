@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "service/orders/testing/order_store_contract.h"
 #include "service/sqlite/database.h"
+#include "tests/common/temp_dir.h"
 
 namespace orders {
 namespace {
@@ -19,23 +20,17 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string MakeDirectory() {
-  std::string pattern = ::testing::TempDir() + "/orders.XXXXXX";
-  return mkdtemp(pattern.data());
-}
-
 class SqliteFile final : public DatabaseUnderTest {
  public:
-  ~SqliteFile() override { fs::remove_all(directory_); }
   absl::StatusOr<std::unique_ptr<OrderStore>> Open() override {
     absl::StatusOr<std::unique_ptr<SqliteOrderStore>> store =
-        SqliteOrderStore::Open(directory_ + "/orders.sqlite3");
+        SqliteOrderStore::Open(directory_.File("orders.sqlite3"));
     if (!store.ok()) return store.status();
     return std::unique_ptr<OrderStore>(*std::move(store));
   }
 
  private:
-  const std::string directory_ = MakeDirectory();
+  const testkit::TempDir directory_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, OrderStoreContract,
@@ -45,9 +40,8 @@ INSTANTIATE_TEST_SUITE_P(Sqlite, OrderStoreContract,
 
 class SqliteOrderStoreTest : public ::testing::Test {
  protected:
-  ~SqliteOrderStoreTest() override { fs::remove_all(directory_); }
-  const std::string directory_ = MakeDirectory();
-  const std::string path_ = directory_ + "/orders.sqlite3";
+  const testkit::TempDir directory_;
+  const std::string path_ = directory_.File("orders.sqlite3");
 };
 
 TEST_F(SqliteOrderStoreTest, HasWhatItAcknowledgedAfterAKill) {
@@ -59,7 +53,7 @@ TEST_F(SqliteOrderStoreTest, HasWhatItAcknowledgedAfterAKill) {
   ASSERT_TRUE((*store)->Place(order, "reservation-1").ok());
 
   // What kill -9 leaves: the files as they are now.
-  const std::string left = directory_ + "/left.sqlite3";
+  const std::string left = directory_.File("left.sqlite3");
   fs::copy(path_, left);
   fs::copy(path_ + "-wal", left + "-wal");
   const auto again = SqliteOrderStore::Open(left);

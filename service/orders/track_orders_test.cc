@@ -11,12 +11,12 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/resume_token.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/orders_under_test.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
 #include "service/rpc/status.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -275,7 +275,7 @@ TEST_F(TrackOrdersTest, MayEndInAnyWayAtAnyMoment) {
       }
     });
   }
-  ASSERT_TRUE(Eventually([this] { return *orders_.store().LastSequence() > 100; }));
+  ASSERT_TRUE(testkit::Eventually([this] { return *orders_.store().LastSequence() > 100; }));
   orders_.Drain();
 }
 

@@ -11,11 +11,11 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/resume_token.h"
-#include "service/orders/testing/eventually.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/orders_under_test.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
@@ -246,7 +246,8 @@ TEST_F(WatchOrdersTest, TellsEveryEventOnceAndInOrderThoughTheServerDrainsMeanwh
       return told;
     }));
   }
-  ASSERT_TRUE(Eventually([this] { return *orders_.store().LastSequence() > kOrders / 2; }));
+  ASSERT_TRUE(
+      testkit::Eventually([this] { return *orders_.store().LastSequence() > kOrders / 2; }));
   orders_.Drain();
   for (auto& told : all) EXPECT_EQ(told.get(), Ids(1, kOrders));
 }

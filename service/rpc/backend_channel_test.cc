@@ -31,6 +31,7 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "tests/common/eventually.h"
 #include "tests/common/slow_link.h"
 
 namespace rpc {
@@ -329,7 +330,7 @@ TEST(BackendChannelClose, ReportsWhetherAStubStillHoldsIt) {
   EXPECT_TRUE(server.connections().Any());
   stub.reset();
   EXPECT_TRUE(backend.Close(Soon()).ok());
-  EXPECT_TRUE(Eventually([&] { return !server.connections().Any(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return !server.connections().Any(); }));
   EXPECT_TRUE(backend.Close(Past()).ok());
 }
 
@@ -340,7 +341,7 @@ TEST(BackendChannelClose, WaitsForTheLastHolder) {
   std::unique_ptr<Probe::Stub> stub = Probe::NewStub(backend.channel());
   std::future<absl::Status> closed =
       std::async(std::launch::async, [&] { return backend.Close(Soon()); });
-  EXPECT_TRUE(Eventually([&] { return backend.channel() == nullptr; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return backend.channel() == nullptr; }));
   stub.reset();
   EXPECT_TRUE(closed.get().ok());
 }
@@ -365,7 +366,7 @@ TEST(BackendChannelClose, CancelsEveryCallAndLeavesNoSocket) {
   const absl::Status closed = backend.Close(Soon());
   EXPECT_TRUE(closed.ok()) << closed;
   EXPECT_THAT(calls.AwaitEnded(), AllOf(SizeIs(kCalls), Each(grpc::CANCELLED)));
-  EXPECT_TRUE(Eventually([&] { return !server.connections().Any(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return !server.connections().Any(); }));
 }
 
 TEST(BackendChannelClose, CancelsCallsThatEndAtThatInstant) {
@@ -424,7 +425,7 @@ class RudeBackend {
     std::string pings;
     while (pings.size() < (64 << 10)) pings += ping;
     std::size_t sent = 0;  // Of `pings`, so that every frame is sent whole.
-    return Eventually([&] {
+    return testkit::Eventually([&] {
       for (;;) {
         const ssize_t more = write(fd_, pings.data() + sent, pings.size() - sent);
         if (more < 0) return !Writable(fd_) && !Writable(PeerOf(fd_));

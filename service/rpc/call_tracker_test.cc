@@ -22,6 +22,7 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -51,7 +52,7 @@ class SyncProbe final : public probe::Probe::Service {
 
  private:
   static grpc::Status AwaitCancelled(grpc::ServerContext* context) {
-    EXPECT_TRUE(Eventually([&] { return context->IsCancelled(); }));
+    EXPECT_TRUE(testkit::Eventually([&] { return context->IsCancelled(); }));
     return grpc::Status::CANCELLED;
   }
 };
@@ -149,7 +150,7 @@ TEST_F(CallTrackerTest, CountsUnaryCallsUntilTheyAreAnswered) {
   probe_.Release();
   first.join();
   second.join();
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
 }
 
 TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneUntilItsHandlerIsDone) {
@@ -167,7 +168,7 @@ TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneUntilItsHandlerIsDone) {
   caller.join();
   EXPECT_EQ(tracker_.running(), 1);
   probe_.Release();
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
 }
 
 TEST_F(CallTrackerTest, CountsCallsThatCannotBeServed) {
@@ -179,7 +180,7 @@ TEST_F(CallTrackerTest, CountsCallsThatCannotBeServed) {
   RawStream unreadable(channel, "/probe.Probe/Hold");
   unreadable.Ask("\xff\xff\xff");
   EXPECT_FALSE(unreadable.AwaitEnd().ok());
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   EXPECT_THAT(Tally(), ElementsAre(" 1 0 0", "/probe.Probe/Hold 1 0 0"));
 }
 
@@ -191,7 +192,7 @@ TEST_F(CallTrackerTest, DoesNotCountACallThatReachesNobody) {
     Note note;
     EXPECT_TRUE(probe::Probe::NewStub(Connect())->Echo(Bounded().get(), note, &note).ok());
   }
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
 }
 
 TEST_F(CallTrackerTest, KnowsStreamsOfTheCallbackApi) {
@@ -200,13 +201,13 @@ TEST_F(CallTrackerTest, KnowsStreamsOfTheCallbackApi) {
   EXPECT_EQ(watch.Ask(""), "");
   RawStream chat(Connect(), kChat);
   chat.Ask("");
-  EXPECT_TRUE(Eventually([&] { return tracker_.streams() == 2; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.streams() == 2; }));
   EXPECT_EQ(tracker_.running(), 2);
   tracker_.CancelAll();
   EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
   EXPECT_EQ(chat.AwaitEnd().error_code(), grpc::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
-  EXPECT_TRUE(Eventually([&] { return tracker_.streams() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.streams() == 0; }));
 }
 
 TEST_F(CallTrackerTest, KnowsCallsOfTheSyncApi) {
@@ -215,17 +216,17 @@ TEST_F(CallTrackerTest, KnowsCallsOfTheSyncApi) {
   watch.Ask("");
   RawStream hold(Connect(), "/probe.Probe/Hold");
   std::thread asking([&] { hold.Ask(""); });
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 2; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 2; }));
   EXPECT_EQ(tracker_.streams(), 1);
   // A call counts as running a moment before it can be cancelled.
-  EXPECT_TRUE(Eventually([&] {
+  EXPECT_TRUE(testkit::Eventually([&] {
     tracker_.CancelAll();
     return tracker_.running() == 0;
   }));
   asking.join();
   EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
   EXPECT_EQ(hold.AwaitEnd().error_code(), grpc::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
 }
 
 TEST_F(CallTrackerTest, KnowsStreamsOfAGenericService) {
@@ -237,7 +238,7 @@ TEST_F(CallTrackerTest, KnowsStreamsOfAGenericService) {
   EXPECT_EQ(tracker_.running(), 1);
   tracker_.CancelAll();
   EXPECT_EQ(stream.AwaitEnd().error_code(), grpc::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
 }
 
 TEST_F(CallTrackerTest, SeparatesInfrastructureCallsFromWork) {
@@ -250,15 +251,15 @@ TEST_F(CallTrackerTest, SeparatesInfrastructureCallsFromWork) {
   EXPECT_TRUE(
       grpc::health::v1::Health::NewStub(Connect())->Check(Bounded().get(), {}, &answer).ok());
   EXPECT_NE(RawStream(Connect(), "/grpc.channelz.v1.Channelz/GetServers").Ask(""), "");
-  EXPECT_TRUE(Eventually([&] { return tracker_.infrastructure() == 2; }));
-  EXPECT_TRUE(Eventually([&] { return tracker_.streams() == 0; }));
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.infrastructure() == 2; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.streams() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   RawStream watch(Connect(), kWatch);
   watch.Ask("");
   tracker_.CancelInfrastructure();
   EXPECT_EQ(health.AwaitEnd().error_code(), grpc::CANCELLED);
   EXPECT_EQ(reflection.AwaitEnd().error_code(), grpc::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return tracker_.infrastructure() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.infrastructure() == 0; }));
   EXPECT_EQ(tracker_.streams(), 1);
 }
 
@@ -357,7 +358,7 @@ TEST_F(CallTrackerTest, CountsByMethodFromACertainMomentOn) {
   Note note;
   const auto channel = Connect();
   EXPECT_TRUE(probe::Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   std::thread before = Holder();  // Begins before the moment, ends after it.
   ASSERT_TRUE(probe_.AwaitHeld(1));
   tracker_.CountByMethod(true);
@@ -365,7 +366,7 @@ TEST_F(CallTrackerTest, CountsByMethodFromACertainMomentOn) {
   EXPECT_TRUE(probe::Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
   probe_.Release();
   before.join();
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 1 0 0"));
 }
 
@@ -375,13 +376,13 @@ TEST_F(CallTrackerTest, ForgetsCountsByMethodWhenItStopsCounting) {
   Note note;
   const auto stub = probe::Probe::NewStub(Connect());
   EXPECT_TRUE(stub->Echo(Bounded().get(), note, &note).ok());
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   tracker_.CountByMethod(true);
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0")) << "it counts already";
   tracker_.CountByMethod(false);
   EXPECT_THAT(Tally(), ElementsAre());
   EXPECT_TRUE(stub->Echo(Bounded().get(), note, &note).ok());
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   tracker_.CountByMethod(true);
   EXPECT_THAT(Tally(), ElementsAre());
 }
@@ -402,10 +403,10 @@ TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneAsCancelled) {
   // On the same connection: it comes after the cancellation.
   Note note;
   EXPECT_TRUE(probe::Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 1; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 1; }));
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 0 0 1"));
   probe_.Release();
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Echo 1 0 0", "/probe.Probe/Hold 0 1 0"));
 }
 
@@ -423,11 +424,13 @@ TEST_F(CallTrackerTest, DistinguishesEndedFromCutStreams) {
   Note note;
   while (chat->Read(&note)) continue;
   EXPECT_TRUE(chat->Finish().ok());
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 1 && tracker_.streams() == 1; }));
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return tracker_.running() == 1 && tracker_.streams() == 1; }));
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Chat 1 0 0", "/probe.Probe/Watch 0 0 1"));
   tracker_.CancelAll();
   EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0 && tracker_.streams() == 0; }));
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return tracker_.running() == 0 && tracker_.streams() == 0; }));
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Chat 1 0 0", "/probe.Probe/Watch 0 1 0"));
   EXPECT_EQ(tracker_.TryTally().streams_ended, 1);
   EXPECT_EQ(tracker_.TryTally().streams_cut, 1);
@@ -440,13 +443,14 @@ TEST_F(CallTrackerTest, CountsSyncCallsByMethod) {
   watch.Ask("");
   RawStream gone(Connect(), kWatch);
   gone.Ask("");
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 2 && tracker_.streams() == 2; }));
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return tracker_.running() == 2 && tracker_.streams() == 2; }));
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Watch 0 0 2"));
   gone.Cancel();
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 1; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 1; }));
   tracker_.CancelAll();
   EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Watch 1 1 0"));
 }
 
@@ -457,7 +461,8 @@ TEST_F(CallTrackerTest, NamesNoMethodThatCallersInvent) {
   for (int i = 0; i < 20; ++i) {
     RawStream(channel, "/probe.Probe/Method" + std::to_string(i)).AwaitEnd();
   }
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0 && tracker_.streams() == 0; }));
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return tracker_.running() == 0 && tracker_.streams() == 0; }));
   EXPECT_THAT(Tally(), ElementsAre(" 20 0 0"));
 }
 
@@ -494,7 +499,7 @@ TEST_F(CallTrackerTest, NeverSeesTooFewCallsWhileHealthWatchesEnd) {
   ended = true;
   looking.join();
   EXPECT_EQ(least, 1);
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 1; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 1; }));
   probe_.Release();
   caller.join();
 }
@@ -522,7 +527,7 @@ TEST_F(CallTrackerTest, CancelsWhileStreamsBeginAndEndByThemselves) {
   }
   while (ended < 4 * 200) tracker_.CancelAll();
   for (std::thread& caller : callers) caller.join();
-  EXPECT_TRUE(Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
 }
 
 }  // namespace

@@ -20,6 +20,7 @@
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -75,7 +76,7 @@ class ConnectionGuardTest : public ::testing::Test {
 
   // The first line that is logged.
   std::string AwaitLine() {
-    return Eventually([this] { return !lines().empty(); }) ? lines()[0] : "";
+    return testkit::Eventually([this] { return !lines().empty(); }) ? lines()[0] : "";
   }
 
   // A call on a connection that behaves.
@@ -114,7 +115,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerThatOpensTooManyStreams) {
   EXPECT_TRUE(peer.AwaitEnd());
   EXPECT_TRUE(IsServed());
   EXPECT_EQ(behaves_->GetState(false), GRPC_CHANNEL_READY);
-  ASSERT_TRUE(Eventually([&] { return guard_->ended() == 1; }));
+  ASSERT_TRUE(testkit::Eventually([&] { return guard_->ended() == 1; }));
   EXPECT_THAT(AwaitLine(), HasSubstr("too many open streams"));
 }
 
@@ -125,7 +126,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerThatResetsItsStreams) {
   ResetManyOn(peer);
   EXPECT_TRUE(peer.AwaitEnd());
   EXPECT_TRUE(IsServed());
-  ASSERT_TRUE(Eventually([&] { return guard_->ended() == 1; }));
+  ASSERT_TRUE(testkit::Eventually([&] { return guard_->ended() == 1; }));
   EXPECT_THAT(AwaitLine(), HasSubstr("too many"));
 }
 
@@ -138,7 +139,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerThatResetsStreamsOneAtATime) {
     if (i % 50 == 0) peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", ""));
   }
   EXPECT_FALSE(peer.open());
-  ASSERT_TRUE(Eventually([&] { return guard_->ended() == 1; }));
+  ASSERT_TRUE(testkit::Eventually([&] { return guard_->ended() == 1; }));
   EXPECT_THAT(AwaitLine(), HasSubstr("too many resets"));
 }
 

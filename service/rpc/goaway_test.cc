@@ -23,6 +23,7 @@
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "service/rpc/testing/self_signed.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -61,7 +62,7 @@ class GoawayTest : public ::testing::TestWithParam<bool> {
   // One whole round.
   void Send() {
     sender_->Send();
-    ASSERT_TRUE(Eventually([&] { return sender_->Idle(); }));
+    ASSERT_TRUE(testkit::Eventually([&] { return sender_->Idle(); }));
   }
 
   bool Echo(RawPeer& peer) { return peer.AwaitAnswer(peer.Call(kEcho, "")); }
@@ -176,7 +177,7 @@ TEST_P(GoawayTest, MayBeAskedForWhileARoundIsUnderWay) {
   for (int i = 0; i < 100; ++i) sender_->Send();
   peer.Acknowledge(AwaitFirst(peer));
   EXPECT_EQ(AwaitFinal(peer), 1u);
-  EXPECT_TRUE(Eventually([&] { return sender_->Idle(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sender_->Idle(); }));
 }
 
 TEST_P(GoawayTest, SaysSoWhenItIsDestroyedWhileItSends) {

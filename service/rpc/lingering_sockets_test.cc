@@ -22,6 +22,7 @@
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "service/rpc/testing/self_signed.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -107,7 +108,7 @@ TEST_P(LingeringSocketsTest, SendWhatTheyHoldWhileTheCallerKeepsSending) {
   for (int i = 0; i < 10; ++i) CallerSends("a window update");
   EXPECT_EQ(sockets.Count(), 1);
   EXPECT_EQ(CallerReadsToTheEnd(), kMuch);
-  EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
 }
 
 TEST_P(LingeringSocketsTest, SendWhatTheyHoldDespiteUnreadBytes) {
@@ -116,7 +117,7 @@ TEST_P(LingeringSocketsTest, SendWhatTheyHoldDespiteUnreadBytes) {
   ServerSends(kMuch);
   ServerCloses();
   EXPECT_EQ(CallerReadsToTheEnd(), kMuch);
-  EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
 }
 
 TEST_P(LingeringSocketsTest, SendWhatTheyHoldToAHalfClosedCaller) {
@@ -126,7 +127,7 @@ TEST_P(LingeringSocketsTest, SendWhatTheyHoldToAHalfClosedCaller) {
   shutdown(caller_, SHUT_WR);
   EXPECT_EQ(sockets.Count(), 1);
   EXPECT_EQ(CallerReadsToTheEnd(), kMuch);
-  EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
 }
 
 TEST_P(LingeringSocketsTest, IgnoreWhatTheCallerSends) {
@@ -137,7 +138,7 @@ TEST_P(LingeringSocketsTest, IgnoreWhatTheCallerSends) {
   const std::string much(1 << 20, 'x');
   fcntl(caller_, F_SETFL, O_NONBLOCK);
   for (int sent = 0; sent < 16; ++sent) {
-    ASSERT_TRUE(Eventually([&] {
+    ASSERT_TRUE(testkit::Eventually([&] {
       sockets.Count();
       return send(caller_, much.data(), much.size(), MSG_NOSIGNAL) > 0;
     })) << sent;
@@ -152,7 +153,7 @@ TEST_P(LingeringSocketsTest, AreNotClosedBeforeTheirCallerHasClosed) {
   ServerSends(kMuch);
   ServerCloses();
   EXPECT_EQ(CallerReadsToTheEnd(), kMuch);
-  EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
   for (int i = 0; i < 10; ++i) CallerSends("a window update");  // Is answered with no RST.
 }
 
@@ -175,7 +176,7 @@ TEST_P(LingeringSocketsTest, AreNotKeptWhenTheCallerGoesWithoutReading) {
   ServerCloses();
   EXPECT_EQ(sockets.Count(), 1);
   CallerCloses();
-  EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
 }
 
 TEST_P(LingeringSocketsTest, LingerAsLongAsTheCallerIsSilent) {
@@ -249,11 +250,11 @@ TEST_P(OfGrpcTest, AnAnswerThatIsWrittenAfterTheLastGoawayArrivesWhole) {
     ASSERT_TRUE(caller.Await(RawPeer::kGoaway).has_value());
     ASSERT_TRUE(caller.Await(RawPeer::kGoaway).has_value());
     service.Release();
-    ASSERT_TRUE(Eventually([&] { return sockets.Count() == 1; }));
+    ASSERT_TRUE(testkit::Eventually([&] { return sockets.Count() == 1; }));
     caller.Ping("12345678");
     EXPECT_TRUE(caller.AwaitAnswer(held));
-    EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
-    EXPECT_TRUE(Eventually([&] { return sender.Idle(); }));
+    EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
+    EXPECT_TRUE(testkit::Eventually([&] { return sender.Idle(); }));
   }
   server->Shutdown(std::chrono::system_clock::now());
 }

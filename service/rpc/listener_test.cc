@@ -31,6 +31,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "service/rpc/testing/callers.h"
+#include "tests/common/eventually.h"
+#include "tests/common/temp_dir.h"
 
 namespace rpc {
 namespace {
@@ -85,11 +87,11 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
-// Short enough for a socket's name; process ids are not unique among sandboxes.
+// Short enough for a socket's name.
 std::string UnusedPath() {
-  std::string directory = "/tmp/listener_test.XXXXXX";
-  EXPECT_NE(mkdtemp(directory.data()), nullptr);
-  return directory + "/socket";
+  static const testkit::TempDir directory("/tmp");
+  static int paths = 0;
+  return directory.File("socket" + std::to_string(++paths));
 }
 
 std::unique_ptr<Listener> BindOrDie(const std::string& address = "127.0.0.1:0") {
@@ -244,7 +246,7 @@ class Storm {
     for (std::thread& each : threads_) each.join();
   }
   bool AwaitBegun() {
-    return Eventually([this] { return connected_ > 100; });
+    return testkit::Eventually([this] { return connected_ > 100; });
   }
 
  private:
@@ -264,7 +266,7 @@ TEST(Listener, ClosesWhilePeersKeepConnecting) {
   });
   Storm storm(listener->address());
   ASSERT_TRUE(storm.AwaitBegun());
-  ASSERT_TRUE(Eventually([&] { return accepted > 0; }));
+  ASSERT_TRUE(testkit::Eventually([&] { return accepted > 0; }));
   listener->Close();
 }
 

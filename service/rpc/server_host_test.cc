@@ -39,6 +39,8 @@
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "service/rpc/testing/self_signed.h"
+#include "tests/common/eventually.h"
+#include "tests/common/temp_dir.h"
 
 namespace rpc {
 namespace {
@@ -73,11 +75,11 @@ std::string Read(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// Short enough for a socket's name; process ids are not unique among sandboxes.
+// Short enough for a socket's name.
 std::string UnusedPath() {
-  std::string directory = "/tmp/server_host_test.XXXXXX";
-  EXPECT_NE(mkdtemp(directory.data()), nullptr);
-  return directory + "/socket";
+  static const testkit::TempDir directory("/tmp");
+  static int paths = 0;
+  return directory.File("socket" + std::to_string(++paths));
 }
 
 class ServerHostTest : public ::testing::Test {
@@ -223,7 +225,7 @@ TEST_F(ServerHostTest, DrainsEveryAddressWithItsOwnCredentials) {
   std::future<grpc::Status> held_tls = Hold(tls);
   std::future<grpc::Status> held_file = Hold(file);
   ASSERT_TRUE(probe_.AwaitHeld(2));
-  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 2; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 2; }));
   host_->CloseListener();
   EXPECT_FALSE(std::filesystem::exists(path));
   probe_.Release();
@@ -270,7 +272,7 @@ TEST_F(ServerHostTest, CountsCallsWithFurtherInterceptors) {
   EXPECT_EQ(seen, 1);
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
-  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 1; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 1; }));
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
   StopCleanly();
@@ -320,14 +322,14 @@ TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
   const auto channel = Connect();
   std::future<grpc::Status> held = Hold(channel);
   waits.begun.get_future().wait();
-  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 1; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 1; }));
   std::optional<RawStream> stream(std::in_place, channel, "/any.Thing/AtAll");
   EXPECT_EQ(stream->Ask("hello"), "hello");
-  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 2; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 2; }));
   stream.reset();
   waits.release.set_value();
   EXPECT_TRUE(held.get().ok());
-  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
   StopCleanly();
 }
 
@@ -346,7 +348,7 @@ class ServerHostLimitsTest : public ServerHostTest {
   }
   // The first one.
   std::string AwaitLine() {
-    return Eventually([this] { return !lines().empty(); }) ? lines()[0] : "";
+    return testkit::Eventually([this] { return !lines().empty(); }) ? lines()[0] : "";
   }
 
  private:
@@ -367,7 +369,8 @@ TEST_F(ServerHostLimitsTest, RefuseFurtherConnectionsAndServeExistingOnes) {
   EXPECT_TRUE(Echo(channel).ok());
   EXPECT_THAT(AwaitLine(), HasSubstr("refused a connection"));
   callers.clear();
-  EXPECT_TRUE(Eventually([&] { return Echo(Connect()).ok(); })) << "when there is room again";
+  EXPECT_TRUE(testkit::Eventually([&] { return Echo(Connect()).ok(); }))
+      << "when there is room again";
 }
 
 TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
@@ -379,7 +382,7 @@ TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
   EXPECT_EQ(HealthOf(channel, ""), kServing);
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
-  EXPECT_TRUE(Eventually([&] { return Echo(channel).ok(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return Echo(channel).ok(); }));
   EXPECT_THAT(AwaitLine(), HasSubstr("refused a call"));
 }
 
@@ -403,7 +406,7 @@ TEST_F(ServerHostLimitsTest, EndAPeerThatOpensTooManyStreams) {
     EXPECT_EQ(refused->error(), RawPeer::kEnhanceYourCalm);
   } else {
     EXPECT_FALSE(peer.open());
-    EXPECT_TRUE(Eventually([&] { return !lines().empty(); }));
+    EXPECT_TRUE(testkit::Eventually([&] { return !lines().empty(); }));
   }
 }
 
@@ -424,7 +427,7 @@ TEST_F(ServerHostTest, WritesThePortFileWholeOrNotAtAll) {
   const std::string path = directory + "/port";
   std::string seen;
   std::thread watching([&] {
-    EXPECT_TRUE(Eventually([&] { return std::filesystem::exists(path); }));
+    EXPECT_TRUE(testkit::Eventually([&] { return std::filesystem::exists(path); }));
     seen = Read(path);
   });
   Start({.port_file = path});
@@ -555,7 +558,7 @@ TEST_F(ServerHostTest, AsksConnectionsToLeaveAndCutsNoCall) {
   std::future<grpc::Status> held = Hold(channel);
   ASSERT_TRUE(probe_.AwaitHeld(1));
   host_->CloseListener();
-  EXPECT_TRUE(Eventually([&] { return channel->GetState(false) != GRPC_CHANNEL_READY; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return channel->GetState(false) != GRPC_CHANNEL_READY; }));
   Patience too_short = Short();
   EXPECT_EQ(host_->AwaitConnectionsGone(too_short), Departure::kBusy);
   probe_.Release();
@@ -716,7 +719,7 @@ TEST_F(ServerHostTest, WaitsForAnAnswerStillInTheKernel) {
     last = goaway->last_stream();
   }
   probe_.Release();
-  EXPECT_TRUE(Eventually([this] { return host_->Look().connections == 0; }));
+  EXPECT_TRUE(testkit::Eventually([this] { return host_->Look().connections == 0; }));
   EXPECT_TRUE(slow.AwaitAnswer(stream));
   EXPECT_FALSE(left.get().any());
 }
@@ -805,7 +808,7 @@ TEST_F(ServerHostTest, CancelsWhatStillRuns) {
 TEST_F(ServerHostTest, ReportsTheCallsSinceTheShutdownBegan) {
   Start();
   EXPECT_TRUE(Echo(Connect()).ok());  // Before: it is not told of.
-  ASSERT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  ASSERT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
   RawStream chat(Connect(), "/probe.Probe/Chat");
@@ -835,11 +838,11 @@ TEST_F(ServerHostTest, ReportsTheCallsSinceItsLastLameDuck) {
   EXPECT_TRUE(Echo(channel).ok());
   host_->LeaveLameDuck();
   EXPECT_TRUE(Echo(channel).ok());
-  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
   EXPECT_TRUE(host_->TryTally().methods.empty());
   host_->EnterLameDuck();
   EXPECT_TRUE(Echo(channel).ok());
-  EXPECT_TRUE(Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
   ASSERT_EQ(host_->TryTally().methods.size(), 1U);
   EXPECT_EQ(host_->TryTally().methods[0].finished, 1);
 }
@@ -857,7 +860,7 @@ TEST_F(ServerHostTest, CancelsWhileCallsKeepArriving) {
         }
       });
     }
-    EXPECT_TRUE(Eventually([&] { return answered > 8; }));
+    EXPECT_TRUE(testkit::Eventually([&] { return answered > 8; }));
     host_->CloseListener();
     host_->BeginShutdown();
     Patience patience = Long();
@@ -931,7 +934,7 @@ TEST_F(ServerHostTest, LeavesNoDescriptorBehind) {
   // gRPC keeps some for the whole process, and closes sockets a little later.
   const auto before = serve_and_stop();
   for (int i = 0; i < 5; ++i) serve_and_stop();
-  EXPECT_TRUE(Eventually([&] { return serve_and_stop() <= before; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return serve_and_stop() <= before; }));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
+#include "tests/common/temp_dir.h"
 
 namespace sqlite {
 namespace {
@@ -23,11 +24,7 @@ const Schema kNotes{.application_id = 7, .migrations = {"CREATE TABLE notes (tex
 
 class ConnectionsTest : public ::testing::Test {
  protected:
-  ConnectionsTest() {
-    std::string pattern = ::testing::TempDir() + "/connections.XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-  }
-  ~ConnectionsTest() override { fs::remove_all(directory_); }
+  ConnectionsTest() {}
 
   std::unique_ptr<Connections> Open(std::size_t readers = 2) {
     absl::StatusOr<std::unique_ptr<Connections>> connections =
@@ -36,9 +33,9 @@ class ConnectionsTest : public ::testing::Test {
     return connections.ok() ? *std::move(connections) : nullptr;
   }
 
-  std::string path() const { return directory_ + "/notes.sqlite3"; }
+  std::string path() const { return directory_.File("notes.sqlite3"); }
 
-  std::string directory_;
+  const testkit::TempDir directory_;
 };
 
 TEST_F(ConnectionsTest, LendTheirWriterToOneAtATime) {

@@ -21,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/sqlite/turnstile.h"
+#include "tests/common/temp_dir.h"
 
 namespace sqlite {
 namespace {
@@ -52,12 +53,7 @@ void ObeyFilePermissions() {
 
 class DatabaseTest : public ::testing::Test {
  protected:
-  DatabaseTest() {
-    std::string pattern = ::testing::TempDir() + "/database.XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-    path_ = directory_ + "/notes.sqlite3";
-  }
-  ~DatabaseTest() override { fs::remove_all(directory_); }
+  DatabaseTest() { path_ = directory_.File("notes.sqlite3"); }
 
   std::unique_ptr<Database> OpenNotes(const Database::Options& options = {}) {
     absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path_, kNotes, options);
@@ -95,7 +91,7 @@ class DatabaseTest : public ::testing::Test {
     }
   }
 
-  std::string directory_;
+  const testkit::TempDir directory_;
   std::string path_;
 };
 
@@ -134,13 +130,13 @@ TEST_F(DatabaseTest, OpensNoPipeAndWaitsForNobodyToWriteIt) {
 TEST_F(DatabaseTest, FollowsNoDanglingLink) {
   fs::create_symlink("elsewhere", path_);
   EXPECT_THAT(std::string(FailToOpen(path_).message()), HasSubstr("dangling symbolic link"));
-  EXPECT_FALSE(fs::exists(directory_ + "/elsewhere"));
+  EXPECT_FALSE(fs::exists(directory_.File("elsewhere")));
 }
 
 TEST_F(DatabaseTest, FollowsNoLinkThatSomebodyLeftForItsTurnstile) {
   fs::create_symlink("elsewhere", path_ + "-turn");
   EXPECT_TRUE(absl::IsPermissionDenied(Database::Open(path_, kNotes, kImpatient).status()));
-  EXPECT_FALSE(fs::exists(directory_ + "/elsewhere"));
+  EXPECT_FALSE(fs::exists(directory_.File("elsewhere")));
 }
 
 TEST_F(DatabaseTest, KeepsTextBlobsAndNumbersAsTheyAre) {
@@ -332,14 +328,14 @@ TEST_F(DatabaseTest, IsCreatedOnceWhenManyOpenItAtOnce) {
 }
 
 TEST_F(DatabaseTest, RefusesAPathWithoutADirectoryAndNamesTheDirectory) {
-  const absl::Status status = FailToOpen(directory_ + "/nowhere/notes.sqlite3");
+  const absl::Status status = FailToOpen(directory_.File("nowhere/notes.sqlite3"));
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("there is no directory " + directory_ + "/nowhere;"));
+              HasSubstr("there is no directory " + directory_.File("nowhere;")));
 }
 
 TEST_F(DatabaseTest, RefusesADirectory) {
-  const absl::Status status = FailToOpen(directory_);
+  const absl::Status status = FailToOpen(directory_.path());
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("it is a directory"));
 }
@@ -363,28 +359,28 @@ TEST_F(DatabaseTest, RefusesAReadOnlyFile) {
 TEST_F(DatabaseTest, RefusesAFileThatMayNotBeReadOrCreated) {
   OpenNotes();
   ASSERT_EQ(chmod(path_.c_str(), 0), 0);
-  ASSERT_EQ(chmod(directory_.c_str(), 0555), 0);
+  ASSERT_EQ(chmod(directory_.path().c_str(), 0555), 0);
   std::thread([&] {
     ObeyFilePermissions();
-    for (const std::string& path : {path_, directory_ + "/new.sqlite3"}) {
+    for (const std::string& path : {path_, directory_.File("new.sqlite3")}) {
       const absl::Status status = FailToOpen(path);
       EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
       EXPECT_THAT(std::string(status.message()), HasSubstr("; give this user the right"));
     }
   }).join();
-  ASSERT_EQ(chmod(directory_.c_str(), 0755), 0);
+  ASSERT_EQ(chmod(directory_.path().c_str(), 0755), 0);
 }
 
 TEST_F(DatabaseTest, RefusesAReadOnlyDirectory) {
   OpenNotes();
-  ASSERT_EQ(chmod(directory_.c_str(), 0555), 0);
+  ASSERT_EQ(chmod(directory_.path().c_str(), 0555), 0);
   std::thread([&] {
     ObeyFilePermissions();
     const absl::Status status = FailToOpen(path_);
     EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("write it and its directory"));
   }).join();
-  ASSERT_EQ(chmod(directory_.c_str(), 0755), 0);
+  ASSERT_EQ(chmod(directory_.path().c_str(), 0755), 0);
 }
 
 TEST_F(DatabaseTest, RefusesGarbageAndLeavesItAsItIs) {
@@ -401,7 +397,7 @@ TEST_F(DatabaseTest, RefusesADatabaseOfAnotherApplicationAndLeavesItAsItIs) {
   // One that numbers its files as this one does, and one that numbers nothing.
   const Schema others{.application_id = 8, .migrations = {"CREATE TABLE songs (title TEXT)"}};
   ASSERT_TRUE(Database::Open(path_, others, {}).ok());
-  const std::string unnumbered = directory_ + "/unnumbered.sqlite3";
+  const std::string unnumbered = directory_.File("unnumbered.sqlite3");
   ASSERT_TRUE((*Database::Open(unnumbered, others, {}))
                   ->RunScript("PRAGMA application_id = 0; PRAGMA user_version = 0;"
                               "PRAGMA journal_mode = DELETE")

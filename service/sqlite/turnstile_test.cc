@@ -1,13 +1,13 @@
 #include "service/sqlite/turnstile.h"
 
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
+#include "tests/common/temp_dir.h"
 
 namespace sqlite {
 namespace {
@@ -16,15 +16,11 @@ using Clock = std::chrono::steady_clock;
 
 class TurnstileTest : public ::testing::Test {
  protected:
-  TurnstileTest() {
-    std::string pattern = ::testing::TempDir() + "/turnstile.XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-  }
-  ~TurnstileTest() override { std::filesystem::remove_all(directory_); }
+  TurnstileTest() {}
 
-  std::unique_ptr<Turnstile> Open() { return *Turnstile::Open(directory_ + "/turn"); }
+  std::unique_ptr<Turnstile> Open() { return *Turnstile::Open(directory_.File("turn")); }
 
-  std::string directory_;
+  const testkit::TempDir directory_;
 };
 
 TEST_F(TurnstileTest, LetsOneInAtATime) {
@@ -47,7 +43,7 @@ TEST_F(TurnstileTest, LetsTheNextInWhenItsHolderIsGone) {
 }
 
 TEST_F(TurnstileTest, SaysWhereItCannotBe) {
-  EXPECT_TRUE(absl::IsPermissionDenied(Turnstile::Open(directory_ + "/nowhere/turn").status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(Turnstile::Open(directory_.File("nowhere/turn")).status()));
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The arrows between the rooms are those of ARROWS: in what sources include, in deps and in visibility.
 
-main.cc files and tests/ may know everything; a unit test beside its code may use tests/common and the testing/ folder of
-the room above, and else keeps to the arrows of its room. A testing/ folder belongs to the room that it lies in.
+main.cc files and tests/ may know everything; a unit test beside its code, or what it is made of, may use tests/common and the
+testing/ folder of the room above, and else keeps to the arrows of its room. A testing/ folder belongs to the room that it lies in.
 """
 
 import ast
@@ -66,7 +66,7 @@ def knows_everything(path):
 
 
 def is_test(path):
-    return bool(re.search(r"_(test|benchmark)\.(cc|h)$", path))
+    return bool(re.search(r"_(test|benchmark)\.(cc|h)$|/testing/", path))
 
 
 def is_kit(path, room):
@@ -134,7 +134,8 @@ def check_build(path, rooms_with_main):
                 may = other in ARROWS[room] or rule == "cc_test" and is_kit(target + "/", room)
                 if other and other != room and not may:
                     yield "%s: %s may not use %s" % (where, room, other)
-                if target.startswith("tests") and rule != "cc_test" and "testonly" not in arguments:
+                kit = "testonly" in arguments or package.endswith("/testing")
+                if target.startswith("tests") and rule != "cc_test" and not kit:
                     yield "%s: code may not use tests" % where
             for prefix in KEPT_OUT.get(room, ([], []))[1]:
                 if label.value.startswith(prefix):

@@ -8,13 +8,27 @@
 
 namespace testkit {
 
-TempDir::TempDir() {
+namespace {
+
+// Empty: it cannot be made.
+std::string MakeIn(const std::filesystem::path& parent) {
+  std::string path = parent / "test-XXXXXX";
+  return mkdtemp(path.data()) == nullptr ? "" : path;
+}
+
+std::filesystem::path RunnersChoice() {
   const char* parent = getenv("TEST_TMPDIR");
   if (parent == nullptr) parent = getenv("TMPDIR");
-  if (parent == nullptr) parent = "/tmp";
-  path_ = std::filesystem::absolute(parent).lexically_normal() / "test-XXXXXX";
-  if (mkdtemp(path_.data()) == nullptr) {
-    perror(("cannot make " + path_).c_str());
+  return std::filesystem::absolute(parent == nullptr ? "/tmp" : parent).lexically_normal();
+}
+
+}  // namespace
+
+TempDir::TempDir(const std::string& parent) {
+  if (!parent.empty()) path_ = MakeIn(parent);
+  if (path_.empty()) path_ = MakeIn(RunnersChoice());
+  if (path_.empty()) {
+    perror(("cannot make a directory in " + RunnersChoice().string()).c_str());
     abort();
   }
 }

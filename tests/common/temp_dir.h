@@ -14,7 +14,8 @@ namespace testkit {
 // Threads: any. Destroy it after the processes that write into it.
 class TempDir {
  public:
-  TempDir();
+  // `parent`: where it lies, if that exists and may be written.
+  explicit TempDir(const std::string& parent = "");
   // Removes the directory and everything in it.
   ~TempDir();
   TempDir(const TempDir&) = delete;

@@ -29,5 +29,11 @@ TEST(TempDirTest, LeavesNothingBehind) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+TEST(TempDir, LiesWhereItIsWantedIfItCan) {
+  const TempDir parent;
+  EXPECT_EQ(TempDir(parent.path()).path().rfind(parent.path() + "/", 0), 0u);
+  EXPECT_EQ(TempDir(parent.File("nowhere")).path().rfind(parent.path(), 0), std::string::npos);
+}
+
 }  // namespace
 }  // namespace testkit

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
 #include "tests/common/child_process.h"
+#include "tests/common/eventually.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/process/server_under_test.h"
@@ -129,7 +130,7 @@ TEST_F(BadCallersTest, ThoseWhoNeverCompleteARequestAreCutAndCounted) {
     }
   });
   Echo();
-  EXPECT_TRUE(rpc::Eventually([&] { return sent >= 10; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sent >= 10; }));
   process().Signal(SIGTERM);
   EXPECT_EQ(testkit::AwaitStop(process(), kLimit), Ending::Exited(3)) << Output();
   EXPECT_EQ(Event("CallsCut").detail, "50 requests were still arriving");

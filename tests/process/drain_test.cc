@@ -22,6 +22,7 @@
 #include "service/rpc/testing/raw_peer.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
+#include "tests/common/eventually.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/open_stream.h"
@@ -82,7 +83,7 @@ class DrainTest : public ServerUnderTest {
   // Blocks until the server stands so.
   template <typename Condition>
   void AwaitState(Condition condition) {
-    ASSERT_TRUE(rpc::Eventually([&] { return condition(GetState()); })) << Output();
+    ASSERT_TRUE(testkit::Eventually([&] { return condition(GetState()); })) << Output();
   }
 
   // `client ARGUMENTS --admin=...`: what it printed, when it ended well.

@@ -12,7 +12,7 @@
 //   threads=none          from the first stream on there is none to be had
 //   static=hangs          the destructor of something static
 //   goodbye=hangs         what is told that the server leaves; main is in it
-//   log=hangs             once the server leaves: whoever logs, with the log's lock
+//   log=hangs             once the server leaves: whoever logs, with the log's lock; the saver does
 //   memory=hangs          the same: main, in malloc(), with the lock of its arena
 //   destructor=hangs      of something that main owns
 //   operators=waver       they ask for a drain and take it back, over and over
@@ -296,7 +296,10 @@ int main(int argc, char** argv) {
     registry.Register("entry " + std::to_string(i), Closer(faults, ""),
                       {.uses = ShutdownRegistry::kUsesNothing});
   }
-  process.SaveOnStop("saver", Closer(faults, "saver"));
+  process.SaveOnStop("saver", [save = Closer(faults, "saver")](Clock::TimePoint deadline) {
+    if (HangingSink::hangs) spdlog::info("saving");
+    return save(deadline);
+  });
   const auto worker = faults.find("worker");
   std::stop_source first_stream;
   process.workers().Start("worker",

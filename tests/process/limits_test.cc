@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/raw_peer.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/server_under_test.h"
 
@@ -152,7 +153,7 @@ TEST_F(LimitsTest, ReserveDescriptorsForOperators) {
                                     ->GetState(rpc::Bounded().get(), {}, &state);
   EXPECT_TRUE(answered.ok()) << answered.error_message();
   watches.clear();
-  EXPECT_TRUE(rpc::Eventually([&] {
+  EXPECT_TRUE(testkit::Eventually([&] {
     bench::EchoReply reply;
     return bench::Bench::NewStub(rpc::NewConnection(address()))
         ->Echo(rpc::Bounded().get(), {}, &reply)

@@ -26,6 +26,7 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/self_signed.h"
 #include "tests/common/child_process.h"
+#include "tests/common/eventually.h"
 #include "tests/common/reserved_port.h"
 #include "tests/common/server_process.h"
 #include "tests/common/slow_link.h"
@@ -145,7 +146,7 @@ class RestartTest : public ::testing::TestWithParam<bool> {
   void RestartUnder(Callers& callers, int restarts, int answers_between) {
     for (int i = 0; i < restarts; ++i) {
       const int enough = callers.answered() + answers_between;
-      ASSERT_TRUE(rpc::Eventually([&] { return callers.answered() >= enough; }));
+      ASSERT_TRUE(testkit::Eventually([&] { return callers.answered() >= enough; }));
       const int replica = i % kReplicas;
       testkit::ChildProcess& process = servers_[replica]->process();
       process.Signal(SIGTERM);

@@ -18,6 +18,7 @@
 #include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
+#include "tests/common/eventually.h"
 #include "tests/common/slow_link.h"
 #include "tests/process/open_stream.h"
 #include "tests/process/server_under_test.h"
@@ -54,11 +55,11 @@ class SlowLinksTest : public ServerUnderTest {
   }
 
   void AwaitSentUp(std::int64_t bytes) {
-    ASSERT_TRUE(rpc::Eventually([&] { return link_->sent_up() >= bytes; }));
+    ASSERT_TRUE(testkit::Eventually([&] { return link_->sent_up() >= bytes; }));
   }
   void AwaitSentDown(std::int64_t bytes) {
     const std::int64_t before = link_->sent_down();
-    ASSERT_TRUE(rpc::Eventually([&] { return link_->sent_down() >= before + bytes; }));
+    ASSERT_TRUE(testkit::Eventually([&] { return link_->sent_down() >= before + bytes; }));
   }
 
   void ExpectAnswer(EchoCall& call, int bytes) {

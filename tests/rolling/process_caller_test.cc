@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
+#include "tests/common/eventually.h"
 
 namespace rolling {
 namespace {
@@ -26,7 +27,7 @@ class ProcessCallerTest : public ::testing::Test {
     ProcessCaller caller("shell", {"/bin/sh", "-c", script}, {{"WORD", "out of stock"}}, evidence_,
                          &told_);
     caller.Start();
-    ASSERT_TRUE(rpc::Eventually([&] {
+    ASSERT_TRUE(testkit::Eventually([&] {
       caller.Look();
       return caller.counts().answered >= answers;
     }));

@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "service/rpc/testing/callers.h"
+#include "tests/common/eventually.h"
 
 namespace rolling {
 namespace {
@@ -72,7 +73,7 @@ absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Start(const std::string& haproxy,
                                                     const std::vector<std::string>& servers,
                                                     Chooses chooses, Asks asks, bool tls) {
   std::unique_ptr<Proxy> proxy(new Proxy(haproxy, servers, chooses, asks, tls));
-  if (!rpc::Eventually([&] { return rpc::RawConnection(proxy->address()).connected(); })) {
+  if (!testkit::Eventually([&] { return rpc::RawConnection(proxy->address()).connected(); })) {
     return absl::InternalError("HAProxy does not listen\n" + proxy->process_.Output());
   }
   return proxy;

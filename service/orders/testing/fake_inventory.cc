@@ -6,7 +6,7 @@
 
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
-#include "service/orders/testing/eventually.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 
@@ -83,17 +83,17 @@ void FakeInventory::Release() {
 
 bool FakeInventory::AwaitReserves(std::size_t count) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kLong, [&] { return reserves_.size() >= count; });
+  return changed_.wait_for(lock, testkit::kLong, [&] { return reserves_.size() >= count; });
 }
 
 bool FakeInventory::AwaitConfirms(std::size_t count) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kLong, [&] { return confirms_.size() >= count; });
+  return changed_.wait_for(lock, testkit::kLong, [&] { return confirms_.size() >= count; });
 }
 
 bool FakeInventory::AwaitCancelled(int count) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kLong, [&] { return cancelled_ >= count; });
+  return changed_.wait_for(lock, testkit::kLong, [&] { return cancelled_ >= count; });
 }
 
 std::vector<inventory::v1::ReserveRequest> FakeInventory::reserves() const {

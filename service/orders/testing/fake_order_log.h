@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/orders/order_store.h"
-#include "service/orders/testing/eventually.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 
@@ -44,7 +44,7 @@ class FakeOrderLog final : public OrderStore {
   // Whether a read is being held.
   bool AwaitHeld() {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kLong, [this] { return standing_ > 0; });
+    return changed_.wait_for(lock, testkit::kLong, [this] { return standing_ > 0; });
   }
 
   int reads() const {

@@ -9,8 +9,8 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 #include "grpcpp/support/channel_arguments.h"
-#include "service/orders/testing/eventually.h"
 #include "service/rpc/status.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 
@@ -71,7 +71,7 @@ void Busy::End() {
   ends_.reset();
 }
 
-CallContext::CallContext() { set_deadline(std::chrono::system_clock::now() + kLong); }
+CallContext::CallContext() { set_deadline(std::chrono::system_clock::now() + testkit::kLong); }
 
 absl::StatusOr<v1::Order> Place(v1::OrdersService::Stub& stub,
                                 const v1::PlaceOrderRequest& request) {

@@ -2,7 +2,6 @@
 #define SERVICE_ORDERS_TESTING_TEMPORARY_DATABASE_H_
 
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,31 +9,16 @@
 #include "gtest/gtest.h"
 #include "service/orders/order_store.h"
 #include "service/orders/sqlite_order_store.h"
+#include "tests/common/temp_dir.h"
 
 namespace orders {
 
 // A SQLite file in a directory of its own, gone when the object is.
 class TemporaryDatabase {
  public:
-  TemporaryDatabase() {
-    // In memory where there is such a place: tests commit often, and a busy disk
-    // takes its time for each.
-    for (const std::string& parent : {std::string("/dev/shm"), ::testing::TempDir()}) {
-      std::string pattern = parent + "/orders.XXXXXX";
-      if (mkdtemp(pattern.data()) == nullptr) continue;
-      directory_ = pattern;
-      return;
-    }
-    ADD_FAILURE() << "no directory for the database";
-    std::abort();
-  }
-  ~TemporaryDatabase() { std::filesystem::remove_all(directory_); }
-  TemporaryDatabase(const TemporaryDatabase&) = delete;
-  TemporaryDatabase& operator=(const TemporaryDatabase&) = delete;
-
   // Each one is what another process would open.
   std::unique_ptr<OrderStore> Open() const {
-    auto store = SqliteOrderStore::Open(directory_ + "/orders.sqlite3");
+    auto store = SqliteOrderStore::Open(directory_.File("orders.sqlite3"));
     if (!store.ok()) {
       ADD_FAILURE() << store.status();
       std::abort();
@@ -43,7 +27,9 @@ class TemporaryDatabase {
   }
 
  private:
-  std::string directory_;
+  // In memory where there is such a place: tests commit often, and a busy disk takes its time
+  // for each.
+  const testkit::TempDir directory_{"/dev/shm"};
 };
 
 inline v1::PlaceOrderRequest NewRequest(const std::string& request_id,

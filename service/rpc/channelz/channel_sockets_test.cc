@@ -12,6 +12,7 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -79,7 +80,7 @@ TEST_F(ChannelSocketsTest, AreNoneOnceTheChannelIsGone) {
   EXPECT_TRUE(Connect(channel));
   EXPECT_EQ(sockets.Count(), 1);
   channel.reset();
-  EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
 }
 
 TEST_F(ChannelSocketsTest, AreNoneOnceTheServerIsGone) {
@@ -88,7 +89,7 @@ TEST_F(ChannelSocketsTest, AreNoneOnceTheServerIsGone) {
   EXPECT_TRUE(Connect(channel));
   EXPECT_EQ(sockets.Count(), 1);
   server_->Shutdown(std::chrono::system_clock::now());
-  EXPECT_TRUE(Eventually([&] { return sockets.Count() == 0; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "grpcpp/server_builder.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe_service.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -42,11 +43,11 @@ TEST(Connections, AreSeenWhenTheyComeAndGo) {
   {
     RawConnection first(bare.address);
     first.Send(Http2Preface());
-    EXPECT_TRUE(Eventually([&] { return bare.connections.Any(); }));
+    EXPECT_TRUE(testkit::Eventually([&] { return bare.connections.Any(); }));
     RawConnection second(bare.address);
     second.Send(Http2Preface());
   }
-  EXPECT_TRUE(Eventually([&] { return !bare.connections.Any(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return !bare.connections.Any(); }));
 }
 
 TEST(Connections, AreCountedHoweverManyThereAre) {
@@ -59,17 +60,17 @@ TEST(Connections, AreCountedHoweverManyThereAre) {
     callers.push_back(std::make_unique<RawConnection>(bare.address));
     callers.back()->Send(Http2Preface());
   }
-  EXPECT_TRUE(Eventually([&] { return bare.connections.Count() == kCallers; }))
+  EXPECT_TRUE(testkit::Eventually([&] { return bare.connections.Count() == kCallers; }))
       << bare.connections.Count();
   callers.resize(2);
-  EXPECT_TRUE(Eventually([&] { return bare.connections.Count() == 2; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return bare.connections.Count() == 2; }));
 }
 
 TEST(Connections, AreNoneOnceTheServerIsGone) {
   Bare bare;
   RawConnection caller(bare.address);
   caller.Send(Http2Preface());
-  EXPECT_TRUE(Eventually([&] { return bare.connections.Any(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return bare.connections.Any(); }));
   bare.server->Shutdown(std::chrono::system_clock::now());
   bare.server.reset();
   EXPECT_FALSE(bare.connections.Any());
@@ -92,7 +93,8 @@ TEST(Connections, AreThoseOfTheirOwnServerHoweverManyThereAre) {
     }
     callers.push_back(std::make_unique<RawConnection>(all[connected]->address));
     callers.back()->Send(Http2Preface());
-    ASSERT_TRUE(Eventually([&] { return all[connected]->connections.Any(); })) << connected;
+    ASSERT_TRUE(testkit::Eventually([&] { return all[connected]->connections.Any(); }))
+        << connected;
   }
 }
 

@@ -40,15 +40,6 @@ std::unique_ptr<grpc::ClientContext> Bounded() {
   return context;
 }
 
-bool Eventually(const std::function<bool()>& so) {
-  const auto limit = std::chrono::steady_clock::now() + kLimit;
-  while (!so()) {
-    if (std::chrono::steady_clock::now() > limit) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
-
 RawStream::RawStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& method)
     : stub_(channel) {
   stub_.PrepareBidiStreamingCall(context_.get(), method, {}, this);

@@ -4,7 +4,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,10 +24,6 @@ std::shared_ptr<grpc::Channel> NewConnection(const std::string& address);
 
 // A context whose call fails rather than hang the test.
 std::unique_ptr<grpc::ClientContext> Bounded();
-
-// Looks until it is so. False: it took too long.
-bool Eventually(const std::function<bool()>& so);
-
 // A stream of any method, whose messages are bytes.
 //
 // Threads: one.

@@ -1,11 +1,11 @@
-#ifndef SERVICE_ORDERS_TESTING_EVENTUALLY_H_
-#define SERVICE_ORDERS_TESTING_EVENTUALLY_H_
+#ifndef TESTS_COMMON_EVENTUALLY_H_
+#define TESTS_COMMON_EVENTUALLY_H_
 
 #include <chrono>
 #include <functional>
 #include <thread>
 
-namespace orders {
+namespace testkit {
 
 // How long a test waits for something that must happen; never reached when all is well.
 constexpr std::chrono::seconds kLong(30);
@@ -15,11 +15,11 @@ inline bool Eventually(const std::function<bool()>& done) {
   const auto deadline = std::chrono::steady_clock::now() + kLong;
   while (!done()) {
     if (std::chrono::steady_clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
 }
 
-}  // namespace orders
+}  // namespace testkit
 
-#endif  // SERVICE_ORDERS_TESTING_EVENTUALLY_H_
+#endif  // TESTS_COMMON_EVENTUALLY_H_
