@@ -21,6 +21,7 @@
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -155,7 +156,7 @@ class StreamTest : public ::testing::Test {
   ~StreamTest() override {
     server_->Shutdown(std::chrono::system_clock::now());
     server_ = nullptr;
-    EXPECT_TRUE(Eventually([] { return alive == 0; })) << "streams are left over";
+    EXPECT_TRUE(testkit::Eventually([] { return alive == 0; })) << "streams are left over";
   }
 
   struct Watching {
@@ -239,7 +240,7 @@ TEST_F(StreamTest, SaysGoodbyeWithThePositionThatItsCallerHasReached) {
       EXPECT_EQ(Resume(status), std::to_string(number));
     });
   }
-  EXPECT_TRUE(Eventually([&] { return reached == 8; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return reached == 8; }));
   service_.goodbye.Announce();
 }
 
@@ -248,7 +249,7 @@ TEST_F(StreamTest, EndsThoughItsCallerReadsNothing) {
   ASSERT_EQ(watching->Next(), "1");
   service_.goodbye.Announce();
   watching->context->TryCancel();
-  EXPECT_TRUE(Eventually([] { return alive == 0; }));
+  EXPECT_TRUE(testkit::Eventually([] { return alive == 0; }));
 }
 
 TEST_F(StreamTest, AnswersEachMessageAndEndsWhenItsCallerHasSentAll) {
@@ -320,7 +321,7 @@ TEST_F(StreamTest, MayEndInAnyWayAtAnyMoment) {
       }
     });
   }
-  EXPECT_TRUE(Eventually([&] { return rounds > 200; }));
+  EXPECT_TRUE(testkit::Eventually([&] { return rounds > 200; }));
   service_.goodbye.Announce();
 }
 

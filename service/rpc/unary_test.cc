@@ -21,6 +21,7 @@
 #include "service/rpc/handler_guard.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -182,7 +183,7 @@ class FullPoolTest : public UnaryTest {
   std::pair<std::unique_ptr<Calling>, std::unique_ptr<Calling>> BeginTwo() {
     auto one = Begin("Hold", "a");
     auto other = Begin("Hold", "b");
-    EXPECT_TRUE(Eventually([&] { return one->answered() || other->answered(); }));
+    EXPECT_TRUE(testkit::Eventually([&] { return one->answered() || other->answered(); }));
     if (one->answered()) std::swap(one, other);
     return {std::move(one), std::move(other)};
   }
@@ -207,7 +208,7 @@ TEST_F(FullPoolTest, DropsWhatNobodyWaitsForAnyMore) {
   refused->Await().IgnoreError();
   left->context->TryCancel();
   EXPECT_TRUE(absl::IsCancelled(left->Await()));
-  ASSERT_TRUE(Eventually([&] { return service_.Abandoned(left->request.text()); }));
+  ASSERT_TRUE(testkit::Eventually([&] { return service_.Abandoned(left->request.text()); }));
   End();
   ASSERT_TRUE(service_.pool.Close(lifecycle::Clock::TimePoint::max()).ok());
   EXPECT_EQ(service_.worked, 0);

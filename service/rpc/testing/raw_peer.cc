@@ -19,7 +19,7 @@
 namespace rpc {
 namespace {
 
-constexpr std::chrono::seconds kLimit{10};
+constexpr std::chrono::seconds kLimit{30};
 constexpr std::size_t kFrameHeader = 9;
 
 std::chrono::steady_clock::time_point InTime() { return std::chrono::steady_clock::now() + kLimit; }
