@@ -177,7 +177,7 @@ absl::StatusOr<ShutdownReport> ReadShutdownReport(const std::string& text) {
 Timeline TimelineOf(const ShutdownReport& report) {
   Timeline timeline;
   timeline.title.push_back(OneLine(
-      absl::StrCat(report.program(), ": ", report.reason(), report.hurried() ? ", hurried" : "",
+      absl::StrCat(report.program(), ": ", report.reason(), report.expedited() ? ", expedited" : "",
                    ", exit code ", report.exit_code(), ", ", TimeText(report.took_ms()), " of ",
                    TimeText(report.grace_ms()), ", ", report.requested_at())));
   timeline.title.push_back(OneLine(Text(report.why())));

@@ -13,7 +13,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr char kReport[] = R"json({
-  "version": 2, "program": "orders", "reason": "terminate", "hurried": true,
+  "version": 2, "program": "orders", "reason": "terminate", "expedited": true,
   "requested_at": "2024-05-01T12:00:01.250Z", "took_ms": 1400, "grace_ms": 30000,
   "phases": [
     {"name": "DrainingCalls", "start_ms": 300, "took_ms": 1000, "budget_ms": 1000, "ended": true, "forced": true},
@@ -97,9 +97,10 @@ TEST(TimelineOf, ListsClosersBelowTheirPhaseInStartOrder) {
 }
 
 TEST(TimelineOf, SummarizesTheShutdownAndItsCalls) {
-  EXPECT_THAT(Drawn().title, ElementsAre("orders: terminate, hurried, exit code 4, 1.4 s of 30 s, "
-                                         "2024-05-01T12:00:01.250Z",
-                                         "CallsCut"));
+  EXPECT_THAT(Drawn().title,
+              ElementsAre("orders: terminate, expedited, exit code 4, 1.4 s of 30 s, "
+                          "2024-05-01T12:00:01.250Z",
+                          "CallsCut"));
   EXPECT_THAT(Drawn().summary,
               ElementsAre("calls: 3 finished, 1 cancelled, 0 left",
                           "  /a.B/C: 3 finished, 1 cancelled, 0 left", "streams: 2 ended, 1 cut"));

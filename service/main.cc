@@ -16,7 +16,7 @@
 #include "service/rpc/server_host.h"
 
 int main(int argc, char** argv) {
-  lifecycle::BlockStopSignals();  // Before there is any other thread.
+  lifecycle::BlockShutdownSignals();  // Before there is any other thread.
   config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
   observability::ProcessLog log("orders", config.shutdown_report);
@@ -41,5 +41,5 @@ int main(int argc, char** argv) {
   const std::string address = server.address();
   log.Print("listening on " + address);
   log.Print("call it: ./bazelw run //client -- list --address=" + address);  // example
-  return process.ServeUntilStopped(server);
+  return process.ServeUntilShutdown(server);
 }

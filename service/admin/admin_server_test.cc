@@ -75,7 +75,7 @@ class OpenDrain {
 
 class AdminServerTest : public testing::Test {
  protected:
-  static void SetUpTestSuite() { lifecycle::BlockStopSignals(); }
+  static void SetUpTestSuite() { lifecycle::BlockShutdownSignals(); }
 
   explicit AdminServerTest(lifecycle::Clock::Duration lame_duck = {}) {
     const std::string port_file = testing::TempDir() + "admin_port";
@@ -99,7 +99,7 @@ class AdminServerTest : public testing::Test {
   void Serve() {
     served_ = true;
     exit_code_ =
-        std::async(std::launch::async, [this] { return process_->ServeUntilStopped(traffic_); });
+        std::async(std::launch::async, [this] { return process_->ServeUntilShutdown(traffic_); });
     observer_.Await("Serving");
   }
 

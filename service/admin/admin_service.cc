@@ -15,7 +15,7 @@ namespace admin {
 namespace {
 
 using lifecycle::Phase;
-using lifecycle::Standing;
+using lifecycle::ProcessStatus;
 
 // How often the state is looked at for somebody who watches it, and how often he is
 // told it though nothing has changed but the time.
@@ -48,7 +48,7 @@ v1::Phase ToProto(Phase phase) {
   return v1::PHASE_UNSPECIFIED;
 }
 
-v1::State ToProto(const Standing& standing) {
+v1::State ToProto(const ProcessStatus& standing) {
   v1::State state;
   state.set_phase(ToProto(standing.phase));
   if (standing.time_left) {
@@ -65,7 +65,7 @@ v1::State ToProto(const Standing& standing) {
 }
 
 // Whether a watcher would see a difference.
-bool Differ(const Standing& a, const Standing& b) {
+bool Differ(const ProcessStatus& a, const ProcessStatus& b) {
   return a.phase != b.phase || a.drained != b.drained || a.load.connections != b.load.connections ||
          a.load.calls != b.load.calls || a.load.streams != b.load.streams ||
          a.load.hinted != b.load.hinted;
@@ -85,13 +85,13 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
                                  grpc::ServerWriter<v1::DrainResponse>* writer) {
   if (process_.Look().phase == Phase::kStarting) return Starting();
   const lifecycle::ManualDrain::Id drain = process_.manual_drain().Request();
-  std::optional<Standing> told;
+  std::optional<ProcessStatus> told;
   lifecycle::Clock::TimePoint told_at;
   while (!context->IsCancelled()) {
     if (process_.manual_drain().TakenBack(drain)) {
       return Error(absl::AbortedError("the drain was undone"), "UNDRAINED");
     }
-    const Standing now = process_.Look();
+    const ProcessStatus now = process_.Look();
     const lifecycle::Clock::TimePoint at = std::chrono::steady_clock::now();
     if (!told || Differ(now, *told) || at - told_at >= kTellInterval) {
       v1::DrainResponse response;

@@ -49,7 +49,7 @@ std::chrono::milliseconds LatencyFromFlag() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  lifecycle::BlockStopSignals();                     // Before there is any other thread.
+  lifecycle::BlockShutdownSignals();                 // Before there is any other thread.
   absl::SetFlag(&FLAGS_address, "127.0.0.1:50052");  // Beside orders, which serves on 50051.
   config::ServerConfig config =
       config::ParseCommandLine("The stock that orders are served from.", argc, argv);
@@ -87,5 +87,5 @@ int main(int argc, char** argv) {
   }
   log.Print("the inventory listens on " + server.address() +
             "; call it: ./bazelw run //client -- stock --inventory=" + server.address());
-  return process.ServeUntilStopped(server);
+  return process.ServeUntilShutdown(server);
 }

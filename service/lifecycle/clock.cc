@@ -24,17 +24,20 @@ Clock& Clock::Steady() {
   return clock;
 }
 
-Patience::Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry,
-                   Clock::Duration hurried)
-    : clock_(clock), hurry_(std::move(hurry)), moment_(hurried), deadline_(clock.Now() + budget) {
-  Hurried();
+Patience::Patience(Clock& clock, Clock::Duration budget, std::stop_token expedite,
+                   Clock::Duration expedited)
+    : clock_(clock),
+      expedite_(std::move(expedite)),
+      moment_(expedited),
+      deadline_(clock.Now() + budget) {
+  Expedited();
 }
 
 bool Patience::Wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
                     const std::function<bool()>& done, Clock::TimePoint sooner) {
-  const std::stop_token interrupt = hurried_ ? std::stop_token() : hurry_;
+  const std::stop_token interrupt = expedited_ ? std::stop_token() : expedite_;
   if (clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), interrupt, done)) return true;
-  return Hurried() && clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), {}, done);
+  return Expedited() && clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), {}, done);
 }
 
 bool Patience::Poll(const std::function<bool()>& done) {
@@ -43,7 +46,7 @@ bool Patience::Poll(const std::function<bool()>& done) {
   std::unique_lock lock(mutex);
   for (Clock::Duration interval = kFirstPollInterval; !done();
        interval = std::min(2 * interval, kPollInterval)) {
-    Hurried();
+    Expedited();
     const Clock::TimePoint now = clock_.Now();
     if (now >= deadline_) return false;
     clock_.WaitUntil(lock, never, std::min(deadline_, now + interval), {}, [] { return false; });
@@ -62,9 +65,9 @@ void Patience::Pause(Clock::Duration duration) {
       lock, never, [] { return false; }, end);
 }
 
-bool Patience::Hurried() {
-  if (hurried_ || !hurry_.stop_requested()) return false;
-  hurried_ = true;
+bool Patience::Expedited() {
+  if (expedited_ || !expedite_.stop_requested()) return false;
+  expedited_ = true;
   deadline_ = std::min(deadline_, clock_.Now() + moment_);
   return true;
 }

@@ -44,15 +44,15 @@ class Patience {
  public:
   // What every remaining wait shrinks to when expedited: long enough for anything that ends at
   // once.
-  static constexpr Clock::Duration kHurried = std::chrono::milliseconds(250);
+  static constexpr Clock::Duration kExpedited = std::chrono::milliseconds(250);
   // Poll() starts with the short interval, so that something that is done at once does not wait for
   // the long one.
   static constexpr Clock::Duration kFirstPollInterval = std::chrono::microseconds(50);
   static constexpr Clock::Duration kPollInterval = std::chrono::milliseconds(1);
 
-  // `hurried`: how long that moment is.
-  Patience(Clock& clock, Clock::Duration budget, std::stop_token hurry,
-           Clock::Duration hurried = kHurried);
+  // `expedited`: how long that moment is.
+  Patience(Clock& clock, Clock::Duration budget, std::stop_token expedite,
+           Clock::Duration expedited = kExpedited);
 
   // Blocks until `done()` is true, the deadline has passed, or `sooner` is reached; returns
   // `done()`. Requires what Clock::WaitUntil() requires.
@@ -75,13 +75,13 @@ class Patience {
 
  private:
   // Checks whether the shutdown was expedited: true when that has brought the deadline forward.
-  bool Hurried();
+  bool Expedited();
 
   Clock& clock_;
-  const std::stop_token hurry_;
+  const std::stop_token expedite_;
   const Clock::Duration moment_;
   Clock::TimePoint deadline_;
-  bool hurried_ = false;
+  bool expedited_ = false;
 };
 
 }  // namespace lifecycle

@@ -129,7 +129,7 @@ struct End {
   // Details that no event has: why it could not start, or what was stuck.
   std::string why{};
   // A second signal expedited the shutdown.
-  bool hurried = false;
+  bool expedited = false;
   Clock::TimePoint requested_at{};
   Clock::TimePoint at{};
   ShutdownBudget budget{};

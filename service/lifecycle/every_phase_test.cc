@@ -45,7 +45,7 @@ std::ostream& operator<<(std::ostream& out, const Point& point) {
   return out << point.phase << ", " << point.where;
 }
 
-// On a busy machine a hurry may pass over what would have ended: then it says so.
+// On a busy machine expediting may pass over what would have ended: then it says so.
 bool EndsByItself(int status) {
   if (!WIFEXITED(status)) return false;
   const ExitCode code{WEXITSTATUS(status)};
@@ -71,7 +71,7 @@ class EveryPhaseTest : public testing::TestWithParam<Point> {
  protected:
   EveryPhaseTest() {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
-    BlockStopSignals();
+    BlockShutdownSignals();
   }
 
   // Stops at SIGTERM, in a process of its own; does `what` when the shutdown is at the point.
@@ -97,14 +97,14 @@ class EveryPhaseTest : public testing::TestWithParam<Point> {
       while (!stop.stop_requested()) std::this_thread::yield();
       at("a worker");
     });
-    process.SaveOnStop("totals", closes("what saves"));
+    process.SaveOnShutdown("totals", closes("what saves"));
     process.registry().Register("database", closes("what closes"), {.limit = hours(1)});
     // Before it serves there is no lame duck.
     std::thread([&] {
       observer.Await("Serving");
       kill(getpid(), SIGTERM);
     }).detach();
-    _exit(process.ServeUntilStopped(traffic));
+    _exit(process.ServeUntilShutdown(traffic));
   }
 };
 
@@ -116,7 +116,7 @@ TEST_P(EveryPhaseTest, ASecondSignalKeepsTheOrderAndSavesState) {
            [](Process& process) {
              kill(getpid(), SIGINT);
              // For ever, if it is not taken.
-             while (!process.shutdown_request().hurry().stop_requested()) {
+             while (!process.shutdown_request().expedited().stop_requested()) {
                std::this_thread::yield();
              }
            }),

@@ -40,7 +40,7 @@ constexpr seconds kLimit{20};
 struct Stop {
   const char* name;
   ShutdownReason reason;
-  bool hurry;
+  bool expedite;
 };
 std::ostream& operator<<(std::ostream& out, const Stop& stop) { return out << stop.name; }
 
@@ -66,9 +66,9 @@ class Race {
     if (Pick(8) != 0) observer_.Await("Serving");
     Yield(Pick(200));
     request_.Request(stop.reason);
-    if (stop.hurry) {
+    if (stop.expedite) {
       Yield(Pick(100));
-      request_.Hurry();
+      request_.Expedite();
     }
     const auto limit = std::chrono::steady_clock::now() + kLimit;
     while (outcome.wait_for(milliseconds(0)) != std::future_status::ready) {
@@ -136,7 +136,7 @@ class Race {
     const bool terminate = stop.reason == ShutdownReason::kTerminate;
     const bool served = observer_.Lines().front() == "Serving";
     EXPECT_THAT(NamesOf(observer_.Events()), testing::MatchesRegex(ToldOrder(stop.reason, served)));
-    if (terminate && !stop.hurry && LameDuck()) {
+    if (terminate && !stop.expedite && LameDuck()) {
       EXPECT_GE(*LameDuck(), budget_.lame_duck) << Told();
     }
   }

@@ -67,39 +67,39 @@ TEST(Patience, EndsSoonerWhenAskedTo) {
 
 TEST(Patience, ShrinksWhenExpeditedWhileWaiting) {
   FakeClock clock;
-  std::stop_source hurry;
-  Patience patience(clock, seconds(4), hurry.get_token());
+  std::stop_source expedite;
+  Patience patience(clock, seconds(4), expedite.get_token());
   std::future<bool> wait = WaitInVain(patience);
   clock.AwaitWaiters(1);
   clock.Advance(seconds(1));
-  const Clock::TimePoint hurried_at = clock.Now();
-  hurry.request_stop();
+  const Clock::TimePoint expedited_at = clock.Now();
+  expedite.request_stop();
   clock.AwaitWaiters(1);
-  clock.Advance(Patience::kHurried);
+  clock.Advance(Patience::kExpedited);
   EXPECT_FALSE(wait.get());
-  EXPECT_EQ(patience.deadline(), hurried_at + Patience::kHurried);
+  EXPECT_EQ(patience.deadline(), expedited_at + Patience::kExpedited);
 }
 
 TEST(Patience, IsShortFromTheStartWhenAlreadyExpedited) {
   FakeClock clock;
-  std::stop_source hurry;
-  hurry.request_stop();
-  Patience patience(clock, seconds(4), hurry.get_token());
-  EXPECT_EQ(patience.deadline(), clock.Now() + Patience::kHurried);
+  std::stop_source expedite;
+  expedite.request_stop();
+  Patience patience(clock, seconds(4), expedite.get_token());
+  EXPECT_EQ(patience.deadline(), clock.Now() + Patience::kExpedited);
   std::future<bool> wait = WaitInVain(patience);
   clock.AwaitWaiters(1);
-  clock.Advance(Patience::kHurried);
+  clock.Advance(Patience::kExpedited);
   EXPECT_FALSE(wait.get());
 }
 
 TEST(Patience, IsNeverExtendedByExpediting) {
   FakeClock clock;
-  std::stop_source hurry;
-  Patience patience(clock, milliseconds(3), hurry.get_token());
+  std::stop_source expedite;
+  Patience patience(clock, milliseconds(3), expedite.get_token());
   const Clock::TimePoint deadline = patience.deadline();
   std::future<bool> wait = WaitInVain(patience);
   clock.AwaitWaiters(1);
-  hurry.request_stop();
+  expedite.request_stop();
   clock.AwaitWaiters(1);
   clock.Advance(milliseconds(3));
   EXPECT_FALSE(wait.get());
@@ -108,17 +108,17 @@ TEST(Patience, IsNeverExtendedByExpediting) {
 
 TEST(Patience, ShrinksOnlyOnce) {
   FakeClock clock;
-  std::stop_source hurry;
-  Patience patience(clock, seconds(4), hurry.get_token());
-  hurry.request_stop();
-  const Clock::TimePoint hurried_at = clock.Now();
+  std::stop_source expedite;
+  Patience patience(clock, seconds(4), expedite.get_token());
+  expedite.request_stop();
+  const Clock::TimePoint expedited_at = clock.Now();
   for (int i = 0; i < 2; ++i) {
-    std::future<bool> wait = WaitInVain(patience, hurried_at + (i + 1) * milliseconds(10));
+    std::future<bool> wait = WaitInVain(patience, expedited_at + (i + 1) * milliseconds(10));
     clock.AwaitWaiters(1);
     clock.Advance(milliseconds(10));
     EXPECT_FALSE(wait.get());
   }
-  EXPECT_EQ(patience.deadline(), hurried_at + Patience::kHurried);
+  EXPECT_EQ(patience.deadline(), expedited_at + Patience::kExpedited);
 }
 
 TEST(Patience, PollsWithoutANotification) {
@@ -144,25 +144,25 @@ TEST(Patience, PollsOnceMoreAtTheDeadline) {
 
 TEST(Patience, StopsPollingSoonWhenExpedited) {
   FakeClock clock;
-  std::stop_source hurry;
-  Patience patience(clock, seconds(4), hurry.get_token());
+  std::stop_source expedite;
+  Patience patience(clock, seconds(4), expedite.get_token());
   std::future<bool> poll =
       std::async(std::launch::async, [&] { return patience.Poll([] { return false; }); });
   clock.AwaitWaiters(1);
-  hurry.request_stop();
-  clock.Advance(Patience::kPollInterval);  // It takes note of the hurry.
+  expedite.request_stop();
+  clock.Advance(Patience::kPollInterval);  // It notices the request.
   clock.AwaitWaiters(1);
-  clock.Advance(Patience::kHurried);
+  clock.Advance(Patience::kExpedited);
   EXPECT_FALSE(poll.get());
 }
 
 TEST(Patience, EndsAtOnceWhenExpeditedWithoutAnyTime) {
   FakeClock clock;
-  std::stop_source hurry;
-  Patience patience(clock, seconds(4), hurry.get_token(), seconds(0));
+  std::stop_source expedite;
+  Patience patience(clock, seconds(4), expedite.get_token(), seconds(0));
   std::future<bool> wait = WaitInVain(patience);
   clock.AwaitWaiters(1);
-  hurry.request_stop();
+  expedite.request_stop();
   EXPECT_FALSE(wait.get());
   EXPECT_FALSE(patience.Poll([] { return false; }));
   EXPECT_EQ(patience.deadline(), clock.Now());

@@ -55,7 +55,7 @@ Process::Process(const ShutdownBudget& budget, Observer& observer)
       drain_(request_),
       sequence_({request_, drain_, workers_, savers_, registry_}, budget_, clock_, observer_),
       main_(std::this_thread::get_id()),
-      way_out_(budget_, request_, clock_, observer_),
+      exit_reporter_(budget_, request_, clock_, observer_),
       watchdog_([this](std::stop_token interrupt) { return RequestedAt(request_, interrupt); },
                 UntilExpired(budget_), UntilExit(budget_), [this] { OnExpired(); }),
       signals_([this](SignalMeaning meaning) { OnSignal(meaning); }),
@@ -69,19 +69,19 @@ Process::~Process() {
   if (ends_as_planned_) return;
   // What is registered has gone already: nothing can be closed.
   main_has_left_ = true;
-  Require(false, "main() returned without ServeUntilStopped() or CouldNotStart()");
+  Require(false, "main() returned without ServeUntilShutdown() or CouldNotStart()");
 }
 
-void Process::SaveOnStop(std::string name, ShutdownRegistry::Closer save) {
+void Process::SaveOnShutdown(std::string name, ShutdownRegistry::Closer save) {
   savers_.Register(std::move(name), std::move(save), {.uses = ShutdownRegistry::kUsesNothing});
 }
 
-int Process::ServeUntilStopped(Traffic& traffic) {
+int Process::ServeUntilShutdown(Traffic& traffic) {
   if (const absl::Status opened = sequence_.Open(traffic); !opened.ok()) {
     return CouldNotStart(opened);
   }
   ends_as_planned_ = true;
-  way_out_.Serves(traffic);
+  exit_reporter_.Serves(traffic);
   {
     std::lock_guard lock(looking_);
     traffic_ = &traffic;
@@ -92,11 +92,11 @@ int Process::ServeUntilStopped(Traffic& traffic) {
     std::lock_guard lock(looking_);
     traffic_ = nullptr;
   }
-  return way_out_.Return(outcome.exit_code, "", outcome.abandoned);
+  return exit_reporter_.Return(outcome.exit_code, "", outcome.abandoned);
 }
 
-Standing Process::Look() const {
-  Standing standing{.phase = sequence_.phase(), .drained = sequence_.drained()};
+ProcessStatus Process::Look() const {
+  ProcessStatus standing{.phase = sequence_.phase(), .drained = sequence_.drained()};
   if (const std::optional<Clock::TimePoint> ends = sequence_.phase_ends()) {
     standing.time_left = std::max(*ends - clock_.Now(), Clock::Duration::zero());
   }
@@ -108,11 +108,11 @@ Standing Process::Look() const {
 int Process::CouldNotStart(const absl::Status& why) {
   ends_as_planned_ = true;
   request_.Request(ShutdownReason::kInterrupt);
-  way_out_.CouldNotStart();
+  exit_reporter_.CouldNotStart();
   const ShutdownOutcome outcome = sequence_.RollBack(why);
   const std::string in_words(why.message());
   WriteLastWords({"could not start: ", in_words});
-  return way_out_.Return(outcome.exit_code, in_words, outcome.abandoned);
+  return exit_reporter_.Return(outcome.exit_code, in_words, outcome.abandoned);
 }
 
 std::string Process::InFlight() const {
@@ -140,8 +140,8 @@ void Process::OnSignal(SignalMeaning meaning) {
     case SignalMeaning::kInterrupt:
       request_.Request(ShutdownReason::kInterrupt);
       break;
-    case SignalMeaning::kHurry:
-      request_.Hurry();
+    case SignalMeaning::kExpedite:
+      request_.Expedite();
       break;
     case SignalMeaning::kLeave:
       LeaveAtOnce();
@@ -174,13 +174,13 @@ void Process::OnExpired() {
     WriteLastWords({"watchdog: ", stuck});
     absl::StrAppend(&why, "; ", stuck);
   }
-  way_out_.Leave(ExitCode::kWatchdog, why);
+  exit_reporter_.Leave(ExitCode::kWatchdog, why);
 }
 
 void Process::LeaveAtOnce() {
   watchdog_.ExitBy(clock_.Now() + TimeToLeave(budget_), ExitCode::kThirdSignal);
   WriteLastWords({"third signal: leaving at once, nothing more is saved or closed"});
-  way_out_.Leave(ExitCode::kThirdSignal, "third signal");
+  exit_reporter_.Leave(ExitCode::kThirdSignal, "third signal");
 }
 
 void Process::OnUnplannedEnd(const std::string& why) {
@@ -189,7 +189,7 @@ void Process::OnUnplannedEnd(const std::string& why) {
   }
   watchdog_.ExitBy(clock_.Now() + TimeToLeave(budget_), ExitCode::kBug);
   WriteThreadStacks(STDERR_FILENO, TimeToLeave(budget_) / 4);
-  way_out_.Leave(ExitCode::kBug, why);
+  exit_reporter_.Leave(ExitCode::kBug, why);
 }
 
 }  // namespace lifecycle

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/event.h"
+#include "service/lifecycle/exit_reporter.h"
 #include "service/lifecycle/last_resort/unplanned_end.h"
 #include "service/lifecycle/last_resort/watchdog.h"
 #include "service/lifecycle/phase.h"
@@ -19,12 +20,11 @@
 #include "service/lifecycle/signal_thread.h"
 #include "service/lifecycle/task_group.h"
 #include "service/lifecycle/traffic.h"
-#include "service/lifecycle/way_out.h"
 
 namespace lifecycle {
 
 // A snapshot of the process, as exact as it can be while the process runs.
-struct Standing {
+struct ProcessStatus {
   Phase phase = Phase::kStarting;
   // Time left in the phase; unset: it has no limit.
   std::optional<Clock::Duration> time_left = std::nullopt;
@@ -36,18 +36,18 @@ struct Standing {
 // One process, from its first signal to its exit code: main() holds it while it opens resources
 // from the bottom up, and hands over to it in order to serve.
 //
-//   BlockStopSignals();
+//   BlockShutdownSignals();
 //   Process process(budget, observer);
 //   ... open; process.registry().Register("database", ...); ...
-//   return process.ServeUntilStopped(server);
+//   return process.ServeUntilShutdown(server);
 //
 // An unplanned end (unplanned_end.h) on main's thread before it serves, such as an exception while
 // main opens something, counts as a failed start and is handled as by CouldNotStart(). Any other
 // unplanned end is reported, and the process exits with kBug.
 //
-// Requires: BlockStopSignals() was called first; only one Process at a time; declared before
+// Requires: BlockShutdownSignals() was called first; only one Process at a time; declared before
 // everything that is registered with it, so that it is destroyed last; main returns through
-// ServeUntilStopped() or CouldNotStart().
+// ServeUntilShutdown() or CouldNotStart().
 //
 // Threads: the accessors may be used from any thread, the rest from main's.
 // Throws std::system_error when a thread cannot be created.
@@ -67,7 +67,7 @@ class Process {
 
   // Registers a saver, which runs before anything is closed. `save` is bounded and guarded like a
   // closer.
-  void SaveOnStop(std::string name, ShutdownRegistry::Closer save);
+  void SaveOnShutdown(std::string name, ShutdownRegistry::Closer save);
 
   ShutdownRequest& shutdown_request() { return request_; }
 
@@ -75,7 +75,7 @@ class Process {
   ManualDrain& manual_drain() { return drain_; }
 
   // Requires: not called after the registry was closed; so whoever calls it is registered there.
-  Standing Look() const;
+  ProcessStatus Look() const;
 
   // Lets callers in, serves until a shutdown is requested, and shuts down in the order that
   // shutdown_sequence.h draws; before that, drains the server if a manual drain is requested.
@@ -88,7 +88,7 @@ class Process {
   // objects, too.
   //
   // Emits to the observer what the sequence emits, and the end.
-  int ServeUntilStopped(Traffic& traffic);
+  int ServeUntilShutdown(Traffic& traffic);
 
   // Rolls back a failed start: closes what was opened, in the order of a shutdown, and returns the
   // value for main() to return. Prints `why` in one line. It is a shutdown like any other: the
@@ -122,7 +122,7 @@ class Process {
   bool ends_as_planned_ = false;
   bool main_has_left_ = false;
   const std::thread::id main_;
-  WayOut way_out_;
+  ExitReporter exit_reporter_;
   Watchdog watchdog_;
   SignalListener signals_;
   UnplannedEnd unplanned_end_;

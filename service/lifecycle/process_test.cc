@@ -61,7 +61,7 @@ struct HangsInItsDestructor {
 
 class ProcessTest : public testing::Test {
  protected:
-  ProcessTest() { BlockStopSignals(); }
+  ProcessTest() { BlockShutdownSignals(); }
 
   RecordingObserver observer_;
   FakeTraffic traffic_;
@@ -71,10 +71,10 @@ TEST_F(ProcessTest, ServesUntilItsShutdownAndClosesEverythingInOrder) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   process.registry().Register("channel", Returns());
-  process.SaveOnStop("totals", Returns());
+  process.SaveOnShutdown("totals", Returns());
   process.workers().Start("relay", [](std::stop_token stop) { Await(stop); });
   std::future<int> code =
-      std::async(std::launch::async, [&] { return process.ServeUntilStopped(traffic_); });
+      std::async(std::launch::async, [&] { return process.ServeUntilShutdown(traffic_); });
   observer_.Await("Serving");
   process.shutdown_request().Request(ShutdownReason::kTerminate);
   EXPECT_EQ(code.get(), static_cast<int>(ExitCode::kClean));
@@ -91,13 +91,13 @@ TEST_F(ProcessTest, ReportsItsEndOnceWithTheCalls) {
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
   traffic_.tally = {.methods = {{.name = "/a.B/C", .finished = 7}}, .streams_ended = 2};
   process.shutdown_request().Request(ShutdownReason::kTerminate);
-  process.shutdown_request().Hurry();
-  process.ServeUntilStopped(traffic_);
+  process.shutdown_request().Expedite();
+  process.ServeUntilShutdown(traffic_);
   const std::vector<End> ends = observer_.Ends();
   ASSERT_EQ(ends.size(), 1U);
   EXPECT_EQ(ends[0].exit_code, ExitCode::kCloseFailed);
   EXPECT_EQ(ends[0].reason, "terminate");
-  EXPECT_TRUE(ends[0].hurried);
+  EXPECT_TRUE(ends[0].expedited);
   EXPECT_EQ(ends[0].requested_at, process.shutdown_request().requested_at());
   EXPECT_EQ(ends[0].budget.grace, hours(8));
   EXPECT_EQ(ends[0].calls.streams_ended, 2);
@@ -108,7 +108,7 @@ TEST_F(ProcessTest, ReportsItsEndOnceWithTheCalls) {
 TEST_F(ProcessTest, SkipsTheLameDuckWhenShutDownBeforeServing) {
   Process process(AmpleBudget(), observer_);
   process.shutdown_request().Request(ShutdownReason::kTerminate);
-  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
+  EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kClean));
   EXPECT_THAT(observer_.Lines(), ElementsAre("ShutdownRequested", "ListenerClosed", "GoodbyeSaid",
                                              "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                                              "ServerStopped", "WorkersStopped", "Stopped"));
@@ -119,7 +119,7 @@ TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   traffic_.opens = absl::UnavailableError("no port file");
-  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kCouldNotStart));
+  EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kCouldNotStart));
   EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "WorkersStopped", "Closed database"));
   EXPECT_EQ(observer_.Ends()[0].why, "no port file");
 }
@@ -145,7 +145,7 @@ TEST_F(ProcessTest, ShutsDownGracefullyWhenAWorkerFails) {
     observer_.Await("Serving");
     throw std::runtime_error("no disk");
   });
-  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kForced));
+  EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kForced));
   EXPECT_THAT(observer_.Lines(),
               ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
                           "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
@@ -159,13 +159,13 @@ TEST_F(ProcessTest, SavesEverythingAtOnce) {
   Process process(AmpleBudget(), observer_);
   std::barrier meeting(2);
   for (const std::string name : {"totals", "offsets"}) {
-    process.SaveOnStop(name, [&](Clock::TimePoint) {
+    process.SaveOnShutdown(name, [&](Clock::TimePoint) {
       meeting.arrive_and_wait();
       return absl::OkStatus();
     });
   }
   process.shutdown_request().Request(ShutdownReason::kInterrupt);
-  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kClean));
+  EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kClean));
 }
 
 TEST_F(ProcessTest, ReturnsTheCodeOfAFailureThatLeftNothingRunning) {
@@ -173,7 +173,7 @@ TEST_F(ProcessTest, ReturnsTheCodeOfAFailureThatLeftNothingRunning) {
   process.registry().Register("database",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
   process.shutdown_request().Request(ShutdownReason::kInterrupt);
-  EXPECT_EQ(process.ServeUntilStopped(traffic_), static_cast<int>(ExitCode::kCloseFailed));
+  EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kCloseFailed));
 }
 
 TEST_F(ProcessTest, ClosesWhatWasOpenedWhenItCouldNotStart) {
@@ -204,7 +204,7 @@ class ProcessDeathTest : public ProcessTest {
   int Run(const ShutdownBudget& budget, void (*set_up)(Process&, FakeTraffic&)) {
     Process process(budget, observer_);
     set_up(process, traffic_);
-    return process.ServeUntilStopped(traffic_);
+    return process.ServeUntilShutdown(traffic_);
   }
 };
 
@@ -238,7 +238,7 @@ TEST_F(ProcessDeathTest, ShowsWhatIsInFlightAtSigquitAndContinues) {
                             Send(SIGQUIT);
                             Send(SIGQUIT);
                             Send(SIGINT);  // Taken after it, and makes the shutdown end.
-                            Await(process.shutdown_request().hurry());
+                            Await(process.shutdown_request().expedited());
                           };
                           Send(SIGTERM);
                         })),
@@ -287,7 +287,7 @@ TEST_F(ProcessDeathTest, IsABugWhenExitIsCalledWhileItServes) {
 
 TEST_F(ProcessDeathTest, SaysSoWhenMainReturnsWithoutServing) {
   EXPECT_EXIT({ Process process(AmpleBudget(), observer_); }, ExitedWithCode(7),
-              "main.. left without ServeUntilStopped.. or CouldNotStart");
+              "main.. left without ServeUntilShutdown.. or CouldNotStart");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAStaticDestructorHangs) {
@@ -296,7 +296,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAStaticDestructorHangs) {
         {
           Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
           process.shutdown_request().Request(ShutdownReason::kInterrupt);
-          process.ServeUntilStopped(traffic_);
+          process.ServeUntilShutdown(traffic_);
         }
         static const HangsInItsDestructor hanging;
         std::exit(0);
@@ -323,7 +323,7 @@ TEST_F(ProcessDeathTest, ExitsAtOnceAtTheThirdSignal) {
                     Send(SIGINT);
                     Await(process.shutdown_request().requested());
                     Send(SIGINT);
-                    Await(process.shutdown_request().hurry());
+                    Await(process.shutdown_request().expedited());
                     Send(SIGINT);
                     HangForEver();
                   }),
@@ -433,7 +433,7 @@ TEST_F(ProcessDeathTest, WatchdogNamesWhatDoesNotClose) {
 TEST_F(ProcessDeathTest, WatchdogNamesWhatDoesNotSave) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
-                    process.SaveOnStop("totals", Hangs());
+                    process.SaveOnShutdown("totals", Hangs());
                     process.shutdown_request().Request(ShutdownReason::kInterrupt);
                   }),
               ExitedWithCode(5),
@@ -475,7 +475,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
       {
         Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
         process.shutdown_request().Request(ShutdownReason::kInterrupt);
-        process.ServeUntilStopped(traffic_);
+        process.ServeUntilShutdown(traffic_);
         HangForEver();
       },
       ExitedWithCode(5), "stuck after the shutdown, in main; exit code 5\n");
@@ -535,7 +535,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheThirdSignalWhenReportingHangs) {
         Send(SIGINT);
         Await(process.shutdown_request().requested());
         Send(SIGINT);
-        Await(process.shutdown_request().hurry());
+        Await(process.shutdown_request().expedited());
         Send(SIGINT);
         HangForEver();
       },

@@ -259,12 +259,12 @@ void ShutdownRegistry::CloseAll(Patience& patience,
     state.StartClosing(lock, clock, patience.deadline(), threads);
 
     const Clock::TimePoint end = patience.deadline();
-    const auto hurried = [&] { return patience.deadline() < end; };
+    const auto expedited = [&] { return patience.deadline() < end; };
     patience.Wait(
         lock, state.changed,
-        [&] { return !state.returned.empty() || !state.graph.free.empty() || hurried(); },
+        [&] { return !state.returned.empty() || !state.graph.free.empty() || expedited(); },
         state.closing.empty() ? Clock::TimePoint::max() : state.closing.begin()->first);
-    if (hurried()) state.BringDeadlinesForward(clock.Now(), patience.deadline());
+    if (expedited()) state.BringDeadlinesForward(clock.Now(), patience.deadline());
 
     while (const std::shared_ptr<Entry> entry = state.NextDone(clock.Now())) {
       const bool returned = entry->stage == Entry::Stage::kReturned;

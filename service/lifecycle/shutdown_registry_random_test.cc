@@ -1,5 +1,5 @@
 // Closes random graphs of entries that return, fail, throw or hang after a random
-// time, and are hurried or not, and checks what shutdown_registry.h
+// time, and are expedited or not, and checks what shutdown_registry.h
 // guarantees of every one.
 //
 // A failure names its seed; SEED=<seed> runs that one alone, SEEDS=<n> the first n:
@@ -33,16 +33,16 @@ constexpr std::chrono::seconds kLimit{20};
 void CloseAllOf(unsigned seed) {
   std::mt19937 random(seed);
   const auto simulation = std::make_shared<Simulation>();
-  std::stop_source hurry;
+  std::stop_source expedite;
   ShutdownRegistry registry;
-  RandomEntries entries(
-      "SEED=" + std::to_string(seed), random, simulation, registry,
-      {.hurry = [hurry]() mutable { hurry.request_stop(); }, .hurried = hurry.get_token()});
+  RandomEntries entries("SEED=" + std::to_string(seed), random, simulation, registry,
+                        {.expedite = [expedite]() mutable { expedite.request_stop(); },
+                         .expedited = expedite.get_token()});
   const Clock::Duration budget = milliseconds(std::uniform_int_distribution<int>(50, 5000)(random));
   FakeClock& clock = simulation->clock();
   const Clock::TimePoint end = clock.Now() + budget;
   std::future<void> closed = std::async(std::launch::async, [&] {
-    Patience patience(clock, budget, hurry.get_token());
+    Patience patience(clock, budget, expedite.get_token());
     registry.CloseAll(patience, [&](const ShutdownRegistry::Closed& each) { entries.Told(each); });
     EXPECT_LE(clock.Now(), patience.deadline());
   });

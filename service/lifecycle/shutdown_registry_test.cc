@@ -92,7 +92,7 @@ class ShutdownRegistryTest : public testing::Test {
   // What CloseAll() told, in order.
   std::vector<std::string> CloseAll(Clock::Duration budget = seconds(30)) {
     std::vector<std::string> told;
-    Patience patience(clock_, budget, hurry_.get_token());
+    Patience patience(clock_, budget, expedite_.get_token());
     registry_.CloseAll(
         patience, [&](const ShutdownRegistry::Closed& closed) { told.push_back(Word(closed)); });
     return told;
@@ -109,7 +109,7 @@ class ShutdownRegistryTest : public testing::Test {
   }
 
   FakeClock clock_;
-  std::stop_source hurry_;
+  std::stop_source expedite_;
   ShutdownRegistry registry_;
   std::mutex mutex_;
   std::vector<std::string> called_;  // Guarded by mutex_.
@@ -253,24 +253,24 @@ TEST_F(ShutdownRegistryTest, DividesTheTimeAnewWhenExpedited) {
   auto told = StartCloseAll();
   hangs.AwaitBegun();
   clock_.AwaitWaiters(1);
-  const Clock::TimePoint hurried_at = clock_.Now();
-  hurry_.request_stop();
+  const Clock::TimePoint expedited_at = clock_.Now();
+  expedite_.request_stop();
   clock_.AwaitWaiters(1);
-  clock_.Advance(Patience::kHurried / 4 * 3);
+  clock_.Advance(Patience::kExpedited / 4 * 3);
   below.AwaitBegun();
-  EXPECT_LT(clock_.Now(), hurried_at + Patience::kHurried);
+  EXPECT_LT(clock_.Now(), expedited_at + Patience::kExpedited);
   below.LetGo();
   EXPECT_THAT(told.get(), ElementsAre("hangs passed over", "below"));
 }
 
 TEST_F(ShutdownRegistryTest, IsShortFromTheStartWhenAlreadyExpedited) {
-  hurry_.request_stop();
+  expedite_.request_stop();
   Held hangs;
   Register("below");
   registry_.Register("hangs", hangs.Closer());
   auto told = StartCloseAll();
-  EXPECT_LE(hangs.AwaitBegun(), clock_.Now() + Patience::kHurried / 4 * 3);
-  clock_.Advance(Patience::kHurried / 4 * 3);
+  EXPECT_LE(hangs.AwaitBegun(), clock_.Now() + Patience::kExpedited / 4 * 3);
+  clock_.Advance(Patience::kExpedited / 4 * 3);
   EXPECT_THAT(told.get(), ElementsAre("hangs passed over", "below"));
 }
 

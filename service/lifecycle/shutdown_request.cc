@@ -41,7 +41,7 @@ Clock::TimePoint ShutdownRequest::requested_at() const {
 }
 
 ManualDrain::ManualDrain(ShutdownRequest& stop)
-    : stop_(stop), on_stop_(stop.requested(), [this] {
+    : stop_(stop), on_shutdown_(stop.requested(), [this] {
         std::lock_guard lock(mutex_);  // Whoever has just looked for a shutdown waits by now.
         changed_.notify_all();
       }) {}
@@ -61,13 +61,13 @@ bool ManualDrain::TakenBack(Id drain) const {
 
 absl::Status ManualDrain::Undo() {
   std::unique_lock lock(mutex_);
-  if (state_ == State::kRequested && !Stopping()) {
+  if (state_ == State::kRequested && !ShuttingDown()) {
     state_ = State::kTakenBack;
     changed_.notify_all();
   }
   const Id before = taken_back_;
   changed_.wait(lock, [&] { return state_ != State::kTakenBack || taken_back_ != before; });
-  if (Stopping()) return absl::FailedPreconditionError("the process is about to stop");
+  if (ShuttingDown()) return absl::FailedPreconditionError("the process is about to stop");
   if (state_ == State::kTooLate) {
     return absl::FailedPreconditionError(
         "the lame duck is over: new connections are already refused, and only a restart lets "
@@ -87,12 +87,12 @@ void ManualDrain::AwaitRequest() {
 void ManualDrain::AwaitUndo(Clock& clock, Clock::TimePoint end) {
   std::unique_lock lock(mutex_);
   clock.WaitUntil(lock, changed_, end, {},
-                  [this] { return state_ == State::kTakenBack || Stopping(); });
+                  [this] { return state_ == State::kTakenBack || ShuttingDown(); });
 }
 
 bool ManualDrain::EndLameDuck() {
   std::lock_guard lock(mutex_);
-  if (state_ == State::kTakenBack && !Stopping()) return false;
+  if (state_ == State::kTakenBack && !ShuttingDown()) return false;
   state_ = State::kTooLate;
   changed_.notify_all();
   return true;

@@ -54,10 +54,10 @@ class ShutdownRequest {
 
   // Expedites a shutdown that is under way: every remaining wait shrinks to next to nothing. The
   // order stays the same and state is still saved. Calling it again does nothing.
-  void Hurry() { hurry_.request_stop(); }
+  void Expedite() { expedite_.request_stop(); }
 
-  // Requested by Hurry().
-  std::stop_token hurry() const { return hurry_.get_token(); }
+  // Requested by Expedite().
+  std::stop_token expedited() const { return expedite_.get_token(); }
 
   // Blocks until Request() was called.
   ShutdownReason Wait();
@@ -78,7 +78,7 @@ class ShutdownRequest {
 
  private:
   Clock& clock_;
-  std::stop_source hurry_;
+  std::stop_source expedite_;
   std::stop_source requested_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
@@ -140,7 +140,7 @@ class ManualDrain {
  private:
   enum class State { kNone, kRequested, kTakenBack, kTooLate };
 
-  bool Stopping() const { return stop_.reason().has_value(); }
+  bool ShuttingDown() const { return stop_.reason().has_value(); }
 
   ShutdownRequest& stop_;
   mutable std::mutex mutex_;
@@ -148,7 +148,7 @@ class ManualDrain {
   State state_ = State::kNone;  // Guarded by mutex_.
   Id taken_back_ = 0;           // Guarded by mutex_: how many drains were; names the next.
   std::stop_source requested_;  // Guarded by mutex_: of the present drain, or the next.
-  const std::stop_callback<std::function<void()>> on_stop_;
+  const std::stop_callback<std::function<void()>> on_shutdown_;
 };
 
 }  // namespace lifecycle

@@ -20,7 +20,7 @@ TEST(ShutdownRequest, IsNotRequestedAtFirst) {
   FakeClock clock;
   ShutdownRequest request(clock);
   EXPECT_FALSE(request.requested().stop_requested());
-  EXPECT_FALSE(request.hurry().stop_requested());
+  EXPECT_FALSE(request.expedited().stop_requested());
 }
 
 TEST(ShutdownRequest, KeepsTheFirstReasonAndTime) {
@@ -106,9 +106,9 @@ TEST(ShutdownRequest, AcceptsExactlyOneOfManyRequests) {
 TEST(ShutdownRequest, CanBeExpeditedBeforeItIsRequested) {
   FakeClock clock;
   ShutdownRequest request(clock);
-  request.Hurry();
-  request.Hurry();
-  EXPECT_TRUE(request.hurry().stop_requested());
+  request.Expedite();
+  request.Expedite();
+  EXPECT_TRUE(request.expedited().stop_requested());
   EXPECT_FALSE(request.requested().stop_requested());
 }
 

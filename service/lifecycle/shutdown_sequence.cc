@@ -45,7 +45,7 @@ ShutdownSequence::ShutdownSequence(const ShutdownParts& parts, const ShutdownBud
 
 absl::Status ShutdownSequence::Open(Traffic& traffic) {
   traffic_ = &traffic;
-  if (NoticeStop()) {
+  if (NoticeShutdown()) {
     reason_ = ShutdownReason::kInterrupt;
     return absl::OkStatus();
   }
@@ -63,14 +63,14 @@ ShutdownOutcome ShutdownSequence::Run() {
   SaveState();
   CloseResources();
   Enter(Phase::kStopped);
-  Tell(EventType::kStopped, "", absl::StrCat("exit code ", static_cast<int>(outcome_.exit_code)));
+  Emit(EventType::kStopped, "", absl::StrCat("exit code ", static_cast<int>(outcome_.exit_code)));
   return outcome_;
 }
 
 ShutdownOutcome ShutdownSequence::RollBack(const absl::Status& why) {
   reason_ = parts_.request.reason();
   parts_.drain.EndLameDuck();  // Whoever waits to take one back goes on, and can be closed.
-  Tell(EventType::kCouldNotStart, "", why.ToString());
+  Emit(EventType::kCouldNotStart, "", why.ToString());
   StopWorkers();
   CloseResources();
   Enter(Phase::kStopped);
@@ -81,10 +81,10 @@ ShutdownOutcome ShutdownSequence::RollBack(const absl::Status& why) {
 void ShutdownSequence::Serve() {
   if (reason_) return;  // Nobody was let in.
   Enter(Phase::kServing);
-  Tell(EventType::kServing);
+  Emit(EventType::kServing);
   parts_.drain.ServesAgain();
   parts_.drain.AwaitRequest();
-  if (!NoticeStop()) Tell(EventType::kManualDrainRequested);
+  if (!NoticeShutdown()) Emit(EventType::kManualDrainRequested);
 }
 
 bool ShutdownSequence::LameDuck() {
@@ -92,14 +92,14 @@ bool ShutdownSequence::LameDuck() {
   const Clock::TimePoint end = std::min(clock_.Now() + budget_.lame_duck, EndOf(Phase::kLameDuck));
   Enter(Phase::kLameDuck, end);
   traffic_->EnterLameDuck();
-  Tell(EventType::kLameDuckEntered);
+  Emit(EventType::kLameDuckEntered);
   if (!reason_) parts_.drain.AwaitUndo(clock_, end);
   if (!parts_.drain.EndLameDuck()) {
     traffic_->LeaveLameDuck();
     return false;
   }
   // A shutdown does not cut it short, unless a person wants it.
-  if (NoticeStop() && reason_ != ShutdownReason::kInterrupt) Until(end).Exhaust();
+  if (NoticeShutdown() && reason_ != ShutdownReason::kInterrupt) Until(end).Exhaust();
   return true;
 }
 
@@ -107,37 +107,37 @@ void ShutdownSequence::DrainConnections() {
   Enter(Phase::kDrainingConnections);
   traffic_->CloseListener();
   const std::int64_t hinted = traffic_->Look().hinted;
-  Tell(EventType::kListenerClosed, "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
+  Emit(EventType::kListenerClosed, "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
   Patience for_goodbye = Until(reason_ ? EndOf(Phase::kDrainingConnections)
                                        : clock_.Now() + budget_.drain_connections);
   const int streams = traffic_->SayGoodbye(for_goodbye);
-  Tell(EventType::kGoodbyeSaid, "", absl::StrCat(streams, " streams"));
+  Emit(EventType::kGoodbyeSaid, "", absl::StrCat(streams, " streams"));
   if (!reason_) StayDrained();
   Patience patience = Until(phase_ends_);
   const Traffic::Departure left = traffic_->AwaitConnectionsGone(patience);
-  if (left == Traffic::Departure::kGone) return Tell(EventType::kConnectionsGone);
+  if (left == Traffic::Departure::kGone) return Emit(EventType::kConnectionsGone);
   // No failure: they carry nothing, or what they carry is waited for in the next phase.
-  Tell(EventType::kConnectionsRemain, "", left == Traffic::Departure::kSilent ? "silent" : "busy");
+  Emit(EventType::kConnectionsRemain, "", left == Traffic::Departure::kSilent ? "silent" : "busy");
 }
 
 void ShutdownSequence::StayDrained() {
   Patience until_a_stop(clock_, kForEver, parts_.request.requested(), Clock::Duration::zero());
   if (traffic_->AwaitConnectionsGone(until_a_stop) != Traffic::Departure::kBusy) {
-    Tell(EventType::kDrained);
+    Emit(EventType::kDrained);
     drained_ = true;
   }
   parts_.request.Wait();
-  NoticeStop();
+  NoticeShutdown();
   phase_ends_ = EndOf(Phase::kDrainingConnections);
 }
 
 void ShutdownSequence::DrainCalls() {
   Patience patience = Enter(Phase::kDrainingCalls);
   traffic_->BeginShutdown();
-  Tell(EventType::kNewCallsRefused);
+  Emit(EventType::kNewCallsRefused);
   const Traffic::Unfinished left = traffic_->AwaitCallsFinished(patience);
-  if (!left.any()) return Tell(EventType::kCallsFinished);
-  Tell(EventType::kCallsCut, "", InWords(left));
+  if (!left.any()) return Emit(EventType::kCallsFinished);
+  Emit(EventType::kCallsCut, "", InWords(left));
 }
 
 void ShutdownSequence::CancelCalls() {
@@ -147,12 +147,12 @@ void ShutdownSequence::CancelCalls() {
     // One may have come when all that were known had finished.
     const std::int64_t cut = NotFinished(traffic_->TryTally()) - before;
     if (cut > 0 && outcome_.exit_code < ExitCode::kForced) {
-      Tell(EventType::kLateCallsCut, "", absl::StrCat(cut, " calls"));
+      Emit(EventType::kLateCallsCut, "", absl::StrCat(cut, " calls"));
     }
-    Tell(EventType::kServerStopped);
+    Emit(EventType::kServerStopped);
   } else {
     outcome_.abandoned = true;
-    Tell(EventType::kServerAbandoned, "",
+    Emit(EventType::kServerAbandoned, "",
          absl::StrCat(traffic_->TryCallsRunning(), " calls did not end"));
   }
 }
@@ -161,36 +161,36 @@ void ShutdownSequence::StopWorkers() {
   Patience patience = Enter(Phase::kStoppingWorkers);
   parts_.workers.RequestStop();
   const std::vector<TaskGroup::Left> left = parts_.workers.Join(patience);
-  if (left.empty()) Tell(EventType::kWorkersStopped);
+  if (left.empty()) Emit(EventType::kWorkersStopped);
   for (const TaskGroup::Left& worker : left) {
     if (absl::IsDeadlineExceeded(worker.status)) outcome_.abandoned = true;
-    Tell(EventType::kWorkerFailed, worker.name, worker.status.ToString());
+    Emit(EventType::kWorkerFailed, worker.name, worker.status.ToString());
   }
 }
 
 void ShutdownSequence::SaveState() {
   Patience patience = Enter(Phase::kSavingState);
   parts_.savers.CloseAll(patience, [this](const ShutdownRegistry::Closed& saved) {
-    if (saved.status.ok()) return TellClosed(EventType::kStateSaved, saved);
-    TellClosed(EventType::kSaveFailed, saved);
+    if (saved.status.ok()) return EmitClosed(EventType::kStateSaved, saved);
+    EmitClosed(EventType::kSaveFailed, saved);
   });
 }
 
 void ShutdownSequence::CloseResources() {
   Patience patience = Enter(Phase::kClosingResources);
   parts_.registry.CloseAll(patience, [this](const ShutdownRegistry::Closed& closed) {
-    if (closed.status.ok()) return TellClosed(EventType::kClosed, closed);
-    TellClosed(EventType::kCloseFailed, closed);
+    if (closed.status.ok()) return EmitClosed(EventType::kClosed, closed);
+    EmitClosed(EventType::kCloseFailed, closed);
   });
 }
 
-bool ShutdownSequence::NoticeStop() {
+bool ShutdownSequence::NoticeShutdown() {
   if (reason_) return true;
   reason_ = parts_.request.reason();
   if (!reason_) return false;
   parts_.drain.EndLameDuck();  // Whoever waits to take it back is told that there is a shutdown.
   const std::string why = parts_.request.why();
-  Tell({EventType::kShutdownRequested, "",
+  Emit({EventType::kShutdownRequested, "",
         absl::StrCat(ReasonName(*reason_), why.empty() ? "" : ": ", why, ", ", budget_.ToString()),
         phase_, parts_.request.requested_at()});
   return true;
@@ -215,20 +215,21 @@ Clock::TimePoint ShutdownSequence::EndOf(Phase phase) const {
 }
 
 Patience ShutdownSequence::Until(Clock::TimePoint end) {
-  return Patience(clock_, end == kNever ? kForEver : end - clock_.Now(), parts_.request.hurry());
+  return Patience(clock_, end == kNever ? kForEver : end - clock_.Now(),
+                  parts_.request.expedited());
 }
 
-void ShutdownSequence::Tell(EventType type, std::string subject, std::string detail) {
-  Tell({type, std::move(subject), std::move(detail), phase_, clock_.Now()});
+void ShutdownSequence::Emit(EventType type, std::string subject, std::string detail) {
+  Emit({type, std::move(subject), std::move(detail), phase_, clock_.Now()});
 }
 
-void ShutdownSequence::TellClosed(EventType type, const ShutdownRegistry::Closed& closed) {
+void ShutdownSequence::EmitClosed(EventType type, const ShutdownRegistry::Closed& closed) {
   outcome_.abandoned |= closed.passed_over;
-  Tell({type, closed.name, closed.status.ok() ? "" : closed.status.ToString(), phase_, clock_.Now(),
+  Emit({type, closed.name, closed.status.ok() ? "" : closed.status.ToString(), phase_, clock_.Now(),
         closed.took, closed.passed_over});
 }
 
-void ShutdownSequence::Tell(const Event& event) {
+void ShutdownSequence::Emit(const Event& event) {
   outcome_.exit_code = std::max(outcome_.exit_code, RowOf(event.type).exit_code);
   observer_.OnEvent(event);
 }

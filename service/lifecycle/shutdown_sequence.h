@@ -131,7 +131,7 @@ class ShutdownSequence {
   void CloseResources();
 
   // Whether a shutdown was requested; emits ShutdownRequested the first time.
-  bool NoticeStop();
+  bool NoticeShutdown();
 
   // Requires: a shutdown was noticed.
   Patience Enter(Phase phase) { return Enter(phase, EndOf(phase)); }
@@ -140,10 +140,10 @@ class ShutdownSequence {
   Clock::TimePoint EndOf(Phase phase) const;
   // Ends at `end`, or soon after the shutdown is expedited.
   Patience Until(Clock::TimePoint end);
-  void Tell(EventType type, std::string subject = "", std::string detail = "");
-  void TellClosed(EventType type, const ShutdownRegistry::Closed& closed);
+  void Emit(EventType type, std::string subject = "", std::string detail = "");
+  void EmitClosed(EventType type, const ShutdownRegistry::Closed& closed);
   // Also records the event's exit code.
-  void Tell(const Event& event);
+  void Emit(const Event& event);
 
   const ShutdownParts parts_;
   const ShutdownBudget budget_;

@@ -1,5 +1,5 @@
 // Whole stops of random processes: callers, calls, workers, savers and entries that end
-// at once, after a random time or never, fail or throw, and drains, a shutdown and a hurry
+// at once, after a random time or never, fail or throw, and drains, a shutdown and a second signal
 // at random moments. Whatever meets, the shutdown keeps its order and its budgets, cuts
 // off what is not ready and nothing else, and says so.
 //
@@ -199,7 +199,7 @@ class RandomStop final : private Observer {
   }
 
  private:
-  enum class Action { kDrain, kUndo, kStop, kHurry };
+  enum class Action { kDrain, kUndo, kStop, kExpedite };
 
   void OnEvent(const Event& event) override {
     observer_.OnEvent(event);
@@ -243,7 +243,7 @@ class RandomStop final : private Observer {
     reason_ = kReasons[random_.Pick(0, 2)];
     stop_first_ = random_.OnceIn(12);
     if (!stop_first_) plan(Action::kStop, 6000);
-    if (random_.OnceIn(3)) plan(Action::kHurry, 6000);
+    if (random_.OnceIn(3)) plan(Action::kExpedite, 6000);
     // Too late, and to be told so.
     if (random_.OnceIn(4)) plan(random_.OnceIn(2) ? Action::kDrain : Action::kUndo, 3000);
   }
@@ -268,8 +268,8 @@ class RandomStop final : private Observer {
   RandomEntries::Options Entries(std::size_t most, bool use_each_other, Phase phase) {
     return {.most = most,
             .use_each_other = use_each_other,
-            .hurry = [this] { request_.Hurry(); },
-            .hurried = request_.hurry(),
+            .expedite = [this] { request_.Expedite(); },
+            .expedited = request_.expedited(),
             .on_begun = [this,
                          phase] { EXPECT_EQ(sequence_.phase(), phase) << Who(PhaseName(phase)); }};
   }
@@ -320,8 +320,8 @@ class RandomStop final : private Observer {
       case Action::kStop:
         request_.Request(reason_);
         break;
-      case Action::kHurry:
-        request_.Hurry();
+      case Action::kExpedite:
+        request_.Expedite();
         break;
     }
   }
@@ -400,7 +400,7 @@ class RandomStop final : private Observer {
     const Clock::TimePoint end = events.back().at;
     EXPECT_LE(end - request_.requested_at(), budget_.grace - budget_.reserve) << Told();
     const bool led_away = Took(Phase::kLameDuck) > Clock::Duration::zero();
-    if (reason_ != ShutdownReason::kInterrupt && led_away && !hurried_at_) {
+    if (reason_ != ShutdownReason::kInterrupt && led_away && !expedited_at_) {
       EXPECT_GE(Took(Phase::kLameDuck), budget_.lame_duck) << Told();
     }
     const auto phases = observer_.Phases();
@@ -410,9 +410,9 @@ class RandomStop final : private Observer {
         EXPECT_LE(over, phases[i].at + *phases[i].budget) << PhaseName(phases[i].phase);
       }
       // A phase has two waits at most.
-      if (hurried_at_ && over >= *hurried_at_) {
-        const Clock::TimePoint since = std::max(phases[i].at, *hurried_at_);
-        EXPECT_LE(over, since + 2 * Patience::kHurried) << PhaseName(phases[i].phase);
+      if (expedited_at_ && over >= *expedited_at_) {
+        const Clock::TimePoint since = std::max(phases[i].at, *expedited_at_);
+        EXPECT_LE(over, since + 2 * Patience::kExpedited) << PhaseName(phases[i].phase);
       }
     }
   }
@@ -429,9 +429,9 @@ class RandomStop final : private Observer {
   bool drain_wanted_ = false;
 
   ShutdownRequest request_{clock_};
-  std::optional<Clock::TimePoint> hurried_at_;
-  const std::stop_callback<std::function<void()>> on_hurry_{request_.hurry(),
-                                                            [this] { hurried_at_ = clock_.Now(); }};
+  std::optional<Clock::TimePoint> expedited_at_;
+  const std::stop_callback<std::function<void()>> on_hurry_{
+      request_.expedited(), [this] { expedited_at_ = clock_.Now(); }};
   ManualDrain drain_{request_};
   RandomTraffic traffic_{random_};
   RecordingObserver observer_;

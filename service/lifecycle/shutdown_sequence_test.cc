@@ -485,12 +485,12 @@ TEST_F(ShutdownSequenceTest, KeepsTheOrderWhenExpeditedAndNothingEnds) {
   traffic_.calls_that_do_not_finish = 1;
   worker_ = WorksForEver();
   channel_ = Hangs("channel");
-  request_.Hurry();
+  request_.Expedite();
   auto future = Start(ShutdownReason::kTerminate);
   // The lame duck, connections, calls, streams and workers.
-  for (int phase = 0; phase < 5; ++phase) Pass(Patience::kHurried);
+  for (int phase = 0; phase < 5; ++phase) Pass(Patience::kExpedited);
   observer_.Await("channel hangs");
-  clock_.Advance(Patience::kHurried / 4 * 3);
+  clock_.Advance(Patience::kExpedited / 4 * 3);
   EXPECT_EQ(future.get().exit_code, ExitCode::kCloseFailed);
   EXPECT_THAT(Told(),
               ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
@@ -796,9 +796,10 @@ struct StopAt {
 };
 std::ostream& operator<<(std::ostream& out, const StopAt& at) { return out << at.event; }
 
-class StopDuringManualDrain : public ManualDrainTest, public testing::WithParamInterface<StopAt> {};
+class ShutdownDuringManualDrain : public ManualDrainTest,
+                                  public testing::WithParamInterface<StopAt> {};
 
-TEST_P(StopDuringManualDrain, ContinuesFromWhereTheDrainIs) {
+TEST_P(ShutdownDuringManualDrain, ContinuesFromWhereTheDrainIs) {
   on_event_[GetParam().event] = [this] { request_.Request(ShutdownReason::kTerminate); };
   EXPECT_EQ(Drain().get().exit_code, ExitCode::kClean);
   std::vector<std::string> expected = GetParam().told;
@@ -810,7 +811,7 @@ TEST_P(StopDuringManualDrain, ContinuesFromWhereTheDrainIs) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    AtEachEvent, StopDuringManualDrain,
+    AtEachEvent, ShutdownDuringManualDrain,
     testing::Values(
         StopAt{"ManualDrainRequested",
                {"Serving", "ManualDrainRequested", "LameDuckEntered", "ShutdownRequested",
@@ -859,9 +860,9 @@ TEST_P(SecondSignal, ShrinksTheWaitAndKeepsTheOrder) {
   if (phase == "SavingState" || phase == "ClosingResources") observer_.Await("it hangs");
   Pass(milliseconds(100));
   clock_.AwaitWaiters(1);
-  request_.Hurry();
+  request_.Expedite();
   // The channel must leave a quarter to the database.
-  Pass(phase == "ClosingResources" ? Patience::kHurried / 4 * 3 : Patience::kHurried);
+  Pass(phase == "ClosingResources" ? Patience::kExpedited / 4 * 3 : Patience::kExpedited);
   EXPECT_EQ(future.get().exit_code, GetParam().exit_code);
 
   std::vector<std::string> expected = {"Serving",           "ShutdownRequested",

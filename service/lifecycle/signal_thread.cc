@@ -33,7 +33,7 @@ bool Has(int signal, void (*handler)(int)) {
 }
 
 // What asks or shows. SIGHUP and SIGQUIT: unless somebody else has them.
-sigset_t StopSignals() {
+sigset_t ShutdownSignals() {
   sigset_t set = SetOf({SIGTERM, SIGINT});
   if (Has(SIGHUP, SIG_DFL)) sigaddset(&set, SIGHUP);
   if (Has(SIGQUIT, SIG_DFL) || Has(SIGQUIT, SIG_IGN)) sigaddset(&set, SIGQUIT);
@@ -90,13 +90,13 @@ Signals& TheSignals() {
 
 }  // namespace
 
-void BlockStopSignals() {
+void BlockShutdownSignals() {
   OpenStandardStreams();
   static pid_t done_in = 0;
   ForEachToIgnore([](int each) {
     if (Has(each, SIG_DFL)) signal(each, SIG_IGN);
   });
-  const sigset_t set = StopSignals();
+  const sigset_t set = ShutdownSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   if (std::exchange(done_in, getpid()) == getpid()) return;
   UnplannedEnd::Install();
@@ -109,7 +109,7 @@ void BlockStopSignals() {
   }
 }
 
-void UnblockStopSignals() {
+void UnblockShutdownSignals() {
   const sigset_t set = SetOf({SIGTERM, SIGINT, SIGHUP, SIGQUIT});
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
   ForEachToIgnore([](int each) {
@@ -128,7 +128,7 @@ SignalMeaning SignalCount::Next(int signal) {
     case 1:
       return signal == SIGTERM ? SignalMeaning::kTerminate : SignalMeaning::kInterrupt;
     case 2:
-      return SignalMeaning::kHurry;
+      return SignalMeaning::kExpedite;
     default:
       return SignalMeaning::kLeave;
   }
@@ -138,7 +138,7 @@ SignalListener::SignalListener(std::function<void(SignalMeaning)> act) {
   sigset_t blocked;
   pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
   Require(sigismember(&blocked, SIGTERM) == 1 && sigismember(&blocked, SIGINT) == 1,
-          "a lifecycle::Process without BlockStopSignals() in the first line of main()");
+          "a lifecycle::Process without BlockShutdownSignals() in the first line of main()");
   Signals& signals = TheSignals();
   std::lock_guard lock(signals.mutex);
   signals.count.emplace(Clock::Steady());

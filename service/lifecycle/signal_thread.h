@@ -24,15 +24,15 @@ namespace lifecycle {
 // it is used, and a single thread that does not block the signal lets it kill the process in the
 // middle of a drain.
 //
-// Child processes inherit this: call UnblockStopSignals() between fork and exec.
-void BlockStopSignals();
-void UnblockStopSignals();
+// Child processes inherit this: call UnblockShutdownSignals() between fork and exec.
+void BlockShutdownSignals();
+void UnblockShutdownSignals();
 
 enum class SignalMeaning {
   kNothing,
   kTerminate,  // Requests a shutdown.
   kInterrupt,  // The same, from a person at a terminal.
-  kHurry,
+  kExpedite,
   kLeave,
   kShow,  // Prints what is in flight.
 };
@@ -62,7 +62,7 @@ class SignalCount {
 // signal that requests a shutdown exits with kClean. After the last one, signals are still counted,
 // and a third one exits.
 //
-// Requires: BlockStopSignals() was called; only one at a time in a process.
+// Requires: BlockShutdownSignals() was called; only one at a time in a process.
 // Threads: `act` is called on the signal thread. The destructor waits for it.
 class SignalListener {
  public:

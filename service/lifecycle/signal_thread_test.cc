@@ -31,7 +31,7 @@ TEST_F(SignalCountTest, TheFirstSigintOrSighupInterrupts) {
 TEST_F(SignalCountTest, TheSecondExpeditesAndTheThirdExits) {
   count_.Next(SIGTERM);
   clock_.Advance(SignalCount::kRepeat);
-  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kHurry);
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kExpedite);
   EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kLeave);
   EXPECT_EQ(count_.Next(SIGHUP), SignalMeaning::kLeave);
 }
@@ -48,25 +48,25 @@ TEST_F(SignalCountTest, AConstantlyRepeatedSigtermIsStillHeard) {
   clock_.Advance(SignalCount::kRepeat / 2);
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kNothing);
   clock_.Advance(SignalCount::kRepeat / 2);
-  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kHurry);
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kExpedite);
 }
 
 TEST_F(SignalCountTest, ASigintIsNeverTreatedAsARepetition) {
   count_.Next(SIGINT);
-  EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kHurry);
+  EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kExpedite);
 }
 
 TEST_F(SignalCountTest, ASigquitPrintsAndDoesNotCount) {
   EXPECT_EQ(count_.Next(SIGQUIT), SignalMeaning::kShow);
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kTerminate);
   EXPECT_EQ(count_.Next(SIGQUIT), SignalMeaning::kShow);
-  EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kHurry);
+  EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kExpedite);
 }
 
 // Each in a process of its own. With a real Process: process_test.cc.
-class BlockStopSignalsDeathTest : public testing::Test {
+class BlockShutdownSignalsDeathTest : public testing::Test {
  protected:
-  BlockStopSignalsDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  BlockShutdownSignalsDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 
   [[noreturn]] static void SendAndHang(std::initializer_list<int> signals) {
     for (const int each : signals) kill(getpid(), each);
@@ -74,21 +74,21 @@ class BlockStopSignalsDeathTest : public testing::Test {
   }
 };
 
-TEST_F(BlockStopSignalsDeathTest, ASignalBeforeAnythingIsOpenEndsTheProcess) {
+TEST_F(BlockShutdownSignalsDeathTest, ASignalBeforeAnythingIsOpenEndsTheProcess) {
   for (const int each : {SIGTERM, SIGINT, SIGHUP}) {
     EXPECT_EXIT(
         {
-          BlockStopSignals();
+          BlockShutdownSignals();
           SendAndHang({each});
         },
         testing::ExitedWithCode(0), "^stopped before anything was opened; exit code 0\n$");
   }
 }
 
-TEST_F(BlockStopSignalsDeathTest, AThirdSignalEndsTheProcessEvenWithoutAListener) {
+TEST_F(BlockShutdownSignalsDeathTest, AThirdSignalEndsTheProcessEvenWithoutAListener) {
   EXPECT_EXIT(
       {
-        BlockStopSignals();
+        BlockShutdownSignals();
         {
           const SignalListener listener([](SignalMeaning) {});
         }
@@ -97,10 +97,10 @@ TEST_F(BlockStopSignalsDeathTest, AThirdSignalEndsTheProcessEvenWithoutAListener
       testing::ExitedWithCode(6), "^third signal: leaving at once\n$");
 }
 
-TEST_F(BlockStopSignalsDeathTest, AnIgnoredSignalDoesNotKill) {
+TEST_F(BlockShutdownSignalsDeathTest, AnIgnoredSignalDoesNotKill) {
   EXPECT_EXIT(
       {
-        BlockStopSignals();
+        BlockShutdownSignals();
         for (const int each : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO,
                                SIGPWR, SIGSTKFLT, SIGXCPU, SIGXFSZ, SIGRTMIN, SIGRTMAX}) {
           raise(each);
@@ -110,13 +110,13 @@ TEST_F(BlockStopSignalsDeathTest, AnIgnoredSignalDoesNotKill) {
       testing::ExitedWithCode(90), "^$");
 }
 
-TEST_F(BlockStopSignalsDeathTest, KeepsTheProgramsOwnHandlers) {
+TEST_F(BlockShutdownSignalsDeathTest, KeepsTheProgramsOwnHandlers) {
   EXPECT_EXIT(
       {
         const auto mine = [](int) { _exit(91); };
         signal(SIGHUP, mine);
         signal(SIGUSR1, mine);
-        BlockStopSignals();
+        BlockShutdownSignals();
         sigset_t blocked;
         pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
         if (sigismember(&blocked, SIGHUP) == 1) _exit(90);
@@ -125,23 +125,23 @@ TEST_F(BlockStopSignalsDeathTest, KeepsTheProgramsOwnHandlers) {
       testing::ExitedWithCode(91), "^$");
 }
 
-TEST_F(BlockStopSignalsDeathTest, AListenerWithoutItDiesWithAMessage) {
+TEST_F(BlockShutdownSignalsDeathTest, AListenerWithoutItDiesWithAMessage) {
   EXPECT_DEATH({ const SignalListener listener([](SignalMeaning) {}); },
-               "broken precondition: a lifecycle::Process without BlockStopSignals");
+               "broken precondition: a lifecycle::Process without BlockShutdownSignals");
 }
 
-TEST(BlockStopSignals, IsUndoneByUnblockStopSignals) {
+TEST(BlockShutdownSignals, IsUndoneByUnblockStopSignals) {
   const auto blocked = [](int signal) {
     sigset_t set;
     pthread_sigmask(SIG_BLOCK, nullptr, &set);
     return sigismember(&set, signal) == 1;
   };
-  BlockStopSignals();
+  BlockShutdownSignals();
   EXPECT_TRUE(blocked(SIGTERM));
   EXPECT_TRUE(blocked(SIGINT));
   EXPECT_TRUE(blocked(SIGHUP));
   EXPECT_TRUE(blocked(SIGQUIT));
-  UnblockStopSignals();
+  UnblockShutdownSignals();
   EXPECT_FALSE(blocked(SIGTERM));
   EXPECT_FALSE(blocked(SIGINT));
   EXPECT_FALSE(blocked(SIGHUP));

@@ -19,7 +19,7 @@ namespace {
 
 using lifecycle::Clock;
 
-// Both together: what WayOut::Leave() waits for another end that is being told.
+// Both together: what ExitReporter::Leave() waits for another end that is being told.
 constexpr Clock::Duration kLeastLimit = std::chrono::milliseconds(80);
 constexpr Clock::Duration kLeastFlush = std::chrono::milliseconds(20);
 

@@ -151,7 +151,7 @@ TEST_F(ReportTest, IsOneLineOfJsonWhateverItsTexts) {
 TEST_F(ReportTest, IncludesZeroAndFalseValues) {
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   EXPECT_THAT(Text(), HasSubstr(R"("exit_code":0)"));
-  EXPECT_THAT(Text(), HasSubstr(R"("hurried":false)"));
+  EXPECT_THAT(Text(), HasSubstr(R"("expedited":false)"));
   EXPECT_THAT(Text(), HasSubstr(R"("left":0)"));
   EXPECT_THAT(Text(), HasSubstr(R"("log_lines_lost":0)"));
 }

@@ -119,7 +119,7 @@ report::v1::ShutdownReport ShutdownRecord::Report(const std::string& program, co
   report.set_version(2);
   report.set_program(ValidUtf8(program));
   report.set_reason(end.reason);
-  report.set_hurried(end.hurried);
+  report.set_expedited(end.expedited);
   report.set_requested_at(
       absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ",
                        absl::Now() - absl::FromChrono(Clock::Steady().Now() - end.requested_at),

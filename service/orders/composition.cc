@@ -64,7 +64,7 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
   registry.Register("store pool",
                     [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
                     {.uses = {{database, channel}}});
-  process.SaveOnStop("sales totals", [&it](Clock::TimePoint) {
+  process.SaveOnShutdown("sales totals", [&it](Clock::TimePoint) {
     const absl::StatusOr<std::int64_t> last = it.feed_.CatchUp();
     return last.ok() ? it.sales_->Save() : last.status();
   });

@@ -64,14 +64,14 @@ std::shared_ptr<grpc::Channel> BackendChannel::channel() const {
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(
     const grpc::CallbackServerContext& caller) const {
-  return Known(grpc::ClientContext::FromCallbackServerContext(caller), options_.answer_now);
+  return Track(grpc::ClientContext::FromCallbackServerContext(caller), options_.answer_now);
 }
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext() const {
-  return Known(std::make_unique<grpc::ClientContext>(), {});
+  return Track(std::make_unique<grpc::ClientContext>(), {});
 }
 
-std::shared_ptr<grpc::ClientContext> BackendChannel::Known(
+std::shared_ptr<grpc::ClientContext> BackendChannel::Track(
     std::unique_ptr<grpc::ClientContext> context, std::stop_token give_up) const {
   // The earlier one of this and the caller's own holds.
   context->set_deadline(std::chrono::system_clock::now() + options_.timeout);

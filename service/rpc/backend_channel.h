@@ -74,7 +74,7 @@ class BackendChannel {
   // Contains the context.
   struct Call;
 
-  std::shared_ptr<grpc::ClientContext> Known(std::unique_ptr<grpc::ClientContext> context,
+  std::shared_ptr<grpc::ClientContext> Track(std::unique_ptr<grpc::ClientContext> context,
                                              std::stop_token give_up) const;
 
   const Options options_;

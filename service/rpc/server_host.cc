@@ -62,7 +62,7 @@ ServerHost::ServerHost(Options options, std::vector<NamedService> services, Good
 ServerHost::~ServerHost() {
   lifecycle::Require(!open_,
                      "a server that accepts callers was destroyed without a shutdown: pass it to "
-                     "Process::ServeUntilStopped(), several in a lifecycle::TrafficGroup");
+                     "Process::ServeUntilShutdown(), several in a lifecycle::TrafficGroup");
   if (server_ == nullptr) return;
   BeginShutdown();  // If it has not begun yet.
   Patience patience(Clock::Steady(), std::chrono::hours(1), {});

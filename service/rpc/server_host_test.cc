@@ -675,11 +675,11 @@ TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandWhenExpedited) {
   const std::stop_callback answer(goodbye_.answer_now(), [this] { probe_.Release(); });
   host_->CloseListener();
   host_->BeginShutdown();
-  std::stop_source hurry;
-  Patience patience(Clock::Steady(), kNever, hurry.get_token());
-  std::thread hurrying([&] { hurry.request_stop(); });
+  std::stop_source expedite;
+  Patience patience(Clock::Steady(), kNever, expedite.get_token());
+  std::thread expediting([&] { expedite.request_stop(); });
   EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
-  hurrying.join();
+  expediting.join();
   EXPECT_TRUE(host_->Cancel(patience));
   EXPECT_TRUE(held.get().ok());
 }

@@ -32,6 +32,8 @@ FORBIDDEN = {
     r"\bPhase::k(Leaving|Draining|Cancelling|Working|Saving|Closing)\b": "a phase says what it does to what: phase.h",
     r"\b(StopRequested|DrainRequested|ShutdownBegun|ConnectionsLeft)\b": "an event of before: event.h",
     r"\b(lead|leads|led) (the |its |all )?(callers |everybody )?away\b": "callers are asked to leave (GOAWAY)",
+    r"\b[Hh]urr(y|ies|ied|ying)\b": "a second signal expedites the shutdown: Expedite",
+    r"\b(ServeUntilStopped|SaveOnStop|(Unb|B)lockStopSignals)\b": "all of it is the shutdown: ServeUntilShutdown, ...",
     r"\bquiet period\b": "there is none: connections are asked to leave, and looked at",
 }
 MAY_USE_OLD_WORDS = {"CHANGELOG.md", "tests/architecture/words_test.py"}
@@ -100,7 +102,7 @@ def check_events():
     for _, body in found(STEP + r"(.*?)^\}", SEQUENCE + ".cc"):
         # A step that enters no phase of its own is a part of the one that stands before it.
         phase = re.search(r"Enter\(Phase::(k\w+)", body) or phase
-        for event in re.findall(r"Tell\w*\(EventType::(k\w+)", body):
+        for event in re.findall(r"Emit\w*\(EventType::(k\w+)", body):
             yield from unlike(event, SEQUENCE + ".cc", phase.group(1), EVENT, phase_of[event])
 
     drawn = found(r"and in this order:\n  //\n((?:  //   .*?\n)+)", SEQUENCE + ".h")[0]

@@ -14,7 +14,7 @@ std::optional<LoggedEvent> EventIn(const std::string& line) {
   if (!std::regex_match(line, match, kEvent)) return std::nullopt;
   LoggedEvent event;
   if (match[2].matched) {
-    event.since_stop =
+    event.since_shutdown =
         std::chrono::seconds(std::stol(match[2])) + std::chrono::milliseconds(std::stol(match[3]));
   }
   event.phase = match[4];

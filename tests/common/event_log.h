@@ -14,7 +14,7 @@ namespace testkit {
 // of its log.
 struct LoggedEvent {
   // Since the request to stop; unset before it.
-  std::optional<std::chrono::milliseconds> since_stop;
+  std::optional<std::chrono::milliseconds> since_shutdown;
   std::string phase;
   std::string name;
   // Unset: no event has this name.

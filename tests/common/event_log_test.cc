@@ -51,21 +51,21 @@ TEST(EventLogTest, ReadsWhatTheLogWrites) {
 
   const std::vector<LoggedEvent> events = EventsIn(output);
   ASSERT_THAT(events, SizeIs(4)) << output;
-  EXPECT_EQ(events[0].since_stop, std::nullopt);
+  EXPECT_EQ(events[0].since_shutdown, std::nullopt);
   EXPECT_EQ(events[0].phase, "Serving");
   EXPECT_EQ(events[0].name, "Serving");
 
-  EXPECT_EQ(events[1].since_stop, milliseconds(0));
+  EXPECT_EQ(events[1].since_shutdown, milliseconds(0));
   EXPECT_EQ(events[1].name, "ShutdownRequested");
   EXPECT_EQ(events[1].detail, "terminate, lame_duck 5s");
 
-  EXPECT_EQ(events[2].since_stop, milliseconds(1250));
+  EXPECT_EQ(events[2].since_shutdown, milliseconds(1250));
   EXPECT_EQ(events[2].phase, "ClosingResources");
   EXPECT_EQ(events[2].subject, "database");
   EXPECT_EQ(events[2].detail, "");
   EXPECT_TRUE(events[2].ok);
 
-  EXPECT_EQ(events[3].since_stop, milliseconds(61007));
+  EXPECT_EQ(events[3].since_shutdown, milliseconds(61007));
   EXPECT_EQ(events[3].subject, "relay");
   EXPECT_EQ(events[3].detail, "it said: \"no\"");
   EXPECT_FALSE(events[3].ok);

@@ -264,13 +264,13 @@ class Check {
     std::optional<std::chrono::milliseconds> latest;
     for (const LoggedEvent& event : all_events_) {
       if (event.Is(EventType::kShutdownRequested) &&
-          event.since_stop != std::chrono::milliseconds(0)) {
+          event.since_shutdown != std::chrono::milliseconds(0)) {
         Break("TIME", "ShutdownRequested is not at +0.000s");
       }
-      if (latest && event.since_stop < latest) {
+      if (latest && event.since_shutdown < latest) {
         Break("TIME", Described(event), " is earlier than what was told before it");
       }
-      latest = std::max(latest, event.since_stop);
+      latest = std::max(latest, event.since_shutdown);
     }
   }
 

@@ -102,7 +102,7 @@ class Direction {
     return !queue_.empty() && queue_.front().due <= now;
   }
 
-  // Little is saved up: a link does not hurry after a pause.
+  // Little is saved up: a link does not catch up after a pause.
   void Earn(SteadyClock::time_point now, std::int64_t rate) {
     const std::chrono::duration<double> passed = now - std::exchange(earned_at_, now);
     const double per_second = static_cast<double>(rate);

@@ -75,7 +75,7 @@ byte started;       /* Its closer was started. */
 byte done;          /* Its registry has done with it. */
 bool clean = true;  /* Nobody was cut off, ended badly or hung. */
 
-bool requested, interrupt, hurry;         /* ShutdownRequest */
+bool requested, interrupt, expedited;        /* ShutdownRequest */
 byte drain = kNone;                       /* ManualDrain */
 byte drains_to_come = 2;                  /* One to take back, and one more. */
 byte phase;
@@ -129,7 +129,7 @@ inline Exit(code) {
  * SIGTERM that is repeated at once counts for nothing (SignalCount): no step here. */
 active proctype SignalThread() {
   atomic { if :: interrupt = true :: true fi; requested = true };
-  if :: hurry = true :: true -> false fi;
+  if :: expedited = true :: true -> false fi;
   if :: atomic { true -> Exit(kThirdSignal) } :: true -> false fi  /* LeaveAtOnce() */
 }
 
@@ -158,15 +158,15 @@ inline Enter(next) {
 /* Whatever main does itself may hang: on a lock, a disk, a destructor. */
 inline MayHang() { if :: true :: stuck = true; false fi }
 
-/* Patience: a hurry may end it at any moment. */
-#define Over(deadline) (hurry || now >= deadline)
+/* Patience: expediting the shutdown may end it at any moment. */
+#define Over(deadline) (expedited || now >= deadline)
 inline Wait(is_done, may_be_left) {
   atomic {
     wait_until = deadline;
     if
     :: (is_done) -> finished = true
     :: (may_be_left) && Over(deadline) ->
-      assert(hurry || now >= EndOf(phase));  /* NOT_TOO_SOON: what earlier ones leave over is used. */
+      assert(expedited || now >= EndOf(phase));  /* NOT_TOO_SOON: what earlier ones leave over is used. */
       finished = false
     fi;
     wait_until = 0
@@ -210,7 +210,7 @@ inline CloseAll(entries) {
  * what comes next is the same. */
 #define Carried (open & Bit(kHandler) || under_way)
 
-/* A delay: nothing ends it early but a hurry. */
+/* A delay: only expediting the shutdown ends it early. */
 inline Exhaust() { atomic { wait_until = deadline; Over(deadline); wait_until = 0 } }
 
 /* A manual drain waits for its end, or for callers, until there is something more urgent. */
@@ -218,7 +218,7 @@ inline Exhaust() { atomic { wait_until = deadline; Over(deadline); wait_until = 
 inline WaitByHand() { atomic { if :: true :: true -> Interrupted fi } }
 
 /* From the request on there is a deadline, for the phase that is under way, too. */
-inline NoticeStop() {
+inline NoticeShutdown() {
   atomic {
     if
     :: requested && !noticed -> noticed = true; drain = kTooLate; deadline = EndOf(phase)
@@ -243,7 +243,7 @@ inline Serve() {
   Enter(kServing);
   ServesAgain();
   requested || drain != kNone;
-  NoticeStop()
+  NoticeShutdown()
 }
 
 /* Unless it is `finished`, the drain was undone. */
@@ -257,9 +257,9 @@ inline LameDuck() {
   };
   if
   :: !finished -> healthy = true
-  :: finished && noticed -> assert(hurry || now >= EndOf(kLameDuck))  /* NOT_TOO_SOON */
+  :: finished && noticed -> assert(expedited || now >= EndOf(kLameDuck))  /* NOT_TOO_SOON */
   :: finished && !noticed ->
-    NoticeStop();
+    NoticeShutdown();
     /* Its own end is not after that of a lame duck which the shutdown had begun with. */
     if :: true :: noticed && !interrupt -> Exhaust() fi
   fi
@@ -272,7 +272,7 @@ inline DrainConnections() {
   if :: true :: under_way = true fi;
   if
   :: noticed
-  :: else -> WaitByHand(); requested; NoticeStop()  /* StayDrained() */
+  :: else -> WaitByHand(); requested; NoticeShutdown()  /* StayDrained() */
   fi;
   Wait(!Carried, true);
   /* Nobody asks any more: so much less to visit. */
@@ -311,7 +311,7 @@ inline CloseResources() {
   CloseAll(Bit(kFiles) | Bit(kDatabase) | Bit(kChannel) | Bit(kPool))
 }
 
-/* Process::ServeUntilStopped(), ShutdownSequence::Run() */
+/* Process::ServeUntilShutdown(), ShutdownSequence::Run() */
 active proctype Main() {
   byte deadline, i; bool finished, noticed;
   do

@@ -40,7 +40,7 @@ class DemoService final : public demo::Demo::CallbackService {
 }  // namespace
 
 int main(int argc, char** argv) {
-  lifecycle::BlockStopSignals();
+  lifecycle::BlockShutdownSignals();
   config::ServerConfig config =
       config::ParseCommandLine("Serves grpc.examples.demo.Demo.", argc, argv);
   observability::ProcessLog log("demo", config.shutdown_report);
@@ -57,5 +57,5 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  return process.ServeUntilStopped(server);
+  return process.ServeUntilShutdown(server);
 }

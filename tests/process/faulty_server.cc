@@ -223,7 +223,7 @@ void Open(const Faults& faults, const std::string& who, lifecycle::ShutdownReque
   if (opener == faults.end()) {
     stop.Wait();
   } else if (opener->second == "deaf") {
-    AwaitRequest(stop.hurry());
+    AwaitRequest(stop.expedited());
   } else if (opener->second == "throws") {
     throw std::runtime_error("as it was told to");
   } else {
@@ -257,7 +257,7 @@ struct OfMain {
 }  // namespace
 
 int main(int argc, char** argv) {
-  lifecycle::BlockStopSignals();
+  lifecycle::BlockShutdownSignals();
   config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench, and misbehaves as --fault says.", argc, argv);
   const Faults faults = FaultsFromFlag();
@@ -296,7 +296,7 @@ int main(int argc, char** argv) {
     registry.Register("entry " + std::to_string(i), Closer(faults, ""),
                       {.uses = ShutdownRegistry::kUsesNothing});
   }
-  process.SaveOnStop("saver", [save = Closer(faults, "saver")](Clock::TimePoint deadline) {
+  process.SaveOnShutdown("saver", [save = Closer(faults, "saver")](Clock::TimePoint deadline) {
     if (HangingSink::hangs) spdlog::info("saving");
     return save(deadline);
   });
@@ -349,5 +349,5 @@ int main(int argc, char** argv) {
   if (faults.contains("operators")) {
     operators = std::async(std::launch::async, [&process] { Waver(process.manual_drain()); });
   }
-  return process.ServeUntilStopped(all);
+  return process.ServeUntilShutdown(all);
 }

@@ -160,7 +160,7 @@ class RandomStop {
     const auto begun = steady_clock::now();
     if (!start_fails_) {
       process_->Signal(first_);
-      for (const milliseconds pause : hurries_) {
+      for (const milliseconds pause : further_signals_) {
         process_->Wait(pause);
         process_->Signal(SIGINT);
       }
@@ -213,8 +213,8 @@ class RandomStop {
     first_ = Maybe(3, "SIGINT") ? SIGINT : SIGTERM;
     when_ = milliseconds(Pick(40));
     if (!Maybe(4, "second signal")) return;
-    hurries_.push_back(milliseconds(Pick(1500)));
-    if (Maybe(2, "third signal")) hurries_.push_back(milliseconds(Pick(150)));
+    further_signals_.push_back(milliseconds(Pick(1500)));
+    if (Maybe(2, "third signal")) further_signals_.push_back(milliseconds(Pick(150)));
   }
 
   void ChooseLoad() {
@@ -323,11 +323,11 @@ class RandomStop {
     // What main owns is destroyed only when nothing can use it any more.
     const bool watchdog = main_hangs || (hangs("destructor") && !given_up);
     std::set<ExitCode> right = {watchdog ? ExitCode::kWatchdog : told};
-    if (!hurries_.empty() && !main_hangs) {
+    if (!further_signals_.empty() && !main_hangs) {
       // A wait may be too short then for what would have ended, on a busy machine.
       right.insert({std::max(told, ExitCode::kForced), std::max(told, ExitCode::kCloseFailed)});
     }
-    if (hurries_.size() > 1) right.insert(ExitCode::kThirdSignal);
+    if (further_signals_.size() > 1) right.insert(ExitCode::kThirdSignal);
     std::set<int> numbers;
     for (const ExitCode code : right) numbers.insert(static_cast<int>(code));
     return numbers;
@@ -346,7 +346,7 @@ class RandomStop {
   bool unread_ = false;
   int first_ = SIGTERM;
   milliseconds when_{0};
-  std::vector<milliseconds> hurries_;  // Between the further signals.
+  std::vector<milliseconds> further_signals_;  // Between the further signals.
 
   const testkit::TempDir directory_;
   std::unique_ptr<testkit::ChildProcess> process_;

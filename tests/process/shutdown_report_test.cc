@@ -251,7 +251,7 @@ TEST_F(ShutdownReportTest, DescribesAnExpeditedShutdown) {
   server_->process().Signal(SIGINT);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(3));
   const report::v1::ShutdownReport report = ReportOf(server_->process());
-  EXPECT_TRUE(report.hurried());
+  EXPECT_TRUE(report.expedited());
   ASSERT_EQ(report.calls().methods_size(), 1);
   EXPECT_EQ(report.calls().methods(0).method(), "/bench.Bench/Echo");
   EXPECT_EQ(report.calls().cancelled() + report.calls().left(), 1U);

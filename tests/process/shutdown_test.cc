@@ -287,7 +287,7 @@ TEST_F(ShutdownTest, ACallThatNeverEndsIsGivenUpWithinTheGraceWith3) {
                           "GoodbyeSaid", "ConnectionsRemain", "NewCallsRefused", "CallsCut",
                           "ServerAbandoned", "WorkersStopped", "Stopped"))
       << Output();
-  EXPECT_LT(Event("Stopped").since_stop, std::chrono::seconds(5));
+  EXPECT_LT(Event("Stopped").since_shutdown, std::chrono::seconds(5));
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ class UnplannedEnd {
   UnplannedEnd(const UnplannedEnd&) = delete;
   UnplannedEnd& operator=(const UnplannedEnd&) = delete;
 
-  // Called by BlockStopSignals().
+  // Called by BlockShutdownSignals().
   static void Install();
 
   // Makes exit() noticed before it destroys any static object that exists by now.

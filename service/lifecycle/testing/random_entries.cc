@@ -13,12 +13,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
-enum class Kind { kReturns, kFails, kThrows, kHangs, kHurries };
+enum class Kind { kReturns, kFails, kThrows, kHangs, kExpedites };
 
 // Half of all simply return.
-constexpr Kind kKinds[] = {Kind::kReturns, Kind::kReturns, Kind::kReturns, Kind::kReturns,
-                           Kind::kReturns, Kind::kReturns, Kind::kFails,   Kind::kThrows,
-                           Kind::kHangs,   Kind::kHangs,   Kind::kHurries};
+constexpr Kind kKinds[] = {Kind::kReturns, Kind::kReturns, Kind::kReturns,  Kind::kReturns,
+                           Kind::kReturns, Kind::kReturns, Kind::kFails,    Kind::kThrows,
+                           Kind::kHangs,   Kind::kHangs,   Kind::kExpedites};
 
 struct Entry {
   Kind kind;
@@ -87,7 +87,7 @@ absl::Status RandomEntries::Entries::Close(std::size_t index, Clock::TimePoint d
   }
   if (kind == Kind::kThrows) throw std::runtime_error("thrown");
   if (kind == Kind::kFails) return absl::DataLossError("failed");
-  if (kind == Kind::kHurries) options.hurry();
+  if (kind == Kind::kExpedites) options.expedite();
   return absl::OkStatus();
 }
 
@@ -142,11 +142,11 @@ void RandomEntries::Told(const ShutdownRegistry::Closed& closed) {
     EXPECT_EQ(closed.status.code(), absl::StatusCode::kDeadlineExceeded) << name;
     EXPECT_TRUE(entry.kind == Kind::kHangs || entry.takes >= closed.took)
         << name << " is passed over, and was ready";
-    // Its deadline comes before by that much. A hurry brings forward when it is passed over.
+    // Its deadline comes before by that much. Expediting brings forward when it is passed over.
     const Clock::Duration had = entry.deadline - entry.begun_at;
     const Clock::Duration late = std::min(ShutdownRegistry::kToAnswer, closed.took / 5);
     EXPECT_TRUE(closed.took == had + late ||
-                (closed.took < had + late && entries_->options.hurried.stop_requested()))
+                (closed.took < had + late && entries_->options.expedited.stop_requested()))
         << name << " is passed over at another time than it was told";
     return;
   }

@@ -26,8 +26,8 @@ class RandomEntries {
   struct Options {
     std::size_t most = 12;
     bool use_each_other = true;
-    std::function<void()> hurry;  // Expedites CloseAll().
-    std::stop_token hurried;      // Requested once expedited.
+    std::function<void()> expedite;  // Expedites CloseAll().
+    std::stop_token expedited;       // Requested once expedited.
     // Called by each closer when it begins.
     std::function<void()> on_begun = [] {};
   };

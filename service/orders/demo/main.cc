@@ -82,7 +82,7 @@ const std::map<EventType, std::string> kMeaning = {
 std::string Line(const testkit::LoggedEvent& event) {
   const auto meaning = event.type ? kMeaning.find(*event.type) : kMeaning.end();
   const std::string more = meaning != kMeaning.end() ? meaning->second : event.detail;
-  const std::chrono::duration<double> since = event.since_stop.value_or(milliseconds(0));
+  const std::chrono::duration<double> since = event.since_shutdown.value_or(milliseconds(0));
   return absl::StrFormat("%+7.3fs  %-19s %-26s %s", since.count(), event.phase,
                          absl::StrCat(event.name, event.subject.empty() ? "" : ": ", event.subject),
                          more);
@@ -93,7 +93,7 @@ std::string Seconds(std::chrono::duration<double> duration) {
 }
 
 // The signals that interrupt the demonstration; main() has blocked them.
-sigset_t StopSignals() {
+sigset_t ShutdownSignals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
@@ -317,7 +317,7 @@ int Demonstration::Conclude() {
 }
 
 bool Demonstration::LookOn(const std::function<bool()>& done, Clock::duration limit) {
-  const sigset_t signals = StopSignals();
+  const sigset_t signals = ShutdownSignals();
   const timespec refresh{0, std::chrono::nanoseconds(kRefresh).count()};
   const Clock::time_point end = Clock::now() + limit;
   for (;;) {
@@ -374,7 +374,7 @@ void Demonstration::Abandon() {
 
 int main() {
   // Blocked in every thread; LookOn() takes them with sigtimedwait().
-  const sigset_t signals = demo::StopSignals();
+  const sigset_t signals = demo::ShutdownSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);  // If the reader goes away, the servers are still cleaned up.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);

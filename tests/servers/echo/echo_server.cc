@@ -13,7 +13,7 @@
 #include "tests/servers/echo/bench_service.h"
 
 int main(int argc, char** argv) {
-  lifecycle::BlockStopSignals();
+  lifecycle::BlockShutdownSignals();
   config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench of tests/servers/echo/bench.proto.", argc, argv);
   observability::ProcessLog log("echo", config.shutdown_report);
@@ -30,5 +30,5 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  return process.ServeUntilStopped(server);
+  return process.ServeUntilShutdown(server);
 }

@@ -1,4 +1,4 @@
-#include "service/lifecycle/way_out.h"
+#include "service/lifecycle/exit_reporter.h"
 
 #include <unistd.h>
 
@@ -12,35 +12,35 @@ namespace {
 
 }  // namespace
 
-WayOut::WayOut(const ShutdownBudget& budget, const ShutdownRequest& request, Clock& clock,
-               Observer& observer)
+ExitReporter::ExitReporter(const ShutdownBudget& budget, const ShutdownRequest& request,
+                           Clock& clock, Observer& observer)
     : budget_(budget), request_(request), clock_(clock), observer_(observer) {}
 
-void WayOut::Serves(const Traffic& traffic) {
+void ExitReporter::Serves(const Traffic& traffic) {
   traffic_ = &traffic;
   start_ = nullptr;
 }
 
-void WayOut::CouldNotStart() { start_ = "could not start"; }
+void ExitReporter::CouldNotStart() { start_ = "could not start"; }
 
-int WayOut::Return(ExitCode code, std::string why, bool abandoned) {
+int ExitReporter::Return(ExitCode code, std::string why, bool abandoned) {
   BeginTelling();
-  Tell(code, std::move(why));
+  Emit(code, std::move(why));
   traffic_ = nullptr;  // Main is about to destroy it.
   if (abandoned) ExitAtOnce(code);
   EndTelling();
   return static_cast<int>(code);
 }
 
-void WayOut::Leave(ExitCode code, std::string why) {
+void ExitReporter::Leave(ExitCode code, std::string why) {
   // An observer has a quarter of the reserve.
   if (BeginTelling(budget_.reserve / 4 + std::chrono::milliseconds(100)))
-    Tell(code, std::move(why));
+    Emit(code, std::move(why));
   // The only one until the very end: nobody tells another.
   ExitAtOnce(code);
 }
 
-bool WayOut::BeginTelling(std::optional<Clock::Duration> limit) {
+bool ExitReporter::BeginTelling(std::optional<Clock::Duration> limit) {
   std::unique_lock lock(mutex_);
   const auto free = [this] { return !telling_; };
   if (!limit) {
@@ -52,13 +52,13 @@ bool WayOut::BeginTelling(std::optional<Clock::Duration> limit) {
   return true;
 }
 
-void WayOut::EndTelling() {
+void ExitReporter::EndTelling() {
   std::lock_guard lock(mutex_);
   telling_ = false;
   ended_.notify_all();
 }
 
-void WayOut::Tell(ExitCode code, std::string why) {
+void ExitReporter::Emit(ExitCode code, std::string why) {
   if (const Traffic* traffic = traffic_) tally_ = traffic->TryTally();
   const char* const start = start_;
   const std::optional<ShutdownReason> reason = request_.reason();
@@ -67,7 +67,7 @@ void WayOut::Tell(ExitCode code, std::string why) {
       {.exit_code = code,
        .reason = start != nullptr ? start : ReasonName(reason.value_or(ShutdownReason::kFailure)),
        .why = std::move(why),
-       .hurried = request_.hurry().stop_requested(),
+       .expedited = request_.expedited().stop_requested(),
        .requested_at = reason ? request_.requested_at() : now,
        .at = now,
        .budget = budget_,

@@ -1,4 +1,4 @@
-#include "service/lifecycle/way_out.h"
+#include "service/lifecycle/exit_reporter.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ namespace {
 
 using testing::ExitedWithCode;
 
-class WayOutTest : public testing::Test {
+class ExitReporterTest : public testing::Test {
  protected:
   End LastEnd() const { return observer_.Ends().back(); }
 
@@ -29,45 +29,45 @@ class WayOutTest : public testing::Test {
   ShutdownRequest request_{clock_};
   RecordingObserver observer_;
   const ShutdownBudget budget_{.grace = std::chrono::seconds(30)};
-  WayOut way_out_{budget_, request_, clock_, observer_};
+  ExitReporter exit_reporter_{budget_, request_, clock_, observer_};
 };
 
-TEST_F(WayOutTest, ReportsTheReasonAndTheCalls) {
+TEST_F(ExitReporterTest, ReportsTheReasonAndTheCalls) {
   FakeTraffic traffic;
   traffic.tally = {.streams_ended = 2};
-  way_out_.Serves(traffic);
+  exit_reporter_.Serves(traffic);
   request_.Request(ShutdownReason::kTerminate);
   const Clock::TimePoint requested_at = clock_.Now();
   clock_.Advance(std::chrono::seconds(3));
-  EXPECT_EQ(way_out_.Return(ExitCode::kForced, "because", /*abandoned=*/false), 3);
+  EXPECT_EQ(exit_reporter_.Return(ExitCode::kForced, "because", /*abandoned=*/false), 3);
   EXPECT_EQ(LastEnd().exit_code, ExitCode::kForced);
   EXPECT_EQ(LastEnd().reason, "terminate");
   EXPECT_EQ(LastEnd().why, "because");
-  EXPECT_FALSE(LastEnd().hurried);
+  EXPECT_FALSE(LastEnd().expedited);
   EXPECT_EQ(LastEnd().requested_at, requested_at);
   EXPECT_EQ(LastEnd().at, clock_.Now());
   EXPECT_EQ(LastEnd().budget.grace, std::chrono::seconds(30));
   EXPECT_EQ(LastEnd().calls.streams_ended, 2);
 }
 
-TEST_F(WayOutTest, RemembersTheCallsOfADestroyedTraffic) {
+TEST_F(ExitReporterTest, RemembersTheCallsOfADestroyedTraffic) {
   auto traffic = std::make_unique<FakeTraffic>();
   traffic->tally = {.streams_ended = 2};
-  way_out_.Serves(*traffic);
+  exit_reporter_.Serves(*traffic);
   request_.Request(ShutdownReason::kInterrupt);
-  way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
+  exit_reporter_.Return(ExitCode::kClean, "", /*abandoned=*/false);
   traffic.reset();
-  way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
+  exit_reporter_.Return(ExitCode::kClean, "", /*abandoned=*/false);
   EXPECT_EQ(LastEnd().reason, "interrupt");
   EXPECT_EQ(LastEnd().calls.streams_ended, 2);
 }
 
-TEST_F(WayOutTest, ReportsThatTheProcessNeverServed) {
+TEST_F(ExitReporterTest, ReportsThatTheProcessNeverServed) {
   request_.Request(ShutdownReason::kTerminate);
-  way_out_.Return(ExitCode::kClean, "", /*abandoned=*/false);
+  exit_reporter_.Return(ExitCode::kClean, "", /*abandoned=*/false);
   EXPECT_EQ(LastEnd().reason, "stopped while starting");
-  way_out_.CouldNotStart();
-  way_out_.Return(ExitCode::kCouldNotStart, "", /*abandoned=*/false);
+  exit_reporter_.CouldNotStart();
+  exit_reporter_.Return(ExitCode::kCouldNotStart, "", /*abandoned=*/false);
   EXPECT_EQ(LastEnd().reason, "could not start");
 }
 
@@ -86,46 +86,47 @@ class Tells final : public Observer {
 };
 
 // What ends the process: each in a process of its own.
-class WayOutDeathTest : public WayOutTest {
+class ExitReporterDeathTest : public ExitReporterTest {
  protected:
-  WayOutDeathTest() {
+  ExitReporterDeathTest() {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     request_.Request(ShutdownReason::kTerminate);
   }
 };
 
-TEST_F(WayOutDeathTest, EndsTheProcessHereWhenSomethingWasAbandoned) {
-  EXPECT_EXIT(way_out_.Return(ExitCode::kForced, "", /*abandoned=*/true), ExitedWithCode(3), "^$");
+TEST_F(ExitReporterDeathTest, EndsTheProcessHereWhenSomethingWasAbandoned) {
+  EXPECT_EXIT(exit_reporter_.Return(ExitCode::kForced, "", /*abandoned=*/true), ExitedWithCode(3),
+              "^$");
 }
 
-TEST_F(WayOutDeathTest, AnExitIsNotContradictedByAReturn) {
+TEST_F(ExitReporterDeathTest, AnExitIsNotContradictedByAReturn) {
   EXPECT_EXIT(
       {
         std::thread main;
-        WayOut* way_out = nullptr;
+        ExitReporter* exit_reporter = nullptr;
         Tells observer([&](const End& end) {
           if (end.why != "third signal") return;
-          main = std::thread([&] { way_out->Return(ExitCode::kClean, "main", false); });
+          main = std::thread([&] { exit_reporter->Return(ExitCode::kClean, "main", false); });
           // It would have told by then; were it not, the test would prove less and not fail.
           std::this_thread::sleep_for(std::chrono::milliseconds(100));
         });
-        WayOut contended(budget_, request_, clock_, observer);
-        way_out = &contended;
+        ExitReporter contended(budget_, request_, clock_, observer);
+        exit_reporter = &contended;
         contended.Leave(ExitCode::kThirdSignal, "third signal");
       },
       ExitedWithCode(6), "^third signal\n$");
 }
 
-TEST_F(WayOutDeathTest, AnExitDoesNotWaitForAHangingReport) {
+TEST_F(ExitReporterDeathTest, AnExitDoesNotWaitForAHangingReport) {
   EXPECT_EXIT(
       {
-        WayOut* way_out = nullptr;
+        ExitReporter* exit_reporter = nullptr;
         Tells observer([&](const End&) {
-          std::thread([&] { way_out->Leave(ExitCode::kWatchdog, "watchdog"); }).detach();
+          std::thread([&] { exit_reporter->Leave(ExitCode::kWatchdog, "watchdog"); }).detach();
           for (;;) pause();
         });
-        WayOut contended(budget_, request_, clock_, observer);
-        way_out = &contended;
+        ExitReporter contended(budget_, request_, clock_, observer);
+        exit_reporter = &contended;
         contended.Return(ExitCode::kClean, "main", false);
       },
       ExitedWithCode(5), "^main\n$");

@@ -1,5 +1,5 @@
-#ifndef SERVICE_LIFECYCLE_WAY_OUT_H_
-#define SERVICE_LIFECYCLE_WAY_OUT_H_
+#ifndef SERVICE_LIFECYCLE_EXIT_REPORTER_H_
+#define SERVICE_LIFECYCLE_EXIT_REPORTER_H_
 
 #include <atomic>
 #include <condition_variable>
@@ -26,10 +26,10 @@ namespace lifecycle {
 //
 // Threads: Serves(), CouldNotStart() and Return() on main's thread; Leave() on any.
 // Lifetime: everything passed in outlives it; a traffic must outlive Return().
-class WayOut {
+class ExitReporter {
  public:
-  WayOut(const ShutdownBudget& budget, const ShutdownRequest& request, Clock& clock,
-         Observer& observer);
+  ExitReporter(const ShutdownBudget& budget, const ShutdownRequest& request, Clock& clock,
+               Observer& observer);
 
   // From now on the end is reported with the shutdown's reason and `traffic`'s tally; until then,
   // as "stopped while starting".
@@ -52,7 +52,7 @@ class WayOut {
   bool BeginTelling(std::optional<Clock::Duration> limit = std::nullopt);
   void EndTelling();
   // Requires: exclusive access.
-  void Tell(ExitCode code, std::string why);
+  void Emit(ExitCode code, std::string why);
 
   const ShutdownBudget budget_;
   const ShutdownRequest& request_;
@@ -69,4 +69,4 @@ class WayOut {
 
 }  // namespace lifecycle
 
-#endif  // SERVICE_LIFECYCLE_WAY_OUT_H_
+#endif  // SERVICE_LIFECYCLE_EXIT_REPORTER_H_
