@@ -19,6 +19,8 @@ using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
 constexpr char kHint[] = "draining";
+// In place of a method's name, and known by its address: a call of gRPC's own that is ending.
+constexpr char kNotCounted[] = "";
 
 // What ServerHost serves beside the services that it is given.
 constexpr const char* kInfrastructure[] = {
@@ -83,9 +85,10 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
       if (call_.stream && !call_.infrastructure) tracker_.streams_.Begin();
       tracker_.Enter(link_);
     }
-    // It was not counted when it began, and is about to be counted as ended.
+    // It was not counted when it began, and Release() does not know whose context it gets.
     if (call_.callback && call_.infrastructure &&
-        methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE)) {
+        methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE) &&
+        !tracker_.unary_.Begin(info_.server_context(), kNotCounted)) {
       tracker_.calls_.Begin();
     }
     // The older APIs would wait here for the very thing that they are telling.
@@ -149,6 +152,7 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
   void Release(grpc::CallbackServerContext* context) override {
     const auto* const call = static_cast<grpc::ServerContextBase*>(context);
     const char* method = tracker_.unary_.End(call);
+    if (method == kNotCounted) return;
     if (method != nullptr && tracker_.counting_) {
       tracker_.Count(call, method, context->IsCancelled());
     }
@@ -225,7 +229,9 @@ lifecycle::CallTally CallTracker::TryTally() {
       sum.cancelled += row.cancelled;
     }
   }
-  unary_.ForEach([&methods](const char* method) { ++RowOf(method, methods).left; });
+  unary_.ForEach([&methods](const char* method) {
+    if (method != kNotCounted) ++RowOf(method, methods).left;
+  });
   for (Shard& shard : shards_) {
     std::unique_lock shard_lock(shard.mutex, std::try_to_lock);
     if (!shard_lock) continue;

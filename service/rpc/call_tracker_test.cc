@@ -479,7 +479,7 @@ TEST_F(CallTrackerTest, CountsAServiceNamedLikeGrpcsOwnAsWork) {
   EXPECT_EQ(tracker_.infrastructure(), 0);
 }
 
-TEST_F(CallTrackerTest, NeverSeesTooFewCallsWhileHealthWatchesEnd) {
+TEST_F(CallTrackerTest, CountsCallsExactlyWhileHealthWatchesEnd) {
   Start(probe_);
   std::thread caller = Holder();
   ASSERT_TRUE(probe_.AwaitHeld(1));
@@ -491,14 +491,20 @@ TEST_F(CallTrackerTest, NeverSeesTooFewCallsWhileHealthWatchesEnd) {
   ASSERT_EQ(tracker_.infrastructure(), 100);
   std::atomic<bool> ended = false;
   int least = 1;
+  int most = 1;
   std::thread looking([&] {
-    while (!ended) least = std::min(least, tracker_.running());
+    while (!ended) {
+      const int running = tracker_.running();
+      least = std::min(least, running);
+      most = std::max(most, running);
+    }
   });
   for (const auto& watch : watches) watch->Cancel();
   for (const auto& watch : watches) watch->AwaitEnd();
   ended = true;
   looking.join();
   EXPECT_EQ(least, 1);
+  EXPECT_EQ(most, 1);
   EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 1; }));
   probe_.Release();
   caller.join();
