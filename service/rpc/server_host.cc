@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "grpc/grpc.h"
 #include "grpc/health/v1/health.pb.h"
+#include "grpc/support/time.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/impl/server_builder_option.h"
@@ -33,6 +34,9 @@ using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectio
 constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
 // How long streams are told goodbye later because gRPC is busy sending GOAWAYs.
 constexpr Clock::Duration kForGoaway = std::chrono::milliseconds(100);
+// If the deadline is noticed late, the process was suspended (SIGSTOP, a frozen cgroup) or got no CPU
+// time, and calls that were due meanwhile are late as well. They get as much more time, at most this.
+constexpr Clock::Duration kCatchUp = std::chrono::milliseconds(100);
 // How often what is left is cancelled: a call may be accepted in the very moment
 // of the first time.
 constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
@@ -254,10 +258,19 @@ void ServerHost::BeginShutdown() {
 void ServerHost::ShutDownWhenToldTo() {
   std::unique_lock lock(mutex_);
   shutdown_changed_.wait(lock, [this] { return shutdown_ == Shutdown::kWanted; });
-  shutdown_ = Shutdown::kCalled;
+  lock.unlock();
+  // grpc::Server::Shutdown() does not tell when gRPC begins to refuse calls, and what was accepted
+  // before must be waited for. When this returns, it has begun.
+  grpc_completion_queue* const queue = grpc_completion_queue_create_for_pluck(nullptr);
+  grpc_server_shutdown_and_notify(server_->c_server(), queue, this);
+  lock.lock();
+  shutdown_ = Shutdown::kBegun;
   lock.unlock();
   // Without a deadline: what gRPC cuts off counts as finished. Cancel() does the cutting.
   server_->Shutdown(OnTheWall(Clock::TimePoint::max()));
+  grpc_completion_queue_pluck(queue, this, gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
+  grpc_completion_queue_shutdown(queue);
+  grpc_completion_queue_destroy(queue);
   lock.lock();
   shutdown_ = Shutdown::kReturned;
   shutdown_changed_.notify_all();
@@ -267,12 +280,16 @@ lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience
   const Clock& clock = patience.clock();
   const Clock::Duration for_answers =
       std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
-  patience.Poll([&] {
+  const auto finished = [&] {
     if (clock.Now() >= patience.deadline() - for_answers) goodbye_.DemandAnswers();
     // That it has returned does not mean that every answer has left.
     return ShutdownHasBegun() &&
            drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
-  });
+  };
+  if (!patience.Poll(finished)) {
+    const Clock::Duration late = std::min(clock.Now() - patience.deadline(), kCatchUp);
+    Patience(patience.clock(), late, {}).Poll(finished);
+  }
   return drain_of_connections_->Unfinished();
 }
 
@@ -319,7 +336,7 @@ lifecycle::CallTally ServerHost::TryTally() const { return calls_.TryTally(); }
 
 bool ServerHost::ShutdownHasBegun() {
   std::lock_guard lock(mutex_);
-  return shutdown_ >= Shutdown::kCalled;
+  return shutdown_ >= Shutdown::kBegun;
 }
 
 absl::Status ServerHost::WritePortFile() const {

@@ -126,7 +126,7 @@ class ServerHost final : public lifecycle::Traffic {
   lifecycle::CallTally TryTally() const override;
 
  private:
-  enum class Shutdown { kNotWanted, kWanted, kCalled, kReturned };
+  enum class Shutdown { kNotWanted, kWanted, kBegun, kReturned };
 
   std::vector<Endpoint> Endpoints() const;
   absl::Status BindAll();

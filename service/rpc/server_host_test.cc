@@ -194,7 +194,7 @@ TEST_F(ServerHostTest, SaysThatItHasNothingToServe) {
   ServerHost host({}, {}, goodbye_);
   const absl::Status started = host.Start();
   EXPECT_TRUE(absl::IsInvalidArgument(started));
-  EXPECT_THAT(std::string(started.message()), HasSubstr("without services"));
+  EXPECT_THAT(std::string(started.message()), HasSubstr("needs a service"));
 }
 
 TEST_F(ServerHostTest, RefusesAPortThatItCannotCloseFirst) {
@@ -665,6 +665,28 @@ TEST_F(ServerHostTest, DemandsAnswersAMomentBeforeCallsAreCutOff) {
   EXPECT_EQ(left.get().calls, 1);
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
+}
+
+// As in a process that was suspended beyond its deadline.
+TEST_F(ServerHostTest, WaitsLongerForCallsIfItIsLateItself) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  host_->CloseListener();
+  host_->BeginShutdown();
+  lifecycle::FakeClock clock;
+  std::future<lifecycle::Traffic::Unfinished> left = std::async(std::launch::async, [&] {
+    Patience patience(clock, std::chrono::seconds(8), {});
+    return host_->AwaitCallsFinished(patience);
+  });
+  clock.AwaitWaiters(1);
+  clock.Advance(std::chrono::seconds(8) + milliseconds(20));
+  EXPECT_TRUE(testkit::Eventually([&] { return clock.Look().threads == 1; })) << "it has given up";
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+  ASSERT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  clock.Advance(milliseconds(1));
+  EXPECT_FALSE(left.get().any());
 }
 
 TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandWhenExpedited) {
