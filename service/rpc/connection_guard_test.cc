@@ -152,7 +152,7 @@ TEST_F(ConnectionGuardTest, EndsTheLargestWhenThereAreTooManyInTotal) {
   EXPECT_TRUE(large.AwaitEnd());
   small.Ping("are you?");
   EXPECT_TRUE(small.Await(RawPeer::kPing));
-  EXPECT_THAT(AwaitLine(), HasSubstr("in all"));
+  EXPECT_THAT(AwaitLine(), HasSubstr("in total"));
 }
 
 TEST_F(ConnectionGuardTest, LeavesPeersWithinTheLimitsAlone) {

@@ -370,7 +370,7 @@ TEST(Listener, NamesAnUnsupportedAddressFamily) {
   const NoIPv6Sockets none;
   const absl::Status status = BindError("[::1]:0");
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("no such address"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("does not have that address"));
 }
 
 TEST(Listener, ListensOnEveryAddressOfAName) {

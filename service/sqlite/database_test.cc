@@ -365,7 +365,7 @@ TEST_F(DatabaseTest, RefusesAFileThatMayNotBeReadOrCreated) {
     for (const std::string& path : {path_, directory_.File("new.sqlite3")}) {
       const absl::Status status = FailToOpen(path);
       EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
-      EXPECT_THAT(std::string(status.message()), HasSubstr("; give this user the right"));
+      EXPECT_THAT(std::string(status.message()), HasSubstr("; give this user write permission"));
     }
   }).join();
   ASSERT_EQ(chmod(directory_.path().c_str(), 0755), 0);
@@ -378,7 +378,7 @@ TEST_F(DatabaseTest, RefusesAReadOnlyDirectory) {
     ObeyFilePermissions();
     const absl::Status status = FailToOpen(path_);
     EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("write it and its directory"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("write permission for it and its directory"));
   }).join();
   ASSERT_EQ(chmod(directory_.path().c_str(), 0755), 0);
 }
@@ -388,7 +388,7 @@ TEST_F(DatabaseTest, RefusesGarbageAndLeavesItAsItIs) {
     WriteFile(path_, garbage);
     const absl::Status status = FailToOpen(path_);
     EXPECT_TRUE(absl::IsDataLoss(status)) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("no SQLite database"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("not an SQLite database"));
     EXPECT_EQ(ReadFile(path_), garbage);
   }
 }

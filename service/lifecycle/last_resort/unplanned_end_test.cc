@@ -79,7 +79,7 @@ TEST_F(UnplannedEndDeathTest, IsABugWithoutACallback) {
         { const UnplannedEnd end(Say); }
         Throw();
       },
-      ExitedWithCode(7), "^unplanned end: an exception");
+      ExitedWithCode(7), "^unplanned end: uncaught exception");
 }
 
 TEST_F(UnplannedEndDeathTest, EndsEvenWhenTheCallbackThrows) {
