@@ -54,6 +54,8 @@ BackendChannel::BackendChannel(Options options) : options_(std::move(options)) {
   // calls that wait for it fail, and a backend whose handshake always takes longer is never reached.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // Under another address as well, which gRPC would look up again only after half a minute.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
   channel_ = ChannelSockets::MakeChannel(options_.target, arguments, sockets_);
 }
 

@@ -31,8 +31,9 @@ class BackendChannel {
   struct Options {
     // "host:port", or any other gRPC target.
     std::string target;
-    // The service whose calls are retried on UNAVAILABLE: "inventory.v1.InventoryService".
-    std::string service;
+    // The service whose calls are retried on UNAVAILABLE: "inventory.v1.InventoryService". Backend
+    // fills it in.
+    std::string service{};
     // The longest time that a call may take, including connecting and retries; a caller's deadline
     // may shorten it.
     std::chrono::milliseconds timeout{5000};

@@ -126,6 +126,12 @@ absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay)
   return With(std::move(status), info);
 }
 
+absl::Status Overloaded(const std::string& domain) {
+  constexpr std::chrono::milliseconds kRetryDelay(200);
+  absl::Status status = absl::ResourceExhaustedError("too many calls wait for the database");
+  return WithRetryInfo(WithErrorInfo(std::move(status), domain, "OVERLOADED"), kRetryDelay);
+}
+
 absl::Status Goodbye(const std::string& domain,
                      const std::map<std::string, std::string>& metadata) {
   // Long enough for the caller's channel to have seen the GOAWAY, short enough

@@ -56,6 +56,10 @@ absl::Status WithErrorMetadata(absl::Status status, const std::string& domain,
 // Adds a RetryInfo: the caller may try again after `delay`.
 absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay);
 
+// The status of a call that is refused because too much waits already: RESOURCE_EXHAUSTED with
+// RetryInfo and ErrorInfo{reason: OVERLOADED}.
+absl::Status Overloaded(const std::string& domain);
+
 // The status that ends a stream in a drain: UNAVAILABLE with RetryInfo and ErrorInfo{reason:
 // SERVER_DRAINING, metadata}. `metadata` says where to resume: {"resume_token", ...} or
 // {"durable_orders", ...}.

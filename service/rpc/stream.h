@@ -276,7 +276,7 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   }
 
   void Set(std::optional<grpc::Alarm>& alarm, std::chrono::milliseconds delay,
-           StreamOrder::Event event) {
+           StreamOrder::CallEvent event) {
     // A new one each time: the last one may not have returned from its callback.
     alarm.emplace().Set(std::chrono::system_clock::now() + delay,
                         [self = self_, event](bool passed) {

@@ -68,7 +68,7 @@ void StreamOrder::Begin(Transport& transport, const std::stop_token& draining) {
   Work();
 }
 
-void StreamOrder::Post(Event event) {
+void StreamOrder::Post(CallEvent event) {
   if ((pending_.fetch_or(event | kBusy) & kBusy) == 0) Work();
 }
 

@@ -99,7 +99,7 @@ class StreamOrder {
     virtual void Release() = 0;
   };
 
-  enum Event : unsigned {
+  enum CallEvent : unsigned {
     kWritten = 1u << 0,
     kWriteFailed = 1u << 1,
     kMessage = 1u << 2,
@@ -135,7 +135,7 @@ class StreamOrder {
   void Begin(Transport& transport, const std::stop_token& draining);
 
   // For transports: it has happened.
-  void Post(Event event);
+  void Post(CallEvent event);
 
  protected:
   // `writes`, `reads`: which of the two the method is a stream of.

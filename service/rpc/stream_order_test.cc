@@ -131,7 +131,7 @@ class FakeCall final : public StreamOrder::Transport {
     stream_->incoming().set_text(text);
     Post(StreamOrder::kMessage);
   }
-  void EndRead(StreamOrder::Event how) {
+  void EndRead(StreamOrder::CallEvent how) {
     reading_ = false;
     Post(how);
   }
@@ -139,7 +139,7 @@ class FakeCall final : public StreamOrder::Transport {
     cancelled_ = true;
     Post(StreamOrder::kCancelled);
   }
-  void Post(StreamOrder::Event event) { stream_->Post(event); }
+  void Post(StreamOrder::CallEvent event) { stream_->Post(event); }
   // What gRPC does once Finish() was called.
   void EndAll() {
     if (writing_) EndWrite();
@@ -261,7 +261,7 @@ TEST(StreamOrderTest, SaysGoodbyeBehindTheFirstMessageWhenTheDrainHasBegunAlread
 }
 
 TEST(StreamOrderTest, TellsGarbageFromAHalfClose) {
-  for (const StreamOrder::Event event : {StreamOrder::kHalfClosed, StreamOrder::kUndecodable}) {
+  for (const StreamOrder::CallEvent event : {StreamOrder::kHalfClosed, StreamOrder::kUndecodable}) {
     Script script;
     const auto call = FakeCall::Begin(script);
     call->Send("a");

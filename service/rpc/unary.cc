@@ -12,12 +12,4 @@ absl::Status Call::Abandoned() const {
   return absl::OkStatus();
 }
 
-absl::Status Overloaded(const std::string& domain) {
-  constexpr std::chrono::milliseconds kRetryDelay(200);
-  return WithRetryInfo(
-      WithErrorInfo(absl::ResourceExhaustedError("too many calls wait for the database"), domain,
-                    "OVERLOADED"),
-      kRetryDelay);
-}
-
 }  // namespace rpc

@@ -55,9 +55,6 @@ class Call {
   const grpc::CallbackServerContext* context_;
 };
 
-// Too much waits already: RESOURCE_EXHAUSTED, OVERLOADED, and when to try again.
-absl::Status Overloaded(const std::string& domain);
-
 // Answers one call. Copies answer the same call: one of them, once. When the last one is
 // gone and none has answered, the caller is told UNAVAILABLE.
 //

@@ -1,0 +1,117 @@
+#ifndef SERVICE_RPC_BACKEND_H_
+#define SERVICE_RPC_BACKEND_H_
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/support/status.h"
+#include "service/rpc/answer_wait.h"
+#include "service/rpc/backend_channel.h"
+#include "service/rpc/reachability.h"
+#include "service/rpc/status.h"
+#include "service/rpc/unary.h"
+
+namespace rpc {
+
+// A backend whose methods are called in one expression:
+//
+//   rpc::Backend<InventoryService> inventory({.target = "inventory:50052"}, log);
+//   inventory.Call(&InventoryService::Stub::async::Reserve, call, request, done);
+//
+// Everything that BackendChannel asks of those who call through it is done here: a stub and a
+// context for each call, deadline, retries and cancellation, and both dropped before `done` is
+// called, so that Close() need not wait for what comes after. A change in whether the backend can
+// be reached is a line in the log.
+//
+// Threads: all methods may be called from any thread.
+// Lifetime: outlives every call's `done`.
+template <typename Service>
+class Backend {
+ public:
+  // Where `method` and these types come from: &Service::Stub::async::Method.
+  template <typename Async, typename Request, typename Response>
+  using Method = void (Async::*)(grpc::ClientContext*, const Request*, Response*,
+                                 std::function<void(grpc::Status)>);
+
+  template <typename Response>
+  using Done = std::type_identity_t<std::function<void(absl::StatusOr<Response>)>>;
+
+  // `options.service` is filled in. `log`: Reachability's.
+  Backend(BackendChannel::Options options, Reachability::Write log)
+      : reachability_(options.target, std::move(log)), channel_(Named(std::move(options))) {}
+
+  // Calls on behalf of `caller`, whose deadline and cancellation go with it. Does not block. `done`
+  // is called once, on a thread of gRPC's, or at once when the backend is closed: UNAVAILABLE.
+  template <typename Async, typename Request, typename Response>
+  void Call(Method<Async, Request, Response> method, const rpc::Call& caller,
+            std::type_identity_t<Request> request, Done<Response> done) {
+    Begin(method, channel_.NewContext(caller.context()), std::move(request), std::move(done));
+  }
+
+  // Calls on nobody's behalf, and waits for the answer; for `patience` only once a stop is
+  // requested of `stop`: CANCELLED then.
+  template <typename Async, typename Request, typename Response>
+  absl::StatusOr<Response> CallAndWait(Method<Async, Request, Response> method,
+                                       std::type_identity_t<Request> request, std::stop_token stop,
+                                       std::chrono::milliseconds patience) {
+    const std::shared_ptr<grpc::ClientContext> context = channel_.NewContext();
+    const auto wait = std::make_shared<AnswerWait<absl::StatusOr<Response>>>();
+    Begin(method, context, std::move(request),
+          [wait](absl::StatusOr<Response> answer) { wait->Set(std::move(answer)); });
+    return wait->Get(std::move(stop), patience, [&context] { context->TryCancel(); });
+  }
+
+  // As BackendChannel's.
+  bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const {
+    return channel_.AwaitConnected(deadline);
+  }
+  absl::Status Close(lifecycle::Clock::TimePoint deadline) { return channel_.Close(deadline); }
+
+ private:
+  template <typename Request, typename Response>
+  struct Running {
+    std::unique_ptr<typename Service::Stub> stub;
+    std::shared_ptr<grpc::ClientContext> context;
+    Request request;
+    Response response;
+  };
+
+  static BackendChannel::Options Named(BackendChannel::Options options) {
+    options.service = Service::service_full_name();
+    return options;
+  }
+
+  template <typename Async, typename Request, typename Response>
+  void Begin(Method<Async, Request, Response> method, std::shared_ptr<grpc::ClientContext> context,
+             std::type_identity_t<Request> request, Done<Response> done) {
+    const std::shared_ptr<grpc::Channel> channel = channel_.channel();
+    if (channel == nullptr) return done(absl::UnavailableError("the backend's channel is closed"));
+    auto call = std::make_shared<Running<Request, Response>>();
+    call->stub = Service::NewStub(channel);
+    call->context = std::move(context);
+    call->request = std::move(request);
+    (call->stub->async()->*method)(call->context.get(), &call->request, &call->response,
+                                   [this, call, done = std::move(done)](grpc::Status status) {
+                                     reachability_.Heard(status);
+                                     call->context.reset();
+                                     call->stub.reset();
+                                     if (!status.ok()) return done(FromGrpc(status));
+                                     done(std::move(call->response));
+                                   });
+  }
+
+  Reachability reachability_;
+  BackendChannel channel_;
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_BACKEND_H_

@@ -1,0 +1,106 @@
+#include "service/rpc/backend.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/probe_service.h"
+
+namespace rpc {
+namespace {
+
+using ::probe::Note;
+using ::probe::Probe;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Stub = Probe::Stub;
+
+class BackendTest : public ::testing::Test {
+ protected:
+  BackendTest() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    backend_ = std::make_unique<Backend<Probe>>(
+        BackendChannel::Options{.target = "127.0.0.1:" + std::to_string(port_)},
+        [this](const std::string& line) {
+          std::lock_guard lock(mutex_);
+          lines_.push_back(line);
+        });
+  }
+  ~BackendTest() override { service_.Release(); }
+
+  static Note Text(const std::string& text) {
+    Note note;
+    note.set_text(text);
+    return note;
+  }
+  // One call on behalf of a caller.
+  std::future<absl::StatusOr<Note>> Begin(
+      Backend<Probe>::Method<class Stub::async, Note, Note> method, const std::string& text) {
+    auto answer = std::make_shared<std::promise<absl::StatusOr<Note>>>();
+    backend_->Call(method, Call(caller_), Text(text),
+                   [answer](absl::StatusOr<Note> note) { answer->set_value(std::move(note)); });
+    return answer->get_future();
+  }
+  std::vector<std::string> lines() {
+    std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+  const grpc::CallbackServerContext caller_;
+  std::mutex mutex_;
+  std::vector<std::string> lines_;  // Guarded by mutex_.
+  int port_ = 0;
+  ProbeService service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Backend<Probe>> backend_;
+};
+
+TEST_F(BackendTest, AnswersCallsOnACallersBehalfAndOnNobodys) {
+  const absl::StatusOr<Note> answer = Begin(&Stub::async::Echo, "a").get();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->text(), "a");
+  const absl::StatusOr<Note> waited =
+      backend_->CallAndWait(&Stub::async::Echo, Text("b"), {}, std::chrono::milliseconds(0));
+  ASSERT_TRUE(waited.ok()) << waited.status();
+  EXPECT_EQ(waited->text(), "b");
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" can be reached")));
+}
+
+TEST_F(BackendTest, SaysThatItCannotBeReached) {
+  server_->Shutdown();
+  EXPECT_TRUE(absl::IsUnavailable(Begin(&Stub::async::Echo, "a").get().status()));
+  EXPECT_THAT(lines(),
+              ElementsAre(HasSubstr("127.0.0.1:" + std::to_string(port_) + " cannot be reached")));
+}
+
+TEST_F(BackendTest, IsClosedThoughCallsRun) {
+  auto held = Begin(&Stub::async::Hold, "a");
+  ASSERT_TRUE(service_.AwaitHeld(1));
+  EXPECT_TRUE(backend_->Close(lifecycle::Clock::Steady().Now() + std::chrono::seconds(60)).ok());
+  EXPECT_TRUE(absl::IsCancelled(held.get().status()));
+  EXPECT_TRUE(absl::IsUnavailable(Begin(&Stub::async::Echo, "a").get().status()));
+}
+
+TEST_F(BackendTest, WaitsForNobodyLongOnceAStopIsRequested) {
+  std::stop_source stop;
+  stop.request_stop();
+  const absl::StatusOr<Note> answer = backend_->CallAndWait(
+      &Stub::async::Hold, Text("a"), stop.get_token(), std::chrono::milliseconds(1));
+  EXPECT_TRUE(absl::IsCancelled(answer.status())) << answer.status();
+}
+
+}  // namespace
+}  // namespace rpc

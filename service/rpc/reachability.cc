@@ -1,0 +1,45 @@
+#include "service/rpc/reachability.h"
+
+#include <cstdlib>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace rpc {
+namespace {
+
+// The variables that gRPC looks at, in its order.
+std::string Proxy() {
+  for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) {
+    const char* const value = std::getenv(name);
+    if (value != nullptr && *value != '\0') {
+      return absl::StrCat("; ", name, " is set: gRPC connects through that proxy, unless no_proxy ",
+                          "names the backend");
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+void Reachability::Heard(const grpc::Status& status) {
+  switch (status.error_code()) {
+    // What the caller or we have cut short tells nothing.
+    case grpc::StatusCode::CANCELLED:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return;
+    case grpc::StatusCode::UNAVAILABLE:
+      // The backend's own word has details; gRPC's has none.
+      if (!status.error_details().empty()) break;
+      if (last_.exchange(Last::kUnreachable) == Last::kUnreachable) return;
+      return write_(absl::StrCat(
+          target_, " cannot be reached: ", absl::CHexEscape(status.error_message()), Proxy()));
+    default:
+      break;
+  }
+  const Last last = last_.exchange(Last::kReachable);
+  if (last == Last::kUnreachable) write_(absl::StrCat(target_, " can be reached again"));
+  if (last == Last::kUnknown) write_(absl::StrCat(target_, " can be reached"));
+}
+
+}  // namespace rpc

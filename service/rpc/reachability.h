@@ -1,0 +1,38 @@
+#ifndef SERVICE_RPC_REACHABILITY_H_
+#define SERVICE_RPC_REACHABILITY_H_
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "grpcpp/support/status.h"
+
+namespace rpc {
+
+// Says in the log when a backend cannot be reached, and when it can be again: one line for each
+// change, with its address; and that a proxy is in the way when the environment names one, which
+// gRPC connects through without a word.
+//
+// Threads: all methods may be called from any thread; `write` must not block.
+class Reachability {
+ public:
+  using Write = std::function<void(const std::string& line)>;
+
+  // Nothing is known of `target` yet.
+  Reachability(std::string target, Write write)
+      : target_(std::move(target)), write_(std::move(write)) {}
+
+  // A call has ended so.
+  void Heard(const grpc::Status& status);
+
+ private:
+  enum class Last { kUnknown, kReachable, kUnreachable };
+
+  const std::string target_;
+  const Write write_;
+  std::atomic<Last> last_{Last::kUnknown};
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_REACHABILITY_H_
