@@ -287,7 +287,7 @@ TEST_F(ProcessDeathTest, IsABugWhenExitIsCalledWhileItServes) {
 
 TEST_F(ProcessDeathTest, SaysSoWhenMainReturnsWithoutServing) {
   EXPECT_EXIT({ Process process(AmpleBudget(), observer_); }, ExitedWithCode(7),
-              "main.. left without ServeUntilShutdown.. or CouldNotStart");
+              "main.. returned without ServeUntilShutdown.. or CouldNotStart");
 }
 
 TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAStaticDestructorHangs) {
