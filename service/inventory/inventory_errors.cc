@@ -58,12 +58,6 @@ absl::Status ReservationConfirmed(const std::string& reservation_id) {
       "RESERVATION_CONFIRMED");
 }
 
-absl::Status Overloaded() {
-  return rpc::WithRetryInfo(
-      With(absl::ResourceExhaustedError("too many calls wait for the database"), "OVERLOADED"),
-      kRetryDelay);
-}
-
 absl::Status FromStore(const absl::Status& status) {
   if (status.ok() || IsPromised(status)) return status;
   spdlog::warn("the stock store has failed: {}", status.ToString());

@@ -17,9 +17,6 @@ absl::Status UnknownReservation(const std::string& reservation_id);
 absl::Status ReservationReleased(const std::string& reservation_id);
 absl::Status ReservationConfirmed(const std::string& reservation_id);
 
-// Too much work is already waiting for the database.
-absl::Status Overloaded();
-
 // The error for a caller when the store has failed with `status`: the errors above unchanged; of
 // any other, only whether to try again.
 absl::Status FromStore(const absl::Status& status);

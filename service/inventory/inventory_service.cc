@@ -8,6 +8,7 @@
 #include "grpcpp/alarm.h"
 #include "service/inventory/inventory_errors.h"
 #include "service/rpc/status.h"
+#include "service/rpc/unary.h"
 
 namespace inventory {
 namespace {
@@ -29,9 +30,11 @@ void RequireLength(rpc::BadRequest& wrong, const std::string& field, const std::
   }
 }
 
-absl::Status ValidateReservationId(const std::string& id) {
+// Of a request that has nothing but that.
+template <typename Request>
+absl::Status Validate(const Request& request) {
   rpc::BadRequest wrong;
-  RequireLength(wrong, "reservation_id", id, kLongestReservationId);
+  RequireLength(wrong, "reservation_id", request.reservation_id(), kLongestReservationId);
   return wrong.ToStatus();
 }
 
@@ -77,6 +80,16 @@ absl::Status Validate(const v1::ReserveRequest& request) {
   return wrong.ToStatus();
 }
 
+// A handler that checks its request, and whose answer is empty.
+template <typename Response, typename Work>
+auto Checked(Work work) {
+  return [work](const auto& request, const rpc::Call&) -> absl::StatusOr<Response> {
+    if (absl::Status wrong = Validate(request); !wrong.ok()) return wrong;
+    if (absl::Status done = FromStore(work(request)); !done.ok()) return done;
+    return Response();
+  };
+}
+
 // A call that begins after a delay, and at once when its caller has gone.
 class DelayedCall final : public grpc::ServerUnaryReactor {
  public:
@@ -99,14 +112,13 @@ InventoryService::InventoryService(StockStore& store, rpc::BlockingPool& pool, m
 
 grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext* context,
                                                     const v1::ReserveRequest* request,
-                                                    v1::ReserveResponse*) {
-  const auto begin = [this, context, request](grpc::ServerUnaryReactor& call) {
-    if (absl::Status valid = Validate(*request); !valid.ok()) {
-      return call.Finish(rpc::ToGrpc(valid));
-    }
-    InPool(*context, call, [this, request] {
-      return store_.Reserve(request->reservation_id(), Items(*request), Ttl(*request));
-    });
+                                                    v1::ReserveResponse* response) {
+  const auto begin = [this, context, request, response](grpc::ServerUnaryReactor& call) {
+    rpc::AnswerFromPool(pool_, call, *context, *request, *response,
+                        Checked<v1::ReserveResponse>([this](const v1::ReserveRequest& reserve) {
+                          return store_.Reserve(reserve.reservation_id(), Items(reserve),
+                                                Ttl(reserve));
+                        }));
   };
   if (latency_ > milliseconds(0)) return new DelayedCall(latency_, begin);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
@@ -116,49 +128,37 @@ grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* InventoryService::Confirm(grpc::CallbackServerContext* context,
                                                     const v1::ConfirmRequest* request,
-                                                    v1::ConfirmResponse*) {
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  if (absl::Status valid = ValidateReservationId(request->reservation_id()); !valid.ok()) {
-    call->Finish(rpc::ToGrpc(valid));
-    return call;
-  }
-  InPool(*context, *call, [this, request] { return store_.Confirm(request->reservation_id()); });
-  return call;
+                                                    v1::ConfirmResponse* response) {
+  return rpc::AnswerFromPool(
+      pool_, context, request, response,
+      Checked<v1::ConfirmResponse>([this](const v1::ConfirmRequest& confirm) {
+        return store_.Confirm(confirm.reservation_id());
+      }));
 }
 
 grpc::ServerUnaryReactor* InventoryService::Release(grpc::CallbackServerContext* context,
                                                     const v1::ReleaseRequest* request,
-                                                    v1::ReleaseResponse*) {
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  if (absl::Status valid = ValidateReservationId(request->reservation_id()); !valid.ok()) {
-    call->Finish(rpc::ToGrpc(valid));
-    return call;
-  }
-  InPool(*context, *call, [this, request] { return store_.Release(request->reservation_id()); });
-  return call;
+                                                    v1::ReleaseResponse* response) {
+  return rpc::AnswerFromPool(
+      pool_, context, request, response,
+      Checked<v1::ReleaseResponse>([this](const v1::ReleaseRequest& release) {
+        return store_.Release(release.reservation_id());
+      }));
 }
 
 grpc::ServerUnaryReactor* InventoryService::GetStock(grpc::CallbackServerContext* context,
                                                      const v1::GetStockRequest* request,
                                                      v1::GetStockResponse* response) {
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  InPool(*context, *call, [this, request, response]() -> absl::Status {
-    absl::StatusOr<std::vector<v1::Stock>> stock =
-        store_.Get({request->skus().begin(), request->skus().end()});
-    if (!stock.ok()) return stock.status();
-    for (v1::Stock& one : *stock) *response->add_stock() = std::move(one);
-    return absl::OkStatus();
-  });
-  return call;
-}
-
-void InventoryService::InPool(const grpc::CallbackServerContext& context,
-                              grpc::ServerUnaryReactor& call, std::function<absl::Status()> work) {
-  const bool taken = pool_.Run([&context, &call, work = std::move(work)] {
-    if (context.IsCancelled()) return call.Finish(grpc::Status::CANCELLED);
-    call.Finish(rpc::ToGrpc(FromStore(work())));
-  });
-  if (!taken) call.Finish(rpc::ToGrpc(Overloaded()));
+  return rpc::AnswerFromPool(pool_, context, request, response,
+                             [this](const v1::GetStockRequest& skus,
+                                    const rpc::Call&) -> absl::StatusOr<v1::GetStockResponse> {
+                               absl::StatusOr<std::vector<v1::Stock>> stock =
+                                   store_.Get({skus.skus().begin(), skus.skus().end()});
+                               if (!stock.ok()) return FromStore(stock.status());
+                               v1::GetStockResponse response;
+                               for (v1::Stock& one : *stock) *response.add_stock() = std::move(one);
+                               return response;
+                             });
 }
 
 }  // namespace inventory

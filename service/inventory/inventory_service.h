@@ -2,9 +2,7 @@
 #define SERVICE_INVENTORY_INVENTORY_SERVICE_H_
 
 #include <chrono>
-#include <functional>
 
-#include "absl/status/status.h"
 #include "inventory/v1/inventory.grpc.pb.h"
 #include "service/inventory/stock_store.h"
 #include "service/rpc/blocking_pool.h"
@@ -36,10 +34,6 @@ class InventoryService final : public v1::InventoryService::CallbackService {
                                      v1::GetStockResponse* response) override;
 
  private:
-  // Answers `call` with what `work` returns, unless its caller has gone.
-  void InPool(const grpc::CallbackServerContext& context, grpc::ServerUnaryReactor& call,
-              std::function<absl::Status()> work);
-
   StockStore& store_;
   rpc::BlockingPool& pool_;
   const std::chrono::milliseconds latency_;

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
+#include "service/orders/resume_token.h"
+#include "service/rpc/bytes.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
@@ -19,6 +22,19 @@ constexpr std::int64_t kSaveEvery = 1000;
 
 }  // namespace
 
+FeedEvents ToFeedEvents(std::vector<OrderEvent> events) {
+  FeedEvents all;
+  all.reserve(events.size());
+  for (OrderEvent& event : events) {
+    v1::WatchOrdersResponse response;
+    response.set_resume_token(MakeToken(TokenKind::kWatch, event.sequence));
+    *response.mutable_order() = event.order;
+    all.push_back(std::make_shared<const FeedEvent>(
+        FeedEvent{.event = std::move(event), .response = rpc::ToBytes(response)}));
+  }
+  return all;
+}
+
 EventFeed::EventFeed(OrderStore& store, Sales& sales)
     : store_(store), sales_(sales), last_sequence_(sales.totals().sequence) {}
 
@@ -33,9 +49,10 @@ absl::StatusOr<std::int64_t> EventFeed::CatchUp() {
     count += static_cast<std::int64_t>(events->size());
     for (const OrderEvent& event : *events) sales_.Apply(event);
     const std::int64_t last = events->back().sequence;
+    FeedEvents page = ToFeedEvents(*std::move(events));
     {
       std::lock_guard lock(mutex_);
-      for (OrderEvent& event : *events) recent_.push_back(std::move(event));
+      std::move(page.begin(), page.end(), std::back_inserter(recent_));
       while (recent_.size() > kKept) recent_.pop_front();
       last_sequence_ = last;
     }
@@ -67,14 +84,15 @@ void EventFeed::Wake() {
   changed_.notify_all();
 }
 
-void EventFeed::Subscribe(Subscriber& subscriber) {
-  std::lock_guard lock(subscribers_mutex_);
-  subscribers_.insert(&subscriber);
+EventFeed::Subscription::Subscription(EventFeed& feed, std::function<void()> on_news)
+    : feed_(feed), on_news_(std::make_shared<const std::function<void()>>(std::move(on_news))) {
+  std::lock_guard lock(feed_.subscribers_mutex_);
+  feed_.subscribers_.insert(on_news_);
 }
 
-void EventFeed::Unsubscribe(Subscriber& subscriber) {
-  std::lock_guard lock(subscribers_mutex_);
-  subscribers_.erase(&subscriber);
+EventFeed::Subscription::~Subscription() {
+  std::lock_guard lock(feed_.subscribers_mutex_);
+  feed_.subscribers_.erase(on_news_);
 }
 
 std::int64_t EventFeed::last_sequence() const {
@@ -82,22 +100,27 @@ std::int64_t EventFeed::last_sequence() const {
   return last_sequence_;
 }
 
-std::optional<std::vector<OrderEvent>> EventFeed::After(std::int64_t sequence, int limit) const {
+std::optional<FeedEvents> EventFeed::After(std::int64_t sequence, int limit) const {
   std::lock_guard lock(mutex_);
-  if (sequence == last_sequence_) return std::vector<OrderEvent>();
-  if (sequence > last_sequence_ || recent_.empty() || sequence + 1 < recent_.front().sequence) {
+  if (sequence == last_sequence_) return FeedEvents();
+  if (sequence > last_sequence_ || recent_.empty() ||
+      sequence + 1 < recent_.front()->event.sequence) {
     return std::nullopt;
   }
-  auto from = std::upper_bound(
+  const auto from = std::upper_bound(
       recent_.begin(), recent_.end(), sequence,
-      [](std::int64_t value, const OrderEvent& event) { return value < event.sequence; });
+      [](std::int64_t value, const auto& event) { return value < event->event.sequence; });
   const auto count = std::min<std::ptrdiff_t>(recent_.end() - from, limit);
-  return std::vector<OrderEvent>(from, from + count);
+  return FeedEvents(from, from + count);
 }
 
 void EventFeed::TellSubscribers() {
-  std::lock_guard lock(subscribers_mutex_);
-  for (Subscriber* subscriber : subscribers_) subscriber->OnNews();
+  std::vector<std::shared_ptr<const std::function<void()>>> told;
+  {
+    std::lock_guard lock(subscribers_mutex_);
+    told.assign(subscribers_.begin(), subscribers_.end());
+  }
+  for (const auto& on_news : told) (*on_news)();
 }
 
 }  // namespace orders

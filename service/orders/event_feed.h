@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,10 +13,21 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "service/orders/order_store.h"
 #include "service/orders/sales.h"
 
 namespace orders {
+
+// An event, and the WatchOrdersResponse that tells of it: serialised once, and sent to all
+// watchers without a copy.
+struct FeedEvent {
+  OrderEvent event;
+  grpc::ByteBuffer response;
+};
+using FeedEvents = std::vector<std::shared_ptr<const FeedEvent>>;
+
+FeedEvents ToFeedEvents(std::vector<OrderEvent> events);
 
 // The tail of the order log: one reader for all watchers.
 //
@@ -27,12 +39,18 @@ namespace orders {
 // Threads: all methods may be called from any thread. CatchUp() blocks on a disk.
 class EventFeed {
  public:
-  // Is notified, on the feed's thread, that there is something new. Must neither block nor call the
-  // feed's Subscribe() or Unsubscribe().
-  class Subscriber {
+  // Calls `on_news` when there is something new, on the feed's thread and with no lock held. It may
+  // be called once more while the subscription ends. Must not block.
+  class Subscription {
    public:
-    virtual ~Subscriber() = default;
-    virtual void OnNews() = 0;
+    Subscription(EventFeed& feed, std::function<void()> on_news);
+    ~Subscription();
+    Subscription(const Subscription&) = delete;
+    Subscription& operator=(const Subscription&) = delete;
+
+   private:
+    EventFeed& feed_;
+    const std::shared_ptr<const std::function<void()>> on_news_;
   };
 
   // Continues from the last event that `sales` knows, and keeps `sales` up to date. Both outlive
@@ -49,17 +67,12 @@ class EventFeed {
   // Signals that this process has written something. Does not block.
   void Wake();
 
-  // `subscriber` is notified from now on. After Unsubscribe() has returned, it is not called any
-  // more.
-  void Subscribe(Subscriber& subscriber);
-  void Unsubscribe(Subscriber& subscriber);
-
   // The last event that was read; 0: none.
   std::int64_t last_sequence() const;
 
   // The events after `sequence`, at most `limit`; none: it is the last one. Unset: ask the store,
   // because events that old are not kept, or because `sequence` is ahead of what was read.
-  std::optional<std::vector<OrderEvent>> After(std::int64_t sequence, int limit) const;
+  std::optional<FeedEvents> After(std::int64_t sequence, int limit) const;
 
  private:
   void TellSubscribers();
@@ -70,12 +83,14 @@ class EventFeed {
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  bool woken_ = false;             // Guarded by mutex_.
-  std::int64_t last_sequence_;     // Guarded by mutex_.
-  std::deque<OrderEvent> recent_;  // Guarded by mutex_. Without gaps.
+  bool woken_ = false;          // Guarded by mutex_.
+  std::int64_t last_sequence_;  // Guarded by mutex_.
+  // Guarded by mutex_. Without gaps.
+  std::deque<std::shared_ptr<const FeedEvent>> recent_;
 
   std::mutex subscribers_mutex_;
-  std::set<Subscriber*> subscribers_;  // Guarded by subscribers_mutex_.
+  // Guarded by subscribers_mutex_.
+  std::set<std::shared_ptr<const std::function<void()>>> subscribers_;
 };
 
 }  // namespace orders

@@ -7,7 +7,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/orders/resume_token.h"
 #include "service/orders/testing/fake_order_log.h"
+#include "service/rpc/bytes.h"
 #include "tests/common/eventually.h"
 
 namespace orders {
@@ -16,21 +18,12 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-std::vector<std::int64_t> Sequences(const std::optional<std::vector<OrderEvent>>& events) {
+std::vector<std::int64_t> Sequences(const std::optional<FeedEvents>& events) {
   std::vector<std::int64_t> sequences;
   if (!events) return {-1};
-  for (const OrderEvent& event : *events) sequences.push_back(event.sequence);
+  for (const auto& event : *events) sequences.push_back(event->event.sequence);
   return sequences;
 }
-
-class Counter final : public EventFeed::Subscriber {
- public:
-  void OnNews() override { ++news_; }
-  int news() const { return news_; }
-
- private:
-  std::atomic<int> news_{0};
-};
 
 class EventFeedTest : public ::testing::Test {
  protected:
@@ -83,17 +76,35 @@ TEST_F(EventFeedTest, KeepsOnlyTheLatestInMemory) {
 }
 
 TEST_F(EventFeedTest, TellsSubscribersUntilTheyLeave) {
-  Counter counter;
-  feed_.Subscribe(counter);
+  int news = 0;
+  std::optional<EventFeed::Subscription> subscription(std::in_place, feed_, [&] { ++news; });
   ASSERT_TRUE(feed_.CatchUp().ok());
-  EXPECT_EQ(counter.news(), 0);
+  EXPECT_EQ(news, 0);
   log_.Append(1);
   ASSERT_TRUE(feed_.CatchUp().ok());
-  EXPECT_EQ(counter.news(), 1);
-  feed_.Unsubscribe(counter);
+  EXPECT_EQ(news, 1);
+  subscription.reset();
   log_.Append(1);
   ASSERT_TRUE(feed_.CatchUp().ok());
-  EXPECT_EQ(counter.news(), 1);
+  EXPECT_EQ(news, 1);
+}
+
+TEST_F(EventFeedTest, LetsSubscribersLeaveWhileTheyAreTold) {
+  std::optional<EventFeed::Subscription> subscription;
+  subscription.emplace(feed_, [&] { subscription.reset(); });
+  log_.Append(1);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  EXPECT_FALSE(subscription.has_value());
+}
+
+TEST_F(EventFeedTest, HasTheResponseOfEachEventReady) {
+  log_.Append(2);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  const auto event = feed_.After(1, 1)->front();
+  v1::WatchOrdersResponse response;
+  ASSERT_TRUE(rpc::FromBytes(event->response, response));
+  EXPECT_EQ(response.resume_token(), MakeToken(TokenKind::kWatch, 2));
+  EXPECT_EQ(response.order().order_id(), event->event.order.order_id());
 }
 
 TEST_F(EventFeedTest, SavesTheSalesNowAndThen) {

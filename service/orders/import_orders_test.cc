@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "grpcpp/completion_queue.h"
+#include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/orders_under_test.h"
@@ -117,6 +119,31 @@ TEST_F(ImportOrdersTest, StopsAtAnOrderThatIsRefusedWithItsOwnReason) {
   EXPECT_EQ(CodeAndReason(status), "ALREADY_EXISTS REQUEST_ID_REUSED");
   EXPECT_EQ(Metadata(status, "durable_orders"), "1");
   EXPECT_THAT(Stored(), ElementsAre("r2", "r1"));
+}
+
+TEST_F(ImportOrdersTest, StopsAtWhatIsNoOrderAtAll) {
+  CallContext context;
+  grpc::GenericStub stub(orders_.NewChannel());
+  grpc::CompletionQueue queue;
+  void* tag = nullptr;
+  bool ok = false;
+  const auto call = stub.PrepareCall(&context, "/orders.v1.OrdersService/ImportOrders", &queue);
+  call->StartCall(nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  v1::ImportOrdersRequest order;
+  *order.mutable_order() = NewRequest("r1");
+  for (const std::string& bytes : {order.SerializeAsString(), std::string("\xff\xff")}) {
+    const grpc::Slice slice(bytes);
+    call->Write(grpc::ByteBuffer(&slice, 1), nullptr);
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+  }
+  grpc::Status ended;
+  call->Finish(&ended, nullptr);
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  const absl::Status status = rpc::FromGrpc(ended);
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(Metadata(status, "durable_orders"), "1");
+  EXPECT_THAT(Stored(), ElementsAre("r1"));
 }
 
 TEST_F(ImportOrdersTest, StopsWhenTheInventoryIsGone) {

@@ -1,20 +1,15 @@
 #include "service/orders/inventory_client.h"
 
 #include <chrono>
-#include <condition_variable>
-#include <memory>
-#include <mutex>
-#include <optional>
 #include <utility>
 
-#include "inventory/v1/inventory.grpc.pb.h"
 #include "service/rpc/status.h"
+#include "spdlog/spdlog.h"
 
 namespace orders {
 namespace {
 
 using inventory::v1::ConfirmRequest;
-using inventory::v1::ConfirmResponse;
 using inventory::v1::InventoryService;
 using inventory::v1::ReserveRequest;
 using inventory::v1::ReserveResponse;
@@ -50,42 +45,25 @@ absl::Status ToOrders(const absl::Status& status) {
   }
 }
 
-// What a call needs until it has ended; each holds the channel open.
-template <typename Request, typename Response>
-struct Call {
-  std::unique_ptr<InventoryService::Stub> stub;
-  std::shared_ptr<grpc::ClientContext> context;
-  Request request;
-  Response response;
-};
-
 }  // namespace
 
 InventoryClient::InventoryClient(const std::string& address, std::stop_token answer_now)
-    : channel_({.target = address,
-                .service = InventoryService::service_full_name(),
-                .answer_now = std::move(answer_now)}) {}
+    : backend_({.target = address, .answer_now = std::move(answer_now)},
+               [](const std::string& line) { spdlog::warn("inventory at {}", line); }) {}
 
-void InventoryClient::Reserve(const grpc::CallbackServerContext& caller,
-                              const v1::PlaceOrderRequest& order,
+void InventoryClient::Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& order,
                               std::function<void(absl::Status)> done) {
-  const std::shared_ptr<grpc::Channel> channel = channel_.channel();
-  if (channel == nullptr) return done(Unavailable());
-  auto call = std::make_shared<Call<ReserveRequest, ReserveResponse>>();
-  call->stub = InventoryService::NewStub(channel);
-  call->context = channel_.NewContext(caller);
-  call->request.set_reservation_id(ReservationId(order.request_id()));
+  ReserveRequest request;
+  request.set_reservation_id(ReservationId(order.request_id()));
   for (const v1::OrderItem& item : order.items()) {
-    inventory::v1::ReservationItem& reserved = *call->request.add_items();
+    inventory::v1::ReservationItem& reserved = *request.add_items();
     reserved.set_sku(item.sku());
     reserved.set_quantity(item.quantity());
   }
-  call->stub->async()->Reserve(call->context.get(), &call->request, &call->response,
-                               [call, done = std::move(done)](grpc::Status status) {
-                                 call->context.reset();
-                                 call->stub.reset();
-                                 done(ToOrders(rpc::FromGrpc(status)));
-                               });
+  backend_.Call(&InventoryService::Stub::async::Reserve, caller, std::move(request),
+                [done = std::move(done)](const absl::StatusOr<ReserveResponse>& reserved) {
+                  done(ToOrders(reserved.status()));
+                });
 }
 
 std::string InventoryClient::ReservationId(const std::string& request_id) {
@@ -93,33 +71,12 @@ std::string InventoryClient::ReservationId(const std::string& request_id) {
 }
 
 absl::Status InventoryClient::Confirm(const std::string& reservation_id, std::stop_token stop) {
-  const std::shared_ptr<grpc::Channel> channel = channel_.channel();
-  if (channel == nullptr) return absl::UnavailableError("the inventory channel is closed");
-  Call<ConfirmRequest, ConfirmResponse> call;
-  call.stub = InventoryService::NewStub(channel);
-  call.context = channel_.NewContext();
-  call.request.set_reservation_id(reservation_id);
-
-  std::mutex mutex;
-  std::condition_variable_any answered;
-  std::optional<grpc::Status> answer;
-  call.stub->async()->Confirm(call.context.get(), &call.request, &call.response,
-                              [&](grpc::Status status) {
-                                std::lock_guard lock(mutex);
-                                answer = std::move(status);
-                                answered.notify_all();
-                              });
-  const auto has_answer = [&] { return answer.has_value(); };
-  std::unique_lock lock(mutex);
-  if (!answered.wait(lock, std::move(stop), has_answer)) {
-    if (!answered.wait_for(lock, kFinishItem, has_answer)) {
-      lock.unlock();
-      call.context->TryCancel();
-      lock.lock();
-      answered.wait(lock, has_answer);
-    }
-  }
-  return rpc::FromGrpc(*answer);
+  ConfirmRequest request;
+  request.set_reservation_id(reservation_id);
+  return backend_
+      .CallAndWait(&InventoryService::Stub::async::Confirm, std::move(request), std::move(stop),
+                   kFinishItem)
+      .status();
 }
 
 }  // namespace orders

@@ -6,10 +6,11 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "grpcpp/server_context.h"
+#include "inventory/v1/inventory.grpc.pb.h"
 #include "orders/v1/orders.pb.h"
 #include "service/lifecycle/clock.h"
-#include "service/rpc/backend_channel.h"
+#include "service/rpc/backend.h"
+#include "service/rpc/unary.h"
 
 namespace orders {
 
@@ -25,7 +26,7 @@ class InventoryClient {
   // Reserves the order's items on behalf of `caller`, whose deadline and cancellation are passed
   // on. Does not block; `done` is called once, on a gRPC thread, with OK or with the error for the
   // caller (orders.proto).
-  void Reserve(const grpc::CallbackServerContext& caller, const v1::PlaceOrderRequest& order,
+  void Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& order,
                std::function<void(absl::Status)> done);
 
   // The reservation id that Reserve() uses: the same for every retry of an order.
@@ -40,15 +41,15 @@ class InventoryClient {
 
   // Whether the inventory becomes reachable by `deadline`.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const {
-    return channel_.AwaitConnected(deadline);
+    return backend_.AwaitConnected(deadline);
   }
 
   // Closes the channel (service/rpc/backend_channel.h): running calls end as if the inventory were
   // unreachable, Confirm() with CANCELLED; later calls are UNAVAILABLE.
-  absl::Status Close(lifecycle::Clock::TimePoint deadline) { return channel_.Close(deadline); }
+  absl::Status Close(lifecycle::Clock::TimePoint deadline) { return backend_.Close(deadline); }
 
  private:
-  rpc::BackendChannel channel_;
+  rpc::Backend<inventory::v1::InventoryService> backend_;
 };
 
 }  // namespace orders

@@ -57,7 +57,8 @@ class InventoryClientTest : public ::testing::Test {
   std::stop_source answer_now_;
   InventoryClient client_{inventory_.address(), answer_now_.get_token()};
   // Of no real call: without deadline, never cancelled.
-  const grpc::CallbackServerContext caller_;
+  const grpc::CallbackServerContext context_;
+  const rpc::Call caller_{context_};
 };
 
 TEST_F(InventoryClientTest, ReservesAllItemsUnderAnIdThatEveryRetryHas) {

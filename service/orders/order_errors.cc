@@ -15,11 +15,7 @@ constexpr std::chrono::milliseconds kRetryDelay(200);
 
 }  // namespace
 
-absl::Status Overloaded() {
-  absl::Status status = absl::ResourceExhaustedError("too many calls wait for the database");
-  status = rpc::WithErrorInfo(std::move(status), kDomain, "OVERLOADED");
-  return rpc::WithRetryInfo(std::move(status), kRetryDelay);
-}
+absl::Status Overloaded() { return rpc::Overloaded(kDomain); }
 
 absl::Status UnknownOrder(const std::string& order_id) {
   return rpc::WithErrorInfo(absl::NotFoundError(absl::StrCat("there is no order ", order_id)),

@@ -43,11 +43,11 @@ OrderPlacer::OrderPlacer(OrderStore& store, InventoryClient& inventory, rpc::Blo
                          std::function<void()> on_stored)
     : store_(store), inventory_(inventory), pool_(pool), on_stored_(std::move(on_stored)) {}
 
-void OrderPlacer::Place(const grpc::CallbackServerContext& caller,
-                        const v1::PlaceOrderRequest& request, Done done) {
+void OrderPlacer::Place(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done) {
   if (absl::Status wrong = Validate(request); !wrong.ok()) return done(std::move(wrong));
   // A retry is answered without the inventory, which may be gone by now.
-  const bool taken = pool_.Run([this, &caller, &request, done] {
+  const bool taken = pool_.Run([this, caller, &request, done] {
+    if (absl::Status gone = caller.Abandoned(); !gone.ok()) return done(std::move(gone));
     absl::StatusOr<std::optional<v1::Order>> found = store_.FindByRequestId(request.request_id());
     if (!found.ok()) return done(FromStore(found.status()));
     if (!*found) return Reserve(caller, request, done);
@@ -57,8 +57,8 @@ void OrderPlacer::Place(const grpc::CallbackServerContext& caller,
   if (!taken) done(Overloaded());
 }
 
-void OrderPlacer::Reserve(const grpc::CallbackServerContext& caller,
-                          const v1::PlaceOrderRequest& request, Done done) {
+void OrderPlacer::Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& request,
+                          Done done) {
   inventory_.Reserve(caller, request, [this, &request, done](absl::Status reserved) {
     if (!reserved.ok()) return done(std::move(reserved));
     // When this is not taken, or fails, the reservation waits for the retry, and

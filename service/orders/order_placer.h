@@ -4,11 +4,11 @@
 #include <functional>
 
 #include "absl/status/statusor.h"
-#include "grpcpp/server_context.h"
 #include "orders/v1/orders.pb.h"
 #include "service/orders/inventory_client.h"
 #include "service/orders/order_store.h"
 #include "service/rpc/blocking_pool.h"
+#include "service/rpc/unary.h"
 
 namespace orders {
 
@@ -29,13 +29,13 @@ class OrderPlacer {
   // Calls `done` once, on any thread, perhaps before it returns. When the answer is
   // an order, that is stored.
   //
-  // Requires: `caller` and `request` live until then.
-  void Place(const grpc::CallbackServerContext& caller, const v1::PlaceOrderRequest& request,
-             Done done);
+  // An error when nobody waits for it any more and it has not begun.
+  //
+  // Requires: the call of `caller`, and `request`, live until then.
+  void Place(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
 
  private:
-  void Reserve(const grpc::CallbackServerContext& caller, const v1::PlaceOrderRequest& request,
-               Done done);
+  void Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
   void Store(const v1::PlaceOrderRequest& request, Done done);
 
   OrderStore& store_;

@@ -49,7 +49,8 @@ class OrderPlacerTest : public ::testing::Test {
   InventoryClient client_{inventory_.address()};
   std::atomic<int> told_{0};
   // Of no real call: without deadline, never cancelled.
-  const grpc::CallbackServerContext caller_;
+  const grpc::CallbackServerContext context_;
+  const rpc::Call caller_{context_};
   rpc::BlockingPool pool_{2, 100};
   OrderPlacer placer_{*store_, client_, pool_, [this] { ++told_; }};
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,7 +11,8 @@
 #include "service/orders/resume_token.h"
 #include "service/orders/track_orders.h"
 #include "service/orders/watch_orders.h"
-#include "service/rpc/status.h"
+#include "service/rpc/stream.h"
+#include "service/rpc/unary.h"
 
 namespace orders {
 namespace {
@@ -21,12 +21,37 @@ namespace {
 constexpr int kUsualPage = 50;
 constexpr int kLargestPage = 500;
 
-// A stream that is refused before it begins.
-class Refused final : public grpc::ServerWriteReactor<v1::WatchOrdersResponse> {
- public:
-  explicit Refused(const absl::Status& status) { Finish(rpc::ToGrpc(status)); }
-  void OnDone() override { delete this; }
-};
+absl::StatusOr<v1::GetOrderResponse> Get(OrderStore& store, const v1::GetOrderRequest& request) {
+  absl::StatusOr<std::optional<v1::Order>> order = store.Find(request.order_id());
+  if (!order.ok()) return FromStore(order.status());
+  if (!*order) return UnknownOrder(request.order_id());
+  v1::GetOrderResponse response;
+  *response.mutable_order() = **std::move(order);
+  return response;
+}
+
+absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store,
+                                            const v1::ListOrdersRequest& request) {
+  if (request.page_size() < 0) {
+    rpc::BadRequest wrong;
+    wrong.Add("page_size", "must not be negative");
+    return wrong.ToStatus();
+  }
+  const int size =
+      request.page_size() == 0 ? kUsualPage : std::min(request.page_size(), kLargestPage);
+  std::int64_t from = 0;
+  if (!request.page_token().empty()) {
+    const auto position = ReadToken(TokenKind::kPage, request.page_token());
+    if (!position) return BadToken("page_token");
+    from = *position;
+  }
+  absl::StatusOr<OrderStore::Page> page = store.List(from, size);
+  if (!page.ok()) return FromStore(page.status());
+  v1::ListOrdersResponse response;
+  for (v1::Order& order : page->orders) *response.add_orders() = std::move(order);
+  if (page->next != 0) response.set_next_page_token(MakeToken(TokenKind::kPage, page->next));
+  return response;
+}
 
 }  // namespace
 
@@ -37,82 +62,45 @@ OrdersService::OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& 
 grpc::ServerUnaryReactor* OrdersService::PlaceOrder(grpc::CallbackServerContext* context,
                                                     const v1::PlaceOrderRequest* request,
                                                     v1::PlaceOrderResponse* response) {
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  placer_.Place(*context, *request, [call, response](absl::StatusOr<v1::Order> order) {
-    if (order.ok()) *response->mutable_order() = *std::move(order);
-    call->Finish(rpc::ToGrpc(order.status()));
-  });
-  return call;
+  return rpc::AnswerLater(context, request, response,
+                          [this](const v1::PlaceOrderRequest& order, const rpc::Call& call,
+                                 const rpc::Answer<v1::PlaceOrderResponse>& answer) {
+                            placer_.Place(call, order, [answer](absl::StatusOr<v1::Order> placed) {
+                              if (!placed.ok()) return answer(placed.status());
+                              v1::PlaceOrderResponse response;
+                              *response.mutable_order() = *std::move(placed);
+                              answer(std::move(response));
+                            });
+                          });
 }
 
 grpc::ServerUnaryReactor* OrdersService::GetOrder(grpc::CallbackServerContext* context,
                                                   const v1::GetOrderRequest* request,
                                                   v1::GetOrderResponse* response) {
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  InPool(*call, [this, request, response]() -> absl::Status {
-    absl::StatusOr<std::optional<v1::Order>> order = store_.Find(request->order_id());
-    if (!order.ok()) return FromStore(order.status());
-    if (!*order) return UnknownOrder(request->order_id());
-    *response->mutable_order() = **std::move(order);
-    return absl::OkStatus();
-  });
-  return call;
+  return rpc::AnswerFromPool(pool_, context, request, response,
+                             [this](const auto& order, const auto&) { return Get(store_, order); });
 }
 
 grpc::ServerUnaryReactor* OrdersService::ListOrders(grpc::CallbackServerContext* context,
                                                     const v1::ListOrdersRequest* request,
                                                     v1::ListOrdersResponse* response) {
-  grpc::ServerUnaryReactor* call = context->DefaultReactor();
-  InPool(*call, [this, request, response]() -> absl::Status {
-    if (request->page_size() < 0) {
-      rpc::BadRequest wrong;
-      wrong.Add("page_size", "must not be negative");
-      return wrong.ToStatus();
-    }
-    const int size =
-        request->page_size() == 0 ? kUsualPage : std::min(request->page_size(), kLargestPage);
-    std::int64_t from = 0;
-    if (!request->page_token().empty()) {
-      const auto position = ReadToken(TokenKind::kPage, request->page_token());
-      if (!position) return BadToken("page_token");
-      from = *position;
-    }
-    absl::StatusOr<OrderStore::Page> page = store_.List(from, size);
-    if (!page.ok()) return FromStore(page.status());
-    for (v1::Order& order : page->orders) *response->add_orders() = std::move(order);
-    if (page->next != 0) response->set_next_page_token(MakeToken(TokenKind::kPage, page->next));
-    return absl::OkStatus();
-  });
-  return call;
+  return rpc::AnswerFromPool(pool_, context, request, response,
+                             [this](const auto& page, const auto&) { return List(store_, page); });
 }
 
-grpc::ServerWriteReactor<v1::WatchOrdersResponse>* OrdersService::WatchOrders(
-    grpc::CallbackServerContext*, const v1::WatchOrdersRequest* request) {
-  std::int64_t sequence = feed_.last_sequence();
-  if (request->resume_token() == "start") {
-    sequence = 0;
-  } else if (!request->resume_token().empty()) {
-    const auto position = ReadToken(TokenKind::kWatch, request->resume_token());
-    if (!position) return new Refused(BadToken("resume_token"));
-    sequence = *position;
-  }
-  return new orders::WatchOrders(sequence, store_, feed_, pool_, goodbye_.token());
+grpc::ServerWriteReactor<grpc::ByteBuffer>* OrdersService::WatchOrders(
+    grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
+  return rpc::Serve<orders::WatchOrders>(goodbye_.token(), *request, store_, feed_, pool_);
 }
 
 grpc::ServerReadReactor<v1::ImportOrdersRequest>* OrdersService::ImportOrders(
     grpc::CallbackServerContext* context, v1::ImportOrdersResponse* response) {
-  return new orders::ImportOrders(*context, *response, placer_, goodbye_.token());
+  return rpc::Serve<orders::ImportOrders>(goodbye_.token(), *context, *response, placer_);
 }
 
 grpc::ServerBidiReactor<v1::TrackOrdersRequest, v1::TrackOrdersResponse>*
 OrdersService::TrackOrders(grpc::CallbackServerContext*) {
-  return orders::TrackOrders::Start(store_, feed_, pool_, goodbye_.token());
-}
-
-void OrdersService::InPool(grpc::ServerUnaryReactor& call, std::function<absl::Status()> work) {
-  const bool taken =
-      pool_.Run([&call, work = std::move(work)] { call.Finish(rpc::ToGrpc(work())); });
-  if (!taken) call.Finish(rpc::ToGrpc(Overloaded()));
+  return rpc::Serve<orders::TrackOrders>(goodbye_.token(), store_, feed_, pool_);
 }
 
 }  // namespace orders

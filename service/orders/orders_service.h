@@ -1,9 +1,6 @@
 #ifndef SERVICE_ORDERS_ORDERS_SERVICE_H_
 #define SERVICE_ORDERS_ORDERS_SERVICE_H_
 
-#include <functional>
-
-#include "absl/status/status.h"
 #include "orders/v1/orders.grpc.pb.h"
 #include "service/orders/event_feed.h"
 #include "service/orders/order_placer.h"
@@ -16,8 +13,11 @@ namespace orders {
 // What orders.proto promises. Every method validates, hands what may block to the
 // pool, and returns at once.
 //
+// WatchOrders is served raw: its messages are serialised once for all of its callers.
+//
 // Lifetime: outlives the server, and is outlived by what it is given.
-class OrdersService final : public v1::OrdersService::CallbackService {
+class OrdersService final : public v1::OrdersService::WithRawCallbackMethod_WatchOrders<
+                                v1::OrdersService::CallbackService> {
  public:
   OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed, rpc::BlockingPool& pool,
                 const rpc::GoodbyeSignal& goodbye);
@@ -31,17 +31,14 @@ class OrdersService final : public v1::OrdersService::CallbackService {
   grpc::ServerUnaryReactor* ListOrders(grpc::CallbackServerContext* context,
                                        const v1::ListOrdersRequest* request,
                                        v1::ListOrdersResponse* response) override;
-  grpc::ServerWriteReactor<v1::WatchOrdersResponse>* WatchOrders(
-      grpc::CallbackServerContext* context, const v1::WatchOrdersRequest* request) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchOrders(grpc::CallbackServerContext* context,
+                                                          const grpc::ByteBuffer* request) override;
   grpc::ServerReadReactor<v1::ImportOrdersRequest>* ImportOrders(
       grpc::CallbackServerContext* context, v1::ImportOrdersResponse* response) override;
   grpc::ServerBidiReactor<v1::TrackOrdersRequest, v1::TrackOrdersResponse>* TrackOrders(
       grpc::CallbackServerContext* context) override;
 
  private:
-  // Runs `work` in the pool and ends the call with its answer.
-  void InPool(grpc::ServerUnaryReactor& call, std::function<absl::Status()> work);
-
   OrderStore& store_;
   OrderPlacer& placer_;
   EventFeed& feed_;

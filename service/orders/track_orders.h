@@ -3,19 +3,15 @@
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
-#include <memory>
-#include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "grpcpp/support/server_callback.h"
+#include "absl/status/statusor.h"
 #include "orders/v1/orders.pb.h"
-#include "service/orders/event_pump.h"
+#include "service/orders/event_cursor.h"
+#include "service/rpc/stream.h"
 
 namespace orders {
 
@@ -25,54 +21,33 @@ namespace orders {
 // An order is never told in an older state than before: its states only ever move
 // forward, so what a look into the store and the log tell of one order is put in
 // order by the state itself.
-//
-// Lifetime: keeps itself alive until the call is over and no work of it waits in
-// the pool; until then it uses all that it was given.
-class TrackOrders final
-    : public grpc::ServerBidiReactor<v1::TrackOrdersRequest, v1::TrackOrdersResponse> {
+class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::TrackOrdersResponse> {
  public:
-  // Begins to serve one call. The answer is what the service method returns.
-  static TrackOrders* Start(OrderStore& store, EventFeed& feed, rpc::BlockingPool& pool,
-                            std::stop_token draining);
-
- private:
   TrackOrders(OrderStore& store, EventFeed& feed, rpc::BlockingPool& pool);
 
-  void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
-  void OnCancel() override;
-  void OnDone() override;
+ private:
+  using Found = std::vector<absl::StatusOr<std::optional<v1::Order>>>;
 
-  bool Send(const OrderEvent& event);
-  void LookUp(const std::vector<std::string>& order_ids);
+  bool Next(v1::TrackOrdersResponse& message) override;
+  void OnMessage(v1::TrackOrdersRequest& request) override;
+  void OnHalfClose() override { caller_is_done_ = true; }
+  bool CanRead() override;
+  rpc::ResumePoint Goodbye() override;
 
-  // What follows requires mutex_.
+  // Looks the next ones of unseen_ up, in the pool.
+  void LookUp();
+  void OnFound(const std::vector<std::string>& order_ids, const Found& found);
   // Puts it in line, unless the order is not followed or was told as far already.
-  bool Tell(const v1::Order& order);
-  // Starts what can be started now: a write, a read, the end.
-  void GoOn();
-  // Finish(), once; later calls do nothing.
-  void End(const absl::Status& status);
+  void Tell(const v1::Order& order);
 
   OrderStore& store_;
   rpc::BlockingPool& pool_;
-  std::shared_ptr<TrackOrders> self_;  // Reset when the call is over.
-  std::shared_ptr<EventPump> pump_;
-  v1::TrackOrdersRequest request_;  // gRPC's while it is read.
-
-  std::mutex mutex_;
-  bool writing_ = false;                       // Guarded by mutex_.
-  bool ended_ = false;                         // Guarded by mutex_.
-  bool caller_is_done_ = false;                // Guarded by mutex_.
-  bool read_waits_ = true;                     // Guarded by mutex_.
-  bool pump_waits_ = false;                    // Guarded by mutex_.
-  std::int64_t seen_;                          // Guarded by mutex_: the last event of the pump's.
-  std::string resume_token_;                   // Guarded by mutex_: of what was written last.
-  std::deque<v1::TrackOrdersResponse> queue_;  // Guarded by mutex_; front: gRPC's while writing_.
-  std::map<std::string, int> told_;            // Guarded by mutex_: id -> state, -1: none.
-
-  // Last: when the drain has begun already, its constructor calls back.
-  std::optional<std::stop_callback<std::function<void()>>> on_drain_;
+  EventCursor cursor_;
+  bool caller_is_done_ = false;
+  std::string resume_token_;                     // Of the message that was filled last.
+  std::deque<std::string> unseen_;               // Followed, and not looked up yet.
+  std::deque<v1::TrackOrdersResponse> answers_;  // In line to be sent.
+  std::map<std::string, int> told_;              // id -> state, -1: none.
 };
 
 }  // namespace orders

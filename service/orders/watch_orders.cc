@@ -1,50 +1,46 @@
 #include "service/orders/watch_orders.h"
 
+#include <memory>
+#include <string>
 #include <utility>
 
+#include "orders/v1/orders.pb.h"
+#include "service/orders/order_errors.h"
 #include "service/orders/resume_token.h"
-#include "service/rpc/status.h"
+#include "service/rpc/bytes.h"
 
 namespace orders {
 
-WatchOrders::WatchOrders(std::int64_t sequence, OrderStore& store, EventFeed& feed,
-                         rpc::BlockingPool& pool, std::stop_token draining)
-    : pump_(EventPump::Create(
-          sequence, store, feed, pool, [this](const OrderEvent& event) { return Send(event); },
-          [this](const absl::Status& status) { End(status); })) {
-  // Says that the watch stands. Its end starts the pump.
-  message_.set_resume_token(MakeToken(TokenKind::kWatch, sequence));
-  StartWrite(&message_);
-  on_drain_.emplace(std::move(draining), [this] { SayGoodbye(); });
+WatchOrders::WatchOrders(const grpc::ByteBuffer& request, OrderStore& store, EventFeed& feed,
+                         rpc::BlockingPool& pool)
+    : cursor_(Position(request, feed), store, feed, pool, handle()) {}
+
+std::int64_t WatchOrders::Position(const grpc::ByteBuffer& bytes, const EventFeed& feed) {
+  v1::WatchOrdersRequest request;
+  if (!rpc::FromBytes(bytes, request)) EndUndecodable();
+  if (request.resume_token().empty()) return feed.last_sequence();
+  if (request.resume_token() == "start") return 0;
+  const auto position = ReadToken(TokenKind::kWatch, request.resume_token());
+  if (!position) End(BadToken("resume_token"));
+  return position.value_or(0);
 }
 
-bool WatchOrders::Send(const OrderEvent& event) {
-  message_.set_resume_token(MakeToken(TokenKind::kWatch, event.sequence));
-  *message_.mutable_order() = event.order;
-  StartWrite(&message_);
+bool WatchOrders::Next(grpc::ByteBuffer& message) {
+  if (!std::exchange(stands_, true)) {
+    v1::WatchOrdersResponse response;
+    response.set_resume_token(MakeToken(TokenKind::kWatch, cursor_.sequence()));
+    message = rpc::ToBytes(response);
+    return true;
+  }
+  const absl::StatusOr<std::shared_ptr<const FeedEvent>> event = cursor_.Next();
+  if (!event.ok()) End(event.status());
+  if (!event.ok() || *event == nullptr) return false;
+  message = (*event)->response;
   return true;
 }
 
-void WatchOrders::OnWriteDone(bool ok) {
-  if (ok) pump_->Sent();
-  // Otherwise the call is broken, and OnCancel() comes.
+rpc::ResumePoint WatchOrders::Goodbye() {
+  return {"orders.v1", {{"resume_token", MakeToken(TokenKind::kWatch, cursor_.sequence())}}};
 }
-
-void WatchOrders::OnCancel() {
-  pump_->Stop();
-  End(absl::CancelledError("the caller has gone"));
-}
-
-void WatchOrders::SayGoodbye() {
-  // A write that is under way arrives before the status does.
-  const std::int64_t sent = pump_->Stop();
-  End(rpc::Goodbye("orders.v1", {{"resume_token", MakeToken(TokenKind::kWatch, sent)}}));
-}
-
-void WatchOrders::End(const absl::Status& status) {
-  if (!ended_.exchange(true)) Finish(rpc::ToGrpc(status));
-}
-
-void WatchOrders::OnDone() { delete this; }
 
 }  // namespace orders

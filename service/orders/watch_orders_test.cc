@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
 #include "service/orders/resume_token.h"
 #include "service/orders/testing/fake_inventory.h"
@@ -119,6 +120,18 @@ TEST_F(WatchOrdersTest, RefusesATokenThatIsNoneOfThisServices) {
     EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT");
     EXPECT_THAT(WrongFields(status), ElementsAre("resume_token"));
   }
+}
+
+TEST_F(WatchOrdersTest, RefusesARequestThatIsNone) {
+  grpc::GenericStub stub(orders_.NewChannel());
+  CallContext context;
+  const grpc::Slice garbage("\xff\xff");
+  const grpc::ByteBuffer request(&garbage, 1);
+  std::promise<grpc::Status> ended;
+  grpc::ByteBuffer response;
+  stub.UnaryCall(&context, "/orders.v1.OrdersService/WatchOrders", {}, &request, &response,
+                 [&](grpc::Status status) { ended.set_value(std::move(status)); });
+  EXPECT_EQ(ended.get_future().get().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(WatchOrdersTest, RefusesATokenOfAnotherDatabase) {

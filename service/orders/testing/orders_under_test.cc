@@ -47,11 +47,14 @@ OrdersUnderTest::~OrdersUnderTest() {
   server_ = nullptr;
 }
 
-std::unique_ptr<v1::OrdersService::Stub> OrdersUnderTest::NewStub() const {
+std::shared_ptr<grpc::Channel> OrdersUnderTest::NewChannel() const {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return v1::OrdersService::NewStub(
-      grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
+  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
+}
+
+std::unique_ptr<v1::OrdersService::Stub> OrdersUnderTest::NewStub() const {
+  return v1::OrdersService::NewStub(NewChannel());
 }
 
 void OrdersUnderTest::StartRelay() {

@@ -43,6 +43,7 @@ class OrdersUnderTest {
   ~OrdersUnderTest();
 
   // Each has a connection of its own.
+  std::shared_ptr<grpc::Channel> NewChannel() const;
   std::unique_ptr<v1::OrdersService::Stub> NewStub() const;
 
   OrderStore& store() { return *store_; }
