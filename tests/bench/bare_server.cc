@@ -20,7 +20,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
-#include "tests/servers/echo/bench_service.h"
+#include "tests/bench/bare_service.h"
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051", "Where to listen, HOST:PORT.");
 ABSL_FLAG(std::string, port_file, "", "Write the bound HOST:PORT into this file.");
@@ -56,8 +56,8 @@ int main(int argc, char** argv) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   std::stop_source finish;
-  bench::BenchService service([&] { return finish.get_token(); },
-                              grpc::Status(grpc::UNAVAILABLE, "draining"));
+  bench::BareService service([&] { return finish.get_token(); },
+                             grpc::Status(grpc::UNAVAILABLE, "draining"));
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(absl::GetFlag(FLAGS_address), grpc::InsecureServerCredentials(), &port);

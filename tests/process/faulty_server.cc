@@ -62,7 +62,6 @@
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
-#include "service/rpc/status.h"
 #include "spdlog/sinks/base_sink.h"
 #include "spdlog/spdlog.h"
 #include "tests/servers/echo/bench_service.h"
@@ -313,20 +312,18 @@ int main(int argc, char** argv) {
   rpc::BlockingPool work(/*threads=*/1, /*capacity=*/10, [&process](const absl::Status& failure) {
     process.workers().Fail("work", failure);
   });
-  bench::BenchService service(
-      [&] {
-        // Each stream asks for its token here.
-        first_stream.request_stop();
-        if (handler_is == "hangs") Hang("handler");
-        if (handler_is == "exits") std::exit(0);
-        if (faults.contains("threads")) HaveNoMoreThreads();
-        if (faults.contains("work") &&
-            !work.Run([] { throw std::runtime_error("as it was told to"); })) {
-          std::abort();
-        }
-        return goodbye.token();
-      },
-      rpc::ToGrpc(rpc::Goodbye("bench")));
+  bench::BenchService service([&] {
+    // Each stream asks for its token here.
+    first_stream.request_stop();
+    if (handler_is == "hangs") Hang("handler");
+    if (handler_is == "exits") std::exit(0);
+    if (faults.contains("threads")) HaveNoMoreThreads();
+    if (faults.contains("work") &&
+        !work.Run([] { throw std::runtime_error("as it was told to"); })) {
+      std::abort();
+    }
+    return goodbye.token();
+  });
   rpc::ServerHost server(config.server, {{"bench.Bench", service}}, goodbye);
   open("server");
   if (const absl::Status started = server.Start(); !started.ok()) {

@@ -1,76 +1,42 @@
 #include "service/rpc/testing/probe_service.h"
 
 #include <chrono>
-#include <functional>
+#include <optional>
 #include <utility>
 
-#include "service/rpc/status.h"
+#include "service/rpc/stream.h"
 
 namespace rpc {
 namespace {
 
 using probe::Note;
 
-// A stream is ended by its caller, a cancellation or the drain, perhaps by all at
-// once: the first decides, and nothing is started after Finish().
-template <typename Reactor>
-class Ending : public Reactor {
+class Watching final : public ServerStream<Note> {
  public:
-  explicit Ending(const std::stop_token& drain)
-      : drained_(drain, [this] { End(ToGrpc(Goodbye("probe"))); }) {}
-
-  void OnCancel() override { End(grpc::Status::CANCELLED); }
-  void OnDone() override { delete this; }
-
- protected:
-  void End(const grpc::Status& status) {
-    {
-      std::lock_guard lock(mutex_);
-      if (std::exchange(ended_, true)) return;
-    }
-    this->Finish(status);
-  }
-
-  template <typename Operation>
-  void UnlessEnded(Operation operation) {
-    std::lock_guard lock(mutex_);
-    if (!ended_) operation();
-  }
+  explicit Watching(const Note& request) : note_(request) {}
 
  private:
-  std::mutex mutex_;
-  bool ended_ = false;  // Guarded by mutex_.
-  std::stop_callback<std::function<void()>> drained_;
-};
-
-class Watching final : public Ending<grpc::ServerWriteReactor<Note>> {
- public:
-  Watching(const Note& request, const std::stop_token& drain) : Ending(drain), note_(request) {
-    UnlessEnded([this] { StartWrite(&note_); });
+  bool Next(Note& note) override {
+    if (std::exchange(sent_, true)) return false;
+    note = note_;
+    return true;
   }
+  ResumePoint Goodbye() override { return {"probe"}; }
 
- private:
   const Note note_;
+  bool sent_ = false;
 };
 
-class Chatting final : public Ending<grpc::ServerBidiReactor<Note, Note>> {
- public:
-  explicit Chatting(const std::stop_token& drain) : Ending(drain) { Read(); }
-
-  void OnReadDone(bool ok) override {
-    if (!ok) return End(grpc::Status::OK);
-    UnlessEnded([this] { StartWrite(&note_); });
+class Chatting final : public BidiStream<Note, Note> {
+  bool Next(Note& note) override {
+    if (!note_) return false;
+    note = *std::exchange(note_, std::nullopt);
+    return true;
   }
-  void OnWriteDone(bool ok) override {
-    if (ok) Read();
-  }
+  void OnMessage(Note& note) override { note_ = note; }
+  ResumePoint Goodbye() override { return {"probe"}; }
 
- private:
-  void Read() {
-    UnlessEnded([this] { StartRead(&note_); });
-  }
-
-  Note note_;
+  std::optional<Note> note_;
 };
 
 }  // namespace
@@ -134,11 +100,11 @@ grpc::ServerUnaryReactor* ProbeService::Hold(grpc::CallbackServerContext*, const
 
 grpc::ServerWriteReactor<Note>* ProbeService::Watch(grpc::CallbackServerContext*,
                                                     const Note* request) {
-  return new Watching(*request, drain_);
+  return Serve<Watching>(drain_, *request);
 }
 
 grpc::ServerBidiReactor<Note, Note>* ProbeService::Chat(grpc::CallbackServerContext*) {
-  return new Chatting(drain_);
+  return Serve<Chatting>(drain_);
 }
 
 }  // namespace rpc

@@ -2,28 +2,23 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <limits>
-#include <mutex>
-#include <optional>
+#include <string>
 #include <utility>
 
 #include "grpcpp/alarm.h"
+#include "service/rpc/stream.h"
 
 namespace bench {
 namespace {
 
 constexpr std::uint32_t kForEver = std::numeric_limits<std::uint32_t>::max();
 
-std::chrono::system_clock::time_point After(std::uint32_t ms) {
-  return std::chrono::system_clock::now() + std::chrono::milliseconds(ms);
-}
-
 // Answers when its alarm goes off, or is cancelled.
 class SleepingEcho final : public grpc::ServerUnaryReactor {
  public:
   explicit SleepingEcho(std::uint32_t ms) {
-    alarm_.Set(After(ms),
+    alarm_.Set(std::chrono::system_clock::now() + std::chrono::milliseconds(ms),
                [this](bool slept) { Finish(slept ? grpc::Status::OK : grpc::Status::CANCELLED); });
   }
 
@@ -40,117 +35,52 @@ class DeafEcho final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 };
 
-// A stream is ended by its caller, a cancellation or the drain, perhaps by all at
-// once: the first decides. gRPC aborts on an operation that is started after
-// Finish(), so one is started only with the mutex held and `ended_` seen false.
-// Finish() is called without the mutex: the call may be deleted before it returns.
-class Watching final : public grpc::ServerWriteReactor<Event> {
+class Watching final : public rpc::ServerStream<Event> {
  public:
-  Watching(const WatchRequest& request, const std::stop_token& drain, const grpc::Status& goodbye)
-      : interval_ms_(request.interval_ms()), drained_(drain, [this, &goodbye] { End(goodbye); }) {
-    event_.set_payload(request.payload());
-    std::lock_guard lock(mutex_);
-    WriteNext();
-  }
-
-  void OnWriteDone(bool ok) override {
-    if (!ok) return End(grpc::Status::CANCELLED);
-    std::lock_guard lock(mutex_);
-    if (ended_) return;
-    if (interval_ms_ == 0) return WriteNext();
-    pausing_ = true;
-    // Each pause has its own: the last one may not have returned from its callback.
-    alarm_.emplace();
-    alarm_->Set(After(interval_ms_), [this](bool) { OnPauseOver(); });
-  }
-
-  void OnCancel() override { End(grpc::Status::CANCELLED); }
-  void OnDone() override { delete this; }
+  explicit Watching(const WatchRequest& request)
+      : interval_(request.interval_ms()), payload_(request.payload()) {}
 
  private:
-  // Requires: mutex_ is held.
-  void WriteNext() {
-    if (ended_) return;
-    event_.set_seq(event_.seq() + 1);
-    StartWrite(&event_);
-  }
+  using Clock = std::chrono::steady_clock;
 
-  void End(const grpc::Status& status) {
-    {
-      std::lock_guard lock(mutex_);
-      if (std::exchange(ended_, true)) return;
-      // The alarm still needs the call: it finishes it when it is done.
-      status_ = status;
-      if (pausing_) return alarm_->Cancel();
+  bool Next(Event& event) override {
+    if (interval_.count() > 0) {
+      const Clock::time_point now = Clock::now();
+      if (now < next_at_) {
+        WakeAfter(std::chrono::ceil<std::chrono::milliseconds>(next_at_ - now));
+        return false;
+      }
+      next_at_ = now + interval_;
     }
-    Finish(status);
+    event.set_seq(++seq_);
+    event.set_payload(payload_);
+    return true;
   }
+  rpc::ResumePoint Goodbye() override { return {"bench"}; }
 
-  void OnPauseOver() {
-    {
-      std::lock_guard lock(mutex_);
-      pausing_ = false;
-      if (!ended_) return WriteNext();
-    }
-    Finish(status_);
-  }
-
-  const std::uint32_t interval_ms_;
-  Event event_;
-  std::mutex mutex_;
-  bool pausing_ = false;              // Guarded by mutex_: between two events, the alarm set.
-  bool ended_ = false;                // Guarded by mutex_: nothing may be started any more.
-  grpc::Status status_;               // Guarded by mutex_ until ended_, constant then.
-  std::optional<grpc::Alarm> alarm_;  // Guarded by mutex_.
-  std::stop_callback<std::function<void()>> drained_;
+  const std::chrono::milliseconds interval_;
+  const std::string payload_;
+  Clock::time_point next_at_;
+  std::uint64_t seq_ = 0;
 };
 
-// Ends as Watching does.
-class Chatting final : public grpc::ServerBidiReactor<ChatMessage, ChatMessage> {
- public:
-  Chatting(const std::stop_token& drain, const grpc::Status& goodbye)
-      : drained_(drain, [this, &goodbye] { End(goodbye); }) {
-    ReadNext();
+class Chatting final : public rpc::BidiStream<ChatMessage, ChatMessage> {
+  bool Next(ChatMessage& message) override {
+    if (!std::exchange(has_message_, false)) return false;
+    message.Swap(&message_);
+    return true;
   }
-
-  void OnReadDone(bool ok) override {
-    if (!ok) return End(grpc::Status::OK);
-    std::lock_guard lock(mutex_);
-    if (!ended_) StartWrite(&message_);
+  void OnMessage(ChatMessage& message) override {
+    message_.Swap(&message);
+    has_message_ = true;
   }
-
-  void OnWriteDone(bool ok) override {
-    if (!ok) return End(grpc::Status::CANCELLED);
-    ReadNext();
-  }
-
-  void OnCancel() override { End(grpc::Status::CANCELLED); }
-  void OnDone() override { delete this; }
-
- private:
-  void ReadNext() {
-    std::lock_guard lock(mutex_);
-    if (!ended_) StartRead(&message_);
-  }
-
-  void End(const grpc::Status& status) {
-    {
-      std::lock_guard lock(mutex_);
-      if (std::exchange(ended_, true)) return;
-    }
-    Finish(status);
-  }
+  rpc::ResumePoint Goodbye() override { return {"bench"}; }
 
   ChatMessage message_;
-  std::mutex mutex_;
-  bool ended_ = false;  // Guarded by mutex_: nothing may be started any more.
-  std::stop_callback<std::function<void()>> drained_;
+  bool has_message_ = false;
 };
 
 }  // namespace
-
-BenchService::BenchService(std::function<std::stop_token()> drain, grpc::Status goodbye)
-    : drain_(std::move(drain)), goodbye_(std::move(goodbye)) {}
 
 grpc::ServerUnaryReactor* BenchService::Echo(grpc::CallbackServerContext* context,
                                              const EchoRequest* request, EchoReply* reply) {
@@ -164,12 +94,12 @@ grpc::ServerUnaryReactor* BenchService::Echo(grpc::CallbackServerContext* contex
 
 grpc::ServerWriteReactor<Event>* BenchService::Watch(grpc::CallbackServerContext*,
                                                      const WatchRequest* request) {
-  return new Watching(*request, drain_(), goodbye_);
+  return rpc::Serve<Watching>(drain_(), *request);
 }
 
 grpc::ServerBidiReactor<ChatMessage, ChatMessage>* BenchService::Chat(
     grpc::CallbackServerContext*) {
-  return new Chatting(drain_(), goodbye_);
+  return rpc::Serve<Chatting>(drain_());
 }
 
 }  // namespace bench

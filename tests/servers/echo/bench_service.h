@@ -3,22 +3,21 @@
 
 #include <functional>
 #include <stop_token>
+#include <utility>
 
-#include "grpcpp/support/status.h"
 #include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace bench {
 
-// The service of bench.proto. Both servers serve this one, so that nothing but the
-// harness differs between them.
+// The service of bench.proto, on the harness's streams. tests/bench/bare_service.h is the same by
+// hand.
 //
 // Threads: gRPC's. No handler blocks.
 // Lifetime: outlives its server.
 class BenchService final : public Bench::CallbackService {
  public:
-  // Each stream asks `drain` for a token of its own, and ends with `goodbye` once a
-  // stop is requested of it.
-  BenchService(std::function<std::stop_token()> drain, grpc::Status goodbye);
+  // Each stream asks `drain` for a token of its own.
+  explicit BenchService(std::function<std::stop_token()> drain) : drain_(std::move(drain)) {}
 
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const EchoRequest* request,
                                  EchoReply* reply) override;
@@ -29,7 +28,6 @@ class BenchService final : public Bench::CallbackService {
 
  private:
   const std::function<std::stop_token()> drain_;
-  const grpc::Status goodbye_;
 };
 
 }  // namespace bench

@@ -9,7 +9,6 @@
 #include "service/observability/process_log.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
-#include "service/rpc/status.h"
 #include "tests/servers/echo/bench_service.h"
 
 int main(int argc, char** argv) {
@@ -25,7 +24,7 @@ int main(int argc, char** argv) {
   }
 
   rpc::GoodbyeSignal goodbye;
-  bench::BenchService service([&] { return goodbye.token(); }, rpc::ToGrpc(rpc::Goodbye("bench")));
+  bench::BenchService service([&] { return goodbye.token(); });
   rpc::ServerHost server(config.server, {{"bench.Bench", service}}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
