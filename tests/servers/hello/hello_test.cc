@@ -1,0 +1,101 @@
+// The smallest service does what docs/make-it-yours.md says of it.
+#include <signal.h>
+
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "google/rpc/error_details.pb.h"
+#include "gtest/gtest.h"
+#include "service/rpc/status.h"
+#include "service/rpc/testing/callers.h"
+#include "tests/common/child_process.h"
+#include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
+#include "tests/servers/hello/hello.grpc.pb.h"
+
+namespace hello {
+namespace {
+
+constexpr std::chrono::seconds kLimit{60};
+
+class HelloTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<testkit::ServerProcess> Start(const std::string& count_file,
+                                                const std::string& elder = "") {
+    auto server = testkit::ServerProcess::Start(
+        {.binary = "tests/servers/hello/hello_server",
+         .flags = {"--shutdown_lame_duck=0s", "--elder=" + elder,
+                   "--count_file=" + directory_.path() + "/" + count_file}});
+    EXPECT_TRUE(server.ok()) << server.status();
+    return server.ok() ? *std::move(server) : nullptr;
+  }
+  static absl::StatusOr<std::string> Greet(v1::Hello::Stub& stub, const std::string& name) {
+    const auto context = rpc::Bounded();
+    v1::GreetRequest request;
+    request.set_name(name);
+    v1::GreetResponse response;
+    const grpc::Status status = stub.Greet(context.get(), request, &response);
+    if (!status.ok()) return rpc::FromGrpc(status);
+    return response.greeting();
+  }
+  static std::unique_ptr<v1::Hello::Stub> StubOf(const testkit::ServerProcess& server) {
+    return v1::Hello::NewStub(rpc::NewConnection(server.address()));
+  }
+
+  const testkit::TempDir directory_;
+};
+
+TEST_F(HelloTest, GreetsAndAsksItsElderFirst) {
+  const auto elder = Start("elder");
+  ASSERT_NE(elder, nullptr);
+  const auto server = Start("greeted", elder->address());
+  ASSERT_NE(server, nullptr);
+  const auto stub = StubOf(*server);
+  const auto greeting = Greet(*stub, "Ada");
+  ASSERT_TRUE(greeting.ok()) << greeting.status();
+  EXPECT_EQ(*greeting, "Hello, Ada");
+  EXPECT_TRUE(absl::IsInvalidArgument(Greet(*stub, "").status()));
+  elder->process().Signal(SIGTERM);
+  EXPECT_EQ(elder->process().Wait(kLimit), testkit::Ending::Exited(0));
+  EXPECT_TRUE(absl::IsUnavailable(Greet(*stub, "Ada").status()));
+  EXPECT_TRUE(server->process().AwaitOutput("cannot be reached", kLimit));
+}
+
+TEST_F(HelloTest, TellsWatchersAndSaysWhereToGoOnAndCountsOnAfterARestart) {
+  auto server = Start("greeted");
+  ASSERT_NE(server, nullptr);
+  const auto stub = StubOf(*server);
+  ASSERT_TRUE(Greet(*stub, "Ada").ok());
+  const auto context = rpc::Bounded();
+  const auto watch = stub->Watch(context.get(), v1::WatchRequest());
+  v1::WatchResponse message;
+  ASSERT_TRUE(watch->Read(&message));
+  EXPECT_EQ(message.greeted(), 1);
+  ASSERT_TRUE(Greet(*stub, "Grace").ok());
+  ASSERT_TRUE(watch->Read(&message));
+  EXPECT_EQ(message.greeted(), 2);
+
+  server->process().Signal(SIGTERM);
+  EXPECT_FALSE(watch->Read(&message));
+  const absl::Status goodbye = rpc::FromGrpc(watch->Finish());
+  EXPECT_TRUE(absl::IsUnavailable(goodbye)) << goodbye;
+  google::rpc::ErrorInfo info;
+  const auto payload = goodbye.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
+  ASSERT_TRUE(payload && info.ParseFromString(std::string(*payload)));
+  EXPECT_EQ(info.metadata().at("after"), "2");
+  EXPECT_EQ(server->process().Wait(kLimit), testkit::Ending::Exited(0));
+
+  server = Start("greeted");
+  ASSERT_NE(server, nullptr);
+  const auto again = rpc::Bounded();
+  const auto resumed = StubOf(*server);
+  const auto from_start = resumed->Watch(again.get(), v1::WatchRequest());
+  ASSERT_TRUE(from_start->Read(&message));
+  EXPECT_EQ(message.greeted(), 2);
+  again->TryCancel();
+}
+
+}  // namespace
+}  // namespace hello
