@@ -81,48 +81,51 @@ ABSL_FLAG(std::optional<absl::Duration>, shutdown_reserve, std::nullopt,
 
 // Limits on connections: service/rpc/connection_limits.h has the reasons.
 ABSL_FLAG(
-    absl::Duration, max_connection_age, absl::FromChrono(rpc::ConnectionLimits().age),
+    absl::Duration, max_connection_age,
+    absl::FromChrono(rpc::ConnectionLimits().max_connection_age),
     "After this time a connection gets a GOAWAY, so that callers spread over new replicas; 0: "
     "never. A shutdown does not need it.");
-ABSL_FLAG(absl::Duration, max_connection_idle, absl::FromChrono(rpc::ConnectionLimits().idle),
+ABSL_FLAG(absl::Duration, max_connection_idle,
+          absl::FromChrono(rpc::ConnectionLimits().max_connection_idle),
           "Close a connection that has had no call for this long; 0: never.");
-ABSL_FLAG(absl::Duration, keepalive_time, absl::FromChrono(rpc::ConnectionLimits().keepalive),
+ABSL_FLAG(absl::Duration, keepalive_time, absl::FromChrono(rpc::ConnectionLimits().keepalive_time),
           "Send a keepalive ping to a peer that has been silent for this long; 0: never.");
 ABSL_FLAG(absl::Duration, keepalive_timeout,
           absl::FromChrono(rpc::ConnectionLimits().keepalive_timeout),
           "Close a connection whose peer has not answered a keepalive ping within this time.");
 ABSL_FLAG(absl::Duration, min_ping_interval_without_data,
-          absl::FromChrono(rpc::ConnectionLimits().least_ping_interval),
+          absl::FromChrono(rpc::ConnectionLimits().min_ping_interval_without_data),
           "Disconnect a caller that pings more often than this without sending data.");
 ABSL_FLAG(absl::Duration, max_connection_age_grace,
-          absl::FromChrono(rpc::ConnectionLimits().age_grace),
+          absl::FromChrono(rpc::ConnectionLimits().max_connection_age_grace),
           "How much longer calls may run on a connection that has reached its maximum age before "
           "they are cut; 0: without limit.");
-ABSL_FLAG(absl::Duration, handshake_timeout, absl::FromChrono(rpc::ConnectionLimits().handshake),
+ABSL_FLAG(absl::Duration, handshake_timeout,
+          absl::FromChrono(rpc::ConnectionLimits().handshake_timeout),
           "Close a connection whose peer has not started to speak HTTP/2 within this time.");
-ABSL_FLAG(int, max_connections, rpc::ConnectionLimits().connections,
+ABSL_FLAG(int, max_connections, rpc::ConnectionLimits().max_connections,
           "Open connections; further ones are closed at once; 0: limited by descriptors only.");
 ABSL_FLAG(int, reserved_descriptors, rpc::ConnectionLimits().reserved_descriptors,
           "File descriptors that connections leave to operators, databases and backends; at most a "
           "quarter of the process's limit. A quarter of them is off limits for operators, too.");
-ABSL_FLAG(int, max_calls_in_flight, rpc::ConnectionLimits().total_calls,
+ABSL_FLAG(int, max_calls_in_flight, rpc::ConnectionLimits().max_calls_in_flight,
           "Concurrent calls on all connections; further calls fail with RESOURCE_EXHAUSTED, before "
           "all of them become too slow; 0: no limit.");
-ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().resets_per_second,
+ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().max_resets_per_second,
           "End a connection when this many of its calls, and more than half of them, fail within a "
           "second, because resetting calls costs a caller nothing; 0: never.");
-ABSL_FLAG(std::int64_t, memory_quota_bytes, rpc::ConnectionLimits().memory_bytes,
+ABSL_FLAG(std::int64_t, memory_quota_bytes, rpc::ConnectionLimits().memory_quota_bytes,
           "Memory that gRPC may use for calls and incomplete messages; above it, gRPC ends "
           "streams; 0: no limit.");
-ABSL_FLAG(bool, request_compression, rpc::ConnectionLimits().compression,
+ABSL_FLAG(bool, request_compression, rpc::ConnectionLimits().request_compression,
           "Accept compressed requests. Off by default: a megabyte can expand to a gigabyte before "
           "it is rejected.");
-ABSL_FLAG(int, max_concurrent_streams, rpc::ConnectionLimits().concurrent_calls,
+ABSL_FLAG(int, max_concurrent_streams, rpc::ConnectionLimits().max_concurrent_streams,
           "Concurrent calls on one connection; further calls wait in the client, and a client that "
           "does not wait is disconnected.");
-ABSL_FLAG(int, max_receive_message_size, rpc::ConnectionLimits().request_bytes,
+ABSL_FLAG(int, max_receive_message_size, rpc::ConnectionLimits().max_receive_message_size,
           "Largest message that is received, in bytes.");
-ABSL_FLAG(int, max_send_message_size, rpc::ConnectionLimits().response_bytes,
+ABSL_FLAG(int, max_send_message_size, rpc::ConnectionLimits().max_send_message_size,
           "Largest message that is sent, in bytes.");
 
 namespace config {
@@ -186,29 +189,34 @@ int Positive(const char* flag, int value) {
 
 rpc::ConnectionLimits LimitsFromFlags() {
   rpc::ConnectionLimits limits;
-  limits.age = Milliseconds("max_connection_age", absl::GetFlag(FLAGS_max_connection_age));
-  limits.age_grace =
+  limits.max_connection_age =
+      Milliseconds("max_connection_age", absl::GetFlag(FLAGS_max_connection_age));
+  limits.max_connection_age_grace =
       Milliseconds("max_connection_age_grace", absl::GetFlag(FLAGS_max_connection_age_grace));
-  limits.handshake = Milliseconds("handshake_timeout", absl::GetFlag(FLAGS_handshake_timeout));
-  limits.connections = NotNegative("max_connections", absl::GetFlag(FLAGS_max_connections));
+  limits.handshake_timeout =
+      Milliseconds("handshake_timeout", absl::GetFlag(FLAGS_handshake_timeout));
+  limits.max_connections = NotNegative("max_connections", absl::GetFlag(FLAGS_max_connections));
   limits.reserved_descriptors =
       NotNegative("reserved_descriptors", absl::GetFlag(FLAGS_reserved_descriptors));
-  limits.total_calls = NotNegative("max_calls_in_flight", absl::GetFlag(FLAGS_max_calls_in_flight));
-  limits.resets_per_second =
+  limits.max_calls_in_flight =
+      NotNegative("max_calls_in_flight", absl::GetFlag(FLAGS_max_calls_in_flight));
+  limits.max_resets_per_second =
       NotNegative("max_resets_per_second", absl::GetFlag(FLAGS_max_resets_per_second));
-  limits.memory_bytes = NotNegative("memory_quota_bytes", absl::GetFlag(FLAGS_memory_quota_bytes));
-  limits.compression = absl::GetFlag(FLAGS_request_compression);
-  limits.idle = Milliseconds("max_connection_idle", absl::GetFlag(FLAGS_max_connection_idle));
-  limits.keepalive = Milliseconds("keepalive_time", absl::GetFlag(FLAGS_keepalive_time));
+  limits.memory_quota_bytes =
+      NotNegative("memory_quota_bytes", absl::GetFlag(FLAGS_memory_quota_bytes));
+  limits.request_compression = absl::GetFlag(FLAGS_request_compression);
+  limits.max_connection_idle =
+      Milliseconds("max_connection_idle", absl::GetFlag(FLAGS_max_connection_idle));
+  limits.keepalive_time = Milliseconds("keepalive_time", absl::GetFlag(FLAGS_keepalive_time));
   limits.keepalive_timeout =
       Milliseconds("keepalive_timeout", absl::GetFlag(FLAGS_keepalive_timeout));
-  limits.least_ping_interval = Milliseconds("min_ping_interval_without_data",
-                                            absl::GetFlag(FLAGS_min_ping_interval_without_data));
-  limits.concurrent_calls =
+  limits.min_ping_interval_without_data = Milliseconds(
+      "min_ping_interval_without_data", absl::GetFlag(FLAGS_min_ping_interval_without_data));
+  limits.max_concurrent_streams =
       Positive("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams));
-  limits.request_bytes =
+  limits.max_receive_message_size =
       Positive("max_receive_message_size", absl::GetFlag(FLAGS_max_receive_message_size));
-  limits.response_bytes =
+  limits.max_send_message_size =
       Positive("max_send_message_size", absl::GetFlag(FLAGS_max_send_message_size));
   return limits;
 }
@@ -310,7 +318,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
   // Operators must get in when nobody else does.
   config.admin.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;
-  config.admin.limits.connections = 0;
+  config.admin.limits.max_connections = 0;
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.budget);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);

@@ -20,30 +20,30 @@ void ConnectionLimits::ApplyTo(grpc::ServerBuilder& builder) const {
     builder.AddChannelArgument(argument,
                                value.count() == 0 ? INT_MAX : static_cast<int>(value.count()));
   };
-  set(GRPC_ARG_MAX_CONNECTION_AGE_MS, age);
-  set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, age_grace);
-  set(GRPC_ARG_MAX_CONNECTION_IDLE_MS, idle);
-  set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, handshake);
-  set(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive);
+  set(GRPC_ARG_MAX_CONNECTION_AGE_MS, max_connection_age);
+  set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, max_connection_age_grace);
+  set(GRPC_ARG_MAX_CONNECTION_IDLE_MS, max_connection_idle);
+  set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, handshake_timeout);
+  set(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive_time);
   set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, keepalive_timeout);
   // Newer gRPC, 1.83 for one, waits a minute for the answer to a PING unless this says less.
   set("grpc.http2.ping_timeout_ms", keepalive_timeout);
   // Also between calls: that is when a dead peer is not noticed otherwise.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                             static_cast<int>(least_ping_interval.count()));
+                             static_cast<int>(min_ping_interval_without_data.count()));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
-                             concurrent_calls == 0 ? INT_MAX : concurrent_calls);
-  if (memory_bytes > 0) {
+                             max_concurrent_streams == 0 ? INT_MAX : max_concurrent_streams);
+  if (memory_quota_bytes > 0) {
     grpc::ResourceQuota quota;
-    quota.Resize(static_cast<std::size_t>(memory_bytes));
+    quota.Resize(static_cast<std::size_t>(memory_quota_bytes));
     builder.SetResourceQuota(quota);
   }
   for (const grpc_compression_algorithm each : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
-    builder.SetCompressionAlgorithmSupportStatus(each, compression);
+    builder.SetCompressionAlgorithmSupportStatus(each, request_compression);
   }
-  builder.SetMaxReceiveMessageSize(request_bytes);
-  builder.SetMaxSendMessageSize(response_bytes);
+  builder.SetMaxReceiveMessageSize(max_receive_message_size);
+  builder.SetMaxSendMessageSize(max_send_message_size);
 }
 
 int ConnectionLimits::RaiseMaxDescriptors() const {
@@ -55,10 +55,10 @@ int ConnectionLimits::RaiseMaxDescriptors() const {
   }
   const int most = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, INT_MAX));
   const int free = most - std::min(reserved_descriptors, most / 4);
-  if (connections == 0) return free;
+  if (max_connections == 0) return free;
   // Those that are open already are not connections.
   const auto open = std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-  return static_cast<int>(std::min<std::int64_t>(free, std::int64_t{connections} + open));
+  return static_cast<int>(std::min<std::int64_t>(free, std::int64_t{max_connections} + open));
 }
 
 }  // namespace rpc

@@ -57,19 +57,19 @@ class ConnectionLimitsTest : public ::testing::Test {
 };
 
 TEST_F(ConnectionLimitsTest, RefuseALargerRequest) {
-  Start({.request_bytes = 1000});
+  Start({.max_receive_message_size = 1000});
   EXPECT_EQ(EchoOf(900), grpc::OK);
   EXPECT_EQ(EchoOf(1100), grpc::RESOURCE_EXHAUSTED);
 }
 
 TEST_F(ConnectionLimitsTest, RefuseALargerResponse) {
-  Start({.response_bytes = 1000});
+  Start({.max_send_message_size = 1000});
   EXPECT_EQ(EchoOf(900), grpc::OK);
   EXPECT_EQ(EchoOf(1100), grpc::RESOURCE_EXHAUSTED);
 }
 
 TEST_F(ConnectionLimitsTest, LetMoreCallsWaitAtTheirCaller) {
-  Start({.concurrent_calls = 1});
+  Start({.max_concurrent_streams = 1});
   const auto stub = Probe::NewStub(NewConnection(address_));
   const auto echo = [&stub](milliseconds limit) {
     grpc::ClientContext context;
@@ -89,14 +89,14 @@ TEST_F(ConnectionLimitsTest, LetMoreCallsWaitAtTheirCaller) {
 }
 
 TEST_F(ConnectionLimitsTest, CloseAConnectionWithoutCalls) {
-  Start({.idle = milliseconds(50)});
+  Start({.max_connection_idle = milliseconds(50)});
   RawConnection caller(address_);
   caller.Send(Http2Preface());
   EXPECT_TRUE(caller.AwaitEnd());
 }
 
 TEST_F(ConnectionLimitsTest, DisconnectAPeerThatNeverSpeaks) {
-  Start({.handshake = milliseconds(200)});
+  Start({.handshake_timeout = milliseconds(200)});
   RawConnection mute(address_);
   RawConnection halfway(address_);
   halfway.Send(Http2Preface().substr(0, 10));
@@ -105,8 +105,8 @@ TEST_F(ConnectionLimitsTest, DisconnectAPeerThatNeverSpeaks) {
 }
 
 TEST_F(ConnectionLimitsTest, DisconnectASilentPeer) {
-  Start({.idle = milliseconds(0),
-         .keepalive = milliseconds(50),
+  Start({.max_connection_idle = milliseconds(0),
+         .keepalive_time = milliseconds(50),
          .keepalive_timeout = milliseconds(50)});
   RawConnection caller(address_);
   caller.Send(Http2Preface());  // And no answer to any PING.
@@ -114,7 +114,7 @@ TEST_F(ConnectionLimitsTest, DisconnectASilentPeer) {
 }
 
 TEST_F(ConnectionLimitsTest, DisconnectACallerThatPingsTooOften) {
-  Start({.least_ping_interval = std::chrono::minutes(1)});
+  Start({.min_ping_interval_without_data = std::chrono::minutes(1)});
   RawConnection caller(address_);
   caller.Send(Http2Preface());
   for (int i = 0; i < 4; ++i) caller.Send(Ping("too soon"));
@@ -124,7 +124,7 @@ TEST_F(ConnectionLimitsTest, DisconnectACallerThatPingsTooOften) {
 }
 
 TEST_F(ConnectionLimitsTest, LetACallerPingAsOftenAsItMay) {
-  Start({.least_ping_interval = milliseconds(0)});
+  Start({.min_ping_interval_without_data = milliseconds(0)});
   RawConnection caller(address_);
   caller.Send(Http2Preface());
   for (int i = 0; i < 100; ++i) caller.Send(Ping("not soon"));
@@ -133,7 +133,9 @@ TEST_F(ConnectionLimitsTest, LetACallerPingAsOftenAsItMay) {
 }
 
 TEST_F(ConnectionLimitsTest, AreNoneWhereTheyAreZero) {
-  Start({.age = milliseconds(0), .idle = milliseconds(0), .keepalive = milliseconds(0)});
+  Start({.max_connection_age = milliseconds(0),
+         .max_connection_idle = milliseconds(0),
+         .keepalive_time = milliseconds(0)});
   const auto channel = NewConnection(address_);
   Note note;
   EXPECT_TRUE(Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());

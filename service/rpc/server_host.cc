@@ -145,7 +145,9 @@ absl::Status ServerHost::BuildServer() {
   }
   options_.limits.ApplyTo(builder);
   handler_guard_.emplace(
-      [this, most = options_.limits.total_calls] { return most > 0 && calls_.TooMany(most); },
+      [this, most = options_.limits.max_calls_in_flight] {
+        return most > 0 && calls_.TooMany(most);
+      },
       [this](const std::string& line) { WriteLog(line); });
   for (const NamedService& each : services_) {
     handler_guard_->Install(each.service);
@@ -171,9 +173,9 @@ void ServerHost::StartThreads() {
   const ConnectionLimits& limits = options_.limits;
   connection_guard_.emplace(
       connections_.server_id(),
-      ConnectionGuard::Limits{.streams = limits.concurrent_calls,
-                              .resets = limits.resets_per_second,
-                              .total_streams = limits.total_calls},
+      ConnectionGuard::Limits{.streams = limits.max_concurrent_streams,
+                              .resets = limits.max_resets_per_second,
+                              .total_streams = limits.max_calls_in_flight},
       [this](const std::string& peer) {
         for (const auto& listener : listeners_) {
           listener->ResetConnections(

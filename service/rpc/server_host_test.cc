@@ -170,7 +170,7 @@ TEST_F(ServerHostTest, DescribesItsServicesAndHealthThroughReflection) {
 }
 
 TEST_F(ServerHostTest, RefusesAMessageThatIsTooLarge) {
-  Start({.limits = {.request_bytes = 1000}});
+  Start({.limits = {.max_receive_message_size = 1000}});
   EXPECT_TRUE(Echo(Connect(), std::string(900, 'x')).ok());
   EXPECT_EQ(Echo(Connect(), std::string(1100, 'x')).error_code(), grpc::RESOURCE_EXHAUSTED);
 }
@@ -358,7 +358,7 @@ class ServerHostLimitsTest : public ServerHostTest {
 
 TEST_F(ServerHostLimitsTest, RefuseFurtherConnectionsAndServeExistingOnes) {
   // A caller's own end takes a descriptor, too.
-  Start({.limits = {.connections = 8}, .log = Log()});
+  Start({.limits = {.max_connections = 8}, .log = Log()});
   const auto channel = Connect();
   ASSERT_TRUE(Echo(channel).ok());
   std::vector<std::unique_ptr<RawConnection>> callers;
@@ -374,7 +374,7 @@ TEST_F(ServerHostLimitsTest, RefuseFurtherConnectionsAndServeExistingOnes) {
 }
 
 TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
-  Start({.limits = {.total_calls = 1}, .log = Log()});
+  Start({.limits = {.max_calls_in_flight = 1}, .log = Log()});
   const auto channel = Connect();
   std::future<grpc::Status> held = Hold(channel);
   ASSERT_TRUE(probe_.AwaitHeld(1));
@@ -396,7 +396,7 @@ TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
 }
 
 TEST_F(ServerHostLimitsTest, EndAPeerThatOpensTooManyStreams) {
-  Start({.limits = {.concurrent_calls = 100}, .log = Log()});
+  Start({.limits = {.max_concurrent_streams = 100}, .log = Log()});
   RawPeer peer(host_->address(), {.acknowledge_settings = false});
   for (int i = 0; i < 30000 && peer.open(); ++i) peer.Open("/probe.Probe/Hold");
   // Newer gRPC refuses what is above the limit; of older gRPC the connection is ended.
