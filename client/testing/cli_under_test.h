@@ -15,7 +15,7 @@
 
 namespace client {
 
-// The program with some commands, on a terminal that is the test's.
+// The client program with some commands, on a terminal that the test controls.
 class CliUnderTest : public testing::Test {
  protected:
   explicit CliUnderTest(std::vector<Command> commands) : commands_(std::move(commands)) {}
@@ -32,7 +32,7 @@ class CliUnderTest : public testing::Test {
                         .clock = clock_});
   }
 
-  // The overview and the help of every command have all that they should.
+  // The overview and the help of every command are complete.
   void ExpectHelp() {
     std::vector<std::vector<std::string>> helps = {{"help"}};
     for (const Command& command : commands_) {
@@ -47,7 +47,7 @@ class CliUnderTest : public testing::Test {
     }
   }
 
-  // A wrong command line is one line that says what would be right.
+  // A wrong command line prints one line that says what would be valid.
   void ExpectUsageError(const std::vector<std::string>& arguments, const std::string& error) {
     EXPECT_EQ(Run(arguments), kUsage);
     EXPECT_EQ(err(), "client " + arguments[0] + ": " + error + " (see: client help " +

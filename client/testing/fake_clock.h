@@ -10,7 +10,7 @@
 
 namespace client {
 
-// A clock in which every sleep is over at once, and written down.
+// A clock in which every sleep ends at once and is recorded.
 class FakeClock final : public Clock {
  public:
   TimePoint Now() const override {

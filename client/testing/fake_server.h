@@ -72,7 +72,7 @@ class Recorded {
   std::vector<Value> values_;  // Guarded by mutex_.
 };
 
-// An AdminService that does what the test wrote down.
+// An AdminService that does what the test scripted.
 class FakeAdmin final : public admin::v1::AdminService::Service {
  public:
   using States = grpc::ServerWriter<admin::v1::DrainResponse>;
@@ -95,7 +95,7 @@ class FakeAdmin final : public admin::v1::AdminService::Service {
   }
 };
 
-// An AdminService, and what else a test has, on a free port of this machine, until
+// An AdminService, and any other services of a test, on a free port of this machine, until
 // destroyed.
 class FakeServer {
  public:
@@ -108,8 +108,7 @@ class FakeServer {
   // "127.0.0.1:12345"
   const std::string& address() const { return address_; }
 
-  // What health checks of the whole server are answered; at first, SERVING.
-  // Requires: Health::kServed.
+  // The answer to health checks of the whole server; initially SERVING. Requires: Health::kServed.
   void SetServing(bool serving);
 
   FakeAdmin admin;
@@ -122,7 +121,7 @@ class FakeServer {
 // Blocks a handler until the test requests a stop.
 void AwaitStop(std::stop_token stop);
 
-// How a stream ends in a drain.
+// The status that ends a stream in a drain.
 grpc::Status Goodbye(const std::string& key, const std::string& value, int retry_seconds);
 
 // A status with an ErrorInfo.

@@ -11,7 +11,7 @@ namespace {
 using lifecycle::Clock;
 using lifecycle::Patience;
 
-// What open streams have for their last words, and all of it for its end.
+// How long open streams may take for their last messages, and the whole server for its end.
 constexpr std::chrono::milliseconds kLastWords(200);
 constexpr std::chrono::milliseconds kLimit(1000);
 

@@ -17,8 +17,8 @@ namespace {
 using lifecycle::Phase;
 using lifecycle::ProcessStatus;
 
-// How often the state is looked at for somebody who watches it, and how often he is
-// told it though nothing has changed but the time.
+// How often the state is checked for a watcher, and how often it is sent although nothing has
+// changed but the time.
 constexpr std::chrono::milliseconds kLookInterval(50);
 constexpr std::chrono::seconds kTellInterval(1);
 
@@ -100,8 +100,8 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
       told = now;
       told_at = at;
     }
-    // A shutdown does not halt where a manual drain does. When this server closes, it is
-    // long past that.
+    // A shutdown does not stay where a manual drain does, and this server closes long after
+    // that.
     if (now.drained || now.phase > Phase::kDrainingConnections) return grpc::Status::OK;
     std::mutex mutex;
     std::unique_lock lock(mutex);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kSystemd[] = "TIMEOUT_STOP_USEC";
 constexpr char kKubernetes[] = "TERMINATION_GRACE_PERIOD_SECONDS";
-// Longer than anybody means, and no sum of such durations overflows.
+// Longer than anybody could mean, and no sum of such durations overflows.
 constexpr std::int64_t kMostSeconds = std::int64_t{1000} * 365 * 24 * 3600;
 
 absl::Status Malformed(const char* variable, absl::string_view value) {
@@ -21,7 +21,7 @@ absl::Status Malformed(const char* variable, absl::string_view value) {
 }
 
 // The units in which systemd prints a time (systemd.time(7)); "month" and "y" are
-// left out: nobody waits so long.
+// left out: nobody waits that long.
 std::optional<absl::Duration> UnitOf(absl::string_view name) {
   if (name.empty() || name == "us") return absl::Microseconds(1);
   if (name == "ms") return absl::Milliseconds(1);

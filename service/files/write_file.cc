@@ -47,7 +47,7 @@ absl::Status WriteInPlace(const std::string& path, std::string_view text) {
   if (fd < 0) return Failed(path, errno);
   int error = WriteAll(fd, text);
   struct stat status;
-  // Not before: who reads it meanwhile has what was there, rather than nothing.
+  // Not before: until then readers see the old content rather than nothing.
   if (error == 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
       ftruncate(fd, static_cast<off_t>(text.size())) != 0) {
     error = errno;
@@ -56,7 +56,7 @@ absl::Status WriteInPlace(const std::string& path, std::string_view text) {
   return error == 0 ? absl::OkStatus() : Failed(path, error);
 }
 
-// Whether the file may yet be written in place: it is its place that may not be changed.
+// Whether the file may still be written in place because only its directory is read-only.
 bool MustBeInPlace(int error) {
   return error == EACCES || error == EPERM || error == EROFS || error == EBUSY || error == EXDEV;
 }

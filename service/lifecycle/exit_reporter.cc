@@ -36,7 +36,7 @@ void ExitReporter::Leave(ExitCode code, std::string why) {
   // An observer has a quarter of the reserve.
   if (BeginTelling(budget_.reserve / 4 + std::chrono::milliseconds(100)))
     Emit(code, std::move(why));
-  // The only one until the very end: nobody tells another.
+  // Keeps exclusive access until the very end, so that nobody reports another end.
   ExitAtOnce(code);
 }
 

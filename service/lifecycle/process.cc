@@ -21,13 +21,13 @@
 namespace lifecycle {
 namespace {
 
-// How long whoever leaves at once may take for what it says and tells.
+// How long a thread that exits at once may take for its message and its report.
 Clock::Duration TimeToLeave(const ShutdownBudget& budget) {
   return std::max<Clock::Duration>(budget.reserve * 2 / 5, std::chrono::milliseconds(200));
 }
 
-// From the request to the exit that nothing can keep back. The rest of the grace is for the
-// kernel, which has memory to give back, and for a busy machine.
+// From the request to the exit that nothing can prevent. The rest of the grace is for the
+// kernel, which has memory to free, and for a busy machine.
 Clock::Duration UntilExit(const ShutdownBudget& budget) {
   const Clock::Duration end = budget.watchdog() + budget.reserve / 2;  // Of the grace.
   return end - std::clamp<Clock::Duration>(budget.reserve / 6, std::chrono::milliseconds(20),
@@ -67,7 +67,7 @@ Process::Process(const ShutdownBudget& budget, Observer& observer)
 
 Process::~Process() {
   if (ends_as_planned_) return;
-  // What is registered has gone already: nothing can be closed.
+  // The registered resources are already destroyed: nothing can be closed.
   main_has_left_ = true;
   Require(false, "main() returned without ServeUntilShutdown() or CouldNotStart()");
 }
@@ -159,7 +159,7 @@ void Process::Show() {
 }
 
 void Process::OnExpired() {
-  // First what takes neither a lock nor memory: somebody may hold either for ever.
+  // First what needs neither a lock nor memory: somebody may hold either forever.
   static_assert(static_cast<int>(ExitCode::kWatchdog) == 5);
   const Phase phase = sequence_.phase();
   const bool stopped = phase == Phase::kStopped;

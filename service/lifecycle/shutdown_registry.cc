@@ -22,11 +22,11 @@ struct ShutdownRegistry::Entry {
   const std::string name;
   Closer close;
   const Options options;
-  // How many entries stand in a row from this one down to the last that it uses.
+  // The length of the longest chain of uses from this entry down.
   const std::size_t height;
 
   Stage stage = Stage::kOpen;
-  std::size_t users = 0;                // Those that name it and are not done with.
+  std::size_t users = 0;                // Entries that use it and are not finished.
   std::optional<std::thread::id> by{};  // The thread that runs its closer.
   absl::Status status{};                // Set from kReturned on.
   Clock::TimePoint started{};           // Set from kClosingResources on, as these are.
@@ -45,14 +45,14 @@ struct ShutdownRegistry::Entry {
   }
 };
 
-// Who uses whom, and which entries nobody uses any more.
+// Which entry uses which, and which ones nobody uses any more.
 struct ShutdownRegistry::Graph {
-  std::vector<std::shared_ptr<Entry>> entries{};  // By id; null: done with.
+  std::vector<std::shared_ptr<Entry>> entries{};  // By id; null: finished.
   std::size_t left = 0;
   std::vector<std::size_t> free{};  // To be closed next.
 
-  // Those that use all below them, and those that all above them use. In both each uses the
-  // one before it, so the last is done with first.
+  // Entries that use all below them, and entries that all above them use. In both, each uses the
+  // one before it, so the last one is finished first.
   std::vector<std::size_t> users_of_all{}, used_by_all{};
   std::size_t above_all = 0;  // No entry of this id or above is left.
   std::size_t tallest = 0;
@@ -93,7 +93,7 @@ struct ShutdownRegistry::Graph {
     for (std::size_t id = to; id > from; --id) FreeIfUnused(id - 1);
   }
 
-  // The entry is done with, and uses nothing any more.
+  // The entry is finished, and uses nothing any more.
   void Remove(const Entry& gone) {
     entries[gone.id] = nullptr;
     --left;
@@ -142,7 +142,7 @@ struct ShutdownRegistry::State : std::enable_shared_from_this<State> {
   void Work(Clock& clock);
   void StartClosing(Lock& lock, Clock& clock, Clock::TimePoint end, Threads& threads);
   void BringDeadlinesForward(Clock::TimePoint now, Clock::TimePoint end);
-  // An entry that is done with: it has returned, or its time is over. Null: there is none.
+  // A finished entry: it has returned, or its time is up. Null: there is none.
   std::shared_ptr<Entry> NextDone(Clock::TimePoint now);
 };
 
@@ -189,7 +189,7 @@ void ShutdownRegistry::State::StartClosing(Lock& lock, Clock& clock, Clock::Time
     waiting.push_back(entry);
     taken.notify_one();
     if (waiting.size() <= idle) continue;
-    // With no lock held, so that the threads that there are can go on.
+    // Without the lock, so that the existing threads can continue.
     lock.unlock();
     std::thread thread;
     try {
@@ -293,7 +293,7 @@ std::vector<std::string> ShutdownRegistry::TryClosing() const {
   std::unique_lock lock(state_->mutex, std::try_to_lock);
   if (!lock.owns_lock()) return names;
   for (const auto& [at, id] : state_->closing) {
-    // One that has returned is not done with yet.
+    // An entry that has returned is not finished yet.
     const Entry& entry = *state_->graph.entries[id];
     if (entry.stage == Entry::Stage::kClosingResources) names.push_back(entry.name);
   }

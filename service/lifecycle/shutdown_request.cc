@@ -11,7 +11,7 @@ bool ShutdownRequest::Request(ShutdownReason reason, std::string why) {
     why_ = std::move(why);
     at_ = clock_.Now();
   }
-  // First those who must not depend on what strangers have registered.
+  // First those that must not depend on anybody's callbacks.
   changed_.notify_all();
   requested_.request_stop();
   return true;
@@ -42,7 +42,7 @@ Clock::TimePoint ShutdownRequest::requested_at() const {
 
 ManualDrain::ManualDrain(ShutdownRequest& stop)
     : stop_(stop), on_shutdown_(stop.requested(), [this] {
-        std::lock_guard lock(mutex_);  // Whoever has just looked for a shutdown waits by now.
+        std::lock_guard lock(mutex_);  // Whoever has just checked for a shutdown is waiting by now.
         changed_.notify_all();
       }) {}
 
@@ -80,7 +80,7 @@ void ManualDrain::AwaitRequest() {
   std::unique_lock lock(mutex_);
   const std::stop_token requested = requested_.get_token();
   lock.unlock();
-  // Where a shutdown is heard of first, whatever others do when they hear of it.
+  // Returns at a shutdown before any callback runs, whatever those callbacks do.
   stop_.Wait(requested);
 }
 

@@ -30,7 +30,7 @@ std::string InWords(const Traffic::Unfinished& left) {
   return absl::StrJoin(parts, ", ");
 }
 
-// Calls that did not end as their handlers meant them to.
+// Calls that did not end as their handlers intended.
 std::int64_t NotFinished(const CallTally& tally) {
   std::int64_t sum = 0;
   for (const CallTally::Method& each : tally.methods) sum += each.cancelled + each.left;
@@ -55,7 +55,7 @@ absl::Status ShutdownSequence::Open(Traffic& traffic) {
 ShutdownOutcome ShutdownSequence::Run() {
   do {
     Serve();
-  } while (!LameDuck());  // Taken back: the one step back there is.
+  } while (!LameDuck());  // The drain was undone: the only step back.
   DrainConnections();
   DrainCalls();
   CancelCalls();
@@ -69,7 +69,7 @@ ShutdownOutcome ShutdownSequence::Run() {
 
 ShutdownOutcome ShutdownSequence::RollBack(const absl::Status& why) {
   reason_ = parts_.request.reason();
-  parts_.drain.EndLameDuck();  // Whoever waits to take one back goes on, and can be closed.
+  parts_.drain.EndLameDuck();  // Releases a waiting Undo(), so that its server can be closed.
   Emit(EventType::kCouldNotStart, "", why.ToString());
   StopWorkers();
   CloseResources();
@@ -98,7 +98,7 @@ bool ShutdownSequence::LameDuck() {
     traffic_->LeaveLameDuck();
     return false;
   }
-  // A shutdown does not cut it short, unless a person wants it.
+  // A shutdown does not cut it short, but an interrupt does.
   if (NoticeShutdown() && reason_ != ShutdownReason::kInterrupt) Until(end).Exhaust();
   return true;
 }
@@ -116,7 +116,7 @@ void ShutdownSequence::DrainConnections() {
   Patience patience = Until(phase_ends_);
   const Traffic::Departure left = traffic_->AwaitConnectionsGone(patience);
   if (left == Traffic::Departure::kGone) return Emit(EventType::kConnectionsGone);
-  // No failure: they carry nothing, or what they carry is waited for in the next phase.
+  // Not a failure: they carry nothing, or the next phase waits for what they carry.
   Emit(EventType::kConnectionsRemain, "", left == Traffic::Departure::kSilent ? "silent" : "busy");
 }
 
@@ -144,7 +144,7 @@ void ShutdownSequence::CancelCalls() {
   Patience patience = Enter(Phase::kCancellingCalls);
   const std::int64_t before = NotFinished(traffic_->TryTally());
   if (traffic_->Cancel(patience)) {
-    // One may have come when all that were known had finished.
+    // A call may have arrived after all known ones had finished.
     const std::int64_t cut = NotFinished(traffic_->TryTally()) - before;
     if (cut > 0 && outcome_.exit_code < ExitCode::kForced) {
       Emit(EventType::kLateCallsCut, "", absl::StrCat(cut, " calls"));
@@ -188,7 +188,7 @@ bool ShutdownSequence::NoticeShutdown() {
   if (reason_) return true;
   reason_ = parts_.request.reason();
   if (!reason_) return false;
-  parts_.drain.EndLameDuck();  // Whoever waits to take it back is told that there is a shutdown.
+  parts_.drain.EndLameDuck();  // A waiting Undo() fails because of the shutdown.
   const std::string why = parts_.request.why();
   Emit({EventType::kShutdownRequested, "",
         absl::StrCat(ReasonName(*reason_), why.empty() ? "" : ": ", why, ", ", budget_.ToString()),

@@ -32,7 +32,7 @@ bool Has(int signal, void (*handler)(int)) {
          action.sa_handler == handler;
 }
 
-// What asks or shows. SIGHUP and SIGQUIT: unless somebody else has them.
+// The signals with a meaning; SIGHUP and SIGQUIT only if the program does not use them.
 sigset_t ShutdownSignals() {
   sigset_t set = SetOf({SIGTERM, SIGINT});
   if (Has(SIGHUP, SIG_DFL)) sigaddset(&set, SIGHUP);
@@ -40,8 +40,8 @@ sigset_t ShutdownSignals() {
   return set;
 }
 
-// Does `do_this` with each signal that is deadly by default, and neither asks for anything nor
-// tells of a crash.
+// Calls `do_this` with each signal that kills by default, has no meaning here, and does not
+// report a crash.
 template <typename Do>
 void ForEachToIgnore(Do do_this) {
   for (const int signal : {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR,
@@ -51,7 +51,7 @@ void ForEachToIgnore(Do do_this) {
   for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) do_this(signal);
 }
 
-// Lives to the end of the process. So does the thread.
+// Never destroyed; the thread runs until the process ends, too.
 struct Signals {
   std::mutex mutex;
   // All guarded by mutex.

@@ -10,7 +10,7 @@ namespace lifecycle {
 TaskGroup::~TaskGroup() {
   RequestStop();
   {
-    // Before the threads are looked at: a task may start another one.
+    // Before looking at the threads: a task may start another one.
     std::unique_lock lock(mutex_);
     ended_.wait(lock, [this] { return running_ == 0; });
   }
@@ -27,7 +27,7 @@ void TaskGroup::Start(std::string name, Task task) {
   const std::size_t index = tasks_.size();
   tasks_.push_back({name, std::thread()});
   ++running_;
-  lock.unlock();  // Whoever has to end the process when this throws must not find it held.
+  lock.unlock();  // If this throws, whatever ends the process must not find the lock held.
   std::thread thread;
   try {
     thread = std::thread(&TaskGroup::Run, this, index, std::move(name), std::move(task));
@@ -68,7 +68,7 @@ void TaskGroup::RequestStop() { stop_.request_stop(); }
 
 std::vector<TaskGroup::Left> TaskGroup::Join(Patience& patience) {
   std::vector<Left> left;
-  std::vector<std::thread> ended;  // Joined with no lock held: each still has to let go of it.
+  std::vector<std::thread> ended;  // Joined without the lock, which each of them still needs.
   {
     std::unique_lock lock(mutex_);
     joined_ = true;

@@ -13,8 +13,8 @@
 namespace lifecycle {
 namespace {
 
-// How long one has until it is the next one's turn: longer than a server takes to cut the
-// connections of callers who do not read.
+// How long one server has until it is the next one's turn: longer than a server takes to cut the
+// connections of callers that do not read.
 constexpr Clock::Duration kTurn = std::chrono::milliseconds(300);
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/version_info.h"
 
-// gRPC and Protobuf have come to log through Abseil, each with a version of its own.
+// Newer gRPC and Protobuf log through Abseil, each since a different version.
 #define GRPC_LOGS_ITSELF (GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR < 66)
 #define PROTOBUF_LOGS_ITSELF __has_include("google/protobuf/stubs/logging.h")
 #define ABSEIL_LOGS __has_include("absl/log/log_sink_registry.h")
@@ -38,7 +38,7 @@ std::string PlaceOf(std::string_view file, int line) {
   return absl::StrCat(std::string(file.substr(file.rfind('/') + 1)), ":", line);
 }
 
-// For who aborts the process with these words.
+// For a library that aborts the process right after this line.
 void FlushLastWords() { taken_writer.load()->Flush(std::chrono::milliseconds(100)); }
 
 #if GRPC_LOGS_ITSELF
@@ -65,7 +65,7 @@ void OnProtobufLog(google::protobuf::LogLevel level, const char* file, int line,
 class AbseilSink final : public absl::LogSink {
  public:
   void Send(const absl::LogEntry& entry) override {
-    // As gRPC's own log was: errors only, unless somebody asks for more.
+    // As gRPC's own log did: only errors, unless GRPC_VERBOSITY asks for more.
     static const bool verbose = std::getenv("GRPC_VERBOSITY") != nullptr;
     if (entry.log_severity() < absl::LogSeverity::kError && !verbose) return;
     constexpr char kLevels[] = {'I', 'W', 'E', 'E'};
@@ -79,7 +79,7 @@ class AbseilSink final : public absl::LogSink {
 };
 
 void TakeAbseilLogs() {
-  // Once in a process, as InitializeLog() demands. A sink is never taken away again.
+  // Once in a process, as InitializeLog() demands. A sink is never removed.
   static AbseilSink* const sink = [] {
     absl::InitializeLog();
     absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfinity);
@@ -124,7 +124,7 @@ void LibraryLogs::SumUp(const std::string& name, Place& place) {
 
 void TakeLibraryLogs(LogWriter& writer) {
   taken_writer = &writer;
-  taken = new LibraryLogs(writer);  // Never destroyed: threads of gRPC's may be in it.
+  taken = new LibraryLogs(writer);  // Never destroyed: gRPC's threads may be using it.
 #if GRPC_LOGS_ITSELF
   gpr_set_log_function(&OnGrpcLog);
 #endif

@@ -23,7 +23,7 @@ namespace {
 using lifecycle::Clock;
 
 constexpr std::size_t kMaxBytes = 1 << 20;
-// Who takes nothing for so long does not read; and how often he is asked again.
+// A reader that accepts nothing for this long does not read; and how often to try again.
 constexpr std::chrono::milliseconds kPatience(100);
 constexpr std::string_view kReport = "shutdown report: {";
 
@@ -32,7 +32,7 @@ std::string Head(char level, const std::string& program) {
                       std::string(1, level), " ", program, ": ");
 }
 
-// `line`, if it does not fit, without its end, and without half a character.
+// `line`, truncated at a character boundary if it does not fit.
 void CutOff(std::string& line, std::size_t most) {
   constexpr std::string_view kMore = "...";
   if (line.size() <= most) return;
@@ -143,13 +143,13 @@ class LogWriter::Queue {
   const std::string program_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  // All below: guarded by mutex_. Only who has set writing_ takes lines_.front() away.
+  // All below: guarded by mutex_. Only the thread that set writing_ removes lines_.front().
   std::deque<std::string> lines_;
   std::size_t bytes_ = 0;    // Of lines_.
   std::size_t written_ = 0;  // Of the first line.
   bool writing_ = false;
   std::int64_t lost_ = 0;    // In all.
-  std::int64_t unsaid_ = 0;  // Of these, what no line has said yet.
+  std::int64_t unsaid_ = 0;  // Of these, not yet reported by a line.
   bool has_thread_ = false;
   bool closed_ = false;
   bool stuck_ = false;  // Nothing could be written the last time, for all of its patience.
@@ -161,7 +161,7 @@ LogWriter::LogWriter(std::string program, int fd)
     std::thread([queue = queue_] { queue->WriteUntilClosed(); }).detach();
     queue_->HasThread();
   } catch (const std::system_error&) {
-    // Whoever logs writes.
+    // The logging thread writes.
   }
 }
 
@@ -171,7 +171,7 @@ LogWriter::~LogWriter() {
 }
 
 void LogWriter::Log(char level, std::string_view words) {
-  // No report, though whoever reads the log would take it for one.
+  // It would be mistaken for a report by readers of the log.
   const char* const mark = words.starts_with(kReport) ? "[log] " : "";
   std::string line =
       absl::StrCat(Head(level, program_), mark, Printable(words.substr(0, PIPE_BUF)));

@@ -41,7 +41,7 @@ class Sink final : public spdlog::sinks::sink {
   LogWriter& writer_;
 };
 
-// Never destroyed: what still logs while the process ends has it to log to.
+// Never destroyed: threads may still log while the process ends.
 LogWriter* process_writer = nullptr;
 
 LogWriter& SetUp(const std::string& program) {

@@ -43,7 +43,7 @@ ReportFile::ReportFile(const std::string& path) : job_(new Job{.path = path}) {
     std::thread([job = job_] { job->Run(); }).detach();
     job_->has_thread = true;
   } catch (const std::system_error&) {
-    // Whoever has a report writes it.
+    // The calling thread writes it.
   }
 }
 
@@ -58,7 +58,7 @@ absl::Status ReportFile::Write(const std::string& text, lifecycle::Clock::TimePo
   if (!job_->has_thread) return files::WriteFile(job_->path, text, files::kForOwner);
   std::unique_lock lock(job_->mutex);
   const auto free = [this] { return !job_->text.has_value(); };
-  // One that hangs may have been given it before.
+  // A thread that hangs may have received one before.
   if (job_->changed.wait_until(lock, latest, free)) {
     job_->text = text;
     job_->changed.notify_all();

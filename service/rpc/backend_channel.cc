@@ -19,7 +19,7 @@ std::string ServiceConfig(const std::string& service) {
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1}})");
 }
 
-// Has no effect on a call that has ended. gRPC keeps in mind what comes before a call.
+// Has no effect on a call that has ended; gRPC remembers a cancellation from before the call.
 struct Cancel {
   grpc::ClientContext& context;
   void operator()() const { context.TryCancel(); }
@@ -27,8 +27,8 @@ struct Cancel {
 
 }  // namespace
 
-// A shutdown callback can be taken back while it runs, also by what it calls: TryCancel()
-// may end the call, and whoever made the call drops its context then.
+// A std::stop_callback may be destroyed while it runs, even by what it calls: TryCancel() may end
+// the call, and the caller then drops its context.
 struct BackendChannel::Call {
   Call(std::shared_ptr<grpc::Channel> held, std::unique_ptr<grpc::ClientContext> made,
        const std::stop_source& closing, std::stop_token give_up)
@@ -46,7 +46,7 @@ struct BackendChannel::Call {
 BackendChannel::BackendChannel(Options options) : options_(std::move(options)) {
   grpc::ChannelArguments arguments;
   arguments.SetServiceConfigJSON(ServiceConfig(options_.service));
-  // A connection of its own, which Close() can count on to go.
+  // A connection of its own, so that Close() really closes it.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // A backend that restarts is found again soon.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
@@ -75,7 +75,7 @@ std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext() const {
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::Track(
     std::unique_ptr<grpc::ClientContext> context, std::stop_token give_up) const {
-  // The earlier one of this and the caller's own holds.
+  // The earlier of this and the caller's own deadline applies.
   context->set_deadline(std::chrono::system_clock::now() + options_.timeout);
   auto call = std::make_shared<Call>(channel(), std::move(context), closing_, std::move(give_up));
   grpc::ClientContext* const known = call->context.get();
@@ -95,7 +95,7 @@ absl::Status BackendChannel::Close(lifecycle::Clock::TimePoint deadline) {
   closing_.request_stop();
   lifecycle::Clock& clock = lifecycle::Clock::Steady();
   lifecycle::Patience patience(clock, deadline - clock.Now(), {});
-  // gRPC tells nobody when a reference goes, nor when a socket does.
+  // gRPC notifies nobody when a reference is dropped or a socket closed.
   if (!patience.Poll([this] { return channel_.use_count() <= 1; })) {
     return absl::DeadlineExceededError(absl::StrCat(
         "a stub, or the context of a call, still holds the channel to ", options_.target));

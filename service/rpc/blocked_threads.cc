@@ -13,7 +13,7 @@ namespace rpc {
 
 using lifecycle::Clock;
 
-// One call. Shared with gRPC, which may never come to its end.
+// One call. Shared with gRPC, which may never finish it.
 struct BlockedThreads::Canary {
   explicit Canary(std::shared_ptr<grpc::Channel> nowhere) : stub(std::move(nowhere)) {}
 

@@ -22,7 +22,7 @@ constexpr char kHint[] = "draining";
 // In place of a method's name, and known by its address: a call of gRPC's own that is ending.
 constexpr char kNotCounted[] = "";
 
-// What ServerHost serves beside the services that it is given.
+// The services that ServerHost adds to those passed to it.
 constexpr const char* kInfrastructure[] = {
     "/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/", "/grpc.channelz.v1.Channelz/"};
@@ -42,7 +42,7 @@ bool IsCallback(const grpc::ServerContextBase& context) {
          type == typeid(grpc::GenericCallbackServerContext);
 }
 
-// Of a generic service: the method's name is the caller's.
+// A generic service: the caller invents the method's name.
 bool IsGeneric(const grpc::ServerContextBase* context) {
   return dynamic_cast<const grpc::GenericCallbackServerContext*>(context) != nullptr ||
          dynamic_cast<const grpc::GenericServerContext*>(context) != nullptr;
@@ -53,7 +53,7 @@ bool IsGeneric(const grpc::ServerContextBase* context) {
 class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
  public:
   struct Call {
-    bool callback;  // Served by the callback API: its context is given back.
+    bool callback;  // Served by the callback API: gRPC returns its context.
     bool infrastructure;
     bool stream;
   };
@@ -91,7 +91,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
         !tracker_.unary_.Begin(info_.server_context(), kNotCounted)) {
       tracker_.calls_.Begin();
     }
-    // The older APIs would wait here for the very thing that they are telling.
+    // With the older APIs this would wait for the very event being reported.
     if (call_.callback &&
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE)) {
       cancelled_ = info_.server_context()->IsCancelled();
@@ -143,8 +143,8 @@ class CallTracker::Factory final : public grpc::experimental::ServerInterceptorF
   CallTracker& tracker_;
 };
 
-// Allocates nothing: it is there to be told when a callback call's context is not
-// needed any more, after its OnDone().
+// Allocates nothing: it exists only to be notified when the context of a callback call is no
+// longer needed, after its OnDone().
 class CallTracker::Releases final : public grpc::ContextAllocator {
  public:
   explicit Releases(CallTracker& tracker) : tracker_(tracker) {}
@@ -210,7 +210,7 @@ void CallTracker::Cancel(bool only_infrastructure) {
     };
     while (next() != &shard.running) {
       Link& link = *next();
-      // Out of the way first: TryCancel() may unlink this one, and others.
+      // Moved first: TryCancel() may unlink this one, and others.
       link.Remove();
       link.InsertBefore(shard.cancelled);
       link.cut = true;

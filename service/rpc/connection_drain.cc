@@ -24,9 +24,9 @@ constexpr Clock::Duration kSilence = std::chrono::seconds(1);
 constexpr Clock::Duration kBdpPing = milliseconds(200);
 // A few retransmissions (RFC 6298).
 constexpr Clock::Duration kStalled = std::chrono::seconds(5);
-// Who has not looked for so long was stopped, and what came meanwhile has yet to be read.
+// After such a gap the process was stopped, and what arrived meanwhile is still to be read.
 constexpr Clock::Duration kFrozen = milliseconds(500);
-// How often the sockets are looked at, and how many times as long as that takes.
+// How often the sockets are checked, at least this many times as long as a check takes.
 constexpr Clock::Duration kLookInterval = milliseconds(10);
 constexpr int kLookShare = 10;
 
@@ -82,7 +82,7 @@ ConnectionDrain::State ConnectionDrain::Look() {
   if (now < next_look_) return state_;
   const bool arriving = Arriving() > 0;
   if (arriving) busy_ = now;
-  // A connection without a socket has ended: gRPC is about to take note of it.
+  // A connection without a socket has ended; gRPC is about to notice.
   bool any = false, busy = false;
   Clock::TimePoint moved = awake_;
   for (const auto& listener : listeners_) {
@@ -143,7 +143,7 @@ bool ConnectionDrain::Holds(const Peer& peer, Clock::TimePoint now) const {
 }
 
 int ConnectionDrain::Arriving() const {
-  // In this order: what ends meanwhile must not be taken for a request.
+  // In this order: a call that ends meanwhile must not be mistaken for a request.
   const int calls = calls_.running() + calls_.infrastructure();
   return std::max(connections_.OpenStreams() - calls, 0);
 }

@@ -19,10 +19,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// While nothing happens, and while something does.
+// Between two looks, while nothing happens and while something does.
 constexpr milliseconds kCalm(200);
 constexpr milliseconds kAlert(50);
-// How many calls may begin and not end well until the connections are looked at.
+// How many calls may begin without ending well before the connections are checked.
 constexpr std::int64_t kUnaccounted = 100;
 // The time over which resets are counted.
 constexpr seconds kWindow(1);
@@ -165,7 +165,7 @@ const char* ConnectionGuard::Fault(const Connection& connection, Clock::time_poi
     base.failed = connection.failed;
   };
   if (limits_.streams > 0 && connection.open > 2 * limits_.streams) return "too many open streams";
-  // What it did before it was seen first may have taken any time.
+  // What it did before it was first seen may have taken any time.
   if (is_new) begin_window();
   const std::int64_t failed = connection.failed - base.failed;
   const std::int64_t started = connection.started - base.started;

@@ -18,7 +18,7 @@ void GoodbyeSignal::Announce(lifecycle::Clock::Duration pace, lifecycle::Patienc
 }
 
 lifecycle::Clock::Duration GoodbyePace(int streams, lifecycle::Clock::Duration left) {
-  // What a replica takes back without its other callers noticing.
+  // How many streams a replica can take over without its other callers noticing.
   constexpr int kStreamsPerSecond = 2000;
   constexpr lifecycle::Clock::Duration kNone{};
   const lifecycle::Clock::Duration fair =

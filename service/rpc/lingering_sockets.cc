@@ -19,7 +19,7 @@
 namespace rpc {
 namespace {
 
-// The objects that live. Never destroyed: gRPC closes sockets while static objects end.
+// The existing objects. Never destroyed: gRPC closes sockets while static objects are destroyed.
 struct All {
   std::mutex mutex;
   std::vector<LingeringSockets*> sockets;  // Guarded by mutex.
@@ -53,7 +53,7 @@ bool IsClosed(int fd) {
 
 // Drops what has come: close() with something unread sends RST. True: the caller has ended.
 bool ReadToTheEnd(int fd) {
-  constexpr int kMost = 64;  // A caller who never stops is not waited for.
+  constexpr int kMost = 64;  // A caller that never stops sending is not waited for.
   char bytes[4096];
   for (int i = 0; i < kMost; ++i) {
     const ssize_t got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);

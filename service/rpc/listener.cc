@@ -31,8 +31,8 @@
 namespace rpc {
 namespace {
 
-// Callers that arrive in one moment, until they are accepted; the kernel's own
-// limit (net.core.somaxconn) holds as well.
+// How many callers may arrive before one is accepted; the kernel's own limit
+// (net.core.somaxconn) applies, too.
 constexpr int kBacklog = 4096;
 
 struct HostAndPort {
@@ -112,7 +112,7 @@ absl::Status BindError(const std::string& address, int error) {
   }
 }
 
-// A socket that nobody listens at yet, or -1 with errno.
+// A socket that does not listen yet, or -1 with errno.
 int BoundSocket(const sockaddr* address, socklen_t size) {
   const int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
@@ -138,7 +138,7 @@ struct Candidate {
   socklen_t size = 0;
 };
 
-// Each address once: a name may stand for one several times.
+// Each address once: a name may resolve to one several times.
 std::vector<Candidate> Candidates(const addrinfo* first) {
   std::vector<Candidate> candidates;
   for (const addrinfo* each = first; each != nullptr; each = each->ai_next) {
@@ -166,7 +166,7 @@ int Waiting(int listener_fd) {
   return kBacklog + 1;
 }
 
-// Nobody listens at a socket file that is there.
+// Whether an existing socket file has no listener.
 bool IsStale(const sockaddr_un& name) {
   struct stat file {};
   if (lstat(name.sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
@@ -376,7 +376,7 @@ void Listener::Run() {
       if (!AcceptArrived(socket->fd, kAtATime)) timeout = kUntilItMayWorkAgain;
     }
   }
-  // Those who are there now: who comes later is refused, or a storm would never end.
+  // Only those that are waiting now; later ones are refused, or a storm would never end.
   for (const auto& socket : sockets_) AcceptArrived(socket->fd, Waiting(socket->fd));
 }
 
@@ -412,7 +412,7 @@ bool Listener::AcceptArrived(int listener_fd, int most) {
       case ENONET:
       case ENOPROTOOPT:
       case EOPNOTSUPP:
-        // That one connection is gone already (accept(2), "Error handling").
+        // That one connection is already gone (accept(2), "Error handling").
         continue;
       default:
         // EMFILE and its like; and whatever is wrong with the port itself must not

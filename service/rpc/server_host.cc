@@ -30,18 +30,17 @@ using lifecycle::Clock;
 using lifecycle::Patience;
 using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
 
-// How long before they are cut off calls are told to answer, of a budget that allows it.
+// How long before they are cut calls are told to answer, if the budget allows it.
 constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
-// How long streams are told goodbye later because gRPC is busy sending GOAWAYs.
+// How long at most the goodbyes wait for gRPC to send its GOAWAYs.
 constexpr Clock::Duration kForGoaway = std::chrono::milliseconds(100);
 // If the deadline is noticed late, the process was suspended (SIGSTOP, a frozen cgroup) or got no CPU
 // time, and calls that were due meanwhile are late as well. They get as much more time, at most this.
 constexpr Clock::Duration kCatchUp = std::chrono::milliseconds(100);
-// How often what is left is cancelled: a call may be accepted in the very moment
-// of the first time.
+// How often remaining calls are cancelled: one may be accepted during the first time.
 constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
-// How long what is cancelled has before its connection is cut: peers that read are
-// told by gRPC within a few milliseconds.
+// How long a cancelled call has before its connection is cut: peers that read hear from gRPC
+// within a few milliseconds.
 constexpr Clock::Duration kBeforeCutting = std::chrono::milliseconds(100);
 
 class WithoutReflection final : public grpc::ServerBuilderOption {
@@ -77,7 +76,7 @@ absl::Status ServerHost::Start() {
   if (absl::Status spare = CheckSpareThreads(ThreadsForAServer()); !spare.ok()) return spare;
   // Never undone: gRPC's own shutdown, at its last user's end, joins a thread that
   // polls on for 10 s after the last write that had to wait (grpc/grpc: tcp_posix.cc,
-  // run_poller). The process would live on so much longer than its shutdown.
+  // run_poller). The process would outlive its shutdown by that much.
   grpc_init();
   if (services_.empty() && !options_.prepare) {
     return absl::InvalidArgumentError(
@@ -131,8 +130,8 @@ absl::Status ServerHost::BindAll() {
 
 absl::Status ServerHost::BuildServer() {
   grpc::EnableDefaultHealthCheckService(true);
-  // gRPC's own health service brings no descriptor, and reflection lists what has
-  // none without being able to describe it (grpc/grpc#36665). Naming it links it.
+  // gRPC's health service comes without a descriptor, so reflection lists it but cannot
+  // describe it (grpc/grpc#36665). Naming the descriptor links it.
   static_cast<void>(grpc::health::v1::HealthCheckRequest::descriptor());
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
@@ -167,7 +166,7 @@ absl::Status ServerHost::BuildServer() {
 }
 
 void ServerHost::StartThreads() {
-  // Already here: in the middle of a shutdown there may be no thread to be had.
+  // Created now: during a shutdown it may be impossible to create a thread.
   shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
   blocked_threads_.emplace([this] { SayThatThreadsAreBlocked(); });
   const ConnectionLimits& limits = options_.limits;
@@ -234,7 +233,7 @@ void ServerHost::CloseListener() {
 }
 
 int ServerHost::SayGoodbye(Patience& patience) {
-  // Callers of streams come back at once, and must know by then that they go elsewhere.
+  // Callers of streams reconnect at once, and must know by then to go elsewhere.
   Patience until_sent(patience.clock(), kForGoaway, {});
   until_sent.Poll([this] { return drain_of_connections_->Idle(); });
   const int streams = calls_.streams();
@@ -284,7 +283,7 @@ lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience
       std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
   const auto finished = [&] {
     if (clock.Now() >= patience.deadline() - for_answers) goodbye_.DemandAnswers();
-    // That it has returned does not mean that every answer has left.
+    // Even when Shutdown() has returned, an answer may not have left.
     return ShutdownHasBegun() &&
            drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
   };

@@ -12,11 +12,11 @@ namespace rpc {
 namespace {
 
 constexpr char kTypePrefix[] = "type.googleapis.com/";
-// Callers take 8 KiB of metadata, and of a status with more they see nothing but
-// RESOURCE_EXHAUSTED. The message goes there twice, once with three bytes for one.
+// Clients accept 8 KiB of metadata; of a status with more they see only RESOURCE_EXHAUSTED. The
+// message is in there twice, once with up to three bytes for each of its own.
 constexpr std::size_t kMostMessage = 1000;
 constexpr std::size_t kMostDetails = 2000;
-// What a BadRequest lists, so that it stays below both.
+// How many violations a BadRequest lists, to stay below both limits.
 constexpr std::size_t kMostViolations = 800;
 
 std::string TypeUrl(const google::protobuf::Message& detail) {
@@ -28,7 +28,7 @@ absl::Status With(absl::Status status, const google::protobuf::Message& detail) 
   return status;
 }
 
-// The beginning of a text that is too long, without half a character at its end.
+// Truncates a text that is too long, at a character boundary.
 std::string Shortened(std::string text) {
   if (text.size() <= kMostMessage) return text;
   std::size_t end = kMostMessage;

@@ -180,7 +180,7 @@ absl::Status Database::Connect(const std::string& path, int flags) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot open database '", path, "': it must be a file; give it a path"));
   }
-  // SQLite opens what is no file, and a pipe has its bytes then.
+  // SQLite opens anything, even a pipe, and writes its bytes there.
   if (std::optional<absl::Status> wrong_place = WrongPlace(path)) return *wrong_place;
   if ((flags & SQLITE_OPEN_CREATE) != 0) MakeForOwner(path);
   if (const int code =
@@ -190,7 +190,7 @@ absl::Status Database::Connect(const std::string& path, int flags) {
   }
   sqlite3_extended_result_codes(handle_, 1);
   sqlite3_busy_handler(handle_, &Database::OnBusy, this);
-  // SQLite opens a file that it may not write, for reading, and says nothing.
+  // SQLite silently opens a file without write permission for reading.
   if (sqlite3_db_readonly(handle_, "main") == 1) {
     return absl::PermissionDeniedError(
         absl::StrCat("cannot open database ", path,
@@ -319,7 +319,7 @@ absl::Status Database::ToOpenStatus(const std::string& path, const absl::Status&
   const std::string what = absl::StrCat("cannot open database ", path, ": ");
   if (MayNotWrite(last_error_)) {
     const int error = sqlite3_system_errno(handle_);
-    // SQLite's second try is to open a file for reading that is not there.
+    // SQLite's second attempt opens a missing file for reading.
     const bool telling = error != 0 && error != ENOENT;
     return absl::PermissionDeniedError(
         absl::StrCat(what, telling ? std::strerror(error) : "it cannot be written or created",
@@ -344,7 +344,7 @@ absl::Status Database::BeginImmediate() {
   const auto now = std::chrono::steady_clock::now();
   give_up_ = now + options_.busy_timeout;
   beginning_ = true;
-  // Half of the time: one that was frozen in the turnstile holds nobody up for good.
+  // Half of the time: a process that is frozen in the turnstile must not block others forever.
   const bool entered = turnstile_->Enter(now + options_.busy_timeout / 2);
   absl::Status status = Run("BEGIN IMMEDIATE");
   if (entered) turnstile_->Leave();

@@ -9,36 +9,36 @@
 
 namespace bench {
 
-// The smallest sample that at least the share `p` (0 to 1) of all samples do not
-// exceed: the nearest rank, so always one that was measured.
+// The nearest-rank percentile: the smallest sample that at least the share `p` (0 to 1) of all
+// samples do not exceed, so always one that was measured.
 //
 // Requires: at least one sample.
 double Percentile(std::vector<double> samples, double p);
 
-// What several rounds of a measurement came to.
+// Summary of several rounds of a measurement.
 struct Spread {
   double median = 0;
   double min = 0;
   double max = 0;
 };
 
-// Requires: at least one round. The median of an even number of rounds is the
-// middle between the two in the middle.
+// Requires: at least one round. The median of an even number of rounds is the mean of the two in
+// the middle.
 Spread SpreadOf(std::vector<double> rounds);
 
-// What `of` is to `to`, round by round: both sides of a round were measured at the
-// same time, so what disturbed one disturbed the other.
+// The ratio of `of` to `to`, round by round: both sides of a round were measured at the same time,
+// so what disturbed one disturbed the other.
 //
 // Requires: as many rounds on both sides, at least one.
 Spread RatioSpread(const std::vector<double>& of, const std::vector<double>& to);
 
-// What one more call costs, when `few` calls cost `cost_of_few` and `many` calls
+// The cost of one more call, when `few` calls cost `cost_of_few` and `many` calls cost
 // `cost_of_many`: starting and stopping cancel out.
 //
 // Requires: few < many.
 double CostOfOneMore(std::int64_t few, double cost_of_few, std::int64_t many, double cost_of_many);
 
-// The instructions that a callgrind output file has counted in total.
+// The total number of instructions in a callgrind output file.
 //
 // Errors: INVALID_ARGUMENT: the text has no total.
 absl::StatusOr<std::int64_t> CallgrindTotal(const std::string& text);

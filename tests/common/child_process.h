@@ -12,7 +12,7 @@
 
 namespace testkit {
 
-// How a process ended, or that it has not.
+// How a process ended, or that it still runs.
 struct Ending {
   enum class How { kRuns, kExited, kKilled };
 
@@ -29,53 +29,50 @@ struct Ending {
 // "exit code 3", "signal 9 (Killed)", "still runs".
 std::ostream& operator<<(std::ostream& out, const Ending& ending);
 
-// A real program in a process of its own: started, signalled, waited for, and never
-// left behind.
+// Runs a real program in a child process: starts it, signals it, waits for it, and never leaves it
+// behind.
 //
-// The problem: a child inherits what its parent has arranged for itself (blocked
-// and ignored signals, open sockets, the terminal's Ctrl-C), blocks when nobody
-// reads its output, and outlives a test that fails. So a child starts with no
-// signal blocked or ignored, in a process group of its own, with an empty stdin
-// and no file but stdin, stdout and stderr; what it writes goes to memory that
-// never fills; and it is killed with this object, and by the kernel should the
-// parent die.
+// The problem: a child inherits what its parent has arranged for itself (blocked and ignored
+// signals, open sockets, the terminal's Ctrl-C), blocks when nobody reads its output, and outlives
+// a test that fails. So a child starts with no signal blocked or ignored, in its own process group,
+// with an empty stdin and no descriptor but stdin, stdout and stderr; its output goes to memory
+// that never fills; and it is killed with this object, or by the kernel if the parent dies.
 //
 // Every wait has a limit. Nothing but this one process is ever signalled.
 //
-// Threads: one at a time. The kernel takes the thread that made the object for the
-// parent: the child is killed when that thread ends.
+// Threads: one at a time. The kernel regards the thread that created the object as the parent: the
+// child is killed when that thread ends.
 class ChildProcess {
  public:
   using Environment = std::map<std::string, std::string>;
 
-  // Runs `command`: a program's path, then its arguments. `environment` is added to
-  // the parent's own.
+  // Runs `command`: a program's path, then its arguments. `environment` is added to the parent's
+  // own.
   //
-  // A program that cannot be started counts as one that ended at once with exit
-  // code 127, having written why.
+  // A program that cannot be started counts as one that ended at once with exit code 127, having
+  // written why.
   explicit ChildProcess(std::vector<std::string> command, Environment environment = {});
   // Kills the child if it still runs.
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  // What the kernel calls it; somebody else may have the number once the child has
-  // ended.
+  // The process id; it may belong to another process once the child has ended.
   pid_t pid() const { return pid_; }
 
   // Sends a signal. Does nothing when the child has ended.
   void Signal(int signal);
 
-  // Waits until the child has ended, at most for `limit`. Called again: the same
-  // answer at once.
+  // Waits until the child has ended, at most for `limit`. Further calls return the same result at
+  // once.
   Ending Wait(std::chrono::milliseconds limit);
 
-  // What the child has written to stdout and stderr so far, in the order in which
-  // it was written. `from`: leaves out so many bytes at the beginning.
+  // What the child has written to stdout and stderr so far, in order. `from`: skips this many bytes
+  // at the beginning.
   std::string Output(std::size_t from = 0) const;
 
-  // Waits until the output has `text` in it. False: the child ended without, or
-  // `limit` was over first.
+  // Waits until the output contains `text`. False: the child ended without it, or `limit` passed
+  // first.
   bool AwaitOutput(const std::string& text, std::chrono::milliseconds limit);
 
  private:

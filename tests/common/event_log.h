@@ -13,7 +13,7 @@ namespace testkit {
 // An event of a server's life (service/lifecycle/event.h), read back from a line
 // of its log.
 struct LoggedEvent {
-  // Since the request to stop; unset before it.
+  // Time since the shutdown request; unset before it.
   std::optional<std::chrono::milliseconds> since_shutdown;
   std::string phase;
   std::string name;
@@ -27,8 +27,8 @@ struct LoggedEvent {
   bool Is(lifecycle::EventType other) const { return type == other; }
 };
 
-// The events in what a server wrote, in order. Lines that tell of no event, and the
-// beginning of one that is not yet whole, are passed over.
+// The events in a server's output, in order. Skips lines without an event, and an incomplete last
+// line.
 std::vector<LoggedEvent> EventsIn(const std::string& output);
 
 // Their names alone.

@@ -5,18 +5,18 @@
 
 namespace testkit {
 
-// Namespaces (namespaces(7)) of the process' own, in which it may mount, or switch the network
-// off, and nobody else notices: as root, or as anybody where user namespaces are allowed. In
-// those, whoever runs the test is root.
+// Namespaces (namespaces(7)) of the process's own, in which it may mount, or switch the network
+// off, without affecting anybody else: as root, or as any user where user namespaces are allowed.
+// In those, the user who runs the test is root.
 //
-// A default container gives neither. What cannot be shown without is skipped there, with what
-// these functions say; .ci/run takes a skip for a failure.
+// A default container allows neither. Tests that need them are skipped there, with the message that
+// these functions return; .ci/run treats a skip as a failure.
 //
-// Return what is missing, and how to give it; "" when nothing is.
+// Return what is missing, and how to provide it; "" when nothing is.
 //
-// Requires: called before the first thread exists, in main().
+// Requires: called in main(), before the first thread exists.
 std::string GetOwnMounts();
-// With nothing in it but loopback, which is switched off.
+// With nothing in it but loopback, which is down.
 std::string GetOwnNetwork();
 
 }  // namespace testkit

@@ -9,13 +9,13 @@
 
 namespace testkit {
 
-// Waits until `server` has written where it listens into the file at `path` (its
-// --port_file) and returns that: "127.0.0.1:40123".
+// Waits until `server` has written its address into the file at `path` (its --port_file) and
+// returns the address: "127.0.0.1:40123".
 //
 // The file must not exist before `server` is started.
 //
-// Errors: FAILED_PRECONDITION: the server has ended; with how it ended and what it
-// wrote. DEADLINE_EXCEEDED: nothing after `limit`; with what it wrote.
+// Errors: FAILED_PRECONDITION: the server has ended; with how it ended and its output.
+// DEADLINE_EXCEEDED: nothing after `limit`; with its output.
 absl::StatusOr<std::string> AwaitPortFile(const std::string& path, ChildProcess& server,
                                           std::chrono::milliseconds limit);
 

@@ -5,19 +5,18 @@
 
 namespace testkit {
 
-// A free port of 127.0.0.1 that stays one server's own while that is restarted.
+// A free port on 127.0.0.1 that is kept for one server while that is restarted.
 //
-// The problem: between a server's end and its next start nobody holds its port, and
-// the kernel may give it to somebody else: as the near end of any connection, even of
-// one that is being made to this very port, which then talks to itself. So a socket
-// that never listens is bound to it for as long as this object lives. Connections are
-// refused while the server is down, and a server that sets SO_REUSEADDR, as all do,
-// can listen beside it.
+// The problem: between a server's end and its next start nobody holds its port, and the kernel may
+// assign it to another socket: as the local end of any connection, even one that is being made to
+// this very port and then talks to itself. So a socket that never listens is bound to it as long as
+// this object exists. Connections are refused while the server is down, and a server that sets
+// SO_REUSEADDR, as all do, can listen beside it.
 //
 // Threads: any.
 class ReservedPort {
  public:
-  // Ends the process with a sentence when there is no port left.
+  // Ends the process with a message when no port is left.
   ReservedPort();
   ~ReservedPort();
   ReservedPort(const ReservedPort&) = delete;

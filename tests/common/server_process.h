@@ -12,7 +12,7 @@
 
 namespace testkit {
 
-// A server of this repository in a process of its own, serving.
+// A server of this repository in its own process, serving.
 //
 // Threads and lifetime: those of ChildProcess.
 class ServerProcess {
@@ -20,11 +20,11 @@ class ServerProcess {
   struct Options {
     // As for Runfile(): "tests/servers/echo/echo_server".
     std::string binary;
-    // Besides --address and --port_file.
+    // In addition to --address and --port_file.
     std::vector<std::string> flags = {};
-    // Port 0: any free one.
+    // Port 0 picks a free one.
     std::string address = "127.0.0.1:0";
-    // A program and its arguments that run the server, "valgrind" for one.
+    // A program that runs the server, such as valgrind, and its arguments.
     std::vector<std::string> under = {};
   };
 

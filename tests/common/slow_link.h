@@ -10,28 +10,28 @@
 
 namespace testkit {
 
-// A slow or a long link to a server: a TCP proxy on 127.0.0.1 that passes so many bytes a
-// second, and each of them so much later.
+// A slow or long link to a server: a TCP proxy on 127.0.0.1 that limits the bytes per second and
+// delays each of them.
 //
-// The problem: on loopback what a server writes is at its caller's before the server can
-// close, so nothing that a shutdown cuts off is ever seen. Here what the link has not
-// passed stays in the server's own send buffer, as it does on a real one.
+// The problem: on loopback, what a server writes reaches its caller before the server can close, so
+// a cut by the shutdown is never visible. Here, what the link has not passed on stays in the
+// server's send buffer, as on a real link.
 //
-// A connection that its server or its caller resets is reset on the other side, once what
-// came before it has been passed. One that the server does not accept is reset.
+// A connection that is reset on one side is reset on the other, once everything before the reset
+// has been passed on. A connection that the server does not accept is reset.
 //
-// Threads: all methods may be called from any thread. It has one of its own, which ends with
-// the object, and all connections with it.
+// Threads: all methods may be called from any thread. It has its own thread, which ends with the
+// object, as do all its connections.
 class SlowLink {
  public:
   static constexpr std::int64_t kUnlimited = INT64_MAX;
 
   struct Options {
-    // Of each connection, in each direction.
+    // For each connection and direction.
     std::int64_t bytes_per_second = kUnlimited;
     // Half of the round trip.
     std::chrono::milliseconds delay{0};
-    // SO_RCVBUF in bytes of the sockets to the server, and to the caller; 0: the system's.
+    // SO_RCVBUF in bytes of the sockets to the server and to the caller; 0: the system's default.
     int receive_buffer = 0;
   };
 
@@ -47,7 +47,7 @@ class SlowLink {
   // 0: nothing passes until it is set again.
   void SetRate(std::int64_t bytes_per_second) { rate_ = bytes_per_second; }
 
-  // Bytes that have been read from callers and from servers so far.
+  // Bytes read from callers and from servers so far.
   std::int64_t sent_up() const { return sent_up_; }
   std::int64_t sent_down() const { return sent_down_; }
 

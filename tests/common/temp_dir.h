@@ -5,11 +5,11 @@
 
 namespace testkit {
 
-// An empty directory of one's own, gone when the object is.
+// An empty temporary directory that is removed with the object.
 //
-// It lies where the test runner (TEST_TMPDIR) or the system (TMPDIR, else /tmp)
-// wants such things. A directory that cannot be made ends the process with a
-// sentence: nothing that needs one could go on.
+// It is created where the test runner (TEST_TMPDIR) or the system (TMPDIR, else /tmp) wants such
+// directories. If it cannot be created, the process ends with a message, because nothing that needs
+// it could continue.
 //
 // Threads: any. Destroy it after the processes that write into it.
 class TempDir {

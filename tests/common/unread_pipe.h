@@ -12,7 +12,7 @@
 
 namespace testkit {
 
-// A named pipe that is full, and that nobody reads: what a stuck collector of logs has.
+// A full named pipe that nobody reads, like that of a stuck log collector.
 class UnreadPipe {
  public:
   UnreadPipe() {
@@ -26,7 +26,8 @@ class UnreadPipe {
   UnreadPipe(const UnreadPipe&) = delete;
   UnreadPipe& operator=(const UnreadPipe&) = delete;
 
-  // What runs a program with it in the place of `fd`, "1" or "2": ServerProcess's `under`.
+  // A command that runs a program with the pipe in place of descriptor `fd`, "1" or "2": for
+  // ServerProcess's `under`.
   std::vector<std::string> As(const std::string& fd) const {
     return {"/bin/sh", "-c", "exec \"$0\" \"$@\" " + fd + ">" + path_};
   }

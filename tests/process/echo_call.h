@@ -17,13 +17,13 @@ namespace process_test {
 // What Echo takes for never (tests/servers/echo/bench.proto).
 inline constexpr std::uint32_t kForEver = std::numeric_limits<std::uint32_t>::max();
 
-// A unary call that is on its way from the moment it is made; waits for its server.
+// A unary call that is in flight from its construction on; waits for its server.
 //
-// Threads: one at a time. The destructor cancels what still runs.
+// Threads: one at a time. The destructor cancels the call if it still runs.
 class EchoCall {
  public:
-  // `sleep_ms`: when it is answered. `limit`: when it fails at the latest. `payload`: is sent,
-  // and sent back.
+  // `sleep_ms`: when it is answered. `limit`: when it fails at the latest. `payload`: is sent, and
+  // sent back.
   EchoCall(bench::Bench::Stub& stub, std::uint32_t sleep_ms, std::chrono::seconds limit,
            std::string payload = "") {
     request_.set_sleep_ms(sleep_ms);
@@ -45,7 +45,7 @@ class EchoCall {
   }
   // Waits for the answer.
   grpc::Status Status() { return answer_.get(); }
-  // What came back. Requires: Status() has been waited for.
+  // The payload that came back. Requires: Status() was called.
   const std::string& Payload() const { return reply_.payload(); }
 
  private:

@@ -5,7 +5,7 @@
 
 namespace process_test {
 
-// What faulty_server.cc has in its registry.
+// The uses between the entries in faulty_server.cc's registry.
 inline const testkit::Uses kFaultyUses = {{"pool", "database"},
                                           {"pool", "channel"},
                                           {"database", "files"},

@@ -14,13 +14,12 @@
 
 namespace process_test {
 
-// A stream of any method of any service, held open by its caller: one message is
-// sent, its side stays open, and nothing is read before Read() asks for it.
+// A stream of any method of any service, held open by its caller: it sends one message, leaves its
+// side open, and reads nothing until Read() is called.
 //
-// Works on bytes, so that it needs no generated code of services that are gRPC's
-// own (health, reflection).
+// Works on bytes, so that it needs no generated code for gRPC's own services (health, reflection).
 //
-// Every wait ends after `limit`, counted from the beginning.
+// Every wait ends `limit` after the construction.
 //
 // Threads: one at a time.
 class OpenStream {
@@ -36,11 +35,11 @@ class OpenStream {
   // The next message, serialized. Unset: the stream has ended.
   std::optional<std::string> Read();
 
-  // Reads what is left, then returns how the stream ended.
+  // Reads the rest, then returns how the stream ended.
   grpc::Status Finish();
 
  private:
-  // Waits for the operation that was just started; whether it succeeded.
+  // Waits for the operation that was just started; returns whether it succeeded.
   bool Done();
 
   const std::shared_ptr<grpc::Channel> channel_;

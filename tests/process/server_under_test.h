@@ -29,10 +29,10 @@ namespace process_test {
 inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
                                                      "--shutdown_lame_duck=0"};
 
-// A real server that serves bench.Bench in a process of its own, and a caller of it.
+// A real server that serves bench.Bench in its own process, and a caller of it.
 class ServerUnderTest : public ::testing::Test {
  protected:
-  // Only how long a broken test takes to fail.
+  // Limits only how long a broken test takes to fail.
   static constexpr std::chrono::seconds kLimit{40};
 
   // `under`: what runs the binary, as ServerProcess has it.
@@ -52,8 +52,8 @@ class ServerUnderTest : public ::testing::Test {
 
   grpc::Status Echo() { return EchoCall(*stub_, 0, kLimit).Status(); }
 
-  // A call that the server has accepted: an answer to a later one, which came on the
-  // same connection, is here already.
+  // A call that the server has accepted: a later call on the same connection has already been
+  // answered.
   std::unique_ptr<EchoCall> AcceptedEcho(std::uint32_t sleep_ms) {
     EXPECT_TRUE(Echo().ok());
     auto call = std::make_unique<EchoCall>(*stub_, sleep_ms, kLimit);

@@ -10,8 +10,8 @@
 
 namespace rolling {
 
-// Places orders with `buf curl`: a process and a connection for each call, as from a
-// person's shell.
+// Places orders with `buf curl`: a process and a connection for each call, as a person would from a
+// shell.
 void PlaceWithBuf(const ForeignTools& tools, const Target& target, Tally& tally, Evidence& evidence,
                   const std::stop_token& stop);
 

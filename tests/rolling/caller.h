@@ -12,9 +12,9 @@
 
 namespace rolling {
 
-// Somebody who calls the servers, all the time, until asked to stop.
+// Calls the servers continuously until asked to stop.
 //
-// Threads: one at a time; counts() and failures() are read while it runs.
+// Threads: one at a time; counts() and failures() may be read while it runs.
 class Caller {
  public:
   explicit Caller(std::string name) : name_(std::move(name)) {}
@@ -22,17 +22,17 @@ class Caller {
   Caller(const Caller&) = delete;
   Caller& operator=(const Caller&) = delete;
 
-  // "C++ library, watch": who it is in reports.
+  // The caller's name in reports: "C++ library, watch".
   const std::string& name() const { return name_; }
   Counts counts() const { return tally_.counts(); }
   std::vector<std::string> failures() const { return tally_.failures(); }
 
   virtual void Start() = 0;
-  // Brings counts() up to date where that does not happen by itself.
+  // Updates counts() where that does not happen by itself.
   virtual void Look() {}
-  // To make no further call. Does not wait.
+  // Asks it to make no further call. Does not wait.
   virtual void AskToStop() = 0;
-  // Waits for the calls that it has made. Asked to stop before.
+  // Waits for the calls that it has made. Requires: AskToStop() was called.
   virtual void AwaitStopped() = 0;
 
  protected:
@@ -43,7 +43,7 @@ class Caller {
   Tally tally_;
 };
 
-// A caller in this process: a function that runs on a thread of its own.
+// A caller in this process: a function on its own thread.
 class ThreadCaller final : public Caller {
  public:
   using Work = std::function<void(Tally&, std::stop_token)>;

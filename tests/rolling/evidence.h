@@ -30,7 +30,7 @@ class Journal {
 
   std::vector<Entry> All() const { return From(0); }
 
-  // Without the first `begin` entries.
+  // The entries after the first `begin`.
   std::vector<Entry> From(std::size_t begin) const {
     std::lock_guard lock(mutex_);
     return {entries_.begin() + static_cast<std::ptrdiff_t>(begin), entries_.end()};
@@ -41,14 +41,14 @@ class Journal {
   std::vector<Entry> entries_;  // Guarded by mutex_.
 };
 
-// An order that a server has said is stored.
+// An order that a server has acknowledged as stored.
 struct Acknowledged {
   std::string request_id;
   // Empty: the server did not say (ImportOrders).
   std::string order_id;
 };
 
-// That an order has come into a state.
+// An order that has reached a state.
 struct Event {
   std::string order_id;
   orders::v1::OrderState state;
@@ -56,20 +56,20 @@ struct Event {
   bool operator==(const Event&) const = default;
 };
 
-// What one caller was told of orders, in the order in which it was told.
+// What one caller was told about orders, in that order.
 struct Told {
   std::string caller;
   Journal<Event> events;
 };
 
-// The same of a caller that asks for some orders only.
+// The same for a caller that follows only some orders.
 struct Tracked : Told {
   Journal<std::string> order_ids;
 };
 
-// What callers know that the servers must not contradict.
+// What callers know, which the servers must not contradict.
 //
-// Lifetime: its parts stay where they are while it lives.
+// Lifetime: its parts keep their addresses as long as it exists.
 struct Evidence {
   Journal<Acknowledged> acknowledged;
   // Of every order, from the first event on.

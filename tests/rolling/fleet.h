@@ -15,8 +15,8 @@
 
 namespace rolling {
 
-// Three orders servers that share one database, and the inventory they call: each a
-// process of its own.
+// Three orders servers that share one database, and the inventory that they call: each in its own
+// process.
 //
 // Threads: one at a time; see ChildProcess. Killed with this object.
 class Fleet {
@@ -28,24 +28,24 @@ class Fleet {
   static absl::StatusOr<std::unique_ptr<Fleet>> Start(std::vector<std::string> orders_flags,
                                                       bool tls);
 
-  // Where each replica serves; the same for the fleet's whole life.
+  // The address of each replica; the same for the fleet's whole life.
   std::vector<std::string> addresses() const;
   // All of them, and one of these addresses, or of what passes bytes on to them.
   Target target() const;
   Target TargetAt(const std::string& address) const;
   const std::string& inventory_address() const { return inventory_->address(); }
 
-  // SIGTERM, waits for exit code 0, starts the replica again on the same port.
+  // Sends SIGTERM, waits for exit code 0, and starts the replica again on the same port.
   //
-  // INTERNAL with its log: another exit code, or none in its time, or it did not keep
-  // the order of a shutdown.
+  // INTERNAL with its log: another exit code, or none in time, or it did not keep the order of a
+  // shutdown.
   absl::Status Restart(std::size_t replica);
 
-  // The same without a start, of everything.
+  // Shuts everything down in the same way, without starting it again.
   absl::Status Stop();
 
-  // How many replicas have stopped so far, and how many of them had to begin
-  // Server::Shutdown() while connections were still in use.
+  // How many replicas have shut down so far, and how many of them had to begin Server::Shutdown()
+  // while connections were still in use.
   int stops() const { return stops_; }
   int stops_with_connections_left() const { return stops_with_connections_left_; }
 

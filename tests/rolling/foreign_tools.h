@@ -7,8 +7,8 @@
 
 namespace rolling {
 
-// What callers in other languages are made of, as absolute paths: what the test has in
-// its `data`, and packages of the group `test` in bazel/packages.txt.
+// The tools that callers in other languages need, as absolute paths: from the test's `data`, and
+// from packages of the group `test` in bazel/packages.txt.
 struct ForeignTools {
   std::string python_caller;   // caller.py
   std::string node_caller;     // caller.js

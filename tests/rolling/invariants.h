@@ -11,20 +11,20 @@
 
 namespace rolling {
 
-// What must hold after any number of restarts. Each function returns a sentence for
-// everything that does not; nothing: all is well.
+// What must hold after any number of restarts. Each function returns a sentence for every
+// violation; nothing: all is well.
 using Violations = std::vector<std::string>;
 
-// Every order is stored once, by its id and by its request's; every one that was
-// acknowledged is stored, under the id that was told.
+// Every order is stored once, by its id and by its request_id; every acknowledged order is stored,
+// under the id that the caller was told.
 Violations CheckOrders(const std::vector<orders::v1::Order>& stored,
                        const std::vector<Acknowledged>& acknowledged);
 
-// The log says of every stored order that it was placed and then confirmed, each
-// once, and says nothing else.
+// The log says of every stored order that it was placed and then confirmed, each once, and says
+// nothing else.
 Violations CheckLog(const std::vector<Event>& log, const std::vector<orders::v1::Order>& stored);
 
-// The watcher was told the whole log, in order, every event once.
+// The watcher saw the whole log, in order, every event once.
 Violations CheckWatch(const std::string& watcher, const std::vector<Event>& told,
                       const std::vector<Event>& log);
 
@@ -37,13 +37,13 @@ struct Differences {
 };
 Differences Compare(const std::vector<Event>& told, const std::vector<Event>& log);
 
-// Of each of the orders that it asked for the tracker was told in the end that it is
-// confirmed, and nothing twice or backwards. Changes may be told as one.
+// For each order that it asked for, the tracker finally saw that it is confirmed, and nothing twice
+// or backwards. Several changes may be reported as one.
 Violations CheckTrack(const std::string& tracker, const std::vector<std::string>& order_ids,
                       const std::vector<Event>& told);
 
-// For every SKU initial = available + reserved + confirmed, and what is confirmed is
-// what the stored orders have bought.
+// For every SKU, initial = available + reserved + confirmed, and what is confirmed is what the
+// stored orders have bought.
 Violations CheckStock(const std::vector<inventory::v1::Stock>& stock,
                       const std::vector<orders::v1::Order>& stored);
 

@@ -29,7 +29,7 @@ constexpr int kMostFrames = 40;
 // The handler, and the kernel's way into it.
 constexpr int kFramesOfTheSignal = 2;
 
-// What one thread at a time writes down of itself.
+// The stack that one thread at a time records of itself.
 void* frames[kMostFrames];
 std::atomic<int> depth{0};
 std::atomic<pid_t> asked{0};
@@ -50,7 +50,7 @@ void WriteDownOwnStack(int) {
   depth = backtrace(frames, kMostFrames);
 }
 
-// Where the stacks are written to, for as long as that takes them.
+// The output for the stacks, until it accepts no more.
 class Paper {
  public:
   Paper(int fd, std::chrono::steady_clock::time_point enough) : fd_(fd), enough_(enough) {}
@@ -58,7 +58,7 @@ class Paper {
   // Nothing more is wanted: the time is over, or nobody reads.
   bool Enough() const { return !taken_ || std::chrono::steady_clock::now() >= enough_; }
 
-  // Each line goes as one: other threads write lines to the same place.
+  // Each line is written at once: other threads write lines to the same place.
   void Write(std::string_view words) {
     size_ += words.copy(line_ + size_, sizeof line_ - size_);
     if (size_ == 0 || line_[size_ - 1] != '\n') return;

@@ -34,7 +34,7 @@ std::string WhatWasThrown() {
 [[noreturn]] void EndBecause(const std::string& why) {
   std::thread::id nobody{};
   if (!ending.compare_exchange_strong(nobody, std::this_thread::get_id())) {
-    // Again while it ends: the first thread is about to end the process.
+    // A second one meanwhile: the first thread is about to end the process.
     if (nobody == std::this_thread::get_id()) _exit(static_cast<int>(ExitCode::kBug));
     for (;;) pause();
   }

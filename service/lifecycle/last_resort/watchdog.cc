@@ -21,7 +21,7 @@ namespace {
 using TimePoint = Watchdog::TimePoint;
 using Duration = Watchdog::Duration;
 
-// The state of one whose object is gone.
+// The state of a watchdog whose object is gone.
 std::mutex left_mutex;
 std::weak_ptr<void> left;  // Guarded by left_mutex.
 
@@ -33,14 +33,14 @@ struct Watchdog::State {
   State() { sem_init(&changed, 0, 0); }
   ~State() { sem_destroy(&changed); }
 
-  // Of the thread that exits. Set before `changed` is posted.
+  // For the thread that exits. Set before `changed` is posted.
   std::atomic<TimePoint> end{TimePoint::max()};
   std::atomic<ExitCode> code{ExitCode::kWatchdog};
   std::atomic<bool> called_off{false};
   sem_t changed;
 
-  // Of the thread that speaks.
-  std::stop_source interrupted;  // Waits for no request any more.
+  // For the thread that speaks.
+  std::stop_source interrupted;  // No longer waits for a request.
   std::stop_source silenced;
   std::mutex mutex;
   std::condition_variable_any changed_waiting;
