@@ -40,8 +40,8 @@ Clock::TimePoint ShutdownRequest::requested_at() const {
   return at_;
 }
 
-ManualDrain::ManualDrain(ShutdownRequest& stop)
-    : stop_(stop), on_shutdown_(stop.requested(), [this] {
+ManualDrain::ManualDrain(ShutdownRequest& shutdown)
+    : shutdown_(shutdown), on_shutdown_(shutdown.requested(), [this] {
         std::lock_guard lock(mutex_);  // Whoever has just checked for a shutdown is waiting by now.
         changed_.notify_all();
       }) {}
@@ -81,7 +81,7 @@ void ManualDrain::AwaitRequest() {
   const std::stop_token requested = requested_.get_token();
   lock.unlock();
   // Returns at a shutdown before any callback runs, whatever those callbacks do.
-  stop_.Wait(requested);
+  shutdown_.Wait(requested);
 }
 
 void ManualDrain::AwaitUndo(Clock& clock, Clock::TimePoint end) {

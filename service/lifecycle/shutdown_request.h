@@ -107,7 +107,7 @@ class ManualDrain {
   // Identifies one drain.
   using Id = int;
 
-  explicit ManualDrain(ShutdownRequest& stop);
+  explicit ManualDrain(ShutdownRequest& shutdown);
 
   // Requests a drain, or joins the one that is under way or complete. If one is just being undone,
   // waits for that first, so it may block for a moment.
@@ -140,9 +140,9 @@ class ManualDrain {
  private:
   enum class State { kNone, kRequested, kTakenBack, kTooLate };
 
-  bool ShuttingDown() const { return stop_.reason().has_value(); }
+  bool ShuttingDown() const { return shutdown_.reason().has_value(); }
 
-  ShutdownRequest& stop_;
+  ShutdownRequest& shutdown_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   State state_ = State::kNone;  // Guarded by mutex_.

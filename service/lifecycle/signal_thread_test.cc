@@ -130,7 +130,7 @@ TEST_F(BlockShutdownSignalsDeathTest, AListenerWithoutItDiesWithAMessage) {
                "broken precondition: a lifecycle::Process without BlockShutdownSignals");
 }
 
-TEST(BlockShutdownSignals, IsUndoneByUnblockStopSignals) {
+TEST(BlockShutdownSignals, IsUndoneByUnblockShutdownSignals) {
   const auto blocked = [](int signal) {
     sigset_t set;
     pthread_sigmask(SIG_BLOCK, nullptr, &set);

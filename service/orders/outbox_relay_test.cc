@@ -123,7 +123,7 @@ TEST_F(OutboxRelayTest, IsNotHeldUpByOneOrderThatCannotBeConfirmed) {
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
 }
 
-TEST_F(OutboxRelayTest, FinishesItsItemAndNoOtherWhenItIsStopped) {
+TEST_F(OutboxRelayTest, FinishesOnlyItsCurrentItemWhenStopped) {
   for (const char* id : {"r1", "r2"}) PlaceIn(*store_, id);
   inventory_.Hold();
   Start();

@@ -67,7 +67,7 @@ TEST_F(SalesTest, BeginWithNothing) {
   EXPECT_EQ(Load()->totals().sequence, 0);
 }
 
-TEST_F(SalesTest, ReplayNothingAfterACleanStop) {
+TEST_F(SalesTest, ReplayNothingAfterACleanShutdown) {
   PlaceIn(*store_, "r1", "tea", 3);
   PlaceIn(*store_, "r2", "milk", 4);
   const auto before = Load();

@@ -123,7 +123,7 @@ TEST_P(ContractTest, TheServerEndsWellWhenItIsToldTo) {
   const testkit::Ending ending = process.Wait(kLimit);
   EXPECT_EQ(ending, testkit::Ending::Exited(0)) << process.Output();
   if (IsBare(GetParam())) return;  // It tells nothing.
-  EXPECT_THAT(process.Output(), testkit::KeepsTheOrderOfAStop(ending));
+  EXPECT_THAT(process.Output(), testkit::KeepsTheOrderOfAShutdown(ending));
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, ContractTest,

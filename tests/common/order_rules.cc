@@ -375,9 +375,9 @@ std::vector<std::string> BrokenRules(const std::string& output, Ending ending, c
   return Check(output, ending, uses).Run();
 }
 
-Ending AwaitStop(ChildProcess& process, std::chrono::milliseconds limit, const Uses& uses) {
+Ending AwaitShutdown(ChildProcess& process, std::chrono::milliseconds limit, const Uses& uses) {
   const Ending ending = process.Wait(limit);
-  EXPECT_THAT(process.Output(), KeepsTheOrderOfAStop(ending, uses));
+  EXPECT_THAT(process.Output(), KeepsTheOrderOfAShutdown(ending, uses));
   return ending;
 }
 

@@ -49,18 +49,20 @@ using Uses = std::vector<std::pair<std::string, std::string>>;
 std::vector<std::string> BrokenRules(const std::string& output, Ending ending,
                                      const Uses& uses = {});
 
-// EXPECT_THAT(output, KeepsTheOrderOfAStop(Ending::Exited(0)));
-MATCHER_P2(KeepsTheOrderOfAStop, ending, uses, "keeps the order of a shutdown") {
+// EXPECT_THAT(output, KeepsTheOrderOfAShutdown(Ending::Exited(0)));
+MATCHER_P2(KeepsTheOrderOfAShutdown, ending, uses, "keeps the order of a shutdown") {
   const std::vector<std::string> broken = BrokenRules(arg, ending, uses);
   for (const std::string& rule : broken) *result_listener << "\n  " << rule;
   return broken.empty();
 }
 
-inline auto KeepsTheOrderOfAStop(Ending ending) { return KeepsTheOrderOfAStop(ending, Uses()); }
+inline auto KeepsTheOrderOfAShutdown(Ending ending) {
+  return KeepsTheOrderOfAShutdown(ending, Uses());
+}
 
 // Waits for the end of a shutdown, at most for `limit`, expects that what was written keeps
 // the order, and returns how the process ended.
-Ending AwaitStop(ChildProcess& process, std::chrono::milliseconds limit, const Uses& uses = {});
+Ending AwaitShutdown(ChildProcess& process, std::chrono::milliseconds limit, const Uses& uses = {});
 
 }  // namespace testkit
 

@@ -65,8 +65,8 @@ std::string LineOf(const std::string& event) {
 std::string UpTo(const std::string& event) { return kStory.substr(0, kStory.find(LineOf(event))); }
 
 TEST(OrderRulesTest, AreKeptByACleanShutdown) {
-  EXPECT_THAT(kStory, KeepsTheOrderOfAStop(kClean));
-  EXPECT_THAT(kStory, KeepsTheOrderOfAStop(kClean, Uses{{"channel", "database"}}));
+  EXPECT_THAT(kStory, KeepsTheOrderOfAShutdown(kClean));
+  EXPECT_THAT(kStory, KeepsTheOrderOfAShutdown(kClean, Uses{{"channel", "database"}}));
 }
 
 TEST(OrderRulesTest, AreKeptByAShutdownInWhichEverythingFails) {
@@ -120,29 +120,29 @@ const std::string kDrainedFirst = kDrainRequested + kEnteredByHand + kLeftByHand
 
 TEST(OrderRulesTest, AreKeptByAShutdownAfterAManualDrain) {
   EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
-              KeepsTheOrderOfAStop(kClean));
+              KeepsTheOrderOfAShutdown(kClean));
 }
 
 TEST(OrderRulesTest, AreKeptByAShutdownDuringAManualDrain) {
   EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + kLeftByHand +
                             RequestIn("DrainingConnections")),
-              KeepsTheOrderOfAStop(kClean));
+              KeepsTheOrderOfAShutdown(kClean));
   EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + RequestIn("LameDuck") +
                             LineOf("ListenerClosed") + LineOf("GoodbyeSaid")),
-              KeepsTheOrderOfAStop(kClean));
+              KeepsTheOrderOfAShutdown(kClean));
 }
 
 TEST(OrderRulesTest, AreKeptByAnInterruptDuringAManualDrain) {
   std::string story = DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections"));
   story.replace(story.find("terminate"), 9, "interrupt");
-  EXPECT_THAT(story, KeepsTheOrderOfAStop(kClean));
+  EXPECT_THAT(story, KeepsTheOrderOfAShutdown(kClean));
 }
 
 TEST(OrderRulesTest, AreKeptByManualDrainsThatWereUndone) {
   const std::string taken_back = kServing + kDrainRequested + kEnteredByHand;
-  EXPECT_THAT(taken_back + taken_back + kStory, KeepsTheOrderOfAStop(kClean));
+  EXPECT_THAT(taken_back + taken_back + kStory, KeepsTheOrderOfAShutdown(kClean));
   EXPECT_THAT(taken_back + DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
-              KeepsTheOrderOfAStop(kClean));
+              KeepsTheOrderOfAShutdown(kClean));
 }
 
 TEST(OrderRulesTest, ForwardIsBrokenByAStepBackWithoutAManualDrain) {
@@ -157,7 +157,7 @@ TEST(OrderRulesTest, ForwardIsBrokenByAStepBackWithoutAManualDrain) {
 
 TEST(OrderRulesTest, InItsPhaseIsBrokenByARequestInAnEarlierPhase) {
   EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
-              KeepsTheOrderOfAStop(kClean));
+              KeepsTheOrderOfAShutdown(kClean));
   EXPECT_THAT(BrokenRules(DrainedByHand(kDrainedFirst + RequestIn("LameDuck")), kClean),
               testing::Contains(
                   "IN_ITS_PHASE: ShutdownRequested in LameDuck instead of DrainingConnections"));
@@ -204,15 +204,15 @@ TEST(OrderRulesTest, AreKeptByAShutdownBeforeAnythingIsOpen) {
 
 TEST(OrderRulesTest, AreKeptByAnUnfinishedShutdown) {
   const std::string so_far = UpTo("ServerStopped");
-  EXPECT_THAT(so_far, KeepsTheOrderOfAStop(Ending::Killed(SIGKILL)));
+  EXPECT_THAT(so_far, KeepsTheOrderOfAShutdown(Ending::Killed(SIGKILL)));
   EXPECT_THAT(
       so_far +
           "watchdog: the shutdown has spent its grace of 30s; stuck in phase CancellingCalls\n",
-      KeepsTheOrderOfAStop(Ending::Exited(5)));
+      KeepsTheOrderOfAShutdown(Ending::Exited(5)));
   EXPECT_THAT(so_far + "third signal: leaving at once, nothing more is saved or closed\n",
-              KeepsTheOrderOfAStop(Ending::Exited(6)));
+              KeepsTheOrderOfAShutdown(Ending::Exited(6)));
   EXPECT_THAT(kStory + "watchdog: the shutdown has spent its grace of 30s; stuck after the stop\n",
-              KeepsTheOrderOfAStop(Ending::Exited(5)));
+              KeepsTheOrderOfAShutdown(Ending::Exited(5)));
 }
 
 TEST(OrderRulesTest, AreKeptByAFailedStart) {
@@ -221,7 +221,7 @@ TEST(OrderRulesTest, AreKeptByAFailedStart) {
       "12:00:00.001 W orders: ClosingResources    CloseFailed \"channel\": DATA_LOSS: disk full\n"
       "12:00:00.002 I orders: ClosingResources    Closed \"database\"\n"
       "could not start: port in use\n";
-  EXPECT_THAT(story, KeepsTheOrderOfAStop(Ending::Exited(2)));
+  EXPECT_THAT(story, KeepsTheOrderOfAShutdown(Ending::Exited(2)));
   EXPECT_THAT(BrokenRules(story, Ending::Exited(4)),
               ElementsAre("CLEAN: could not start, but exit code 4"));
   EXPECT_THAT(BrokenRules("could not start: port in use\n", Ending::Exited(2)),
@@ -372,9 +372,9 @@ TEST(OrderRulesTest, TimeIsBrokenByARequestThatIsNotAtZero) {
 TEST(OrderRulesTest, SayWhichIsBrokenWhenATestFails) {
   testing::StringMatchResultListener words;
   EXPECT_FALSE(testing::ExplainMatchResult(
-      KeepsTheOrderOfAStop(kClean, Uses{{"database", "channel"}}), kStory, &words));
+      KeepsTheOrderOfAShutdown(kClean, Uses{{"database", "channel"}}), kStory, &words));
   EXPECT_THAT(words.str(), HasSubstr("\n  NOT_IN_USE: \"channel\" is closed before"));
-  EXPECT_THAT("", Not(KeepsTheOrderOfAStop(kClean)));
+  EXPECT_THAT("", Not(KeepsTheOrderOfAShutdown(kClean)));
 }
 
 }  // namespace

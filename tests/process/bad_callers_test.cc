@@ -51,7 +51,7 @@ class BadCallersTest : public ServerUnderTest {
   // The shutdown has found nothing worth waiting for.
   void StopsAsIfNobodyWereThere() {
     process().Signal(SIGTERM);
-    EXPECT_EQ(testkit::AwaitStop(process(), kLimit), Ending::Exited(0)) << Output();
+    EXPECT_EQ(testkit::AwaitShutdown(process(), kLimit), Ending::Exited(0)) << Output();
     EXPECT_THAT(
         EventNames(),
         ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
@@ -132,7 +132,7 @@ TEST_F(BadCallersTest, ThoseWhoNeverCompleteARequestAreCutAndCounted) {
   Echo();
   EXPECT_TRUE(testkit::Eventually([&] { return sent >= 10; }));
   process().Signal(SIGTERM);
-  EXPECT_EQ(testkit::AwaitStop(process(), kLimit), Ending::Exited(3)) << Output();
+  EXPECT_EQ(testkit::AwaitShutdown(process(), kLimit), Ending::Exited(3)) << Output();
   EXPECT_EQ(Event("CallsCut").detail, "50 requests were still arriving");
   stopped = true;
   drip.join();

@@ -423,7 +423,7 @@ class HalfAStartTest : public ::testing::Test {
     command.insert(command.end(), kBudget.begin(), kBudget.end());
     testkit::ChildProcess server(command);
     const auto started = steady_clock::now();
-    const Ending ending = testkit::AwaitStop(server, kLimit, kFaultyUses);
+    const Ending ending = testkit::AwaitShutdown(server, kLimit, kFaultyUses);
     EXPECT_LT(steady_clock::now() - started, kGrace);
     output_ = server.Output();
     EXPECT_THAT(
@@ -445,7 +445,8 @@ TEST_F(HalfAStartTest, IsRolledBack) {
 TEST_F(HalfAStartTest, IsRolledBackEvenWhenItThrows) {
   testkit::ChildProcess server({testkit::RunfileOrDie("tests/process/faulty_server"),
                                 "--address=127.0.0.1:0", "--fault=start=server,opener=throws"});
-  EXPECT_EQ(testkit::AwaitStop(server, kLimit, kFaultyUses), Ending::Exited(2)) << server.Output();
+  EXPECT_EQ(testkit::AwaitShutdown(server, kLimit, kFaultyUses), Ending::Exited(2))
+      << server.Output();
   EXPECT_THAT(server.Output(), HasSubstr("could not start: uncaught exception: as it was told to"));
   EXPECT_THAT(testkit::EventNamesIn(server.Output()),
               ElementsAre("CouldNotStart", "WorkersStopped", "Closed", "Closed", "Closed", "Closed",

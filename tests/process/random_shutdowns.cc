@@ -165,7 +165,7 @@ class RandomStop {
         process_->Signal(SIGINT);
       }
     }
-    const Ending ending = testkit::AwaitStop(*process_, kLimit, kFaultyUses);
+    const Ending ending = testkit::AwaitShutdown(*process_, kLimit, kFaultyUses);
     const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - begun);
     EXPECT_EQ(ending.how, Ending::How::kExited) << ending;
     const std::string output = process_->Output();

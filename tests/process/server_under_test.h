@@ -69,9 +69,9 @@ class ServerUnderTest : public ::testing::Test {
     ASSERT_TRUE(process().AwaitOutput(" " + name, kLimit)) << Output();
   }
 
-  // Waits for the end of a shutdown. `uses`: as KeepsTheOrderOfAStop() has them.
+  // Waits for the end of a shutdown. `uses`: as KeepsTheOrderOfAShutdown() has them.
   testkit::Ending Wait(const testkit::Uses& uses = {}) {
-    return testkit::AwaitStop(process(), kLimit, uses);
+    return testkit::AwaitShutdown(process(), kLimit, uses);
   }
 
   std::vector<std::string> EventNames() { return testkit::EventNamesIn(Output()); }

@@ -85,7 +85,7 @@ class ShutdownReportTest : public ::testing::Test {
 
   // The report in the file and the log, when all is well with it.
   report::v1::ShutdownReport ReportOf(ChildProcess& process) {
-    testkit::AwaitStop(process, kLimit);
+    testkit::AwaitShutdown(process, kLimit);
     EXPECT_THAT(process.Output(), ::testing::EndsWith(": shutdown report: " + Json()));
     return ReportInFile(process);
   }
@@ -407,7 +407,7 @@ TEST_F(ShutdownReportTest, ThatCannotBeWrittenChangesNothingElse) {
   ASSERT_TRUE(server.ok()) << server.status();
   ASSERT_EQ(rmdir(directory.c_str()), 0);
   (*server)->process().Signal(SIGTERM);
-  EXPECT_EQ(testkit::AwaitStop((*server)->process(), kLimit), Ending::Exited(0));
+  EXPECT_EQ(testkit::AwaitShutdown((*server)->process(), kLimit), Ending::Exited(0));
   EXPECT_THAT(
       (*server)->process().Output(),
       AllOf(HasSubstr("shutdown report: cannot write " + path), HasSubstr(": shutdown report: {")));

@@ -53,7 +53,7 @@ TEST(StartTest, ASecondServerOnTheSamePortExitsWith2) {
   const auto first = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(EchoServer({"--address=" + (*first)->address()}));
-  EXPECT_EQ(testkit::AwaitStop(second, kLimit), Ending::Exited(2));
+  EXPECT_EQ(testkit::AwaitShutdown(second, kLimit), Ending::Exited(2));
   EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address())));
   EXPECT_EQ((*first)->process().Wait(std::chrono::milliseconds(0)), Ending());
 }
@@ -63,13 +63,13 @@ TEST(StartTest, AnAdminAddressInUseExitsWith2) {
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(
       EchoServer({"--address=127.0.0.1:0", "--admin_address=" + (*first)->address()}));
-  EXPECT_EQ(testkit::AwaitStop(second, kLimit), Ending::Exited(2));
+  EXPECT_EQ(testkit::AwaitShutdown(second, kLimit), Ending::Exited(2));
   EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address())));
 }
 
 TEST(StartTest, AnInvalidAddressExitsWith2) {
   ChildProcess server(EchoServer({"--address=nowhere"}));
-  EXPECT_EQ(testkit::AwaitStop(server, kLimit), Ending::Exited(2));
+  EXPECT_EQ(testkit::AwaitShutdown(server, kLimit), Ending::Exited(2));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("nowhere")));
 }
 
@@ -77,7 +77,7 @@ TEST(StartTest, APortFileThatIsNotWritableExitsWith2) {
   const testkit::TempDir directory;
   const std::string path = directory.File("missing") + "/port";
   ChildProcess server(EchoServer({"--address=127.0.0.1:0", "--port_file=" + path}));
-  EXPECT_EQ(testkit::AwaitStop(server, kLimit), Ending::Exited(2));
+  EXPECT_EQ(testkit::AwaitShutdown(server, kLimit), Ending::Exited(2));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr(path)));
 }
 
@@ -117,7 +117,7 @@ TEST(StartTest, ASignalAtAnyMomentOfTheStartEndsTheServer) {
     server.Wait(std::chrono::milliseconds(ms));
     server.Signal(SIGTERM);
     // Before main() can take a signal it ends the process as it ends any.
-    EXPECT_THAT(testkit::AwaitStop(server, kLimit),
+    EXPECT_THAT(testkit::AwaitShutdown(server, kLimit),
                 AnyOf(Ending::Exited(0), Ending::Killed(SIGTERM)))
         << "after " << ms << " ms: " << server.Output();
     // Callers that could find it have a lame duck, as always; otherwise there are none.
@@ -161,7 +161,7 @@ class SlowStartTest : public ::testing::TestWithParam<std::string> {
 
   // Waits for the end. Nobody was let in, and nobody knows of a port.
   Ending Wait() {
-    const Ending ending = testkit::AwaitStop(*server_, kLimit, kFaultyUses);
+    const Ending ending = testkit::AwaitShutdown(*server_, kLimit, kFaultyUses);
     EXPECT_FALSE(std::filesystem::exists(port_file_));
     return ending;
   }

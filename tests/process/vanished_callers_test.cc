@@ -74,7 +74,7 @@ class VanishedCallersTest : public ServerUnderTest {
 
   Ending Stop() {
     process().Signal(SIGTERM);
-    return testkit::AwaitStop(process(), kLimit);
+    return testkit::AwaitShutdown(process(), kLimit);
   }
 };
 

@@ -151,7 +151,7 @@ class OrdersFaultsTest : public ServersUnderTest {
   }
 };
 
-TEST_F(OrdersFaultsTest, ABackendThatDiesDuringTheStop) {
+TEST_F(OrdersFaultsTest, ABackendThatDiesDuringTheShutdown) {
   // Nothing is reserved before the test is over.
   ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1h"}));
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
@@ -179,7 +179,7 @@ TEST_F(OrdersFaultsTest, ABackendThatIsFrozen) {
   ExpectServedByTheNext();
 }
 
-TEST_F(OrdersFaultsTest, ABackendThatIsFrozenForLongerThanTheStopHas) {
+TEST_F(OrdersFaultsTest, ABackendThatIsFrozenForLongerThanTheShutdown) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   // Less than the 2 s that the inventory is waited for otherwise.
   ASSERT_NO_FATAL_FAILURE(StartOrders(
@@ -313,7 +313,7 @@ TEST_F(OrdersFaultsTest, APortThatIsTakenRollsTheStartBack) {
       {testkit::RunfileOrDie("service/orders_server"), "--address=" + inventory_->address(),
        "--inventory=" + inventory_->address(), "--database=" + OrdersDatabase()});
   const auto started = steady_clock::now();
-  EXPECT_EQ(testkit::AwaitStop(second, kLimit, kUses), Ending::Exited(2)) << second.Output();
+  EXPECT_EQ(testkit::AwaitShutdown(second, kLimit, kUses), Ending::Exited(2)) << second.Output();
   EXPECT_LT(steady_clock::now() - started, kGrace);
   EXPECT_THAT(testkit::EventNamesIn(second.Output()),
               ElementsAre("CouldNotStart", "WorkersStopped", "Closed", "Closed", "Closed"));

@@ -38,7 +38,7 @@ using testkit::Ending;
 
 using ServersTest = ServersUnderTest;
 
-TEST_F(ServersTest, AStopTellsItsEventsInThisOrder) {
+TEST_F(ServersTest, AShutdownEmitsItsEventsInThisOrder) {
   Start();
   ASSERT_TRUE(Place("one").ok());
   EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
@@ -63,7 +63,7 @@ TEST_F(ServersTest, AStopTellsItsEventsInThisOrder) {
       << orders().Output();
 }
 
-TEST_F(ServersTest, OrdersThatWaitForASlowInventoryAreAnsweredDuringTheStop) {
+TEST_F(ServersTest, OrdersWaitingForASlowInventoryAreAnswered) {
   // Longer than a connection must be silent: nothing but the calls themselves holds the shutdown.
   ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1s"}));
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
@@ -76,7 +76,7 @@ TEST_F(ServersTest, OrdersThatWaitForASlowInventoryAreAnsweredDuringTheStop) {
   EXPECT_THAT(testkit::EventNamesIn(orders().Output()), ::testing::Contains("CallsFinished"));
 }
 
-TEST_F(ServersTest, DrainedByHandItAnswersEveryOrderAndSavesItsStateWhenItIsStopped) {
+TEST_F(ServersTest, AManualDrainAnswersEveryOrderAndSavesState) {
   ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1s"}));
   const std::string port_file = directory_.File("admin");
   ASSERT_NO_FATAL_FAILURE(StartOrders(
@@ -139,7 +139,7 @@ TEST_F(ServersTest, DrainedByHandItAnswersEveryOrderAndSavesItsStateWhenItIsStop
   EXPECT_EQ(StoredRequestIds().size(), 8u);
 }
 
-TEST_F(ServersTest, AWatcherIsToldWhereToGoOnAndMissesNothing) {
+TEST_F(ServersTest, AWatcherResumesAndMissesNothing) {
   Start();
   ASSERT_TRUE(Place("before").ok());
   grpc::ClientContext context;
@@ -177,7 +177,7 @@ TEST_F(ServersTest, AWatcherIsToldWhereToGoOnAndMissesNothing) {
   again.TryCancel();
 }
 
-TEST_F(ServersTest, AfterACleanStopNothingIsReplayedAndAfterKillOnlyTheTail) {
+TEST_F(ServersTest, OnlyTheTailIsReplayedAfterAKill) {
   Start();
   ASSERT_TRUE(Place("one").ok());
   ASSERT_TRUE(Place("two").ok());
@@ -204,7 +204,7 @@ TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCanAndRefusesTheRest) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   const std::string address = inventory_->address();
   inventory_->process().Signal(SIGINT);
-  ASSERT_EQ(testkit::AwaitStop(inventory_->process(), kLimit), Ending::Exited(0));
+  ASSERT_EQ(testkit::AwaitShutdown(inventory_->process(), kLimit), Ending::Exited(0));
 
   ASSERT_NO_FATAL_FAILURE(StartOrders(address));
   EXPECT_TRUE(orders().AwaitOutput("no inventory at " + address, kLimit)) << orders().Output();
@@ -286,7 +286,7 @@ class OrdersBadDatabaseTest : public ::testing::TestWithParam<std::string> {
   std::string Output(const std::string& database) {
     ChildProcess server(
         {testkit::RunfileOrDie(GetParam()), "--address=127.0.0.1:0", "--database=" + database});
-    EXPECT_EQ(testkit::AwaitStop(server, kLimit), Ending::Exited(2));
+    EXPECT_EQ(testkit::AwaitShutdown(server, kLimit), Ending::Exited(2));
     return server.Output();
   }
 

@@ -150,7 +150,7 @@ class ServersUnderTest : public ::testing::Test {
   }
 
   // Waits for the end of a shutdown.
-  testkit::Ending AwaitEnd() { return testkit::AwaitStop(orders(), kLimit, kUses); }
+  testkit::Ending AwaitEnd() { return testkit::AwaitShutdown(orders(), kLimit, kUses); }
 
   // Sends SIGTERM and waits for the end.
   testkit::Ending Stop() {
