@@ -378,7 +378,8 @@ TEST_F(DatabaseTest, RefusesAReadOnlyDirectory) {
     ObeyFilePermissions();
     const absl::Status status = FailToOpen(path_);
     EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("write permission for it and its directory"));
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("write permission for it and its directory"));
   }).join();
   ASSERT_EQ(chmod(directory_.path().c_str(), 0755), 0);
 }
