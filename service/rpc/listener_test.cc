@@ -290,6 +290,41 @@ TEST(Listener, RefusesConnectionsThatWouldUseTheReserve) {
   EXPECT_EQ(host.accepted().size(), 2u);
 }
 
+// Connects, and is gone again without a trace in the kernel.
+void ConnectAndReset(std::uint16_t port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(fd);
+}
+
+// Each connection that is accepted makes the next one, so there is always one to accept. A close
+// that does not bound its last look, or the one before, takes them all.
+TEST(Listener, ClosesAlthoughACallerAlwaysWaits) {
+  constexpr int kAll = 100000;
+  const auto listener = ListenOrDie();
+  const std::uint16_t port = listener->ports().front();
+  std::atomic<bool> accepts{false};
+  std::atomic<bool> closing{false};
+  std::atomic<int> after{0};
+  listener->Start([&](int, int fd) {
+    close(fd);
+    accepts = true;
+    if (closing && ++after >= kAll) return;
+    ConnectAndReset(port);
+  });
+  ConnectAndReset(port);
+  ASSERT_TRUE(testkit::Eventually([&] { return accepts.load(); }));
+  closing = true;
+  listener->Close();
+  EXPECT_LT(after, kAll);
+}
+
 TEST(Listener, NeverSharesItsPort) {
   const auto listener = ListenOrDie();
   const absl::Status second = BindError(listener->address());
