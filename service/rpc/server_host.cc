@@ -34,9 +34,6 @@ using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectio
 constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
 // How long at most the goodbyes wait for gRPC to send its GOAWAYs.
 constexpr Clock::Duration kForGoaway = std::chrono::milliseconds(100);
-// If the deadline is noticed late, the process was suspended (SIGSTOP, a frozen cgroup) or got no CPU
-// time, and calls that were due meanwhile are late as well. They get as much more time, at most this.
-constexpr Clock::Duration kCatchUp = std::chrono::milliseconds(100);
 // How often remaining calls are cancelled: one may be accepted during the first time.
 constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
 // How long a cancelled call has before its connection is cut: peers that read hear from gRPC
@@ -52,6 +49,14 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
     });
   }
 };
+
+// What has not ended by its deadline gets as much more time as the deadline was noticed late, up to
+// a limit. The process was suspended then (SIGSTOP, a frozen cgroup) or got no CPU time, and what
+// was due meanwhile is late as well.
+Patience CatchUp(const Patience& over) {
+  constexpr Clock::Duration kMost = std::chrono::milliseconds(200);
+  return {over.clock(), std::min(over.clock().Now() - over.deadline(), kMost), {}};
+}
 
 }  // namespace
 
@@ -288,20 +293,33 @@ lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience
            drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
   };
   if (!patience.Poll(finished)) {
-    const Clock::Duration late = std::min(clock.Now() - patience.deadline(), kCatchUp);
-    Patience(patience.clock(), late, {}).Poll(finished);
+    CatchUp(patience).Poll(finished);
   }
   return drain_of_connections_->Unfinished();
 }
 
 bool ServerHost::Cancel(Patience& patience) {
   connection_guard_.reset();  // What is cancelled is not its caller's fault.
+  drain_of_connections_->LetGo();
+  bool gone = CancelUntilReturned(patience);
+  if (!gone) {
+    Patience more = CatchUp(patience);
+    gone = CancelUntilReturned(more);
+  }
+  if (!gone) return false;
+  shutdown_thread_.join();
+  drain_of_connections_.reset();
+  server_.reset();
+  handler_guard_.reset();  // The services may be gone before the host.
+  return true;
+}
+
+bool ServerHost::CancelUntilReturned(Patience& patience) {
   const auto returned = [this] { return shutdown_ == Shutdown::kReturned; };
   const auto wait_for = [&](Clock::Duration duration) {
     std::unique_lock lock(mutex_);
     return patience.Wait(lock, shutdown_changed_, returned, patience.clock().Now() + duration);
   };
-  drain_of_connections_->LetGo();
   const Clock::TimePoint begun = patience.clock().Now();
   bool gone = wait_for(Clock::Duration::zero());
   if (!gone) calls_.CancelAll();
@@ -313,15 +331,9 @@ bool ServerHost::Cancel(Patience& patience) {
     if (!gone && patience.clock().Now() - begun >= kBeforeCutting) {
       for (const auto& each : listeners_) each->CutConnections();
     }
-    if (!gone && patience.clock().Now() >= patience.deadline()) break;
+    if (!gone && patience.clock().Now() >= patience.deadline()) return false;
   }
-  gone = gone && patience.Poll([this] { return drain_of_connections_->Idle(); });
-  if (!gone) return false;
-  shutdown_thread_.join();
-  drain_of_connections_.reset();
-  server_.reset();
-  handler_guard_.reset();  // The services may be gone before the host.
-  return true;
+  return patience.Poll([this] { return drain_of_connections_->Idle(); });
 }
 
 lifecycle::Traffic::Load ServerHost::Look() const {

@@ -138,6 +138,7 @@ class ServerHost final : public lifecycle::Traffic {
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
   bool ShutdownHasBegun();
+  bool CancelUntilReturned(lifecycle::Patience& patience);
 
   const Options options_;
   const std::vector<NamedService> services_;

@@ -689,6 +689,20 @@ TEST_F(ServerHostTest, WaitsLongerForCallsIfItIsLateItself) {
   EXPECT_FALSE(left.get().any());
 }
 
+TEST_F(ServerHostTest, CancelsEvenIfItIsLateItself) {
+  Start();
+  std::future<grpc::Status> held = Hold(Connect());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  Patience patience = Long();
+  host_->CloseListener();
+  host_->SayGoodbye(patience);
+  host_->BeginShutdown();
+  lifecycle::FakeClock clock;
+  Patience over(clock, std::chrono::seconds(-1), {});
+  EXPECT_TRUE(host_->Cancel(over));
+  EXPECT_THAT(held.get().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
+}
+
 TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandWhenExpedited) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
