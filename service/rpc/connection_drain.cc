@@ -74,7 +74,9 @@ ConnectionDrain::State ConnectionDrain::Look() {
     sent_ = now;
     interval_ = std::min(2 * interval_, kLastGoawayInterval);
   }
-  if (lingering_->Count() == 0 && !connections_.Any()) return state_ = State::kGone;
+  if (lingering_->Count() == 0 && !lingering_->AnyOpen() && !connections_.Any()) {
+    return state_ = State::kGone;
+  }
   if (calls_.running() > 0) {
     busy_ = now;
     return state_ = State::kBusy;

@@ -96,6 +96,11 @@ int LingeringSockets::Count() {
   return count;
 }
 
+bool LingeringSockets::AnyOpen() const {
+  std::lock_guard lock(mutex_);
+  return !kept_.empty();
+}
+
 bool LingeringSockets::Keep(int fd) {
   if (Unacknowledged(fd) == 0 || !IsOurs(fd)) return false;
   const int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -38,6 +38,11 @@ class LingeringSockets {
   // returns 0. A connection that its caller has reset does not count: the caller wanted that.
   int Count();
 
+  // Whether the caller of any of them has not closed it yet, as far as Count() saw when it was last
+  // called. Its kernel has everything, but that may be a proxy's, which drops what it has not passed
+  // on when we answer its caller's next byte with a RST.
+  bool AnyOpen() const;
+
   // For shutdown(): whether the connection is kept and should be closed for sending only.
   bool Keep(int fd);
 

@@ -154,7 +154,10 @@ TEST_P(LingeringSocketsTest, AreNotClosedBeforeTheirCallerHasClosed) {
   ServerCloses();
   EXPECT_EQ(CallerReadsToTheEnd(), kMuch);
   EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
+  EXPECT_TRUE(sockets.AnyOpen());
   for (int i = 0; i < 10; ++i) CallerSends("a window update");  // Is answered with no RST.
+  CallerCloses();
+  EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0 && !sockets.AnyOpen(); }));
 }
 
 TEST_P(LingeringSocketsTest, AreSeenByNoPollerAnyMore) {
