@@ -17,6 +17,7 @@
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "service/config/platform_grace.h"
@@ -30,8 +31,15 @@ ABSL_FLAG(std::string, address, "127.0.0.1:50051",
           "Where to listen: HOST:PORT; port 0 picks a free one; 0.0.0.0 means every interface.");
 ABSL_FLAG(std::string, tls_certificate, "",
           "Serve with TLS: PEM file with the server's certificate and the intermediate "
-          "certificates; empty: plaintext.");
+          "certificates; empty: plaintext. The TLS files are picked up a second after they have "
+          "changed, without a restart.");
 ABSL_FLAG(std::string, tls_key, "", "PEM file with the certificate's private key.");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "Mutual TLS: PEM file with the CAs that sign callers' certificates; empty: callers show "
+          "none.");
+ABSL_FLAG(bool, tls_require_client_certificate, true,
+          "With --tls_client_ca: refuse connections without a certificate. Off: callers may also "
+          "come without one, for example with a bearer token; a wrong one is always refused.");
 ABSL_FLAG(std::string, port_file, "",
           "File that receives the bound HOST:PORT once the server serves.");
 ABSL_FLAG(std::string, shutdown_report, "",
@@ -39,7 +47,14 @@ ABSL_FLAG(std::string, shutdown_report, "",
 ABSL_FLAG(
     std::string, admin_address, "",
     "Where to listen for operators (`client drain`): HOST:PORT; empty: nowhere. Whoever can reach "
-    "it can take this replica out of rotation: keep it on loopback.");
+    "it can take this replica out of rotation: other addresses than loopback need --admin_tls or "
+    "--admin_allow_plaintext.");
+ABSL_FLAG(bool, admin_tls, false,
+          "Serve operators with TLS too, with the same files as callers (--tls_certificate, "
+          "--tls_key, --tls_client_ca).");
+ABSL_FLAG(bool, admin_allow_plaintext, false,
+          "Let operators connect in plaintext from other machines: for a network that only "
+          "operators and the platform's probes can reach.");
 ABSL_FLAG(std::string, admin_port_file, "",
           "File that receives the HOST:PORT bound for operators.");
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
@@ -237,7 +252,7 @@ void SetDerivedFlags(const ServerConfig& config) {
   }
 }
 
-[[noreturn]] void CouldNotStart(const char* flag, const absl::Status& why) {
+[[noreturn]] void CouldNotStart(const std::string& flag, const absl::Status& why) {
   lifecycle::WriteLastWords({"could not start: --", flag, ": ", std::string(why.message())});
   std::exit(static_cast<int>(lifecycle::ExitCode::kCouldNotStart));
 }
@@ -254,14 +269,47 @@ bool TlsIsWanted() {
   const bool certificate = !absl::GetFlag(FLAGS_tls_certificate).empty();
   const bool key = !absl::GetFlag(FLAGS_tls_key).empty();
   if (certificate != key) UsageError("--tls_certificate and --tls_key must be set together");
+  if (!certificate && !absl::GetFlag(FLAGS_tls_client_ca).empty()) {
+    UsageError("--tls_client_ca needs --tls_certificate and --tls_key");
+  }
+  if (!certificate && absl::GetFlag(FLAGS_admin_tls)) {
+    UsageError("--admin_tls needs --tls_certificate and --tls_key");
+  }
   return certificate;
 }
 
-void SetTls(rpc::ServerHost::Options& server) {
-  auto credentials =
-      rpc::TlsFromFiles(absl::GetFlag(FLAGS_tls_certificate), absl::GetFlag(FLAGS_tls_key));
-  if (!credentials.ok()) CouldNotStart("tls_certificate, --tls_key", credentials.status());
-  server.credentials = *std::move(credentials);
+void SetTls(ServerConfig& config) {
+  const std::string ca = absl::GetFlag(FLAGS_tls_client_ca);
+  auto files =
+      rpc::TlsFiles::Open({absl::GetFlag(FLAGS_tls_certificate), absl::GetFlag(FLAGS_tls_key), ca});
+  if (!files.ok()) {
+    const std::string flags = "tls_certificate, --tls_key";
+    CouldNotStart(ca.empty() ? flags : flags + ", --tls_client_ca", files.status());
+  }
+  config.tls = *std::move(files);
+  config.server.credentials =
+      rpc::ServerTls(config.tls, absl::GetFlag(FLAGS_tls_require_client_certificate)
+                                     ? rpc::CallerCertificate::kRequired
+                                     : rpc::CallerCertificate::kOptional);
+  if (absl::GetFlag(FLAGS_admin_tls)) config.admin.credentials = config.server.credentials;
+}
+
+// Only from this machine: "127.0.0.1:50060", "[::1]:0", "localhost:50060", "unix:/run/admin.sock".
+bool IsLocal(absl::string_view address) {
+  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
+         absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "localhost:");
+}
+
+void CheckAdminAddress() {
+  if (absl::GetFlag(FLAGS_admin_tls) || absl::GetFlag(FLAGS_admin_allow_plaintext)) return;
+  for (const auto each :
+       absl::StrSplit(absl::GetFlag(FLAGS_admin_address), ',', absl::SkipEmpty())) {
+    if (IsLocal(each)) continue;
+    UsageError(absl::StrCat("--admin_address=", each,
+                            " can be reached from other machines, and whoever reaches it can take "
+                            "this replica out of rotation: use 127.0.0.1, --admin_tls, or "
+                            "--admin_allow_plaintext if the network keeps others away"));
+  }
 }
 
 // Leaves out the flags of libraries.
@@ -314,6 +362,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
   config.shutdown_report = absl::GetFlag(FLAGS_shutdown_report);
   const bool tls = TlsIsWanted();
+  CheckAdminAddress();
   config.server.limits = LimitsFromFlags();
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
   // Operators must get in when nobody else does.
@@ -323,7 +372,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.budget);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
   CheckReportFile(config.shutdown_report);
-  if (tls) SetTls(config.server);
+  if (tls) SetTls(config);
   return config;
 }
 

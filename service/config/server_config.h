@@ -2,29 +2,34 @@
 #define SERVICE_CONFIG_SERVER_CONFIG_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/rpc/server_host.h"
+#include "service/rpc/tls_files.h"
 
 namespace config {
 
 // The settings that every server of this repository takes from its command line.
 struct ServerConfig {
-  // --address, --tls_certificate, --tls_key, --port_file, and the limits on connections.
+  // --address, --port_file, the --tls_... files, and the limits on connections.
   rpc::ServerHost::Options server;
-  // --admin_address (empty: no admin server), --admin_port_file.
+  // --admin_address (empty: no admin server), --admin_port_file, --admin_tls.
   rpc::ServerHost::Options admin;
+  // --tls_certificate, --tls_key, --tls_client_ca; null: plaintext.
+  std::shared_ptr<rpc::TlsFiles> tls;
   // --termination_grace and the --shutdown_... shares.
   lifecycle::ShutdownBudget budget;
   // --shutdown_report; empty: no file.
   std::string shutdown_report;
 
-  // Sends the servers' warnings (ServerHost::Options::log) to `warn`, which must not block and
-  // outlives the servers.
+  // Sends the warnings of the servers and of their TLS files to `warn`, which must not block and
+  // outlives them.
   void WarnThrough(const std::function<void(const std::string& line)>& warn) {
     server.log = warn;
     admin.log = warn;
+    if (tls != nullptr) tls->LogTo(warn);
   }
 };
 

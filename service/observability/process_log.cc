@@ -76,7 +76,7 @@ ProcessLog::ProcessLog(std::string program, const std::string& report_file, LogW
     : program_(std::move(program)), writer_(writer), file_(report_file) {}
 
 std::function<void(const std::string& words)> ProcessLog::Warner() const {
-  return [this](const std::string& words) { writer_.Log('W', words); };
+  return [&writer = writer_](const std::string& words) { writer.Log('W', words); };
 }
 
 void ProcessLog::OnEvent(const lifecycle::Event& event) {

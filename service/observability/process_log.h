@@ -43,7 +43,7 @@ class ProcessLog final : public lifecycle::Observer {
   // Prints a line on stdout for whoever started the program; dropped if nobody reads it.
   void Print(const std::string& words) const { writer_.Print(words); }
 
-  // Logs a warning. Does not block.
+  // Logs a warning. Does not block. Works as long as the writer lives.
   std::function<void(const std::string& words)> Warner() const;
 
   void OnEvent(const lifecycle::Event& event) override;

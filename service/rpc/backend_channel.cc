@@ -1,11 +1,14 @@
 #include "service/rpc/backend_channel.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
 #include "service/lifecycle/clock.h"
+#include "service/rpc/tls.h"
 #include "service/rpc/wall_clock.h"
 
 namespace rpc {
@@ -43,7 +46,10 @@ struct BackendChannel::Call {
   const std::stop_callback<Cancel> given_up;
 };
 
-BackendChannel::BackendChannel(Options options) : options_(std::move(options)) {
+BackendChannel::BackendChannel(Options options)
+    : options_(std::move(options)), current_(Connect()) {}
+
+BackendChannel::Connection BackendChannel::Connect() const {
   grpc::ChannelArguments arguments;
   arguments.SetServiceConfigJSON(ServiceConfig(options_.service));
   // A connection of its own, so that Close() really closes it.
@@ -56,12 +62,31 @@ BackendChannel::BackendChannel(Options options) : options_(std::move(options)) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   // Under another address as well, which gRPC would look up again only after half a minute.
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
-  channel_ = ChannelSockets::MakeChannel(options_.target, arguments, sockets_);
+  if (!options_.tls_server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options_.tls_server_name);
+  }
+  Connection made;
+  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+  if (options_.tls != nullptr) {
+    made.generation = options_.tls->generation();
+    credentials = ChannelTls(*options_.tls->Latest());
+  }
+  made.channel = ChannelSockets::MakeChannel(options_.target, arguments, credentials, made.sockets);
+  return made;
+}
+
+void BackendChannel::Renew() const {
+  if (options_.tls == nullptr) return;
+  std::erase_if(replaced_, [](const Connection& each) { return each.channel.use_count() == 1; });
+  if (options_.tls->generation() == current_.generation) return;
+  replaced_.push_back(std::exchange(current_, Connect()));
 }
 
 std::shared_ptr<grpc::Channel> BackendChannel::channel() const {
   std::lock_guard lock(mutex_);
-  return closed_ ? nullptr : channel_;
+  if (closed_) return nullptr;
+  Renew();
+  return current_.channel;
 }
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(
@@ -96,17 +121,29 @@ absl::Status BackendChannel::Close(lifecycle::Clock::TimePoint deadline) {
   lifecycle::Clock& clock = lifecycle::Clock::Steady();
   lifecycle::Patience patience(clock, deadline - clock.Now(), {});
   // gRPC notifies nobody when a reference is dropped or a socket closed.
-  if (!patience.Poll([this] { return channel_.use_count() <= 1; })) {
+  if (!patience.Poll([this] { return Unused(); })) {
     return absl::DeadlineExceededError(absl::StrCat(
         "a stub, or the context of a call, still holds the channel to ", options_.target));
   }
-  int open = sockets_.Count();  // It can be told only as long as there is a channel.
-  channel_ = nullptr;
-  if (!patience.Poll([&] { return (open = sockets_.Count()) == 0; })) {
+  int open = OpenSockets();  // It can be told only as long as there is a channel.
+  current_.channel = nullptr;
+  for (Connection& each : replaced_) each.channel = nullptr;
+  if (!patience.Poll([&] { return (open = OpenSockets()) == 0; })) {
     return absl::DeadlineExceededError(absl::StrCat(open, " sockets to ", options_.target,
                                                     " are still open after the channel is gone"));
   }
   return absl::OkStatus();
+}
+
+bool BackendChannel::Unused() const {
+  const auto unused = [](const Connection& each) { return each.channel.use_count() <= 1; };
+  return unused(current_) && std::all_of(replaced_.begin(), replaced_.end(), unused);
+}
+
+int BackendChannel::OpenSockets() {
+  int open = current_.sockets.Count();
+  for (Connection& each : replaced_) open += each.sockets.Count();
+  return open;
 }
 
 }  // namespace rpc

@@ -2,10 +2,12 @@
 #define SERVICE_RPC_BACKEND_CHANNEL_H_
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "grpcpp/channel.h"
@@ -13,6 +15,7 @@
 #include "grpcpp/server_context.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/channelz/channel_sockets.h"
+#include "service/rpc/tls_files.h"
 
 namespace rpc {
 
@@ -22,7 +25,9 @@ namespace rpc {
 // The problem: grpc::Channel has no Close. Its socket is closed only some time after the last
 // reference is dropped, and every stub and every living ClientContext holds one. So every call's
 // context comes from here, and Close() cancels the calls that are still running, waits until nobody
-// holds the channel, and then until its sockets are closed.
+// holds the channel, and then until its sockets are closed. And a channel keeps its certificates: so
+// when their files are renewed, there is a new channel for later calls, and the old one is closed
+// when its calls have ended.
 //
 // Threads: all methods may be called from any thread. Close() must not run on a gRPC thread, which
 // could end up joining itself.
@@ -34,6 +39,10 @@ class BackendChannel {
     // The service whose calls are retried on UNAVAILABLE: "inventory.v1.InventoryService". Backend
     // fills it in.
     std::string service{};
+    // Null: plaintext. With a certificate: the one that the backend is shown.
+    std::shared_ptr<const TlsFiles> tls{};
+    // The name that the backend's certificate must contain; empty: the target's host.
+    std::string tls_server_name{};
     // The longest time that a call may take, including connecting and retries; a caller's deadline
     // may shorten it.
     std::chrono::milliseconds timeout{5000};
@@ -75,17 +84,30 @@ class BackendChannel {
   // Contains the context.
   struct Call;
 
+  // A channel, with the certificates of one moment.
+  struct Connection {
+    std::shared_ptr<grpc::Channel> channel;
+    ChannelSockets sockets;
+    std::int64_t generation = 0;
+  };
+
+  Connection Connect() const;
+  // Replaces the channel when there are newer certificates. Requires: the mutex is locked.
+  void Renew() const;
+  bool Unused() const;
+  int OpenSockets();
+
   std::shared_ptr<grpc::ClientContext> Track(std::unique_ptr<grpc::ClientContext> context,
                                              std::stop_token give_up) const;
 
   const Options options_;
-  ChannelSockets sockets_;
   std::stop_source closing_;  // Requested to cancel every call.
   mutable std::mutex mutex_;
   bool closed_ = false;  // Guarded by mutex_.
-  // Must be the last reference: if a call dropped it on a gRPC thread, that thread would join
-  // itself.
-  std::shared_ptr<grpc::Channel> channel_;
+  // Must be the last references: if a call dropped one on a gRPC thread, that thread would join
+  // itself. Guarded by mutex_ until closed_.
+  mutable Connection current_;
+  mutable std::vector<Connection> replaced_;  // Calls still hold them.
 };
 
 }  // namespace rpc

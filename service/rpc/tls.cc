@@ -1,61 +1,92 @@
 #include "service/rpc/tls.h"
 
-#include <openssl/bio.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
-#include <fstream>
-#include <iterator>
-#include <memory>
+#include <cstdint>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "grpc/grpc.h"
+#include "grpc/grpc_security.h"
+#include "grpcpp/security/auth_metadata_processor.h"
+#include "grpcpp/version_info.h"
 
 namespace rpc {
 namespace {
 
-absl::StatusOr<std::string> Read(const std::string& file) {
-  std::ifstream stream(file);
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (!stream) return absl::InvalidArgumentError(absl::StrCat("cannot read ", file));
-  return text;
+// Of one port: which of the files gRPC has for it.
+struct Port {
+  Port(std::shared_ptr<const TlsFiles> those, CallerCertificate caller)
+      : files(std::move(those)), caller_certificate(caller) {}
+
+  const std::shared_ptr<const TlsFiles> files;
+  const CallerCertificate caller_certificate;
+  std::int64_t generation = 0;  // gRPC asks under its own lock.
+};
+
+// gRPC keeps what it has when it is told that nothing is new, or cannot use what it is given.
+grpc_ssl_certificate_config_reload_status Fetch(void* data,
+                                                grpc_ssl_server_certificate_config** config) {
+  Port& port = *static_cast<Port*>(data);
+  const std::int64_t generation = port.files->generation();
+  if (generation == port.generation) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+  port.generation = generation;
+  const auto contents = port.files->Latest();
+  const grpc_ssl_pem_key_cert_pair pair = {contents->key.c_str(), contents->certificate.c_str()};
+  // gRPC asserts that there are roots; it asks no caller for a certificate then.
+  const std::string& roots = contents->ca.empty() ? contents->certificate : contents->ca;
+  *config = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
+  return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 
-// Null: there is none in it.
-template <typename Object, typename ReadPem>
-std::shared_ptr<Object> Parse(const std::string& text, ReadPem read, void (*free)(Object*)) {
-  const std::unique_ptr<BIO, int (*)(BIO*)> memory(
-      BIO_new_mem_buf(text.data(), static_cast<int>(text.size())), BIO_free);
-  char no_passphrase[] = "";  // Or the terminal would be asked for one.
-  return {read(memory.get(), nullptr, nullptr, no_passphrase), free};
+grpc_server_credentials* NewCredentials(Port& port) {
+  const bool verify = !port.files->Latest()->ca.empty();
+  const bool required = port.caller_certificate == CallerCertificate::kRequired;
+  return grpc_ssl_server_credentials_create_with_options(
+      grpc_ssl_server_credentials_create_options_using_config_fetcher(
+          !verify    ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+          : required ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                     : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY,
+          Fetch, &port));
 }
+
+// Credentials of its own for each port: a first answer of "unchanged" would be an error.
+class Reloading final : public grpc::ServerCredentials {
+ public:
+  Reloading(std::shared_ptr<const TlsFiles> files, CallerCertificate caller)
+      : Reloading(std::make_unique<Port>(std::move(files), caller)) {}
+
+  void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
+
+ private:
+#if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR < 54
+  explicit Reloading(std::unique_ptr<Port> port) { ports_.push_back(std::move(port)); }
+#else
+  explicit Reloading(std::unique_ptr<Port> port) : grpc::ServerCredentials(NewCredentials(*port)) {
+    ports_.push_back(std::move(port));
+  }
+#endif
+
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    const Port& first = *ports_.front();
+    ports_.push_back(std::make_unique<Port>(first.files, first.caller_certificate));
+    grpc_server_credentials* const credentials = NewCredentials(*ports_.back());
+    const int port = grpc_server_add_http2_port(server, address.c_str(), credentials);
+    grpc_server_credentials_release(credentials);
+    return port;
+  }
+
+  std::vector<std::unique_ptr<Port>> ports_;
+};
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsFromFiles(
-    const std::string& certificate_file, const std::string& key_file) {
-  absl::StatusOr<std::string> certificate = Read(certificate_file);
-  if (!certificate.ok()) return certificate.status();
-  absl::StatusOr<std::string> key = Read(key_file);
-  if (!key.ok()) return key.status();
-  // gRPC looks at them when a caller comes, and serves nobody then.
-  const auto x509 = Parse<X509>(*certificate, PEM_read_bio_X509, X509_free);
-  if (x509 == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(certificate_file, " contains no certificate"));
-  }
-  const auto private_key = Parse<EVP_PKEY>(*key, PEM_read_bio_PrivateKey, EVP_PKEY_free);
-  if (private_key == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(key_file, " contains no private key"));
-  }
-  if (X509_check_private_key(x509.get(), private_key.get()) != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(key_file, " is not the key of the certificate in ", certificate_file));
-  }
-  grpc::SslServerCredentialsOptions options;
-  options.pem_key_cert_pairs.push_back({*std::move(key), *std::move(certificate)});
-  return grpc::SslServerCredentials(options);
+std::shared_ptr<grpc::ServerCredentials> ServerTls(std::shared_ptr<const TlsFiles> files,
+                                                   CallerCertificate caller) {
+  return std::make_shared<Reloading>(std::move(files), caller);
+}
+
+std::shared_ptr<grpc::ChannelCredentials> ChannelTls(const TlsFiles::Contents& contents) {
+  return grpc::SslCredentials({contents.ca, contents.key, contents.certificate});
 }
 
 }  // namespace rpc

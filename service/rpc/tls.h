@@ -2,21 +2,31 @@
 #define SERVICE_RPC_TLS_H_
 
 #include <memory>
-#include <string>
 
-#include "absl/status/statusor.h"
+#include "grpcpp/security/credentials.h"
 #include "grpcpp/security/server_credentials.h"
+#include "service/rpc/tls_files.h"
 
 namespace rpc {
 
-// TLS credentials for a server, from two PEM files: its certificate, followed by the intermediate
-// ones, and its private key. They are read now: a renewed certificate takes a restart, which no
-// caller notices.
+// What a caller must show to a server that has TlsFiles::Paths::ca. One whose certificate cannot be
+// verified is always refused.
+enum class CallerCertificate { kRequired, kOptional };
+
+// TLS credentials, 1.2 at least, of a server: each new connection gets the latest files, and those
+// that are open keep what they have. With a CA, callers show certificates that it has signed.
 //
-// Errors: INVALID_ARGUMENT naming a file that cannot be read or contains none, or when they do not
-// belong together: gRPC would notice only at the first caller, and serve nobody.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsFromFiles(
-    const std::string& certificate_file, const std::string& key_file);
+// The problem: gRPC's own reloading (FileWatcherCertificateProvider) uses whatever is in the files.
+// What it has for servers besides, a function that is asked before each handshake and may say
+// "unchanged", is in the C API only.
+//
+// Requires: `files` has a certificate. The credentials outlive the servers that use them.
+std::shared_ptr<grpc::ServerCredentials> ServerTls(std::shared_ptr<const TlsFiles> files,
+                                                   CallerCertificate caller);
+
+// The same for a client, as the files are now: who signs servers (without a CA: those whom this
+// machine trusts), and the certificate to show, if there is one.
+std::shared_ptr<grpc::ChannelCredentials> ChannelTls(const TlsFiles::Contents& contents);
 
 }  // namespace rpc
 

@@ -1,72 +1,191 @@
 #include "service/rpc/tls.h"
 
-#include <fstream>
-#include <string>
+#include <openssl/ssl.h>
 
-#include "absl/status/status.h"
+#include <chrono>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
+#include "service/rpc/backend_channel.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "service/rpc/testing/self_signed.h"
+#include "service/rpc/tls_files.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
 namespace rpc {
 namespace {
 
+using std::chrono::milliseconds;
+
+// A server with TLS, whose files may be renewed.
 class TlsTest : public ::testing::Test {
  protected:
+  ~TlsTest() override {
+    if (host_) host_->CloseListener();
+  }
+
   std::string Write(const std::string& name, const std::string& text) {
     const std::string path = directory_.File(name);
     std::ofstream(path) << text;
     return path;
   }
 
+  // `ca`: who signs the callers' certificates; empty: they need none.
+  void Serve(const std::string& ca = "", CallerCertificate caller = CallerCertificate::kRequired) {
+    TlsFiles::Paths paths = {Write("certificate", server_.certificate), Write("key", server_.key)};
+    if (!ca.empty()) paths.ca = Write("ca", ca);
+    auto files = TlsFiles::Open(paths, nullptr, milliseconds(2));
+    ASSERT_TRUE(files.ok()) << files.status();
+    files_ = *files;
+    const auto credentials = ServerTls(files_, caller);
+    host_.emplace(
+        ServerHost::Options{.address = "127.0.0.1:0,127.0.0.1:0", .credentials = credentials},
+        std::vector<ServerHost::NamedService>{{"probe.Probe", service_}}, goodbye_);
+    ASSERT_TRUE(host_->Start().ok());
+    ASSERT_TRUE(host_->OpenListener().ok());
+  }
+
+  void Renew(const SelfSigned& with) {
+    const std::int64_t before = files_->generation();
+    Write("key", with.key);
+    Write("certificate", with.certificate);
+    ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() > before; }));
+  }
+
+  // With a connection of its own. `shows`: the caller's certificate.
+  std::unique_ptr<probe::Probe::Stub> NewCaller(const SelfSigned& trusts,
+                                                const SelfSigned* shows = nullptr) {
+    TlsFiles::Contents contents = {.ca = trusts.certificate};
+    if (shows != nullptr) {
+      contents.certificate = shows->certificate;
+      contents.key = shows->key;
+    }
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetSslTargetNameOverride("localhost");
+    return probe::Probe::NewStub(
+        grpc::CreateCustomChannel(host_->address(), ChannelTls(contents), arguments));
+  }
+
+  static grpc::StatusCode Call(probe::Probe::Stub& caller) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + testkit::kLong);
+    probe::Note answer;
+    return caller.Echo(&context, {}, &answer).error_code();
+  }
+
   const testkit::TempDir directory_;
-  const SelfSigned identity_;
-  const std::string certificate_ = Write("certificate", identity_.certificate);
-  const std::string key_ = Write("key", identity_.key);
+  const SelfSigned server_;
+  ProbeService service_;
+  GoodbyeSignal goodbye_;
+  std::shared_ptr<TlsFiles> files_;
+  std::optional<ServerHost> host_;
 };
 
-TEST_F(TlsTest, IsThatOfTheCertificateAndItsKey) {
-  const auto credentials = TlsFromFiles(certificate_, key_);
-  ASSERT_TRUE(credentials.ok()) << credentials.status();
-  probe::Probe::CallbackService service;
-  GoodbyeSignal goodbye;
-  ServerHost host({.credentials = *credentials}, {{"probe.Probe", service}}, goodbye);
-  ASSERT_TRUE(host.Start().ok());
-  ASSERT_TRUE(host.OpenListener().ok());
-  RawPeer peer(host.address(), {.tls = true});
+TEST_F(TlsTest, IsSpokenAndPlaintextIsNot) {
+  Serve();
+  RawPeer peer(host_->address(), {.tls = true});
   EXPECT_TRUE(peer.Await(RawPeer::kSettings).has_value());
-  RawPeer plaintext(host.address());
+  RawPeer plaintext(host_->address());
   EXPECT_TRUE(plaintext.AwaitEnd());
-  host.CloseListener();
 }
 
-TEST_F(TlsTest, NamesAFileThatIsNotThere) {
-  const std::string nowhere = directory_.File("nowhere");
-  for (const auto& each : {TlsFromFiles(nowhere, key_), TlsFromFiles(certificate_, nowhere)}) {
-    EXPECT_TRUE(absl::IsInvalidArgument(each.status()));
-    EXPECT_EQ(std::string(each.status().message()), "cannot read " + nowhere);
-  }
+TEST_F(TlsTest, NewConnectionsGetTheRenewedCertificateAndOpenOnesGoOn) {
+  Serve();
+  const auto before = NewCaller(server_);
+  EXPECT_EQ(Call(*before), grpc::StatusCode::OK);
+  const SelfSigned renewed;
+  Renew(renewed);
+  EXPECT_EQ(Call(*NewCaller(renewed)), grpc::StatusCode::OK);
+  EXPECT_EQ(Call(*NewCaller(server_)), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Call(*before), grpc::StatusCode::OK);
 }
 
-TEST_F(TlsTest, NamesAFileThatHoldsSomethingElse) {
-  const absl::Status no_certificate = TlsFromFiles(key_, key_).status();
-  EXPECT_TRUE(absl::IsInvalidArgument(no_certificate));
-  EXPECT_EQ(std::string(no_certificate.message()), key_ + " contains no certificate");
-  const absl::Status no_key = TlsFromFiles(certificate_, certificate_).status();
-  EXPECT_TRUE(absl::IsInvalidArgument(no_key));
-  EXPECT_EQ(std::string(no_key.message()), certificate_ + " contains no private key");
+TEST_F(TlsTest, CallersMustShowACertificateOfTheCa) {
+  const SelfSigned known({.names = "URI:spiffe://test/caller"});
+  const SelfSigned stranger({.names = "URI:spiffe://test/caller"});
+  Serve(known.certificate);
+  EXPECT_EQ(Call(*NewCaller(server_, &known)), grpc::StatusCode::OK);
+  EXPECT_EQ(Call(*NewCaller(server_)), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Call(*NewCaller(server_, &stranger)), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(TlsTest, NamesAKeyThatIsAnothers) {
-  const std::string other = Write("other", SelfSigned().key);
-  const absl::Status status = TlsFromFiles(certificate_, other).status();
-  EXPECT_TRUE(absl::IsInvalidArgument(status));
-  EXPECT_EQ(std::string(status.message()),
-            other + " is not the key of the certificate in " + certificate_);
+TEST_F(TlsTest, CallersMayShowNoneButNoWrongOneWhereItIsOptional) {
+  const SelfSigned known({.names = "URI:spiffe://test/caller"});
+  const SelfSigned stranger({.names = "URI:spiffe://test/caller"});
+  Serve(known.certificate, CallerCertificate::kOptional);
+  EXPECT_EQ(Call(*NewCaller(server_, &known)), grpc::StatusCode::OK);
+  EXPECT_EQ(Call(*NewCaller(server_)), grpc::StatusCode::OK);
+  EXPECT_EQ(Call(*NewCaller(server_, &stranger)), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(TlsTest, TheCaOfCallersIsRenewedToo) {
+  const SelfSigned first({.names = "URI:spiffe://test/caller"});
+  const SelfSigned second({.names = "URI:spiffe://test/caller"});
+  Serve(first.certificate);
+  EXPECT_EQ(Call(*NewCaller(server_, &second)), grpc::StatusCode::UNAVAILABLE);
+  Write("ca", first.certificate + second.certificate);
+  ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
+  EXPECT_EQ(Call(*NewCaller(server_, &second)), grpc::StatusCode::OK);
+  EXPECT_EQ(Call(*NewCaller(server_, &first)), grpc::StatusCode::OK);
+}
+
+TEST_F(TlsTest, ABackendIsCalledWithTheRenewedCertificates) {
+  const SelfSigned first({.names = "URI:spiffe://test/front"});
+  const SelfSigned second({.names = "URI:spiffe://test/front"});
+  Serve(first.certificate);
+  const TlsFiles::Paths paths = {Write("own", first.certificate), Write("own key", first.key),
+                                 Write("backends", server_.certificate)};
+  auto files = TlsFiles::Open(paths, nullptr, milliseconds(2));
+  ASSERT_TRUE(files.ok()) << files.status();
+  BackendChannel backend({.target = host_->address(),
+                          .service = "probe.Probe",
+                          .tls = *files,
+                          .tls_server_name = "localhost",
+                          .timeout = testkit::kLong});
+  const auto call = [&backend] {
+    probe::Note note;
+    return probe::Probe::NewStub(backend.channel())
+        ->Echo(backend.NewContext().get(), note, &note)
+        .error_code();
+  };
+  EXPECT_EQ(call(), grpc::StatusCode::OK);
+  // A call that outlasts the renewal.
+  const auto held_by = probe::Probe::NewStub(backend.channel());
+  const auto context = backend.NewContext();
+  probe::Note note;
+  std::promise<grpc::StatusCode> held;
+  held_by->async()->Hold(context.get(), &note, &note, [&held](const grpc::Status& status) {
+    held.set_value(status.error_code());
+  });
+  ASSERT_TRUE(service_.AwaitHeld(1));
+  Write("ca", second.certificate);
+  ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
+  Write("own key", second.key);
+  Write("own", second.certificate);
+  ASSERT_TRUE(testkit::Eventually([&] { return (*files)->generation() == 2; }));
+  EXPECT_EQ(call(), grpc::StatusCode::OK);
+  service_.Release();
+  EXPECT_EQ(held.get_future().get(), grpc::StatusCode::OK);
+}
+
+TEST_F(TlsTest, OlderThan12IsRefused) {
+  Serve();
+  RawPeer oldest(host_->address(), {.tls = true, .max_tls_version = TLS1_2_VERSION});
+  EXPECT_TRUE(oldest.Await(RawPeer::kSettings).has_value());
+  RawPeer old(host_->address(), {.tls = true, .max_tls_version = TLS1_1_VERSION});
+  EXPECT_FALSE(old.Await(RawPeer::kSettings).has_value());
 }
 
 }  // namespace

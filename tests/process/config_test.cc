@@ -52,7 +52,9 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "# the platform sends SIGKILL after an unknown time\n"
             "--address=127.0.0.1:50051\n"
             "--admin_address=\n"
+            "--admin_allow_plaintext=false\n"
             "--admin_port_file=\n"
+            "--admin_tls=false\n"
             "--handshake_timeout=10s\n"
             "--keepalive_time=1m\n"
             "--keepalive_timeout=10s\n"
@@ -81,7 +83,9 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--shutdown_stop_workers=3s\n"
             "--termination_grace=1m\n"
             "--tls_certificate=\n"
-            "--tls_key=\n");
+            "--tls_client_ca=\n"
+            "--tls_key=\n"
+            "--tls_require_client_certificate=true\n");
 }
 
 TEST(PrintConfigTest, CanBeReadBackAsAFlagFile) {
@@ -144,7 +148,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--max_concurrent_streams=0", "--max_concurrent_streams must be at least 1"},
         BadFlag{"--max_receive_message_size=-1", "--max_receive_message_size must be at least 1"},
         BadFlag{"--max_send_message_size=all", "'all'"},
-        BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key must be set together"}),
+        BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key must be set together"},
+        BadFlag{"--tls_client_ca=ca.pem", "--tls_client_ca needs --tls_certificate"},
+        BadFlag{"--admin_tls", "--admin_tls needs --tls_certificate"},
+        BadFlag{"--admin_address=0.0.0.0:0", "--admin_allow_plaintext"},
+        BadFlag{"--admin_address=127.0.0.1:0,[::]:0",
+                "--admin_address=[::]:0 can be reached from"}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
 
 TEST(PlatformGraceTest, WarnsWithBothNumbersWhenShorter) {

@@ -6,7 +6,6 @@
 
 #include "grpc/grpc.h"
 #include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 #include "service/rpc/channelz/channelz_json.h"
 
 namespace rpc {
@@ -20,12 +19,13 @@ std::vector<std::int64_t> ChannelsFrom(std::int64_t first) {
 
 std::shared_ptr<grpc::Channel> ChannelSockets::MakeChannel(const std::string& target,
                                                            const grpc::ChannelArguments& arguments,
+                                                           const Credentials& credentials,
                                                            ChannelSockets& sockets) {
   static std::mutex& one_at_a_time = *new std::mutex;
   std::lock_guard lock(one_at_a_time);
   const std::vector<std::int64_t> before = ChannelsFrom(1);
   std::shared_ptr<grpc::Channel> channel =
-      grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+      grpc::CreateCustomChannel(target, credentials, arguments);
   for (const std::int64_t id : ChannelsFrom(before.empty() ? 1 : before.back() + 1)) {
     // gRPC may have put the name of a resolver in front of the target, or written it in
     // another way; it matters only when somebody else has made a channel, too.

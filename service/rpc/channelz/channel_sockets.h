@@ -7,6 +7,7 @@
 #include <string>
 
 #include "grpcpp/channel.h"
+#include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
 
 namespace rpc {
@@ -19,12 +20,15 @@ namespace rpc {
 // Threads: one at a time.
 class ChannelSockets {
  public:
-  // Creates an unencrypted channel to `target`, and finds its records.
+  using Credentials = std::shared_ptr<grpc::ChannelCredentials>;
+
+  // Creates a channel to `target`, and finds its records.
   //
   // channelz numbers channels in the order of their creation, so nothing else in the process may
   // create a channel to the same target meanwhile, except through this function.
   static std::shared_ptr<grpc::Channel> MakeChannel(const std::string& target,
                                                     const grpc::ChannelArguments& arguments,
+                                                    const Credentials& credentials,
                                                     ChannelSockets& sockets);
 
   // How many are open. Once the channel is gone: how many are left of those that it had when this

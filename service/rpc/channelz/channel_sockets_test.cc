@@ -33,7 +33,7 @@ class ChannelSocketsTest : public ::testing::Test {
   }
 
   std::shared_ptr<grpc::Channel> Make(ChannelSockets& sockets) {
-    return ChannelSockets::MakeChannel(target_, own_, sockets);
+    return ChannelSockets::MakeChannel(target_, own_, grpc::InsecureChannelCredentials(), sockets);
   }
 
   static bool Connect(const std::shared_ptr<grpc::Channel>& channel) {

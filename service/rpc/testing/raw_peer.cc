@@ -59,10 +59,15 @@ int Connect(const std::string& address, int receive_buffer) {
 }
 
 // `connection` with TLS above it.
-BIO* WithTls(BIO* connection) {
+BIO* WithTls(BIO* connection, int max_tls_version) {
   SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
   SSL* const ssl = SSL_new(context);
   SSL_CTX_free(context);
+  if (max_tls_version != 0) {
+    SSL_set_min_proto_version(ssl, TLS1_VERSION);
+    SSL_set_max_proto_version(ssl, static_cast<std::uint16_t>(max_tls_version));
+    SSL_set_cipher_list(ssl, "ALL:@SECLEVEL=0");  // OpenSSL has none for the old ones above.
+  }
   const std::uint8_t h2[] = {2, 'h', '2'};
   SSL_set_alpn_protos(ssl, h2, sizeof h2);
   SSL_set_connect_state(ssl);
@@ -85,7 +90,7 @@ RawPeer::RawPeer(const std::string& address, const Options& options)
   open_ = true;
   signal(SIGPIPE, SIG_IGN);  // OpenSSL's sockets raise it.
   BIO* const tcp = BIO_new_socket(fd, BIO_CLOSE);
-  connection_.reset(options.tls ? WithTls(tcp) : tcp);
+  connection_.reset(options.tls ? WithTls(tcp, options.max_tls_version) : tcp);
   SendBytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
   constexpr char kInitialWindowSize = 4;
   Send({kSettings, 0, 0, std::string{0, kInitialWindowSize} + Big(kMaxStream)});

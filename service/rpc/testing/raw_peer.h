@@ -60,6 +60,8 @@ class RawPeer {
   struct Options {
     // TLS without a look at the server's certificate.
     bool tls = false;
+    // TLS1_2_VERSION: no newer one. 0: the newest that both have.
+    int max_tls_version = 0;
     bool acknowledge_settings = true;
     // SO_RCVBUF in bytes; 0: the system's.
     int receive_buffer = 0;

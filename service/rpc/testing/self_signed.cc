@@ -30,20 +30,22 @@ EVP_PKEY* NewKey() {
   return key;
 }
 
-X509* NewCertificate(EVP_PKEY* key) {
-  constexpr long kDay = 24 * 60 * 60;
+X509* NewCertificate(EVP_PKEY* key, const SelfSigned::Options& options) {
+  const auto seconds = [](std::chrono::hours time) {
+    return static_cast<long>(std::chrono::seconds(time).count());
+  };
   X509* const certificate = X509_new();
   X509_set_version(certificate, /*3*/ 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -kDay);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), kDay);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), seconds(options.begins));
+  X509_gmtime_adj(X509_getm_notAfter(certificate), seconds(options.ends));
   X509_set_pubkey(certificate, key);
   X509_NAME* const name = X509_get_subject_name(certificate);
   const auto* const host = reinterpret_cast<const unsigned char*>("localhost");
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, host, -1, -1, 0);
   X509_set_issuer_name(certificate, name);
   X509_EXTENSION* const names =
-      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, options.names.c_str());
   Require(names != nullptr && X509_add_ext(certificate, names, -1) == 1);
   X509_EXTENSION_free(names);
   Require(X509_sign(certificate, key, EVP_sha256()) != 0);
@@ -64,9 +66,9 @@ std::string Text(Write write) {
 
 }  // namespace
 
-SelfSigned::SelfSigned() {
+SelfSigned::SelfSigned(const Options& options) {
   EVP_PKEY* const pair = NewKey();
-  X509* const x509 = NewCertificate(pair);
+  X509* const x509 = NewCertificate(pair, options);
   key = Text([pair](BIO* to) {
     return PEM_write_bio_PKCS8PrivateKey(to, pair, nullptr, nullptr, 0, nullptr, nullptr);
   });

@@ -1,6 +1,7 @@
 #ifndef SERVICE_RPC_TESTING_SELF_SIGNED_H_
 #define SERVICE_RPC_TESTING_SELF_SIGNED_H_
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -9,10 +10,19 @@
 
 namespace rpc {
 
-// A private key and a certificate for "localhost" that it has signed itself, both in PEM;
-// new ones each time, valid for a day.
+// A private key and a certificate that it has signed itself, both in PEM; new ones each time. Who
+// trusts the certificate as a CA trusts it as a peer's.
 struct SelfSigned {
-  SelfSigned();
+  struct Options {
+    // Subject alternative names, as OpenSSL writes them: "URI:spiffe://test/caller".
+    std::string names = "DNS:localhost,IP:127.0.0.1";
+    // From now.
+    std::chrono::hours begins{-24};
+    std::chrono::hours ends{24};
+  };
+
+  SelfSigned() : SelfSigned(Options()) {}
+  explicit SelfSigned(const Options& options);
 
   // TLS for a server that shows it.
   std::shared_ptr<grpc::ServerCredentials> Server() const;

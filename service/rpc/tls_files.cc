@@ -1,0 +1,285 @@
+#include "service/rpc/tls_files.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <ctime>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "service/files/read_file.h"
+#include "service/lifecycle/last_resort/last_words.h"
+
+namespace rpc {
+namespace {
+
+constexpr std::time_t kDay = 24 * 60 * 60;
+
+template <typename Object>
+using Owned = std::unique_ptr<Object, void (*)(Object*)>;
+
+absl::Status Wrong(const std::string& file, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat(file, " ", what));
+}
+
+char no_passphrase[] = "";  // Or the terminal would be asked for one.
+
+// The next one in `memory`; null when there is none.
+template <typename Object, typename ReadPem>
+Owned<Object> Next(BIO& memory, ReadPem read, void (*free)(Object*)) {
+  Owned<Object> object(read(&memory, nullptr, nullptr, no_passphrase), free);
+  ERR_clear_error();
+  return object;
+}
+
+Owned<BIO> Memory(const std::string& text) {
+  return {BIO_new_mem_buf(text.data(), static_cast<int>(text.size())),
+          [](BIO* memory) { BIO_free(memory); }};
+}
+
+std::vector<Owned<X509>> CertificatesIn(const std::string& text) {
+  const Owned<BIO> memory = Memory(text);
+  std::vector<Owned<X509>> all;
+  while (auto next = Next<X509>(*memory, PEM_read_bio_X509, X509_free)) {
+    all.push_back(std::move(next));
+  }
+  return all;
+}
+
+// "2026-11-28T17:00:00Z"
+std::string Text(std::time_t time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromTimeT(time), absl::UTCTimeZone());
+}
+
+std::time_t TimeOf(const ASN1_TIME* time) {
+  const Owned<ASN1_TIME> epoch(ASN1_TIME_set(nullptr, 0),
+                               [](ASN1_TIME* it) { ASN1_TIME_free(it); });
+  int days = 0;
+  int seconds = 0;
+  if (ASN1_TIME_diff(&days, &seconds, epoch.get(), time) != 1) return 0;
+  return days * kDay + seconds;
+}
+
+std::time_t Expires(const X509& certificate) { return TimeOf(X509_get0_notAfter(&certificate)); }
+
+absl::Status CheckTime(const std::string& file, const X509& certificate) {
+  const std::time_t now = std::time(nullptr);
+  const std::time_t begins = TimeOf(X509_get0_notBefore(&certificate));
+  if (Expires(certificate) <= now) {
+    return Wrong(file, absl::StrCat("has expired on ", Text(Expires(certificate)),
+                                    ": renew the certificate"));
+  }
+  if (begins > now) {
+    return Wrong(file, absl::StrCat("is not valid before ", Text(begins),
+                                    ": is this machine's clock right?"));
+  }
+  return absl::OkStatus();
+}
+
+// What OpenSSL would say at the first handshake.
+absl::Status CheckUsable(const TlsFiles::Paths& paths, X509& certificate, EVP_PKEY& key) {
+  const Owned<SSL_CTX> tls(SSL_CTX_new(TLS_method()), SSL_CTX_free);
+  if (tls != nullptr && SSL_CTX_use_certificate(tls.get(), &certificate) == 1 &&
+      SSL_CTX_use_PrivateKey(tls.get(), &key) == 1) {
+    return absl::OkStatus();
+  }
+  const char* const reason = ERR_reason_error_string(ERR_peek_last_error());
+  ERR_clear_error();
+  return Wrong(paths.certificate,
+               absl::StrCat("cannot be used for TLS: ", reason != nullptr ? reason : "unknown"));
+}
+
+absl::Status CheckPair(const TlsFiles::Paths& paths, const TlsFiles::Contents& contents) {
+  const std::vector<Owned<X509>> chain = CertificatesIn(contents.certificate);
+  if (chain.empty()) {
+    const bool swapped = absl::StrContains(contents.certificate, "PRIVATE KEY-----");
+    return Wrong(paths.certificate,
+                 swapped ? "contains a private key and no certificate: are the two files swapped?"
+                         : "contains no certificate (PEM: -----BEGIN CERTIFICATE-----)");
+  }
+  const Owned<BIO> memory = Memory(contents.key);
+  const auto key = Next<EVP_PKEY>(*memory, PEM_read_bio_PrivateKey, EVP_PKEY_free);
+  if (key == nullptr) {
+    const bool encrypted = absl::StrContains(contents.key, "ENCRYPTED");
+    return Wrong(paths.key, encrypted
+                                ? "is protected by a passphrase, which nobody is asked for"
+                                : "contains no private key (PEM: -----BEGIN PRIVATE KEY-----)");
+  }
+  const bool belongs = X509_check_private_key(chain.front().get(), key.get()) == 1;
+  ERR_clear_error();
+  if (!belongs) {
+    return Wrong(paths.key, absl::StrCat("is not the key of the certificate in ", paths.certificate,
+                                         ": the server's own certificate must come first in it"));
+  }
+  if (absl::Status time = CheckTime(paths.certificate, *chain.front()); !time.ok()) return time;
+  return CheckUsable(paths, *chain.front(), *key);
+}
+
+absl::Status CheckCa(const std::string& file, const std::string& text) {
+  const std::vector<Owned<X509>> all = CertificatesIn(text);
+  if (all.empty()) return Wrong(file, "contains no certificate (PEM: -----BEGIN CERTIFICATE-----)");
+  absl::Status status;
+  for (const Owned<X509>& each : all) {
+    status = CheckTime(file, *each);
+    if (status.ok()) return status;  // One that can be used is enough.
+  }
+  return status;
+}
+
+absl::StatusOr<TlsFiles::Contents> ReadAll(const TlsFiles::Paths& paths) {
+  TlsFiles::Contents contents;
+  const std::pair<const std::string*, std::string*> files[] = {
+      {&paths.certificate, &contents.certificate},
+      {&paths.key, &contents.key},
+      {&paths.ca, &contents.ca}};
+  for (const auto& [path, text] : files) {
+    if (path->empty()) continue;
+    absl::StatusOr<std::string> read = files::ReadFile(*path);
+    if (!read.ok()) return read.status();
+    *text = *std::move(read);
+  }
+  return contents;
+}
+
+absl::Status Check(const TlsFiles::Paths& paths, const TlsFiles::Contents& contents) {
+  if (!paths.certificate.empty()) {
+    if (absl::Status pair = CheckPair(paths, contents); !pair.ok()) return pair;
+  }
+  return paths.ca.empty() ? absl::OkStatus() : CheckCa(paths.ca, contents.ca);
+}
+
+std::time_t ExpiryOf(const TlsFiles::Contents& contents) {
+  const std::vector<Owned<X509>> chain = CertificatesIn(contents.certificate);
+  return chain.empty() ? 0 : Expires(*chain.front());
+}
+
+}  // namespace
+
+struct TlsFiles::State {
+  State(Paths named, Contents read)
+      : paths(std::move(named)),
+        latest(std::make_shared<Contents>(std::move(read))),
+        expires(ExpiryOf(*latest)) {}
+
+  void Watch(std::chrono::milliseconds interval) {
+    std::unique_lock lock(mutex);
+    while (!changed.wait_for(lock, interval, [this] { return closed; })) {
+      lock.unlock();
+      Look();
+      lock.lock();
+    }
+  }
+
+  void Look() {
+    const absl::StatusOr<Contents> read = ReadAll(paths);
+    if (read.ok() && *read == *Latest()) {
+      wrong.clear();
+      return SayWhenItExpires();
+    }
+    const absl::Status status = read.ok() ? Check(paths, *read) : read.status();
+    if (!status.ok()) return SayWhatIsWrong(std::string(status.message()));
+    wrong.clear();
+    expires = ExpiryOf(*read);
+    {
+      std::lock_guard lock(mutex);
+      latest = std::make_shared<Contents>(*read);
+    }
+    ++generation;
+    const std::string until = expires == 0 ? "" : absl::StrCat(", valid until ", Text(expires));
+    Say(absl::StrCat("TLS: the renewed ", paths.certificate.empty() ? paths.ca : paths.certificate,
+                     " is used from now on", until));
+  }
+
+  // A tool that replaces one file after the other is in the middle of it at the first look.
+  void SayWhatIsWrong(const std::string& what) {
+    if (what != wrong) {
+      wrong = what;
+      said = false;
+    } else if (!std::exchange(said, true)) {
+      Say(absl::StrCat("TLS: ", what, "; the previous files are used until it is right"));
+    }
+    SayWhenItExpires();
+  }
+
+  void SayWhenItExpires() {
+    const std::time_t now = std::time(nullptr);
+    if (expires == 0 || expires - now > 7 * kDay || now < next_reminder) return;
+    next_reminder = now + kDay;
+    Say(absl::StrCat("TLS: ", paths.certificate,
+                     expires > now ? " expires on " : " has expired on ", Text(expires),
+                     ": renew the certificate, it is picked up without a restart"));
+  }
+
+  void Say(const std::string& line) {
+    std::lock_guard lock(mutex);  // What it writes to is there until LogTo() has returned.
+    if (write) return write(line);
+    lifecycle::WriteLastWords({"warning: ", line});
+  }
+
+  std::shared_ptr<const Contents> Latest() {
+    std::lock_guard lock(mutex);
+    return latest;
+  }
+
+  const Paths paths;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool closed = false;                     // Guarded by mutex.
+  Write write;                             // Guarded by mutex.
+  std::shared_ptr<const Contents> latest;  // Guarded by mutex.
+  std::atomic<std::int64_t> generation{1};
+  std::atomic<std::int64_t> expires;
+  // These are the thread's own.
+  std::string wrong;
+  bool said = false;
+  std::time_t next_reminder = 0;
+};
+
+absl::StatusOr<std::shared_ptr<TlsFiles>> TlsFiles::Open(Paths paths, Write write,
+                                                         std::chrono::milliseconds interval) {
+  absl::StatusOr<Contents> read = ReadAll(paths);
+  if (!read.ok()) return read.status();
+  if (absl::Status checked = Check(paths, *read); !checked.ok()) return checked;
+  auto state = std::make_shared<State>(std::move(paths), *std::move(read));
+  state->write = std::move(write);
+  try {
+    std::thread([state, interval] { state->Watch(interval); }).detach();
+  } catch (const std::system_error& error) {
+    return absl::UnavailableError(absl::StrCat("no thread to watch TLS files: ", error.what()));
+  }
+  return std::shared_ptr<TlsFiles>(new TlsFiles(std::move(state)));
+}
+
+TlsFiles::TlsFiles(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+TlsFiles::~TlsFiles() {
+  std::lock_guard lock(state_->mutex);
+  state_->write = nullptr;
+  state_->closed = true;
+  state_->changed.notify_all();
+}
+
+void TlsFiles::LogTo(Write write) {
+  std::lock_guard lock(state_->mutex);
+  state_->write = std::move(write);
+}
+
+std::shared_ptr<const TlsFiles::Contents> TlsFiles::Latest() const { return state_->Latest(); }
+
+std::int64_t TlsFiles::generation() const { return state_->generation; }
+
+std::int64_t TlsFiles::expires() const { return state_->expires; }
+
+}  // namespace rpc

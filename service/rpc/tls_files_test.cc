@@ -1,0 +1,229 @@
+#include "service/rpc/tls_files.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/rpc/testing/self_signed.h"
+#include "tests/common/eventually.h"
+#include "tests/common/temp_dir.h"
+
+namespace rpc {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using testing::AllOf;
+using testing::Each;
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class TlsFilesTest : public testing::Test {
+ protected:
+  std::string Write(const std::string& name, const std::string& text) const {
+    const std::string path = directory_.File(name);
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  static std::string Error(const TlsFiles::Paths& paths) {
+    const absl::Status status = TlsFiles::Open(paths).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    return std::string(status.message());
+  }
+
+  std::string ErrorOf(const SelfSigned& other) const {
+    return Error({Write("certificate", other.certificate), Write("key", other.key), ""});
+  }
+
+  const testkit::TempDir directory_;
+  const SelfSigned first_{{.ends = hours(24 * 30)}};
+  const std::string certificate_ = Write("certificate", first_.certificate);
+  const std::string key_ = Write("key", first_.key);
+};
+
+TEST_F(TlsFilesTest, AreWhatTheFilesContain) {
+  const std::string ca = Write("ca", SelfSigned().certificate);
+  const auto files = TlsFiles::Open({certificate_, key_, ca});
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_EQ((*files)->Latest()->certificate, first_.certificate);
+  EXPECT_EQ((*files)->Latest()->key, first_.key);
+  EXPECT_THAT((*files)->Latest()->ca, StartsWith("-----BEGIN CERTIFICATE-----"));
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  EXPECT_GT((*files)->expires(), std::chrono::duration_cast<std::chrono::seconds>(now).count());
+}
+
+TEST_F(TlsFilesTest, MayBeACaAlone) {
+  const auto files = TlsFiles::Open({"", "", certificate_});
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_EQ((*files)->expires(), 0);
+}
+
+TEST_F(TlsFilesTest, NameAFileThatCannotBeRead) {
+  const std::string nowhere = directory_.File("nowhere");
+  const std::string error = "cannot read " + nowhere + ": No such file or directory";
+  EXPECT_EQ(Error({nowhere, key_, ""}), error);
+  EXPECT_EQ(Error({certificate_, nowhere, ""}), error);
+  EXPECT_EQ(Error({certificate_, key_, nowhere}), error);
+  EXPECT_EQ(Error({directory_.path(), key_, ""}),
+            "cannot read " + directory_.path() + ": Is a directory");
+}
+
+TEST_F(TlsFilesTest, NameAFileThatMustNotBeRead) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  ASSERT_EQ(chmod(key_.c_str(), 0), 0);
+  EXPECT_EQ(Error({certificate_, key_, ""}), "cannot read " + key_ + ": Permission denied");
+}
+
+TEST_F(TlsFilesTest, WaitForNoWriterOfAPipe) {
+  const std::string pipe = directory_.File("pipe");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(Error({pipe, key_, ""}), pipe + " is not a regular file");
+}
+
+TEST_F(TlsFilesTest, NameAFileThatContainsSomethingElse) {
+  const std::string garbage = Write("garbage", std::string("\0\xFF garbage", 10));
+  EXPECT_THAT(Error({garbage, key_, ""}), StartsWith(garbage + " contains no certificate"));
+  EXPECT_THAT(Error({certificate_, garbage, ""}), StartsWith(garbage + " contains no private key"));
+  EXPECT_THAT(Error({certificate_, key_, garbage}), StartsWith(garbage + " contains no certif"));
+  const std::string large = Write("large", std::string((1 << 20) + 1, 'x'));
+  EXPECT_EQ(Error({certificate_, large, ""}), large + " is larger than 1048576 bytes");
+}
+
+TEST_F(TlsFilesTest, AreRecognizedWhenTheyAreSwapped) {
+  EXPECT_EQ(Error({key_, certificate_, ""}),
+            key_ + " contains a private key and no certificate: are the two files swapped?");
+}
+
+TEST_F(TlsFilesTest, NameAKeyThatIsAnothers) {
+  const std::string other = Write("other", SelfSigned().key);
+  EXPECT_THAT(Error({certificate_, other, ""}),
+              StartsWith(other + " is not the key of the certificate in " + certificate_));
+}
+
+TEST_F(TlsFilesTest, NameACertificateThatHasExpired) {
+  EXPECT_THAT(
+      ErrorOf(SelfSigned({.begins = hours(-48), .ends = hours(-24)})),
+      AllOf(StartsWith(certificate_ + " has expired on 20"), EndsWith("Z: renew the certificate")));
+}
+
+TEST_F(TlsFilesTest, NameACertificateThatIsNotValidYet) {
+  EXPECT_THAT(ErrorOf(SelfSigned({.begins = hours(24), .ends = hours(48)})),
+              AllOf(StartsWith(certificate_ + " is not valid before 20"),
+                    EndsWith("Z: is this machine's clock right?")));
+}
+
+TEST_F(TlsFilesTest, NameACaThatHasExpired) {
+  const SelfSigned old({.begins = hours(-48), .ends = hours(-24)});
+  const std::string ca = Write("ca", old.certificate);
+  EXPECT_THAT(Error({certificate_, key_, ca}), StartsWith(ca + " has expired on 20"));
+  // The old one beside the new one.
+  Write("ca", old.certificate + first_.certificate);
+  EXPECT_TRUE(TlsFiles::Open({certificate_, key_, ca}).ok());
+}
+
+TEST_F(TlsFilesTest, NameAKeyWithAPassphrase) {
+  const std::string key = Write("encrypted",
+                                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n"
+                                "-----END ENCRYPTED PRIVATE KEY-----\n");
+  EXPECT_THAT(Error({certificate_, key, ""}), StartsWith(key + " is protected by a passphrase"));
+}
+
+// What is said while the files change.
+class RenewedTlsFilesTest : public TlsFilesTest {
+ protected:
+  RenewedTlsFilesTest() {
+    const auto write = [this](const std::string& line) {
+      std::lock_guard lock(mutex_);
+      lines_.push_back(line);
+    };
+    auto opened = TlsFiles::Open({certificate_, key_, ""}, write, milliseconds(2));
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    files_ = *opened;
+  }
+
+  ~RenewedTlsFilesTest() override { files_->LogTo(nullptr); }
+
+  std::vector<std::string> Lines() {
+    std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+  bool AwaitLines(std::size_t count) {
+    return testkit::Eventually([&] { return Lines().size() >= count; });
+  }
+
+  void Replace(const std::string& path, const std::string& text) {
+    ASSERT_EQ(rename(Write("new", text).c_str(), path.c_str()), 0);
+  }
+
+  std::shared_ptr<TlsFiles> files_;
+  std::mutex mutex_;
+  std::vector<std::string> lines_;  // Guarded by mutex_.
+};
+
+TEST_F(RenewedTlsFilesTest, AreUsedWhenBothAreThere) {
+  const SelfSigned second({.ends = hours(24 * 30)});
+  Replace(key_, second.key);
+  EXPECT_EQ(files_->Latest()->certificate, first_.certificate);
+  Replace(certificate_, second.certificate);
+  ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
+  EXPECT_EQ(files_->Latest()->certificate, second.certificate);
+  EXPECT_EQ(files_->Latest()->key, second.key);
+  ASSERT_TRUE(AwaitLines(1));
+  EXPECT_THAT(Lines().back(), StartsWith("TLS: the renewed " + certificate_ + " is used from now"));
+}
+
+TEST_F(RenewedTlsFilesTest, AreNotUsedWhenTheyAreWrongWhichIsSaidOnce) {
+  const SelfSigned expired({.begins = hours(-48), .ends = hours(-24)});
+  Replace(certificate_, "garbage");
+  ASSERT_TRUE(AwaitLines(1));
+  Replace(certificate_, first_.key);
+  ASSERT_TRUE(AwaitLines(2));
+  Replace(certificate_, expired.certificate);
+  ASSERT_TRUE(AwaitLines(3));
+  Replace(key_, expired.key);
+  ASSERT_TRUE(AwaitLines(4));
+  EXPECT_EQ(files_->generation(), 1);
+  EXPECT_EQ(files_->Latest()->certificate, first_.certificate);
+  EXPECT_THAT(Lines(), ElementsAre(HasSubstr(" contains no certificate"), HasSubstr(" swapped?"),
+                                   HasSubstr(" is not the key "), HasSubstr(" has expired on ")));
+  EXPECT_THAT(Lines(), Each(EndsWith("; the previous files are used until it is right")));
+}
+
+TEST_F(RenewedTlsFilesTest, MayBeGoneForAWhile) {
+  ASSERT_EQ(unlink(certificate_.c_str()), 0);
+  ASSERT_TRUE(AwaitLines(1));
+  EXPECT_THAT(Lines(), ElementsAre("TLS: cannot read " + certificate_ +
+                                   ": No such file or directory; the previous files are used until "
+                                   "it is right"));
+  const SelfSigned second;
+  Replace(key_, second.key);
+  Replace(certificate_, second.certificate);
+  ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
+}
+
+TEST_F(RenewedTlsFilesTest, SayOnceADayWhenTheCertificateExpiresSoon) {
+  const SelfSigned second;
+  Replace(key_, second.key);
+  Replace(certificate_, second.certificate);
+  ASSERT_TRUE(AwaitLines(2));
+  Replace(key_, first_.key);  // Several looks later.
+  ASSERT_TRUE(AwaitLines(3));
+  EXPECT_THAT(Lines(), ElementsAre(HasSubstr(" is used from now on, valid until "),
+                                   HasSubstr(certificate_ + " expires on "),
+                                   HasSubstr(" is not the key of ")));
+}
+
+}  // namespace
+}  // namespace rpc
