@@ -22,7 +22,8 @@ int main(int argc, char** argv) {
   observability::ProcessLog log("orders", config.shutdown_report);
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
-  admin::AdminServer admin(process, config.admin);
+  admin::AdminServer admin(process, config.admin,
+                           {config.admin_http_address, config.admin_http_port_file});
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
       orders::Composition::Open(orders::ConfigFromFlags(), process, goodbye);  // example
   if (!orders.ok()) return process.CouldNotStart(orders.status());             // example
   services.push_back((*orders)->service());                                    // example
+  for (auto& each : (*orders)->readiness()) admin.AddReadinessCheck(each);     // example
 
   rpc::ServerHost server(config.server, std::move(services), goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
@@ -41,5 +43,6 @@ int main(int argc, char** argv) {
   const std::string address = server.address();
   log.Print("listening on " + address);
   log.Print("call it: ./bazelw run //client -- list --address=" + address);  // example
+  if (!admin.http_url().empty()) log.Print("operators: " + admin.http_url());
   return process.ServeUntilShutdown(server);
 }

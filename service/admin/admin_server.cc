@@ -3,7 +3,9 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/phase.h"
 
 namespace admin {
 namespace {
@@ -15,24 +17,87 @@ using lifecycle::Patience;
 constexpr std::chrono::milliseconds kLastWords(200);
 constexpr std::chrono::milliseconds kLimit(1000);
 
+rpc::ServerHost::Options WithLiveness(rpc::ServerHost::Options options) {
+  options.health_names.push_back("livez");
+  return options;
+}
+
+absl::Status Annotated(const char* flag, const absl::Status& status) {
+  return {status.code(), absl::StrCat(flag, ": ", std::string(status.message()))};
+}
+
 }  // namespace
 
-AdminServer::AdminServer(lifecycle::Process& process, rpc::ServerHost::Options options)
+AdminServer::AdminServer(lifecycle::Process& process, rpc::ServerHost::Options grpc,
+                         const HttpServer::Options& http)
     : process_(process),
-      wanted_(!options.address.empty()),
+      grpc_wanted_(!grpc.address.empty()),
+      http_wanted_(!http.address.empty()),
+      limits_(grpc.limits),
       service_(process, closing_.token()),
-      host_(std::move(options), {{v1::AdminService::service_full_name(), service_}}, closing_) {}
+      host_(WithLiveness(std::move(grpc)), {{v1::AdminService::service_full_name(), service_}},
+            closing_),
+      http_(http) {}
 
 absl::Status AdminServer::Start() {
-  if (!wanted_) return absl::OkStatus();
-  if (absl::Status started = host_.Start(); !started.ok()) return started;
-  if (absl::Status opened = host_.OpenListener(); !opened.ok()) return opened;
-  process_.registry().Register("admin server", [this](Clock::TimePoint) { return Close(); },
+  if (http_wanted_) {
+    if (absl::Status started = StartHttp(); !started.ok()) {
+      return Annotated("--admin_http_address", started);
+    }
+  }
+  if (grpc_wanted_) {
+    if (absl::Status started = StartGrpc(); !started.ok()) {
+      return Annotated("--admin_address", started);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AdminServer::StartHttp() {
+  http_.Add(
+      "/livez",
+      [](const HttpRequest&) {
+        return HttpResponse{200, "alive\n"};
+      },
+      HttpServer::Kind::kNeverBlocks);
+  http_.Add("/readyz", [this](const HttpRequest& request) { return Readyz(request); });
+  if (absl::Status started = http_.Start(limits_.RaiseMaxDescriptors()); !started.ok()) {
+    return started;
+  }
+  process_.registry().Register("admin HTTP", [this](Clock::TimePoint) { return http_.Close(); },
                                {.used_by_all = true, .limit = kLimit});
   return absl::OkStatus();
 }
 
-absl::Status AdminServer::Close() {
+absl::Status AdminServer::StartGrpc() {
+  if (absl::Status started = host_.Start(); !started.ok()) return started;
+  if (absl::Status opened = host_.OpenListener(); !opened.ok()) return opened;
+  process_.registry().Register("admin server", [this](Clock::TimePoint) { return CloseGrpc(); },
+                               {.used_by_all = true, .limit = kLimit});
+  return absl::OkStatus();
+}
+
+void AdminServer::AddReadinessCheck(ReadinessCheck check) {
+  std::lock_guard lock(mutex_);
+  checks_.push_back(std::move(check));
+}
+
+std::string AdminServer::http_url() const {
+  return http_wanted_ ? absl::StrCat("http://", http_.address(), "/") : "";
+}
+
+HttpResponse AdminServer::Readyz(const HttpRequest& request) {
+  const lifecycle::Phase phase = process_.phase();
+  if (request.query != "verbose") return Readiness(phase);
+  std::vector<ReadinessCheck> checks;
+  {
+    std::lock_guard lock(mutex_);
+    checks = checks_;
+  }
+  return ReadinessInDetail(phase, checks);
+}
+
+absl::Status AdminServer::CloseGrpc() {
   Clock& clock = Clock::Steady();
   host_.CloseListener();
   closing_.Announce();

@@ -1,38 +1,65 @@
 #ifndef SERVICE_ADMIN_ADMIN_SERVER_H_
 #define SERVICE_ADMIN_ADMIN_SERVER_H_
 
+#include <mutex>
+#include <string>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "service/admin/admin_service.h"
+#include "service/admin/http_server.h"
+#include "service/admin/readiness.h"
 #include "service/lifecycle/process.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 
 namespace admin {
 
-// The server for operators: a second server in the process, which stays available while the first
-// one drains.
+// The addresses for operators: gRPC to drain the process, and HTTP to look at it. They are servers
+// of their own, which stay available while the process drains.
 //
-// Guarantees: it is closed after everything else that the process has opened, and delays the
-// shutdown only for a moment, whoever is connected.
+//   gRPC     admin.v1.AdminService; grpc.health.v1 for "livez"
+//   /livez   200 as long as the process is able to end by itself. Also when it is drained or shuts
+//            down: a platform that killed it then would cut the calls that it waits for
+//   /readyz  readiness.h; `?verbose` runs the checks
+//
+// Guarantees: they are closed after everything else that the process has opened, HTTP last, and
+// delay the shutdown only for a moment, whoever is connected. HTTP changes nothing in the process.
 //
 // Requires: started before anything else is registered with `process`.
 // Threads and lifetime: used on main's thread; declared after `process`, before everything else.
 class AdminServer {
  public:
-  // Does nothing if the address is empty.
-  AdminServer(lifecycle::Process& process, rpc::ServerHost::Options options);
+  // Each server: nothing if its address is empty.
+  AdminServer(lifecycle::Process& process, rpc::ServerHost::Options grpc,
+              const HttpServer::Options& http = {});
 
-  // Errors: those of ServerHost::Start() and OpenListener().
+  // Errors: those of ServerHost::Start(), OpenListener() and HttpServer::Start().
   absl::Status Start();
 
+  // Adds to `/readyz?verbose`. What the check uses is destroyed after the process has closed
+  // everything (Process::registry()).
+  void AddReadinessCheck(ReadinessCheck check);
+
+  // "http://127.0.0.1:41234/"; empty: there is no HTTP.
+  std::string http_url() const;
+
  private:
-  absl::Status Close();
+  absl::Status StartGrpc();
+  absl::Status StartHttp();
+  absl::Status CloseGrpc();
+  HttpResponse Readyz(const HttpRequest& request);
 
   lifecycle::Process& process_;
-  const bool wanted_;
+  const bool grpc_wanted_;
+  const bool http_wanted_;
+  const rpc::ConnectionLimits limits_;
   rpc::GoodbyeSignal closing_;
   AdminService service_;
   rpc::ServerHost host_;
+  std::mutex mutex_;
+  std::vector<ReadinessCheck> checks_;  // Guarded by mutex_.
+  HttpServer http_;
 };
 
 }  // namespace admin

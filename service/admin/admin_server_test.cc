@@ -11,9 +11,12 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "admin/v1/admin.grpc.pb.h"
 #include "google/rpc/error_details.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/create_channel.h"
+#include "service/admin/testing/http_caller.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
 #include "service/lifecycle/testing/ample_budget.h"
@@ -83,12 +86,13 @@ class AdminServerTest : public testing::Test {
     budget.lame_duck = lame_duck;
     process_.emplace(budget, observer_);
     admin_.emplace(*process_,
-                   rpc::ServerHost::Options{.address = "127.0.0.1:0", .port_file = port_file});
+                   rpc::ServerHost::Options{.address = "127.0.0.1:0", .port_file = port_file},
+                   HttpServer::Options{.address = "127.0.0.1:0"});
     EXPECT_TRUE(admin_->Start().ok());
     std::string address;
     std::ifstream(port_file) >> address;
-    stub_ =
-        v1::AdminService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+    channel_ = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+    stub_ = v1::AdminService::NewStub(channel_);
   }
 
   ~AdminServerTest() override {
@@ -114,6 +118,23 @@ class AdminServerTest : public testing::Test {
     return response.state();
   }
 
+  HttpAnswer Ask(const std::string& path) {
+    const std::string url = admin_->http_url();  // "http://127.0.0.1:41234/"
+    return Get(url.substr(7, url.size() - 8), path);
+  }
+
+  // "200 503": of /livez and /readyz.
+  std::string Probes() { return absl::StrCat(Ask("/livez").status, " ", Ask("/readyz").status); }
+
+  bool IsHealthy(const std::string& service) {
+    grpc::health::v1::HealthCheckRequest request;
+    request.set_service(service);
+    grpc::health::v1::HealthCheckResponse response;
+    const grpc::Status status =
+        grpc::health::v1::Health::NewStub(channel_)->Check(Bounded().get(), request, &response);
+    return status.ok() && response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
+  }
+
   grpc::Status Undrain(v1::UndrainResponse* response) {
     return stub_->Undrain(Bounded().get(), {}, response);
   }
@@ -122,6 +143,7 @@ class AdminServerTest : public testing::Test {
   lifecycle::FakeTraffic traffic_;
   std::optional<lifecycle::Process> process_;
   std::optional<AdminServer> admin_;
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::AdminService::Stub> stub_;
   bool served_ = false;
   std::future<int> exit_code_;
@@ -179,7 +201,7 @@ TEST_F(AdminServerTest, ReportsADrainUntilItIsComplete) {
               ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ListenerClosed",
                           "GoodbyeSaid", "Drained", "ShutdownRequested", "ConnectionsGone",
                           "NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
-                          "Closed admin server", "Stopped"));
+                          "Closed admin server", "Closed admin HTTP", "Stopped"));
 }
 
 // Whose lame duck lasts.
@@ -255,7 +277,68 @@ TEST_F(AdminServerTest, IsClosedAfterEverythingElse) {
               ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
                           "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
                           "ServerStopped", "WorkersStopped", "Closed channel",
-                          "Closed admin server", "Stopped"));
+                          "Closed admin server", "Closed admin HTTP", "Stopped"));
+}
+
+TEST_F(AdminServerTest, IsAliveToTheEndAndReadyOnlyWhileServing) {
+  traffic_.on_call = [this](const std::string& step) { observer_.Note(step + ": " + Probes()); };
+  process_->registry().Register("channel", [this](lifecycle::Clock::TimePoint) {
+    observer_.Note("close: " + Probes() + (IsHealthy("livez") ? " SERVING" : ""));
+    return absl::OkStatus();
+  });
+  observer_.Note("start: " + Probes());
+  Serve();
+  EXPECT_EQ(Probes(), "200 200");
+  Stop();
+  EXPECT_THAT(
+      observer_.Lines(),
+      ElementsAre("start: 200 503", "OpenListener: 200 503", "Serving", "ShutdownRequested",
+                  "EnterLameDuck: 200 503", "LameDuckEntered", "CloseListener: 200 503",
+                  "ListenerClosed", "SayGoodbye: 200 503", "GoodbyeSaid",
+                  "AwaitConnectionsGone: 200 503", "ConnectionsGone", "BeginShutdown: 200 503",
+                  "NewCallsRefused", "AwaitCallsFinished: 200 503", "CallsFinished",
+                  "Cancel: 200 503", "ServerStopped", "WorkersStopped", "close: 200 503 SERVING",
+                  "Closed channel", "Closed admin server", "Closed admin HTTP", "Stopped"));
+  EXPECT_EQ(Probes(), "0 0");
+}
+
+TEST_F(AdminServerTest, IsAliveWhenItIsDrained) {
+  Serve();
+  OpenDrain draining(*stub_);
+  EXPECT_TRUE(draining.AwaitEnd().ok());
+  EXPECT_EQ(Probes(), "200 503");
+  EXPECT_TRUE(IsHealthy("livez"));
+  EXPECT_TRUE(IsHealthy(""));  // Of this address; the main one's says whether it is ready.
+}
+
+TEST_F(AdminServerTest, LivenessIsAHealthServiceOfItsOwnName) {
+  EXPECT_TRUE(IsHealthy("livez"));
+  EXPECT_FALSE(IsHealthy("readyz"));
+}
+
+TEST_F(AdminServerTest, TellsWhatItsChecksSay) {
+  bool reachable = true;
+  admin_->AddReadinessCheck({"database", [] { return absl::OkStatus(); }});
+  admin_->AddReadinessCheck({"inventory", [&reachable] {
+                               return reachable ? absl::OkStatus()
+                                                : absl::UnavailableError("not connected");
+                             }});
+  EXPECT_EQ(Ask("/readyz?verbose").body,
+            "[-]phase: Starting\n[+]database: ok\n[+]inventory: ok\n"
+            "not ready: the phase is Starting\n");
+  Serve();
+  reachable = false;
+  const HttpAnswer informed = Ask("/readyz?verbose");
+  EXPECT_EQ(informed.status, 200) << "what all replicas share takes none out of rotation";
+  EXPECT_EQ(informed.body,
+            "[+]phase: Serving\n[+]database: ok\n[-]inventory: UNAVAILABLE: not connected\n"
+            "ready\n");
+  EXPECT_EQ(Ask("/readyz").body, "ready\n");
+}
+
+TEST_F(AdminServerTest, SaysWhyHttpCannotStart) {
+  AdminServer nowhere(*process_, {.address = ""}, {.address = "nowhere"});
+  EXPECT_THAT(nowhere.Start().message(), testing::HasSubstr("--admin_http_address: \"nowhere\""));
 }
 
 }  // namespace

@@ -57,6 +57,13 @@ ABSL_FLAG(bool, admin_allow_plaintext, false,
           "operators and the platform's probes can reach.");
 ABSL_FLAG(std::string, admin_port_file, "",
           "File that receives the HOST:PORT bound for operators.");
+ABSL_FLAG(
+    std::string, admin_http_address, "127.0.0.1:0",
+    "Where to serve HTTP for operators, probes and Prometheus: HOST:PORT; port 0 picks a free "
+    "one, which is printed; empty: nowhere. It changes nothing in the process, but shows its "
+    "settings and its load.");
+ABSL_FLAG(std::string, admin_http_port_file, "",
+          "File that receives the HOST:PORT bound for HTTP.");
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
           "Time from SIGTERM to the end of the process, everything included: what the platform "
           "allows before it sends SIGKILL. Every phase of the shutdown has a share of it.");
@@ -369,6 +376,8 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.admin.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;
   config.admin.limits.max_connections = 0;
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
+  config.admin_http_address = absl::GetFlag(FLAGS_admin_http_address);
+  config.admin_http_port_file = absl::GetFlag(FLAGS_admin_http_port_file);
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.budget);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
   CheckReportFile(config.shutdown_report);

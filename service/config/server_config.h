@@ -19,6 +19,10 @@ struct ServerConfig {
   rpc::ServerHost::Options admin;
   // --tls_certificate, --tls_key, --tls_client_ca; null: plaintext.
   std::shared_ptr<rpc::TlsFiles> tls;
+  // --admin_http_address; empty: no HTTP.
+  std::string admin_http_address;
+  // --admin_http_port_file
+  std::string admin_http_port_file;
   // --termination_grace and the --shutdown_... shares.
   lifecycle::ShutdownBudget budget;
   // --shutdown_report; empty: no file.

@@ -58,7 +58,8 @@ int main(int argc, char** argv) {
   observability::ProcessLog log("inventory", config.shutdown_report);
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
-  admin::AdminServer admin(process, config.admin);
+  admin::AdminServer admin(process, config.admin,
+                           {config.admin_http_address, config.admin_http_port_file});
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
@@ -87,5 +88,6 @@ int main(int argc, char** argv) {
   }
   log.Print("the inventory listens on " + server.address() +
             "; call it: ./bazelw run //client -- stock --inventory=" + server.address());
+  if (!admin.http_url().empty()) log.Print("operators: " + admin.http_url());
   return process.ServeUntilShutdown(server);
 }

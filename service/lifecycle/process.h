@@ -74,6 +74,8 @@ class Process {
   // An operator's request to drain the server without a shutdown.
   ManualDrain& manual_drain() { return drain_; }
 
+  Phase phase() const { return sequence_.phase(); }
+
   // Requires: not called after the registry was closed; so whoever calls it is registered there.
   ProcessStatus Look() const;
 

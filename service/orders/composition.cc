@@ -96,6 +96,16 @@ Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore
               }),
       service_(*store_, placer_, feed_, pool_, goodbye) {}
 
+std::vector<admin::ReadinessCheck> Composition::readiness() {
+  const auto database = [this] { return store_->LastSequence().status(); };
+  const auto inventory = [this] {
+    constexpr std::chrono::milliseconds kMoment(200);
+    if (inventory_.AwaitConnected(Clock::Steady().Now() + kMoment)) return absl::OkStatus();
+    return absl::UnavailableError("no connection: PlaceOrder and ImportOrders are refused");
+  };
+  return {{"database", database}, {"inventory", inventory}};
+}
+
 rpc::ServerHost::NamedService Composition::service() {
   return {v1::OrdersService::service_full_name(), service_};
 }

@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "service/admin/readiness.h"
 #include "service/lifecycle/process.h"
 #include "service/orders/config.h"
 #include "service/orders/event_feed.h"
@@ -33,6 +35,9 @@ class Composition {
                                                            const rpc::GoodbyeSignal& goodbye);
 
   rpc::ServerHost::NamedService service();
+
+  // For as long as this lives, also when it is closed.
+  std::vector<admin::ReadinessCheck> readiness();
 
  private:
   Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,

@@ -102,7 +102,7 @@ absl::Status BindError(const std::string& address, int error) {
       return absl::AlreadyExistsError(
           absl::StrCat(what,
                        "the address is in use, or the path is not a socket; stop the other "
-                       "process or choose another --address"));
+                       "process or choose another address"));
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(

@@ -104,6 +104,9 @@ absl::Status ServerHost::Start() {
   for (const NamedService& each : services_) {
     server_->GetHealthCheckService()->SetServingStatus(each.name, true);
   }
+  for (const std::string& name : options_.health_names) {
+    server_->GetHealthCheckService()->SetServingStatus(name, true);
+  }
   return absl::OkStatus();
 }
 

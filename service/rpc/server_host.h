@@ -67,6 +67,8 @@ class ServerHost final : public lifecycle::Traffic {
     // File that receives the first bound address when callers are let in; empty: none.
     std::string port_file = "";
     ConnectionLimits limits{};
+    // Names for health checks besides those of the services, in the same state as they.
+    std::vector<std::string> health_names = {};
     // Whether server reflection is served.
     bool reflection = true;
     // Interceptors for each call, after the host's own. Having any costs each unary call an eighth

@@ -12,6 +12,7 @@ std::vector<std::string> Command(const ServerProcess::Options& options,
   command.push_back(RunfileOrDie(options.binary));
   command.push_back("--address=" + options.address);
   command.push_back("--port_file=" + port_file);
+  command.push_back("--admin_http_address=");  // One closer less in its report; flags may set it.
   command.insert(command.end(), options.flags.begin(), options.flags.end());
   return command;
 }

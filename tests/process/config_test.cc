@@ -53,6 +53,8 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--address=127.0.0.1:50051\n"
             "--admin_address=\n"
             "--admin_allow_plaintext=false\n"
+            "--admin_http_address=127.0.0.1:0\n"
+            "--admin_http_port_file=\n"
             "--admin_port_file=\n"
             "--admin_tls=false\n"
             "--handshake_timeout=10s\n"

@@ -67,6 +67,16 @@ TEST(StartTest, AnAdminAddressInUseExitsWith2) {
   EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address())));
 }
 
+TEST(StartTest, AnAdminHttpAddressInUseExitsWith2) {
+  const auto first = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
+  ASSERT_TRUE(first.ok()) << first.status();
+  ChildProcess second(
+      EchoServer({"--address=127.0.0.1:0", "--admin_http_address=" + (*first)->address()}));
+  EXPECT_EQ(testkit::AwaitShutdown(second, kLimit), Ending::Exited(2));
+  EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address()),
+                                     HasSubstr("--admin_http_address")));
+}
+
 TEST(StartTest, AnInvalidAddressExitsWith2) {
   ChildProcess server(EchoServer({"--address=nowhere"}));
   EXPECT_EQ(testkit::AwaitShutdown(server, kLimit), Ending::Exited(2));

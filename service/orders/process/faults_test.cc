@@ -309,9 +309,10 @@ TEST_F(OrdersFaultsTest, AReportOnAMountPointIsWrittenInPlace) {
 
 TEST_F(OrdersFaultsTest, APortThatIsTakenRollsTheStartBack) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
-  testkit::ChildProcess second(
-      {testkit::RunfileOrDie("service/orders_server"), "--address=" + inventory_->address(),
-       "--inventory=" + inventory_->address(), "--database=" + OrdersDatabase()});
+  testkit::ChildProcess second({testkit::RunfileOrDie("service/orders_server"),
+                                "--address=" + inventory_->address(),
+                                "--inventory=" + inventory_->address(),
+                                "--database=" + OrdersDatabase(), "--admin_http_address="});
   const auto started = steady_clock::now();
   EXPECT_EQ(testkit::AwaitShutdown(second, kLimit, kUses), Ending::Exited(2)) << second.Output();
   EXPECT_LT(steady_clock::now() - started, kGrace);

@@ -18,7 +18,8 @@ int main(int argc, char** argv) {
   observability::ProcessLog log("echo", config.shutdown_report);
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
-  admin::AdminServer admin(process, config.admin);
+  admin::AdminServer admin(process, config.admin,
+                           {config.admin_http_address, config.admin_http_port_file});
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

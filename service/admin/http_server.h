@@ -1,0 +1,92 @@
+#ifndef SERVICE_ADMIN_HTTP_SERVER_H_
+#define SERVICE_ADMIN_HTTP_SERVER_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "service/admin/http_connection.h"
+#include "service/admin/http_request.h"
+#include "service/rpc/listener.h"
+
+namespace admin {
+
+// Serves a few pages over HTTP/1.1 to operators, probes and Prometheus.
+//
+// The problem: it must answer when nothing else does, and nobody who connects to it may delay the
+// end of the process. HTTP libraries have a thread for each connection, and limit how long they
+// wait for the next byte but not for the last one, so that a few peers who send a byte now and then
+// keep everybody else out, and a shutdown waiting.
+//
+// Guarantees: two threads and the listener's, however many peers there are. A peer has HttpLimits'
+// time for its request and for its answer, in all; above the limit of connections the oldest is
+// closed. A page that takes too long is answered with 503, and so are the ones that wait behind it;
+// pages that never block (Kind) are served meanwhile.
+//
+// Threads: Add() before Start(); the rest on one thread. Pages are made on the server's threads, one
+// at a time.
+class HttpServer {
+ public:
+  using Render = std::function<HttpResponse(const HttpRequest&)>;
+  enum class Kind {
+    kMayBlock,
+    kNeverBlocks,  // Takes no lock that is held where anything can block.
+  };
+
+  struct Options {
+    // As for Listener::Bind(); empty: nothing is served.
+    std::string address = "";
+    // File that receives the bound HOST:PORT; empty: none.
+    std::string port_file = "";
+    HttpLimits limits{};
+  };
+
+  explicit HttpServer(Options options);
+  // Closes it. A page that still blocks is left to its thread.
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  void Add(const std::string& path, Render render, Kind kind = Kind::kMayBlock);
+
+  // Listens, writes the port file and serves. Connections get no descriptor of `max_descriptors` or
+  // above.
+  //
+  // Errors: those of Listener::Bind() and Listen(); UNAVAILABLE when the port file cannot be
+  // written, or a thread cannot be created.
+  absl::Status Start(int max_descriptors);
+
+  // "127.0.0.1:50080"; empty before Start().
+  std::string address() const;
+
+  // Refuses new connections, and ends the others once they have their answers, after a moment in
+  // any case. Closing twice does nothing.
+  //
+  // DEADLINE_EXCEEDED: a page still blocks, and what it uses must stay.
+  absl::Status Close();
+
+ private:
+  struct Page {
+    Render render;
+    Kind kind;
+  };
+  struct State;
+  class Loop;
+
+  absl::Status StartThreads();
+  static void RenderPages(const std::shared_ptr<State>& state);
+
+  const Options options_;
+  // Shared with the threads: the one that makes pages may hang forever.
+  const std::shared_ptr<State> state_;
+  std::unique_ptr<rpc::Listener> listener_;
+  std::thread connections_;
+  std::thread pages_;
+};
+
+}  // namespace admin
+
+#endif  // SERVICE_ADMIN_HTTP_SERVER_H_

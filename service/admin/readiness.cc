@@ -1,0 +1,27 @@
+#include "service/admin/readiness.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace admin {
+
+using lifecycle::Phase;
+
+HttpResponse Readiness(Phase phase) {
+  if (phase == Phase::kServing) return {200, "ready\n"};
+  return {503, absl::StrCat("not ready: the phase is ", lifecycle::PhaseName(phase), "\n")};
+}
+
+HttpResponse ReadinessInDetail(Phase phase, const std::vector<ReadinessCheck>& checks) {
+  HttpResponse response = Readiness(phase);
+  std::string lines = absl::StrCat(response.status == 200 ? "[+]" : "[-]",
+                                   "phase: ", lifecycle::PhaseName(phase), "\n");
+  for (const ReadinessCheck& each : checks) {
+    const absl::Status status = each.check();
+    absl::StrAppend(&lines, status.ok() ? "[+]" : "[-]", each.name, ": ",
+                    status.ok() ? "ok" : status.ToString(), "\n");
+  }
+  response.body = absl::StrCat(lines, response.body);
+  return response;
+}
+
+}  // namespace admin
