@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "grpcpp/generic/async_generic_service.h"
+#include "service/lifecycle/last_resort/precondition.h"
 #include "service/rpc/spread.h"
 
 namespace rpc {
@@ -19,8 +20,6 @@ using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
 constexpr char kHint[] = "draining";
-// In place of a method's name, and known by its address: a call of gRPC's own that is ending.
-constexpr char kNotCounted[] = "";
 
 // The services that ServerHost adds to those passed to it.
 constexpr const char* kInfrastructure[] = {
@@ -50,93 +49,78 @@ bool IsGeneric(const grpc::ServerContextBase* context) {
 
 }  // namespace
 
+// Tells of a call that gRPC tells nobody else the end of: one of the sync or async API.
 class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
  public:
-  struct Call {
-    bool callback;  // Served by the callback API: gRPC returns its context.
-    bool infrastructure;
-    bool stream;
-  };
-
-  Interceptor(CallTracker& tracker, ServerRpcInfo& info, Call call)
-      : tracker_(tracker),
-        info_(info),
-        call_(call),
-        method_(IsGeneric(info.server_context()) ? "" : info.method()) {
-    if (!call_.infrastructure) link_.method = &method_;
-  }
+  Interceptor(CallTracker& tracker, ServerRpcInfo& info, const Call& call)
+      : tracker_(tracker), info_(info), call_(call) {}
 
   ~Interceptor() override {
-    const bool entered = link_.context != nullptr;
-    if (entered) tracker_.Leave(link_);
-    if (!call_.infrastructure && tracker_.counting_) CountThis();
-    if (entered && call_.stream && !call_.infrastructure) tracker_.streams_.End();
-    if (call_.infrastructure) tracker_.infrastructure_.End();
-    if (!call_.callback && !call_.infrastructure) tracker_.calls_.End();
+    // With the older APIs, asking whether it was cancelled would wait for the very event that is
+    // being told.
+    if (entered_) {
+      tracker_.Leave(this, /*cancelled=*/false);
+    } else {
+      tracker_.End(this, {.method = call_.method, .infrastructure = call_.infrastructure},
+                   /*cancelled=*/false);
+    }
   }
 
   void Intercept(InterceptorBatchMethods* methods) override {
     // Runs inside TryCancel(), with the shard's mutex held by whoever cancels.
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_CANCEL)) return;
     // Not in the constructor: the context is not bound to its call there yet.
-    if (link_.context == nullptr &&
+    if (!entered_ &&
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      link_.context = info_.server_context();
-      if (call_.stream && !call_.infrastructure) tracker_.streams_.Begin();
-      tracker_.Enter(link_);
-    }
-    // It was not counted when it began, and Release() does not know whose context it gets.
-    if (call_.callback && call_.infrastructure &&
-        methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE) &&
-        !tracker_.unary_.Begin(info_.server_context(), kNotCounted)) {
-      tracker_.calls_.Begin();
-    }
-    // With the older APIs this would wait for the very event being reported.
-    if (call_.callback &&
-        methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_CLOSE)) {
-      cancelled_ = info_.server_context()->IsCancelled();
+      entered_ = true;
+      tracker_.Enter(this, *info_.server_context(), call_);
     }
     methods->Proceed();
   }
 
  private:
-  void CountThis() {
-    tracker_.Count(this, method_, cancelled_ || link_.cut);
-    if (call_.stream) ++(link_.cut ? tracker_.streams_cut_ : tracker_.streams_ended_);
-  }
-
   CallTracker& tracker_;
   ServerRpcInfo& info_;
   const Call call_;
-  const std::string method_;
-  std::atomic<bool> cancelled_{false};  // As gRPC saw it when the call ended.
-  Link link_;
+  bool entered_ = false;
 };
 
-class CallTracker::Factory final : public grpc::experimental::ServerInterceptorFactoryInterface {
+// Asked first: counts a call that begins.
+class CallTracker::Begins final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  explicit Factory(CallTracker& tracker) : tracker_(tracker) {}
+  explicit Begins(CallTracker& tracker) : tracker_(tracker) {}
 
   // Null: this call gets no interceptor.
   grpc::experimental::Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
-    const Interceptor::Call call = {.callback = IsCallback(*info->server_context()),
-                                    .infrastructure = IsInfrastructure(info->method()),
-                                    .stream = info->type() != ServerRpcInfo::Type::UNARY};
-    if (!call.infrastructure) {
-      tracker_.calls_.Begin();
-      if (call.callback && tracker_.hinting_.load(std::memory_order_relaxed)) {
-        info->server_context()->AddTrailingMetadata(kHint, "1");
-        ++tracker_.hinted_;
-      }
-      // Without a place it gets an interceptor, too.
-      if (call.callback && !call.stream &&
-          tracker_.unary_.Begin(info->server_context(), info->method())) {
-        return nullptr;
-      }
-    } else {
-      tracker_.infrastructure_.Begin();
+    grpc::ServerContextBase& context = *info->server_context();
+    const bool callback = IsCallback(context);
+    const bool infrastructure = IsInfrastructure(info->method());
+    (infrastructure ? tracker_.infrastructure_ : tracker_.calls_).Begin();
+    if (!infrastructure && callback && tracker_.hinting_.load(std::memory_order_relaxed)) {
+      context.AddTrailingMetadata(kHint, "1");
+      ++tracker_.hinted_;
     }
-    return new Interceptor(tracker_, *info, call);
+    return callback ? nullptr : new Interceptor(tracker_, *info, CallOf(*info));
+  }
+
+ private:
+  CallTracker& tracker_;
+};
+
+// Asked last, when the context of a callback call is complete and may be cancelled: records it.
+class CallTracker::Records final : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit Records(CallTracker& tracker) : tracker_(tracker) {}
+
+  grpc::experimental::Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
+    grpc::ServerContextBase* const context = info->server_context();
+    if (!IsCallback(*context)) return nullptr;
+    if (info->type() == ServerRpcInfo::Type::UNARY && !IsInfrastructure(info->method()) &&
+        tracker_.unary_.Begin(context, info->method())) {
+      return nullptr;
+    }
+    tracker_.Enter(context, *context, CallOf(*info));
+    return nullptr;
   }
 
  private:
@@ -144,21 +128,23 @@ class CallTracker::Factory final : public grpc::experimental::ServerInterceptorF
 };
 
 // Allocates nothing: it exists only to be notified when the context of a callback call is no
-// longer needed, after its OnDone().
+// longer needed, after its OnDone() and before gRPC lets go of the call.
 class CallTracker::Releases final : public grpc::ContextAllocator {
  public:
   explicit Releases(CallTracker& tracker) : tracker_(tracker) {}
 
   void Release(grpc::CallbackServerContext* context) override {
-    const auto* const call = static_cast<grpc::ServerContextBase*>(context);
-    const char* method = tracker_.unary_.End(call);
-    if (method == kNotCounted) return;
-    if (method != nullptr && tracker_.counting_) {
-      tracker_.Count(call, method, context->IsCancelled());
+    const bool cancelled = tracker_.counting_ && context->IsCancelled();
+    grpc::ServerContextBase* const call = context;
+    if (const char* const method = tracker_.unary_.End(call)) {
+      return tracker_.End(call, {.method = method}, cancelled);
     }
-    tracker_.calls_.End();
+    tracker_.Leave(call, cancelled);
   }
-  void Release(grpc::GenericCallbackServerContext*) override { tracker_.calls_.End(); }
+  void Release(grpc::GenericCallbackServerContext* context) override {
+    const bool cancelled = tracker_.counting_ && context->IsCancelled();
+    tracker_.Leave(static_cast<grpc::ServerContextBase*>(context), cancelled);
+  }
 
  private:
   CallTracker& tracker_;
@@ -174,8 +160,9 @@ CallTracker::~CallTracker() {
 
 void CallTracker::Install(grpc::ServerBuilder& builder, InterceptorFactories more) {
   InterceptorFactories factories;
-  factories.push_back(std::make_unique<Factory>(*this));
+  factories.push_back(std::make_unique<Begins>(*this));
   std::move(more.begin(), more.end(), std::back_inserter(factories));
+  factories.push_back(std::make_unique<Records>(*this));
   builder.experimental().SetInterceptorCreators(std::move(factories));
   builder.SetContextAllocator(std::make_unique<Releases>(*this));
 }
@@ -201,20 +188,15 @@ void CallTracker::CountByMethod(bool on) {
 void CallTracker::Cancel(bool only_infrastructure) {
   for (Shard& shard : shards_) {
     std::lock_guard lock(shard.mutex);
-    const auto next = [&] {
-      Link* link = shard.running.next;
-      while (only_infrastructure && link != &shard.running && link->method != nullptr) {
-        link = link->next;
-      }
-      return link;
-    };
-    while (next() != &shard.running) {
-      Link& link = *next();
-      // Moved first: TryCancel() may unlink this one, and others.
-      link.Remove();
-      link.InsertBefore(shard.cancelled);
-      link.cut = true;
-      link.context->TryCancel();
+    std::vector<const void*> keys;
+    for (const auto& [key, running] : shard.calls) {
+      if (!only_infrastructure || running.call.infrastructure) keys.push_back(key);
+    }
+    for (const void* key : keys) {
+      const auto found = shard.calls.find(key);
+      // TryCancel() may have ended this one, too.
+      if (found == shard.calls.end() || std::exchange(found->second.call.cut, true)) continue;
+      found->second.context->TryCancel();
     }
   }
 }
@@ -229,16 +211,12 @@ lifecycle::CallTally CallTracker::TryTally() {
       sum.cancelled += row.cancelled;
     }
   }
-  unary_.ForEach([&methods](const char* method) {
-    if (method != kNotCounted) ++RowOf(method, methods).left;
-  });
+  unary_.ForEach([&methods](const char* method) { ++RowOf(method, methods).left; });
   for (Shard& shard : shards_) {
     std::unique_lock shard_lock(shard.mutex, std::try_to_lock);
     if (!shard_lock) continue;
-    for (const Link* list : {&shard.running, &shard.cancelled}) {
-      for (const Link* link = list->next; link != list; link = link->next) {
-        if (link->method != nullptr) ++RowOf(*link->method, methods).left;
-      }
+    for (const auto& [key, running] : shard.calls) {
+      if (!running.call.infrastructure) ++RowOf(running.call.method, methods).left;
     }
   }
   lifecycle::CallTally tally;
@@ -248,10 +226,46 @@ lifecycle::CallTally CallTracker::TryTally() {
   return tally;
 }
 
-void CallTracker::Count(const void* call, const std::string& method, bool cancelled) {
-  Ended& ended = ended_[Spread(call, ended_.size())];
+CallTracker::Call CallTracker::CallOf(ServerRpcInfo& info) {
+  return {.method = IsGeneric(info.server_context()) ? "" : info.method(),
+          .infrastructure = IsInfrastructure(info.method()),
+          .stream = info.type() != ServerRpcInfo::Type::UNARY};
+}
+
+CallTracker::Shard& CallTracker::ShardOf(const void* key) {
+  return shards_[Spread(key, shards_.size())];
+}
+
+void CallTracker::Enter(const void* key, grpc::ServerContextBase& context, const Call& call) {
+  if (call.stream && !call.infrastructure) streams_.Begin();
+  Shard& shard = ShardOf(key);
+  std::lock_guard lock(shard.mutex);
+  shard.calls.emplace(key, Running{call, &context});
+}
+
+void CallTracker::Leave(const void* key, bool cancelled) {
+  Shard& shard = ShardOf(key);
+  std::unique_lock lock(shard.mutex);
+  const auto found = shard.calls.find(key);
+  lifecycle::Require(found != shard.calls.end(), "gRPC has released a call that never began");
+  const Call call = found->second.call;
+  shard.calls.erase(found);
+  lock.unlock();
+  End(key, call, cancelled || call.cut);
+}
+
+void CallTracker::End(const void* key, const Call& call, bool cancelled) {
+  if (call.infrastructure) return infrastructure_.End();
+  if (counting_) Count(key, call, cancelled);
+  if (call.stream) streams_.End();
+  calls_.End();
+}
+
+void CallTracker::Count(const void* key, const Call& call, bool cancelled) {
+  if (call.stream) ++(call.cut ? streams_cut_ : streams_ended_);
+  Ended& ended = ended_[Spread(key, ended_.size())];
   std::lock_guard lock(ended.mutex);
-  lifecycle::CallTally::Method& row = RowOf(method, ended.methods);
+  lifecycle::CallTally::Method& row = RowOf(call.method, ended.methods);
   ++(cancelled ? row.cancelled : row.finished);
 }
 
@@ -259,34 +273,6 @@ lifecycle::CallTally::Method& CallTracker::RowOf(const std::string& method, Meth
   lifecycle::CallTally::Method& row = methods[method];
   row.name = method;
   return row;
-}
-
-void CallTracker::Link::InsertBefore(Link& place) {
-  previous = place.previous;
-  next = &place;
-  previous->next = this;
-  place.previous = this;
-}
-
-void CallTracker::Link::Remove() {
-  previous->next = next;
-  next->previous = previous;
-}
-
-CallTracker::Shard& CallTracker::ShardOf(const Link& link) {
-  return shards_[Spread(&link, shards_.size())];
-}
-
-void CallTracker::Enter(Link& link) {
-  Shard& shard = ShardOf(link);
-  std::lock_guard lock(shard.mutex);
-  link.InsertBefore(shard.running);
-}
-
-void CallTracker::Leave(Link& link) {
-  Shard& shard = ShardOf(link);
-  std::lock_guard lock(shard.mutex);
-  link.Remove();
 }
 
 }  // namespace rpc

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "grpcpp/server_builder.h"
@@ -23,9 +24,11 @@ namespace rpc {
 //
 // The problem: a shutdown must know when no call is left, must not wait for endless calls to
 // infrastructure services, and must cancel calls that do not end. An interceptor sees every call,
-// but costs the server 13 to 15 % more instructions for each unary one. So unary calls are counted
-// when gRPC asks whether to intercept them, and again when gRPC returns their context; only
-// streams, and calls to gRPC's own services (health, reflection, channelz), are intercepted.
+// but costs the server 13 to 15 % more instructions for each unary one, and a second trip through
+// gRPC for each message of a stream (grpcpp/impl/call_op_set.h,
+// ContinueFinalizeResultAfterInterception). So calls of the callback API are recorded when gRPC
+// asks whether to intercept them, and again when gRPC returns their context. Only calls of the sync
+// and async APIs, reflection and channelz among them, are intercepted.
 //
 // Guarantees: a call counts as running from before its handler is called until its handler is done
 // with it, even if its caller left long before. running() is never too low, whatever begins and
@@ -87,25 +90,23 @@ class CallTracker {
   void CancelInfrastructure() { Cancel(/*only_infrastructure=*/true); }
 
  private:
-  // The entry of one call in its list; part of the call's interceptor.
-  struct Link {
-    Link* previous = this;
-    Link* next = this;
-    grpc::ServerContextBase* context = nullptr;
-    // Null for gRPC's own services. Outlives the link.
-    const std::string* method = nullptr;
-    bool cut = false;  // CancelAll() has cancelled it. Guarded by the shard's mutex.
-
-    void InsertBefore(Link& place);
-    void Remove();
+  struct Call {
+    const char* method;  // Outlives the call.
+    bool infrastructure = false;
+    bool stream = false;
+    bool cut = false;  // Cancel() has cancelled it.
+  };
+  struct Running {
+    Call call;
+    grpc::ServerContextBase* context;
   };
 
   // Sharded, so that calls that begin and end on different cores do not compete for one mutex.
   struct alignas(64) Shard {
-    // Recursive because TryCancel() may end the call, and so unlink it, before it returns.
+    // Recursive because TryCancel() may end the call, and so erase it, before it returns.
     std::recursive_mutex mutex;
-    Link running;    // Guarded by mutex.
-    Link cancelled;  // Guarded by mutex.
+    // Guarded by mutex. By what no other call has while this one runs.
+    std::unordered_map<const void*, Running> calls;
   };
 
   // By name.
@@ -119,16 +120,18 @@ class CallTracker {
   };
 
   class Interceptor;
-  class Factory;
+  class Begins;
+  class Records;
   class Releases;
 
+  static Call CallOf(grpc::experimental::ServerRpcInfo& info);
+  Shard& ShardOf(const void* key);
+  void Enter(const void* key, grpc::ServerContextBase& context, const Call& call);
+  void Leave(const void* key, bool cancelled);
+  void End(const void* key, const Call& call, bool cancelled);
+  // Requires: counting_.
+  void Count(const void* key, const Call& call, bool cancelled);
   void Cancel(bool only_infrastructure);
-  Shard& ShardOf(const Link& link);
-  void Enter(Link& link);
-  void Leave(Link& link);
-
-  // Counts an ended call. Requires: counting_.
-  void Count(const void* call, const std::string& method, bool cancelled);
   static lifecycle::CallTally::Method& RowOf(const std::string& method, Methods& methods);
 
   std::array<Shard, 16> shards_;
@@ -138,7 +141,7 @@ class CallTracker {
   std::atomic<bool> hinting_{false};
   std::atomic<std::int64_t> hinted_{0};
 
-  LiveCalls unary_;  // Calls that are not intercepted.
+  LiveCalls unary_;  // Those that have found room there; all others are in a shard.
   std::atomic<bool> counting_{false};
   std::atomic<std::int64_t> streams_ended_{0};
   std::atomic<std::int64_t> streams_cut_{0};
