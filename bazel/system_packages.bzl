@@ -299,6 +299,7 @@ def system_packages():
     )
     system_package(name = "spdlog", apt = "libspdlog-dev", libraries = {":spdlog": ["spdlog"]})
     system_package(name = "sqlite3", apt = "libsqlite3-dev", libraries = {":sqlite3": ["sqlite3"]})
+    system_package(name = "libpq", apt = "libpq-dev", libraries = {":libpq": ["libpq"]})
 
     # TLS of tests alone. The registry's gRPC is linked with BoringSSL, the distribution's with OpenSSL: tests use what
     # both have, under one name.

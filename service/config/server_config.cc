@@ -21,6 +21,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "service/config/platform_grace.h"
+#include "service/config/shown_value.h"
 #include "service/files/write_file.h"
 #include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/last_resort/last_words.h"
@@ -336,7 +337,7 @@ bool IsOurs(absl::string_view file) {
       "\n");
   std::map<std::string, std::string> values;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
-    if (IsOurs(flag->Filename())) values[std::string(name)] = flag->CurrentValue();
+    if (IsOurs(flag->Filename())) values[std::string(name)] = ShownValue(flag->CurrentValue());
   }
   values.erase("print_config");
   // No value of this flag means "unset".

@@ -31,11 +31,13 @@ ARROWS = {
     "service/observability": CORE | {"service/files", "proto/report"},
     "service/config": CORE | {"service/files", "service/rpc"},
     "service/sqlite": set(),
+    "service/postgres": set(),
     "service/inventory": CORE | {"service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
-    "service/orders": CORE | {"service/admin", "service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory", "proto/orders"},
+    "service/orders": CORE
+    | {"service/admin", "service/rpc", "service/sqlite", "service/postgres", "proto/google/rpc", "proto/inventory", "proto/orders"},
     # Callers, who happen to start their servers themselves.
     "service/orders/demo": {"client", "client/orders", "proto/inventory", "proto/orders"},
-    "service/orders/process": {"client", "proto/admin", "proto/orders", "service", "service/inventory"},
+    "service/orders/process": {"client", "proto/admin", "proto/orders", "service", "service/inventory", "service/postgres"},
     "client": {"proto/admin", "proto/google/rpc", "proto/grpc/health", "proto/report"},
     "client/orders": {"client", "proto/google/rpc", "proto/inventory", "proto/orders"},
 }
@@ -49,6 +51,7 @@ KEPT_OUT = {
     "service/files": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
     "service/config": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
     "service/sqlite": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
+    "service/postgres": (["grpc", "google/", "spdlog/"], ["@com_github_grpc_grpc", "@com_google_protobuf", "@spdlog"]),
 }
 
 

@@ -1,0 +1,135 @@
+#ifndef SERVICE_POSTGRES_CONNECTION_H_
+#define SERVICE_POSTGRES_CONNECTION_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "service/postgres/abandonable_thread.h"
+#include "service/postgres/statement.h"
+#include "service/postgres/url.h"
+
+struct pg_conn;
+struct pg_result;
+
+namespace postgres {
+
+using TimePoint = std::chrono::steady_clock::time_point;
+
+// What a statement has returned.
+class Rows {
+ public:
+  int size() const;
+  // Columns count from 0. For int2, int4 and int8; 0 if it is null.
+  std::int64_t Int64(int row, int column) const;
+  // For text and bytea; empty if it is null.
+  std::string String(int row, int column) const;
+
+ private:
+  friend class Connection;
+  struct Clear {
+    void operator()(pg_result* result) const;
+  };
+
+  std::unique_ptr<pg_result, Clear> result_;
+};
+
+// Whether a transaction's outcome is open: it was sent, and the connection broke before the server
+// said whether it was committed.
+inline bool IsOutcomeOpen(const absl::Status& status) { return absl::IsUnknown(status); }
+
+// One connection to a PostgreSQL server.
+//
+// The problem: libpq waits as long as the network does, and a transaction that waits for its client
+// between two statements holds its locks for as long as that client is frozen. So nothing here
+// waits for the socket without a deadline; and a transaction is sent as a whole, its COMMIT
+// included, which costs one round trip.
+//
+// Guarantees: a method returns by its deadline. A moment before, the server ends the statement by
+// itself (statement_timeout), or is asked to cancel it. When a stop is requested, what runs is
+// cancelled and returns within kCancelPatience. Only Open() may take longer, where it asks for a
+// host's address: see AbandonableThread.
+//
+// Errors of every method: those of CodeForSqlState(); UNAVAILABLE when the connection is lost, or a
+// stop is requested; DEADLINE_EXCEEDED. No message has a secret of the URL in it.
+//
+// Threads: one at a time.
+class Connection {
+ public:
+  static constexpr std::chrono::milliseconds kCancelPatience{250};
+
+  // FAILED_PRECONDITION: the database's encoding is not UTF8.
+  static absl::StatusOr<std::unique_ptr<Connection>> Open(const Url& url, std::stop_token stop,
+                                                          TimePoint deadline);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Runs one statement that may be repeated without harm: if it writes and the connection is lost,
+  // nobody knows whether it did.
+  absl::StatusOr<Rows> Query(const Statement& statement, TimePoint deadline);
+
+  // Runs the statements in one transaction (READ COMMITTED), all or nothing, and returns what each
+  // has returned.
+  //
+  // IsOutcomeOpen(): it may have been committed. With every other error nothing was stored.
+  absl::StatusOr<std::vector<Rows>> Commit(absl::Span<const Statement> statements,
+                                           TimePoint deadline);
+
+  // Runs several statements, separated by semicolons and without values, in one transaction unless
+  // they say otherwise.
+  absl::Status RunScript(const std::string& sql, TimePoint deadline);
+
+  // Waits for a NOTIFY on a channel that this connection listens to. False: there was none by the
+  // deadline.
+  absl::StatusOr<bool> AwaitNotification(TimePoint deadline);
+
+  // Whether it can be used again. Notices that the server has closed it; does not wait.
+  bool IsUsable();
+
+ private:
+  struct Step;
+  struct Exchange;
+  enum class Woken { kReady, kDeadline, kStopped };
+
+  Connection(const Url& url, std::stop_token stop);
+  absl::Status Connect(TimePoint deadline);
+  absl::Status Configure(TimePoint deadline);
+
+  absl::Status Begin(TimePoint deadline);
+  bool Send(const Statement& statement, Exchange& exchange, bool keep);
+  bool SendTimeLimit(TimePoint deadline, Exchange& exchange);
+  void Run(Exchange& exchange, TimePoint deadline);
+  bool Read(Exchange& exchange);
+  void NotePrepared(const Exchange& exchange);
+  AbandonableThread Cancel();
+  void RollBack(TimePoint deadline);
+  absl::Status FirstError(const Exchange& exchange) const;
+  absl::Status NoAnswer(const Exchange& exchange) const;
+
+  Woken Wait(short events, TimePoint deadline, bool heed_stop);
+  std::string ErrorText() const;
+
+  const Url url_;
+  const std::stop_token stop_;
+  const int stop_signal_;  // An eventfd.
+  pg_conn* connection_ = nullptr;
+  bool broken_ = false;
+  // The names of statements that the server has prepared, by their text.
+  std::unordered_map<std::string, std::string> prepared_;
+  int names_ = 0;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
+};
+
+}  // namespace postgres
+
+#endif  // SERVICE_POSTGRES_CONNECTION_H_

@@ -1,0 +1,312 @@
+#include "service/postgres/connection.h"
+
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/postgres/sqlstate.h"
+#include "service/postgres/testing/server_under_test.h"
+#include "tests/common/eventually.h"
+
+namespace postgres {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TimePoint In(milliseconds time) { return steady_clock::now() + time; }
+
+class ConnectionTest : public ServerUnderTest {
+ protected:
+  // How many rows there are of what `sql` selects, as another session sees it.
+  std::int64_t Count(const std::string& sql) {
+    if (other_ == nullptr || !other_->IsUsable()) other_ = Connect();
+    const auto rows = other_->Query(Statement("SELECT count(*) FROM " + sql), InAMinute());
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    return rows.ok() ? rows->Int64(0, 0) : -1;
+  }
+
+  // Whether a session waits in what `sign` is a part of.
+  bool Runs(const std::string& sign) {
+    return Count(absl::StrCat("pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() "
+                              "AND query LIKE '%",
+                              sign, "%'")) > 0;
+  }
+
+  void MakeTable(const std::string& definition = "id bigint PRIMARY KEY") {
+    const absl::Status made =
+        Connect()->RunScript(absl::StrCat("CREATE TABLE t (", definition, ")"), InAMinute());
+    ASSERT_TRUE(made.ok()) << made;
+  }
+
+  // Every COMMIT of a row hangs.
+  void MakeCommitsHang() {
+    ASSERT_NO_FATAL_FAILURE(MakeTable());
+    const absl::Status made = Connect()->RunScript(
+        R"sql(
+          CREATE FUNCTION hang() RETURNS trigger AS $$
+            BEGIN PERFORM pg_sleep(3600); RETURN NULL; END
+          $$ LANGUAGE plpgsql;
+          CREATE CONSTRAINT TRIGGER hang AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION hang();
+        )sql",
+        InAMinute());
+    ASSERT_TRUE(made.ok()) << made;
+  }
+
+  static Statement Insert(std::int64_t id) { return Statement("INSERT INTO t VALUES ($1)", id); }
+
+ private:
+  std::unique_ptr<Connection> other_;
+};
+
+TEST_F(ConnectionTest, TakesAndReturnsEveryKindOfValue) {
+  const auto connection = Connect();
+  const std::string bytes("\0\xff\n", 3);
+  const auto row = connection->Query(
+      Statement(
+          "SELECT $1, $2, $3, ($4)[2], ($5)[1], ($6)[1], cardinality($4), NULL::text, 7::int2",
+          std::int64_t{-5}, "käse\n", Blob{bytes}, std::vector<std::int64_t>{1, 1LL << 40},
+          std::vector<std::string>{"{,}\"", ""}, std::vector<Blob>{{bytes}}),
+      InAMinute());
+  ASSERT_TRUE(row.ok()) << row.status();
+  ASSERT_EQ(row->size(), 1);
+  EXPECT_EQ(row->Int64(0, 0), -5);
+  EXPECT_EQ(row->String(0, 1), "käse\n");
+  EXPECT_EQ(row->String(0, 2), bytes);
+  EXPECT_EQ(row->Int64(0, 3), 1LL << 40);
+  EXPECT_EQ(row->String(0, 4), "{,}\"");
+  EXPECT_EQ(row->String(0, 5), bytes);
+  EXPECT_EQ(row->Int64(0, 6), 2);
+  EXPECT_EQ(row->String(0, 7), "");
+  EXPECT_EQ(row->Int64(0, 8), 7);
+}
+
+TEST_F(ConnectionTest, PreparesEachTextOnce) {
+  const auto connection = Connect();
+  for (std::int64_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(connection->Query(Statement("SELECT $1 + 1", i), InAMinute())->Int64(0, 0), i + 1);
+  }
+  const Statement count("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%+ 1'");
+  EXPECT_EQ(connection->Query(count, InAMinute())->Int64(0, 0), 1);
+}
+
+TEST_F(ConnectionTest, CommitsSeveralStatementsOrNone) {
+  ASSERT_NO_FATAL_FAILURE(MakeTable());
+  const auto connection = Connect();
+  const auto stored =
+      connection->Commit({Insert(1), Insert(2), Statement("SELECT count(*) FROM t")}, InAMinute());
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  ASSERT_EQ(stored->size(), 3u);
+  EXPECT_EQ((*stored)[2].Int64(0, 0), 2);
+
+  const absl::Status refused = connection->Commit({Insert(3), Insert(1)}, InAMinute()).status();
+  EXPECT_TRUE(absl::IsInternal(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("23505"));
+  EXPECT_EQ(Count("t"), 2);
+  EXPECT_TRUE(connection->Commit({Insert(3)}, InAMinute()).ok()) << "it can be used again";
+}
+
+TEST_F(ConnectionTest, PreparesAgainWhatCouldNotBePrepared) {
+  const auto connection = Connect();
+  EXPECT_FALSE(connection->Query(Insert(1), InAMinute()).ok());
+  ASSERT_NO_FATAL_FAILURE(MakeTable());
+  const auto now = connection->Query(Insert(1), InAMinute());
+  EXPECT_TRUE(now.ok()) << now.status();
+}
+
+TEST_F(ConnectionTest, SendsAndReadsMoreThanTheSocketsHold) {
+  const auto connection = Connect();
+  const std::string large(1 << 20, 'x');
+  std::vector<Statement> statements;
+  for (int i = 0; i < 16; ++i) statements.emplace_back("SELECT $1", large);
+  const auto answers = connection->Commit(statements, InAMinute());
+  ASSERT_TRUE(answers.ok()) << answers.status();
+  for (const Rows& rows : *answers) EXPECT_EQ(rows.String(0, 0).size(), large.size());
+}
+
+TEST_F(ConnectionTest, EndsAStatementAtItsDeadline) {
+  const auto connection = Connect();
+  const absl::Status late =
+      connection->Query(Statement("SELECT pg_sleep(3600)"), In(milliseconds(300))).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  EXPECT_TRUE(testkit::Eventually([&] { return !Runs("pg_sleep"); }));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(connection->Query(Statement("SELECT 1"), In({})).status()));
+}
+
+TEST_F(ConnectionTest, CanBeUsedAfterTheServerHasEndedAStatement) {
+  ASSERT_NO_FATAL_FAILURE(MakeTable());
+  const auto connection = Connect();
+  auto running = std::async(std::launch::async, [&] {
+    return connection->Commit({Insert(1), Statement("SELECT pg_sleep(3600)")}, InAMinute())
+        .status();
+  });
+  ASSERT_TRUE(testkit::Eventually([&] { return Runs("pg_sleep"); }));
+  EXPECT_EQ(Count("(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE state = 'active' AND "
+                  "query = 'SELECT pg_sleep(3600)') AS one"),
+            1);
+  const absl::Status ended = running.get();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(ended)) << ended;
+  EXPECT_THAT(std::string(ended.message()), HasSubstr("57014"));
+  EXPECT_TRUE(connection->Commit({Insert(2)}, InAMinute()).ok());
+  EXPECT_EQ(Count("t"), 1) << "nothing is stored of what was ended";
+}
+
+TEST_F(ConnectionTest, StoresNothingWhenALockIsNotFreeInTime) {
+  ASSERT_NO_FATAL_FAILURE(MakeTable());
+  const auto holder = Connect();
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  // Not OK, whether the server's word comes in time or not.
+  EXPECT_FALSE(
+      Connect()
+          ->Commit({Insert(1), Statement("SELECT pg_advisory_xact_lock(1)")}, In(milliseconds(300)))
+          .ok());
+  EXPECT_TRUE(testkit::Eventually([&] { return !Runs("pg_advisory_xact_lock"); }));
+  EXPECT_EQ(Count("t"), 0);
+}
+
+TEST_F(ConnectionTest, KeepsTheDeadlineWhenTheServerIsFrozen) {
+  const auto connection = Connect();
+  server_->Pause();
+  const absl::Status late =
+      connection->Query(Statement("SELECT 1"), In(milliseconds(200))).status();
+  const absl::Status nobody = Connection::Open(url(), {}, In(milliseconds(200))).status();
+  server_->Resume();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  EXPECT_FALSE(connection->IsUsable());
+  EXPECT_TRUE(absl::IsUnavailable(nobody)) << nobody;
+}
+
+TEST_F(ConnectionTest, CancelsWhatRunsWhenAStopIsRequested) {
+  std::stop_source stop;
+  const auto connection = Connect(stop.get_token());
+  auto running = std::async(std::launch::async, [&] {
+    return connection->Query(Statement("SELECT pg_sleep(3600)"), TimePoint::max()).status();
+  });
+  ASSERT_TRUE(testkit::Eventually([&] { return Runs("pg_sleep"); }));
+  stop.request_stop();
+  EXPECT_TRUE(absl::IsUnavailable(running.get()));
+  EXPECT_TRUE(testkit::Eventually([&] { return !Runs("pg_sleep"); }));
+  EXPECT_TRUE(absl::IsUnavailable(connection->Query(Statement("SELECT 1"), InAMinute()).status()));
+}
+
+TEST_F(ConnectionTest, SaysThatNothingWasStoredWhenTheServerWentAwayBefore) {
+  ASSERT_NO_FATAL_FAILURE(MakeTable());
+  const auto connection = Connect();
+  server_->Stop();
+  EXPECT_TRUE(absl::IsUnavailable(connection->Commit({Insert(1)}, InAMinute()).status()));
+  const absl::Status started = server_->StartAgain();
+  ASSERT_TRUE(started.ok()) << started;
+  EXPECT_FALSE(connection->IsUsable());
+  EXPECT_EQ(Count("t"), 0);
+}
+
+TEST_F(ConnectionTest, SaysThatTheOutcomeIsOpenWhenTheConnectionBreaksInACommit) {
+  ASSERT_NO_FATAL_FAILURE(MakeCommitsHang());
+  const auto connection = Connect();
+  auto running = std::async(std::launch::async,
+                            [&] { return connection->Commit({Insert(1)}, InAMinute()).status(); });
+  ASSERT_TRUE(testkit::Eventually([&] { return Runs("COMMIT"); }));
+  server_->Kill();
+  const absl::Status open = running.get();
+  EXPECT_TRUE(IsOutcomeOpen(open)) << open;
+  ASSERT_TRUE(server_->StartAgain().ok());
+  EXPECT_EQ(Count("t"), 0);
+}
+
+TEST_F(ConnectionTest, SaysThatTheOutcomeIsOpenWhenTheServerGoesDownInACommit) {
+  ASSERT_NO_FATAL_FAILURE(MakeCommitsHang());
+  const auto connection = Connect();
+  auto running = std::async(std::launch::async,
+                            [&] { return connection->Commit({Insert(1)}, InAMinute()).status(); });
+  ASSERT_TRUE(testkit::Eventually([&] { return Runs("COMMIT"); }));
+  server_->Stop();
+  const absl::Status open = running.get();
+  EXPECT_TRUE(IsOutcomeOpen(open)) << open;
+  ASSERT_TRUE(server_->StartAgain().ok());
+}
+
+TEST_F(ConnectionTest, SaysThatTheOutcomeIsOpenWhenACommitDoesNotAnswerInTime) {
+  ASSERT_NO_FATAL_FAILURE(MakeTable());
+  const auto connection = Connect();
+  ASSERT_TRUE(connection->Commit({Insert(1)}, InAMinute()).ok());
+  server_->Pause();
+  const absl::Status open = connection->Commit({Insert(2)}, In(milliseconds(300))).status();
+  server_->Resume();
+  EXPECT_TRUE(IsOutcomeOpen(open)) << open;
+}
+
+TEST_F(ConnectionTest, RefusesATextThatTheDatabaseCannotHold) {
+  const auto connection = Connect();
+  const absl::Status refused =
+      connection->Query(Statement("SELECT $1", std::string("a\0b", 3)), InAMinute()).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+}
+
+TEST_F(ConnectionTest, RunsAScriptAsAWholeOrNotAtAll) {
+  const auto connection = Connect();
+  EXPECT_TRUE(absl::IsInternal(connection->RunScript(
+      "CREATE TABLE a (id bigint); CREATE TABLE a (id bigint)", InAMinute())));
+  EXPECT_TRUE(absl::IsInternal(
+      connection->RunScript("BEGIN; CREATE TABLE a (id bigint); nonsense; COMMIT", InAMinute())));
+  const absl::Status run =
+      connection->RunScript("CREATE TABLE a (id bigint); CREATE TABLE b (id bigint)", InAMinute());
+  EXPECT_TRUE(run.ok()) << run;
+}
+
+class ConnectionErrorTest : public ServerUnderTest {
+ protected:
+  absl::Status Refusal(const std::string& text) {
+    const absl::StatusOr<Url> parsed = Url::Parse(text);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    const absl::Status refusal = Connection::Open(*parsed, {}, InAMinute()).status();
+    EXPECT_THAT(refusal.ToString(), Not(HasSubstr(PostgresServer::Password())));
+    EXPECT_THAT(refusal.ToString(), Not(HasSubstr("wr0ng")));
+    return refusal;
+  }
+};
+
+TEST_F(ConnectionErrorTest, TellsAWrongPasswordFromAMissingDatabaseAndFromAServerThatIsAway) {
+  const std::string there = server_->address();
+  EXPECT_TRUE(absl::IsPermissionDenied(Refusal("postgresql://tester:wr0ng@" + there + "/test1")));
+  EXPECT_TRUE(absl::IsNotFound(Refusal(server_->Url("nowhere"))));
+  server_->Stop();
+  EXPECT_TRUE(absl::IsUnavailable(Refusal(server_->Url("postgres"))));
+  ASSERT_TRUE(server_->StartAgain().ok());
+  EXPECT_TRUE(absl::IsUnavailable(Refusal(server_->Url("postgres") + "?sslmode=require")))
+      << "what the URL says about TLS is heeded";
+}
+
+TEST_F(ConnectionErrorTest, RefusesADatabaseWhoseTextsAreNotUtf8) {
+  ASSERT_TRUE(
+      Connect()
+          ->RunScript("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0", InAMinute())
+          .ok());
+  const absl::Status refused = Refusal(server_->Url("latin"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+}
+
+TEST(SqlState, SaysWhatACallerCanDo) {
+  EXPECT_EQ(CodeForSqlState("53100"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(CodeForSqlState("40P01"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(CodeForSqlState("25006"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(CodeForSqlState("57P01"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(CodeForSqlState("57014"), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(CodeForSqlState("XX001"), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(CodeForSqlState("42703"), absl::StatusCode::kInternal);
+}
+
+}  // namespace
+}  // namespace postgres

@@ -1,0 +1,84 @@
+#include "service/postgres/migrations.h"
+
+#include <future>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/postgres/testing/server_under_test.h"
+
+namespace postgres {
+namespace {
+
+using ::testing::HasSubstr;
+
+const Schema kOld{.application = "shop", .migrations = {"CREATE TABLE a (id bigint)"}};
+const Schema kExpanded{
+    .application = "shop",
+    .migrations = {"CREATE TABLE a (id bigint)", "ALTER TABLE a ADD COLUMN name text"}};
+const Schema kContracted{
+    .application = "shop",
+    .migrations = {"CREATE TABLE a (id bigint)", "ALTER TABLE a ADD COLUMN name text",
+                   "ALTER TABLE a DROP COLUMN id"},
+    .contracted = 3};
+
+class MigrationsTest : public ServerUnderTest {
+ protected:
+  absl::Status Migrated(const Schema& schema) { return Migrate(*Connect(), schema, InAMinute()); }
+  bool Has(const std::string& columns) {
+    return Connect()->Query(Statement("SELECT " + columns + " FROM a"), InAMinute()).ok();
+  }
+};
+
+TEST_F(MigrationsTest, BringsAnEmptyDatabaseAndAnOldOneToTheSameVersion) {
+  ASSERT_TRUE(Migrated(kOld).ok());
+  EXPECT_TRUE(Has("id"));
+  EXPECT_FALSE(Has("name"));
+  ASSERT_TRUE(Migrated(kExpanded).ok());
+  EXPECT_TRUE(Has("id, name"));
+  EXPECT_TRUE(Migrated(kExpanded).ok()) << "nothing is left to do";
+}
+
+TEST_F(MigrationsTest, LetsAnOlderProgramServeBesideANewerOneUntilItContracts) {
+  ASSERT_TRUE(Migrated(kExpanded).ok());
+  EXPECT_TRUE(Migrated(kOld).ok());
+  EXPECT_TRUE(Has("id, name")) << "what is newer is left as it is";
+  ASSERT_TRUE(Migrated(kContracted).ok());
+  const absl::Status refused = Migrated(kExpanded);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("newer version"));
+}
+
+TEST_F(MigrationsTest, LeavesTheTablesOfAnotherApplicationAlone) {
+  ASSERT_TRUE(Migrated(kOld).ok());
+  Schema others = kExpanded;
+  others.application = "library";
+  const absl::Status refused = Migrated(others);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_FALSE(Has("name"));
+}
+
+TEST_F(MigrationsTest, MigratesOnceWhenSeveralProcessesDoAtOnce) {
+  std::vector<std::future<absl::Status>> migrations;
+  for (int i = 0; i < 6; ++i) {
+    migrations.push_back(std::async(std::launch::async, [&] { return Migrated(kContracted); }));
+  }
+  for (auto& migration : migrations) {
+    const absl::Status status = migration.get();
+    EXPECT_TRUE(status.ok()) << status;
+  }
+}
+
+TEST_F(MigrationsTest, LeavesNothingOfAMigrationThatFails) {
+  Schema broken = kExpanded;
+  broken.migrations[1] = "ALTER TABLE a ADD COLUMN name text; ALTER TABLE nowhere ADD b text";
+  EXPECT_FALSE(Migrated(broken).ok());
+  EXPECT_TRUE(Has("id")) << "those before it are done";
+  EXPECT_FALSE(Has("name"));
+  EXPECT_TRUE(Migrated(kExpanded).ok()) << "nothing is locked, and it can be done again";
+}
+
+}  // namespace
+}  // namespace postgres

@@ -1,0 +1,213 @@
+#include "service/postgres/pool.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "service/postgres/abandonable_thread.h"
+
+namespace postgres {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// For what still runs when a pool is closed: a fifth of the time, to hear that it was cancelled.
+TimePoint CancelAt(TimePoint now, TimePoint deadline) {
+  return deadline -
+         std::min<Clock::duration>((deadline - now) / 5, 2 * Connection::kCancelPatience);
+}
+
+absl::Status ToOpenStatus(const Url& url, const absl::Status& status) {
+  std::string remedy;
+  if (absl::IsUnavailable(status)) {
+    remedy = "check that the server runs there and can be reached";
+  } else if (absl::IsPermissionDenied(status)) {
+    remedy = "check the user, the password (in PGPASSWORD or the URL) and the server's pg_hba.conf";
+  } else if (absl::IsNotFound(status)) {
+    remedy = "create the database, or name another one";
+  } else {
+    return absl::Status(status.code(),
+                        absl::StrCat("cannot use ", url.description(), ": ", status.message()));
+  }
+  return absl::Status(status.code(), absl::StrCat("cannot open ", url.description(), ": ",
+                                                  status.message(), "; ", remedy));
+}
+
+}  // namespace
+
+struct Pool::State : std::enable_shared_from_this<Pool::State> {
+  State(const Url& url, const Options& options) : url(url), options(options) {}
+
+  const Url url;
+  const Options options;
+  std::stop_source cancel;  // Ends what runs.
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  // All guarded by mutex.
+  std::vector<std::unique_ptr<Connection>> idle;
+  std::size_t lent = 0;
+  std::size_t being_made = 0;
+  std::size_t waiting = 0;
+  bool closing = false;
+  bool closed = false;
+  // Of the last attempt to connect, until one succeeds.
+  absl::Status failure;
+  milliseconds backoff{0};
+  TimePoint retry_at{};
+
+  // These require the mutex.
+  absl::StatusOr<std::unique_ptr<Connection>> AwaitIdle(std::unique_lock<std::mutex>& lock,
+                                                        TimePoint deadline);
+  std::unique_ptr<Connection> TakeIdle();
+  bool MayConnect(TimePoint now) const;
+  void StartConnecting();
+
+  void Connect();
+  void Return(std::unique_ptr<Connection> connection);
+};
+
+class Pool::Loan {
+ public:
+  Loan(std::shared_ptr<State> state, std::unique_ptr<Connection> connection)
+      : state_(std::move(state)), connection_(std::move(connection)) {}
+  Loan(Loan&&) = default;
+  ~Loan() {
+    if (connection_ != nullptr) state_->Return(std::move(connection_));
+  }
+  Connection* operator->() const { return connection_.get(); }
+
+ private:
+  std::shared_ptr<State> state_;
+  std::unique_ptr<Connection> connection_;
+};
+
+std::unique_ptr<Connection> Pool::State::TakeIdle() {
+  while (!idle.empty()) {
+    std::unique_ptr<Connection> connection = std::move(idle.back());
+    idle.pop_back();
+    if (connection->IsUsable()) return connection;
+  }
+  return nullptr;
+}
+
+bool Pool::State::MayConnect(TimePoint now) const {
+  if (idle.size() + lent + being_made >= options.connections) return false;
+  // One attempt at a time while the server is away.
+  if (!failure.ok()) return being_made == 0 && now >= retry_at;
+  return being_made < waiting;
+}
+
+void Pool::State::StartConnecting() {
+  ++being_made;
+  AbandonableThread([state = shared_from_this()] { state->Connect(); });
+}
+
+void Pool::State::Connect() {
+  auto connection =
+      Connection::Open(url, cancel.get_token(), Clock::now() + options.connect_timeout);
+  std::lock_guard lock(mutex);
+  --being_made;
+  if (connection.ok()) {
+    failure = absl::OkStatus();
+    backoff = milliseconds(0);
+    if (!closing) idle.push_back(*std::move(connection));
+  } else {
+    failure = connection.status();
+    backoff = std::clamp(2 * backoff, kMinBackoff, kMaxBackoff);
+    retry_at = Clock::now() + backoff;
+  }
+  changed.notify_all();
+}
+
+void Pool::State::Return(std::unique_ptr<Connection> connection) {
+  std::lock_guard lock(mutex);
+  --lent;
+  if (!closing && connection->IsUsable()) idle.push_back(std::move(connection));
+  changed.notify_all();
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Pool::State::AwaitIdle(
+    std::unique_lock<std::mutex>& lock, TimePoint deadline) {
+  for (;;) {
+    if (closing) return absl::FailedPreconditionError("the database is closed");
+    if (std::unique_ptr<Connection> connection = TakeIdle()) return connection;
+    const TimePoint now = Clock::now();
+    if (now >= deadline) {
+      return absl::DeadlineExceededError("database: no connection was free in time");
+    }
+    if (MayConnect(now)) {
+      StartConnecting();
+    } else if (!failure.ok() && lent == 0 && now < retry_at) {
+      return failure;
+    }
+    changed.wait_until(lock, deadline);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Pool>> Pool::Open(const Url& url, const Options& options,
+                                                 TimePoint deadline) {
+  std::unique_ptr<Pool> pool(new Pool(url, options));
+  const absl::StatusOr<Loan> first = pool->Borrow(deadline);
+  if (!first.ok()) return ToOpenStatus(url, first.status());
+  return pool;
+}
+
+Pool::Pool(const Url& url, const Options& options)
+    : state_(std::make_shared<State>(url, options)) {}
+
+Pool::~Pool() { Close(Clock::now()).IgnoreError(); }
+
+absl::StatusOr<Rows> Pool::Query(const Statement& statement, TimePoint deadline) {
+  absl::StatusOr<Loan> connection = Borrow(deadline);
+  if (!connection.ok()) return connection.status();
+  return (*connection)->Query(statement, deadline);
+}
+
+absl::StatusOr<std::vector<Rows>> Pool::Commit(absl::Span<const Statement> statements,
+                                               TimePoint deadline) {
+  absl::StatusOr<Loan> connection = Borrow(deadline);
+  if (!connection.ok()) return connection.status();
+  return (*connection)->Commit(statements, deadline);
+}
+
+absl::StatusOr<Pool::Loan> Pool::Borrow(TimePoint deadline) {
+  std::unique_lock lock(state_->mutex);
+  ++state_->waiting;
+  absl::StatusOr<std::unique_ptr<Connection>> connection = state_->AwaitIdle(lock, deadline);
+  --state_->waiting;
+  if (!connection.ok()) return connection.status();
+  ++state_->lent;
+  return Loan(state_, *std::move(connection));
+}
+
+absl::Status Pool::Close(TimePoint deadline) {
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  const auto done = [&] { return state.lent == 0; };
+  if (std::exchange(state.closing, true)) {
+    state.changed.wait_until(lock, deadline, [&] { return state.closed; });
+    return absl::OkStatus();
+  }
+  state.changed.notify_all();
+  const bool in_time = state.changed.wait_until(lock, CancelAt(Clock::now(), deadline), done);
+  const std::size_t cancelled = state.lent;
+  lock.unlock();
+  state.cancel.request_stop();  // Also what only connects.
+  lock.lock();
+  const bool ended = state.changed.wait_until(lock, deadline, done);
+  state.idle.clear();
+  state.closed = true;
+  state.changed.notify_all();
+  if (in_time) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat(
+      "database: ", cancelled,
+      ended ? " statements were cancelled" : " statements were cancelled, and some still run"));
+}
+
+}  // namespace postgres

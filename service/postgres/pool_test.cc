@@ -1,0 +1,169 @@
+#include "service/postgres/pool.h"
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/postgres/testing/server_under_test.h"
+#include "tests/common/eventually.h"
+
+namespace postgres {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class PoolTest : public ServerUnderTest {
+ protected:
+  std::unique_ptr<Pool> Open(std::size_t connections = 4) {
+    auto pool = Pool::Open(url(), {.connections = connections}, InAMinute());
+    EXPECT_TRUE(pool.ok()) << pool.status();
+    return pool.ok() ? *std::move(pool) : nullptr;
+  }
+
+  // How many sessions this test's database has, without the one that asks.
+  std::int64_t Sessions(const std::string& condition = "true") {
+    const auto rows = Connect()->Query(
+        Statement(absl::StrCat("SELECT count(*) FROM pg_stat_activity WHERE datname = "
+                               "current_database() AND pid <> pg_backend_pid() AND ",
+                               condition)),
+        InAMinute());
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    return rows.ok() ? rows->Int64(0, 0) : -1;
+  }
+
+  bool Sleeping(std::int64_t statements) {
+    return testkit::Eventually(
+        [&] { return Sessions("state = 'active' AND query LIKE '%pg_sleep%'") == statements; });
+  }
+
+  static std::future<absl::Status> Sleep(Pool& pool) {
+    return std::async(std::launch::async, [&pool] {
+      return pool.Query(Statement("SELECT pg_sleep(3600)"), TimePoint::max()).status();
+    });
+  }
+};
+
+TEST_F(PoolTest, UsesOneConnectionForOneCallAfterTheOther) {
+  const auto pool = Open();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(pool->Query(Statement("SELECT 1"), InAMinute()).ok());
+  EXPECT_EQ(Sessions(), 1);
+}
+
+TEST_F(PoolTest, HasNoMoreConnectionsThanItMay) {
+  const auto pool = Open(3);
+  std::vector<std::future<absl::Status>> calls;
+  for (int i = 0; i < 3; ++i) calls.push_back(Sleep(*pool));
+  ASSERT_TRUE(Sleeping(3));
+  const absl::Status late =
+      pool->Query(Statement("SELECT 1"), steady_clock::now() + milliseconds(50)).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  EXPECT_EQ(Sessions(), 3);
+  pool->Close(steady_clock::now() + milliseconds(500)).IgnoreError();
+}
+
+TEST_F(PoolTest, LendsAConnectionToWhoeverWaitsForIt) {
+  const auto pool = Open(2);
+  std::vector<std::future<absl::Status>> calls;
+  for (int i = 0; i < 12; ++i) {
+    calls.push_back(std::async(std::launch::async, [&] {
+      return pool->Query(Statement("SELECT pg_sleep(0.01)"), InAMinute()).status();
+    }));
+  }
+  for (auto& call : calls) EXPECT_TRUE(call.get().ok());
+  EXPECT_LE(Sessions(), 2);
+}
+
+TEST_F(PoolTest, FailsAtOnceWhileTheServerIsAwayAndWorksAgainAfterwards) {
+  const auto pool = Open();
+  server_->Kill();
+  int calls = 0;
+  absl::Status failed;
+  // Without a deadline: a call that waited for the server would never return.
+  for (; calls < 100; ++calls) {
+    failed = pool->Query(Statement("SELECT 1"), TimePoint::max()).status();
+    ASSERT_TRUE(absl::IsUnavailable(failed)) << failed;
+  }
+  EXPECT_THAT(failed.ToString(), Not(HasSubstr(PostgresServer::Password())));
+  ASSERT_TRUE(server_->StartAgain().ok());
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return pool->Query(Statement("SELECT 1"), InAMinute()).ok(); }));
+}
+
+TEST_F(PoolTest, TakesAnotherConnectionWhenAnIdleOneWasEnded) {
+  const auto pool = Open();
+  ASSERT_TRUE(
+      Connect()
+          ->Query(Statement("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+                            "WHERE datname = current_database() AND pid <> pg_backend_pid()"),
+                  InAMinute())
+          .ok());
+  const auto answered = pool->Query(Statement("SELECT 1"), InAMinute());
+  EXPECT_TRUE(answered.ok()) << answered.status();
+}
+
+TEST_F(PoolTest, CancelsWhatStillRunsWhenItIsClosed) {
+  const auto pool = Open();
+  auto one = Sleep(*pool);
+  auto other = Sleep(*pool);
+  ASSERT_TRUE(Sleeping(2));
+  const absl::Status closed = pool->Close(steady_clock::now() + std::chrono::seconds(5));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(closed)) << closed;
+  EXPECT_THAT(std::string(closed.message()), HasSubstr("2 statements"));
+  EXPECT_TRUE(absl::IsUnavailable(one.get()));
+  EXPECT_TRUE(absl::IsUnavailable(other.get()));
+  EXPECT_TRUE(Sleeping(0));
+}
+
+TEST_F(PoolTest, KeepsTheDeadlineOfACloseWhenTheServerIsFrozen) {
+  const auto pool = Open();
+  auto one = Sleep(*pool);
+  ASSERT_TRUE(Sleeping(1));
+  server_->Pause();
+  const absl::Status closed = pool->Close(steady_clock::now() + milliseconds(300));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(closed)) << closed;
+  EXPECT_TRUE(absl::IsUnavailable(one.get()));
+  server_->Resume();
+}
+
+TEST_F(PoolTest, WaitsForWhatRunsWhenItIsClosedAndRefusesWhatComesLater) {
+  const auto pool = Open();
+  const auto holder = Connect();
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  auto running = std::async(std::launch::async, [&] {
+    return pool->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).status();
+  });
+  ASSERT_TRUE(testkit::Eventually([&] { return Sessions("wait_event_type = 'Lock'") == 1; }));
+  auto closing = std::async(std::launch::async, [&] { return pool->Close(InAMinute()); });
+  ASSERT_TRUE(testkit::Eventually([&] {
+    return absl::IsFailedPrecondition(pool->Query(Statement("SELECT 1"), InAMinute()).status());
+  }));
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(running.get().ok());
+  EXPECT_TRUE(closing.get().ok());
+  EXPECT_TRUE(pool->Close(InAMinute()).ok());
+  // The holder's is left.
+  EXPECT_TRUE(testkit::Eventually([&] { return Sessions() == 1; }));
+}
+
+TEST_F(PoolTest, SaysWhatToDoWhenItCannotBeOpened) {
+  const auto wrong = Url::Parse("postgresql://tester:wr0ng@" + server_->address() + "/postgres");
+  const absl::Status denied = Pool::Open(*wrong, {}, InAMinute()).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(denied)) << denied;
+  EXPECT_THAT(std::string(denied.message()), HasSubstr("PGPASSWORD"));
+  EXPECT_THAT(std::string(denied.message()), Not(HasSubstr("wr0ng")));
+}
+
+}  // namespace
+}  // namespace postgres

@@ -1,0 +1,46 @@
+#ifndef SERVICE_POSTGRES_STATEMENT_H_
+#define SERVICE_POSTGRES_STATEMENT_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace postgres {
+
+// Bytes that are not text.
+struct Blob {
+  std::string bytes;
+};
+
+// A parameter: int8, text, bytea, and arrays of them.
+using Value = std::variant<std::int64_t, std::string, Blob, std::vector<std::int64_t>,
+                           std::vector<std::string>, std::vector<Blob>>;
+
+// One SQL statement and the values of its $1, $2, ... A connection prepares each text once, so the
+// text must not carry values.
+//
+//   Statement("SELECT name FROM t WHERE id > $1", id)
+struct Statement {
+  template <typename... Values>
+  explicit Statement(std::string text, Values&&... parameters)
+      : sql(std::move(text)), values{Value(std::forward<Values>(parameters))...} {}
+
+  std::string sql;
+  std::vector<Value> values;
+};
+
+// A value as PostgreSQL's binary format has it.
+struct EncodedValue {
+  unsigned int type = 0;  // The server's number for it.
+  std::string bytes = {};
+};
+EncodedValue Encode(const Value& value);
+
+// The reverse, for the integers: big-endian, 2, 4 or 8 bytes.
+std::int64_t DecodeInteger(const char* bytes, int size);
+
+}  // namespace postgres
+
+#endif  // SERVICE_POSTGRES_STATEMENT_H_

@@ -1,0 +1,54 @@
+#include "service/postgres/url.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace postgres {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::Pair;
+
+TEST(Url, IsRecognisedByItsScheme) {
+  EXPECT_TRUE(Url::Is("postgresql://db"));
+  EXPECT_TRUE(Url::Is("postgres://db"));
+  EXPECT_FALSE(Url::Is("orders.sqlite3"));
+  EXPECT_FALSE(Url::Is("host=db"));
+}
+
+TEST(Url, DescribesTheServerWithoutThePassword) {
+  const auto url = Url::Parse("postgresql://ada:s3cret@db.example:5433/orders?sslmode=require");
+  ASSERT_TRUE(url.ok()) << url.status();
+  EXPECT_EQ(url->description(), "postgresql://ada@db.example:5433/orders");
+}
+
+TEST(Url, HandsEveryParameterOn) {
+  const auto url = Url::Parse("postgres://db/orders?sslmode=verify-full&sslrootcert=ca.pem");
+  ASSERT_TRUE(url.ok()) << url.status();
+  EXPECT_THAT(url->parameters(), Contains(Pair("sslmode", "verify-full")));
+  EXPECT_THAT(url->parameters(), Contains(Pair("sslrootcert", "ca.pem")));
+}
+
+TEST(Url, HidesItsSecretsInWhateverOthersSay) {
+  const auto url = Url::Parse("postgresql://ada@db/orders?password=p%40ss&sslpassword=k3y");
+  ASSERT_TRUE(url.ok()) << url.status();
+  EXPECT_EQ(url->Hide("a p@ss, and p@ss again, with k3y"), "a ***, and *** again, with ***");
+}
+
+TEST(Url, RepeatsNothingOfATextThatItCannotRead) {
+  for (const char* text :
+       {"postgresql://ada:s3cret%zz@db/orders", "postgresql://ada:s3cret@db:1/o?x=y",
+        "postgresql://ada:s3cret@[db/orders", "host=db password=s3cret"}) {
+    const absl::Status status = Url::Parse(text).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), Not(HasSubstr("s3cret")));
+  }
+}
+
+}  // namespace
+}  // namespace postgres

@@ -1,0 +1,146 @@
+#include "service/postgres/writer.h"
+
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/postgres/testing/server_under_test.h"
+#include "tests/common/eventually.h"
+
+namespace postgres {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+class WriterTest : public ServerUnderTest {
+ protected:
+  void SetUp() override {
+    ASSERT_NO_FATAL_FAILURE(ServerUnderTest::SetUp());
+    ASSERT_TRUE(
+        Connect()
+            ->RunScript("CREATE TABLE t (id bigint PRIMARY KEY); CREATE TABLE log (at "
+                        "bigint); CREATE TABLE lock (one bigint); INSERT INTO lock VALUES (1)",
+                        InAMinute())
+            .ok());
+    auto pool = Pool::Open(url(), {}, InAMinute());
+    ASSERT_TRUE(pool.ok()) << pool.status();
+    pool_ = *std::move(pool);
+    writer_ = std::make_unique<Writer>(
+        pool_, Writer::Statements{Statement("SELECT one FROM lock FOR UPDATE")},
+        Writer::Statements{Statement("INSERT INTO log VALUES (1)")});
+  }
+
+  static Writer::Statements Insert(std::int64_t id) {
+    return {Statement("INSERT INTO t VALUES ($1)", id), Statement("SELECT $1 + 0", id)};
+  }
+  std::future<absl::Status> Write(Writer::Statements statements, TimePoint deadline = InAMinute()) {
+    return std::async(std::launch::async, [this, statements, deadline] {
+      return writer_->Run(statements, deadline).status();
+    });
+  }
+  std::int64_t Count(const std::string& table) {
+    const auto rows = Connect()->Query(Statement("SELECT count(*) FROM " + table), InAMinute());
+    return rows.ok() ? rows->Int64(0, 0) : -1;
+  }
+
+  std::shared_ptr<Pool> pool_;
+  std::unique_ptr<Writer> writer_;
+};
+
+TEST_F(WriterTest, AnswersEachCallerWithItsOwnRows) {
+  std::vector<std::future<std::int64_t>> callers;
+  for (std::int64_t id = 0; id < 40; ++id) {
+    callers.push_back(std::async(std::launch::async, [this, id] {
+      const auto rows = writer_->Run(Insert(id), InAMinute());
+      EXPECT_TRUE(rows.ok()) << rows.status();
+      return rows.ok() ? rows->at(1).Int64(0, 0) : -1;
+    }));
+  }
+  for (std::int64_t id = 0; id < 40; ++id) EXPECT_EQ(callers[id].get(), id);
+  EXPECT_EQ(Count("t"), 40);
+}
+
+TEST_F(WriterTest, CommitsTogetherWhatWaitsDuringACommit) {
+  // The first commit waits for this lock, and the others for the first.
+  const auto lock = Connect();
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  auto first = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
+  ASSERT_TRUE(testkit::Eventually([&] { return writer_->commits() == 1; }));
+  std::vector<std::future<absl::Status>> others;
+  for (std::int64_t id = 0; id < 20; ++id) others.push_back(Write(Insert(id)));
+  ASSERT_TRUE(testkit::Eventually([&] { return writer_->waiting() == 20; }));
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(first.get().ok());
+  for (auto& other : others) EXPECT_TRUE(other.get().ok());
+  EXPECT_EQ(writer_->commits(), 2u);
+  EXPECT_EQ(Count("t"), 20);
+  EXPECT_EQ(Count("log"), 2);
+}
+
+TEST_F(WriterTest, KeepsTheOthersOfACommitInWhichOneIsRefused) {
+  ASSERT_TRUE(Write(Insert(7)).get().ok());
+  const auto lock = Connect();
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  auto first = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
+  ASSERT_TRUE(testkit::Eventually([&] { return writer_->commits() == 2; }));
+  auto good = Write(Insert(1));
+  auto bad = Write(Insert(7));
+  auto other = Write(Insert(2));
+  ASSERT_TRUE(testkit::Eventually([&] { return writer_->waiting() == 3; }));
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(good.get().ok());
+  EXPECT_TRUE(absl::IsInternal(bad.get()));
+  EXPECT_TRUE(other.get().ok());
+  EXPECT_EQ(Count("t"), 3);
+}
+
+TEST_F(WriterTest, BeginsNothingWhoseDeadlineHasComeWhileOthersWrote) {
+  const auto lock = Connect();
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  auto patient = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
+  ASSERT_TRUE(testkit::Eventually([&] { return writer_->commits() == 1; }));
+  auto short_of_time = Write(Insert(1), steady_clock::now() + milliseconds(50));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(short_of_time.get())) << "it has not begun";
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(patient.get().ok());
+  EXPECT_EQ(Count("t"), 0);
+}
+
+TEST_F(WriterTest, CommitsWhatWaitsWhenItIsClosedAndRefusesWhatComesLater) {
+  std::vector<std::future<absl::Status>> callers;
+  for (std::int64_t id = 0; id < 10; ++id) callers.push_back(Write(Insert(id)));
+  EXPECT_TRUE(writer_->Close(InAMinute()).ok());
+  std::int64_t stored = 0;
+  for (auto& caller : callers) {
+    const absl::Status status = caller.get();
+    EXPECT_TRUE(status.ok() || absl::IsFailedPrecondition(status)) << status;
+    stored += status.ok();
+  }
+  EXPECT_EQ(Count("t"), stored);
+  EXPECT_TRUE(absl::IsFailedPrecondition(Write(Insert(99)).get()));
+}
+
+TEST_F(WriterTest, IsClosedInTimeWhileACommitHangs) {
+  const auto lock = Connect();
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  auto hanging = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
+  ASSERT_TRUE(testkit::Eventually([&] { return writer_->commits() == 1; }));
+  auto waiting = Write(Insert(1));
+  ASSERT_TRUE(testkit::Eventually([&] { return writer_->waiting() == 1; }));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(writer_->Close(steady_clock::now() + milliseconds(100))));
+  EXPECT_TRUE(absl::IsFailedPrecondition(waiting.get()));
+  pool_->Close(steady_clock::now() + milliseconds(500)).IgnoreError();
+  EXPECT_FALSE(hanging.get().ok());
+}
+
+}  // namespace
+}  // namespace postgres
