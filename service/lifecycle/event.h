@@ -15,6 +15,8 @@
 
 namespace lifecycle {
 
+class Process;
+
 // Everything that can happen to a process between its start and its end, as past facts, in the
 // order of a shutdown (shutdown_sequence.h).
 enum class EventType {
@@ -144,6 +146,10 @@ class Observer {
  public:
   virtual ~Observer() = default;
   virtual void OnEvent(const Event& event) = 0;
+
+  // Called with the process that is observed when it begins, and with null at its end. In between,
+  // any thread may ask it InFlight() and Alive(). The second call returns once nobody asks.
+  virtual void OnProcess(const Process* /*process*/) {}
 
   // A phase begins that may take up to `budget`; unset: without limit. The previous phase has
   // ended.

@@ -63,9 +63,12 @@ Process::Process(const ShutdownBudget& budget, Observer& observer)
       workers_([this](const TaskGroup::Left& failed) {
         request_.Request(ShutdownReason::kFailure,
                          absl::StrCat(failed.name, " ", failed.status.ToString()));
-      }) {}
+      }) {
+  observer_.OnProcess(this);
+}
 
 Process::~Process() {
+  observer_.OnProcess(nullptr);
   if (ends_as_planned_) return;
   // The registered resources are already destroyed: nothing can be closed.
   main_has_left_ = true;
@@ -77,6 +80,8 @@ void Process::SaveOnShutdown(std::string name, ShutdownRegistry::Closer save) {
 }
 
 int Process::ServeUntilShutdown(Traffic& traffic) {
+  traffic.OnHandover(
+      [this](const std::string& to) { request_.Request(ShutdownReason::kHandover, "to " + to); });
   if (const absl::Status opened = sequence_.Open(traffic); !opened.ok()) {
     return CouldNotStart(opened);
   }
@@ -130,6 +135,12 @@ std::string Process::InFlight() const {
   const std::vector<std::string> closing = registry_.TryClosing();
   if (!closing.empty()) stuck.push_back(absl::StrCat("closing: ", absl::StrJoin(closing, ", ")));
   return absl::StrJoin(stuck, "; ");
+}
+
+bool Process::Alive() const {
+  if (request_.reason()) return true;  // The watchdog ends it.
+  std::unique_lock lock(looking_, std::try_to_lock);
+  return !lock.owns_lock() || traffic_ == nullptr || traffic_->Answers();
 }
 
 void Process::OnSignal(SignalMeaning meaning) {

@@ -79,6 +79,14 @@ class Process {
   // Requires: not called after the registry was closed; so whoever calls it is registered there.
   ProcessStatus Look() const;
 
+  // What is running, saving or closing, for people; empty: nothing. Waits for no lock.
+  std::string InFlight() const;
+
+  // Whether the process may be left to itself, also when it is drained: it serves callers, if slowly,
+  // or it is shutting down, which ends. False: handlers have blocked all of gRPC's threads, and
+  // only a restart helps. Waits for no lock that can be held for long.
+  bool Alive() const;
+
   // Lets callers in, serves until a shutdown is requested, and shuts down in the order that
   // shutdown_sequence.h draws; before that, drains the server if a manual drain is requested.
   // Returns the value for main() to return. If callers cannot be let in, does what CouldNotStart()
@@ -100,8 +108,6 @@ class Process {
   int CouldNotStart(const absl::Status& why);
 
  private:
-  // What is running, for the watchdog and SIGQUIT. Waits for no lock.
-  std::string InFlight() const;
   void OnSignal(SignalMeaning meaning);
   void Show();
   // These end the process. Each may hang; then the watchdog ends the process.

@@ -31,6 +31,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::ExitedWithCode;
+using testing::Not;
 
 [[noreturn, gnu::noinline]] void HangForEver() {
   for (;;) pause();
@@ -103,6 +104,37 @@ TEST_F(ProcessTest, ReportsItsEndOnceWithTheCalls) {
   EXPECT_EQ(ends[0].calls.streams_ended, 2);
   ASSERT_EQ(ends[0].calls.methods.size(), 1U);
   EXPECT_EQ(ends[0].calls.methods[0].finished, 7);
+}
+
+TEST_F(ProcessTest, DrainsWithoutALameDuckWhenAnotherProcessHasTakenOver) {
+  Process process(AmpleBudget(), observer_);
+  std::future<int> code =
+      std::async(std::launch::async, [&] { return process.ServeUntilShutdown(traffic_); });
+  observer_.Await("Serving");
+  traffic_.handed_over("process 7");
+  EXPECT_EQ(code.get(), static_cast<int>(ExitCode::kClean));
+  EXPECT_THAT(observer_.Lines(), Not(testing::Contains("LameDuckEntered")));
+  EXPECT_THAT(observer_.Events()[1].detail, testing::StartsWith("handover: to process 7, "));
+  EXPECT_EQ(observer_.Ends()[0].reason, "handover");
+}
+
+TEST_F(ProcessTest, IsAliveUnlessItsServerServesNobody) {
+  {
+    Process process(AmpleBudget(), observer_);
+    EXPECT_EQ(observer_.process(), &process);
+    EXPECT_TRUE(process.Alive());  // It starts.
+    std::future<int> code =
+        std::async(std::launch::async, [&] { return process.ServeUntilShutdown(traffic_); });
+    observer_.Await("Serving");
+    EXPECT_TRUE(process.Alive());
+    traffic_.answers = false;
+    EXPECT_FALSE(process.Alive());
+    process.shutdown_request().Request(ShutdownReason::kInterrupt);
+    EXPECT_TRUE(process.Alive());  // It ends, at the latest by its watchdog.
+    code.get();
+    EXPECT_TRUE(process.Alive());
+  }
+  EXPECT_EQ(observer_.process(), nullptr);
 }
 
 TEST_F(ProcessTest, SkipsTheLameDuckWhenShutDownBeforeServing) {

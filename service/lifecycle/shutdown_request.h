@@ -22,7 +22,15 @@ enum class ShutdownReason {
   // A worker has failed and the process cannot continue as it should. Callers are sent to another
   // replica, as for kTerminate.
   kFailure,
+  // Another process has taken the listening sockets over and serves there: no lame duck, because
+  // the address stays.
+  kHandover,
 };
+
+// Whether callers find another server without being warned first.
+constexpr bool SkipsLameDuck(ShutdownReason reason) {
+  return reason == ShutdownReason::kInterrupt || reason == ShutdownReason::kHandover;
+}
 
 // "terminate". Never null.
 constexpr const char* ReasonName(ShutdownReason reason) {
@@ -33,6 +41,8 @@ constexpr const char* ReasonName(ShutdownReason reason) {
       return "interrupt";
     case ShutdownReason::kFailure:
       return "failure";
+    case ShutdownReason::kHandover:
+      return "handover";
   }
   return "?";
 }

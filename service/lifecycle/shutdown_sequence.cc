@@ -88,7 +88,7 @@ void ShutdownSequence::Serve() {
 }
 
 bool ShutdownSequence::LameDuck() {
-  if (reason_ == ShutdownReason::kInterrupt) return true;
+  if (reason_ && SkipsLameDuck(*reason_)) return true;
   const Clock::TimePoint end = std::min(clock_.Now() + budget_.lame_duck, EndOf(Phase::kLameDuck));
   Enter(Phase::kLameDuck, end);
   traffic_->EnterLameDuck();
@@ -98,8 +98,8 @@ bool ShutdownSequence::LameDuck() {
     traffic_->LeaveLameDuck();
     return false;
   }
-  // A shutdown does not cut it short, but an interrupt does.
-  if (NoticeShutdown() && reason_ != ShutdownReason::kInterrupt) Until(end).Exhaust();
+  // A shutdown does not cut it short, but an interrupt or a handover does.
+  if (NoticeShutdown() && !SkipsLameDuck(*reason_)) Until(end).Exhaust();
   return true;
 }
 

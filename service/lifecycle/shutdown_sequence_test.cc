@@ -198,6 +198,14 @@ TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAfterAnInterrupt) {
   EXPECT_EQ(outcome.exit_code, ExitCode::kClean);
 }
 
+TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAfterAHandover) {
+  budget_.lame_duck = hours(1);
+  const Clock::TimePoint start = clock_.Now();
+  Run(ShutdownReason::kHandover);
+  EXPECT_THAT(observer_.Lines(), testing::Not(testing::Contains("EnterLameDuck()")));
+  EXPECT_EQ(clock_.Now(), start);
+}
+
 TEST_F(ShutdownSequenceTest, DoesNotWaitWhenThereIsNothingToWaitFor) {
   const Clock::TimePoint start = clock_.Now();
   Run(ShutdownReason::kTerminate);

@@ -31,6 +31,10 @@ std::string RunningCalls(const CallTally& tally) {
 
 TrafficGroup::TrafficGroup(std::vector<Traffic*> members) : members_(std::move(members)) {}
 
+void TrafficGroup::OnHandover(std::function<void(const std::string& to)> handed_over) {
+  for (Traffic* const each : members_) each->OnHandover(handed_over);
+}
+
 absl::Status TrafficGroup::OpenListener() {
   for (Traffic* const each : members_) {
     if (absl::Status opened = each->OpenListener(); !opened.ok()) return opened;
@@ -106,6 +110,11 @@ Traffic::Load TrafficGroup::Look() const {
     sum.hinted += load.hinted;
   }
   return sum;
+}
+
+bool TrafficGroup::Answers() const {
+  return std::all_of(members_.begin(), members_.end(),
+                     [](const Traffic* each) { return each->Answers(); });
 }
 
 int TrafficGroup::TryCallsRunning() const {

@@ -2,6 +2,7 @@
 #define SERVICE_LIFECYCLE_TRAFFIC_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,11 @@ class Traffic {
 
   virtual ~Traffic() = default;
 
+  // Called first. `handed_over` is to be called, from any thread between OpenListener() and
+  // CloseListener(), when another process serves at this server's addresses: what is left to do is
+  // to drain. `to` names that process.
+  virtual void OnHandover(std::function<void(const std::string& to)> /*handed_over*/) {}
+
   // Lets callers in and publishes the address.
   //
   // Errors: those of the server; then no caller was let in.
@@ -101,6 +107,10 @@ class Traffic {
 
   virtual Load Look() const = 0;
 
+  // Whether its threads get to their work: false while handlers block all of them. From any thread
+  // at any time, without waiting.
+  virtual bool Answers() const { return true; }
+
   // How many calls are running, as far as can be known without waiting.
   virtual int TryCallsRunning() const = 0;
 
@@ -121,6 +131,8 @@ class TrafficGroup final : public Traffic {
  public:
   explicit TrafficGroup(std::vector<Traffic*> members);
 
+  // A handover of one member's addresses drains all of them.
+  void OnHandover(std::function<void(const std::string& to)> handed_over) override;
   // Errors: the first member's that has one; the members before it have let callers in.
   absl::Status OpenListener() override;
   void EnterLameDuck() override;
@@ -134,6 +146,8 @@ class TrafficGroup final : public Traffic {
   // True: for all members.
   bool Cancel(Patience& patience) override;
   Load Look() const override;
+  // True: for all members.
+  bool Answers() const override;
   int TryCallsRunning() const override;
   CallTally TryTally() const override;
 

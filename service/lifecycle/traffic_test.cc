@@ -60,6 +60,20 @@ TEST_F(TrafficGroupTest, ReportsTheWorstAndTheSum) {
   EXPECT_EQ(group_.TryCallsRunning(), 3);
 }
 
+TEST_F(TrafficGroupTest, AnswersOnlyIfAllDo) {
+  EXPECT_TRUE(group_.Answers());
+  second_.answers = false;
+  EXPECT_FALSE(group_.Answers());
+}
+
+TEST_F(TrafficGroupTest, IsHandedOverWithAnyMember) {
+  std::vector<std::string> to;
+  group_.OnHandover([&to](const std::string& successor) { to.push_back(successor); });
+  second_.handed_over("process 7");
+  first_.handed_over("process 8");
+  EXPECT_THAT(to, ElementsAre("process 7", "process 8"));
+}
+
 TEST_F(TrafficGroupTest, CancelsAllEvenWhenOneHangs) {
   first_.ends = false;
   Patience patience = Short();

@@ -1,6 +1,5 @@
 #include "service/rpc/blocked_threads.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "grpcpp/client_context.h"
@@ -54,11 +53,17 @@ void BlockedThreads::Watch(const std::stop_token& stop) {
     std::unique_lock lock(canary->mutex);
     const auto back = [&canary] { return canary->back; };
     const Clock::TimePoint late = clock.Now() + limit_;
-    while (!clock.WaitUntil(lock, canary->changed, std::max(late, next_word), stop, back)) {
+    Clock::TimePoint until = late;
+    while (!clock.WaitUntil(lock, canary->changed, until, stop, back)) {
       if (stop.stop_requested()) return;
-      next_word = clock.Now() + kQuiet;
-      on_blocked_();
+      blocked_ = true;
+      if (clock.Now() >= next_word) {
+        next_word = clock.Now() + kQuiet;
+        on_blocked_();
+      }
+      until = next_word;
     }
+    blocked_ = false;
     clock.WaitUntil(lock, canary->changed, late, stop, [] { return false; });
   }
 }

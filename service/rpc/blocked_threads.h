@@ -1,6 +1,7 @@
 #ifndef SERVICE_RPC_BLOCKED_THREADS_H_
 #define SERVICE_RPC_BLOCKED_THREADS_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -31,6 +32,9 @@ class BlockedThreads {
   explicit BlockedThreads(std::function<void()> on_blocked,
                           lifecycle::Clock::Duration limit = std::chrono::seconds(1));
 
+  // Whether they are blocked now. From any thread.
+  bool blocked() const { return blocked_; }
+
  private:
   struct Canary;
 
@@ -38,6 +42,7 @@ class BlockedThreads {
 
   const std::function<void()> on_blocked_;
   const lifecycle::Clock::Duration limit_;
+  std::atomic<bool> blocked_{false};
   std::jthread thread_;  // Stopped and joined first.
 };
 

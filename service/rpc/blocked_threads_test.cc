@@ -6,6 +6,7 @@
 #include <chrono>
 #include <future>
 #include <list>
+#include <optional>
 #include <thread>
 
 #include "grpcpp/client_context.h"
@@ -13,6 +14,7 @@
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/slice.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -58,9 +60,18 @@ TEST(BlockedThreads, AreReportedOnceInAWhile) {
     const Blocker blocker;
     const BlockedThreads blocked([&told] { ++told; }, milliseconds(1));
     while (told == 0) std::this_thread::yield();
+    EXPECT_TRUE(blocked.blocked());
     std::this_thread::sleep_for(milliseconds(20));  // Were it told again, it would be now.
   }
   EXPECT_EQ(told, 1);
+}
+
+TEST(BlockedThreads, AreNotBlockedOnceTheyHaveRecovered) {
+  std::optional<Blocker> blocker(std::in_place);
+  const BlockedThreads blocked([] {}, milliseconds(1));
+  EXPECT_TRUE(testkit::Eventually([&] { return blocked.blocked(); }));
+  blocker.reset();
+  EXPECT_TRUE(testkit::Eventually([&] { return !blocked.blocked(); }));
 }
 
 TEST(BlockedThreads, ThatRecoverInTimeAreNotReported) {

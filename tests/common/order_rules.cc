@@ -325,7 +325,8 @@ class Check {
       if (MayBeMissing(step)) continue;
       if (step == kLameDuck && !DrainedByHand() && !HasLameDuck()) {
         if (!HasStep(step)) continue;
-        Break("every_run_ends", Names(step), " after an interrupt, or without having served");
+        Break("every_run_ends", Names(step),
+              " after an interrupt or a handover, or without having served");
       }
       if (!HasStep(step)) Break("every_run_ends", Names(step), " is missing");
     }
@@ -346,7 +347,7 @@ class Check {
     return Has(EventType::kServing) &&
            std::any_of(events_.begin(), events_.end(), [](const LoggedEvent& event) {
              return event.Is(EventType::kShutdownRequested) &&
-                    !event.detail.starts_with("interrupt");
+                    !event.detail.starts_with("interrupt") && !event.detail.starts_with("handover");
            });
   }
 

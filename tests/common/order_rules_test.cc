@@ -91,6 +91,8 @@ TEST(OrderRulesTest, AreKeptByAShutdownInWhichEverythingFails) {
 
 TEST(OrderRulesTest, AreKeptByAnInterrupt) {
   EXPECT_THAT(Broken({{"terminate", "interrupt"}, {LineOf("LameDuckEntered"), ""}}), IsEmpty());
+  EXPECT_THAT(Broken({{"terminate", "handover: to process 7"}, {LineOf("LameDuckEntered"), ""}}),
+              IsEmpty());
 }
 
 // A manual drain in front of the shutdown.
@@ -344,9 +346,11 @@ TEST(OrderRulesTest, EveryRunEndsIsBrokenByAMissingEvent) {
 }
 
 TEST(OrderRulesTest, EveryRunEndsIsBrokenByALameDuckAfterAnInterrupt) {
-  EXPECT_THAT(Broken({{"terminate", "interrupt"}}),
-              ElementsAre("every_run_ends: LameDuckEntered after an interrupt, or without having "
-                          "served"));
+  EXPECT_THAT(
+      Broken({{"terminate", "interrupt"}}),
+      ElementsAre(
+          "every_run_ends: LameDuckEntered after an interrupt or a handover, or without having "
+          "served"));
 }
 
 TEST(OrderRulesTest, EveryRunEndsIsBrokenByARunningProcess) {

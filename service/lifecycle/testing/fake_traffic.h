@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "service/lifecycle/traffic.h"
@@ -26,11 +27,17 @@ class FakeTraffic final : public Traffic {
   bool ends = true;
   Load load{};
   CallTally tally{};
+  std::atomic<bool> answers = true;
+  // What OnHandover() was given.
+  std::function<void(const std::string& to)> handed_over;
 
   // Called at the start of every method that the sequence calls, with its name. While it blocks, so
   // does the sequence.
   std::function<void(const std::string& method)> on_call = [](const std::string&) {};
 
+  void OnHandover(std::function<void(const std::string& to)> then) override {
+    handed_over = std::move(then);
+  }
   absl::Status OpenListener() override {
     on_call("OpenListener");
     return opens;
@@ -61,6 +68,7 @@ class FakeTraffic final : public Traffic {
     return ends;
   }
   Load Look() const override { return load; }
+  bool Answers() const override { return answers; }
   int TryCallsRunning() const override { return calls_that_do_not_finish; }
   CallTally TryTally() const override { return tally; }
 };

@@ -2,6 +2,7 @@
 #define SERVICE_LIFECYCLE_TESTING_RECORDING_OBSERVER_H_
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -18,6 +19,8 @@ namespace lifecycle {
 // Threads: all methods may be called from any thread.
 class RecordingObserver final : public Observer {
  public:
+  void OnProcess(const Process* process) override { process_ = process; }
+
   void OnEvent(const Event& event) override {
     std::lock_guard lock(mutex_);
     events_.push_back(event);
@@ -34,6 +37,9 @@ class RecordingObserver final : public Observer {
     std::lock_guard lock(mutex_);
     ends_.push_back(end);
   }
+
+  // Null: none yet, or no more.
+  const Process* process() const { return process_; }
 
   // Adds a line of the test's own to the timeline.
   void Note(std::string line) {
@@ -75,6 +81,7 @@ class RecordingObserver final : public Observer {
   }
 
  private:
+  std::atomic<const Process*> process_ = nullptr;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::vector<std::string> lines_;  // Guarded by mutex_.

@@ -25,7 +25,7 @@ inline std::string ToldOrder(ShutdownReason reason, bool served) {
       "ManualDrainRequested LameDuckEntered ShutdownRequested ListenerClosed GoodbyeSaid |"
       "ManualDrainRequested LameDuckEntered ListenerClosed GoodbyeSaid (Drained "
       ")?ShutdownRequested ";
-  if (reason == ShutdownReason::kInterrupt) {
+  if (SkipsLameDuck(reason)) {
     return taken_back + "(ShutdownRequested ListenerClosed GoodbyeSaid |" + drained + ")" + rest;
   }
   return taken_back + "(ShutdownRequested LameDuckEntered ListenerClosed GoodbyeSaid |" + drained +
