@@ -19,7 +19,8 @@ int main(int argc, char** argv) {
   lifecycle::BlockShutdownSignals();  // Before there is any other thread.
   config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
-  observability::ProcessLog log("orders", config.shutdown_report);
+  observability::ProcessLog log("orders", config.shutdown_report,
+                                {.extend_timeout = config.systemd_extend_timeout});
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,

@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/commandlineflag.h"
@@ -26,10 +28,16 @@
 #include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/last_resort/last_words.h"
 #include "service/rpc/connection_limits.h"
+#include "service/rpc/inherited_sockets.h"
 #include "service/rpc/tls.h"
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051",
-          "Where to listen: HOST:PORT; port 0 picks a free one; 0.0.0.0 means every interface.");
+          "Where to listen: HOST:PORT; port 0 picks a free one; 0.0.0.0 means every interface; "
+          "fd:NAME is a socket that systemd passes.");
+ABSL_FLAG(std::string, takeover, "",
+          "Socket file through which this process replaces the one that serves there, on the same "
+          "address and without refusing a caller, and through which the next one replaces it; "
+          "empty: no hot restart.");
 ABSL_FLAG(std::string, tls_certificate, "",
           "Serve with TLS: PEM file with the server's certificate and the intermediate "
           "certificates; empty: plaintext. The TLS files are picked up a second after they have "
@@ -71,6 +79,10 @@ ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
 ABSL_FLAG(std::optional<absl::Duration>, platform_grace, std::nullopt,
           "The time that the platform actually allows: the server warns if it is shorter than "
           "termination_grace. Unset: taken from the environment (docs/operations.md).");
+ABSL_FLAG(
+    bool, systemd_extend_timeout, false,
+    "Ask systemd for the time that each phase of a shutdown may take, whatever TimeoutStopSec= "
+    "says. It may then stop later than the unit promises.");
 ABSL_FLAG(bool, print_config, false,
           "Print every setting and the resulting budgets, as a file for --flagfile, and exit.");
 
@@ -273,6 +285,25 @@ void CheckReportFile(const std::string& path) {
   }
 }
 
+// What was passed at the start, if each socket is some address: a caller of another one would wait
+// for ever.
+std::shared_ptr<rpc::InheritedSockets> InheritedBy(const std::vector<std::string>& addresses) {
+  auto inherited = rpc::InheritedSockets::FromEnvironment(
+      [](const char* variable) { return std::getenv(variable); });
+  if (!inherited.ok()) UsageError(std::string(inherited.status().message()));
+  // Children have nothing to do with it.
+  for (const char* each : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) unsetenv(each);
+  std::vector<std::string> named;
+  for (const std::string& list : addresses) {
+    for (const auto each : absl::StrSplit(list, ',')) named.emplace_back(each);
+  }
+  if (const std::string unused = (*inherited)->FirstNotIn(named); !unused.empty()) {
+    UsageError(absl::StrCat("a socket was passed as ", unused, ", where nobody would listen: ",
+                            "--address=", unused, " serves there"));
+  }
+  return *std::move(inherited);
+}
+
 bool TlsIsWanted() {
   const bool certificate = !absl::GetFlag(FLAGS_tls_certificate).empty();
   const bool key = !absl::GetFlag(FLAGS_tls_key).empty();
@@ -369,6 +400,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
   config.shutdown_report = absl::GetFlag(FLAGS_shutdown_report);
+  config.systemd_extend_timeout = absl::GetFlag(FLAGS_systemd_extend_timeout);
   const bool tls = TlsIsWanted();
   CheckAdminAddress();
   config.server.limits = LimitsFromFlags();
@@ -379,9 +411,12 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
   config.admin_http_address = absl::GetFlag(FLAGS_admin_http_address);
   config.admin_http_port_file = absl::GetFlag(FLAGS_admin_http_port_file);
+  config.server.takeover = absl::GetFlag(FLAGS_takeover);
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.budget);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
   CheckReportFile(config.shutdown_report);
+  config.server.inherited = config.admin.inherited =
+      InheritedBy({config.server.address, config.admin.address});
   if (tls) SetTls(config);
   return config;
 }

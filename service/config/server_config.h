@@ -13,7 +13,8 @@ namespace config {
 
 // The settings that every server of this repository takes from its command line.
 struct ServerConfig {
-  // --address, --port_file, the --tls_... files, and the limits on connections.
+  // --address, --takeover, --port_file, the --tls_... files, the limits on connections, and the
+  // sockets that were passed to the process.
   rpc::ServerHost::Options server;
   // --admin_address (empty: no admin server), --admin_port_file, --admin_tls.
   rpc::ServerHost::Options admin;
@@ -27,6 +28,8 @@ struct ServerConfig {
   lifecycle::ShutdownBudget budget;
   // --shutdown_report; empty: no file.
   std::string shutdown_report;
+  // --systemd_extend_timeout.
+  bool systemd_extend_timeout = false;
 
   // Sends the warnings of the servers and of their TLS files to `warn`, which must not block and
   // outlives them.
@@ -48,7 +51,8 @@ struct ServerConfig {
 // written to --shutdown_report, or when a TLS file cannot be read.
 //
 // Exits with code 1 (ExitCode::kUsage) and one line on stderr when a flag is unknown, a value is
-// malformed, an argument is not a flag, or the flags contradict each other.
+// malformed, an argument is not a flag, the flags contradict each other, or a socket was passed to the
+// process that no address names.
 ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv);
 
 // Exits in the same way; for a program's own flags.

@@ -55,7 +55,8 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("The stock that orders are served from.", argc, argv);
   const inventory::StockStore::Quantities stock = StockFromFlag();
   const std::chrono::milliseconds latency = LatencyFromFlag();
-  observability::ProcessLog log("inventory", config.shutdown_report);
+  observability::ProcessLog log("inventory", config.shutdown_report,
+                                {.extend_timeout = config.systemd_extend_timeout});
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,

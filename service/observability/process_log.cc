@@ -69,8 +69,11 @@ std::string Line(const lifecycle::Event& event, std::optional<Clock::TimePoint> 
 
 }  // namespace
 
-ProcessLog::ProcessLog(const std::string& program, const std::string& report_file)
-    : ProcessLog(program, report_file, SetUp(program)) {}
+ProcessLog::ProcessLog(const std::string& program, const std::string& report_file,
+                       const SystemdNotifier::Options& systemd)
+    : ProcessLog(program, report_file, SetUp(program)) {
+  systemd_ = SystemdNotifier::FromEnvironment(systemd);
+}
 
 ProcessLog::ProcessLog(std::string program, const std::string& report_file, LogWriter& writer)
     : program_(std::move(program)), writer_(writer), file_(report_file) {}
@@ -79,7 +82,12 @@ std::function<void(const std::string& words)> ProcessLog::Warner() const {
   return [&writer = writer_](const std::string& words) { writer.Log('W', words); };
 }
 
+void ProcessLog::OnProcess(const lifecycle::Process* process) {
+  if (systemd_ != nullptr) systemd_->OnProcess(process);
+}
+
 void ProcessLog::OnEvent(const lifecycle::Event& event) {
+  if (systemd_ != nullptr) systemd_->OnEvent(event);
   std::string line;
   {
     std::lock_guard lock(mutex_);
@@ -92,11 +100,13 @@ void ProcessLog::OnEvent(const lifecycle::Event& event) {
 
 void ProcessLog::OnPhase(lifecycle::Phase phase, Clock::TimePoint at,
                          std::optional<Clock::Duration> budget) {
+  if (systemd_ != nullptr) systemd_->OnPhase(phase, at, budget);
   std::lock_guard lock(mutex_);
   record_.OnPhase(phase, at, budget);
 }
 
 void ProcessLog::OnEnd(const lifecycle::End& end) {
+  if (systemd_ != nullptr) systemd_->OnEnd(end);
   SumUpLibraryLogs();
   const Clock::TimePoint latest =
       Clock::Steady().Now() + std::max(end.budget.reserve / 4, kLeastLimit);

@@ -2,6 +2,7 @@
 #define SERVICE_OBSERVABILITY_PROCESS_LOG_H_
 
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "service/observability/log_writer.h"
 #include "service/observability/report_file.h"
 #include "service/observability/shutdown_report.h"
+#include "service/observability/systemd_notifier.h"
 
 namespace observability {
 
@@ -20,7 +22,8 @@ namespace observability {
 //   12:00:01.251 I orders: shutdown +0.001s LameDuck            LameDuckEntered
 //
 // among those of its libraries (library_logs.h). The report of its shutdown is one JSON object, in
-// the last line of the log, "shutdown report: {...}", and in a file.
+// the last line of the log, "shutdown report: {...}", and in a file. If systemd has started the
+// process, it is told as well (systemd_notifier.h).
 //
 // Guarantees: all of it goes through one LogWriter, so nothing waits for a reader. A report file
 // that cannot be written is reported in the log and changes nothing else. A disk or a log that
@@ -35,9 +38,10 @@ class ProcessLog final : public lifecycle::Observer {
   //
   // Takes over the logs of spdlog, gRPC and Protobuf. Requires: one per process; created before
   // anything is logged and before gRPC is used.
-  ProcessLog(const std::string& program, const std::string& report_file);
+  ProcessLog(const std::string& program, const std::string& report_file,
+             const SystemdNotifier::Options& systemd = {});
 
-  // Takes over no library's log. `writer` outlives it.
+  // Takes over no library's log, and tells systemd nothing. `writer` outlives it.
   ProcessLog(std::string program, const std::string& report_file, LogWriter& writer);
 
   // Prints a line on stdout for whoever started the program; dropped if nobody reads it.
@@ -46,6 +50,7 @@ class ProcessLog final : public lifecycle::Observer {
   // Logs a warning. Does not block. Works as long as the writer lives.
   std::function<void(const std::string& words)> Warner() const;
 
+  void OnProcess(const lifecycle::Process* process) override;
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
                std::optional<lifecycle::Clock::Duration> budget) override;
@@ -55,6 +60,7 @@ class ProcessLog final : public lifecycle::Observer {
   const std::string program_;
   LogWriter& writer_;
   ReportFile file_;
+  std::unique_ptr<SystemdNotifier> systemd_;  // Null: it expects nothing.
   std::mutex mutex_;
   ShutdownRecord record_;                                    // Guarded by mutex_.
   std::optional<lifecycle::Clock::TimePoint> requested_at_;  // Guarded by mutex_.

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -185,11 +186,16 @@ std::pair<dev_t, ino_t> FileAt(const std::string& path) {
   return {file.st_dev, file.st_ino};
 }
 
-bool IsConnected(int fd) {
+// Unset: not a socket.
+std::optional<bool> Listens(int fd) {
   int listening = 0;
   socklen_t size = sizeof listening;
-  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening == 0;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0) return std::nullopt;
+  return listening != 0;
 }
+
+bool IsConnected(int fd) { return Listens(fd) == false; }
+bool IsListening(int fd) { return Listens(fd) == true; }
 
 void ResetWhenClosed(int fd) {
   const linger at_once{.l_onoff = 1, .l_linger = 0};
@@ -201,15 +207,20 @@ void ResetWhenClosed(int fd) {
 Listener::Socket::Socket(int fd_in) : fd(fd_in) {}
 Listener::Socket::~Socket() { close(fd); }
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& address) {
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& address,
+                                                         InheritedSockets* inherited) {
   const bool is_file = absl::StartsWith(address, kUnixPrefix);
+  const bool is_passed = absl::StartsWith(address, InheritedSockets::kPrefix);
   const std::string path = is_file ? address.substr(std::strlen(kUnixPrefix)) : "";
-  absl::StatusOr<Sockets> sockets = is_file ? BindUnix(address, path) : BindTcp(address);
+  absl::StatusOr<Sockets> sockets = Adopt(address, inherited);
+  if (sockets.ok() && sockets->empty()) {
+    sockets = is_file ? BindUnix(address, path) : BindTcp(address);
+  }
   if (!sockets.ok()) return sockets.status();
   const int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake < 0) return BindError(address, errno);
   std::unique_ptr<Listener> listener(
-      new Listener(*std::move(sockets), std::make_unique<Socket>(wake), path));
+      new Listener(*std::move(sockets), std::make_unique<Socket>(wake), path, is_passed));
   try {
     listener->thread_ = std::thread([&self = *listener] { self.Run(); });
   } catch (const std::system_error& error) {
@@ -217,6 +228,35 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& addr
         absl::StrCat("cannot listen on ", address, ": no thread: ", error.what()));
   }
   return listener;
+}
+
+absl::StatusOr<Listener::Sockets> Listener::Adopt(const std::string& address,
+                                                  InheritedSockets* inherited) {
+  Sockets sockets;
+  if (inherited != nullptr) {
+    for (const int fd : inherited->Take(address)) sockets.push_back(std::make_unique<Socket>(fd));
+  }
+  if (sockets.empty() && absl::StartsWith(address, InheritedSockets::kPrefix)) {
+    return absl::NotFoundError(
+        absl::StrCat("cannot listen on ", address, ": ",
+                     inherited == nullptr ? "no socket was passed" : inherited->Describe(),
+                     "; systemd passes those of a .socket unit, under its FileDescriptorName="));
+  }
+  for (const auto& socket : sockets) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    if (getsockopt(socket->fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM ||
+        LocalAddress(socket->fd).empty() || !IsListening(socket->fd)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot listen on ", address,
+                       ": what was passed is not a listening stream socket; a .socket unit needs "
+                       "ListenStream= and Accept=no"));
+    }
+    // Whoever passed it may have left it blocking, and inherits nothing from us.
+    fcntl(socket->fd, F_SETFL, fcntl(socket->fd, F_GETFL) | O_NONBLOCK);
+    fcntl(socket->fd, F_SETFD, FD_CLOEXEC);
+  }
+  return sockets;
 }
 
 absl::StatusOr<Listener::Sockets> Listener::BindTcp(const std::string& address) {
@@ -289,13 +329,15 @@ absl::StatusOr<Listener::Sockets> Listener::BindUnix(const std::string& address,
   return sockets;
 }
 
-Listener::Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path)
+Listener::Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path,
+                   bool shared)
     : sockets_(std::move(sockets)),
       wake_(std::move(wake)),
       local_(LocalAddress(sockets_.front()->fd)),
       address_(BoundAddress(sockets_.front()->fd)),
       unix_path_(std::move(unix_path)),
-      unix_file_(FileAt(unix_path_)) {}
+      unix_file_(FileAt(unix_path_)),
+      shared_(shared) {}
 
 Listener::~Listener() { Close(); }
 
@@ -322,8 +364,20 @@ void Listener::Close() {
   may_run_.notify_one();
   if (thread_.joinable()) thread_.join();
   // Another process may have put its own there meanwhile.
-  if (!unix_path_.empty() && FileAt(unix_path_) == unix_file_) unlink(unix_path_.c_str());
+  if (!unix_path_.empty() && !shared_ && FileAt(unix_path_) == unix_file_) {
+    unlink(unix_path_.c_str());
+  }
+  std::lock_guard lock(closing_);
   sockets_.clear();
+}
+
+std::vector<int> Listener::Duplicate() const {
+  std::vector<int> duplicates;
+  std::lock_guard lock(closing_);
+  for (const auto& socket : sockets_) {
+    if (const int fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 0); fd >= 0) duplicates.push_back(fd);
+  }
+  return duplicates;
 }
 
 void Listener::ForEachConnection(const std::function<void(int fd)>& look) const {
@@ -355,7 +409,8 @@ void Listener::ResetConnections(const std::function<bool(int fd)>& which) const 
 std::vector<std::uint16_t> Listener::ports() const {
   const std::optional<HostAndPort> split = Split(address_);
   int port = 0;
-  if (!unix_path_.empty() || !split || !absl::SimpleAtoi(split->port, &port)) return {};
+  if (absl::StartsWith(address_, kUnixPrefix) || !split || !absl::SimpleAtoi(split->port, &port))
+    return {};
   return {static_cast<std::uint16_t>(port)};
 }
 
@@ -368,14 +423,16 @@ void Listener::Run() {
   std::vector<pollfd> fds = {{wake_->fd, POLLIN, 0}};
   for (const auto& socket : sockets_) fds.push_back({socket->fd, POLLIN, 0});
   int timeout = kNoTimeout;
-  while ((fds.front().revents & POLLIN) == 0) {
+  for (;;) {
     // When nobody can be accepted the port stays readable: look at it less often.
     poll(fds.data(), timeout == kNoTimeout ? fds.size() : 1, timeout);
+    if ((fds.front().revents & POLLIN) != 0) break;
     timeout = kNoTimeout;
     for (const auto& socket : sockets_) {
       if (!AcceptArrived(socket->fd, kAtATime)) timeout = kUntilItMayWorkAgain;
     }
   }
+  if (shared_) return;
   // Only those that are waiting now; later ones are refused, or a storm would never end.
   for (const auto& socket : sockets_) AcceptArrived(socket->fd, Waiting(socket->fd));
 }

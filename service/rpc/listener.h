@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -15,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "service/rpc/inherited_sockets.h"
 
 namespace rpc {
 
@@ -27,7 +29,7 @@ namespace rpc {
 // timeout, although another replica would serve. Here callers are refused until Listen().
 //
 // Guarantees: once started, every connection that was established when Close() was called is handed
-// over, not reset; later ones are refused. Close() ends however fast peers connect. A connection
+// over, not reset; later ones are refused, or wait for the successor that shares the socket. Close() ends however fast peers connect. A connection
 // for which the process has too few descriptors is accepted and reset, so that its caller knows at
 // once.
 //
@@ -41,15 +43,23 @@ class Listener {
 
   // "HOST:PORT" or "[::1]:PORT"; port 0 picks a free one. A host name means every address that it
   // has on this machine, all with the same port. "unix:PATH" is a socket file: one on which nobody
-  // listens any more is replaced, and Close() removes its own.
+  // listens any more is replaced, and Close() removes its own. "fd:NAME" is what systemd, or
+  // whoever started the process, passes under this name (inherited_sockets.h).
+  //
+  // Takes the sockets of this address from `inherited` if it has them, whichever form the address
+  // has. Others listen there already, and go on when this listener is closed: callers who wait to be
+  // accepted are then left to them.
   //
   // Binds only: connections are refused before Listen(). A socket file is listened to at once,
   // because other processes tell by that whether it is in use. The accepting thread already exists,
   // so that Start() cannot fail.
   //
-  // Errors, each with the address and what to do: INVALID_ARGUMENT, NOT_FOUND (no such host),
-  // ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE (also when a thread cannot be created).
-  static absl::StatusOr<std::unique_ptr<Listener>> Bind(const std::string& address);
+  // Errors, each with the address and what to do: INVALID_ARGUMENT (also a socket that was passed
+  // and does not listen for connections), NOT_FOUND (no such host, or nothing was passed under that
+  // name), ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE (also when a thread cannot be
+  // created).
+  static absl::StatusOr<std::unique_ptr<Listener>> Bind(const std::string& address,
+                                                        InheritedSockets* inherited = nullptr);
 
   // Closes the listener if it is open.
   ~Listener();
@@ -69,9 +79,17 @@ class Listener {
   void Start(Accept accept, int max_descriptors = std::numeric_limits<int>::max(),
              std::function<void()> refused = {});
 
-  // Hands over connections that have arrived, then stops listening. Waits for `accept` to return.
-  // Closing twice does nothing.
+  // Hands over connections that have arrived, unless somebody else accepts them, then stops
+  // listening. Waits for `accept` to return. Closing twice does nothing.
   void Close();
+
+  // Its sockets once more, for a process that takes them over; none if it is closed. The caller
+  // closes them. From any thread.
+  std::vector<int> Duplicate() const;
+
+  // Another process listens on these sockets, too, from now on: Close() leaves it the callers who
+  // wait to be accepted, and the socket file. From any thread.
+  void LeaveToSuccessor() { shared_ = true; }
 
   // Ends every open connection that was accepted here, at the socket. gRPC cannot do that: a
   // connection whose peer does not read closes only after what it is writing (grpc/grpc:
@@ -104,7 +122,8 @@ class Listener {
   };
   using Sockets = std::vector<std::unique_ptr<Socket>>;
 
-  Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path);
+  Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path, bool shared);
+  static absl::StatusOr<Sockets> Adopt(const std::string& address, InheritedSockets* inherited);
   static absl::StatusOr<Sockets> BindTcp(const std::string& address);
   static absl::StatusOr<Sockets> BindUnix(const std::string& address, const std::string& path);
   // Waits for Start(), or for Close() without it.
@@ -113,7 +132,8 @@ class Listener {
   // because descriptors ran out.
   bool AcceptArrived(int listener_fd, int most);
 
-  Sockets sockets_;                     // Empty: closed.
+  mutable std::mutex closing_;
+  Sockets sockets_;                     // Empty: closed. Changed with closing_ held.
   const std::unique_ptr<Socket> wake_;  // An eventfd, readable once Close() is called.
   const std::string local_;             // The sockets' local address, as LocalAddress() has it.
   const std::string address_;
@@ -122,6 +142,7 @@ class Listener {
   Accept accept_;
   int max_descriptors_ = 0;
   std::function<void()> refused_;
+  std::atomic<bool> shared_;          // Others listen on these sockets, too.
   std::atomic<bool> may_run_{false};  // Everything that Run() uses is set.
   std::thread thread_;
 };

@@ -30,6 +30,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "service/rpc/inherited_sockets.h"
 #include "service/rpc/testing/callers.h"
 #include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
@@ -84,6 +85,7 @@ extern "C" int socket(int family, int type, int protocol) {
 namespace rpc {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
@@ -594,6 +596,115 @@ TEST(ListenerTest, StartsWhenNoMoreThreadsCanBeCreated) {
   const NoThreads none;
   listener->Start(host.Accept());
   EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));
+}
+
+// A listening socket that somebody else has opened: what systemd keeps, or a predecessor.
+class SharedSocketTest : public ::testing::Test {
+ protected:
+  SharedSocketTest() {
+    keeper_ = BindOrDie();
+    EXPECT_TRUE(keeper_->Listen().ok());
+  }
+
+  std::unique_ptr<Listener> Adopt(const std::string& name) {
+    InheritedSockets inherited;
+    for (const int fd : keeper_->Duplicate()) inherited.Add(fd, {name});
+    auto listener = Listener::Bind(name, &inherited);
+    EXPECT_TRUE(listener.ok()) << listener.status();
+    EXPECT_FALSE(inherited.Has(name));
+    EXPECT_TRUE((*listener)->Listen().ok());
+    return *std::move(listener);
+  }
+
+  // It never accepts.
+  std::unique_ptr<Listener> keeper_;
+};
+
+TEST_F(SharedSocketTest, IsListenedTo) {
+  Host host;
+  const auto listener = Adopt("fd:orders");
+  EXPECT_EQ(listener->address(), keeper_->address());
+  listener->Start(host.Accept());
+  EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));
+}
+
+TEST_F(SharedSocketTest, KeepsWhoArrivesWhileNobodyAccepts) {
+  Host first, second;
+  auto listener = Adopt("fd:orders");
+  listener->Start(first.Accept());
+  listener->Close();
+  RawConnection between(keeper_->address());
+  EXPECT_TRUE(between.connected());
+  const auto successor = Adopt("fd:orders");
+  successor->Start(second.Accept());
+  EXPECT_TRUE(between.Receive("hello"));
+  EXPECT_TRUE(first.accepted().empty());
+}
+
+// A listener that is not started has a caller waiting when it is closed, whatever the threads do.
+TEST_F(SharedSocketTest, LeavesWhoWaitsToTheOthersWhenItIsClosed) {
+  Host second;
+  auto listener = Adopt("fd:orders");
+  RawConnection waiting(keeper_->address());
+  listener->Close();
+  const auto successor = Adopt("fd:orders");
+  successor->Start(second.Accept());
+  EXPECT_TRUE(waiting.Receive("hello"));
+}
+
+TEST_F(SharedSocketTest, IsTakenOverByTheNameOfItsAddress) {
+  Host host;
+  const auto listener = Adopt("localhost:50051");
+  EXPECT_EQ(listener->address(), keeper_->address());
+  listener->Start(host.Accept());
+  EXPECT_TRUE(RawConnection(keeper_->address()).Receive("hello"));
+}
+
+TEST_F(SharedSocketTest, HasNoDuplicateOnceItIsClosed) {
+  keeper_->Close();
+  EXPECT_TRUE(keeper_->Duplicate().empty());
+}
+
+TEST(ListenerTest, HandsItsSocketFileOverToItsSuccessor) {
+  Host host;
+  const std::string path = UnusedPath();
+  auto old = ListenOrDie("unix:" + path);
+  InheritedSockets inherited;
+  for (const int fd : old->Duplicate()) inherited.Add(fd, {"unix:" + path});
+  auto next = Listener::Bind("unix:" + path, &inherited);
+  ASSERT_TRUE(next.ok()) << next.status();
+  old->LeaveToSuccessor();
+  old->Close();
+  EXPECT_TRUE(std::filesystem::exists(path));
+  (*next)->Close();
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(ListenerTest, NamesASocketThatWasNotPassed) {
+  EXPECT_THAT(
+      std::string(BindError("fd:orders").message()),
+      AllOf(HasSubstr("fd:orders: no socket was passed"), HasSubstr("FileDescriptorName=")));
+  InheritedSockets inherited;
+  inherited.Add(dup(STDERR_FILENO), {"fd:admin"});
+  const absl::Status error = Listener::Bind("fd:orders", &inherited).status();
+  EXPECT_TRUE(absl::IsNotFound(error)) << error;
+  EXPECT_THAT(std::string(error.message()), HasSubstr("fd:orders: fd:admin was passed"));
+}
+
+TEST(ListenerTest, RefusesToListenOnWhatDoesNot) {
+  InheritedSockets inherited;
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  inherited.Add(pair[0], {"fd:pair"});
+  inherited.Add(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), {"fd:datagrams"});
+  inherited.Add(open("/dev/null", O_RDONLY | O_CLOEXEC), {"fd:file"});
+  for (const char* name : {"fd:pair", "fd:datagrams", "fd:file"}) {
+    const absl::Status error = Listener::Bind(name, &inherited).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(error)) << error;
+    EXPECT_THAT(std::string(error.message()),
+                AllOf(HasSubstr(name), HasSubstr("not a listening stream socket")));
+  }
+  close(pair[1]);
 }
 
 }  // namespace

@@ -128,8 +128,17 @@ std::vector<ServerHost::Endpoint> ServerHost::Endpoints() const {
 }
 
 absl::Status ServerHost::BindAll() {
+  // What its predecessor has and this server does not want is closed here.
+  InheritedSockets predecessors;
+  if (!options_.takeover.empty()) {
+    auto takeover = Takeover::Begin(options_.takeover, predecessors);
+    if (!takeover.ok()) return takeover.status();
+    takeover_ = *std::move(takeover);
+  }
   for (const Endpoint& each : Endpoints()) {
-    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(each.address);
+    InheritedSockets* const inherited =
+        predecessors.Has(each.address) ? &predecessors : options_.inherited.get();
+    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(each.address, inherited);
     if (!listener.ok()) return listener.status();
     listeners_.push_back(*std::move(listener));
   }
@@ -206,6 +215,9 @@ absl::Status ServerHost::OpenListener() {
     if (absl::Status listens = each->Listen(); !listens.ok()) return listens;
   }
   if (absl::Status written = WritePortFile(); !written.ok()) return written;
+  if (takeover_ != nullptr) {
+    if (absl::Status published = takeover_->Publish(); !published.ok()) return published;
+  }
   const int max_descriptors = options_.limits.RaiseMaxDescriptors();
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     const auto accept = [&acceptor = *acceptors_[i]](int listener_fd, int fd) {
@@ -217,7 +229,30 @@ absl::Status ServerHost::OpenListener() {
     listeners_[i]->Start(accept, max_descriptors, [this] { refused_connections_.Count(); });
   }
   open_ = true;
+  if (takeover_ != nullptr) takeover_->Serve(HandsOver());
   return absl::OkStatus();
+}
+
+void ServerHost::OnHandover(std::function<void(const std::string& to)> handed_over) {
+  handed_over_ = std::move(handed_over);
+}
+
+Takeover::Host ServerHost::HandsOver() {
+  return {.sockets =
+              [this] {
+                std::vector<Takeover::Shared> shared;
+                const std::vector<Endpoint> endpoints = Endpoints();
+                for (std::size_t i = 0; i < listeners_.size(); ++i) {
+                  shared.push_back({endpoints[i].address, listeners_[i]->Duplicate()});
+                }
+                return shared;
+              },
+          .handed_over =
+              [this](const std::string& to) {
+                for (const auto& each : listeners_) each->LeaveToSuccessor();
+                if (handed_over_) handed_over_(to);
+              },
+          .log = [this](const std::string& words) { WriteLog(words); }};
 }
 
 void ServerHost::EnterLameDuck() {
@@ -235,6 +270,7 @@ void ServerHost::LeaveLameDuck() {
 void ServerHost::CloseListener() {
   calls_.CountByMethod(true);
   calls_.Hint(true);
+  if (takeover_ != nullptr) takeover_->Close();
   for (const auto& each : listeners_) each->Close();
   open_ = false;
   drain_of_connections_->Begin();
@@ -345,6 +381,8 @@ lifecycle::Traffic::Load ServerHost::Look() const {
           .streams = calls_.streams(),
           .hinted = calls_.hinted()};
 }
+
+bool ServerHost::Answers() const { return !blocked_threads_ || !blocked_threads_->blocked(); }
 
 int ServerHost::TryCallsRunning() const { return calls_.running(); }
 

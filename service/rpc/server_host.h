@@ -28,8 +28,10 @@
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/handler_guard.h"
+#include "service/rpc/inherited_sockets.h"
 #include "service/rpc/limit_log.h"
 #include "service/rpc/listener.h"
+#include "service/rpc/takeover.h"
 
 namespace rpc {
 
@@ -44,14 +46,14 @@ namespace rpc {
 // by name) and server reflection. Calls of these two, and of channelz where it is linked, never
 // delay a shutdown.
 //
-// Threads: Start(), the steps of a shutdown and the destructor on one thread. Look(),
+// Threads: Start(), the steps of a shutdown and the destructor on one thread. Look(), Answers(),
 // TryCallsRunning(), TryTally() and address() may be called from any thread.
 // Lifetime: the services, and what they use, outlive the gRPC server inside, which exists until
 // Cancel() has returned true; `goodbye` outlives the host.
 class ServerHost final : public lifecycle::Traffic {
  public:
   struct Endpoint {
-    // As for Listener::Bind(): "HOST:PORT" (port 0: any free one), "unix:PATH".
+    // As for Listener::Bind(): "HOST:PORT" (port 0: any free one), "unix:PATH", "fd:NAME".
     std::string address = "127.0.0.1:0";
     // Null: none, plaintext.
     std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;
@@ -64,6 +66,12 @@ class ServerHost final : public lifecycle::Traffic {
     std::string address = "127.0.0.1:0";
     std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;
     std::vector<Endpoint> more_endpoints = {};
+    // Sockets that were passed to the process; null: none.
+    std::shared_ptr<InheritedSockets> inherited = nullptr;
+    // Socket file under which the server replaces the process that serves there, on the same
+    // addresses and without refusing a caller (takeover.h), and later hands its own over; empty:
+    // none.
+    std::string takeover = "";
     // File that receives the first bound address when callers are let in; empty: none.
     std::string port_file = "";
     ConnectionLimits limits{};
@@ -101,7 +109,7 @@ class ServerHost final : public lifecycle::Traffic {
   // Binds, and gets ready to serve. Connections are refused until OpenListener(), so that callers try
   // another replica.
   //
-  // Errors: those of Listener::Bind(); INVALID_ARGUMENT when there is nothing to serve, or when a
+  // Errors: those of Listener::Bind() and Takeover::Begin(); INVALID_ARGUMENT when there is nothing to serve, or when a
   // port was added that the host cannot close first; UNAVAILABLE when gRPC refuses, or when a
   // thread cannot be created.
   absl::Status Start();
@@ -109,9 +117,13 @@ class ServerHost final : public lifecycle::Traffic {
   // The address it listens on, "127.0.0.1:50051"; the first of several. Empty before Start().
   std::string address() const;
 
+  // What it takes over, it takes over in Start(); what it hands over, once callers were let in. To
+  // whom it is handed over also gets the callers who still wait to be accepted.
+  void OnHandover(std::function<void(const std::string& to)> handed_over) override;
   // Listens, writes the port file, then accepts: nobody was served if this fails.
   //
-  // Errors: those of Listener::Listen(); UNAVAILABLE when the port file cannot be written.
+  // Errors: those of Listener::Listen() and Takeover::Publish(); UNAVAILABLE when the port file
+  // cannot be written.
   absl::Status OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
@@ -124,6 +136,7 @@ class ServerHost final : public lifecycle::Traffic {
   Unfinished AwaitCallsFinished(lifecycle::Patience& patience) override;
   bool Cancel(lifecycle::Patience& patience) override;
   Load Look() const override;
+  bool Answers() const override;
   int TryCallsRunning() const override;
   lifecycle::CallTally TryTally() const override;
 
@@ -136,6 +149,7 @@ class ServerHost final : public lifecycle::Traffic {
   void StartThreads();
   void WriteLog(const std::string& line) const;
   absl::Status WritePortFile() const;
+  Takeover::Host HandsOver();
   void SayThatThreadsAreBlocked();
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
@@ -152,6 +166,8 @@ class ServerHost final : public lifecycle::Traffic {
   std::vector<std::unique_ptr<Listener>> listeners_;
   // One for each listener, at the same index.
   std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> acceptors_;
+  std::unique_ptr<Takeover> takeover_;  // Null: none is wanted.
+  std::function<void(const std::string& to)> handed_over_;
   std::unique_ptr<grpc::Server> server_;
   std::optional<HandlerGuard> handler_guard_;            // From Start() on.
   std::optional<ConnectionGuard> connection_guard_;      // From Start() to Cancel().

@@ -51,7 +51,8 @@ std::vector<char*> Pointers(std::vector<std::string>& words) {
 
 // Between fork and exec, where another thread's lock may be held for ever: only
 // what may be called in a signal handler.
-[[noreturn]] void Become(char* const* command, char* const* environment, int output, pid_t parent) {
+[[noreturn]] void Become(char* const* command, char* const* environment, int output, pid_t parent,
+                         const std::vector<int>& passed) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127);  // It died before prctl() could notice.
@@ -68,6 +69,7 @@ std::vector<char*> Pointers(std::vector<std::string>& words) {
   dup2(output, STDOUT_FILENO);
   dup2(output, STDERR_FILENO);
   close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  for (int next = STDERR_FILENO + 1; const int fd : passed) dup2(fd, next++);
 
   execve(command[0], command, environment);
   for (const char* word :
@@ -91,7 +93,8 @@ std::ostream& operator<<(std::ostream& out, const Ending& ending) {
   return out;
 }
 
-ChildProcess::ChildProcess(std::vector<std::string> command, Environment environment)
+ChildProcess::ChildProcess(std::vector<std::string> command, Environment environment,
+                           const std::vector<int>& passed)
     : output_(OrDie(memfd_create("output", MFD_CLOEXEC), "memfd_create")) {
   // Or the kernel lets two who write at once write over each other.
   OrDie(fcntl(output_, F_SETFL, O_APPEND), "fcntl");
@@ -99,6 +102,12 @@ ChildProcess::ChildProcess(std::vector<std::string> command, Environment environ
   const std::vector<char*> argv = Pointers(command);
   const std::vector<char*> envp = Pointers(merged);
   const pid_t parent = getpid();
+  // Out of the way of the numbers that they get.
+  constexpr int kOutOfTheWay = 100;
+  std::vector<int> duplicates;
+  for (const int fd : passed) {
+    duplicates.push_back(OrDie(fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay), "fcntl"));
+  }
 
   // A handler of the parent's must not run in the child.
   sigset_t all;
@@ -106,8 +115,9 @@ ChildProcess::ChildProcess(std::vector<std::string> command, Environment environ
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pid_ = fork();
-  if (pid_ == 0) Become(argv.data(), envp.data(), output_, parent);
+  if (pid_ == 0) Become(argv.data(), envp.data(), output_, parent, duplicates);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  for (const int fd : duplicates) close(fd);
   OrDie(pid_, "fork");
   pidfd_ = OrDie(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)), "pidfd_open");
 }

@@ -35,7 +35,7 @@ std::ostream& operator<<(std::ostream& out, const Ending& ending);
 // The problem: a child inherits what its parent has arranged for itself (blocked and ignored
 // signals, open sockets, the terminal's Ctrl-C), blocks when nobody reads its output, and outlives
 // a test that fails. So a child starts with no signal blocked or ignored, in its own process group,
-// with an empty stdin and no descriptor but stdin, stdout and stderr; its output goes to memory
+// with an empty stdin and no descriptor but stdin, stdout, stderr and what it is passed; its output goes to memory
 // that never fills; and it is killed with this object, or by the kernel if the parent dies.
 //
 // Every wait has a limit. Nothing but this one process is ever signalled.
@@ -47,11 +47,12 @@ class ChildProcess {
   using Environment = std::map<std::string, std::string>;
 
   // Runs `command`: a program's path, then its arguments. `environment` is added to the parent's
-  // own.
+  // own. `passed`: become its descriptors 3, 4, ...; they stay open here.
   //
   // A program that cannot be started counts as one that ended at once with exit code 127, having
   // written why.
-  explicit ChildProcess(std::vector<std::string> command, Environment environment = {});
+  explicit ChildProcess(std::vector<std::string> command, Environment environment = {},
+                        const std::vector<int>& passed = {});
   // Kills the child if it still runs.
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;

@@ -73,6 +73,20 @@ TEST(ChildProcessTest, StartsWithNoSignalBlockedOrIgnored) {
   EXPECT_THAT(child.Output(), MatchesRegex("SigBlk:\t0{16}\nSigIgn:\t0{7}[01][08]0{7}\n"));
 }
 
+TEST(ChildProcessTest, HasWhatItIsPassedAsItsFirstDescriptors) {
+  int first[2], second[2];
+  ASSERT_EQ(pipe2(first, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(second, O_CLOEXEC), 0);
+  ChildProcess child(Shell("echo one >&3; echo two >&4"), {}, {second[1], first[1]});
+  EXPECT_EQ(child.Wait(kLimit), Ending::Exited(0)) << child.Output();
+  char text[5] = "";
+  EXPECT_EQ(read(second[0], text, 4), 4);
+  EXPECT_STREQ(text, "one\n");
+  EXPECT_EQ(read(first[0], text, 4), 4);
+  EXPECT_STREQ(text, "two\n");
+  for (const int fd : {first[0], first[1], second[0], second[1]}) close(fd);
+}
+
 TEST(ChildProcessTest, HasNoFileOfItsParentsOpen) {
   // Without O_CLOEXEC, and out of the way of what the shell opens.
   const int leaking = fcntl(STDIN_FILENO, F_DUPFD, 100);

@@ -30,6 +30,6 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
 }
 
 ServerProcess::ServerProcess(const Options& options)
-    : process_(Command(options, directory_.File("port"))) {}
+    : process_(Command(options, directory_.File("port")), options.environment, options.passed) {}
 
 }  // namespace testkit

@@ -26,6 +26,9 @@ class ServerProcess {
     std::string address = "127.0.0.1:0";
     // A program that runs the server, such as valgrind, and its arguments.
     std::vector<std::string> under = {};
+    // As for ChildProcess.
+    ChildProcess::Environment environment = {};
+    std::vector<int> passed = {};
   };
 
   // Returns once the server serves.

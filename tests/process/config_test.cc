@@ -83,6 +83,8 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--shutdown_reserve=2s\n"
             "--shutdown_save_state=3s\n"
             "--shutdown_stop_workers=3s\n"
+            "--systemd_extend_timeout=false\n"
+            "--takeover=\n"
             "--termination_grace=1m\n"
             "--tls_certificate=\n"
             "--tls_client_ca=\n"

@@ -43,7 +43,8 @@ int main(int argc, char** argv) {
   lifecycle::BlockShutdownSignals();
   config::ServerConfig config =
       config::ParseCommandLine("Serves grpc.examples.demo.Demo.", argc, argv);
-  observability::ProcessLog log("demo", config.shutdown_report);
+  observability::ProcessLog log("demo", config.shutdown_report,
+                                {.extend_timeout = config.systemd_extend_timeout});
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,

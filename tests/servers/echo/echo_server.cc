@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
   lifecycle::BlockShutdownSignals();
   config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench of tests/servers/echo/bench.proto.", argc, argv);
-  observability::ProcessLog log("echo", config.shutdown_report);
+  observability::ProcessLog log("echo", config.shutdown_report,
+                                {.extend_timeout = config.systemd_extend_timeout});
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,

@@ -1,0 +1,205 @@
+// A real server under what systemd does to a service: it is told when it is ready, what it does while
+// it stops, and whether it is alive; and it passes listening sockets, which it keeps open.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "grpcpp/security/credentials.h"
+#include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
+#include "tests/common/child_process.h"
+#include "tests/common/eventually.h"
+#include "tests/common/notify_socket.h"
+#include "tests/common/order_rules.h"
+#include "tests/common/runfiles.h"
+#include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
+#include "tests/process/looping_callers.h"
+#include "tests/process/open_stream.h"
+#include "tests/process/server_under_test.h"
+
+namespace process_test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+using testkit::ChildProcess;
+using testkit::Ending;
+
+constexpr std::chrono::seconds kLimit{40};
+
+// A unit of Type=notify.
+class NotifyTest : public ::testing::Test {
+ protected:
+  void Start(const std::string& binary, std::vector<std::string> flags,
+             ChildProcess::Environment environment = {}) {
+    flags.insert(flags.begin(), kAllTheTime.begin(), kAllTheTime.end());
+    environment["NOTIFY_SOCKET"] = path_;
+    auto server = testkit::ServerProcess::Start(
+        {.binary = binary, .flags = std::move(flags), .environment = std::move(environment)});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  ChildProcess& process() { return server_->process(); }
+
+  std::vector<std::string> Phases() {
+    std::vector<std::string> phases;
+    for (const std::string& message : systemd_.Received()) {
+      if (!message.starts_with("STATUS=")) continue;
+      const std::string phase = message.substr(7, message.find_first_of(",: ", 7) - 7);
+      if (phases.empty() || phases.back() != phase) phases.push_back(phase);
+    }
+    return phases;
+  }
+
+  const testkit::TempDir directory_{"/tmp"};  // Short enough for a socket's name.
+  const std::string path_ = directory_.File("notify");
+  testkit::NotifySocket systemd_{path_};
+  std::unique_ptr<testkit::ServerProcess> server_;
+};
+
+TEST_F(NotifyTest, IsToldWhenItIsReadyAndEachPhaseOfTheShutdown) {
+  Start("tests/servers/echo/echo_server", {});
+  EXPECT_TRUE(systemd_.Await("READY=1"));
+  EXPECT_TRUE(rpc::RawConnection(server_->address()).connected());
+  process().Signal(SIGTERM);
+  EXPECT_EQ(testkit::AwaitShutdown(process(), kLimit), Ending::Exited(0));
+  EXPECT_EQ(systemd_.Count("STOPPING=1"), 1);
+  EXPECT_THAT(Phases(),
+              ::testing::ElementsAre("Serving", "LameDuck", "DrainingConnections", "DrainingCalls",
+                                     "CancellingCalls", "StoppingWorkers", "SavingState",
+                                     "ClosingResources", "Stopped", "ended"));
+  EXPECT_EQ(systemd_.Received().back(), "STATUS=ended with exit code 0");
+  EXPECT_THAT(systemd_.Received(), Not(::testing::Contains(StartsWith("EXTEND_TIMEOUT_USEC"))));
+}
+
+TEST_F(NotifyTest, IsAskedForMoreTimeIfAFlagSaysSo) {
+  Start("tests/servers/echo/echo_server", {"--systemd_extend_timeout"});
+  process().Signal(SIGTERM);
+  EXPECT_EQ(testkit::AwaitShutdown(process(), kLimit), Ending::Exited(0));
+  EXPECT_THAT(systemd_.Received(), ::testing::Contains(StartsWith("EXTEND_TIMEOUT_USEC=")));
+}
+
+TEST_F(NotifyTest, IsToldWhatHoldsTheShutdown) {
+  Start("tests/process/faulty_server", {"--fault=database=slow"});
+  process().Signal(SIGTERM);
+  EXPECT_TRUE(systemd_.AwaitAny([](const std::string& message) {
+    return message.starts_with("STATUS=ClosingResources") &&
+           message.ends_with(": closing: database");
+  }));
+}
+
+// Each stream of this server blocks one of gRPC's threads for ever.
+TEST_F(NotifyTest, GetsNoSignOfLifeFromAServerThatServesNobody) {
+  Start("tests/process/faulty_server", {"--fault=handler=hangs"}, {{"WATCHDOG_USEC", "200000"}});
+  EXPECT_TRUE(systemd_.Await("READY=1"));
+  const auto before = systemd_.Count("WATCHDOG=1");
+  EXPECT_TRUE(testkit::Eventually([&] { return systemd_.Count("WATCHDOG=1") > before + 1; }));
+  const auto channel = rpc::NewConnection(server_->address());
+  constexpr int kMostThreads = 16;
+  std::vector<std::unique_ptr<OpenStream>> streams;
+  for (int i = 0; i < kMostThreads; ++i) {
+    streams.push_back(std::make_unique<OpenStream>(channel, "/bench.Bench/Watch", "", kLimit));
+  }
+  ASSERT_TRUE(process().AwaitOutput("gRPC's threads have been blocked", kLimit));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // One may be under way.
+  const auto last = systemd_.Count("WATCHDOG=1");
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  EXPECT_EQ(systemd_.Count("WATCHDOG=1"), last);
+}
+
+// A .socket unit: its socket is open whether the service runs or not.
+class SocketActivationTest : public ::testing::Test {
+ protected:
+  SocketActivationTest() {
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof any;
+    auto* const generic = reinterpret_cast<sockaddr*>(&any);
+    EXPECT_EQ(bind(socket_, generic, size), 0);
+    EXPECT_EQ(listen(socket_, 100), 0);
+    EXPECT_EQ(getsockname(socket_, generic, &size), 0);
+    address_ = "127.0.0.1:" + std::to_string(ntohs(any.sin_port));
+  }
+  ~SocketActivationTest() override { close(socket_); }
+
+  // What systemd does between fork and exec.
+  static std::vector<std::string> Shell() {
+    return {"/bin/sh", "-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"};
+  }
+  static ChildProcess::Environment Environment() {
+    return {{"LISTEN_FDS", "1"}, {"LISTEN_FDNAMES", "orders"}};
+  }
+
+  void Start() {
+    auto server = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server",
+                                                 .flags = kAllTheTime,
+                                                 .address = "fd:orders",
+                                                 .under = Shell(),
+                                                 .environment = Environment(),
+                                                 .passed = {socket_}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    EXPECT_EQ(server_->address(), address_);
+  }
+
+  void Stop() {
+    server_->process().Signal(SIGTERM);
+    EXPECT_EQ(testkit::AwaitShutdown(server_->process(), kLimit), Ending::Exited(0));
+  }
+
+  std::string StartsBadly(const std::string& flag) {
+    std::vector<std::string> command = Shell();
+    command.push_back(testkit::RunfileOrDie("tests/servers/echo/echo_server"));
+    command.push_back(flag);
+    ChildProcess server(command, Environment(), {socket_});
+    EXPECT_NE(server.Wait(kLimit), Ending());
+    return server.Output();
+  }
+
+  const int socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::string address_;
+  std::unique_ptr<testkit::ServerProcess> server_;
+};
+
+TEST_F(SocketActivationTest, CallersWhoDoNotWaitLoseNothingInARestart) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Callers callers(8, std::chrono::milliseconds(0), {address_}, grpc::InsecureChannelCredentials(),
+                  Callers::Unreachable::kFail);
+  for (int i = 0; i < 5; ++i) {
+    const int enough = callers.answered() + 500;
+    ASSERT_TRUE(testkit::Eventually([&] { return callers.answered() >= enough; }));
+    Stop();
+    EXPECT_TRUE(rpc::RawConnection(address_).connected()) << "while no server runs";
+    ASSERT_NO_FATAL_FAILURE(Start());
+  }
+  callers.Stop();
+  EXPECT_THAT(callers.lost(), IsEmpty());
+}
+
+TEST_F(SocketActivationTest, ASocketThatNoAddressNamesEndsTheStart) {
+  EXPECT_THAT(StartsBadly("--address=127.0.0.1:0"),
+              HasSubstr("usage: a socket was passed as fd:orders, where nobody would listen: "
+                        "--address=fd:orders serves there"));
+}
+
+TEST_F(SocketActivationTest, AnAddressThatWasNotPassedEndsTheStart) {
+  EXPECT_THAT(StartsBadly("--address=fd:orders,fd:admin"),
+              HasSubstr("could not start: cannot listen on fd:admin: "));
+}
+
+}  // namespace
+}  // namespace process_test
