@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/alarm.h"
 #include "service/inventory/inventory_errors.h"
+#include "service/rpc/field_length.h"
 #include "service/rpc/status.h"
 #include "service/rpc/unary.h"
 
@@ -23,18 +24,11 @@ constexpr std::int64_t kMostOfOne = 1'000'000;
 constexpr milliseconds kUsualTtl = std::chrono::minutes(10);
 constexpr milliseconds kLongestTtl = std::chrono::hours(24);
 
-void RequireLength(rpc::BadRequest& wrong, const std::string& field, const std::string& value,
-                   std::size_t most) {
-  if (value.empty() || value.size() > most) {
-    wrong.Add(field, absl::StrCat("must have 1 to ", most, " characters, has ", value.size()));
-  }
-}
-
 // Of a request that has nothing but that.
 template <typename Request>
 absl::Status Validate(const Request& request) {
   rpc::BadRequest wrong;
-  RequireLength(wrong, "reservation_id", request.reservation_id(), kLongestReservationId);
+  rpc::RequireLength(wrong, "reservation_id", request.reservation_id(), kLongestReservationId);
   return wrong.ToStatus();
 }
 
@@ -59,7 +53,7 @@ StockStore::Quantities Items(const v1::ReserveRequest& request) {
 
 absl::Status Validate(const v1::ReserveRequest& request) {
   rpc::BadRequest wrong;
-  RequireLength(wrong, "reservation_id", request.reservation_id(), kLongestReservationId);
+  rpc::RequireLength(wrong, "reservation_id", request.reservation_id(), kLongestReservationId);
   if (request.items().empty() || request.items_size() > kMostItems) {
     wrong.Add("items", absl::StrCat("must be 1 to ", kMostItems, ", are ", request.items_size()));
   }
@@ -67,7 +61,7 @@ absl::Status Validate(const v1::ReserveRequest& request) {
   for (int i = 0; i < request.items_size() && i < kMostItems; ++i) {
     const v1::ReservationItem& item = request.items(i);
     const std::string field = absl::StrCat("items[", i, "]");
-    RequireLength(wrong, field + ".sku", item.sku(), kLongestSku);
+    rpc::RequireLength(wrong, field + ".sku", item.sku(), kLongestSku);
     if (!seen.emplace(item.sku(), i).second) {
       wrong.Add(field + ".sku", absl::StrCat("stands here twice: ", item.sku()));
     }

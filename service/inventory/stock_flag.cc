@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "service/rpc/field_length.h"
 
 namespace inventory {
 
@@ -16,7 +17,7 @@ absl::StatusOr<StockStore::Quantities> ParseStock(const std::string& text) {
   for (const std::string& part : parts) {
     const std::vector<std::string> pair = absl::StrSplit(part, '=');
     std::int64_t quantity = 0;
-    if (pair.size() != 2 || pair[0].empty() || pair[0].size() > kLongestSku ||
+    if (pair.size() != 2 || pair[0].empty() || rpc::CountCharacters(pair[0]) > kLongestSku ||
         !absl::SimpleAtoi(pair[1], &quantity) || quantity < 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("\"", part, "\" is not SKU=QUANTITY, as in apple=1000,pear=500"));

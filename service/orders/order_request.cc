@@ -6,17 +6,11 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "service/rpc/field_length.h"
 #include "service/rpc/status.h"
 
 namespace orders {
 namespace {
-
-void RequireLength(rpc::BadRequest& wrong, const std::string& field, const std::string& value,
-                   std::size_t most) {
-  if (value.empty() || value.size() > most) {
-    wrong.Add(field, absl::StrCat("must have 1 to ", most, " characters, has ", value.size()));
-  }
-}
 
 std::map<std::string, std::int64_t> QuantityBySku(
     const google::protobuf::RepeatedPtrField<v1::OrderItem>& items) {
@@ -31,8 +25,8 @@ absl::Status Validate(const v1::PlaceOrderRequest& request) {
   constexpr int kMostItems = 100;
   constexpr std::int64_t kMostOfOne = 1000000;
   rpc::BadRequest wrong;
-  RequireLength(wrong, "request_id", request.request_id(), 64);
-  RequireLength(wrong, "customer", request.customer(), 128);
+  rpc::RequireLength(wrong, "request_id", request.request_id(), 64);
+  rpc::RequireLength(wrong, "customer", request.customer(), 128);
   if (request.items().empty() || request.items_size() > kMostItems) {
     wrong.Add("items", absl::StrCat("must be 1 to ", kMostItems, ", are ", request.items_size()));
   }
@@ -40,7 +34,7 @@ absl::Status Validate(const v1::PlaceOrderRequest& request) {
   for (int i = 0; i < request.items_size() && i < kMostItems; ++i) {
     const v1::OrderItem& item = request.items(i);
     const std::string field = absl::StrCat("items[", i, "]");
-    RequireLength(wrong, field + ".sku", item.sku(), 64);
+    rpc::RequireLength(wrong, field + ".sku", item.sku(), 64);
     if (!seen.insert(item.sku()).second) {
       wrong.Add(field + ".sku", absl::StrCat("stands here twice: ", item.sku()));
     }

@@ -68,6 +68,24 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
   }
 }
 
+TEST(Validate, CountsCharactersAndNotBytes) {
+  const auto euros = [](int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += "\xE2\x82\xAC";
+    return text;
+  };
+  v1::PlaceOrderRequest request = GoodRequest();
+  request.set_request_id(euros(64));
+  request.set_customer(euros(128));
+  request.mutable_items(0)->set_sku(euros(64));
+  EXPECT_TRUE(Validate(request).ok()) << Validate(request);
+  request.set_request_id(euros(65));
+  request.set_customer(euros(129));
+  request.mutable_items(0)->set_sku(euros(65));
+  EXPECT_THAT(WrongFields(Validate(request)),
+              ElementsAre("request_id", "customer", "items[0].sku"));
+}
+
 TEST(Validate, NamesEverythingThatIsWrongAtOnce) {
   v1::PlaceOrderRequest request;
   AddItem(request, "", 0);
