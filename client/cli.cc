@@ -9,6 +9,8 @@
 #include "client/command_line.h"
 #include "client/error_details.h"
 #include "client/invocation.h"
+#include "client/output.h"
+#include "client/plain_text.h"
 
 namespace client {
 namespace {
@@ -28,7 +30,8 @@ std::string Overview(const std::vector<Command>& commands) {
          "  1  the command line, or a file that it names, is wrong; nothing was sent\n"
          "  2  the server refused; the same command would fail again\n"
          "  3  no answer, or the server could not do it now; the same command may succeed\n"
-         "  4  Ctrl-C before all was done\n";
+         "  4  Ctrl-C before all was done\n"
+         "  5  the output could not be written: a full disk, or a pipe that nobody reads\n";
 }
 
 std::string Help(const Command& command) {
@@ -52,9 +55,15 @@ int Run(const std::vector<std::string>& arguments, const std::vector<Command>& c
   std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   std::string name = arguments[0];
   bool help = is(name, {"help", "--help", "-h"});
+  Output output(terminal.out);
+  Invocation run{name, {}, terminal, output};
+  // What no command has said of its output itself.
+  const auto end = [&run](int code) {
+    return code == kDone && run.output.failed() ? run.OutputLost() : code;
+  };
   if (help && rest.empty()) {
-    terminal.out << Overview(commands);
-    return kDone;
+    output.Print(Overview(commands));
+    return end(kDone);
   }
   if (help) {
     name = rest[0];
@@ -66,14 +75,15 @@ int Run(const std::vector<std::string>& arguments, const std::vector<Command>& c
   for (const Command& command : commands) {
     if (command.name != name) continue;
     if (help) {
-      terminal.out << Help(command);
-      return kDone;
+      output.Print(Help(command));
+      return end(kDone);
     }
-    Invocation run{name, {}, terminal, command.advice};
+    run.command = name;
+    run.advice = command.advice;
     auto line = ParseCommandLine(rest, command.flags);
     if (!line.ok()) return run.UsageError(line.status());
     run.line = *std::move(line);
-    return command.run(run);
+    return end(command.run(run));
   }
   terminal.err << OneLine("client: there is no command " + name + " (see: client help)") << "\n";
   return kUsage;

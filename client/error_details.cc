@@ -7,6 +7,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/plain_text.h"
 #include "google/rpc/status.pb.h"
 
 namespace client {
@@ -92,14 +93,7 @@ std::string Describe(const absl::Status& status) {
     for (const auto& [key, value] : sorted) absl::StrAppend(&text, ", ", key, "=", value);
     absl::StrAppend(&text, ")");
   }
-  return OneLine(std::move(text));
-}
-
-std::string OneLine(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return text;
+  return OneLine(text);
 }
 
 }  // namespace client

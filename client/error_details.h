@@ -35,10 +35,6 @@ std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status);
 // "FAILED_PRECONDITION: not enough stock (OUT_OF_STOCK, sku=pear)"
 std::string Describe(const absl::Status& status);
 
-// `text` with every control character replaced: text from the wire must neither break a line nor
-// control a terminal.
-std::string OneLine(std::string text);
-
 }  // namespace client
 
 #endif  // CLIENT_ERROR_DETAILS_H_

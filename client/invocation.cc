@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/error_details.h"
+#include "client/plain_text.h"
 #include "client/retry.h"
 #include "google/protobuf/util/json_util.h"
 
@@ -19,6 +20,16 @@ std::string AdviceFor(const absl::Status& status, const Advice& advice) {
   if (absl::IsUnavailable(status)) return "Does the server run, and is its address right?";
   if (absl::IsDeadlineExceeded(status)) return "A larger --timeout may help.";
   return "";
+}
+
+// Protobuf renamed the option.
+template <typename Options>
+void PrintAllFields(Options& options) {
+  if constexpr (requires { options.always_print_fields_with_no_presence; }) {
+    options.always_print_fields_with_no_presence = true;
+  } else {
+    options.always_print_primitive_fields = true;
+  }
 }
 
 }  // namespace
@@ -77,11 +88,25 @@ int Invocation::Failed(const absl::Status& status, const std::string& and_then) 
   return Complain(code, what);
 }
 
-void Invocation::PrintJson(const google::protobuf::Message& message) const {
+bool Invocation::PrintJson(const google::protobuf::Message& message) const {
+  google::protobuf::util::JsonPrintOptions options;
+  PrintAllFields(options);
   std::string json;
-  if (google::protobuf::util::MessageToJsonString(message, &json).ok()) {
-    terminal.out << json << std::endl;
+  if (!google::protobuf::util::MessageToJsonString(message, &json, options).ok()) {
+    // A time beyond the year 9999, for one.
+    Say("the server's answer cannot be written as JSON; it is written as text");
+    return PrintLine(message.ShortDebugString());
   }
+  return output.Print(PlainJson(json) + "\n");
+}
+
+bool Invocation::PrintLine(const std::string& text) const {
+  return output.Print(OneLine(text) + "\n");
+}
+
+int Invocation::OutputLost(const std::string& and_then) const {
+  return Complain(kOutputLost, absl::StrCat("cannot write its output: ", output.why(),
+                                            and_then.empty() ? "" : ". ", and_then));
 }
 
 }  // namespace client

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "client/command_line.h"
 #include "client/connection.h"
+#include "client/output.h"
 #include "client/terminal.h"
 #include "google/protobuf/message.h"
 
@@ -23,6 +24,7 @@ struct Invocation {
   std::string command;
   CommandLine line;
   const Terminal& terminal;
+  Output& output;
   Advice advice = {};
 
   // The options according to --timeout and the terminal. `patience`: how long streams look for a
@@ -38,8 +40,12 @@ struct Invocation {
   // A call failed. `and_then`: what else to do when the same command may succeed.
   int Failed(const absl::Status& status, const std::string& and_then = "") const;
 
-  // Prints one line on stdout.
-  void PrintJson(const google::protobuf::Message& message) const;
+  // Prints one line on stdout, with every field of the message. False: it is lost (Output).
+  bool PrintJson(const google::protobuf::Message& message) const;
+  // The same of text that is no line yet, and may have come from a server.
+  bool PrintLine(const std::string& text) const;
+  // The output is lost. `and_then`: what was done, and where to go on.
+  int OutputLost(const std::string& and_then = "") const;
 };
 
 // kTryAgain or kRefused.

@@ -1,5 +1,6 @@
 // The command line to the servers: `client help`.
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,9 +39,20 @@ std::stop_token StopOnInterrupt() {
   return stop.get_token();
 }
 
+// What the program opens, a connection for one, must not become the standard stream that whoever
+// started it has closed. Reads of such a stream end, and writes fail.
+void KeepStandardStreamsTaken() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0) static_cast<void>(open("/dev/null", O_RDONLY));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  KeepStandardStreamsTaken();
+  // Whoever reads the output may leave; that is an error, and not the end.
+  signal(SIGPIPE, SIG_IGN);
   // Under `bazel run`, a path means what it means in the shell that ran it.
   if (const char* directory = getenv("BUILD_WORKING_DIRECTORY"); directory && chdir(directory)) {
     std::cerr << "client: cannot change to directory " << directory << ": " << std::strerror(errno)

@@ -44,5 +44,36 @@ TEST(MainTest, AMissingWorkingDirectoryIsAUsageError) {
             "client: cannot change to directory " + gone + ": No such file or directory\n");
 }
 
+// Runs the program in a shell, as $CLIENT.
+Ending Shell(const std::string& script, std::string* output) {
+  const testkit::TempDir directory;
+  ChildProcess shell({"/bin/sh", "-c", "cd " + directory.File("") + " && " + script},
+                     {{"CLIENT", testkit::RunfileOrDie("client/client")}});
+  const Ending ending = shell.Wait(kLimit);
+  *output = shell.Output();
+  return ending;
+}
+
+TEST(MainTest, AFullDiskIsAnError) {
+  std::string output;
+  EXPECT_EQ(Shell("exec \"$CLIENT\" help > /dev/full", &output), Ending::Exited(5)) << output;
+  EXPECT_EQ(output, "client help: cannot write its output: No space left on device\n");
+}
+
+TEST(MainTest, APipeThatNobodyReadsIsAnError) {
+  std::string output;
+  // The pipe is opened for both ways, then for writing, then the reader leaves.
+  EXPECT_EQ(Shell("mkfifo pipe && exec 3<>pipe 4>pipe 3<&- && exec \"$CLIENT\" help >&4", &output),
+            Ending::Exited(5))
+      << output;
+  EXPECT_EQ(output, "client help: cannot write its output: Broken pipe\n");
+}
+
+TEST(MainTest, AClosedOutputIsAnErrorAndNoConnectionTakesItsPlace) {
+  std::string output;
+  EXPECT_EQ(Shell("exec \"$CLIENT\" help >&-", &output), Ending::Exited(5)) << output;
+  EXPECT_EQ(output, "client help: cannot write its output: Bad file descriptor\n");
+}
+
 }  // namespace
 }  // namespace client

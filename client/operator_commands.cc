@@ -42,16 +42,16 @@ absl::StatusOr<std::unique_ptr<AdminClient>> ConnectToAdmin(const Invocation& ru
   return AdminClient::Create(address, *std::move(options));
 }
 
-void PrintState(const Invocation& run, const admin::v1::State& state) {
+bool PrintState(const Invocation& run, const admin::v1::State& state) {
   if (run.line.Has("json")) return run.PrintJson(state);
   std::string phase(admin::v1::Phase_Name(state.phase()));
   if (phase.starts_with("PHASE_")) phase = phase.substr(std::strlen("PHASE_"));
   std::string text =
-      absl::StrFormat("%-20s  calls=%d  streams=%d  connections=%d  hinted=%d", OneLine(phase),
+      absl::StrFormat("%-20s  calls=%d  streams=%d  connections=%d  hinted=%d", phase,
                       state.calls(), state.streams(), state.connections(), state.hinted_calls());
   if (state.has_time_left()) absl::StrAppend(&text, "  left=", state.time_left().seconds(), "s");
   if (state.drained()) absl::StrAppend(&text, "  drained");
-  run.terminal.out << text << std::endl;
+  return run.PrintLine(text);
 }
 
 int Drain(const Invocation& run) {
@@ -111,7 +111,7 @@ int Report(const Invocation& run) {
   if (!report.ok()) return run.UsageError(name + " " + std::string(report.status().message()));
   const Timeline timeline = TimelineOf(*report);
   if (!run.line.Has("svg")) {
-    run.terminal.out << TimelineText(timeline);
+    run.output.Print(TimelineText(timeline));
     return kDone;
   }
   const std::string svg = run.line.Get("svg");

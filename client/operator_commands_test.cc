@@ -119,7 +119,9 @@ TEST_F(CliTest, PrintsTheStateAsJson) {
   EXPECT_EQ(Client({"state"}), kDone);
   EXPECT_EQ(out(), "SERVING               calls=0  streams=0  connections=0  hinted=0\n");
   EXPECT_EQ(Client({"state", "--json"}), kDone);
-  EXPECT_EQ(out(), "{\"phase\":\"PHASE_SERVING\"}\n");
+  EXPECT_EQ(out(),
+            "{\"phase\":\"PHASE_SERVING\",\"drained\":false,\"connections\":0,\"calls\":0,"
+            "\"streams\":0,\"hintedCalls\":\"0\"}\n");
 }
 
 TEST_F(CliTest, SaysWhyADrainCannotBeUndone) {

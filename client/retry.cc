@@ -12,6 +12,11 @@ bool IsRetryable(const absl::Status& status) {
          (absl::IsResourceExhausted(status) && ErrorReason(status) == "OVERLOADED");
 }
 
+bool Retry::MayCure(const absl::Status& status) {
+  const bool unexplained = absl::IsUnknown(status) || absl::IsInternal(status);
+  return IsRetryable(status) || (unexplained && ErrorReason(status).empty());
+}
+
 Retry::Retry(const RetryOptions& options, Clock& clock, std::stop_token stop)
     : options_(options), clock_(clock), stop_(std::move(stop)), backoff_(options.initial_backoff) {}
 
@@ -19,10 +24,13 @@ void Retry::Succeeded() {
   backoff_ = options_.initial_backoff;
   failing_since_.reset();
   failures_ = 0;
+  unexplained_ = 0;
 }
 
 bool Retry::AwaitNext(const absl::Status& status) {
-  if (stop_.stop_requested() || !(status.ok() || IsRetryable(status))) return false;
+  if (stop_.stop_requested() || !(status.ok() || MayCure(status))) return false;
+  const bool explained = status.ok() || IsRetryable(status);
+  if (!explained && ++unexplained_ >= options_.max_unexplained) return false;
   const Clock::TimePoint now = clock_.Now();
   if (!failing_since_.has_value()) failing_since_ = now;
   ++failures_;

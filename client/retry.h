@@ -29,6 +29,9 @@ struct RetryOptions {
   double multiplier = 1.6;
   // How long to try without an answer, counted from the first failure; unset: forever.
   std::optional<std::chrono::milliseconds> give_up_after = std::nullopt;
+  // How many times in a row a stream may end with what only a proxy's trouble explains
+  // (Retry::MayCure()), before it is believed.
+  int max_unexplained = 10;
   // Called before each wait.
   std::function<void(const Interruption&)> on_retry = nullptr;
 };
@@ -47,6 +50,11 @@ bool IsRetryable(const absl::Status& status);
 // Threads: one at a time. Lifetime: `options` and `clock` outlive it.
 class Retry {
  public:
+  // Whether a stream that ended so may be opened again: IsRetryable(), and UNKNOWN or INTERNAL
+  // without our ErrorInfo. A proxy that dies, or resets a stream (RST_STREAM), leaves nothing else
+  // behind, and a stream that is resumed repeats nothing.
+  static bool MayCure(const absl::Status& status);
+
   Retry(const RetryOptions& options, Clock& clock, std::stop_token stop);
 
   // The server has answered: resets the backoff and the limit.
@@ -54,17 +62,19 @@ class Retry {
 
   // Waits until the stream may be opened again after it ended with `status`; for a stream that
   // should not end, OK is a failure, too. False if it should not be opened again: the status is
-  // final, a stop is requested, or the next attempt would come after give_up_after.
+  // final, a stop is requested, the next attempt would come after give_up_after, or the server
+  // fails so without an explanation again and again (max_unexplained).
   bool AwaitNext(const absl::Status& status);
 
  private:
   const RetryOptions& options_;
   Clock& clock_;
   const std::stop_token stop_;
-  std::minstd_rand random_{std::random_device{}()};
+  std::random_device random_;
   std::chrono::duration<double, std::milli> backoff_;
   std::optional<Clock::TimePoint> failing_since_;
   int failures_ = 0;
+  int unexplained_ = 0;
 };
 
 }  // namespace client

@@ -132,5 +132,30 @@ TEST(RetryTest, ReportsWhyAndHowLongItWaits) {
   EXPECT_THAT(told, ElementsAre("broken1", "broken2", "broken1"));
 }
 
+TEST(RetryTest, SurvivesWhatAProxyLeavesBehindUntilItHappensAgainAndAgain) {
+  FakeClock clock;
+  const RetryOptions options{.max_unexplained = 3};
+  for (const auto& status : {absl::UnknownError(""), absl::InternalError("RST_STREAM")}) {
+    Retry retry(options, clock, {});
+    for (int round = 0; round < 3; ++round) {
+      EXPECT_TRUE(retry.AwaitNext(status));
+      EXPECT_TRUE(retry.AwaitNext(kBroken));
+      EXPECT_TRUE(retry.AwaitNext(status));
+      retry.Succeeded();
+    }
+    EXPECT_TRUE(retry.AwaitNext(status));
+    EXPECT_TRUE(retry.AwaitNext(status));
+    EXPECT_FALSE(retry.AwaitNext(status));
+  }
+}
+
+TEST(RetryTest, BelievesAnErrorThatTheServerExplains) {
+  FakeClock clock;
+  const RetryOptions options;
+  Retry retry(options, clock, {});
+  EXPECT_FALSE(retry.AwaitNext(
+      FromGrpc(Refusal(grpc::StatusCode::INTERNAL, "broken", "ORDER_REFUSED", {}))));
+}
+
 }  // namespace
 }  // namespace client

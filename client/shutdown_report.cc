@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "client/error_details.h"
+#include "client/plain_text.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace client {

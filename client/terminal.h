@@ -22,6 +22,8 @@ enum ExitCode : int {
   kTryAgain = 3,
   // Ctrl-C before everything was done.
   kInterrupted = 4,
+  // The output could not be written, in part or at all: a full disk, a pipe whose reader has gone.
+  kOutputLost = 5,
 };
 
 // Erases the current line of a terminal.

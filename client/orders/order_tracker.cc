@@ -57,11 +57,12 @@ void OrderTracker::Remove(const std::vector<std::string>& order_ids) {
   unsent_changed_.notify_all();
 }
 
-StreamEnd OrderTracker::Run(const std::function<void(const Order&)>& on_change,
+StreamEnd OrderTracker::Run(const std::function<bool(const Order&)>& on_change,
                             std::stop_token stop) {
   Retry retry(connection_.retry(), connection_.clock(), stop);
   std::string resume_token;
   absl::Status status;
+  bool taken = true;
   do {
     grpc::ClientContext context;
     const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
@@ -71,11 +72,16 @@ StreamEnd OrderTracker::Run(const std::function<void(const Order&)>& on_change,
     TrackOrdersResponse response;
     while (!stop.stop_requested() && stream->Read(&response)) {
       retry.Succeeded();
+      if (IsNews(response.order()) && !on_change(response.order())) {
+        taken = false;
+        context.TryCancel();
+        break;
+      }
       resume_token = response.resume_token();
-      if (IsNews(response.order())) on_change(response.order());
     }
     writer = {};  // Stopped and joined: a stream that has ended takes no more.
     status = FromGrpc(stream->Finish());
+    if (!taken) return {absl::OkStatus(), resume_token};
     if (auto token = ErrorMetadata(status, "resume_token")) resume_token = *std::move(token);
   } while (retry.AwaitNext(status));
   return {stop.stop_requested() ? absl::OkStatus() : status, resume_token};

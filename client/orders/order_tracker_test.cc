@@ -65,6 +65,7 @@ class OrderTrackerTest : public testing::Test {
                           std::string(orders::v1::OrderState_Name(order.state())).substr(12));
           if (on_told_) on_told_(told_.back());
           if (told_.back() == last) stop_.request_stop();
+          return true;
         },
         stop_.get_token());
   }

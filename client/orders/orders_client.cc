@@ -1,9 +1,15 @@
 #include "client/orders/orders_client.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <array>
+#include <condition_variable>
 #include <cstddef>
-#include <random>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -63,6 +69,34 @@ class ImportWindow {
   bool closed_early_ = false;
 };
 
+// Cancels a call that has not ended so long after a stop was requested.
+//
+// Lifetime: `context` outlives it, and it outlives the call.
+class CancelAfterStop {
+ public:
+  CancelAfterStop(grpc::ClientContext& context, std::stop_token stop,
+                  std::chrono::milliseconds limit)
+      : thread_([this, &context, stop = std::move(stop), limit](const std::stop_token& over) {
+          const std::stop_callback wake(stop, [this] {
+            const std::lock_guard lock(mutex_);
+            changed_.notify_all();
+          });
+          std::unique_lock lock(mutex_);
+          if (!changed_.wait(lock, over, [&stop] { return stop.stop_requested(); })) return;
+          changed_.wait_for(lock, over, limit, [] { return false; });
+          if (!over.stop_requested()) context.TryCancel();
+        }) {}
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::jthread thread_;
+};
+
+bool SaysWhatIsStored(const absl::Status& status) {
+  return status.ok() || ErrorMetadata(status, "durable_orders").has_value();
+}
+
 // How many orders of its stream the server says are stored. 0 when it does not say:
 // then all of them are sent again, which changes nothing.
 std::int64_t Stored(const absl::Status& status, const ImportOrdersResponse& response) {
@@ -119,6 +153,19 @@ absl::StatusOr<Order> OrdersClient::GetOrder(const std::string& order_id) {
   return std::move(*response->mutable_order());
 }
 
+absl::StatusOr<Order> OrdersClient::CancelOrder(const std::string& order_id) {
+  orders::v1::CancelOrderRequest request;
+  request.set_order_id(order_id);
+  auto response = connection_.Call(*stub_, &OrdersService::StubInterface::CancelOrder, request);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_order());
+}
+
+absl::StatusOr<orders::v1::GetSalesResponse> OrdersClient::GetSales() {
+  return connection_.Call(*stub_, &OrdersService::StubInterface::GetSales,
+                          orders::v1::GetSalesRequest());
+}
+
 OrderList OrdersClient::ListOrders(int page_size) {
   return OrderList(
       [this](const ListOrdersRequest& request) {
@@ -128,7 +175,7 @@ OrderList OrdersClient::ListOrders(int page_size) {
 }
 
 StreamEnd OrdersClient::WatchOrders(const WatchOptions& options,
-                                    const std::function<void(const WatchOrdersResponse&)>& on_event,
+                                    const std::function<bool(const WatchOrdersResponse&)>& on_event,
                                     std::stop_token stop) {
   Retry retry(connection_.retry(), connection_.clock(), stop);
   orders::v1::WatchOrdersRequest request;
@@ -141,8 +188,12 @@ StreamEnd OrdersClient::WatchOrders(const WatchOptions& options,
     WatchOrdersResponse response;
     while (!stop.stop_requested() && reader->Read(&response)) {
       retry.Succeeded();
+      if (response.has_order() && !on_event(response)) {
+        context.TryCancel();
+        reader->Finish();
+        return {absl::OkStatus(), request.resume_token()};
+      }
       request.set_resume_token(response.resume_token());
-      if (response.has_order()) on_event(response);
     }
     status = FromGrpc(reader->Finish());
     // The last message says where to go on, whatever the goodbye says; a watch "from
@@ -169,6 +220,7 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
   while (next(0) != nullptr) {
     grpc::ClientContext context;
     ImportOrdersResponse response;
+    const CancelAfterStop cancel(context, stop, options.stop_limit);
     const auto writer = stub_->ImportOrders(&context, &response);
     std::int64_t sent = 0;
     while (sent < std::max(options.orders_per_stream, 1)) {
@@ -189,8 +241,8 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
     tell(0);
     if (stored > 0) retry.Succeeded();
     if (!status.ok() && !retry.AwaitNext(status)) {
-      const bool stopped = stop.stop_requested() && IsRetryable(status);
-      return {stopped ? Stopped() : status, durable};
+      const bool stopped = stop.stop_requested() && Retry::MayCure(status);
+      return {stopped ? Stopped() : status, durable, SaysWhatIsStored(status)};
     }
   }
   return {window.closed_early() ? Stopped() : absl::OkStatus(), durable};
@@ -201,9 +253,12 @@ std::unique_ptr<OrderTracker> OrdersClient::TrackOrders() {
 }
 
 std::string NewRequestId() {
-  std::random_device random;
   std::array<std::uint32_t, 4> word;
-  std::generate(word.begin(), word.end(), std::ref(random));
+  // The kernel gives so few bytes whole, and waits for nothing once the machine has started.
+  if (getrandom(word.data(), sizeof word, 0) != sizeof word) {
+    std::perror("the operating system has no random bits: getrandom");
+    std::abort();
+  }
   // Version 4, variant 1: RFC 4122.
   return absl::StrFormat("%08x-%04x-4%03x-%04x-%04x%08x", word[0], word[1] >> 16, word[1] & 0xfff,
                          0x8000 | (word[2] >> 16 & 0x3fff), word[2] & 0xffff, word[3]);

@@ -1,6 +1,7 @@
 #ifndef CLIENT_ORDERS_ORDERS_CLIENT_H_
 #define CLIENT_ORDERS_ORDERS_CLIENT_H_
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -39,6 +40,8 @@ struct ImportOptions {
   // many are sent twice when a stream breaks without a word.
   int orders_per_stream = 1000;
   std::function<void(const ImportProgress&)> on_progress = nullptr;
+  // How long the server may take to say how much is stored, once a stop is requested.
+  std::chrono::milliseconds stop_limit{10000};
 };
 
 struct ImportEnd {
@@ -46,6 +49,8 @@ struct ImportEnd {
   absl::Status status;
   // How many orders, counted from the first, are stored. If one was refused, it is the next one.
   std::int64_t durable_orders = 0;
+  // Whether the server has said so; otherwise more may be stored, which the same source finds out.
+  bool exact = true;
 };
 
 // All orders, oldest first; fetches the next page when the current one is used up.
@@ -92,23 +97,30 @@ class OrdersClient {
 
   absl::StatusOr<orders::v1::Order> GetOrder(const std::string& order_id);
 
+  // Cancels an order, confirmed or not; cancelling it again changes nothing.
+  absl::StatusOr<orders::v1::Order> CancelOrder(const std::string& order_id);
+
+  absl::StatusOr<orders::v1::GetSalesResponse> GetSales();
+
   // `page_size` 0: the server decides.
   OrderList ListOrders(int page_size = 0);
 
   // Calls `on_event` for every event, in order, each exactly once, until a stop is requested:
-  // across drains, restarts and broken connections. Otherwise returns only with an error that
-  // retrying cannot cure, or when the server was away for longer than RetryOptions::give_up_after.
+  // across drains, restarts and broken connections, and whatever proxies make of them. Otherwise
+  // returns only with an error that retrying cannot cure, or when the server was away for longer
+  // than RetryOptions::give_up_after.
   //
-  // After a stop is requested, `on_event` is not called again.
+  // `on_event` returns whether the event was taken. If not, the watch ends with OK, and would be
+  // resumed with that event. After a stop is requested, `on_event` is not called again.
   StreamEnd WatchOrders(const WatchOptions& options,
-                        const std::function<void(const orders::v1::WatchOrdersResponse&)>& on_event,
+                        const std::function<bool(const orders::v1::WatchOrdersResponse&)>& on_event,
                         std::stop_token stop = {});
 
   // Places all orders of `source`, each exactly once, in order. Orders without request_id get one.
   // Ends at the first order that is refused.
   //
   // When a stop is requested, nothing more is taken from `source`, and the server is asked how much
-  // is stored.
+  // is stored; it has ImportOptions::stop_limit to answer.
   ImportEnd ImportOrders(const OrderSource& source, const ImportOptions& options = {},
                          std::stop_token stop = {});
 

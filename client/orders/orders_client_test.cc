@@ -48,6 +48,12 @@ std::vector<std::string> Numbers(int from, int to) {
   return numbers;
 }
 
+// No event comes.
+bool Nothing(const WatchOrdersResponse&) {
+  ADD_FAILURE() << "an event";
+  return true;
+}
+
 class OrdersClientTest : public testing::Test {
  protected:
   ClientOptions Options() {
@@ -212,6 +218,7 @@ class OrdersClientWatchTest : public OrdersClientTest {
             [&, last](const WatchOrdersResponse& response) {
               seen_.push_back(std::string(response.order().order_id()));
               if (seen_.back() == std::to_string(last)) stop.request_stop();
+              return true;
             },
             stop.get_token());
   }
@@ -263,9 +270,40 @@ TEST_F(OrdersClientWatchTest, UsesTheGoodbyesTokenWhenItHasNoOther) {
   Serve(5, 6, kBroken);
   std::stop_source stop;
   const StreamEnd end = Connect()->WatchOrders(
-      {}, [&](const WatchOrdersResponse&) { stop.request_stop(); }, stop.get_token());
+      {}, [&](const WatchOrdersResponse&) { return stop.request_stop(); }, stop.get_token());
   EXPECT_TRUE(end.status.ok()) << end.status;
   EXPECT_EQ(end.resume_token, "6");
+}
+
+TEST_F(OrdersClientWatchTest, SurvivesWhatAProxyMakesOfItsEnd) {
+  Serve(0, 2, grpc::Status(grpc::StatusCode::UNKNOWN, "Stream removed"));
+  Serve(2, 3, grpc::Status(grpc::StatusCode::INTERNAL, "Received RST_STREAM with error code 2"));
+  Serve(3, 4, kOk);
+  const StreamEnd end = WatchUntil(4);
+  EXPECT_TRUE(end.status.ok()) << end.status;
+  EXPECT_EQ(seen_, Numbers(1, 4));
+}
+
+TEST_F(OrdersClientWatchTest, BelievesAServerThatFailsAgainAndAgain) {
+  options_.retry.max_unexplained = 4;
+  for (int i = 0; i < 20; ++i) {
+    fake_.watch.Then([](const WatchOrdersRequest&, FakeOrders::Watch&) {
+      return grpc::Status(grpc::StatusCode::INTERNAL, "");
+    });
+  }
+  const StreamEnd end = Connect(server_.address(), options_)->WatchOrders({}, Nothing);
+  EXPECT_TRUE(absl::IsInternal(end.status)) << end.status;
+  EXPECT_EQ(fake_.watch.calls(), 4u);
+}
+
+TEST_F(OrdersClientWatchTest, ResumesWithTheEventThatWasNotTaken) {
+  Serve(0, 3, kBroken);
+  int events = 0;
+  const StreamEnd end = Connect()->WatchOrders(
+      {.resume_token = "start"}, [&](const WatchOrdersResponse&) { return ++events < 3; });
+  EXPECT_TRUE(end.status.ok()) << end.status;
+  EXPECT_EQ(events, 3);
+  EXPECT_EQ(end.resume_token, "2");
 }
 
 TEST_F(OrdersClientWatchTest, DoesNotTryAgainWhatWillNeverSucceed) {
@@ -283,8 +321,7 @@ TEST_F(OrdersClientWatchTest, GivesUpAfterTheLimitWhenNobodyIsThere) {
   ClientOptions options = Options();
   options.retry.give_up_after = seconds(60);
   const auto start = clock_->Now();
-  const StreamEnd end =
-      Connect("127.0.0.1:1", options)->WatchOrders({}, [](const WatchOrdersResponse&) { FAIL(); });
+  const StreamEnd end = Connect("127.0.0.1:1", options)->WatchOrders({}, Nothing);
   EXPECT_TRUE(absl::IsUnavailable(end.status)) << end.status;
   EXPECT_EQ(end.resume_token, "");
   EXPECT_THAT(clock_->Now() - start, AllOf(Ge(seconds(54)), Le(seconds(60))));
@@ -314,8 +351,7 @@ TEST_F(OrdersClientWatchTest, EndsAtOnceWhenAStopIsRequestedWhileNothingHappens)
     AwaitStop(released.get_token());
     return kOk;
   });
-  const StreamEnd end = Connect()->WatchOrders(
-      {}, [](const WatchOrdersResponse&) { FAIL(); }, stop.get_token());
+  const StreamEnd end = Connect()->WatchOrders({}, Nothing, stop.get_token());
   released.request_stop();
   EXPECT_TRUE(end.status.ok()) << end.status;
 }
@@ -343,6 +379,7 @@ TEST_F(OrdersClientWatchTest, ContinuesOnAnotherServerWhenItsOwnDies) {
         seen_.push_back(response.resume_token());
         if (seen_.size() == 3) mortal.reset();
         if (seen_.size() == 6) stop.request_stop();
+        return true;
       },
       stop.get_token());
   EXPECT_TRUE(end.status.ok()) << end.status;
@@ -498,6 +535,35 @@ TEST_F(OrdersClientImportTest, GivesUpAfterTheLimitAndSaysHowManyAreStored) {
   });
   EXPECT_TRUE(absl::IsUnavailable(end.status)) << end.status;
   EXPECT_EQ(end.durable_orders, 0);
+}
+
+TEST_F(OrdersClientImportTest, SurvivesWhatAProxyMakesOfItsEnd) {
+  Serve(2, grpc::Status(grpc::StatusCode::UNKNOWN, "Stream removed"));
+  Serve(1, grpc::Status(grpc::StatusCode::INTERNAL, "Received RST_STREAM with error code 2"));
+  Serve(kAll, kOk);
+  const ImportEnd end = Import(3);
+  EXPECT_TRUE(end.status.ok()) << end.status;
+  EXPECT_EQ(end.durable_orders, 3);
+  const auto ids = ids_.all();
+  EXPECT_THAT(std::set(ids.begin(), ids.end()), SizeIs(3));
+}
+
+TEST_F(OrdersClientImportTest, EndsThoughTheServerDoesNotAnswerAStop) {
+  std::stop_source stop;
+  std::stop_source released;
+  fake_.import.Then([&](FakeOrders::Import& reader, ImportOrdersResponse&) {
+    ImportOrdersRequest request;
+    EXPECT_TRUE(reader.Read(&request));
+    stop.request_stop();
+    // Says nothing before the client has gone.
+    AwaitStop(released.get_token());
+    return kOk;
+  });
+  const ImportEnd end = Import(1, {.stop_limit = milliseconds(1)}, stop.get_token());
+  released.request_stop();
+  EXPECT_TRUE(absl::IsCancelled(end.status)) << end.status;
+  EXPECT_EQ(end.durable_orders, 0);
+  EXPECT_FALSE(end.exact);
 }
 
 }  // namespace

@@ -27,6 +27,7 @@
 #include "client/orders/order_lines.h"
 #include "client/orders/orders_client.h"
 #include "client/orders/progress_bar.h"
+#include "client/plain_text.h"
 #include "client/terminal.h"
 
 namespace client {
@@ -49,11 +50,14 @@ absl::StatusOr<std::int64_t> Count(const Invocation& run) {
   return run.line.Has("count") ? ParseCount(run.line.Get("count")) : 0;
 }
 
-// Runs a stream that does not end by itself, until Ctrl-C or --count. `follow` calls
-// its argument after each thing that it has printed.
+// Called for each thing that a stream brings, with whether it could be printed. Returns whether it
+// was.
+using Printed = std::function<bool(bool)>;
+
+// Runs a stream that does not end by itself, until Ctrl-C, --count, or an output that takes no
+// more.
 int Follow(const Invocation& run,
-           const std::function<StreamEnd(OrdersClient&, const std::function<void()>& printed,
-                                         std::stop_token)>& follow) {
+           const std::function<StreamEnd(OrdersClient&, const Printed&, std::stop_token)>& follow) {
   const auto count = Count(run);
   if (!count.ok()) return run.UsageError(count.status());
   std::stop_source stop;
@@ -61,22 +65,23 @@ int Follow(const Invocation& run,
                                         [&stop] { stop.request_stop(); });
   const auto client = Connect(run);
   if (!client.ok()) return run.UsageError(client.status());
-  std::int64_t printed = 0;
-  const auto after_each = [&] {
-    // Nobody reads on: as good as Ctrl-C.
-    if (++printed == *count || !run.terminal.out) stop.request_stop();
+  std::int64_t count_printed = 0;
+  const Printed after_each = [&](bool printed) {
+    if (printed && ++count_printed == *count) stop.request_stop();
+    return printed;
   };
   const StreamEnd end = follow(**client, after_each, stop.get_token());
+  const std::string go_on =
+      end.resume_token.empty() ? "" : "go on with: client watch --from=" + end.resume_token;
+  if (run.output.failed()) return run.OutputLost(go_on);
   const int code = end.status.ok() ? int{kDone} : run.Failed(end.status);
   // A refused token leads nowhere.
-  if (code != kRefused && !end.resume_token.empty()) {
-    run.Say("go on with: client watch --from=" + end.resume_token);
-  }
+  if (code != kRefused && !go_on.empty()) run.Say(go_on);
   return code;
 }
 
 // As JSON with --json.
-void PrintOrder(const Invocation& run, const Order& order) {
+bool PrintOrder(const Invocation& run, const Order& order) {
   if (run.line.Has("json")) return run.PrintJson(order);
   std::string state(orders::v1::OrderState_Name(order.state()));
   if (state.starts_with("ORDER_STATE_")) state = state.substr(std::strlen("ORDER_STATE_"));
@@ -92,7 +97,7 @@ void PrintOrder(const Invocation& run, const Order& order) {
   for (const auto& item : order.items()) {
     absl::StrAppend(&text, " ", std::string(item.sku()), "=", item.quantity());
   }
-  run.terminal.out << OneLine(std::move(text)) << std::endl;
+  return run.PrintLine(text);
 }
 
 absl::StatusOr<std::vector<OrderLine>> ReadFile(const Invocation& run, const std::string& name) {
@@ -128,8 +133,8 @@ int Place(const Invocation& run) {
         absl::StrCat("The order may be stored: the same command with --request-id=",
                      std::string(request.request_id()), " makes sure of it, and stores it once."));
   }
-  PrintOrder(run, *order);
-  return kDone;
+  if (PrintOrder(run, *order)) return kDone;
+  return run.OutputLost("The order is stored: client get " + std::string(order->order_id()));
 }
 
 int Get(const Invocation& run) {
@@ -139,6 +144,36 @@ int Get(const Invocation& run) {
   const auto order = (*client)->GetOrder(run.line.words[0]);
   if (!order.ok()) return run.Failed(order.status());
   PrintOrder(run, *order);
+  return kDone;
+}
+
+int Cancel(const Invocation& run) {
+  if (run.line.words.size() != 1) return run.UsageError("which order? One id");
+  const auto client = Connect(run);
+  if (!client.ok()) return run.UsageError(client.status());
+  const auto order = (*client)->CancelOrder(run.line.words[0]);
+  if (!order.ok()) {
+    return run.Failed(order.status(), "It may be cancelled: the same command makes sure of it.");
+  }
+  if (PrintOrder(run, *order)) return kDone;
+  return run.OutputLost("The order is cancelled");
+}
+
+int Sales(const Invocation& run) {
+  if (!run.line.words.empty()) return run.UsageError("shows all SKUs; takes flags only");
+  const auto client = Connect(run);
+  if (!client.ok()) return run.UsageError(client.status());
+  const auto sales = (*client)->GetSales();
+  if (!sales.ok()) return run.Failed(sales.status());
+  if (run.line.Has("json")) {
+    run.PrintJson(*sales);
+    return kDone;
+  }
+  std::string table;
+  for (const auto& one : sales->sales()) {
+    absl::StrAppendFormat(&table, "%10d  %s\n", one.quantity(), OneLine(one.sku()));
+  }
+  run.output.Print(table);
   return kDone;
 }
 
@@ -152,23 +187,19 @@ int List(const Invocation& run) {
     const auto order = list.Next();
     if (!order.ok()) return run.Failed(order.status());
     if (!order->has_value()) break;
-    PrintOrder(run, **order);
+    if (!PrintOrder(run, **order)) return run.OutputLost();
   }
   return kDone;
 }
 
 int Watch(const Invocation& run) {
   if (!run.line.words.empty()) return run.UsageError("watches all orders; `client track ID` some");
-  return Follow(run, [&run](OrdersClient& client, const auto& printed, std::stop_token stop) {
+  return Follow(run, [&run](OrdersClient& client, const Printed& printed, std::stop_token stop) {
     return client.WatchOrders(
         {.resume_token = run.line.Get("from")},
         [&](const WatchOrdersResponse& event) {
-          if (run.line.Has("json")) {
-            run.PrintJson(event);
-          } else {
-            PrintOrder(run, event.order());
-          }
-          printed();
+          return printed(run.line.Has("json") ? run.PrintJson(event)
+                                              : PrintOrder(run, event.order()));
         },
         stop);
   });
@@ -176,15 +207,10 @@ int Watch(const Invocation& run) {
 
 int Track(const Invocation& run) {
   if (run.line.words.empty()) return run.UsageError("which orders? One id or more");
-  return Follow(run, [&run](OrdersClient& client, const auto& printed, std::stop_token stop) {
+  return Follow(run, [&run](OrdersClient& client, const Printed& printed, std::stop_token stop) {
     const auto tracker = client.TrackOrders();
     tracker->Add(run.line.words);
-    return tracker->Run(
-        [&](const Order& order) {
-          PrintOrder(run, order);
-          printed();
-        },
-        stop);
+    return tracker->Run([&](const Order& order) { return printed(PrintOrder(run, order)); }, stop);
   });
 }
 
@@ -217,18 +243,15 @@ int Import(const Invocation& run) {
   bar.Hide();
 
   if (end.durable_orders == total) {
-    if (run.line.Has("json")) {
-      orders::v1::ImportOrdersResponse response;
-      response.set_durable_orders(total);
-      run.PrintJson(response);
-    } else {
-      run.terminal.out << total << " orders are stored" << std::endl;
-    }
-    return kDone;
+    const std::string all = absl::StrCat(total, " orders are stored");
+    orders::v1::ImportOrdersResponse response;
+    response.set_durable_orders(total);
+    if (run.line.Has("json") ? run.PrintJson(response) : run.PrintLine(all)) return kDone;
+    return run.OutputLost(all);
   }
-  const std::string stored =
-      absl::StrCat(end.durable_orders, " of ", total, " orders are stored; the same file with ",
-                   "--batch=", batch, " stores the rest, and none twice.");
+  const std::string stored = absl::StrCat(end.exact ? "" : "at least ", end.durable_orders, " of ",
+                                          total, " orders are stored; the same file with ",
+                                          "--batch=", batch, " stores the rest, and none twice.");
   const ExitCode code = ExitCodeFor(end.status);
   if (code == kTryAgain && stop.stop_requested()) {
     return run.Complain(kInterrupted, "interrupted. " + stored);
@@ -250,22 +273,23 @@ int Stock(const Invocation& run) {
   if (!client.ok()) return run.UsageError(client.status());
   const auto stock = (*client)->GetStock(run.line.words);
   if (!stock.ok()) return run.Failed(stock.status());
-  std::ostream& out = run.terminal.out;
   if (run.line.Has("json")) {
     for (const auto& one : *stock) run.PrintJson(one);
     return kDone;
   }
+  std::string table;
   std::size_t width = std::strlen("SKU");
   for (const auto& one : *stock) width = std::max(width, one.sku().size());
   const auto row = [&](const std::string& sku, const auto&... columns) {
-    out << absl::StrFormat("%-*s", static_cast<int>(width), OneLine(sku));
-    ((out << absl::StrFormat("  %10s", absl::StrCat(columns))), ...);
-    out << "\n";
+    absl::StrAppendFormat(&table, "%-*s", static_cast<int>(width), OneLine(sku));
+    (absl::StrAppendFormat(&table, "  %10s", absl::StrCat(columns)), ...);
+    table += "\n";
   };
   row("SKU", "available", "reserved", "confirmed", "initial");
   for (const auto& one : *stock) {
     row(std::string(one.sku()), one.available(), one.reserved(), one.confirmed(), one.initial());
   }
+  run.output.Print(table);
   return kDone;
 }
 
@@ -292,6 +316,7 @@ std::vector<Command> OrdersCommands() {
         json},
        Place},
       {"get", "ID", "show one order", "", {address, timeout, json}, Get},
+      {"cancel", "ID", "cancel an order, confirmed or not", "", {address, timeout, json}, Cancel},
       {"list", "", "show all orders, oldest first", "", {count, address, timeout, json}, List},
       {"watch",
        "",
@@ -314,7 +339,8 @@ std::vector<Command> OrdersCommands() {
        "\n"
        "Every line is read before the first order is sent. Ends at the first order that is\n"
        "refused. The same file with the same --batch can be imported again: no order is stored\n"
-       "twice. An order may have a \"request_id\" of its own instead.\n",
+       "twice. An order may have a \"request_id\" of its own instead. After Ctrl-C the server has\n"
+       "10 s to say how much is stored.\n",
        {{"batch", "NAME", "what the orders go by when they are sent again (a new UUID)"},
         address,
         {"timeout", "TIME", "how long to look for a server that is away (1m)"},
@@ -327,6 +353,12 @@ std::vector<Command> OrdersCommands() {
        "restarts.\n",
        {count, address, patience, json},
        Track},
+      {"sales",
+       "",
+       "show how much of each SKU was ordered",
+       "Without cancelled orders. --json also says up to which event of the order log.\n",
+       {address, timeout, json},
+       Sales},
       {"stock",
        "[SKU...]",
        "show what the inventory has",

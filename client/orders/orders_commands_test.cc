@@ -45,10 +45,10 @@ class CliTest : public CliUnderTest {
   CliTest() : CliUnderTest(OrdersCommands()) {}
 
   // Runs the program against the fake servers.
-  int Client(std::vector<std::string> arguments) {
+  int Client(std::vector<std::string> arguments, std::size_t output_takes = kNoLimit) {
     arguments.push_back((arguments[0] == "stock" ? "--inventory=" : "--address=") +
                         server_.address());
-    return Run(arguments);
+    return Run(arguments, output_takes);
   }
 
   FakeShop server_;
@@ -79,6 +79,8 @@ TEST_F(CliHelpTest, AUsageErrorIsOneLineThatSaysWhatIsValid) {
                    "\"apple=two\" is no item: write SKU=QUANTITY, as in apple=2");
   ExpectUsageError({"get"}, "which order? One id");
   ExpectUsageError({"get", "a", "b"}, "which order? One id");
+  ExpectUsageError({"cancel"}, "which order? One id");
+  ExpectUsageError({"sales", "apple"}, "shows all SKUs; takes flags only");
   ExpectUsageError({"get", "a", "--timeout=10"},
                    "\"10\" is not a duration: write it with a unit, as in 10s or 2m");
   ExpectUsageError({"list", "--count=none"}, "\"none\" is no whole number from 1 on");
@@ -113,8 +115,28 @@ TEST_F(CliPlaceTest, PrintsTheOrderAsJson) {
   });
   EXPECT_EQ(Client({"place", "--customer=ann", "apple=2", "--json"}), kDone);
   EXPECT_EQ(out(),
-            "{\"orderId\":\"a\",\"customer\":\"ann\",\"items\":[{\"sku\":\"apple\",\"quantity\":"
+            "{\"orderId\":\"a\",\"requestId\":\"\",\"customer\":\"ann\",\"items\":[{\"sku\":"
+            "\"apple\",\"quantity\":"
             "\"2\"}],\"state\":\"ORDER_STATE_PLACED\",\"createTime\":\"2023-11-14T22:13:20Z\"}\n");
+}
+
+TEST_F(CliPlaceTest, PrintsEveryFieldAsJson) {
+  fake_.place.Then([](const PlaceOrderRequest&, Order&) { return grpc::Status::OK; });
+  EXPECT_EQ(Client({"place", "--customer=ann", "apple=2", "--json"}), kDone);
+  EXPECT_EQ(out(),
+            "{\"orderId\":\"\",\"requestId\":\"\",\"customer\":\"\",\"items\":[],\"state\":"
+            "\"ORDER_STATE_UNSPECIFIED\"}\n");
+}
+
+TEST_F(CliPlaceTest, SaysThatTheOrderIsStoredThoughItCannotBePrinted) {
+  fake_.place.Then([](const PlaceOrderRequest&, Order& order) {
+    order = MakeOrder("a", ORDER_STATE_PLACED);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"place", "--customer=ann", "apple=2"}, /*output_takes=*/0), kOutputLost);
+  EXPECT_EQ(err(),
+            "client place: cannot write its output: the output takes no more. The order is stored: "
+            "client get a\n");
 }
 
 TEST_F(CliPlaceTest, NamesEveryFieldThatIsWrong) {
@@ -200,6 +222,41 @@ TEST_F(CliPlaceTest, SaysHowToMakeSureOfAnOrderThatNobodyAnswered) {
                               "stores it once.\n"));
 }
 
+using CliCancelTest = CliTest;
+
+TEST_F(CliCancelTest, CancelsTheOrderAndPrintsIt) {
+  fake_.cancel.Then([](const orders::v1::CancelOrderRequest& request, Order& order) {
+    order = MakeOrder(request.order_id(), orders::v1::ORDER_STATE_CANCELLED);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"cancel", "a"}), kDone);
+  EXPECT_EQ(out(), "a  CANCELLED  2023-11-14T22:13:20Z  ann  apple=2\n");
+}
+
+TEST_F(CliCancelTest, AnUnknownOrderIsRefused) {
+  fake_.cancel.Then([](const orders::v1::CancelOrderRequest&, Order&) {
+    return Refusal(StatusCode::NOT_FOUND, "there is no order a", "UNKNOWN_ORDER");
+  });
+  EXPECT_EQ(Client({"cancel", "a"}), kRefused);
+}
+
+using CliSalesTest = CliTest;
+
+TEST_F(CliSalesTest, PrintsEachSkuAndItsQuantity) {
+  const auto sales = [](orders::v1::GetSalesResponse& response) {
+    auto* one = response.add_sales();
+    one->set_sku("apple");
+    one->set_quantity(7);
+    response.set_sequence(9);
+    return grpc::Status::OK;
+  };
+  fake_.sales.Then(sales).Then(sales);
+  EXPECT_EQ(Client({"sales"}), kDone);
+  EXPECT_EQ(out(), "         7  apple\n");
+  EXPECT_EQ(Client({"sales", "--json"}), kDone);
+  EXPECT_EQ(out(), "{\"sales\":[{\"sku\":\"apple\",\"quantity\":\"7\"}],\"sequence\":\"9\"}\n");
+}
+
 class CliListTest : public CliTest {
  protected:
   void SetUp() override {
@@ -222,6 +279,13 @@ TEST_F(CliListTest, PrintsAllPages) {
       std::string(kOrderA) + "b  CONFIRMED  2023-11-14T22:13:20Z  ann  apple=2\n";
   EXPECT_EQ(Client({"list"}), kDone);
   EXPECT_EQ(out(), page + page);
+}
+
+TEST_F(CliListTest, EndsWhenItsOutputTakesNoMore) {
+  EXPECT_EQ(Client({"list"}, std::string(kOrderA).size()), kOutputLost);
+  EXPECT_EQ(out(), kOrderA);
+  EXPECT_EQ(err(), "client list: cannot write its output: the output takes no more\n");
+  EXPECT_EQ(fake_.list.calls(), 1u);
 }
 
 TEST_F(CliListTest, AsksForNoMoreThanTheCount) {
@@ -258,6 +322,16 @@ TEST_F(CliWatchTest, PrintsEachEventOnceAcrossARestart) {
             "o3  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n"
             "o4  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n");
   EXPECT_EQ(err(), "client watch: go on with: client watch --from=4\n");
+}
+
+TEST_F(CliWatchTest, SaysWhereToGoOnBeforeWhatItsOutputLost) {
+  Serve("start", 1, 5, broken_);
+  const std::string line = "o1  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n";
+  // The third is written in part.
+  EXPECT_EQ(Client({"watch", "--from=start"}, 2 * line.size() + 5), kOutputLost);
+  EXPECT_EQ(err(),
+            "client watch: cannot write its output: the output takes no more. go on with: client "
+            "watch --from=2\n");
 }
 
 TEST_F(CliWatchTest, PrintsEventsAsJson) {
@@ -306,6 +380,24 @@ TEST_F(CliWatchTest, GivesUpAfterTheTimeout) {
 
 using CliTrackTest = CliTest;
 
+TEST_F(CliTrackTest, SaysThatItsOutputIsLost) {
+  fake_.track.Then([](FakeOrders::Track& stream) {
+    TrackOrdersResponse response;
+    response.set_resume_token("t1");
+    *response.mutable_order() = MakeOrder("a", ORDER_STATE_PLACED);
+    stream.Write(response);
+    response.set_resume_token("t2");
+    *response.mutable_order() = MakeOrder("a", ORDER_STATE_CONFIRMED);
+    stream.Write(response);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"track", "a"}, std::string(kOrderA).size()), kOutputLost);
+  EXPECT_EQ(out(), kOrderA);
+  EXPECT_EQ(err(),
+            "client track: cannot write its output: the output takes no more. go on with: client "
+            "watch --from=t1\n");
+}
+
 TEST_F(CliTrackTest, PrintsEachOrderAndItsChanges) {
   fake_.track.Then([](FakeOrders::Track& stream) {
     TrackOrdersRequest request;
@@ -353,6 +445,15 @@ TEST_F(CliImportTest, PlacesEveryLineOfStdinAcrossADrain) {
   EXPECT_EQ(out(), "3 orders are stored\n");
   EXPECT_EQ(err(), "");
   EXPECT_THAT(ids_.all(), ElementsAre("monday-1", "mine", "monday-4"));
+}
+
+TEST_F(CliImportTest, SaysHowMuchIsStoredThoughItsOutputIsLost) {
+  in_.str("{}\n{}\n");
+  Serve(kAll, grpc::Status::OK);
+  EXPECT_EQ(Client({"import", "-"}, /*output_takes=*/3), kOutputLost);
+  EXPECT_EQ(err(),
+            "client import: cannot write its output: the output takes no more. 2 orders are "
+            "stored\n");
 }
 
 TEST_F(CliImportTest, ReadsAFile) {
@@ -439,6 +540,11 @@ TEST_F(CliStockTest, PrintsATable) {
   EXPECT_EQ(out(),
             "SKU     available    reserved   confirmed     initial\n"
             "apple          70          10          20         100\n");
+}
+
+TEST_F(CliStockTest, SaysThatItsOutputIsLost) {
+  EXPECT_EQ(Client({"stock"}, /*output_takes=*/0), kOutputLost);
+  EXPECT_EQ(err(), "client stock: cannot write its output: the output takes no more\n");
 }
 
 TEST_F(CliStockTest, PrintsJsonForTheSkusAskedFor) {

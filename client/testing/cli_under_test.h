@@ -1,9 +1,13 @@
 #ifndef CLIENT_TESTING_CLI_UNDER_TEST_H_
 #define CLIENT_TESTING_CLI_UNDER_TEST_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
+#include <ostream>
 #include <sstream>
 #include <stop_token>
+#include <streambuf>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,8 +24,12 @@ class CliUnderTest : public testing::Test {
  protected:
   explicit CliUnderTest(std::vector<Command> commands) : commands_(std::move(commands)) {}
 
-  int Run(const std::vector<std::string>& arguments) {
-    out_.str("");
+  static constexpr std::size_t kNoLimit = ~std::size_t{0};
+
+  // The output takes so many bytes, and then no more.
+  int Run(const std::vector<std::string>& arguments, std::size_t output_takes = kNoLimit) {
+    written_.Clear(output_takes);
+    out_.clear();
     err_.str("");
     return client::Run(arguments, commands_,
                        {.in = in_,
@@ -55,7 +63,7 @@ class CliUnderTest : public testing::Test {
     EXPECT_EQ(out(), "");
   }
 
-  std::string out() const { return out_.str(); }
+  std::string out() const { return written_.text(); }
   std::string err() const { return err_.str(); }
 
   std::istringstream in_;
@@ -64,8 +72,34 @@ class CliUnderTest : public testing::Test {
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
 
  private:
+  // A file that can be full.
+  class Written final : public std::streambuf {
+   public:
+    void Clear(std::size_t limit) {
+      text_.clear();
+      limit_ = limit;
+    }
+    const std::string& text() const { return text_; }
+
+   private:
+    std::streamsize xsputn(const char* bytes, std::streamsize count) override {
+      const std::size_t taken =
+          std::min(static_cast<std::size_t>(count), limit_ - std::min(limit_, text_.size()));
+      text_.append(bytes, taken);
+      return static_cast<std::streamsize>(taken);
+    }
+    int_type overflow(int_type byte) override {
+      const char one = traits_type::to_char_type(byte);
+      return xsputn(&one, 1) == 1 ? byte : traits_type::eof();
+    }
+
+    std::string text_;
+    std::size_t limit_ = kNoLimit;
+  };
+
   const std::vector<Command> commands_;
-  std::ostringstream out_;
+  Written written_;
+  std::ostream out_{&written_};
   std::ostringstream err_;
 };
 

@@ -35,7 +35,7 @@ class Script {
     {
       const std::lock_guard lock(mutex_);
       if (calls_ == steps_.size()) {
-        return grpc::Status(grpc::StatusCode::INTERNAL, "the script has ended");
+        return grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "the script has ended");
       }
       step = steps_[calls_++];
     }

@@ -69,6 +69,7 @@ void Watch(const Target& target, Tally& tally, Journal<Event>& told, const std::
       [&](const orders::v1::WatchOrdersResponse& message) {
         tally.Answered();
         told.Add({message.order().order_id(), message.order().state()});
+        return true;
       },
       stop);
   CountEnd("WatchOrders", end.status, tally);
@@ -120,6 +121,7 @@ void Track(const Target& target, Tally& tally, const Journal<Acknowledged>& plac
       [&](const Order& order) {
         tally.Answered();
         tracked.events.Add({order.order_id(), order.state()});
+        return true;
       },
       stop);
   CountEnd("TrackOrders", end.status, tally);

@@ -20,6 +20,8 @@ class FakeOrders final : public orders::v1::OrdersService::Service {
 
   Script<const orders::v1::PlaceOrderRequest&, orders::v1::Order&> place;
   Script<const orders::v1::GetOrderRequest&, orders::v1::Order&> get;
+  Script<const orders::v1::CancelOrderRequest&, orders::v1::Order&> cancel;
+  Script<orders::v1::GetSalesResponse&> sales;
   Script<const orders::v1::ListOrdersRequest&, orders::v1::ListOrdersResponse&> list;
   Script<const orders::v1::WatchOrdersRequest&, Watch&> watch;
   Script<Import&, orders::v1::ImportOrdersResponse&> import;
@@ -32,6 +34,14 @@ class FakeOrders final : public orders::v1::OrdersService::Service {
   grpc::Status GetOrder(grpc::ServerContext*, const orders::v1::GetOrderRequest* request,
                         orders::v1::GetOrderResponse* response) override {
     return get.Play(*request, *response->mutable_order());
+  }
+  grpc::Status CancelOrder(grpc::ServerContext*, const orders::v1::CancelOrderRequest* request,
+                           orders::v1::CancelOrderResponse* response) override {
+    return cancel.Play(*request, *response->mutable_order());
+  }
+  grpc::Status GetSales(grpc::ServerContext*, const orders::v1::GetSalesRequest*,
+                        orders::v1::GetSalesResponse* response) override {
+    return sales.Play(*response);
   }
   grpc::Status ListOrders(grpc::ServerContext*, const orders::v1::ListOrdersRequest* request,
                           orders::v1::ListOrdersResponse* response) override {

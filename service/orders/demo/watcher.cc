@@ -28,6 +28,7 @@ absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Create(const std::string& targ
             it.events_.push_back({event.order().order_id(), event.order().state()});
           }
           ++it.seen_;
+          return true;
         },
         stop);
   });
