@@ -60,8 +60,11 @@ absl::Status ReservationConfirmed(const std::string& reservation_id) {
 
 absl::Status FromStore(const absl::Status& status) {
   if (status.ok() || IsPromised(status)) return status;
+  if (absl::IsResourceExhausted(status)) return rpc::Overloaded("inventory.v1");
   spdlog::warn("the stock store has failed: {}", status.ToString());
-  if (absl::IsUnavailable(status) || absl::IsFailedPrecondition(status)) {
+  // UNKNOWN: it may be stored; whoever repeats the call is answered the same.
+  if (absl::IsUnavailable(status) || absl::IsFailedPrecondition(status) ||
+      absl::IsDeadlineExceeded(status) || absl::IsUnknown(status)) {
     return rpc::WithRetryInfo(
         With(absl::UnavailableError("the database is busy or gone; try again"),
              "STORE_UNAVAILABLE"),

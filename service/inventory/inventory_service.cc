@@ -1,5 +1,6 @@
 #include "service/inventory/inventory_service.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -74,12 +75,17 @@ absl::Status Validate(const v1::ReserveRequest& request) {
   return wrong.ToStatus();
 }
 
+// No call works in the store for longer than its caller waits, or than a busy disk takes.
+StockStore::Deadline StoreDeadline(const rpc::Call& call) {
+  return std::min(call.deadline(), std::chrono::steady_clock::now() + std::chrono::seconds(5));
+}
+
 // A handler that checks its request, and whose answer is empty.
 template <typename Response, typename Work>
 auto Checked(Work work) {
-  return [work](const auto& request, const rpc::Call&) -> absl::StatusOr<Response> {
+  return [work](const auto& request, const rpc::Call& call) -> absl::StatusOr<Response> {
     if (absl::Status wrong = Validate(request); !wrong.ok()) return wrong;
-    if (absl::Status done = FromStore(work(request)); !done.ok()) return done;
+    if (absl::Status done = FromStore(work(request, StoreDeadline(call))); !done.ok()) return done;
     return Response();
   };
 }
@@ -109,9 +115,10 @@ grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext*
                                                     v1::ReserveResponse* response) {
   const auto begin = [this, context, request, response](grpc::ServerUnaryReactor& call) {
     rpc::AnswerFromPool(pool_, call, *context, *request, *response,
-                        Checked<v1::ReserveResponse>([this](const v1::ReserveRequest& reserve) {
+                        Checked<v1::ReserveResponse>([this](const v1::ReserveRequest& reserve,
+                                                            StockStore::Deadline deadline) {
                           return store_.Reserve(reserve.reservation_id(), Items(reserve),
-                                                Ttl(reserve));
+                                                Ttl(reserve), deadline);
                         }));
   };
   if (latency_ > milliseconds(0)) return new DelayedCall(latency_, begin);
@@ -123,21 +130,21 @@ grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* InventoryService::Confirm(grpc::CallbackServerContext* context,
                                                     const v1::ConfirmRequest* request,
                                                     v1::ConfirmResponse* response) {
-  return rpc::AnswerFromPool(
-      pool_, context, request, response,
-      Checked<v1::ConfirmResponse>([this](const v1::ConfirmRequest& confirm) {
-        return store_.Confirm(confirm.reservation_id());
-      }));
+  return rpc::AnswerFromPool(pool_, context, request, response,
+                             Checked<v1::ConfirmResponse>([this](const v1::ConfirmRequest& confirm,
+                                                                 StockStore::Deadline deadline) {
+                               return store_.Confirm(confirm.reservation_id(), deadline);
+                             }));
 }
 
 grpc::ServerUnaryReactor* InventoryService::Release(grpc::CallbackServerContext* context,
                                                     const v1::ReleaseRequest* request,
                                                     v1::ReleaseResponse* response) {
-  return rpc::AnswerFromPool(
-      pool_, context, request, response,
-      Checked<v1::ReleaseResponse>([this](const v1::ReleaseRequest& release) {
-        return store_.Release(release.reservation_id());
-      }));
+  return rpc::AnswerFromPool(pool_, context, request, response,
+                             Checked<v1::ReleaseResponse>([this](const v1::ReleaseRequest& release,
+                                                                 StockStore::Deadline deadline) {
+                               return store_.Release(release.reservation_id(), deadline);
+                             }));
 }
 
 grpc::ServerUnaryReactor* InventoryService::GetStock(grpc::CallbackServerContext* context,
@@ -145,9 +152,9 @@ grpc::ServerUnaryReactor* InventoryService::GetStock(grpc::CallbackServerContext
                                                      v1::GetStockResponse* response) {
   return rpc::AnswerFromPool(pool_, context, request, response,
                              [this](const v1::GetStockRequest& skus,
-                                    const rpc::Call&) -> absl::StatusOr<v1::GetStockResponse> {
-                               absl::StatusOr<std::vector<v1::Stock>> stock =
-                                   store_.Get({skus.skus().begin(), skus.skus().end()});
+                                    const rpc::Call& call) -> absl::StatusOr<v1::GetStockResponse> {
+                               absl::StatusOr<std::vector<v1::Stock>> stock = store_.Get(
+                                   {skus.skus().begin(), skus.skus().end()}, StoreDeadline(call));
                                if (!stock.ok()) return FromStore(stock.status());
                                v1::GetStockResponse response;
                                for (v1::Stock& one : *stock) *response.add_stock() = std::move(one);

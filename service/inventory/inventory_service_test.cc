@@ -18,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "service/inventory/stock_store.h"
 #include "service/rpc/blocking_pool.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
 namespace inventory {
@@ -84,7 +85,10 @@ class InventoryServiceTest : public ::testing::Test {
  protected:
   InventoryServiceTest() {
     store_ = *StockStore::Open(directory_.File("inventory.sqlite3"));
-    EXPECT_TRUE(store_->Seed({{"apple", 10}, {"pear", 5}}).ok());
+    EXPECT_TRUE(
+        store_
+            ->Seed({{"apple", 10}, {"pear", 5}}, std::chrono::steady_clock::now() + testkit::kLong)
+            .ok());
     pool_.emplace(/*threads=*/1, /*capacity=*/1);
     Serve(std::chrono::milliseconds(0));
   }
@@ -226,7 +230,7 @@ TEST_F(InventoryServiceTest, RefusesCallsWhenTooManyWaitForTheDatabase) {
 }
 
 TEST_F(InventoryServiceTest, TellsCallersToTryAgainWhenTheDatabaseIsClosed) {
-  ASSERT_TRUE(store_->Close().ok());
+  ASSERT_TRUE(store_->Close(std::chrono::steady_clock::now() + testkit::kLong).ok());
   const grpc::Status status = Confirm("r");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).reason(), "STORE_UNAVAILABLE");

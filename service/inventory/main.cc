@@ -68,8 +68,11 @@ int main(int argc, char** argv) {
 
   const auto store = inventory::StockStore::Open(absl::GetFlag(FLAGS_database));
   if (!store.ok()) return process.CouldNotStart(store.status());
-  process.registry().Register("database", [&](Clock::TimePoint) { return (*store)->Close(); });
-  if (const absl::Status seeded = (*store)->Seed(stock); !seeded.ok()) {
+  process.registry().Register("database",
+                              [&](Clock::TimePoint deadline) { return (*store)->Close(deadline); });
+  if (const absl::Status seeded =
+          (*store)->Seed(stock, Clock::Steady().Now() + std::chrono::seconds(10));
+      !seeded.ok()) {
     return process.CouldNotStart(seeded);
   }
 

@@ -51,16 +51,13 @@ std::int64_t ToUnixMillis(std::chrono::system_clock::time_point time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
 }
 
-// Makes the stock of expired reservations available again, in a transaction of its
-// own: it holds also when what comes after is refused.
+// Makes the stock of expired reservations available again.
 absl::Status Expire(sqlite::Database& database, std::int64_t now) {
   {
     sqlite::Statement due = database.Query(
         "SELECT 1 FROM reservations WHERE state = 'reserved' AND expires_at <= ? LIMIT 1", now);
     if (!due.Next()) return due.status();
   }
-  absl::StatusOr<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
-  if (!transaction.ok()) return transaction.status();
   absl::Status status = database.Run(R"sql(
       UPDATE stock SET reserved = reserved - expired.quantity
       FROM (SELECT sku, sum(quantity) AS quantity
@@ -73,7 +70,6 @@ absl::Status Expire(sqlite::Database& database, std::int64_t now) {
         "UPDATE reservations SET state = 'expired' WHERE state = 'reserved' AND expires_at <= ?",
         now);
   }
-  if (status.ok()) status = transaction->Commit();
   return status;
 }
 
@@ -144,100 +140,100 @@ absl::StatusOr<std::unique_ptr<StockStore>> StockStore::Open(const std::string& 
   return std::unique_ptr<StockStore>(new StockStore(*std::move(connections), std::move(now)));
 }
 
-absl::Status StockStore::Seed(const Quantities& initial) {
-  absl::StatusOr<sqlite::Connections::Loan> writer = connections_->Writer();
-  if (!writer.ok()) return writer.status();
-  absl::StatusOr<sqlite::Transaction> transaction = sqlite::Transaction::Begin(**writer);
-  if (!transaction.ok()) return transaction.status();
-  for (const auto& [sku, quantity] : initial) {
-    absl::Status status =
-        (*writer)->Run("INSERT INTO stock (sku, initial) VALUES (?, ?) ON CONFLICT DO NOTHING", sku,
-                       std::int64_t{quantity});
-    if (!status.ok()) return status;
-  }
-  return transaction->Commit();
+absl::Status StockStore::Seed(const Quantities& initial, Deadline deadline) {
+  return connections_->Write(deadline, [initial](sqlite::Database& database) {
+    absl::Status status;
+    for (const auto& [sku, quantity] : initial) {
+      if (!status.ok()) break;
+      status = database.Run("INSERT INTO stock (sku, initial) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                            sku, std::int64_t{quantity});
+    }
+    return status;
+  });
+}
+
+absl::Status StockStore::Change(Deadline deadline, Work change) {
+  const absl::StatusOr<Outcome> outcome = connections_->Write<Outcome>(
+      deadline,
+      [now = ToUnixMillis(now_()),
+       change = std::move(change)](sqlite::Database& database) -> absl::StatusOr<Outcome> {
+        if (absl::Status status = Expire(database, now); !status.ok()) return status;
+        absl::StatusOr<sqlite::Savepoint> savepoint = sqlite::Savepoint::Begin(database);
+        if (!savepoint.ok()) return savepoint.status();
+        absl::StatusOr<Outcome> changed = change(database, now);
+        if (!changed.ok()) return Outcome{changed.status()};
+        if (absl::Status kept = savepoint->Keep(); !kept.ok()) return kept;
+        return changed;
+      });
+  return outcome.ok() ? outcome->answer : outcome.status();
 }
 
 absl::Status StockStore::Reserve(const std::string& reservation_id, const Quantities& items,
-                                 std::chrono::milliseconds ttl) {
-  absl::StatusOr<sqlite::Connections::Loan> writer = connections_->Writer();
-  if (!writer.ok()) return writer.status();
-  sqlite::Database& database = **writer;
-  const std::int64_t now = ToUnixMillis(now_());
-  if (absl::Status status = Expire(database, now); !status.ok()) return status;
-
-  absl::StatusOr<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
-  if (!transaction.ok()) return transaction.status();
-  const absl::StatusOr<std::optional<Reservation>> present = Find(database, reservation_id);
-  if (!present.ok()) return present.status();
-  if (*present) {
-    if ((*present)->items != items) return ReservationIdReused(reservation_id);
-    if ((*present)->state == "released") return ReservationReleased(reservation_id);
-    if ((*present)->state != "expired") return absl::OkStatus();
-  }
-  absl::Status status = RequireAvailable(database, items);
-  if (status.ok()) status = Move(database, items, /*to_reserved=*/1, /*to_confirmed=*/0);
-  if (status.ok()) status = Put(database, reservation_id, items, now + ttl.count());
-  if (status.ok()) status = transaction->Commit();
-  return status;
+                                 std::chrono::milliseconds ttl, Deadline deadline) {
+  return Change(
+      deadline, [=](sqlite::Database& database, std::int64_t now) -> absl::StatusOr<Outcome> {
+        const absl::StatusOr<std::optional<Reservation>> present = Find(database, reservation_id);
+        if (!present.ok()) return present.status();
+        if (*present) {
+          if ((*present)->items != items) return ReservationIdReused(reservation_id);
+          if ((*present)->state == "released") return ReservationReleased(reservation_id);
+          if ((*present)->state != "expired") return Outcome{};
+        }
+        absl::Status status = RequireAvailable(database, items);
+        if (status.ok()) status = Move(database, items, /*to_reserved=*/1, /*to_confirmed=*/0);
+        if (status.ok()) status = Put(database, reservation_id, items, now + ttl.count());
+        if (!status.ok()) return status;
+        return Outcome{};
+      });
 }
 
-absl::Status StockStore::Confirm(const std::string& reservation_id) {
-  absl::StatusOr<sqlite::Connections::Loan> writer = connections_->Writer();
-  if (!writer.ok()) return writer.status();
-  sqlite::Database& database = **writer;
-  if (absl::Status status = Expire(database, ToUnixMillis(now_())); !status.ok()) return status;
+absl::Status StockStore::Confirm(const std::string& reservation_id, Deadline deadline) {
+  return Change(deadline, [=](sqlite::Database& database, std::int64_t) -> absl::StatusOr<Outcome> {
+    const absl::StatusOr<std::optional<Reservation>> found = Find(database, reservation_id);
+    if (!found.ok()) return found.status();
+    if (!*found) return UnknownReservation(reservation_id);
+    const Reservation& reservation = **found;
+    if (reservation.state == "confirmed") return Outcome{};
+    if (reservation.state == "released") return ReservationReleased(reservation_id);
 
-  absl::StatusOr<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
-  if (!transaction.ok()) return transaction.status();
-  const absl::StatusOr<std::optional<Reservation>> found = Find(database, reservation_id);
-  if (!found.ok()) return found.status();
-  if (!*found) return UnknownReservation(reservation_id);
-  const Reservation& reservation = **found;
-  if (reservation.state == "confirmed") return absl::OkStatus();
-  if (reservation.state == "released") return ReservationReleased(reservation_id);
-
-  const bool expired = reservation.state == "expired";
-  const absl::Status refusal =
-      expired ? RequireAvailable(database, reservation.items) : absl::OkStatus();
-  if (!refusal.ok() && !absl::IsFailedPrecondition(refusal)) return refusal;
-  absl::Status status;
-  if (refusal.ok()) {
-    status = Move(database, reservation.items, /*to_reserved=*/expired ? 0 : -1,
-                  /*to_confirmed=*/1);
-  }
-  // A refusal is final: whoever asks again must not be told otherwise.
-  if (status.ok()) {
-    status = SetState(database, reservation_id, refusal.ok() ? "confirmed" : "released");
-  }
-  if (status.ok()) status = transaction->Commit();
-  return status.ok() ? refusal : status;
+    const bool expired = reservation.state == "expired";
+    const absl::Status refusal =
+        expired ? RequireAvailable(database, reservation.items) : absl::OkStatus();
+    if (!refusal.ok() && !absl::IsFailedPrecondition(refusal)) return refusal;
+    absl::Status status;
+    if (refusal.ok()) {
+      status = Move(database, reservation.items, /*to_reserved=*/expired ? 0 : -1,
+                    /*to_confirmed=*/1);
+    }
+    // A refusal is final: whoever asks again must not be told otherwise.
+    if (status.ok()) {
+      status = SetState(database, reservation_id, refusal.ok() ? "confirmed" : "released");
+    }
+    if (!status.ok()) return status;
+    return Outcome{refusal};
+  });
 }
 
-absl::Status StockStore::Release(const std::string& reservation_id) {
-  absl::StatusOr<sqlite::Connections::Loan> writer = connections_->Writer();
-  if (!writer.ok()) return writer.status();
-  sqlite::Database& database = **writer;
-  if (absl::Status status = Expire(database, ToUnixMillis(now_())); !status.ok()) return status;
+absl::Status StockStore::Release(const std::string& reservation_id, Deadline deadline) {
+  return Change(deadline, [=](sqlite::Database& database, std::int64_t) -> absl::StatusOr<Outcome> {
+    const absl::StatusOr<std::optional<Reservation>> found = Find(database, reservation_id);
+    if (!found.ok()) return found.status();
+    if (!*found || (*found)->state == "released") return Outcome{};
+    if ((*found)->state == "confirmed") return ReservationConfirmed(reservation_id);
 
-  absl::StatusOr<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
-  if (!transaction.ok()) return transaction.status();
-  const absl::StatusOr<std::optional<Reservation>> found = Find(database, reservation_id);
-  if (!found.ok()) return found.status();
-  if (!*found || (*found)->state == "released") return absl::OkStatus();
-  if ((*found)->state == "confirmed") return ReservationConfirmed(reservation_id);
-
-  absl::Status status;
-  if ((*found)->state == "reserved") {
-    status = Move(database, (*found)->items, /*to_reserved=*/-1, /*to_confirmed=*/0);
-  }
-  if (status.ok()) status = SetState(database, reservation_id, "released");
-  if (status.ok()) status = transaction->Commit();
-  return status;
+    absl::Status status;
+    if ((*found)->state == "reserved") {
+      status = Move(database, (*found)->items, /*to_reserved=*/-1, /*to_confirmed=*/0);
+    }
+    if (status.ok()) status = SetState(database, reservation_id, "released");
+    if (!status.ok()) return status;
+    return Outcome{};
+  });
 }
 
-absl::StatusOr<std::vector<v1::Stock>> StockStore::Get(const std::vector<std::string>& skus) {
-  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader();
+absl::StatusOr<std::vector<v1::Stock>> StockStore::Get(const std::vector<std::string>& skus,
+                                                       Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
   // Expired reservations do not count, also before the next write has seen them.
   const std::string select = R"sql(

@@ -25,8 +25,8 @@ namespace inventory {
 // file at once.
 //
 // Errors of every method: those that inventory.proto promises (inventory_errors.h), named at the
-// method; and, without an ErrorInfo, UNAVAILABLE (the database is busy, full or gone; nothing was
-// stored), DATA_LOSS (it is damaged), FAILED_PRECONDITION (it was closed).
+// method; and, without an ErrorInfo, those of sqlite::Writer::Run(). Every method returns by its
+// deadline, or a moment later.
 //
 // Threads: all methods may be called from any thread and may block on a disk, so never call them on
 // a gRPC thread.
@@ -38,38 +38,51 @@ class StockStore {
   using Quantities = std::map<std::string, std::int64_t>;
   // The current time; reservations outlive the process, so this is the wall clock.
   using Now = std::function<std::chrono::system_clock::time_point()>;
+  using Deadline = std::chrono::steady_clock::time_point;
 
   // Errors: those of sqlite::Database::Open(), each a sentence for whoever starts the server.
   static absl::StatusOr<std::unique_ptr<StockStore>> Open(const std::string& path,
                                                           Now now = std::chrono::system_clock::now);
 
   // Adds SKUs that do not exist yet; the others are left unchanged.
-  absl::Status Seed(const Quantities& initial);
+  absl::Status Seed(const Quantities& initial, Deadline deadline);
 
   // Reserves `items`, all or none. Does nothing if the id was used for the same items before,
   // unless that reservation has expired; then it is made again. UNKNOWN_SKU, OUT_OF_STOCK,
   // RESERVATION_ID_REUSED, RESERVATION_RELEASED.
   absl::Status Reserve(const std::string& reservation_id, const Quantities& items,
-                       std::chrono::milliseconds ttl);
+                       std::chrono::milliseconds ttl, Deadline deadline);
 
   // Sells what is reserved, or reserves it again if the reservation has expired; if its stock is
   // gone by then, the reservation is released. UNKNOWN_RESERVATION, RESERVATION_RELEASED,
   // OUT_OF_STOCK.
-  absl::Status Confirm(const std::string& reservation_id);
+  absl::Status Confirm(const std::string& reservation_id, Deadline deadline);
 
   // Gives back what is reserved. RESERVATION_CONFIRMED.
-  absl::Status Release(const std::string& reservation_id);
+  absl::Status Release(const std::string& reservation_id, Deadline deadline);
 
   // The stock of `skus`, or of all SKUs if it is empty; ordered by SKU, each once. UNKNOWN_SKU.
-  absl::StatusOr<std::vector<v1::Stock>> Get(const std::vector<std::string>& skus);
+  absl::StatusOr<std::vector<v1::Stock>> Get(const std::vector<std::string>& skus,
+                                             Deadline deadline);
 
   // Waits for running methods, then closes. Methods called later return FAILED_PRECONDITION.
-  // Closing twice is OK.
-  absl::Status Close() { return connections_->Close(); }
+  // Closing twice is OK. See sqlite::Connections::Close().
+  absl::Status Close(Deadline deadline) { return connections_->Close(deadline); }
 
  private:
+  // How a change has ended that is stored.
+  struct Outcome {
+    absl::Status answer;
+  };
+  // An error: it is undone.
+  using Work = std::function<absl::StatusOr<Outcome>(sqlite::Database&, std::int64_t now)>;
+
   StockStore(std::unique_ptr<sqlite::Connections> connections, Now now)
       : connections_(std::move(connections)), now_(std::move(now)) {}
+
+  // Makes the stock of expired reservations available again, and then a change. The first holds
+  // also when the second is refused.
+  absl::Status Change(Deadline deadline, Work change);
 
   const std::unique_ptr<sqlite::Connections> connections_;
   const Now now_;

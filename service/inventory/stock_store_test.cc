@@ -15,10 +15,14 @@
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
 namespace inventory {
 namespace {
+
+// A deadline that is never reached when all is well.
+StockStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
 
 using std::chrono::milliseconds;
 using std::chrono::minutes;
@@ -45,7 +49,7 @@ class StockStoreTest : public ::testing::Test {
  protected:
   StockStoreTest() {
     store_ = Open();
-    EXPECT_TRUE(store_->Seed({{"apple", 10}, {"pear", 5}}).ok());
+    EXPECT_TRUE(store_->Seed({{"apple", 10}, {"pear", 5}}, Soon()).ok());
   }
   ~StockStoreTest() override { store_.reset(); }
 
@@ -58,7 +62,7 @@ class StockStoreTest : public ::testing::Test {
 
   // "apple 10 = 7 + 2 + 1": initial = available + reserved + confirmed.
   std::vector<std::string> Stock(const std::vector<std::string>& skus = {}) {
-    const absl::StatusOr<std::vector<v1::Stock>> all = store_->Get(skus);
+    const absl::StatusOr<std::vector<v1::Stock>> all = store_->Get(skus, Soon());
     EXPECT_TRUE(all.ok()) << all.status();
     std::vector<std::string> lines;
     for (const v1::Stock& stock : *all) {
@@ -71,10 +75,10 @@ class StockStoreTest : public ::testing::Test {
 
   std::string Reserve(const std::string& id, const StockStore::Quantities& items,
                       milliseconds ttl = minutes(10)) {
-    return Refusal(store_->Reserve(id, items, ttl));
+    return Refusal(store_->Reserve(id, items, ttl, Soon()));
   }
-  std::string Confirm(const std::string& id) { return Refusal(store_->Confirm(id)); }
-  std::string Release(const std::string& id) { return Refusal(store_->Release(id)); }
+  std::string Confirm(const std::string& id) { return Refusal(store_->Confirm(id, Soon())); }
+  std::string Release(const std::string& id) { return Refusal(store_->Release(id, Soon())); }
 
   const testkit::TempDir directory_;
   std::chrono::system_clock::time_point now_{std::chrono::hours(500'000)};
@@ -87,7 +91,7 @@ TEST_F(StockStoreTest, HasAllOfItAvailableAtFirst) {
 
 TEST_F(StockStoreTest, TakesInOnlySkusThatItDoesNotKnow) {
   ASSERT_EQ(Reserve("r", {{"apple", 1}}), "OK");
-  ASSERT_TRUE(store_->Seed({{"apple", 99}, {"fig", 3}}).ok());
+  ASSERT_TRUE(store_->Seed({{"apple", 99}, {"fig", 3}}, Soon()).ok());
   EXPECT_THAT(Stock(),
               ElementsAre("apple 10 = 9 + 1 + 0", "fig 3 = 3 + 0 + 0", "pear 5 = 5 + 0 + 0"));
 }
@@ -96,7 +100,7 @@ TEST_F(StockStoreTest, TellsChosenSkusEachOnceAndByName) {
   EXPECT_THAT(Stock({"pear", "apple", "pear"}),
               ElementsAre("apple 10 = 10 + 0 + 0", "pear 5 = 5 + 0 + 0"));
   EXPECT_THAT(Stock({"pear"}), ElementsAre("pear 5 = 5 + 0 + 0"));
-  EXPECT_EQ(Refusal(store_->Get({"pear", "plum"}).status()), "NOT_FOUND UNKNOWN_SKU");
+  EXPECT_EQ(Refusal(store_->Get({"pear", "plum"}, Soon()).status()), "NOT_FOUND UNKNOWN_SKU");
 }
 
 TEST_F(StockStoreTest, ReservesAllItemsOrNone) {
@@ -108,7 +112,7 @@ TEST_F(StockStoreTest, ReservesAllItemsOrNone) {
 }
 
 TEST_F(StockStoreTest, SaysWhatIsOutOfStockAndHowMuchIsLeft) {
-  const absl::Status status = store_->Reserve("r", {{"apple", 1}, {"pear", 6}}, minutes(1));
+  const absl::Status status = store_->Reserve("r", {{"apple", 1}, {"pear", 6}}, minutes(1), Soon());
   EXPECT_THAT(InfoOf(status).metadata(),
               UnorderedElementsAre(Pair("sku", "pear"), Pair("available", "5")));
 }
@@ -216,7 +220,7 @@ TEST_F(StockStoreTest, GoesOnWhereItWasWhenOpenedAgain) {
   ASSERT_EQ(Confirm("sold"), "OK");
   ASSERT_EQ(Reserve("expires", {{"apple", 2}}, minutes(1)), "OK");
   ASSERT_EQ(Reserve("stays", {{"apple", 4}}, minutes(2)), "OK");
-  ASSERT_TRUE(store_->Close().ok());
+  ASSERT_TRUE(store_->Close(Soon()).ok());
   now_ += minutes(1);
   store_ = Open();
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 5 + 4 + 1"));
@@ -234,10 +238,11 @@ TEST_F(StockStoreTest, NeverSellsMoreThanThereIsWhenTwoProcessesReserveAtOnce) {
     callers.emplace_back([&, caller] {
       for (int i = 0; i < 10; ++i) {
         const std::string id = absl::StrCat(caller, "-", i);
-        const absl::Status status = stores[caller % 2]->Reserve(id, {{"apple", 1}}, minutes(1));
+        const absl::Status status =
+            stores[caller % 2]->Reserve(id, {{"apple", 1}}, minutes(1), Soon());
         if (status.ok()) {
           ++reserved;
-          EXPECT_TRUE(stores[(caller + i) % 2]->Confirm(id).ok());
+          EXPECT_TRUE(stores[(caller + i) % 2]->Confirm(id, Soon()).ok());
         } else {
           EXPECT_EQ(Refusal(status), "FAILED_PRECONDITION OUT_OF_STOCK") << status;
         }
@@ -250,11 +255,12 @@ TEST_F(StockStoreTest, NeverSellsMoreThanThereIsWhenTwoProcessesReserveAtOnce) {
 }
 
 TEST_F(StockStoreTest, RefusesEveryCallAfterItWasClosed) {
-  ASSERT_TRUE(store_->Close().ok());
-  EXPECT_TRUE(store_->Close().ok());
+  ASSERT_TRUE(store_->Close(Soon()).ok());
+  EXPECT_TRUE(store_->Close(Soon()).ok());
   for (const absl::Status& answer :
-       {store_->Seed({}), store_->Reserve("r", {{"apple", 1}}, minutes(1)), store_->Confirm("r"),
-        store_->Release("r"), store_->Get({}).status()}) {
+       {store_->Seed({}, Soon()), store_->Reserve("r", {{"apple", 1}}, minutes(1), Soon()),
+        store_->Confirm("r", Soon()), store_->Release("r", Soon()),
+        store_->Get({}, Soon()).status()}) {
     EXPECT_TRUE(absl::IsFailedPrecondition(answer)) << answer;
   }
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "service/orders/sqlite_order_store.h"
+#include "service/orders/store_deadline.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
@@ -44,18 +45,20 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
   // Shared with its closer, which is called also when the rest cannot be opened.
   const std::shared_ptr<OrderStore> store = *std::move(opened);
   ShutdownRegistry& registry = process.registry();
-  const ShutdownRegistry::Handle database =
-      registry.Register("database", [store](Clock::TimePoint) { return store->Close(); });
+  const ShutdownRegistry::Handle database = registry.Register(
+      "database", [store](Clock::TimePoint deadline) { return store->Close(deadline); });
 
-  auto sales = Sales::Load(*store);
+  auto sales = Sales::Load(*store, StoreDeadline());
   if (!sales.ok()) return sales.status();
   std::unique_ptr<Composition> all(
       new Composition(process, store, *std::move(sales), config.inventory, goodbye));
   Composition& it = *all;
 
+  const std::int64_t saved = it.feed_.last_sequence();
   const absl::StatusOr<std::int64_t> replayed = it.feed_.CatchUp();
   if (!replayed.ok()) return replayed.status();
-  spdlog::info("sales totals: replayed {} events of the order log", *replayed);
+  spdlog::info("sales totals: replayed {} events of the order log, after the {} that were saved",
+               *replayed, saved);
 
   const ShutdownRegistry::Handle channel =
       registry.Register("inventory channel",
@@ -64,9 +67,9 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
   registry.Register("store pool",
                     [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
                     {.uses = {{database, channel}}});
-  process.SaveOnShutdown("sales totals", [&it](Clock::TimePoint) {
+  process.SaveOnShutdown("sales totals", [&it](Clock::TimePoint deadline) {
     const absl::StatusOr<std::int64_t> last = it.feed_.CatchUp();
-    return last.ok() ? it.sales_->Save() : last.status();
+    return last.ok() ? it.sales_->Save(deadline) : last.status();
   });
   process.workers().Start("event feed", [&it](std::stop_token stop) { it.feed_.Run(stop); });
   process.workers().Start("outbox relay",
@@ -84,20 +87,16 @@ Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore
       sales_(std::move(sales)),
       inventory_(inventory, goodbye.answer_now()),
       feed_(*store_, *sales_),
-      relay_(*store_, inventory_, [this] { feed_.Wake(); }),
+      relay_(*store_, inventory_, [] {}),
       pool_(kPoolThreads, kPoolCapacity,
             [&process](const absl::Status& failure) {
               process.workers().Fail("store pool", failure);
             }),
-      placer_(*store_, inventory_, pool_,
-              [this] {
-                feed_.Wake();
-                relay_.Wake();
-              }),
+      placer_(*store_, inventory_, pool_, [this] { relay_.Wake(); }),
       service_(*store_, placer_, feed_, pool_, goodbye) {}
 
 std::vector<admin::ReadinessCheck> Composition::readiness() {
-  const auto database = [this] { return store_->LastSequence().status(); };
+  const auto database = [this] { return store_->LastSequence(StoreDeadline()).status(); };
   const auto inventory = [this] {
     constexpr std::chrono::milliseconds kMoment(200);
     if (inventory_.AwaitConnected(Clock::Steady().Now() + kMoment)) return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "service/orders/order_errors.h"
+#include "service/orders/store_deadline.h"
 
 namespace orders {
 namespace {
@@ -21,9 +22,10 @@ absl::StatusOr<FeedEvents> Fetch(OrderStore& store, EventFeed& feed, std::int64_
     // Or it was another database.
     if (after > feed.last_sequence()) return BadToken("resume_token");
   }
-  absl::StatusOr<std::vector<OrderEvent>> events = store.EventsAfter(after, kBatch);
+  absl::StatusOr<std::vector<OrderEvent>> events =
+      store.EventsAfter(after, kBatch, StoreDeadline());
   if (!events.ok()) return FromStore(events.status());
-  return ToFeedEvents(*std::move(events));
+  return ToFeedEvents(store.DatabaseId(), *std::move(events));
 }
 
 }  // namespace

@@ -63,18 +63,19 @@ class EventCursorTest : public ::testing::Test {
     log_.Append(count);
     ASSERT_TRUE(feed_->CatchUp().ok());
   }
-  static std::vector<std::int64_t> Written(Stream& stream) {
+  std::vector<std::int64_t> Written(Stream& stream) {
     std::vector<std::int64_t> sequences;
     for (const grpc::ByteBuffer& message : stream.written()) {
       v1::WatchOrdersResponse response;
       EXPECT_TRUE(rpc::FromBytes(message, response));
-      sequences.push_back(ReadToken(TokenKind::kWatch, response.resume_token()).value_or(-1));
+      sequences.push_back(
+          ReadToken(TokenKind::kWatch, log_.DatabaseId(), response.resume_token()).value_or(-1));
     }
     return sequences;
   }
 
   FakeOrderLog log_;
-  const std::unique_ptr<Sales> sales_ = *Sales::Load(log_);
+  const std::unique_ptr<Sales> sales_ = *Sales::Load(log_, {});
   std::optional<EventFeed> feed_{std::in_place, log_, *sales_};
   rpc::BlockingPool pool_{2, 100};
 };
@@ -176,7 +177,6 @@ TEST_F(EventCursorTest, SendsEveryEventOnceAndInOrderWhileTheLogGrows) {
   std::jthread grows([this] {
     for (int i = 0; i < kEvents; i += 10) {
       log_.Append(10);
-      feed_->Wake();
     }
   });
   ASSERT_TRUE(stream->AwaitWritten(kEvents));

@@ -6,14 +6,18 @@
 #include <utility>
 
 #include "service/orders/resume_token.h"
+#include "service/orders/store_deadline.h"
 #include "service/rpc/bytes.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
 namespace {
 
-// How late another replica's event may be.
-constexpr std::chrono::milliseconds kInterval(50);
+// How long one wait for events lasts, and how long a failed one is not repeated.
+constexpr std::chrono::seconds kWait(5);
+constexpr std::chrono::milliseconds kPause(50);
+// How long events wait for the totals to be saved.
+constexpr std::chrono::seconds kSaveWait(1);
 // How many events are kept for watchers that are nearly up to date.
 constexpr std::size_t kKept = 4096;
 constexpr int kPage = 512;
@@ -22,12 +26,12 @@ constexpr std::int64_t kSaveEvery = 1000;
 
 }  // namespace
 
-FeedEvents ToFeedEvents(std::vector<OrderEvent> events) {
+FeedEvents ToFeedEvents(const std::string& database, std::vector<OrderEvent> events) {
   FeedEvents all;
   all.reserve(events.size());
   for (OrderEvent& event : events) {
     v1::WatchOrdersResponse response;
-    response.set_resume_token(MakeToken(TokenKind::kWatch, event.sequence));
+    response.set_resume_token(MakeToken(TokenKind::kWatch, database, event.sequence));
     *response.mutable_order() = event.order;
     all.push_back(std::make_shared<const FeedEvent>(
         FeedEvent{.event = std::move(event), .response = rpc::ToBytes(response)}));
@@ -39,49 +43,56 @@ EventFeed::EventFeed(OrderStore& store, Sales& sales)
     : store_(store), sales_(sales), last_sequence_(sales.totals().sequence) {}
 
 absl::StatusOr<std::int64_t> EventFeed::CatchUp() {
-  std::lock_guard reading(catching_up_);
   std::int64_t count = 0;
   for (;;) {
-    const std::int64_t after = last_sequence();
-    absl::StatusOr<std::vector<OrderEvent>> events = store_.EventsAfter(after, kPage);
+    absl::StatusOr<std::vector<OrderEvent>> events =
+        store_.EventsAfter(last_sequence(), kPage, StoreDeadline());
     if (!events.ok()) return events.status();
     if (events->empty()) return count;
-    count += static_cast<std::int64_t>(events->size());
-    for (const OrderEvent& event : *events) sales_.Apply(event);
-    const std::int64_t last = events->back().sequence;
-    FeedEvents page = ToFeedEvents(*std::move(events));
-    {
-      std::lock_guard lock(mutex_);
-      std::move(page.begin(), page.end(), std::back_inserter(recent_));
-      while (recent_.size() > kKept) recent_.pop_front();
-      last_sequence_ = last;
-    }
-    TellSubscribers();
-    if (last / kSaveEvery != after / kSaveEvery) {
-      if (const absl::Status saved = sales_.Save(); !saved.ok()) {
-        spdlog::warn("sales totals not saved, will try again: {}", saved.ToString());
-      }
-    }
+    count += TakeIn(*std::move(events));
   }
 }
 
 void EventFeed::Run(std::stop_token stop) {
   while (!stop.stop_requested()) {
-    if (const absl::StatusOr<std::int64_t> read = CatchUp(); !read.ok()) {
-      spdlog::warn("the order log cannot be read, will try again: {}", read.status().ToString());
+    absl::StatusOr<std::vector<OrderEvent>> events = store_.AwaitEventsAfter(
+        last_sequence(), kPage, std::chrono::steady_clock::now() + kWait, stop);
+    if (events.ok()) {
+      TakeIn(*std::move(events));
+      continue;
     }
+    spdlog::warn("the order log cannot be read, will try again: {}", events.status().ToString());
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, stop, kInterval, [this] { return woken_; });
-    woken_ = false;
+    changed_.wait_for(lock, stop, kPause, [] { return false; });
   }
 }
 
-void EventFeed::Wake() {
+std::int64_t EventFeed::TakeIn(std::vector<OrderEvent> events) {
+  std::lock_guard taking_in(taking_in_);
+  const std::int64_t before = last_sequence();
+  // Somebody else may have read the same.
+  const auto known = [&](const OrderEvent& event) { return event.sequence <= before; };
+  events.erase(std::remove_if(events.begin(), events.end(), known), events.end());
+  if (events.empty()) return 0;
+  for (const OrderEvent& event : events) sales_.Apply(event);
+  const std::int64_t last = events.back().sequence;
+  FeedEvents page = ToFeedEvents(store_.DatabaseId(), std::move(events));
+  const auto count = static_cast<std::int64_t>(page.size());
+  FeedEvents old;  // Destroyed without the lock.
   {
     std::lock_guard lock(mutex_);
-    woken_ = true;
+    std::move(page.begin(), page.end(), std::back_inserter(recent_));
+    for (; recent_.size() > kKept; recent_.pop_front()) old.push_back(std::move(recent_.front()));
+    last_sequence_ = last;
   }
-  changed_.notify_all();
+  TellSubscribers();
+  if (last / kSaveEvery != before / kSaveEvery) {
+    const auto deadline = std::chrono::steady_clock::now() + kSaveWait;
+    if (const absl::Status saved = sales_.Save(deadline); !saved.ok()) {
+      spdlog::warn("sales totals not saved, will try again: {}", saved.ToString());
+    }
+  }
+  return count;
 }
 
 EventFeed::Subscription::Subscription(EventFeed& feed, std::function<void()> on_news)

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -27,12 +28,13 @@ struct FeedEvent {
 };
 using FeedEvents = std::vector<std::shared_ptr<const FeedEvent>>;
 
-FeedEvents ToFeedEvents(std::vector<OrderEvent> events);
+// `database`: OrderStore::DatabaseId().
+FeedEvents ToFeedEvents(const std::string& database, std::vector<OrderEvent> events);
 
 // The tail of the order log: one reader for all watchers.
 //
-// The problem: other replicas write to the same log, so it must be polled, but not by each of
-// thousands of watchers.
+// The problem: other replicas write to the same log, so it must be read again and again, but not by
+// each of thousands of watchers.
 //
 // Guarantees: events are read and delivered in the order of the log, none twice and none left out.
 //
@@ -60,12 +62,8 @@ class EventFeed {
   // Reads the log to its end. Returns how many events were new.
   absl::StatusOr<std::int64_t> CatchUp();
 
-  // A background worker: catches up whenever this process has written something, and every
-  // kInterval for what others have written.
+  // A background worker: waits for events, and takes them in.
   void Run(std::stop_token stop);
-
-  // Signals that this process has written something. Does not block.
-  void Wake();
 
   // The last event that was read; 0: none.
   std::int64_t last_sequence() const;
@@ -75,15 +73,16 @@ class EventFeed {
   std::optional<FeedEvents> After(std::int64_t sequence, int limit) const;
 
  private:
+  // The next events of the log; those that are known already do no harm. Returns how many were new.
+  std::int64_t TakeIn(std::vector<OrderEvent> events);
   void TellSubscribers();
 
   OrderStore& store_;
   Sales& sales_;
-  std::mutex catching_up_;  // Held by whoever reads the log, before mutex_.
+  std::mutex taking_in_;  // Before mutex_.
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  bool woken_ = false;          // Guarded by mutex_.
   std::int64_t last_sequence_;  // Guarded by mutex_.
   // Guarded by mutex_. Without gaps.
   std::deque<std::shared_ptr<const FeedEvent>> recent_;

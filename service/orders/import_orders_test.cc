@@ -57,7 +57,7 @@ class ImportOrdersTest : public ::testing::Test {
  protected:
   std::vector<std::string> Stored() {
     std::vector<std::string> ids;
-    const auto page = orders_.store().List(0, 100000);
+    const auto page = orders_.store().List(0, 100000, Soon());
     for (const v1::Order& order : page->orders) ids.push_back(order.request_id());
     return ids;
   }
@@ -159,7 +159,7 @@ TEST_F(ImportOrdersTest, StopsWhenTheInventoryIsGone) {
 }
 
 TEST_F(ImportOrdersTest, StopsWhenTheDatabaseIsGone) {
-  ASSERT_TRUE(orders_.store().Close().ok());
+  ASSERT_TRUE(orders_.store().Close(Soon()).ok());
   Import import(*stub_);
   import.Send(NewRequest("r1"));
   const absl::Status status = import.AwaitEnd();

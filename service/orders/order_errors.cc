@@ -37,8 +37,19 @@ absl::Status RequestIdReused(const std::string& request_id) {
 
 absl::Status FromStore(const absl::Status& status) {
   if (status.ok()) return status;
+  if (absl::IsResourceExhausted(status)) return Overloaded();
+  if (absl::IsOutOfRange(status)) {
+    return rpc::WithErrorInfo(absl::OutOfRangeError(status.message()), kDomain, "EVENTS_REMOVED");
+  }
   spdlog::warn("the order store has failed: {}", status.ToString());
-  if (absl::IsUnavailable(status) || absl::IsFailedPrecondition(status)) {
+  if (absl::IsUnknown(status)) {
+    absl::Status told = absl::UnavailableError(
+        "it may or may not be stored; repeat the call with the same request_id");
+    told = rpc::WithErrorInfo(std::move(told), kDomain, "OUTCOME_UNKNOWN");
+    return rpc::WithRetryInfo(std::move(told), kRetryDelay);
+  }
+  if (absl::IsUnavailable(status) || absl::IsFailedPrecondition(status) ||
+      absl::IsDeadlineExceeded(status)) {
     absl::Status told = absl::UnavailableError("the database is busy or gone; try again");
     told = rpc::WithErrorInfo(std::move(told), kDomain, "STORE_UNAVAILABLE");
     return rpc::WithRetryInfo(std::move(told), kRetryDelay);

@@ -6,10 +6,12 @@
 #include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "service/orders/order_errors.h"
 #include "service/orders/order_request.h"
+#include "service/orders/store_deadline.h"
 
 namespace orders {
 namespace {
@@ -48,7 +50,8 @@ void OrderPlacer::Place(const rpc::Call& caller, const v1::PlaceOrderRequest& re
   // A retry is answered without the inventory, which may be gone by now.
   const bool taken = pool_.Run([this, caller, &request, done] {
     if (absl::Status gone = caller.Abandoned(); !gone.ok()) return done(std::move(gone));
-    absl::StatusOr<std::optional<v1::Order>> found = store_.FindByRequestId(request.request_id());
+    absl::StatusOr<std::optional<v1::Order>> found =
+        store_.FindByRequestId(request.request_id(), StoreDeadline(caller));
     if (!found.ok()) return done(FromStore(found.status()));
     if (!*found) return Reserve(caller, request, done);
     if (!SameContent(request, **found)) return done(RequestIdReused(request.request_id()));
@@ -59,17 +62,20 @@ void OrderPlacer::Place(const rpc::Call& caller, const v1::PlaceOrderRequest& re
 
 void OrderPlacer::Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& request,
                           Done done) {
-  inventory_.Reserve(caller, request, [this, &request, done](absl::Status reserved) {
+  inventory_.Reserve(caller, request, [this, caller, &request, done](absl::Status reserved) {
     if (!reserved.ok()) return done(std::move(reserved));
     // When this is not taken, or fails, the reservation waits for the retry, and
     // expires without one.
-    if (!pool_.Run([this, &request, done] { Store(request, done); })) done(Overloaded());
+    if (!pool_.Run([this, caller, &request, done] { Store(caller, request, done); }))
+      done(Overloaded());
   });
 }
 
-void OrderPlacer::Store(const v1::PlaceOrderRequest& request, Done done) {
+void OrderPlacer::Store(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done) {
+  std::vector<OrderStore::NewOrder> orders = {
+      {NewOrder(request), InventoryClient::ReservationId(request.request_id())}};
   absl::StatusOr<OrderStore::Placed> placed =
-      store_.Place(NewOrder(request), InventoryClient::ReservationId(request.request_id()));
+      std::move(store_.Place(std::move(orders), StoreDeadline(caller)).front());
   if (absl::IsAlreadyExists(placed.status())) return done(RequestIdReused(request.request_id()));
   if (!placed.ok()) return done(FromStore(placed.status()));
   on_stored_();

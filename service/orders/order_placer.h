@@ -36,7 +36,7 @@ class OrderPlacer {
 
  private:
   void Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
-  void Store(const v1::PlaceOrderRequest& request, Done done);
+  void Store(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
 
   OrderStore& store_;
   InventoryClient& inventory_;

@@ -41,7 +41,7 @@ class OrderPlacerTest : public ::testing::Test {
   }
   Answer Place(const v1::PlaceOrderRequest& request) { return Get(Start(request)); }
 
-  std::size_t Stored() { return store_->List(0, 1000)->orders.size(); }
+  std::size_t Stored() { return store_->List(0, 1000, Soon())->orders.size(); }
 
   const TemporaryDatabase database_;
   const std::unique_ptr<OrderStore> store_ = database_.Open();
@@ -72,8 +72,9 @@ TEST_F(OrderPlacerTest, ReservesThenStoresThenTells) {
   EXPECT_EQ(placed->items(0).quantity(), 3);
   EXPECT_EQ(placed->state(), v1::ORDER_STATE_PLACED);
   EXPECT_GT(placed->create_time().seconds(), 1600000000);
-  EXPECT_EQ((*store_->Find(placed->order_id()))->SerializeAsString(), placed->SerializeAsString());
-  EXPECT_EQ(store_->Outbox(0, 10)->at(0).reservation_id, "order/r1");
+  EXPECT_EQ((*store_->Find(placed->order_id(), Soon()))->SerializeAsString(),
+            placed->SerializeAsString());
+  EXPECT_EQ(store_->Claim(10, {}, Soon())->at(0).reservation_id, "order/r1");
 }
 
 TEST_F(OrderPlacerTest, GivesEveryOrderAnIdOfItsOwn) {
@@ -146,7 +147,7 @@ TEST_F(OrderPlacerTest, IsOverloadedWhenThePoolIsAfterTheReservation) {
 }
 
 TEST_F(OrderPlacerTest, SaysThatTheStoreIsGone) {
-  ASSERT_TRUE(store_->Close().ok());
+  ASSERT_TRUE(store_->Close(Soon()).ok());
   const absl::Status status = Place(NewRequest("r1")).status();
   EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE STORE_UNAVAILABLE");
   EXPECT_TRUE(SaysWhenToRetry(status));
@@ -167,7 +168,7 @@ TEST_F(OrderPlacerTest, PlacesOneOrderForManyRetriesAtOnce) {
   }
   EXPECT_EQ(ids.size(), 1u);
   EXPECT_EQ(Stored(), 1u);
-  EXPECT_EQ(*store_->LastSequence(), 1);
+  EXPECT_EQ(*store_->LastSequence(Soon()), 1);
 }
 
 }  // namespace

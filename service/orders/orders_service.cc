@@ -9,6 +9,7 @@
 #include "service/orders/import_orders.h"
 #include "service/orders/order_errors.h"
 #include "service/orders/resume_token.h"
+#include "service/orders/store_deadline.h"
 #include "service/orders/track_orders.h"
 #include "service/orders/watch_orders.h"
 #include "service/rpc/stream.h"
@@ -21,8 +22,10 @@ namespace {
 constexpr int kUsualPage = 50;
 constexpr int kLargestPage = 500;
 
-absl::StatusOr<v1::GetOrderResponse> Get(OrderStore& store, const v1::GetOrderRequest& request) {
-  absl::StatusOr<std::optional<v1::Order>> order = store.Find(request.order_id());
+absl::StatusOr<v1::GetOrderResponse> Get(OrderStore& store, const v1::GetOrderRequest& request,
+                                         const rpc::Call& call) {
+  absl::StatusOr<std::optional<v1::Order>> order =
+      store.Find(request.order_id(), StoreDeadline(call));
   if (!order.ok()) return FromStore(order.status());
   if (!*order) return UnknownOrder(request.order_id());
   v1::GetOrderResponse response;
@@ -30,8 +33,8 @@ absl::StatusOr<v1::GetOrderResponse> Get(OrderStore& store, const v1::GetOrderRe
   return response;
 }
 
-absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store,
-                                            const v1::ListOrdersRequest& request) {
+absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store, const v1::ListOrdersRequest& request,
+                                            const rpc::Call& call) {
   if (request.page_size() < 0) {
     rpc::BadRequest wrong;
     wrong.Add("page_size", "must not be negative");
@@ -41,15 +44,17 @@ absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store,
       request.page_size() == 0 ? kUsualPage : std::min(request.page_size(), kLargestPage);
   std::int64_t from = 0;
   if (!request.page_token().empty()) {
-    const auto position = ReadToken(TokenKind::kPage, request.page_token());
+    const auto position = ReadToken(TokenKind::kPage, store.DatabaseId(), request.page_token());
     if (!position) return BadToken("page_token");
     from = *position;
   }
-  absl::StatusOr<OrderStore::Page> page = store.List(from, size);
+  absl::StatusOr<OrderStore::Page> page = store.List(from, size, StoreDeadline(call));
   if (!page.ok()) return FromStore(page.status());
   v1::ListOrdersResponse response;
   for (v1::Order& order : page->orders) *response.add_orders() = std::move(order);
-  if (page->next != 0) response.set_next_page_token(MakeToken(TokenKind::kPage, page->next));
+  if (page->next != 0) {
+    response.set_next_page_token(MakeToken(TokenKind::kPage, store.DatabaseId(), page->next));
+  }
   return response;
 }
 
@@ -77,15 +82,17 @@ grpc::ServerUnaryReactor* OrdersService::PlaceOrder(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* OrdersService::GetOrder(grpc::CallbackServerContext* context,
                                                   const v1::GetOrderRequest* request,
                                                   v1::GetOrderResponse* response) {
-  return rpc::AnswerFromPool(pool_, context, request, response,
-                             [this](const auto& order, const auto&) { return Get(store_, order); });
+  return rpc::AnswerFromPool(
+      pool_, context, request, response,
+      [this](const auto& order, const rpc::Call& call) { return Get(store_, order, call); });
 }
 
 grpc::ServerUnaryReactor* OrdersService::ListOrders(grpc::CallbackServerContext* context,
                                                     const v1::ListOrdersRequest* request,
                                                     v1::ListOrdersResponse* response) {
-  return rpc::AnswerFromPool(pool_, context, request, response,
-                             [this](const auto& page, const auto&) { return List(store_, page); });
+  return rpc::AnswerFromPool(
+      pool_, context, request, response,
+      [this](const auto& page, const rpc::Call& call) { return List(store_, page, call); });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* OrdersService::WatchOrders(

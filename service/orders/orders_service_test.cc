@@ -29,7 +29,7 @@ using ::testing::IsEmpty;
 // Its unary methods; the streams have tests of their own.
 class OrdersServiceTest : public ::testing::Test {
  protected:
-  std::size_t Stored() { return orders_.store().List(0, 1000)->orders.size(); }
+  std::size_t Stored() { return orders_.store().List(0, 1000, Soon())->orders.size(); }
 
   const TemporaryDatabase database_;
   FakeInventory inventory_;
@@ -150,7 +150,7 @@ TEST_F(OrdersServiceTest, StoresNothingWhenTheInventoryCannotBeReached) {
 }
 
 TEST_F(OrdersServiceTest, SaysOfEveryMethodThatTheDatabaseIsGone) {
-  ASSERT_TRUE(orders_.store().Close().ok());
+  ASSERT_TRUE(orders_.store().Close(Soon()).ok());
   for (const absl::Status& status : {Place(*stub_, NewRequest("r1")).status(),
                                      Get(*stub_, "o").status(), List(*stub_).status()}) {
     EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE STORE_UNAVAILABLE");
@@ -222,7 +222,7 @@ TEST_F(OrdersServiceTest, ListsAtMostAsManyAsItPromises) {
   for (int i = 1000; i < 1510; ++i) {
     largest.set_order_id(std::string(28, 'o') + std::to_string(i));
     largest.set_request_id(std::string(60, 'r') + std::to_string(i));
-    ASSERT_TRUE(orders_.store().Place(largest, "reservation").ok());
+    ASSERT_TRUE(orders_.store().Place({{largest, "reservation"}}, Soon())[0].ok());
   }
   EXPECT_EQ(List(*stub_)->orders_size(), 50);
   // As large as an answer can be, and a caller with gRPC's own limit takes it.
@@ -235,7 +235,8 @@ TEST_F(OrdersServiceTest, RefusesAPageThatCannotBe) {
   const absl::Status negative = List(*stub_, -1).status();
   EXPECT_EQ(CodeAndReason(negative), "INVALID_ARGUMENT");
   EXPECT_THAT(WrongFields(negative), ElementsAre("page_size"));
-  for (const std::string& token : {std::string("junk"), MakeToken(TokenKind::kWatch, 1)}) {
+  for (const std::string& token :
+       {std::string("junk"), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 1)}) {
     const absl::Status status = List(*stub_, 0, token).status();
     EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT");
     EXPECT_THAT(WrongFields(status), ElementsAre("page_token"));

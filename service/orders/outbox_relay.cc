@@ -1,16 +1,17 @@
 #include "service/orders/outbox_relay.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <utility>
 #include <vector>
 
+#include "service/orders/store_deadline.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
 namespace {
 
-constexpr int kPage = 64;
+constexpr std::chrono::seconds kLease(30);
+constexpr std::chrono::milliseconds kRetry(50);
 // How often the outbox is looked at for what another replica has left behind.
 constexpr std::chrono::milliseconds kInterval(500);
 constexpr std::chrono::milliseconds kFirstBackoff(50);
@@ -53,17 +54,15 @@ void OutboxRelay::Wake() {
 }
 
 bool OutboxRelay::Work(const std::stop_token& stop) {
-  std::int64_t after = 0;
   for (;;) {
-    const absl::StatusOr<std::vector<OutboxItem>> items = store_.Outbox(after, kPage);
+    const absl::StatusOr<std::vector<OutboxItem>> items =
+        store_.Claim(/*limit=*/1, kLease, StoreDeadline());
     if (!items.ok()) {
       spdlog::warn("the outbox cannot be read, will try again: {}", items.status().ToString());
       return false;
     }
-    if (items->empty()) return true;
+    if (items->empty() || stop.stop_requested()) return true;
     for (const OutboxItem& item : *items) {
-      if (stop.stop_requested()) return true;
-      after = item.id;
       const absl::Status settled = Settle(item, stop);
       if (settled.ok()) {
         on_settled_();
@@ -71,6 +70,7 @@ bool OutboxRelay::Work(const std::stop_token& stop) {
       }
       spdlog::warn("order {} is not settled, will try again: {}", item.order_id,
                    settled.ToString());
+      static_cast<void>(store_.Postpone({item}, kRetry, StoreDeadline()));
       if (ConcernsAll(settled)) return false;
     }
   }
@@ -78,10 +78,12 @@ bool OutboxRelay::Work(const std::stop_token& stop) {
 
 absl::Status OutboxRelay::Settle(const OutboxItem& item, const std::stop_token& stop) {
   const absl::Status confirmed = inventory_.Confirm(item.reservation_id, stop);
-  if (confirmed.ok()) return store_.Settle(item, v1::ORDER_STATE_CONFIRMED);
+  if (confirmed.ok()) {
+    return store_.Settle({{item, v1::ORDER_STATE_CONFIRMED}}, StoreDeadline());
+  }
   if (!absl::IsFailedPrecondition(confirmed) && !absl::IsNotFound(confirmed)) return confirmed;
   spdlog::warn("order {} is cancelled: {}", item.order_id, confirmed.ToString());
-  return store_.Settle(item, v1::ORDER_STATE_CANCELLED);
+  return store_.Settle({{item, v1::ORDER_STATE_CANCELLED}}, StoreDeadline());
 }
 
 void OutboxRelay::Rest(const std::stop_token& stop, std::chrono::milliseconds limit) {

@@ -6,22 +6,25 @@
 namespace orders {
 namespace {
 
-// FNV-1a, folded to 16 bits. It guards against slips of a caller's, not against
-// forgery: a made-up token shows nothing that a true one would not.
-unsigned Check(const std::string& text) {
-  std::uint32_t hash = 2166136261u;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
-  return (hash >> 16) ^ (hash & 0xffff);
+// FNV-1a. It guards against a caller's slips, not against forgery: a made-up token shows nothing
+// that a true one would not.
+std::uint64_t Check(const std::string& database, const std::string& body) {
+  std::uint64_t hash = 14695981039346656037u;
+  for (const char c : database + " " + body) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  }
+  return hash;
 }
 
 }  // namespace
 
-std::string MakeToken(TokenKind kind, std::int64_t position) {
+std::string MakeToken(TokenKind kind, const std::string& database, std::int64_t position) {
   const std::string body = absl::StrFormat("%c%d", static_cast<char>(kind), position);
-  return absl::StrFormat("%s-%04x", body, Check(body));
+  return absl::StrFormat("%s-%016x", body, Check(database, body));
 }
 
-std::optional<std::int64_t> ReadToken(TokenKind kind, const std::string& token) {
+std::optional<std::int64_t> ReadToken(TokenKind kind, const std::string& database,
+                                      const std::string& token) {
   const std::size_t dash = token.rfind('-');
   std::int64_t position = 0;
   if (dash == std::string::npos || dash == 0 ||
@@ -29,7 +32,7 @@ std::optional<std::int64_t> ReadToken(TokenKind kind, const std::string& token) 
     return std::nullopt;
   }
   // Only the one spelling of a position is a token.
-  if (token != MakeToken(kind, position)) return std::nullopt;
+  if (token != MakeToken(kind, database, position)) return std::nullopt;
   return position;
 }
 

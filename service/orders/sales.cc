@@ -1,11 +1,23 @@
 #include "service/orders/sales.h"
 
+#include <string>
 #include <utility>
+
+#include "spdlog/spdlog.h"
 
 namespace orders {
 
-absl::StatusOr<std::unique_ptr<Sales>> Sales::Load(OrderStore& store) {
-  absl::StatusOr<SalesTotals> totals = store.LoadTotals();
+absl::StatusOr<std::unique_ptr<Sales>> Sales::Load(OrderStore& store,
+                                                   OrderStore::Deadline deadline) {
+  absl::StatusOr<SalesTotals> totals = store.LoadTotals(deadline);
+  if (absl::IsDataLoss(totals.status())) {
+    spdlog::warn("{}; they are put aside and computed anew from all orders",
+                 std::string(totals.status().message()));
+    totals = store.ComputeTotals(deadline);
+    if (totals.ok()) {
+      if (absl::Status saved = store.SaveTotals(*totals, deadline); !saved.ok()) return saved;
+    }
+  }
   if (!totals.ok()) return totals.status();
   return std::unique_ptr<Sales>(new Sales(store, *std::move(totals)));
 }
@@ -31,6 +43,8 @@ SalesTotals Sales::totals() const {
   return totals_;
 }
 
-absl::Status Sales::Save() { return store_.SaveTotals(totals()); }
+absl::Status Sales::Save(OrderStore::Deadline deadline) {
+  return store_.SaveTotals(totals(), deadline);
+}
 
 }  // namespace orders

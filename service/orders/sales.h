@@ -17,15 +17,16 @@ namespace orders {
 // Threads: all methods may be called from any thread; Load() and Save() may block on a disk.
 class Sales {
  public:
-  // Loads what was last saved. `store` outlives it.
-  static absl::StatusOr<std::unique_ptr<Sales>> Load(OrderStore& store);
+  // Loads what was last saved; what is damaged is computed anew. `store` outlives it.
+  static absl::StatusOr<std::unique_ptr<Sales>> Load(OrderStore& store,
+                                                     OrderStore::Deadline deadline);
 
   // Adds the next event of the log. Events that were already added change nothing.
   void Apply(const OrderEvent& event);
 
   SalesTotals totals() const;
 
-  absl::Status Save();
+  absl::Status Save(OrderStore::Deadline deadline);
 
  private:
   Sales(OrderStore& store, SalesTotals totals);

@@ -28,7 +28,7 @@ OrderEvent Event(std::int64_t sequence, v1::OrderState state, int quantity) {
 class SalesTest : public ::testing::Test {
  protected:
   std::unique_ptr<Sales> Load() {
-    auto sales = Sales::Load(*store_);
+    auto sales = Sales::Load(*store_, Soon());
     EXPECT_TRUE(sales.ok()) << sales.status();
     return *std::move(sales);
   }
@@ -72,7 +72,7 @@ TEST_F(SalesTest, ReplayNothingAfterACleanShutdown) {
   PlaceIn(*store_, "r2", "milk", 4);
   const auto before = Load();
   EXPECT_EQ(Replay(*before), 2);
-  ASSERT_TRUE(before->Save().ok());
+  ASSERT_TRUE(before->Save(Soon()).ok());
 
   const auto after = Load();
   EXPECT_EQ(Replay(*after), 0);
@@ -83,7 +83,7 @@ TEST_F(SalesTest, ReplayOnlyTheTailAfterAKill) {
   PlaceIn(*store_, "r1", "tea", 3);
   const auto saved = Load();
   EXPECT_EQ(Replay(*saved), 1);
-  ASSERT_TRUE(saved->Save().ok());
+  ASSERT_TRUE(saved->Save(Soon()).ok());
   PlaceIn(*store_, "r2", "tea", 4);
   EXPECT_EQ(Replay(*saved), 1);
   // Killed: not saved again.
@@ -98,14 +98,14 @@ TEST_F(SalesTest, OfAReplicaThatIsBehindDoNotReplaceLaterOnes) {
   PlaceIn(*store_, "r1", "tea", 3);
   const auto ahead = Load();
   Replay(*ahead);
-  ASSERT_TRUE(ahead->Save().ok());
-  ASSERT_TRUE(behind->Save().ok());
+  ASSERT_TRUE(ahead->Save(Soon()).ok());
+  ASSERT_TRUE(behind->Save(Soon()).ok());
   EXPECT_THAT(Load()->totals().quantity_by_sku, ElementsAre(Pair("tea", 3)));
 }
 
 TEST_F(SalesTest, CannotBeLoadedFromAClosedStore) {
-  ASSERT_TRUE(store_->Close().ok());
-  EXPECT_FALSE(Sales::Load(*store_).ok());
+  ASSERT_TRUE(store_->Close(Soon()).ok());
+  EXPECT_FALSE(Sales::Load(*store_, Soon()).ok());
 }
 
 }  // namespace

@@ -1,50 +1,31 @@
 #include "service/orders/sqlite_order_store.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "service/orders/sqlite_order_schema.h"
 
 namespace orders {
 namespace {
 
-using orders::v1::Order;
+using sqlite::Database;
+using sqlite::Statement;
+using v1::Order;
+using SteadyClock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
 
-const sqlite::Schema& OrdersSchema() {
-  static const auto* const kSchema = new sqlite::Schema{.application_id = 0x4f524452,  // "ORDR"
-                                                        .migrations = {R"sql(
-        -- Oldest first by `position`. `body` is the order as its last event left it.
-        CREATE TABLE orders (
-          position   INTEGER PRIMARY KEY,
-          order_id   TEXT NOT NULL UNIQUE,
-          request_id TEXT NOT NULL UNIQUE,
-          body       BLOB NOT NULL  -- orders.v1.Order
-        ) STRICT;
+// How late an event of another process may be.
+constexpr milliseconds kLook(20);
+// No lease and no delay is longer. What is due later than that was stored before the clock was set
+// back.
+constexpr milliseconds kLongestLease = std::chrono::hours(1);
 
-        -- Rows are added at the end and never removed.
-        CREATE TABLE events (
-          sequence INTEGER PRIMARY KEY,
-          body     BLOB NOT NULL  -- orders.v1.Order
-        ) STRICT;
-
-        -- AUTOINCREMENT: the id of an item that is gone never comes back.
-        CREATE TABLE outbox (
-          id             INTEGER PRIMARY KEY AUTOINCREMENT,
-          order_id       TEXT NOT NULL REFERENCES orders (order_id),
-          reservation_id TEXT NOT NULL
-        ) STRICT;
-
-        CREATE TABLE sales_totals (
-          sku      TEXT PRIMARY KEY,
-          quantity INTEGER NOT NULL
-        ) STRICT, WITHOUT ROWID;
-
-        -- One row: up to which event sales_totals counts.
-        CREATE TABLE sales_totals_reach (sequence INTEGER NOT NULL) STRICT;
-        INSERT INTO sales_totals_reach VALUES (0);
-      )sql"}};
-  return *kSchema;
+std::int64_t NowMillis() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<milliseconds>(since).count();
 }
 
 absl::StatusOr<Order> Parse(const std::string& body) {
@@ -58,7 +39,7 @@ absl::StatusOr<Order> Parse(const std::string& body) {
 sqlite::Blob Serialize(const Order& order) { return {order.SerializeAsString()}; }
 
 // The one order in `row`, unset when there is no row.
-absl::StatusOr<std::optional<Order>> OnlyOrder(sqlite::Statement row) {
+absl::StatusOr<std::optional<Order>> OnlyOrder(Statement row) {
   if (!row.Next()) {
     if (!row.status().ok()) return row.status();
     return std::optional<Order>();
@@ -68,30 +49,218 @@ absl::StatusOr<std::optional<Order>> OnlyOrder(sqlite::Statement row) {
   return std::optional<Order>(*std::move(order));
 }
 
-absl::StatusOr<std::optional<Order>> FindByRequestIdIn(sqlite::Database& database,
+absl::StatusOr<std::optional<Order>> FindByRequestIdIn(Database& database,
                                                        const std::string& request_id) {
   return OnlyOrder(database.Query("SELECT body FROM orders WHERE request_id = ?", request_id));
 }
 
-absl::StatusOr<std::optional<Order>> FindIn(sqlite::Database& database,
-                                            const std::string& order_id) {
+absl::StatusOr<std::optional<Order>> FindIn(Database& database, const std::string& order_id) {
   return OnlyOrder(database.Query("SELECT body FROM orders WHERE order_id = ?", order_id));
 }
 
-absl::Status AppendEvent(sqlite::Database& database, const Order& order) {
+absl::Status AppendEvent(Database& database, const Order& order) {
   return database.Run("INSERT INTO events (body) VALUES (?)", Serialize(order));
+}
+
+absl::Status AppendOutboxItem(Database& database, const std::string& order_id,
+                              const std::string& reservation_id, OutboxItem::Kind kind) {
+  const std::int64_t now = NowMillis();
+  return database.Run(
+      "INSERT INTO outbox (order_id, reservation_id, kind, created_at, due_at) "
+      "VALUES (?, ?, ?, ?, ?)",
+      order_id, reservation_id, static_cast<std::int64_t>(kind), now, now);
+}
+
+// Gives a stored order another state, and writes the event.
+absl::Status SetState(Database& database, Order& order, v1::OrderState state) {
+  order.set_state(state);
+  absl::Status status = database.Run("UPDATE orders SET body = ? WHERE order_id = ?",
+                                     Serialize(order), order.order_id());
+  return status.ok() ? AppendEvent(database, order) : status;
 }
 
 std::map<std::string, std::int64_t> QuantityBySku(const Order& order) {
   std::map<std::string, std::int64_t> quantities;
-  for (const orders::v1::OrderItem& item : order.items()) {
-    quantities[item.sku()] += item.quantity();
-  }
+  for (const v1::OrderItem& item : order.items()) quantities[item.sku()] += item.quantity();
   return quantities;
 }
 
-bool SameWish(const Order& one, const Order& other) {
+bool SameContent(const Order& one, const Order& other) {
   return one.customer() == other.customer() && QuantityBySku(one) == QuantityBySku(other);
+}
+
+absl::StatusOr<OrderStore::Placed> PlaceIn(Database& database, const OrderStore::NewOrder& wanted) {
+  const Order& order = wanted.order;
+  absl::StatusOr<std::optional<Order>> present = FindByRequestIdIn(database, order.request_id());
+  if (!present.ok()) return present.status();
+  if (*present) {
+    if (SameContent(**present, order)) {
+      return OrderStore::Placed{.order = **std::move(present), .created = false};
+    }
+    return absl::AlreadyExistsError(
+        absl::StrCat("request_id ", order.request_id(), " was used for another order"));
+  }
+  OrderStore::Placed placed{.order = order, .created = true};
+  placed.order.set_state(v1::ORDER_STATE_PLACED);
+  absl::Status status = database.Run(
+      "INSERT INTO orders (order_id, request_id, reservation_id, body) VALUES (?, ?, ?, ?)",
+      order.order_id(), order.request_id(), wanted.reservation_id, Serialize(placed.order));
+  if (status.ok()) status = AppendEvent(database, placed.order);
+  if (status.ok()) {
+    status = AppendOutboxItem(database, order.order_id(), wanted.reservation_id,
+                              OutboxItem::Kind::kConfirm);
+  }
+  if (!status.ok()) return status;
+  return placed;
+}
+
+using PlacedAll = std::vector<absl::StatusOr<OrderStore::Placed>>;
+
+absl::StatusOr<PlacedAll> PlaceAllIn(Database& database,
+                                     const std::vector<OrderStore::NewOrder>& orders) {
+  PlacedAll placed;
+  for (const OrderStore::NewOrder& order : orders) {
+    absl::StatusOr<sqlite::Savepoint> savepoint = sqlite::Savepoint::Begin(database);
+    if (!savepoint.ok()) return savepoint.status();
+    absl::StatusOr<OrderStore::Placed> one = PlaceIn(database, order);
+    if (one.ok()) {
+      if (absl::Status kept = savepoint->Keep(); !kept.ok()) return kept;
+    }
+    placed.push_back(std::move(one));
+  }
+  return placed;
+}
+
+absl::StatusOr<Order> CancelIn(Database& database, const std::string& order_id) {
+  absl::StatusOr<std::optional<Order>> found = FindIn(database, order_id);
+  if (!found.ok()) return found.status();
+  if (!*found) return absl::NotFoundError(absl::StrCat("there is no order ", order_id));
+  Order order = **std::move(found);
+  if (order.state() == v1::ORDER_STATE_CANCELLED) return order;
+
+  std::string reservation_id;
+  {
+    Statement row =
+        database.Query("SELECT reservation_id FROM orders WHERE order_id = ?", order_id);
+    if (!row.Next()) return row.status();
+    reservation_id = row.String(0);
+  }
+  if (reservation_id.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "order ", order_id, " was settled by an older version, which kept no reservation"));
+  }
+  absl::Status status = database.Run("DELETE FROM outbox WHERE order_id = ?", order_id);
+  if (status.ok()) {
+    status = AppendOutboxItem(database, order_id, reservation_id, OutboxItem::Kind::kRelease);
+  }
+  if (status.ok()) status = SetState(database, order, v1::ORDER_STATE_CANCELLED);
+  if (!status.ok()) return status;
+  return order;
+}
+
+absl::Status SettleIn(Database& database, const Settlement& settlement) {
+  absl::Status status = database.Run("DELETE FROM outbox WHERE id = ?", settlement.item.id);
+  if (!status.ok() || database.Changes() == 0 || !settlement.state) return status;
+  absl::StatusOr<std::optional<Order>> order = FindIn(database, settlement.item.order_id);
+  if (!order.ok()) return order.status();
+  if (!*order) return absl::DataLossError("database: an outbox item's order is not there");
+  return SetState(database, **order, *settlement.state);
+}
+
+absl::StatusOr<std::vector<OutboxItem>> ClaimIn(Database& database, int limit, milliseconds lease) {
+  const std::int64_t now = NowMillis();
+  absl::Status status = database.Run("UPDATE outbox SET due_at = ? WHERE due_at > ?", now,
+                                     now + kLongestLease.count());
+  if (!status.ok()) return status;
+  std::vector<OutboxItem> items;
+  {
+    Statement rows = database.Query(
+        "SELECT id, kind, order_id, reservation_id, attempts + 1 FROM outbox WHERE due_at <= ? "
+        "ORDER BY due_at, id LIMIT ?",
+        now, std::int64_t{limit});
+    while (rows.Next()) {
+      items.push_back({.id = rows.Int64(0),
+                       .kind = static_cast<OutboxItem::Kind>(rows.Int64(1)),
+                       .order_id = rows.String(2),
+                       .reservation_id = rows.String(3),
+                       .attempts = static_cast<int>(rows.Int64(4))});
+    }
+    if (!rows.status().ok()) return rows.status();
+  }
+  for (const OutboxItem& item : items) {
+    status = database.Run("UPDATE outbox SET due_at = ?, attempts = ? WHERE id = ?",
+                          now + lease.count(), std::int64_t{item.attempts}, item.id);
+    if (!status.ok()) return status;
+  }
+  return items;
+}
+
+// FNV-1a. It guards against damage, not against forgery.
+std::int64_t Checksum(const SalesTotals& totals) {
+  std::uint64_t hash = 14695981039346656037u;
+  const auto add = [&hash](const std::string& text) {
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  };
+  add(absl::StrCat(totals.sequence));
+  for (const auto& [sku, quantity] : totals.quantity_by_sku) {
+    add(absl::StrCat(" ", sku.size(), " ", sku, " ", quantity));
+  }
+  return static_cast<std::int64_t>(hash);
+}
+
+absl::StatusOr<SalesTotals> LoadTotalsIn(Database& database) {
+  SalesTotals totals;
+  std::int64_t checksum = 0;
+  bool checked = false;
+  // One statement, so that both tables are of the same moment.
+  Statement rows = database.Query(
+      "SELECT sequence, checked_sequence = sequence, checksum, sku, quantity "
+      "FROM sales_totals_reach LEFT JOIN sales_totals ON true");
+  while (rows.Next()) {
+    totals.sequence = rows.Int64(0);
+    checked = rows.Int64(1) != 0;
+    checksum = rows.Int64(2);
+    if (const std::string sku = rows.String(3); !sku.empty()) {
+      totals.quantity_by_sku[sku] = rows.Int64(4);
+    }
+  }
+  if (!rows.status().ok()) return rows.status();
+  if (checked && checksum != Checksum(totals)) {
+    return absl::DataLossError("database: the checksum of the saved sales totals is wrong");
+  }
+  return totals;
+}
+
+absl::Status PutDamagedTotalsAside(Database& database) {
+  return database.RunScript(
+      "DELETE FROM sales_totals_damaged;"
+      "INSERT INTO sales_totals_damaged SELECT sku, quantity, sequence "
+      "  FROM sales_totals, sales_totals_reach;"
+      "UPDATE sales_totals_reach SET sequence = -1");
+}
+
+absl::Status SaveTotalsIn(Database& database, const SalesTotals& totals) {
+  absl::Status status = LoadTotalsIn(database).status();
+  if (absl::IsDataLoss(status)) status = PutDamagedTotalsAside(database);
+  if (!status.ok()) return status;
+  status = database.Run(
+      "UPDATE sales_totals_reach SET sequence = ?1, checked_sequence = ?1, checksum = ?2 "
+      "WHERE sequence < ?1",
+      totals.sequence, Checksum(totals));
+  // What is stored reaches as far or further.
+  if (!status.ok() || database.Changes() == 0) return status;
+  status = database.Run("DELETE FROM sales_totals");
+  for (const auto& [sku, quantity] : totals.quantity_by_sku) {
+    if (!status.ok()) break;
+    status = database.Run("INSERT INTO sales_totals (sku, quantity) VALUES (?, ?)", sku,
+                          std::int64_t{quantity});
+  }
+  return status;
+}
+
+absl::StatusOr<std::int64_t> OnlyNumber(Statement row) {
+  if (!row.Next()) return row.status();
+  return row.Int64(0);
 }
 
 // SQLite takes a negative limit for none.
@@ -101,61 +270,56 @@ std::int64_t Limit(int limit) { return std::max(limit, 0); }
 
 absl::StatusOr<std::unique_ptr<SqliteOrderStore>> SqliteOrderStore::Open(const std::string& path) {
   absl::StatusOr<std::unique_ptr<sqlite::Connections>> connections =
-      sqlite::Connections::Open(path, OrdersSchema(), {});
+      sqlite::Connections::Open(path, SqliteOrderSchema(), {});
   if (!connections.ok()) return connections.status();
-  return std::unique_ptr<SqliteOrderStore>(new SqliteOrderStore(*std::move(connections)));
+  std::string id;
+  {
+    absl::StatusOr<sqlite::Connections::Loan> reader = (*connections)->Reader(Deadline::max());
+    if (!reader.ok()) return reader.status();
+    Statement row = (*reader)->Query("SELECT id FROM database_identity");
+    if (row.Next()) id = row.String(0);
+    if (!row.status().ok()) return row.status();
+  }
+  return std::unique_ptr<SqliteOrderStore>(
+      new SqliteOrderStore(*std::move(connections), std::move(id)));
 }
 
-absl::StatusOr<OrderStore::Placed> SqliteOrderStore::Place(const Order& order,
-                                                           const std::string& reservation_id) {
-  absl::StatusOr<sqlite::Connections::Loan> writer = connections_->Writer();
-  if (!writer.ok()) return writer.status();
-  sqlite::Database& database = **writer;
-  absl::StatusOr<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
-  if (!transaction.ok()) return transaction.status();
+SqliteOrderStore::SqliteOrderStore(std::unique_ptr<sqlite::Connections> connections,
+                                   std::string database_id)
+    : connections_(std::move(connections)), database_id_(std::move(database_id)) {}
 
-  absl::StatusOr<std::optional<Order>> present = FindByRequestIdIn(database, order.request_id());
-  if (!present.ok()) return present.status();
-  if (*present) {
-    if (SameWish(**present, order)) return Placed{.order = **std::move(present), .created = false};
-    return absl::AlreadyExistsError(
-        absl::StrCat("request_id ", order.request_id(), " was used for another order"));
-  }
-
-  Placed placed{.order = order, .created = true};
-  placed.order.set_state(orders::v1::ORDER_STATE_PLACED);
-  absl::Status status =
-      database.Run("INSERT INTO orders (order_id, request_id, body) VALUES (?, ?, ?)",
-                   order.order_id(), order.request_id(), Serialize(placed.order));
-  if (status.ok()) status = AppendEvent(database, placed.order);
-  if (status.ok()) {
-    status = database.Run("INSERT INTO outbox (order_id, reservation_id) VALUES (?, ?)",
-                          order.order_id(), reservation_id);
-  }
-  if (status.ok()) status = transaction->Commit();
-  if (!status.ok()) return status;
-  return placed;
+std::vector<absl::StatusOr<OrderStore::Placed>> SqliteOrderStore::Place(
+    std::vector<NewOrder> orders, Deadline deadline) {
+  const std::size_t count = orders.size();
+  absl::StatusOr<PlacedAll> placed = connections_->Write<PlacedAll>(
+      deadline,
+      [orders = std::move(orders)](Database& database) { return PlaceAllIn(database, orders); });
+  TellOfEvents();
+  if (!placed.ok()) return PlacedAll(count, placed.status());
+  return *std::move(placed);
 }
 
 absl::StatusOr<std::optional<Order>> SqliteOrderStore::FindByRequestId(
-    const std::string& request_id) {
-  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader();
+    const std::string& request_id, Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
   return FindByRequestIdIn(**reader, request_id);
 }
 
-absl::StatusOr<std::optional<Order>> SqliteOrderStore::Find(const std::string& order_id) {
-  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader();
+absl::StatusOr<std::optional<Order>> SqliteOrderStore::Find(const std::string& order_id,
+                                                            Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
   return FindIn(**reader, order_id);
 }
 
-absl::StatusOr<OrderStore::Page> SqliteOrderStore::List(std::int64_t from, int limit) {
-  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader();
+absl::StatusOr<OrderStore::Page> SqliteOrderStore::List(std::int64_t from, int limit,
+                                                        Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
   Page page;
   // One more than asked for tells where the next page begins.
-  sqlite::Statement rows = (*reader)->Query(
+  Statement rows = (*reader)->Query(
       "SELECT position, body FROM orders WHERE position >= ? ORDER BY position LIMIT ? + 1", from,
       Limit(limit));
   while (rows.Next()) {
@@ -171,12 +335,19 @@ absl::StatusOr<OrderStore::Page> SqliteOrderStore::List(std::int64_t from, int l
   return page;
 }
 
-absl::StatusOr<std::vector<OrderEvent>> SqliteOrderStore::EventsAfter(std::int64_t after,
-                                                                      int limit) {
-  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader();
+absl::StatusOr<Order> SqliteOrderStore::Cancel(const std::string& order_id, Deadline deadline) {
+  absl::StatusOr<Order> cancelled = connections_->Write<Order>(
+      deadline, [order_id](Database& database) { return CancelIn(database, order_id); });
+  TellOfEvents();
+  return cancelled;
+}
+
+absl::StatusOr<std::vector<OrderEvent>> SqliteOrderStore::EventsAfter(std::int64_t after, int limit,
+                                                                      Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
   std::vector<OrderEvent> events;
-  sqlite::Statement rows = (*reader)->Query(
+  Statement rows = (*reader)->Query(
       "SELECT sequence, body FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?", after,
       Limit(limit));
   while (rows.Next()) {
@@ -185,88 +356,152 @@ absl::StatusOr<std::vector<OrderEvent>> SqliteOrderStore::EventsAfter(std::int64
     events.push_back({rows.Int64(0), *std::move(order)});
   }
   if (!rows.status().ok()) return rows.status();
+  if (!events.empty() && events.front().sequence != after + 1) {
+    return absl::OutOfRangeError(absl::StrCat("the events up to ", events.front().sequence - 1,
+                                              " were removed, and so the one after ", after));
+  }
   return events;
 }
 
-absl::StatusOr<std::int64_t> SqliteOrderStore::LastSequence() {
-  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader();
+absl::StatusOr<std::vector<OrderEvent>> SqliteOrderStore::AwaitEventsAfter(std::int64_t after,
+                                                                           int limit,
+                                                                           Deadline deadline,
+                                                                           std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const std::int64_t seen = writes_;
+    lock.unlock();
+    absl::StatusOr<std::vector<OrderEvent>> events = EventsAfter(after, limit, deadline);
+    const Deadline now = SteadyClock::now();
+    if (now >= deadline && absl::IsDeadlineExceeded(events.status())) events.emplace();
+    if (!events.ok() || !events->empty() || now >= deadline || stop.stop_requested()) return events;
+    lock.lock();
+    changed_.wait_until(lock, stop, std::min(deadline, now + kLook),
+                        [&] { return writes_ != seen; });
+  }
+}
+
+absl::StatusOr<std::int64_t> SqliteOrderStore::LastSequence(Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
-  sqlite::Statement row = (*reader)->Query("SELECT max(sequence) FROM events");
+  return OnlyNumber((*reader)->Query("SELECT max(sequence) FROM events"));
+}
+
+absl::StatusOr<std::int64_t> SqliteOrderStore::Trim(std::int64_t before, Deadline deadline) {
+  return connections_->Write<std::int64_t>(
+      deadline, [before](Database& database) -> absl::StatusOr<std::int64_t> {
+        absl::Status status = database.Run(
+            "DELETE FROM events WHERE sequence < ? AND sequence < (SELECT max(sequence) FROM "
+            "events) AND sequence <= (SELECT sequence FROM sales_totals_reach)",
+            before);
+        if (!status.ok()) return status;
+        return database.Changes();
+      });
+}
+
+absl::StatusOr<std::vector<OutboxItem>> SqliteOrderStore::Claim(int limit, milliseconds lease,
+                                                                Deadline deadline) {
+  {
+    // Most of the time there is nothing, and that needs no commit.
+    absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
+    if (!reader.ok()) return reader.status();
+    const std::int64_t now = NowMillis();
+    Statement due = (*reader)->Query(
+        "SELECT 1 FROM outbox WHERE due_at <= ?1 UNION ALL "
+        "SELECT 1 FROM outbox WHERE due_at > ?1 + ?2 LIMIT 1",
+        now, std::int64_t{kLongestLease.count()});
+    if (!due.Next()) {
+      if (!due.status().ok()) return due.status();
+      return std::vector<OutboxItem>();
+    }
+  }
+  return connections_->Write<std::vector<OutboxItem>>(
+      deadline, [limit = std::max(limit, 0), lease = std::min(lease, kLongestLease)](
+                    Database& database) { return ClaimIn(database, limit, lease); });
+}
+
+absl::Status SqliteOrderStore::Settle(const std::vector<Settlement>& settlements,
+                                      Deadline deadline) {
+  absl::Status settled = connections_->Write(deadline, [settlements](Database& database) {
+    absl::Status status;
+    for (const Settlement& settlement : settlements) {
+      if (status.ok()) status = SettleIn(database, settlement);
+    }
+    return status;
+  });
+  TellOfEvents();
+  return settled;
+}
+
+absl::Status SqliteOrderStore::Postpone(const std::vector<OutboxItem>& items, milliseconds delay,
+                                        Deadline deadline) {
+  const std::int64_t due_at = NowMillis() + std::min(delay, kLongestLease).count();
+  return connections_->Write(deadline, [items, due_at](Database& database) {
+    absl::Status status;
+    for (const OutboxItem& item : items) {
+      if (!status.ok()) break;
+      status = database.Run("UPDATE outbox SET due_at = ? WHERE id = ?", due_at, item.id);
+    }
+    return status;
+  });
+}
+
+absl::StatusOr<Backlog> SqliteOrderStore::OutboxBacklog(Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
+  if (!reader.ok()) return reader.status();
+  Statement row = (*reader)->Query(
+      "SELECT (SELECT count(*) FROM outbox), (SELECT created_at FROM outbox ORDER BY id LIMIT 1)");
   if (!row.Next()) return row.status();
-  return row.Int64(0);
+  Backlog backlog{.depth = row.Int64(0)};
+  // 0: an older version has stored it.
+  if (const std::int64_t created_at = row.Int64(1); created_at != 0) {
+    backlog.oldest_age = milliseconds(std::max<std::int64_t>(NowMillis() - created_at, 0));
+  }
+  return backlog;
 }
 
-absl::StatusOr<std::vector<OutboxItem>> SqliteOrderStore::Outbox(std::int64_t after, int limit) {
-  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader();
+absl::StatusOr<SalesTotals> SqliteOrderStore::LoadTotals(Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
-  std::vector<OutboxItem> items;
-  sqlite::Statement rows = (*reader)->Query(
-      "SELECT id, order_id, reservation_id FROM outbox WHERE id > ? ORDER BY id LIMIT ?", after,
-      Limit(limit));
-  while (rows.Next()) items.push_back({rows.Int64(0), rows.String(1), rows.String(2)});
-  if (!rows.status().ok()) return rows.status();
-  return items;
+  return LoadTotalsIn(**reader);
 }
 
-absl::Status SqliteOrderStore::Settle(const OutboxItem& item, orders::v1::OrderState state) {
-  absl::StatusOr<sqlite::Connections::Loan> writer = connections_->Writer();
-  if (!writer.ok()) return writer.status();
-  sqlite::Database& database = **writer;
-  absl::StatusOr<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
-  if (!transaction.ok()) return transaction.status();
-
-  absl::Status status = database.Run("DELETE FROM outbox WHERE id = ?", item.id);
-  if (!status.ok()) return status;
-  if (database.Changes() == 0) return absl::OkStatus();
-  absl::StatusOr<std::optional<Order>> order = FindIn(database, item.order_id);
-  if (!order.ok()) return order.status();
-  if (!*order) return absl::DataLossError("database: an outbox item's order is not there");
-  (*order)->set_state(state);
-  status = database.Run("UPDATE orders SET body = ? WHERE order_id = ?", Serialize(**order),
-                        item.order_id);
-  if (status.ok()) status = AppendEvent(database, **order);
-  if (status.ok()) status = transaction->Commit();
-  return status;
+absl::Status SqliteOrderStore::SaveTotals(const SalesTotals& totals, Deadline deadline) {
+  return connections_->Write(
+      deadline, [totals](Database& database) { return SaveTotalsIn(database, totals); });
 }
 
-absl::StatusOr<SalesTotals> SqliteOrderStore::LoadTotals() {
-  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader();
+absl::StatusOr<SalesTotals> SqliteOrderStore::ComputeTotals(Deadline deadline) {
+  absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
   SalesTotals totals;
   // One statement, so that both tables are of the same moment.
-  sqlite::Statement rows = (*reader)->Query(
-      "SELECT sequence, sku, quantity FROM sales_totals_reach LEFT JOIN sales_totals ON true");
+  Statement rows = (*reader)->Query("SELECT (SELECT max(sequence) FROM events), body FROM orders");
   while (rows.Next()) {
     totals.sequence = rows.Int64(0);
-    if (const std::string sku = rows.String(1); !sku.empty()) {
-      totals.quantity_by_sku[sku] = rows.Int64(2);
+    absl::StatusOr<Order> order = Parse(rows.String(1));
+    if (!order.ok()) return order.status();
+    const bool counts = order->state() != v1::ORDER_STATE_CANCELLED;
+    for (const auto& [sku, quantity] : QuantityBySku(*order)) {
+      totals.quantity_by_sku[sku] += counts ? quantity : 0;
     }
   }
   if (!rows.status().ok()) return rows.status();
   return totals;
 }
 
-absl::Status SqliteOrderStore::SaveTotals(const SalesTotals& totals) {
-  absl::StatusOr<sqlite::Connections::Loan> writer = connections_->Writer();
-  if (!writer.ok()) return writer.status();
-  sqlite::Database& database = **writer;
-  absl::StatusOr<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
-  if (!transaction.ok()) return transaction.status();
+absl::Status SqliteOrderStore::Close(Deadline deadline) {
+  absl::Status closed = connections_->Close(deadline);
+  TellOfEvents();
+  return closed;
+}
 
-  absl::Status status = database.Run(
-      "UPDATE sales_totals_reach SET sequence = ?1 WHERE sequence < ?1", totals.sequence);
-  if (!status.ok()) return status;
-  // What is stored reaches as far or further.
-  if (database.Changes() == 0) return absl::OkStatus();
-  status = database.Run("DELETE FROM sales_totals");
-  for (const auto& [sku, quantity] : totals.quantity_by_sku) {
-    if (status.ok()) {
-      status = database.Run("INSERT INTO sales_totals (sku, quantity) VALUES (?, ?)", sku,
-                            std::int64_t{quantity});
-    }
+void SqliteOrderStore::TellOfEvents() {
+  {
+    std::lock_guard lock(mutex_);
+    ++writes_;
   }
-  if (status.ok()) status = transaction->Commit();
-  return status;
+  changed_.notify_all();
 }
 
 }  // namespace orders

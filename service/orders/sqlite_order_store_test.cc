@@ -1,5 +1,6 @@
 #include "service/orders/sqlite_order_store.h"
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -12,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "service/orders/testing/order_store_contract.h"
 #include "service/sqlite/database.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
 namespace orders {
@@ -19,6 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+
+OrderStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
 
 class SqliteFile final : public DatabaseUnderTest {
  public:
@@ -50,7 +54,7 @@ TEST_F(SqliteOrderStoreTest, HasWhatItAcknowledgedAfterAKill) {
   orders::v1::Order order;
   order.set_order_id("order-1");
   order.set_request_id("request-1");
-  ASSERT_TRUE((*store)->Place(order, "reservation-1").ok());
+  ASSERT_TRUE((*store)->Place({{order, "reservation-1"}}, Soon())[0].ok());
 
   // What kill -9 leaves: the files as they are now.
   const std::string left = directory_.File("left.sqlite3");
@@ -58,9 +62,9 @@ TEST_F(SqliteOrderStoreTest, HasWhatItAcknowledgedAfterAKill) {
   fs::copy(path_ + "-wal", left + "-wal");
   const auto again = SqliteOrderStore::Open(left);
   ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_TRUE((*again)->Find("order-1")->has_value());
-  EXPECT_FALSE((*again)->Place(order, "reservation-1")->created);
-  EXPECT_EQ((*again)->Outbox(0, 10)->size(), 1u);
+  EXPECT_TRUE((*again)->Find("order-1", Soon())->has_value());
+  EXPECT_FALSE((*again)->Place({{order, "reservation-1"}}, Soon())[0]->created);
+  EXPECT_EQ((*again)->OutboxBacklog(Soon())->depth, 1);
 }
 
 TEST_F(SqliteOrderStoreTest, LooksEverythingUpInAnIndex) {
@@ -73,7 +77,9 @@ TEST_F(SqliteOrderStoreTest, LooksEverythingUpInAnIndex) {
       "SELECT body FROM orders WHERE position >= 5 ORDER BY position LIMIT 2",
       "SELECT body FROM events WHERE sequence > 5 ORDER BY sequence LIMIT 2",
       "SELECT max(sequence) FROM events",
-      "SELECT id FROM outbox WHERE id > 5 ORDER BY id LIMIT 2",
+      "SELECT id FROM outbox WHERE due_at <= 5 ORDER BY due_at, id LIMIT 2",
+      "SELECT id FROM outbox WHERE due_at > 5",
+      "SELECT id FROM outbox WHERE order_id = 'o'",
   };
   for (const std::string& query : queries) {
     sqlite::Statement plan = (*database)->Query("EXPLAIN QUERY PLAN " + query);

@@ -7,6 +7,7 @@
 
 #include "service/orders/order_errors.h"
 #include "service/orders/resume_token.h"
+#include "service/orders/store_deadline.h"
 
 namespace orders {
 namespace {
@@ -22,7 +23,7 @@ TrackOrders::TrackOrders(OrderStore& store, EventFeed& feed, rpc::BlockingPool& 
     : store_(store),
       pool_(pool),
       cursor_(feed.last_sequence(), store, feed, pool, handle()),
-      resume_token_(MakeToken(TokenKind::kWatch, cursor_.sequence())) {}
+      resume_token_(MakeToken(TokenKind::kWatch, store_.DatabaseId(), cursor_.sequence())) {}
 
 bool TrackOrders::CanRead() {
   // A caller who adds faster than the store answers waits.
@@ -43,7 +44,7 @@ void TrackOrders::LookUp() {
   const bool taken = pool_.Run([this, &store = store_, stream = handle(),
                                 ids = std::vector<std::string>(unseen_.begin(), end)] {
     Found found;
-    for (const std::string& id : ids) found.push_back(store.Find(id));
+    for (const std::string& id : ids) found.push_back(store.Find(id, StoreDeadline()));
     stream.Run([this, ids, found = std::move(found)] { OnFound(ids, found); });
   });
   if (!taken) End(Overloaded());
@@ -66,7 +67,7 @@ void TrackOrders::Tell(const v1::Order& order) {
   followed->second = order.state();
   v1::TrackOrdersResponse& response = answers_.emplace_back();
   *response.mutable_order() = order;
-  response.set_resume_token(MakeToken(TokenKind::kWatch, cursor_.sequence()));
+  response.set_resume_token(MakeToken(TokenKind::kWatch, store_.DatabaseId(), cursor_.sequence()));
 }
 
 bool TrackOrders::Next(v1::TrackOrdersResponse& message) {

@@ -63,10 +63,10 @@ class Track {
 class TrackOrdersTest : public ::testing::Test {
  protected:
   void Settle(const std::string& request_id, v1::OrderState state) {
-    const auto outbox = orders_.store().Outbox(0, 1000);
+    const auto outbox = orders_.store().Claim(1000, {}, Soon());
     for (const OutboxItem& item : *outbox) {
       if (item.order_id == "order of " + request_id) {
-        EXPECT_TRUE(orders_.store().Settle(item, state).ok());
+        EXPECT_TRUE(orders_.store().Settle({{item, state}}, Soon()).ok());
       }
     }
   }
@@ -180,7 +180,8 @@ TEST_F(TrackOrdersTest, TellsTheLastStateOfEachOrderWhileAllOfThemChange) {
     ASSERT_NE(next, "end");
     EXPECT_TRUE(told.insert(next).second) << next << " again";
     if (next.ends_with(" CONFIRMED")) confirmed.insert(next);
-    const auto token = ReadToken(TokenKind::kWatch, track.resume_token());
+    const auto token =
+        ReadToken(TokenKind::kWatch, orders_.store().DatabaseId(), track.resume_token());
     ASSERT_TRUE(token);
     EXPECT_GE(*token, position);
     position = *token;
@@ -225,11 +226,12 @@ TEST_F(TrackOrdersTest, SaysGoodbyeAtOnceWhenTheServerDrainsAlready) {
   EXPECT_EQ(track.Next(), "end");
   const absl::Status status = track.End();
   EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE SERVER_DRAINING");
-  EXPECT_EQ(Metadata(status, "resume_token"), MakeToken(TokenKind::kWatch, 0));
+  EXPECT_EQ(Metadata(status, "resume_token"),
+            MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 0));
 }
 
 TEST_F(TrackOrdersTest, SaysThatTheDatabaseIsGone) {
-  ASSERT_TRUE(orders_.store().Close().ok());
+  ASSERT_TRUE(orders_.store().Close(Soon()).ok());
   Track track(*stub_);
   track.Add({"order of r1"});
   EXPECT_EQ(CodeAndReason(track.End()), "UNAVAILABLE STORE_UNAVAILABLE");
@@ -275,7 +277,7 @@ TEST_F(TrackOrdersTest, MayEndInAnyWayAtAnyMoment) {
       }
     });
   }
-  ASSERT_TRUE(testkit::Eventually([this] { return *orders_.store().LastSequence() > 100; }));
+  ASSERT_TRUE(testkit::Eventually([this] { return *orders_.store().LastSequence(Soon()) > 100; }));
   orders_.Drain();
 }
 

@@ -13,14 +13,15 @@ namespace orders {
 
 WatchOrders::WatchOrders(const grpc::ByteBuffer& request, OrderStore& store, EventFeed& feed,
                          rpc::BlockingPool& pool)
-    : cursor_(Position(request, feed), store, feed, pool, handle()) {}
+    : database_(store.DatabaseId()),
+      cursor_(Position(request, feed), store, feed, pool, handle()) {}
 
 std::int64_t WatchOrders::Position(const grpc::ByteBuffer& bytes, const EventFeed& feed) {
   v1::WatchOrdersRequest request;
   if (!rpc::FromBytes(bytes, request)) EndUndecodable();
   if (request.resume_token().empty()) return feed.last_sequence();
   if (request.resume_token() == "start") return 0;
-  const auto position = ReadToken(TokenKind::kWatch, request.resume_token());
+  const auto position = ReadToken(TokenKind::kWatch, database_, request.resume_token());
   if (!position) End(BadToken("resume_token"));
   return position.value_or(0);
 }
@@ -28,7 +29,7 @@ std::int64_t WatchOrders::Position(const grpc::ByteBuffer& bytes, const EventFee
 bool WatchOrders::Next(grpc::ByteBuffer& message) {
   if (!std::exchange(stands_, true)) {
     v1::WatchOrdersResponse response;
-    response.set_resume_token(MakeToken(TokenKind::kWatch, cursor_.sequence()));
+    response.set_resume_token(MakeToken(TokenKind::kWatch, database_, cursor_.sequence()));
     message = rpc::ToBytes(response);
     return true;
   }
@@ -40,7 +41,8 @@ bool WatchOrders::Next(grpc::ByteBuffer& message) {
 }
 
 rpc::ResumePoint WatchOrders::Goodbye() {
-  return {"orders.v1", {{"resume_token", MakeToken(TokenKind::kWatch, cursor_.sequence())}}};
+  return {"orders.v1",
+          {{"resume_token", MakeToken(TokenKind::kWatch, database_, cursor_.sequence())}}};
 }
 
 }  // namespace orders

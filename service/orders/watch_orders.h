@@ -2,6 +2,7 @@
 #define SERVICE_ORDERS_WATCH_ORDERS_H_
 
 #include <cstdint>
+#include <string>
 
 #include "grpcpp/support/byte_buffer.h"
 #include "service/orders/event_cursor.h"
@@ -25,6 +26,7 @@ class WatchOrders final : public rpc::ServerStream<grpc::ByteBuffer> {
   // After which event the caller wants to go on. Ends the stream when that is unclear.
   std::int64_t Position(const grpc::ByteBuffer& request, const EventFeed& feed);
 
+  const std::string database_;
   bool stands_ = false;  // Its caller was told so.
   EventCursor cursor_;
 };

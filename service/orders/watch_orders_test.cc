@@ -32,7 +32,7 @@ std::vector<std::string> Ids(int from, int to) {
 // The request_ids in the order of the log.
 std::vector<std::string> Log(OrderStore& store) {
   std::vector<std::string> ids;
-  const auto events = store.EventsAfter(0, 1000000);
+  const auto events = store.EventsAfter(0, 1000000, Soon());
   EXPECT_TRUE(events.ok()) << events.status();
   for (const OrderEvent& event : *events) ids.push_back(event.order.request_id());
   return ids;
@@ -66,7 +66,7 @@ TEST_F(WatchOrdersTest, SaysFirstThatItStands) {
   const auto first = watch.Next();
   ASSERT_TRUE(first);
   EXPECT_FALSE(first->has_order());
-  EXPECT_EQ(first->resume_token(), MakeToken(TokenKind::kWatch, 0));
+  EXPECT_EQ(first->resume_token(), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 0));
 }
 
 TEST_F(WatchOrdersTest, TellsFromNowOnWhatIsPlacedAndWhatBecomesOfIt) {
@@ -112,8 +112,8 @@ TEST_F(WatchOrdersTest, GoesOnAtAnotherReplicaAndAfterARestart) {
 }
 
 TEST_F(WatchOrdersTest, RefusesATokenThatIsNoneOfThisServices) {
-  for (const std::string& token :
-       {std::string("junk"), std::string("START"), MakeToken(TokenKind::kPage, 0)}) {
+  for (const std::string& token : {std::string("junk"), std::string("START"),
+                                   MakeToken(TokenKind::kPage, orders_.store().DatabaseId(), 0)}) {
     Watch watch(*stub_, token);
     EXPECT_FALSE(watch.Next());
     const absl::Status status = watch.End();
@@ -136,7 +136,7 @@ TEST_F(WatchOrdersTest, RefusesARequestThatIsNone) {
 
 TEST_F(WatchOrdersTest, RefusesATokenOfAnotherDatabase) {
   PlaceAll(Ids(1, 3));
-  Watch watch(*stub_, MakeToken(TokenKind::kWatch, 4));
+  Watch watch(*stub_, MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 4));
   const absl::Status status = watch.End();
   EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT");
   EXPECT_THAT(WrongFields(status), ElementsAre("resume_token"));
@@ -181,9 +181,9 @@ TEST_F(WatchOrdersTest, CatchesUpFromFarBehindWhileTheLogGrows) {
   PlaceAll(Ids(1, 300));
   // Begins with a feed that keeps nothing of them.
   {
-    const auto sales = *Sales::Load(orders_.store());
+    const auto sales = *Sales::Load(orders_.store(), Soon());
     ASSERT_TRUE(EventFeed(orders_.store(), *sales).CatchUp().ok());
-    ASSERT_TRUE(sales->Save().ok());
+    ASSERT_TRUE(sales->Save(Soon()).ok());
   }
   OrdersUnderTest restarted(database_, inventory_);
   const auto stub = restarted.NewStub();
@@ -208,7 +208,7 @@ TEST_F(WatchOrdersTest, IsNotHeldUpByOneThatReadsNothing) {
       order.set_order_id(std::to_string(i));
       order.set_request_id("r" + std::to_string(i));
       order.set_customer(std::string(20000, 'c'));
-      EXPECT_TRUE(orders_.store().Place(order, "reservation").ok());
+      EXPECT_TRUE(orders_.store().Place({{order, "reservation"}}, Soon())[0].ok());
     }
   });
   EXPECT_EQ(quick.Next(kOrders), Ids(1, kOrders));
@@ -223,16 +223,16 @@ TEST_F(WatchOrdersTest, EndsWithAResumableGoodbyeWhenTheServerDrains) {
   ASSERT_EQ(watch->Next(3), Ids(1, 3));
   const auto idle = Stand(watch->resume_token());
   orders_.Drain();
-  ExpectGoodbye(watch->End(), MakeToken(TokenKind::kWatch, 3));
-  ExpectGoodbye(idle->End(), MakeToken(TokenKind::kWatch, 3));
+  ExpectGoodbye(watch->End(), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 3));
+  ExpectGoodbye(idle->End(), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 3));
 }
 
 TEST_F(WatchOrdersTest, EndsWithAGoodbyeThatLosesNothingOnceTheServerDrains) {
   orders_.Drain();
   PlaceAll(Ids(1, 3));
-  Watch watch(*stub_, MakeToken(TokenKind::kWatch, 2));
+  Watch watch(*stub_, MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 2));
   EXPECT_FALSE(watch.Next()->has_order());
-  ExpectGoodbye(watch.End(), MakeToken(TokenKind::kWatch, 2));
+  ExpectGoodbye(watch.End(), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 2));
 }
 
 TEST_F(WatchOrdersTest, TellsEveryEventOnceAndInOrderThoughTheServerDrainsMeanwhile) {
@@ -260,7 +260,7 @@ TEST_F(WatchOrdersTest, TellsEveryEventOnceAndInOrderThoughTheServerDrainsMeanwh
     }));
   }
   ASSERT_TRUE(
-      testkit::Eventually([this] { return *orders_.store().LastSequence() > kOrders / 2; }));
+      testkit::Eventually([this] { return *orders_.store().LastSequence(Soon()) > kOrders / 2; }));
   orders_.Drain();
   for (auto& told : all) EXPECT_EQ(told.get(), Ids(1, kOrders));
 }
@@ -290,11 +290,11 @@ TEST_F(WatchOrdersTest, MayBeLeftByItsCallerWhileTheServerDrains) {
 
 TEST_F(WatchOrdersTest, SaysThatTheDatabaseIsGone) {
   PlaceAll(Ids(1, 1));
-  const auto sales = *Sales::Load(orders_.store());
+  const auto sales = *Sales::Load(orders_.store(), Soon());
   ASSERT_TRUE(EventFeed(orders_.store(), *sales).CatchUp().ok());
-  ASSERT_TRUE(sales->Save().ok());
+  ASSERT_TRUE(sales->Save(Soon()).ok());
   OrdersUnderTest restarted(database_, inventory_);
-  ASSERT_TRUE(restarted.store().Close().ok());
+  ASSERT_TRUE(restarted.store().Close(Soon()).ok());
   const auto stub = restarted.NewStub();
   Watch watch(*stub, "start");
   const absl::Status status = watch.End();

@@ -12,4 +12,12 @@ absl::Status Call::Abandoned() const {
   return absl::OkStatus();
 }
 
+lifecycle::Clock::TimePoint Call::deadline() const {
+  using Clock = lifecycle::Clock;
+  const auto left = context_->deadline() - std::chrono::system_clock::now();
+  const Clock::TimePoint now = Clock::Steady().Now();
+  if (left > std::chrono::hours(24 * 365)) return Clock::TimePoint::max();
+  return now + std::chrono::duration_cast<Clock::Duration>(left);
+}
+
 }  // namespace rpc

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
+#include "service/lifecycle/clock.h"
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/handler_failures.h"
@@ -50,6 +51,9 @@ class Call {
 
   // CANCELLED, DEADLINE_EXCEEDED: nobody waits for the answer any more.
   absl::Status Abandoned() const;
+
+  // When the caller stops waiting; the end of time when it does not say.
+  lifecycle::Clock::TimePoint deadline() const;
 
  private:
   const grpc::CallbackServerContext* context_;

@@ -1,16 +1,14 @@
 #include "service/sqlite/connections.h"
 
-#include <utility>
-
 namespace sqlite {
 
-Connections::Loan::Loan(Connections& owner, Free& home, std::unique_ptr<Database> database)
-    : owner_(owner), home_(home), database_(std::move(database)) {}
+Connections::Loan::Loan(Connections& owner, std::unique_ptr<Database> database)
+    : owner_(owner), database_(std::move(database)) {}
 
 Connections::Loan::Loan(Loan&& other) noexcept = default;
 
 Connections::Loan::~Loan() {
-  if (database_ != nullptr) owner_.GiveBack(home_, std::move(database_));
+  if (database_ != nullptr) owner_.GiveBack(std::move(database_));
 }
 
 absl::StatusOr<std::unique_ptr<Connections>> Connections::Open(const std::string& path,
@@ -19,54 +17,49 @@ absl::StatusOr<std::unique_ptr<Connections>> Connections::Open(const std::string
   std::unique_ptr<Connections> connections(new Connections());
   absl::StatusOr<std::unique_ptr<Database>> writer = Database::Open(path, schema, options.database);
   if (!writer.ok()) return writer.status();
-  connections->writer_.push_back(*std::move(writer));
   while (connections->readers_.size() < options.readers) {
     absl::StatusOr<std::unique_ptr<Database>> reader =
         Database::OpenForReading(path, options.database);
     if (!reader.ok()) return reader.status();
     connections->readers_.push_back(*std::move(reader));
   }
+  connections->writer_ = std::make_unique<Writer>(*std::move(writer));
   return connections;
 }
 
-Connections::~Connections() { Close().IgnoreError(); }
-
-absl::StatusOr<Connections::Loan> Connections::Borrow(Loan::Free& from) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return closing_ || !from.empty(); });
-  if (closing_) return absl::FailedPreconditionError("the database is closed");
-  std::unique_ptr<Database> database = std::move(from.back());
-  from.pop_back();
-  ++lent_;
-  return Loan(*this, from, std::move(database));
+Connections::~Connections() {
+  if (writer_ != nullptr) Close(TimePoint::max()).IgnoreError();
 }
 
-void Connections::GiveBack(Loan::Free& to, std::unique_ptr<Database> database) {
+absl::StatusOr<Connections::Loan> Connections::Reader(TimePoint deadline) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, deadline, [&] { return closing_ || !readers_.empty(); });
+  if (closing_) return absl::FailedPreconditionError("the database is closed");
+  if (readers_.empty()) return absl::DeadlineExceededError("all connections are in use");
+  std::unique_ptr<Database> database = std::move(readers_.back());
+  readers_.pop_back();
+  ++lent_;
+  database->set_deadline(deadline);
+  return Loan(*this, std::move(database));
+}
+
+void Connections::GiveBack(std::unique_ptr<Database> database) {
   std::lock_guard lock(mutex_);
-  to.push_back(std::move(database));
+  readers_.push_back(std::move(database));
   --lent_;
   changed_.notify_all();
 }
 
-absl::Status Connections::Close() {
+absl::Status Connections::Close(TimePoint deadline) {
   std::unique_lock lock(mutex_);
-  if (std::exchange(closing_, true)) {
-    changed_.wait(lock, [this] { return closed_; });
-    return absl::OkStatus();
-  }
+  closing_ = true;
   changed_.notify_all();
-  changed_.wait(lock, [this] { return lent_ == 0; });
-
-  Loan::Free readers = std::exchange(readers_, {});
-  Loan::Free writer = std::exchange(writer_, {});
+  // First: a reader could keep something in the log.
+  const bool returned = changed_.wait_until(lock, deadline, [this] { return lent_ == 0; });
+  readers_.clear();
   lock.unlock();
-  readers.clear();  // First: a reader could keep something in the log.
-  const absl::Status status = writer.empty() ? absl::OkStatus() : writer.front()->Checkpoint();
-  writer.clear();
-  lock.lock();
-  closed_ = true;
-  changed_.notify_all();
-  return status;
+  absl::Status closed = writer_->Close(deadline);
+  return returned ? closed : absl::DeadlineExceededError("a read is still under way");
 }
 
 }  // namespace sqlite

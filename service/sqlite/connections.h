@@ -4,26 +4,31 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/sqlite/database.h"
+#include "service/sqlite/writer.h"
 
 namespace sqlite {
 
-// All connections of one process to one database file: one writer, and several readers that run in
-// parallel to it.
+// All connections of one process to one database file: the writer, and several readers that run in
+// parallel to it and never wait for it.
 //
 // The problem: a connection serves one thread at a time, and it must be closed while a handler that
 // hangs may still be about to use it.
 //
-// Threads: all methods may be called from any thread; Writer(), Reader() and Close() may block.
+// Threads: all methods may be called from any thread, and may block until their deadline.
 class Connections {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   struct Options {
     std::size_t readers = 4;
     Database::Options database{};
@@ -42,11 +47,9 @@ class Connections {
 
    private:
     friend class Connections;
-    using Free = std::vector<std::unique_ptr<Database>>;
-    Loan(Connections& owner, Free& home, std::unique_ptr<Database> database);
+    Loan(Connections& owner, std::unique_ptr<Database> database);
 
     Connections& owner_;
-    Free& home_;
     std::unique_ptr<Database> database_;
   };
 
@@ -58,30 +61,35 @@ class Connections {
   Connections(const Connections&) = delete;
   Connections& operator=(const Connections&) = delete;
 
-  // The one connection that writes; waits until it is free. FAILED_PRECONDITION: closed.
-  absl::StatusOr<Loan> Writer() { return Borrow(writer_); }
+  // A connection that only reads, and whose statements end at `deadline`; waits for other readers
+  // when all are on loan. DEADLINE_EXCEEDED: none came back in time. FAILED_PRECONDITION: closed.
+  absl::StatusOr<Loan> Reader(TimePoint deadline);
 
-  // A connection that only reads; waits for other readers when all are on loan, never for the
-  // writer. FAILED_PRECONDITION: closed.
-  absl::StatusOr<Loan> Reader() { return Borrow(readers_); }
+  // Runs `work` as a part of a commit. See Writer::Run().
+  template <typename Result>
+  absl::StatusOr<Result> Write(TimePoint deadline,
+                               std::function<absl::StatusOr<Result>(Database&)> work) {
+    return writer_->Run<Result>(deadline, std::move(work));
+  }
+  absl::Status Write(TimePoint deadline, Writer::Work work) {
+    return writer_->Run(deadline, std::move(work));
+  }
 
-  // Lends nothing more, waits for every loan to end, moves the write-ahead log into the file, and
-  // closes. Not OK: that move failed; what was committed is safe in the log. A second call waits
-  // for the first and returns OK.
-  absl::Status Close();
+  // Lends nothing more, waits for every loan to end, and closes the writer: see Writer::Close().
+  // DEADLINE_EXCEEDED: something still runs; then nothing of this may be destroyed. A second call
+  // waits for the first.
+  absl::Status Close(TimePoint deadline);
 
  private:
   Connections() = default;
-  absl::StatusOr<Loan> Borrow(Loan::Free& from);
-  void GiveBack(Loan::Free& to, std::unique_ptr<Database> database);
+  void GiveBack(std::unique_ptr<Database> database);
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  Loan::Free writer_;     // Guarded by mutex_. One, or none while it is lent.
-  Loan::Free readers_;    // Guarded by mutex_.
-  std::size_t lent_ = 0;  // Guarded by mutex_.
-  bool closing_ = false;  // Guarded by mutex_.
-  bool closed_ = false;   // Guarded by mutex_.
+  std::vector<std::unique_ptr<Database>> readers_;  // Guarded by mutex_. Those not on loan.
+  std::size_t lent_ = 0;                            // Guarded by mutex_.
+  bool closing_ = false;                            // Guarded by mutex_.
+  std::unique_ptr<Writer> writer_;                  // Null only while opening.
 };
 
 }  // namespace sqlite

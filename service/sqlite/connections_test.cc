@@ -1,6 +1,7 @@
 #include "service/sqlite/connections.h"
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
 namespace sqlite {
@@ -21,6 +23,11 @@ namespace {
 namespace fs = std::filesystem;
 
 const Schema kNotes{.application_id = 7, .migrations = {"CREATE TABLE notes (text TEXT NOT NULL)"}};
+
+Connections::TimePoint Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
+Connections::TimePoint Shortly() {
+  return std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+}
 
 class ConnectionsTest : public ::testing::Test {
  protected:
@@ -38,47 +45,61 @@ class ConnectionsTest : public ::testing::Test {
   const testkit::TempDir directory_;
 };
 
-TEST_F(ConnectionsTest, LendTheirWriterToOneAtATime) {
-  const std::unique_ptr<Connections> connections = Open();
-  int at_once = 0;  // Guarded by the loan: a race here is what the thread sanitizer tells.
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
-      for (int round = 0; round < 50; ++round) {
-        const absl::StatusOr<Connections::Loan> writer = connections->Writer();
-        ASSERT_TRUE(writer.ok());
-        EXPECT_EQ(++at_once, 1);
-        --at_once;
-      }
-    });
+TEST_F(ConnectionsTest, LendReadersWhileTheWriterIsAtWork) {
+  const std::unique_ptr<Connections> connections = Open(/*readers=*/2);
+  std::promise<void> release;
+  std::promise<void> begun;
+  std::thread writing([&] {
+    EXPECT_TRUE(connections
+                    ->Write(Soon(),
+                            [&](Database& database) {
+                              begun.set_value();
+                              release.get_future().wait();
+                              return database.Run("INSERT INTO notes VALUES ('late')");
+                            })
+                    .ok());
+  });
+  begun.get_future().wait();
+  {
+    const absl::StatusOr<Connections::Loan> one = connections->Reader(Soon());
+    const absl::StatusOr<Connections::Loan> other = connections->Reader(Soon());
+    ASSERT_TRUE(one.ok());
+    ASSERT_TRUE(other.ok());
+    EXPECT_NE(&**one, &**other);
+    EXPECT_TRUE((*one)->Run("SELECT text FROM notes").ok());
   }
-  for (std::thread& thread : threads) thread.join();
+  release.set_value();
+  writing.join();
 }
 
-TEST_F(ConnectionsTest, LendReadersWhileTheWriterIsLent) {
-  const std::unique_ptr<Connections> connections = Open(/*readers=*/2);
-  const absl::StatusOr<Connections::Loan> writer = connections->Writer();
-  const absl::StatusOr<Connections::Loan> one = connections->Reader();
-  const absl::StatusOr<Connections::Loan> other = connections->Reader();
-  ASSERT_TRUE(writer.ok());
-  ASSERT_TRUE(one.ok());
-  ASSERT_TRUE(other.ok());
-  EXPECT_NE(&**one, &**other);
+TEST_F(ConnectionsTest, ReadersAreWaitedForUntilTheDeadline) {
+  const std::unique_ptr<Connections> connections = Open(/*readers=*/1);
+  const absl::StatusOr<Connections::Loan> only = connections->Reader(Soon());
+  ASSERT_TRUE(only.ok());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(connections->Reader(Shortly()).status()));
+}
+
+TEST_F(ConnectionsTest, StatementsOfAReaderEndAtItsDeadline) {
+  const std::unique_ptr<Connections> connections = Open();
+  const absl::StatusOr<Connections::Loan> reader = connections->Reader(Shortly());
+  ASSERT_TRUE(reader.ok());
+  const absl::Status status = (*reader)->Run(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n");
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
 }
 
 TEST_F(ConnectionsTest, CloseWaitsForLoansAndLendsNothingMeanwhile) {
   const std::unique_ptr<Connections> connections = Open(/*readers=*/1);
-  std::optional<absl::StatusOr<Connections::Loan>> reader = connections->Reader();
+  std::optional<absl::StatusOr<Connections::Loan>> reader = connections->Reader(Soon());
   ASSERT_TRUE(reader->ok());
   std::atomic<bool> given_back = false;
   std::future<absl::Status> close = std::async(std::launch::async, [&] {
-    absl::Status status = connections->Close();
+    absl::Status status = connections->Close(Soon());
     EXPECT_TRUE(given_back);
     return status;
   });
   // Its own thread waits for the only reader until Close() turns it away.
-  EXPECT_TRUE(absl::IsFailedPrecondition(connections->Reader().status()));
-  EXPECT_TRUE(absl::IsFailedPrecondition(connections->Writer().status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(connections->Reader(Soon()).status()));
   EXPECT_TRUE((**reader)->Run("SELECT text FROM notes").ok());
   given_back = true;
   reader.reset();
@@ -87,14 +108,26 @@ TEST_F(ConnectionsTest, CloseWaitsForLoansAndLendsNothingMeanwhile) {
   EXPECT_FALSE(fs::exists(path() + "-wal"));
 }
 
+TEST_F(ConnectionsTest, CloseGivesUpAtItsDeadlineAndSaysSo) {
+  const std::unique_ptr<Connections> connections = Open(/*readers=*/1);
+  const absl::StatusOr<Connections::Loan> reader = connections->Reader(Soon());
+  ASSERT_TRUE(reader.ok());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(connections->Close(Shortly())));
+}
+
 TEST_F(ConnectionsTest, CloseMovesEverythingIntoTheFile) {
   const std::unique_ptr<Connections> connections = Open();
-  ASSERT_TRUE((*connections->Writer())->Run("INSERT INTO notes VALUES ('kept')").ok());
-  EXPECT_TRUE(connections->Close().ok());
-  EXPECT_TRUE(connections->Close().ok());
+  ASSERT_TRUE(connections
+                  ->Write(Soon(),
+                          [](Database& database) {
+                            return database.Run("INSERT INTO notes VALUES ('kept')");
+                          })
+                  .ok());
+  EXPECT_TRUE(connections->Close(Soon()).ok());
+  EXPECT_TRUE(connections->Close(Soon()).ok());
   EXPECT_FALSE(fs::exists(path() + "-wal"));
   const std::unique_ptr<Connections> again = Open();
-  const absl::StatusOr<Connections::Loan> reader = again->Reader();
+  const absl::StatusOr<Connections::Loan> reader = again->Reader(Soon());
   ASSERT_TRUE(reader.ok());
   Statement row = (*reader)->Query("SELECT text FROM notes");
   ASSERT_TRUE(row.Next());

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -27,6 +29,8 @@ absl::StatusCode CodeFor(int extended) {
     case SQLITE_IOERR:
       return extended == SQLITE_IOERR_CORRUPTFS ? absl::StatusCode::kDataLoss
                                                 : absl::StatusCode::kUnavailable;
+    case SQLITE_INTERRUPT:
+      return absl::StatusCode::kDeadlineExceeded;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_FULL:
@@ -41,6 +45,12 @@ absl::StatusCode CodeFor(int extended) {
   }
 }
 
+// How many steps of SQLite's machine lie between two looks at the clock: some microseconds' worth.
+constexpr int kStepsBetweenLooks = 1000;
+
+// SQLite's user_version holds two numbers.
+constexpr std::int64_t kVersions = 0x10000;
+
 bool MayNotWrite(int extended) {
   const int code = extended & 0xff;
   return code == SQLITE_CANTOPEN || code == SQLITE_READONLY || code == SQLITE_PERM;
@@ -54,6 +64,12 @@ void MakeForOwner(const std::string& path) {
   if (fs::exists(path, ignored)) return;
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file >= 0) close(file);
+}
+
+// 0: there is no such file.
+std::uint64_t InodeOf(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
 // Why a path cannot be a database file, as far as the file system tells.
@@ -157,6 +173,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   absl::Status status = database->Connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
   if (status.ok()) status = database->Prepare(path, schema);
   if (!status.ok()) return database->ToOpenStatus(path, status);
+  database->log_inode_ = InodeOf(path + "-wal");
   return database;
 }
 
@@ -166,6 +183,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::OpenForReading(const std::st
   absl::Status status = database->Connect(path, SQLITE_OPEN_READWRITE);
   if (status.ok()) status = database->RunScript("PRAGMA query_only = ON");
   if (!status.ok()) return database->ToOpenStatus(path, status);
+  sqlite3_progress_handler(database->handle_, kStepsBetweenLooks, &Database::OnProgress,
+                           database.get());
   return database;
 }
 
@@ -175,6 +194,7 @@ Database::~Database() {
 }
 
 absl::Status Database::Connect(const std::string& path, int flags) {
+  path_ = path;
   // SQLite takes these two names for databases that no second connection can see.
   if (path.empty() || path == ":memory:") {
     return absl::FailedPreconditionError(
@@ -243,26 +263,32 @@ absl::Status Database::Migrate(const std::string& path, const Schema& schema) {
   const auto newest = static_cast<std::int64_t>(schema.migrations.size());
   absl::StatusOr<Header> header = ReadHeader();
   if (!header.ok()) return header.status();
-  if (header->version == newest) return absl::OkStatus();
+  if (header->version >= newest) return CheckVersion(path, *header, schema);
 
   absl::StatusOr<Transaction> transaction = Transaction::Begin(*this);
   if (!transaction.ok()) return transaction.status();
   header = ReadHeader();  // Another process may have been faster.
   if (!header.ok()) return header.status();
-  if (header->version > newest) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot use database ", path,
-                     ": a newer version of this program wrote it (schema ", header->version,
-                     ", this one knows ", newest, "); run that version or choose another path"));
-  }
+  if (header->version >= newest) return CheckVersion(path, *header, schema);
   for (std::int64_t version = header->version; version < newest; ++version) {
     absl::Status status = RunScript(schema.migrations[static_cast<std::size_t>(version)]);
     if (!status.ok()) return status;
   }
-  absl::Status status = RunScript(absl::StrCat("PRAGMA application_id = ", schema.application_id,
-                                               "; PRAGMA user_version = ", newest));
+  absl::Status status =
+      RunScript(absl::StrCat("PRAGMA application_id = ", schema.application_id,
+                             "; PRAGMA user_version = ", schema.contracted * kVersions + newest));
   if (!status.ok()) return status;
   return transaction->Commit();
+}
+
+absl::Status Database::CheckVersion(const std::string& path, const Header& header,
+                                    const Schema& schema) const {
+  const auto known = static_cast<std::int64_t>(schema.migrations.size());
+  if (known >= header.contracted) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "cannot use database ", path, ": a newer version of this program wrote it (schema ",
+      header.version, ", which needs ", header.contracted, "; this one knows ", known,
+      "); run that version or choose another path"));
 }
 
 absl::StatusOr<Database::Header> Database::ReadHeader() {
@@ -278,7 +304,10 @@ absl::StatusOr<Database::Header> Database::ReadHeader() {
     if (application_id.Next()) header.application_id = application_id.Int64(0);
     status.Update(application_id.status());
     Statement version = Query("PRAGMA user_version");
-    if (version.Next()) header.version = version.Int64(0);
+    if (version.Next()) {
+      header.version = version.Int64(0) % kVersions;
+      header.contracted = version.Int64(0) / kVersions;
+    }
     status.Update(version.status());
     Statement tables = Query("SELECT count(*) FROM sqlite_schema");
     if (tables.Next()) header.empty = tables.Int64(0) == 0;
@@ -338,33 +367,72 @@ absl::Status Database::ToOpenStatus(const std::string& path, const absl::Status&
   return absl::Status(status.code(), absl::StrCat(what, words));
 }
 
+std::string Database::PutLogAside() const {
+  const std::string aside = path_ + "-wal.aside";
+  // Another process that opened the file after that has logs of its own.
+  if (log_inode_ != 0 && InodeOf(path_ + "-wal") == log_inode_) {
+    std::error_code ignored;
+    fs::rename(path_ + "-wal", aside, ignored);
+    fs::remove(path_ + "-shm", ignored);
+  }
+  return aside;
+}
+
+bool Database::busy() const { return (last_error_ & 0xff) == SQLITE_BUSY; }
+
 bool Database::InTransaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
-absl::Status Database::BeginImmediate() {
-  const auto now = std::chrono::steady_clock::now();
-  give_up_ = now + options_.busy_timeout;
+absl::Status Database::BeginImmediate(TimePoint give_up) {
+  const TimePoint now = std::chrono::steady_clock::now();
+  give_up_ = give_up;
   beginning_ = true;
   // Half of the time: a process that is frozen in the turnstile must not block others forever.
-  const bool entered = turnstile_->Enter(now + options_.busy_timeout / 2);
+  const bool entered = turnstile_->Enter(now + (give_up - now) / 2);
   absl::Status status = Run("BEGIN IMMEDIATE");
   if (entered) turnstile_->Leave();
   beginning_ = false;
   return status;
 }
 
+absl::Status Database::Commit() {
+  absl::Status status = Run("COMMIT");
+  // The commit's last page may be in the log, whole, though its fdatasync() has failed.
+  if (!status.ok() && (last_error_ & 0xff) == SQLITE_IOERR) {
+    return absl::UnknownError(
+        absl::StrCat("the disk has failed during a commit; it may or may not be stored: ",
+                     std::string(status.message())));
+  }
+  return status;
+}
+
+bool Database::Moved() const {
+  int moved = 0;
+  sqlite3_file_control(handle_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return moved != 0;
+}
+
 // SQLite's own busy timeout sleeps longer and longer, up to 100 ms, while the
 // database may have been free for long. This one looks every millisecond.
 int Database::OnBusy(void* database, int attempt) {
   auto& self = *static_cast<Database*>(database);
-  const auto now = std::chrono::steady_clock::now();
+  const TimePoint now = std::chrono::steady_clock::now();
   if (attempt == 0 && !self.beginning_) self.give_up_ = now + self.options_.busy_timeout;
-  if (now >= self.give_up_) return 0;
+  if (now >= std::min(self.give_up_, self.deadline_)) return 0;
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return 1;
 }
 
+int Database::OnProgress(void* database) {
+  const auto& self = *static_cast<Database*>(database);
+  return self.deadline_ != TimePoint::max() && std::chrono::steady_clock::now() >= self.deadline_;
+}
+
 absl::StatusOr<Transaction> Transaction::Begin(Database& database) {
-  if (absl::Status status = database.BeginImmediate(); !status.ok()) return status;
+  return Begin(database, std::chrono::steady_clock::now() + database.options_.busy_timeout);
+}
+
+absl::StatusOr<Transaction> Transaction::Begin(Database& database, Database::TimePoint give_up) {
+  if (absl::Status status = database.BeginImmediate(give_up); !status.ok()) return status;
   return Transaction(database);
 }
 
@@ -377,6 +445,23 @@ Transaction::~Transaction() {
   database_->Run("ROLLBACK").IgnoreError();
 }
 
-absl::Status Transaction::Commit() { return database_->Run("COMMIT"); }
+absl::Status Transaction::Commit() { return database_->Commit(); }
+
+absl::StatusOr<Savepoint> Savepoint::Begin(Database& database) {
+  if (absl::Status status = database.Run("SAVEPOINT part"); !status.ok()) return status;
+  return Savepoint(database);
+}
+
+Savepoint::Savepoint(Savepoint&& other) noexcept
+    : database_(std::exchange(other.database_, nullptr)) {}
+
+Savepoint::~Savepoint() {
+  if (database_ == nullptr || !database_->InTransaction()) return;
+  // Both address the innermost of that name.
+  database_->Run("ROLLBACK TO part").IgnoreError();
+  database_->Run("RELEASE part").IgnoreError();
+}
+
+absl::Status Savepoint::Keep() { return std::exchange(database_, nullptr)->Run("RELEASE part"); }
 
 }  // namespace sqlite

@@ -22,7 +22,14 @@ struct Schema {
   // Stored in the file's header; identifies the application. Not 0; never changed.
   std::int32_t application_id = 0;
   // migrations[n] is the SQL that upgrades a file from version n to n + 1. Append only; never edit.
+  //
+  // During a rolling deploy, and after its roll-back, older programs use the file beside newer
+  // ones. So expand first: add tables, and columns that have a default. Contract in a later
+  // release, when no program uses any more what is taken away.
   std::vector<std::string> migrations;
+  // The number of the last migration that takes something away (its index + 1): programs that know
+  // fewer migrations must not use the file any more. 0: all of them only add.
+  std::int32_t contracted = 0;
 };
 
 // Bytes that are not text.
@@ -82,14 +89,17 @@ class Statement {
 // synchronous=FULL). Readers never wait for a writer. Each SQL text is prepared once.
 //
 // Errors of every method: UNAVAILABLE (busy, full, or the disk failed; nothing was stored),
-// DATA_LOSS (the file is damaged), INTERNAL (the SQL is wrong, or breaks a constraint).
+// DEADLINE_EXCEEDED (see set_deadline()), DATA_LOSS (the file is damaged), INTERNAL (the SQL is
+// wrong, or breaks a constraint).
 //
 // Threads: one at a time; see connections.h.
 class Database {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   struct Options {
-    // How long to wait for other processes that write. Longer than a busy disk takes for one
-    // commit, which can be seconds.
+    // How long to wait for other processes that write, unless a deadline comes first. Longer than a
+    // busy disk takes for one commit, which can be seconds.
     std::chrono::milliseconds busy_timeout{5000};
   };
 
@@ -100,7 +110,8 @@ class Database {
   //
   // Every error is one sentence with the path and what to do about it. NOT_FOUND: the directory
   // does not exist. PERMISSION_DENIED: not writable. DATA_LOSS: not a database, or damaged.
-  // FAILED_PRECONDITION: another application's database, a newer version's, or not a regular file.
+  // FAILED_PRECONDITION: another application's database, one that a newer version has contracted
+  // (see Schema), or not a regular file.
   // UNAVAILABLE: see above.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                         const Schema& schema,
@@ -140,6 +151,23 @@ class Database {
   // How many rows the last INSERT, UPDATE or DELETE changed.
   std::int64_t Changes() const;
 
+  // From now on, statements of a connection for reading end at `deadline` with DEADLINE_EXCEEDED.
+  void set_deadline(TimePoint deadline) { deadline_ = deadline; }
+
+  // Whether another file, or none, is now where this one was opened: what is written from then on
+  // is lost when the process ends. Asks the file system.
+  bool Moved() const;
+
+  // After that: renames the write-ahead log that belongs to this file, so that SQLite does not take
+  // it for that of another file which lies there now or later. Says where it is; what was committed
+  // since the last checkpoint is in it. Calling it again changes nothing.
+  std::string PutLogAside() const;
+
+  const std::string& path() const { return path_; }
+
+  // Whether what failed last has failed because somebody else writes.
+  bool busy() const;
+
   // Moves the write-ahead log into the file, as far as no reader needs it; does not wait for
   // anybody.
   absl::Status Checkpoint();
@@ -147,10 +175,14 @@ class Database {
  private:
   friend class Statement;
   friend class Transaction;
+  friend class Savepoint;
 
   struct Header {
     std::int64_t application_id = 0;
+    // How many migrations the file has.
     std::int64_t version = 0;
+    // See Schema. Stored in the upper half of SQLite's user_version.
+    std::int64_t contracted = 0;
     bool empty = false;
   };
 
@@ -162,17 +194,24 @@ class Database {
   absl::StatusOr<Header> ReadHeader();
   absl::Status ToStatus(int code);
   absl::Status ToOpenStatus(const std::string& path, const absl::Status& status) const;
-  absl::Status BeginImmediate();
+  absl::Status CheckVersion(const std::string& path, const Header& header,
+                            const Schema& schema) const;
+  absl::Status BeginImmediate(TimePoint give_up);
+  absl::Status Commit();
   bool InTransaction() const;
 
   static int OnBusy(void* database, int attempt);
+  static int OnProgress(void* database);
 
   const Options options_;
+  std::string path_;
+  std::uint64_t log_inode_ = 0;
   sqlite3* handle_ = nullptr;
   std::unique_ptr<Turnstile> turnstile_;  // Null when this connection only reads.
   bool beginning_ = false;
+  TimePoint deadline_ = TimePoint::max();
   // When to stop waiting for others; set while waiting.
-  std::chrono::steady_clock::time_point give_up_{};
+  TimePoint give_up_{};
   int last_error_ = 0;
   // Prepared statements that are not running, by their SQL.
   std::unordered_map<std::string, Statement::Prepared> prepared_;
@@ -184,19 +223,42 @@ class Database {
 // wrote meanwhile. Rolled back when destroyed without a commit.
 class Transaction {
  public:
-  // Waits for other writers in turn, at most for the busy timeout; then UNAVAILABLE. Requires: the
-  // connection is not for reading only.
+  // Waits for other writers in turn, at most until `give_up` (unset: for the busy timeout); then
+  // UNAVAILABLE. Requires: the connection is not for reading only.
   static absl::StatusOr<Transaction> Begin(Database& database);
+  static absl::StatusOr<Transaction> Begin(Database& database, Database::TimePoint give_up);
   Transaction(Transaction&& other) noexcept;
   Transaction& operator=(Transaction&&) = delete;
   ~Transaction();
 
-  // Not OK: nothing was stored.
+  // Not OK: nothing was stored, unless it is UNKNOWN: then the disk has failed in the middle, and
+  // what is stored shows when the database is opened the next time.
   absl::Status Commit();
+
+  // False: an error has rolled it back, all of it.
+  bool active() const { return database_->InTransaction(); }
 
  private:
   explicit Transaction(Database& database) : database_(&database) {}
   Database* database_;  // Null once moved from.
+};
+
+// A part of a transaction that is undone alone.
+//
+// Guarantees: rolled back when destroyed without Keep().
+class Savepoint {
+ public:
+  static absl::StatusOr<Savepoint> Begin(Database& database);
+  Savepoint(Savepoint&& other) noexcept;
+  Savepoint& operator=(Savepoint&&) = delete;
+  ~Savepoint();
+
+  // What was written since Begin() is now the transaction's.
+  absl::Status Keep();
+
+ private:
+  explicit Savepoint(Database& database) : database_(&database) {}
+  Database* database_;  // Null once moved from, or kept.
 };
 
 }  // namespace sqlite

@@ -412,14 +412,67 @@ TEST_F(DatabaseTest, RefusesADatabaseOfAnotherApplicationAndLeavesItAsItIs) {
   }
 }
 
-TEST_F(DatabaseTest, RefusesAFileOfANewerVersion) {
+TEST_F(DatabaseTest, AnOlderProgramUsesAFileThatANewerOneHasExpanded) {
+  const std::unique_ptr<Database> before = OpenNotes();
   Schema newer = kNotes;
-  newer.migrations.push_back("CREATE TABLE later (id INTEGER)");
+  newer.migrations.push_back("ALTER TABLE notes ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'");
+  const auto expanded = Database::Open(path_, newer, {});
+  ASSERT_TRUE(expanded.ok()) << expanded.status();
+  // One that was running, and one that begins: a roll-back.
+  const std::unique_ptr<Database> after = OpenNotes();
+  for (Database* database : {before.get(), after.get(), expanded->get()}) {
+    EXPECT_TRUE(database->Run("INSERT INTO notes (text) VALUES ('n')").ok());
+  }
+  EXPECT_EQ(Notes(*before).size(), 3u);
+  // The old one has changed nothing about that.
+  const auto again = Database::Open(path_, newer, {});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE((*again)->Run("SELECT author FROM notes").ok());
+}
+
+TEST_F(DatabaseTest, RefusesAFileThatANewerVersionHasContracted) {
+  Schema newer = kNotes;
+  newer.migrations.push_back("CREATE TABLE texts (text TEXT)");
+  newer.migrations.push_back("DROP TABLE notes");
+  newer.contracted = 3;
   ASSERT_TRUE(Database::Open(path_, newer, {}).ok());
   const absl::Status status = FailToOpen(path_);
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("a newer version of this program wrote it (schema 2, this one knows 1)"));
+              HasSubstr("a newer version of this program wrote it (schema 3, which needs 3; this "
+                        "one knows 1)"));
+}
+
+TEST_F(DatabaseTest, NoticesThatItsFileWasMovedReplacedOrDeleted) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  EXPECT_FALSE(database->Moved());
+  fs::rename(path_, path_ + ".moved");
+  EXPECT_TRUE(database->Moved());
+  WriteFile(path_, "another");
+  EXPECT_TRUE(database->Moved());
+  fs::rename(path_ + ".moved", path_);
+  EXPECT_FALSE(database->Moved());
+  fs::remove(path_);
+  EXPECT_TRUE(database->Moved());
+}
+
+TEST_F(DatabaseTest, SavepointIsUndoneAlone) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  absl::StatusOr<Transaction> transaction = Transaction::Begin(*database);
+  ASSERT_TRUE(transaction.ok());
+  {
+    absl::StatusOr<Savepoint> outer = Savepoint::Begin(*database);
+    ASSERT_TRUE(outer.ok());
+    ASSERT_TRUE(AddNote(*database, "kept").ok());
+    {
+      const absl::StatusOr<Savepoint> inner = Savepoint::Begin(*database);
+      ASSERT_TRUE(inner.ok());
+      ASSERT_TRUE(AddNote(*database, "undone").ok());
+    }
+    ASSERT_TRUE(outer->Keep().ok());
+  }
+  ASSERT_TRUE(transaction->Commit().ok());
+  EXPECT_THAT(Notes(*database), ElementsAre("kept"));
 }
 
 }  // namespace

@@ -205,9 +205,8 @@ TEST_F(OrdersFaultsTest, ADatabaseThatIsLocked) {
     stranger.Run("BEGIN EXCLUSIVE");
     EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(4)) << orders().Output();
     EXPECT_THAT(Told(false),
-                // It had the time to hear what SQLite says, and the writer comes back.
-                ElementsAre(HasSubstr("SaveFailed sales totals: UNAVAILABLE: database: database is "
-                                      "locked")));
+                ElementsAre(HasSubstr("SaveFailed sales totals: DEADLINE_EXCEEDED: another process "
+                                      "has locked the database")));
     EXPECT_THAT(Told(true),
                 IsSupersetOf({"Closed store pool", "Closed inventory channel", "Closed database"}));
     stranger.Run("ROLLBACK");

@@ -2,11 +2,14 @@
 #define SERVICE_ORDERS_TESTING_FAKE_ORDER_LOG_H_
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,12 +26,14 @@ class FakeOrderLog final : public OrderStore {
   void Append(int count) {
     std::lock_guard lock(mutex_);
     last_ += count;
+    changed_.notify_all();
   }
 
   // What the next reads return; OK: events.
   void FailWith(absl::Status status) {
     std::lock_guard lock(mutex_);
     fault_ = std::move(status);
+    changed_.notify_all();
   }
 
   // Holds reads until Release().
@@ -56,13 +61,67 @@ class FakeOrderLog final : public OrderStore {
     return saved_.sequence;
   }
 
-  absl::StatusOr<std::vector<OrderEvent>> EventsAfter(std::int64_t after, int limit) override {
+  absl::StatusOr<std::vector<OrderEvent>> EventsAfter(std::int64_t after, int limit,
+                                                      Deadline) override {
     std::unique_lock lock(mutex_);
     ++reads_;
     ++standing_;
     changed_.notify_all();
     changed_.wait(lock, [this] { return !held_; });
     --standing_;
+    return Read(after, limit);
+  }
+  absl::StatusOr<std::vector<OrderEvent>> AwaitEventsAfter(std::int64_t after, int limit,
+                                                           Deadline deadline,
+                                                           std::stop_token stop) override {
+    std::unique_lock lock(mutex_);
+    ++reads_;
+    changed_.wait_until(lock, stop, deadline,
+                        [&] { return !held_ && (!fault_.ok() || last_ > after); });
+    return Read(after, limit);
+  }
+  absl::StatusOr<std::int64_t> LastSequence(Deadline) override {
+    std::lock_guard lock(mutex_);
+    return last_;
+  }
+  absl::StatusOr<SalesTotals> LoadTotals(Deadline) override {
+    std::lock_guard lock(mutex_);
+    return saved_;
+  }
+  absl::Status SaveTotals(const SalesTotals& totals, Deadline) override {
+    std::lock_guard lock(mutex_);
+    saved_ = totals;
+    return absl::OkStatus();
+  }
+  const std::string& DatabaseId() const override { return database_id_; }
+
+  std::vector<absl::StatusOr<Placed>> Place(std::vector<NewOrder> orders, Deadline) override {
+    return std::vector<absl::StatusOr<Placed>>(orders.size(), kNoOrders);
+  }
+  absl::StatusOr<std::optional<v1::Order>> FindByRequestId(const std::string&, Deadline) override {
+    return kNoOrders;
+  }
+  absl::StatusOr<std::optional<v1::Order>> Find(const std::string&, Deadline) override {
+    return kNoOrders;
+  }
+  absl::StatusOr<Page> List(std::int64_t, int, Deadline) override { return kNoOrders; }
+  absl::StatusOr<v1::Order> Cancel(const std::string&, Deadline) override { return kNoOrders; }
+  absl::StatusOr<std::int64_t> Trim(std::int64_t, Deadline) override { return kNoOrders; }
+  absl::StatusOr<std::vector<OutboxItem>> Claim(int, std::chrono::milliseconds, Deadline) override {
+    return kNoOrders;
+  }
+  absl::Status Settle(const std::vector<Settlement>&, Deadline) override { return kNoOrders; }
+  absl::Status Postpone(const std::vector<OutboxItem>&, std::chrono::milliseconds,
+                        Deadline) override {
+    return kNoOrders;
+  }
+  absl::StatusOr<Backlog> OutboxBacklog(Deadline) override { return kNoOrders; }
+  absl::StatusOr<SalesTotals> ComputeTotals(Deadline) override { return kNoOrders; }
+  absl::Status Close(Deadline) override { return absl::OkStatus(); }
+
+ private:
+  // Requires: mutex_ is held.
+  absl::StatusOr<std::vector<OrderEvent>> Read(std::int64_t after, int limit) const {
     if (!fault_.ok()) return fault_;
     std::vector<OrderEvent> events;
     for (std::int64_t i = after + 1; i <= std::min(last_, after + limit); ++i) {
@@ -76,35 +135,12 @@ class FakeOrderLog final : public OrderStore {
     }
     return events;
   }
-  absl::StatusOr<std::int64_t> LastSequence() override {
-    std::lock_guard lock(mutex_);
-    return last_;
-  }
-  absl::StatusOr<SalesTotals> LoadTotals() override {
-    std::lock_guard lock(mutex_);
-    return saved_;
-  }
-  absl::Status SaveTotals(const SalesTotals& totals) override {
-    std::lock_guard lock(mutex_);
-    saved_ = totals;
-    return absl::OkStatus();
-  }
 
-  absl::StatusOr<Placed> Place(const v1::Order&, const std::string&) override { return kNoOrders; }
-  absl::StatusOr<std::optional<v1::Order>> FindByRequestId(const std::string&) override {
-    return kNoOrders;
-  }
-  absl::StatusOr<std::optional<v1::Order>> Find(const std::string&) override { return kNoOrders; }
-  absl::StatusOr<Page> List(std::int64_t, int) override { return kNoOrders; }
-  absl::StatusOr<std::vector<OutboxItem>> Outbox(std::int64_t, int) override { return kNoOrders; }
-  absl::Status Settle(const OutboxItem&, v1::OrderState) override { return kNoOrders; }
-  absl::Status Close() override { return absl::OkStatus(); }
-
- private:
+  const std::string database_id_ = "fake";
   const absl::Status kNoOrders = absl::UnimplementedError("this is a log only");
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable_any changed_;
   std::int64_t last_ = 0;  // Guarded by mutex_.
   absl::Status fault_;     // Guarded by mutex_.
   bool held_ = false;      // Guarded by mutex_.

@@ -1,9 +1,11 @@
 #include "service/orders/testing/order_store_contract.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -15,6 +17,7 @@
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
 #include "orders/v1/orders.pb.h"
+#include "tests/common/eventually.h"
 
 namespace orders {
 
@@ -23,6 +26,7 @@ using orders::v1::Order;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
+using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
 std::unique_ptr<OrderStore> OrderStoreContract::Open() {
@@ -59,10 +63,22 @@ Order InState(Order order, orders::v1::OrderState state) {
 // The order as Place() answers it.
 Order Placed(const Order& order) { return InState(order, orders::v1::ORDER_STATE_PLACED); }
 
+constexpr std::chrono::hours kLease(1);
+constexpr std::chrono::milliseconds kNoLease(0);
+
+// A deadline that is never reached when all is well.
+OrderStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
+
+absl::StatusOr<OrderStore::Placed> TryPlace(OrderStore& store, const Order& order) {
+  std::vector<absl::StatusOr<OrderStore::Placed>> placed =
+      store.Place({{order, "reservation of " + order.order_id()}}, Soon());
+  if (placed.size() != 1) return absl::InternalError("not one answer for one order");
+  return std::move(placed.front());
+}
+
 // Places an order that must be new.
 void Place(OrderStore& store, const Order& order) {
-  const absl::StatusOr<OrderStore::Placed> placed =
-      store.Place(order, "reservation of " + order.order_id());
+  const absl::StatusOr<OrderStore::Placed> placed = TryPlace(store, order);
   ASSERT_TRUE(placed.ok()) << placed.status();
   EXPECT_TRUE(placed->created);
   EXPECT_THAT(placed->order, EqualsOrder(Placed(order)));
@@ -71,20 +87,21 @@ void Place(OrderStore& store, const Order& order) {
 // Repeats the call as long as the store says that nothing was stored.
 absl::StatusOr<OrderStore::Placed> PlaceInTheEnd(OrderStore& store, const Order& order) {
   for (;;) {
-    absl::StatusOr<OrderStore::Placed> placed =
-        store.Place(order, "reservation of " + order.order_id());
-    if (!absl::IsUnavailable(placed.status())) return placed;
+    absl::StatusOr<OrderStore::Placed> placed = TryPlace(store, order);
+    if (!absl::IsUnavailable(placed.status()) && !absl::IsResourceExhausted(placed.status())) {
+      return placed;
+    }
   }
 }
 
 std::vector<OrderEvent> AllEvents(OrderStore& store) {
-  const absl::StatusOr<std::vector<OrderEvent>> events = store.EventsAfter(0, 1'000'000);
+  const absl::StatusOr<std::vector<OrderEvent>> events = store.EventsAfter(0, 1'000'000, Soon());
   EXPECT_TRUE(events.ok()) << events.status();
   return events.ok() ? *events : std::vector<OrderEvent>();
 }
 
 std::vector<OutboxItem> WholeOutbox(OrderStore& store) {
-  const absl::StatusOr<std::vector<OutboxItem>> items = store.Outbox(0, 1'000'000);
+  const absl::StatusOr<std::vector<OutboxItem>> items = store.Claim(1'000'000, kNoLease, Soon());
   EXPECT_TRUE(items.ok()) << items.status();
   return items.ok() ? *items : std::vector<OutboxItem>();
 }
@@ -111,12 +128,12 @@ TEST_P(OrderStoreContract, StoresAnOrderWithItsEventAndItsOutboxItem) {
   const Order order = MakeOrder("order-1", "request-1");
   Place(*store, order);
 
-  EXPECT_THAT(**store->Find("order-1"), EqualsOrder(Placed(order)));
-  EXPECT_THAT(**store->FindByRequestId("request-1"), EqualsOrder(Placed(order)));
+  EXPECT_THAT(**store->Find("order-1", Soon()), EqualsOrder(Placed(order)));
+  EXPECT_THAT(**store->FindByRequestId("request-1", Soon()), EqualsOrder(Placed(order)));
   const std::vector<OrderEvent> events = AllEvents(*store);
   ASSERT_THAT(ToStrings(events), ElementsAre("1: order-1 PLACED"));
   EXPECT_THAT(events[0].order, EqualsOrder(Placed(order)));
-  EXPECT_EQ(*store->LastSequence(), 1);
+  EXPECT_EQ(*store->LastSequence(Soon()), 1);
   const std::vector<OutboxItem> outbox = WholeOutbox(*store);
   ASSERT_EQ(outbox.size(), 1u);
   EXPECT_EQ(outbox[0].order_id, "order-1");
@@ -125,15 +142,15 @@ TEST_P(OrderStoreContract, StoresAnOrderWithItsEventAndItsOutboxItem) {
 
 TEST_P(OrderStoreContract, HasNothingWhenItIsNew) {
   const auto store = Open();
-  EXPECT_EQ(*store->Find("order-1"), std::nullopt);
-  EXPECT_EQ(*store->FindByRequestId("request-1"), std::nullopt);
-  EXPECT_THAT(store->List(0, 10)->orders, IsEmpty());
-  EXPECT_EQ(store->List(0, 10)->next, 0);
+  EXPECT_EQ(*store->Find("order-1", Soon()), std::nullopt);
+  EXPECT_EQ(*store->FindByRequestId("request-1", Soon()), std::nullopt);
+  EXPECT_THAT(store->List(0, 10, Soon())->orders, IsEmpty());
+  EXPECT_EQ(store->List(0, 10, Soon())->next, 0);
   EXPECT_THAT(AllEvents(*store), IsEmpty());
-  EXPECT_EQ(*store->LastSequence(), 0);
+  EXPECT_EQ(*store->LastSequence(Soon()), 0);
   EXPECT_THAT(WholeOutbox(*store), IsEmpty());
-  EXPECT_EQ(store->LoadTotals()->sequence, 0);
-  EXPECT_THAT(store->LoadTotals()->quantity_by_sku, IsEmpty());
+  EXPECT_EQ(store->LoadTotals(Soon())->sequence, 0);
+  EXPECT_THAT(store->LoadTotals(Soon())->quantity_by_sku, IsEmpty());
 }
 
 TEST_P(OrderStoreContract, AnswersARepeatedRequestWithTheFirstOrderAndStoresNothing) {
@@ -144,12 +161,12 @@ TEST_P(OrderStoreContract, AnswersARepeatedRequestWithTheFirstOrderAndStoresNoth
   again.mutable_items()->SwapElements(0, 1);
   again.mutable_create_time()->set_seconds(1'800'000'000);
 
-  const absl::StatusOr<OrderStore::Placed> placed = store->Place(again, "reservation-2");
+  const absl::StatusOr<OrderStore::Placed> placed = TryPlace(*store, again);
   ASSERT_TRUE(placed.ok()) << placed.status();
   EXPECT_FALSE(placed->created);
   EXPECT_THAT(placed->order, EqualsOrder(Placed(first)));
-  EXPECT_EQ(*store->Find("order-2"), std::nullopt);
-  EXPECT_EQ(*store->LastSequence(), 1);
+  EXPECT_EQ(*store->Find("order-2", Soon()), std::nullopt);
+  EXPECT_EQ(*store->LastSequence(Soon()), 1);
   EXPECT_EQ(WholeOutbox(*store).size(), 1u);
 }
 
@@ -157,8 +174,9 @@ TEST_P(OrderStoreContract, AnswersARepeatedRequestWithTheOrderAsItIsNow) {
   const auto store = Open();
   const Order order = MakeOrder("order-1", "request-1");
   Place(*store, order);
-  ASSERT_TRUE(store->Settle(WholeOutbox(*store)[0], orders::v1::ORDER_STATE_CONFIRMED).ok());
-  EXPECT_THAT(store->Place(order, "reservation-1")->order,
+  ASSERT_TRUE(
+      store->Settle({{WholeOutbox(*store)[0], orders::v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
+  EXPECT_THAT(TryPlace(*store, order)->order,
               EqualsOrder(InState(order, orders::v1::ORDER_STATE_CONFIRMED)));
 }
 
@@ -173,10 +191,10 @@ TEST_P(OrderStoreContract, RefusesARequestIdThatWasUsedForAnotherOrder) {
   fewer_items.mutable_items()->RemoveLast();
 
   for (const Order& other : {other_customer, other_quantity, fewer_items}) {
-    EXPECT_TRUE(absl::IsAlreadyExists(store->Place(other, "reservation-2").status()));
+    EXPECT_TRUE(absl::IsAlreadyExists(TryPlace(*store, other).status()));
   }
-  EXPECT_EQ(*store->Find("order-2"), std::nullopt);
-  EXPECT_EQ(*store->LastSequence(), 1);
+  EXPECT_EQ(*store->Find("order-2", Soon()), std::nullopt);
+  EXPECT_EQ(*store->LastSequence(Soon()), 1);
   EXPECT_EQ(WholeOutbox(*store).size(), 1u);
 }
 
@@ -184,22 +202,23 @@ TEST_P(OrderStoreContract, ListsOrdersOldestFirstAPageAtATime) {
   const auto store = Open();
   for (const char* id : {"c", "a", "b", "e", "d"}) Place(*store, MakeOrder(id, id));
 
-  const absl::StatusOr<OrderStore::Page> first = store->List(0, 2);
+  const absl::StatusOr<OrderStore::Page> first = store->List(0, 2, Soon());
   EXPECT_THAT(OrderIds(first->orders), ElementsAre("c", "a"));
-  const absl::StatusOr<OrderStore::Page> second = store->List(first->next, 2);
+  const absl::StatusOr<OrderStore::Page> second = store->List(first->next, 2, Soon());
   EXPECT_THAT(OrderIds(second->orders), ElementsAre("b", "e"));
-  const absl::StatusOr<OrderStore::Page> last = store->List(second->next, 2);
+  const absl::StatusOr<OrderStore::Page> last = store->List(second->next, 2, Soon());
   EXPECT_THAT(OrderIds(last->orders), ElementsAre("d"));
   EXPECT_EQ(last->next, 0);
-  EXPECT_EQ(store->List(second->next, 1)->next, 0) << "a full last page is the last";
+  EXPECT_EQ(store->List(second->next, 1, Soon())->next, 0) << "a full last page is the last";
 }
 
 TEST_P(OrderStoreContract, TellsEventsAfterASequenceUpToTheLimit) {
   const auto store = Open();
   for (const char* id : {"a", "b", "c", "d"}) Place(*store, MakeOrder(id, id));
-  EXPECT_THAT(ToStrings(*store->EventsAfter(1, 2)), ElementsAre("2: b PLACED", "3: c PLACED"));
-  EXPECT_THAT(ToStrings(*store->EventsAfter(3, 2)), ElementsAre("4: d PLACED"));
-  EXPECT_THAT(*store->EventsAfter(4, 2), IsEmpty());
+  EXPECT_THAT(ToStrings(*store->EventsAfter(1, 2, Soon())),
+              ElementsAre("2: b PLACED", "3: c PLACED"));
+  EXPECT_THAT(ToStrings(*store->EventsAfter(3, 2, Soon())), ElementsAre("4: d PLACED"));
+  EXPECT_THAT(*store->EventsAfter(4, 2, Soon()), IsEmpty());
 }
 
 TEST_P(OrderStoreContract, SettlesAnItemOnce) {
@@ -211,14 +230,14 @@ TEST_P(OrderStoreContract, SettlesAnItemOnce) {
   const std::vector<OutboxItem> items = WholeOutbox(*store);
   ASSERT_EQ(items.size(), 2u);
 
-  ASSERT_TRUE(store->Settle(items[0], orders::v1::ORDER_STATE_CONFIRMED).ok());
-  ASSERT_TRUE(store->Settle(items[1], orders::v1::ORDER_STATE_CANCELLED).ok());
-  EXPECT_TRUE(store->Settle(items[0], orders::v1::ORDER_STATE_CANCELLED).ok());
+  ASSERT_TRUE(store->Settle({{items[0], orders::v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
+  ASSERT_TRUE(store->Settle({{items[1], orders::v1::ORDER_STATE_CANCELLED}}, Soon()).ok());
+  EXPECT_TRUE(store->Settle({{items[0], orders::v1::ORDER_STATE_CANCELLED}}, Soon()).ok());
 
   EXPECT_THAT(WholeOutbox(*store), IsEmpty());
-  EXPECT_THAT(**store->Find("order-1"),
+  EXPECT_THAT(**store->Find("order-1", Soon()),
               EqualsOrder(InState(confirmed, orders::v1::ORDER_STATE_CONFIRMED)));
-  EXPECT_THAT(store->List(0, 1)->orders,
+  EXPECT_THAT(store->List(0, 1, Soon())->orders,
               ElementsAre(EqualsOrder(InState(confirmed, orders::v1::ORDER_STATE_CONFIRMED))));
   EXPECT_THAT(ToStrings(AllEvents(*store)),
               ElementsAre("1: order-1 PLACED", "2: order-2 PLACED", "3: order-1 CONFIRMED",
@@ -229,21 +248,21 @@ TEST_P(OrderStoreContract, NeverGivesAnOutboxItemTheIdOfOneThatIsGone) {
   auto store = Open();
   Place(*store, MakeOrder("order-1", "request-1"));
   const OutboxItem gone = WholeOutbox(*store)[0];
-  ASSERT_TRUE(store->Settle(gone, orders::v1::ORDER_STATE_CONFIRMED).ok());
+  ASSERT_TRUE(store->Settle({{gone, orders::v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
   store.reset();
   store = Open();
   Place(*store, MakeOrder("order-2", "request-2"));
   EXPECT_GT(WholeOutbox(*store)[0].id, gone.id);
-  EXPECT_EQ(store->Outbox(gone.id, 10)->size(), 1u);
 }
 
 TEST_P(OrderStoreContract, KeepsTheTotalsThatReachFurthest) {
   const auto store = Open();
   ASSERT_TRUE(
-      store->SaveTotals({.sequence = 5, .quantity_by_sku = {{"apple", 3}, {"fig", 1}}}).ok());
-  ASSERT_TRUE(store->SaveTotals({.sequence = 7, .quantity_by_sku = {{"apple", 4}}}).ok());
-  ASSERT_TRUE(store->SaveTotals({.sequence = 6, .quantity_by_sku = {{"pear", 9}}}).ok());
-  const absl::StatusOr<SalesTotals> totals = Open()->LoadTotals();
+      store->SaveTotals({.sequence = 5, .quantity_by_sku = {{"apple", 3}, {"fig", 1}}}, Soon())
+          .ok());
+  ASSERT_TRUE(store->SaveTotals({.sequence = 7, .quantity_by_sku = {{"apple", 4}}}, Soon()).ok());
+  ASSERT_TRUE(store->SaveTotals({.sequence = 6, .quantity_by_sku = {{"pear", 9}}}, Soon()).ok());
+  const absl::StatusOr<SalesTotals> totals = Open()->LoadTotals(Soon());
   ASSERT_TRUE(totals.ok()) << totals.status();
   EXPECT_EQ(totals->sequence, 7);
   EXPECT_THAT(totals->quantity_by_sku, UnorderedElementsAre(Pair("apple", 4)));
@@ -251,20 +270,20 @@ TEST_P(OrderStoreContract, KeepsTheTotalsThatReachFurthest) {
 
 TEST_P(OrderStoreContract, KeepsTotalsOfNothing) {
   const auto store = Open();
-  ASSERT_TRUE(store->SaveTotals({.sequence = 2, .quantity_by_sku = {}}).ok());
-  EXPECT_EQ(store->LoadTotals()->sequence, 2);
-  EXPECT_THAT(store->LoadTotals()->quantity_by_sku, IsEmpty());
+  ASSERT_TRUE(store->SaveTotals({.sequence = 2, .quantity_by_sku = {}}, Soon()).ok());
+  EXPECT_EQ(store->LoadTotals(Soon())->sequence, 2);
+  EXPECT_THAT(store->LoadTotals(Soon())->quantity_by_sku, IsEmpty());
 }
 
 TEST_P(OrderStoreContract, GoesOnWhereItWasWhenOpenedAgain) {
   const Order order = MakeOrder("order-1", "request-1");
   auto store = Open();
   Place(*store, order);
-  ASSERT_TRUE(store->Close().ok());
+  ASSERT_TRUE(store->Close(Soon()).ok());
   store.reset();
 
   store = Open();
-  EXPECT_FALSE(store->Place(MakeOrder("order-2", "request-1"), "reservation-2")->created);
+  EXPECT_FALSE(TryPlace(*store, MakeOrder("order-2", "request-1"))->created);
   EXPECT_EQ(WholeOutbox(*store).size(), 1u);
   Place(*store, MakeOrder("order-3", "request-3"));
   EXPECT_THAT(ToStrings(AllEvents(*store)), ElementsAre("1: order-1 PLACED", "2: order-3 PLACED"));
@@ -275,11 +294,11 @@ TEST_P(OrderStoreContract, SeesWhatAnotherProcessWrites) {
   const auto other = Open();
   const Order order = MakeOrder("order-1", "request-1");
   Place(*one, order);
-  EXPECT_FALSE(other->Place(MakeOrder("order-2", "request-1"), "reservation-2")->created);
-  EXPECT_THAT(**other->Find("order-1"), EqualsOrder(Placed(order)));
+  EXPECT_FALSE(TryPlace(*other, MakeOrder("order-2", "request-1"))->created);
+  EXPECT_THAT(**other->Find("order-1", Soon()), EqualsOrder(Placed(order)));
   const OutboxItem item = WholeOutbox(*other)[0];
-  ASSERT_TRUE(other->Settle(item, orders::v1::ORDER_STATE_CONFIRMED).ok());
-  ASSERT_TRUE(one->Settle(item, orders::v1::ORDER_STATE_CONFIRMED).ok());
+  ASSERT_TRUE(other->Settle({{item, orders::v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
+  ASSERT_TRUE(one->Settle({{item, orders::v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
   EXPECT_THAT(ToStrings(AllEvents(*one)), ElementsAre("1: order-1 PLACED", "2: order-1 CONFIRMED"));
 }
 
@@ -302,8 +321,8 @@ TEST_P(OrderStoreContract, CreatesEachRequestOnceWhenTwoProcessesWriteItAtOnce) 
   }
   for (std::thread& writer : writers) writer.join();
   EXPECT_EQ(created, kRequests);
-  EXPECT_EQ(*stores[0]->LastSequence(), kRequests);
-  EXPECT_EQ(stores[1]->List(0, 1000)->orders.size(), static_cast<std::size_t>(kRequests));
+  EXPECT_EQ(*stores[0]->LastSequence(Soon()), kRequests);
+  EXPECT_EQ(stores[1]->List(0, 1000, Soon())->orders.size(), static_cast<std::size_t>(kRequests));
 }
 
 TEST_P(OrderStoreContract, ShowsEveryEventOnceAndInOrderToAReaderWhileTwoProcessesWrite) {
@@ -326,7 +345,7 @@ TEST_P(OrderStoreContract, ShowsEveryEventOnceAndInOrderToAReaderWhileTwoProcess
   std::set<std::string> seen;
   std::int64_t last = 0;
   while (last < kWriters * kOrdersEach) {
-    const absl::StatusOr<std::vector<OrderEvent>> events = reading->EventsAfter(last, 7);
+    const absl::StatusOr<std::vector<OrderEvent>> events = reading->EventsAfter(last, 7, Soon());
     if (!events.ok()) {
       ADD_FAILURE() << events.status();
       break;
@@ -346,20 +365,26 @@ TEST_P(OrderStoreContract, RefusesEveryCallAfterItWasClosed) {
   const auto store = Open();
   Place(*store, MakeOrder("order-1", "request-1"));
   const OutboxItem item = WholeOutbox(*store)[0];
-  ASSERT_TRUE(store->Close().ok());
-  EXPECT_TRUE(store->Close().ok());
+  ASSERT_TRUE(store->Close(Soon()).ok());
+  EXPECT_TRUE(store->Close(Soon()).ok());
 
   const std::vector<absl::Status> answers = {
-      store->Place(MakeOrder("order-2", "request-2"), "reservation-2").status(),
-      store->FindByRequestId("request-1").status(),
-      store->Find("order-1").status(),
-      store->List(0, 10).status(),
-      store->EventsAfter(0, 10).status(),
-      store->LastSequence().status(),
-      store->Outbox(0, 10).status(),
-      store->Settle(item, orders::v1::ORDER_STATE_CONFIRMED),
-      store->LoadTotals().status(),
-      store->SaveTotals({.sequence = 1, .quantity_by_sku = {}}),
+      TryPlace(*store, MakeOrder("order-2", "request-2")).status(),
+      store->FindByRequestId("request-1", Soon()).status(),
+      store->Find("order-1", Soon()).status(),
+      store->List(0, 10, Soon()).status(),
+      store->EventsAfter(0, 10, Soon()).status(),
+      store->LastSequence(Soon()).status(),
+      store->AwaitEventsAfter(0, 10, Soon(), {}).status(),
+      store->Trim(1, Soon()).status(),
+      store->Cancel("order-1", Soon()).status(),
+      store->Claim(10, kLease, Soon()).status(),
+      store->Postpone({item}, kNoLease, Soon()),
+      store->OutboxBacklog(Soon()).status(),
+      store->ComputeTotals(Soon()).status(),
+      store->Settle({{item, orders::v1::ORDER_STATE_CONFIRMED}}, Soon()),
+      store->LoadTotals(Soon()).status(),
+      store->SaveTotals({.sequence = 1, .quantity_by_sku = {}}, Soon()),
   };
   for (const absl::Status& answer : answers) {
     EXPECT_TRUE(absl::IsFailedPrecondition(answer)) << answer;
@@ -386,7 +411,7 @@ TEST_P(OrderStoreContract, HasEveryOrderThatItAcknowledgedWhenClosedDuringCalls)
     });
   }
   while (at_work < 4) std::this_thread::yield();
-  EXPECT_TRUE(store->Close().ok());
+  EXPECT_TRUE(store->Close(Soon()).ok());
   for (std::thread& writer : writers) writer.join();
   store.reset();
 
@@ -394,9 +419,291 @@ TEST_P(OrderStoreContract, HasEveryOrderThatItAcknowledgedWhenClosedDuringCalls)
   std::size_t expected = 0;
   for (const std::vector<std::string>& ids : acknowledged) {
     expected += ids.size();
-    for (const std::string& id : ids) EXPECT_TRUE(store->Find(id)->has_value()) << id;
+    for (const std::string& id : ids) EXPECT_TRUE(store->Find(id, Soon())->has_value()) << id;
   }
-  EXPECT_EQ(*store->LastSequence(), static_cast<std::int64_t>(expected));
+  EXPECT_EQ(*store->LastSequence(Soon()), static_cast<std::int64_t>(expected));
+}
+
+std::vector<std::string> OrderIdsOf(const absl::StatusOr<std::vector<OutboxItem>>& items) {
+  if (!items.ok()) return {items.status().ToString()};
+  std::vector<std::string> ids;
+  for (const OutboxItem& item : *items) ids.push_back(item.order_id);
+  return ids;
+}
+
+TEST_P(OrderStoreContract, PlacesManyOrdersAtOnceAndAnswersEach) {
+  const auto store = Open();
+  Place(*store, MakeOrder("order-1", "request-1"));
+  Order other = MakeOrder("order-4", "request-1");
+  other.set_customer("grace");
+  const auto placed = store->Place({{MakeOrder("order-2", "request-2"), "reservation-2"},
+                                    {MakeOrder("order-3", "request-1"), "reservation-3"},
+                                    {other, "reservation-4"},
+                                    {MakeOrder("order-5", "request-2"), "reservation-5"},
+                                    {MakeOrder("order-6", "request-6"), "reservation-6"}},
+                                   Soon());
+  ASSERT_THAT(placed, SizeIs(5));
+  EXPECT_TRUE(placed[0]->created);
+  EXPECT_FALSE(placed[1]->created);
+  EXPECT_EQ(placed[1]->order.order_id(), "order-1");
+  EXPECT_TRUE(absl::IsAlreadyExists(placed[2].status())) << placed[2].status();
+  EXPECT_FALSE(placed[3]->created);
+  EXPECT_EQ(placed[3]->order.order_id(), "order-2");
+  EXPECT_TRUE(placed[4]->created);
+  EXPECT_THAT(ToStrings(AllEvents(*store)),
+              ElementsAre("1: order-1 PLACED", "2: order-2 PLACED", "3: order-6 PLACED"));
+}
+
+TEST_P(OrderStoreContract, PlacesNothingWhenItIsGivenNothing) {
+  EXPECT_THAT(Open()->Place({}, Soon()), IsEmpty());
+}
+
+TEST_P(OrderStoreContract, BeginsNothingAfterItsDeadline) {
+  const auto store = Open();
+  const OrderStore::Deadline past = std::chrono::steady_clock::now() - std::chrono::seconds(1);
+  const auto placed = store->Place({{MakeOrder("order-1", "request-1"), "reservation-1"}}, past);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(placed.front().status())) << placed.front().status();
+  EXPECT_EQ(*store->Find("order-1", Soon()), std::nullopt);
+  Place(*store, MakeOrder("order-1", "request-1"));
+}
+
+TEST_P(OrderStoreContract, ClaimsAnItemOnceForAsLongAsItsLease) {
+  const auto one = Open();
+  const auto other = Open();
+  for (const char* id : {"a", "b", "c"}) Place(*one, MakeOrder(id, id));
+  EXPECT_THAT(OrderIdsOf(one->Claim(2, kLease, Soon())), ElementsAre("a", "b"));
+  EXPECT_THAT(OrderIdsOf(other->Claim(2, kLease, Soon())), ElementsAre("c"));
+  EXPECT_THAT(OrderIdsOf(one->Claim(2, kLease, Soon())), IsEmpty());
+}
+
+TEST_P(OrderStoreContract, ClaimsAnItemAgainWhenItsLeaseIsOver) {
+  const auto one = Open();
+  Place(*one, MakeOrder("order-1", "request-1"));
+  const auto claimed = one->Claim(10, kNoLease, Soon());
+  ASSERT_THAT(OrderIdsOf(claimed), ElementsAre("order-1"));
+  EXPECT_EQ(claimed->front().attempts, 1);
+  const auto again = Open()->Claim(10, kLease, Soon());
+  ASSERT_THAT(OrderIdsOf(again), ElementsAre("order-1"));
+  EXPECT_EQ(again->front().attempts, 2);
+}
+
+TEST_P(OrderStoreContract, ClaimsForOneOfManyWhoClaimAtOnce) {
+  constexpr int kOrders = 60;
+  const std::unique_ptr<OrderStore> stores[] = {Open(), Open(), Open()};
+  std::vector<OrderStore::NewOrder> orders;
+  for (int i = 0; i < kOrders; ++i) {
+    orders.push_back({MakeOrder(absl::StrCat("order-", i), absl::StrCat("request-", i)), "r"});
+  }
+  ASSERT_THAT(stores[0]->Place(orders, Soon()), SizeIs(kOrders));
+  std::vector<OutboxItem> claimed[3];
+  std::vector<std::thread> claimers;
+  for (int claimer = 0; claimer < 3; ++claimer) {
+    claimers.emplace_back([&, claimer] {
+      for (;;) {
+        const auto items = stores[claimer]->Claim(7, kLease, Soon());
+        ASSERT_TRUE(items.ok()) << items.status();
+        if (items->empty()) return;
+        claimed[claimer].insert(claimed[claimer].end(), items->begin(), items->end());
+      }
+    });
+  }
+  for (std::thread& claimer : claimers) claimer.join();
+  std::multiset<std::string> all;
+  for (const auto& items : claimed) {
+    for (const OutboxItem& item : items) all.insert(item.order_id);
+  }
+  EXPECT_THAT(all, SizeIs(kOrders));
+  EXPECT_THAT((std::set<std::string>(all.begin(), all.end())), SizeIs(kOrders));
+}
+
+TEST_P(OrderStoreContract, ClaimsAPostponedItemWhenItIsDueAgain) {
+  const auto store = Open();
+  for (const char* id : {"a", "b"}) Place(*store, MakeOrder(id, id));
+  const auto items = store->Claim(10, kLease, Soon());
+  ASSERT_THAT(OrderIdsOf(items), ElementsAre("a", "b"));
+  ASSERT_TRUE(store->Postpone({items->at(1)}, kNoLease, Soon()).ok());
+  EXPECT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), ElementsAre("b"));
+  ASSERT_TRUE(store->Postpone({items->at(1)}, kLease, Soon()).ok());
+  EXPECT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), IsEmpty());
+}
+
+TEST_P(OrderStoreContract, LetsWhatWasPostponedNotGoBeforeWhatIsOlder) {
+  const auto store = Open();
+  for (const char* id : {"a", "b"}) Place(*store, MakeOrder(id, id));
+  const auto first = store->Claim(1, kLease, Soon());
+  ASSERT_THAT(OrderIdsOf(first), ElementsAre("a"));
+  ASSERT_TRUE(store->Postpone(*first, std::chrono::milliseconds(1), Soon()).ok());
+  EXPECT_THAT(OrderIdsOf(store->Claim(1, kLease, Soon())), ElementsAre("b"));
+}
+
+TEST_P(OrderStoreContract, SettlesManyItemsAtOnceAndLeavesAnOrderWithoutANewStateAsItIs) {
+  const auto store = Open();
+  for (const char* id : {"a", "b", "c"}) Place(*store, MakeOrder(id, id));
+  const auto items = store->Claim(10, kLease, Soon());
+  ASSERT_THAT(items->size(), 3u);
+  ASSERT_TRUE(store
+                  ->Settle({{items->at(0), orders::v1::ORDER_STATE_CONFIRMED},
+                            {items->at(1), std::nullopt},
+                            {items->at(2), orders::v1::ORDER_STATE_CANCELLED}},
+                           Soon())
+                  .ok());
+  EXPECT_THAT(ToStrings(AllEvents(*store)), ElementsAre("1: a PLACED", "2: b PLACED", "3: c PLACED",
+                                                        "4: a CONFIRMED", "5: c CANCELLED"));
+  EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 0);
+}
+
+TEST_P(OrderStoreContract, TellsHowMuchWaitsInTheOutbox) {
+  const auto store = Open();
+  EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 0);
+  EXPECT_EQ(store->OutboxBacklog(Soon())->oldest_age.count(), 0);
+  for (const char* id : {"a", "b"}) Place(*store, MakeOrder(id, id));
+  ASSERT_THAT(store->Claim(1, kLease, Soon())->size(), 1u);
+  EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 2);
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return store->OutboxBacklog(Soon())->oldest_age.count() > 0; }));
+}
+
+TEST_P(OrderStoreContract, CancelsAPlacedOrderAndReplacesItsItem) {
+  const auto store = Open();
+  const Order order = MakeOrder("order-1", "request-1");
+  Place(*store, order);
+  const auto confirm = store->Claim(1, kLease, Soon());
+  ASSERT_EQ(confirm->size(), 1u);
+  EXPECT_EQ(confirm->front().kind, OutboxItem::Kind::kConfirm);
+
+  const Order cancelled = InState(order, orders::v1::ORDER_STATE_CANCELLED);
+  EXPECT_THAT(*store->Cancel("order-1", Soon()), EqualsOrder(cancelled));
+  EXPECT_THAT(*store->Cancel("order-1", Soon()), EqualsOrder(cancelled));
+  EXPECT_THAT(**store->Find("order-1", Soon()), EqualsOrder(cancelled));
+  // Whoever has confirmed it meanwhile is too late.
+  ASSERT_TRUE(store->Settle({{confirm->front(), orders::v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
+  EXPECT_THAT(ToStrings(AllEvents(*store)),
+              ElementsAre("1: order-1 PLACED", "2: order-1 CANCELLED"));
+
+  const auto release = store->Claim(10, kLease, Soon());
+  ASSERT_THAT(OrderIdsOf(release), ElementsAre("order-1"));
+  EXPECT_EQ(release->front().kind, OutboxItem::Kind::kRelease);
+  EXPECT_EQ(release->front().reservation_id, "reservation of order-1");
+  ASSERT_TRUE(store->Settle({{release->front(), std::nullopt}}, Soon()).ok());
+  EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 0);
+  EXPECT_EQ(*store->LastSequence(Soon()), 2);
+}
+
+TEST_P(OrderStoreContract, CancelsAConfirmedOrderToo) {
+  const auto store = Open();
+  Place(*store, MakeOrder("order-1", "request-1"));
+  ASSERT_TRUE(
+      store->Settle({{WholeOutbox(*store)[0], orders::v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
+  EXPECT_EQ(store->Cancel("order-1", Soon())->state(), orders::v1::ORDER_STATE_CANCELLED);
+  EXPECT_EQ(WholeOutbox(*store)[0].kind, OutboxItem::Kind::kRelease);
+}
+
+TEST_P(OrderStoreContract, CancelsNoOrderThatIsNotThere) {
+  EXPECT_TRUE(absl::IsNotFound(Open()->Cancel("order-1", Soon()).status()));
+}
+
+TEST_P(OrderStoreContract, WaitsForEventsOfItsOwnAndOfOtherProcesses) {
+  const auto store = Open();
+  const auto other = Open();
+  for (OrderStore* writer : {store.get(), other.get()}) {
+    const std::int64_t last = *store->LastSequence(Soon());
+    std::thread waiting([&] {
+      const auto events = store->AwaitEventsAfter(last, 10, Soon(), {});
+      ASSERT_TRUE(events.ok()) << events.status();
+      ASSERT_THAT(*events, SizeIs(1));
+      EXPECT_EQ(events->front().sequence, last + 1);
+    });
+    const std::string id = absl::StrCat("order-", last);
+    Place(*writer, MakeOrder(id, id));
+    waiting.join();
+  }
+  EXPECT_THAT(*store->AwaitEventsAfter(0, 1, Soon(), {}), SizeIs(1)) << "it was there already";
+}
+
+TEST_P(OrderStoreContract, StopsWaitingForEventsWhenAskedOrAtTheDeadlineOrWhenClosed) {
+  const auto store = Open();
+  std::stop_source stop;
+  std::thread stopped([&] {
+    const auto events = store->AwaitEventsAfter(0, 10, Soon(), stop.get_token());
+    ASSERT_TRUE(events.ok()) << events.status();
+    EXPECT_THAT(*events, IsEmpty());
+  });
+  stop.request_stop();
+  stopped.join();
+
+  const auto shortly = std::chrono::steady_clock::now() + std::chrono::milliseconds(30);
+  const auto none = store->AwaitEventsAfter(0, 10, shortly, {});
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_THAT(*none, IsEmpty());
+  EXPECT_GE(std::chrono::steady_clock::now(), shortly);
+
+  std::thread closed([&] {
+    const absl::Status status = store->AwaitEventsAfter(0, 10, Soon(), {}).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  });
+  EXPECT_TRUE(store->Close(Soon()).ok());
+  closed.join();
+}
+
+TEST_P(OrderStoreContract, TrimsOldEventsAndTellsWhoeverNeedsThem) {
+  const auto store = Open();
+  for (const char* id : {"a", "b", "c", "d"}) Place(*store, MakeOrder(id, id));
+  EXPECT_EQ(*store->Trim(3, Soon()), 0) << "the saved totals do not have them";
+  ASSERT_TRUE(store->SaveTotals({.sequence = 4, .quantity_by_sku = {}}, Soon()).ok());
+  EXPECT_EQ(*store->Trim(3, Soon()), 2);
+  EXPECT_TRUE(absl::IsOutOfRange(store->EventsAfter(0, 10, Soon()).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(store->AwaitEventsAfter(1, 10, Soon(), {}).status()));
+  EXPECT_THAT(ToStrings(*store->EventsAfter(2, 10, Soon())),
+              ElementsAre("3: c PLACED", "4: d PLACED"));
+  // The last one stays, so that the next sequence is known.
+  EXPECT_EQ(*store->Trim(100, Soon()), 1);
+  EXPECT_EQ(*store->LastSequence(Soon()), 4);
+  EXPECT_THAT(*store->EventsAfter(4, 10, Soon()), IsEmpty());
+  Place(*store, MakeOrder("e", "e"));
+  EXPECT_THAT(ToStrings(*store->EventsAfter(4, 10, Soon())), ElementsAre("5: e PLACED"));
+  EXPECT_THAT(store->List(0, 10, Soon())->orders, SizeIs(5)) << "orders are not events";
+}
+
+TEST_P(OrderStoreContract, ComputesTheTotalsFromAllOrders) {
+  const auto store = Open();
+  EXPECT_EQ(store->ComputeTotals(Soon())->sequence, 0);
+  for (const char* id : {"a", "b", "c"}) Place(*store, MakeOrder(id, id));
+  ASSERT_TRUE(store->Cancel("b", Soon()).ok());
+  const absl::StatusOr<SalesTotals> totals = store->ComputeTotals(Soon());
+  ASSERT_TRUE(totals.ok()) << totals.status();
+  EXPECT_EQ(totals->sequence, 4);
+  EXPECT_THAT(totals->quantity_by_sku, ElementsAre(Pair("apple", 4), Pair("pear", 4)));
+}
+
+TEST_P(OrderStoreContract, HasAnIdThatStays) {
+  auto store = Open();
+  const std::string id = store->DatabaseId();
+  EXPECT_THAT(id, ::testing::MatchesRegex("[0-9a-f]{32}"));
+  EXPECT_EQ(Open()->DatabaseId(), id);
+  store.reset();
+  EXPECT_EQ(Open()->DatabaseId(), id);
+  EXPECT_NE(GetParam().make_database()->Open().value()->DatabaseId(), id);
+}
+
+TEST_P(OrderStoreContract, SharesCommitsBetweenCallersAndKeepsEachCallWhole) {
+  constexpr int kCallers = 16;
+  constexpr int kOrdersEach = 10;
+  const auto store = Open();
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (int i = 0; i < kOrdersEach; ++i) {
+        // Every second one has been placed before.
+        const std::string id = absl::StrCat("order-", caller, "-", i / 2);
+        const auto placed = PlaceInTheEnd(*store, MakeOrder(id, id));
+        ASSERT_TRUE(placed.ok()) << placed.status();
+        EXPECT_EQ(placed->created, i % 2 == 0);
+        EXPECT_TRUE(store->Find(id, Soon())->has_value()) << "acknowledged means stored";
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(*store->LastSequence(Soon()), kCallers * kOrdersEach / 2);
 }
 
 }  // namespace

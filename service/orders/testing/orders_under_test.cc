@@ -20,16 +20,12 @@ OrdersUnderTest::OrdersUnderTest(const TemporaryDatabase& database, const FakeIn
 OrdersUnderTest::OrdersUnderTest(const TemporaryDatabase& database, const FakeInventory& inventory,
                                  const Options& options)
     : store_(database.Open()),
-      sales_(*Sales::Load(*store_)),
+      sales_(*Sales::Load(*store_, Soon())),
       inventory_(inventory.address()),
       feed_(*store_, *sales_),
-      relay_(*store_, inventory_, [this] { feed_.Wake(); }),
+      relay_(*store_, inventory_, [] {}),
       pool_(options.pool_threads, options.pool_capacity),
-      placer_(*store_, inventory_, pool_,
-              [this] {
-                feed_.Wake();
-                relay_.Wake();
-              }),
+      placer_(*store_, inventory_, pool_, [this] { relay_.Wake(); }),
       service_(*store_, placer_, feed_, pool_, goodbye_) {
   EXPECT_TRUE(feed_.CatchUp().ok());
   int port = 0;

@@ -1,6 +1,7 @@
 #ifndef SERVICE_ORDERS_TESTING_TEMPORARY_DATABASE_H_
 #define SERVICE_ORDERS_TESTING_TEMPORARY_DATABASE_H_
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -9,9 +10,13 @@
 #include "gtest/gtest.h"
 #include "service/orders/order_store.h"
 #include "service/orders/sqlite_order_store.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
 namespace orders {
+
+// A deadline that is never reached when all is well.
+inline OrderStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
 
 // A SQLite file in a directory of its own, gone when the object is.
 class TemporaryDatabase {
@@ -52,8 +57,8 @@ inline void PlaceIn(OrderStore& store, const std::string& request_id,
   order.set_request_id(request_id);
   order.set_customer(request.customer());
   *order.mutable_items() = request.items();
-  const auto placed = store.Place(order, "order/" + request_id);
-  EXPECT_TRUE(placed.ok()) << placed.status();
+  const auto placed = store.Place({{order, "order/" + request_id}}, Soon());
+  EXPECT_TRUE(placed.front().ok()) << placed.front().status();
 }
 
 }  // namespace orders
