@@ -122,6 +122,32 @@ TEST_F(WatchOrdersTest, RefusesATokenThatIsNoneOfThisServices) {
   }
 }
 
+TEST_F(WatchOrdersTest, RefusesATokenOfAnotherDatabase) {
+  const TemporaryDatabase elsewhere;
+  Watch watch(*stub_, MakeToken(TokenKind::kWatch, elsewhere.Open()->DatabaseId(), 0));
+  EXPECT_FALSE(watch.Next());
+  EXPECT_EQ(CodeAndReason(watch.End()), "INVALID_ARGUMENT");
+}
+
+TEST_F(WatchOrdersTest, SaysThatEventsWereRemovedInsteadOfLeavingThemOut) {
+  PlaceAll(Ids(1, 4));
+  ASSERT_TRUE(orders_.store().SaveTotals({.sequence = 4, .quantity_by_sku = {}}, Soon()).ok());
+  ASSERT_EQ(*orders_.store().Trim(3, Soon()), 2);
+  // It has none of them in memory.
+  OrdersUnderTest replica(database_, inventory_);
+  const auto stub = replica.NewStub();
+  for (const std::string& token :
+       {std::string("start"), MakeToken(TokenKind::kWatch, replica.store().DatabaseId(), 1)}) {
+    Watch watch(*stub, token);
+    EXPECT_FALSE(watch.Next()->has_order());
+    EXPECT_FALSE(watch.Next());
+    EXPECT_EQ(CodeAndReason(watch.End()), "OUT_OF_RANGE EVENTS_REMOVED");
+  }
+  Watch watch(*stub, MakeToken(TokenKind::kWatch, replica.store().DatabaseId(), 2));
+  EXPECT_FALSE(watch.Next()->has_order());
+  EXPECT_EQ(watch.Next(2), Ids(3, 4));
+}
+
 TEST_F(WatchOrdersTest, RefusesARequestThatIsNone) {
   grpc::GenericStub stub(orders_.NewChannel());
   CallContext context;
@@ -134,7 +160,7 @@ TEST_F(WatchOrdersTest, RefusesARequestThatIsNone) {
   EXPECT_EQ(ended.get_future().get().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
-TEST_F(WatchOrdersTest, RefusesATokenOfAnotherDatabase) {
+TEST_F(WatchOrdersTest, RefusesAPositionBeyondTheEndOfTheLog) {
   PlaceAll(Ids(1, 3));
   Watch watch(*stub_, MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 4));
   const absl::Status status = watch.End();

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -211,6 +212,27 @@ TEST_F(OrdersFaultsTest, ADatabaseThatIsLocked) {
                 IsSupersetOf({"Closed store pool", "Closed inventory channel", "Closed database"}));
     stranger.Run("ROLLBACK");
   }
+  ExpectNothingLost(3);
+}
+
+TEST_F(OrdersFaultsTest, ADatabaseFileThatIsMovedAway) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
+  ASSERT_NO_FATAL_FAILURE(PlaceAndConfirm(3));
+  const std::string moved = OrdersDatabase() + ".moved";
+  ASSERT_EQ(rename(OrdersDatabase().c_str(), moved.c_str()), 0);
+  const absl::Status refused = client::FromGrpc(Place("too late"));
+  EXPECT_EQ(client::ErrorReason(refused), "STORE_UNAVAILABLE") << refused;
+  EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(4)) << orders().Output();
+  EXPECT_THAT(Told(false),
+              ElementsAre(HasSubstr("SaveFailed sales totals: FAILED_PRECONDITION: the database "
+                                    "file"),
+                          HasSubstr("CloseFailed database: FAILED_PRECONDITION: the database "
+                                    "file")));
+  // As the message says.
+  ASSERT_EQ(rename(moved.c_str(), OrdersDatabase().c_str()), 0);
+  ASSERT_EQ(rename((OrdersDatabase() + "-wal.aside").c_str(), (OrdersDatabase() + "-wal").c_str()),
+            0);
   ExpectNothingLost(3);
 }
 

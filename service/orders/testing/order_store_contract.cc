@@ -326,7 +326,7 @@ TEST_P(OrderStoreContract, CreatesEachRequestOnceWhenTwoProcessesWriteItAtOnce) 
 }
 
 TEST_P(OrderStoreContract, ShowsEveryEventOnceAndInOrderToAReaderWhileTwoProcessesWrite) {
-  constexpr int kOrdersEach = 40;
+  constexpr int kOrdersEach = 20;
   constexpr int kWriters = 4;
   const std::unique_ptr<OrderStore> stores[] = {Open(), Open()};
   const auto reading = Open();
