@@ -297,6 +297,11 @@ def system_packages():
         apt = "libgtest-dev libgmock-dev",
         libraries = {":gtest": ["gmock"], ":gtest_main": ["gmock_main", ":gtest"]},
     )
+    system_package(
+        name = "prometheus_cpp",
+        apt = "prometheus-cpp-dev",
+        libraries = {"core:core": ["prometheus-cpp-core"]},
+    )
     system_package(name = "spdlog", apt = "libspdlog-dev", libraries = {":spdlog": ["spdlog"]})
     system_package(name = "sqlite3", apt = "libsqlite3-dev", libraries = {":sqlite3": ["sqlite3"]})
     system_package(name = "libpq", apt = "libpq-dev", libraries = {":libpq": ["libpq"]})

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,
                            {config.admin_http_address, config.admin_http_port_file});
+  admin.pages().Show(log, config.flags);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
@@ -35,12 +36,13 @@ int main(int argc, char** argv) {
       orders::Composition::Open(orders::ConfigFromFlags(), process, goodbye);  // example
   if (!orders.ok()) return process.CouldNotStart(orders.status());             // example
   services.push_back((*orders)->service());                                    // example
-  for (auto& each : (*orders)->readiness()) admin.AddReadinessCheck(each);     // example
+  for (auto& each : (*orders)->readiness()) admin.pages().Add(each);           // example
 
   rpc::ServerHost server(config.server, std::move(services), goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
+  admin.pages().Show(server);
   const std::string address = server.address();
   log.Print("listening on " + address);
   log.Print("call it: ./bazelw run //client -- list --address=" + address);  // example

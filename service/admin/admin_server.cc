@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/phase.h"
 
 namespace admin {
 namespace {
@@ -37,6 +36,7 @@ AdminServer::AdminServer(lifecycle::Process& process, rpc::ServerHost::Options g
       service_(process, closing_.token()),
       host_(WithLiveness(std::move(grpc)), {{v1::AdminService::service_full_name(), service_}},
             closing_),
+      pages_(process),
       http_(http) {}
 
 absl::Status AdminServer::Start() {
@@ -54,13 +54,7 @@ absl::Status AdminServer::Start() {
 }
 
 absl::Status AdminServer::StartHttp() {
-  http_.Add(
-      "/livez",
-      [](const HttpRequest&) {
-        return HttpResponse{200, "alive\n"};
-      },
-      HttpServer::Kind::kNeverBlocks);
-  http_.Add("/readyz", [this](const HttpRequest& request) { return Readyz(request); });
+  pages_.AddTo(http_);
   if (absl::Status started = http_.Start(limits_.RaiseMaxDescriptors()); !started.ok()) {
     return started;
   }
@@ -77,24 +71,8 @@ absl::Status AdminServer::StartGrpc() {
   return absl::OkStatus();
 }
 
-void AdminServer::AddReadinessCheck(ReadinessCheck check) {
-  std::lock_guard lock(mutex_);
-  checks_.push_back(std::move(check));
-}
-
 std::string AdminServer::http_url() const {
   return http_wanted_ ? absl::StrCat("http://", http_.address(), "/") : "";
-}
-
-HttpResponse AdminServer::Readyz(const HttpRequest& request) {
-  const lifecycle::Phase phase = process_.phase();
-  if (request.query != "verbose") return Readiness(phase);
-  std::vector<ReadinessCheck> checks;
-  {
-    std::lock_guard lock(mutex_);
-    checks = checks_;
-  }
-  return ReadinessInDetail(phase, checks);
 }
 
 absl::Status AdminServer::CloseGrpc() {

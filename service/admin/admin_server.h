@@ -1,14 +1,12 @@
 #ifndef SERVICE_ADMIN_ADMIN_SERVER_H_
 #define SERVICE_ADMIN_ADMIN_SERVER_H_
 
-#include <mutex>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "service/admin/admin_service.h"
 #include "service/admin/http_server.h"
-#include "service/admin/readiness.h"
+#include "service/admin/pages.h"
 #include "service/lifecycle/process.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
@@ -19,9 +17,12 @@ namespace admin {
 // of their own, which stay available while the process drains.
 //
 //   gRPC     admin.v1.AdminService; grpc.health.v1 for "livez"
-//   /livez   200 as long as the process is able to end by itself. Also when it is drained or shuts
-//            down: a platform that killed it then would cut the calls that it waits for
+//   /livez   200 as long as the process may be left to itself (Process::Alive()). Also when it is
+//            drained or shuts down: a platform that killed it then would cut the calls that it
+//            waits for
 //   /readyz  readiness.h; `?verbose` runs the checks
+//   /statusz one page that shows all of it, live (status_page.h); also at /
+//   /metrics for Prometheus
 //
 // Guarantees: they are closed after everything else that the process has opened, HTTP last, and
 // delay the shutdown only for a moment, whoever is connected. HTTP changes nothing in the process.
@@ -37,9 +38,8 @@ class AdminServer {
   // Errors: those of ServerHost::Start(), OpenListener() and HttpServer::Start().
   absl::Status Start();
 
-  // Adds to `/readyz?verbose`. What the check uses is destroyed after the process has closed
-  // everything (Process::registry()).
-  void AddReadinessCheck(ReadinessCheck check);
+  // What to show over HTTP.
+  Pages& pages() { return pages_; }
 
   // "http://127.0.0.1:41234/"; empty: there is no HTTP.
   std::string http_url() const;
@@ -48,7 +48,6 @@ class AdminServer {
   absl::Status StartGrpc();
   absl::Status StartHttp();
   absl::Status CloseGrpc();
-  HttpResponse Readyz(const HttpRequest& request);
 
   lifecycle::Process& process_;
   const bool grpc_wanted_;
@@ -57,8 +56,7 @@ class AdminServer {
   rpc::GoodbyeSignal closing_;
   AdminService service_;
   rpc::ServerHost host_;
-  std::mutex mutex_;
-  std::vector<ReadinessCheck> checks_;  // Guarded by mutex_.
+  Pages pages_;
   HttpServer http_;
 };
 

@@ -318,11 +318,11 @@ TEST_F(AdminServerTest, LivenessIsAHealthServiceOfItsOwnName) {
 
 TEST_F(AdminServerTest, TellsWhatItsChecksSay) {
   bool reachable = true;
-  admin_->AddReadinessCheck({"database", [] { return absl::OkStatus(); }});
-  admin_->AddReadinessCheck({"inventory", [&reachable] {
-                               return reachable ? absl::OkStatus()
-                                                : absl::UnavailableError("not connected");
-                             }});
+  admin_->pages().Add({"database", [] { return absl::OkStatus(); }});
+  admin_->pages().Add({"inventory", [&reachable] {
+                         return reachable ? absl::OkStatus()
+                                          : absl::UnavailableError("not connected");
+                       }});
   EXPECT_EQ(Ask("/readyz?verbose").body,
             "[-]phase: Starting\n[+]database: ok\n[+]inventory: ok\n"
             "not ready: the phase is Starting\n");

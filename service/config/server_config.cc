@@ -356,16 +356,8 @@ bool IsOurs(absl::string_view file) {
   return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/");
 }
 
-[[noreturn]] void PrintConfigAndExit(const ServerConfig& config,
-                                     const std::optional<PlatformGrace>& platform) {
+std::map<std::string, std::string> FlagValues(const ServerConfig& config) {
   SetDerivedFlags(config);
-  std::string text = absl::StrCat(
-      "# shutdown budget: ", config.budget.ToString(), "\n# the watchdog ends the process after ",
-      absl::FormatDuration(absl::FromChrono(config.budget.watchdog())),
-      "\n# the platform sends SIGKILL after ",
-      platform ? absl::StrCat(absl::FormatDuration(platform->duration), " (", platform->source, ")")
-               : "an unknown time",
-      "\n");
   std::map<std::string, std::string> values;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (IsOurs(flag->Filename())) values[std::string(name)] = ShownValue(flag->CurrentValue());
@@ -373,7 +365,20 @@ bool IsOurs(absl::string_view file) {
   values.erase("print_config");
   // No value of this flag means "unset".
   if (!absl::GetFlag(FLAGS_platform_grace)) values.erase("platform_grace");
-  for (const auto& [name, value] : values) absl::StrAppend(&text, "--", name, "=", value, "\n");
+  return values;
+}
+
+[[noreturn]] void PrintConfigAndExit(const ServerConfig& config,
+                                     const std::optional<PlatformGrace>& platform) {
+  std::string text = absl::StrCat(
+      "# shutdown budget: ", config.budget.ToString(), "\n# the watchdog ends the process after ",
+      absl::FormatDuration(absl::FromChrono(config.budget.watchdog())),
+      "\n# the platform sends SIGKILL after ",
+      platform ? absl::StrCat(absl::FormatDuration(platform->duration), " (", platform->source, ")")
+               : "an unknown time",
+      "\n");
+  for (const auto& [name, value] : FlagValues(config))
+    absl::StrAppend(&text, "--", name, "=", value, "\n");
   const bool written = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
   if (!written) UsageError("cannot print the configuration");
   std::exit(static_cast<int>(lifecycle::ExitCode::kClean));
@@ -418,6 +423,9 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.inherited = config.admin.inherited =
       InheritedBy({config.server.address, config.admin.address});
   if (tls) SetTls(config);
+  for (const auto& [name, value] : FlagValues(config)) {
+    config.flags.emplace_back(name, value);
+  }
   return config;
 }
 

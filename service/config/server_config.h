@@ -4,6 +4,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/rpc/server_host.h"
@@ -30,6 +32,9 @@ struct ServerConfig {
   std::string shutdown_report;
   // --systemd_extend_timeout.
   bool systemd_extend_timeout = false;
+
+  // Every flag's name and value, in order, passwords masked.
+  std::vector<std::pair<std::string, std::string>> flags;
 
   // Sends the warnings of the servers and of their TLS files to `warn`, which must not block and
   // outlives them.

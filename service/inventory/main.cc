@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,
                            {config.admin_http_address, config.admin_http_port_file});
+  admin.pages().Show(log, config.flags);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
@@ -90,6 +91,7 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
+  admin.pages().Show(server);
   log.Print("the inventory listens on " + server.address() +
             "; call it: ./bazelw run //client -- stock --inventory=" + server.address());
   if (!admin.http_url().empty()) log.Print("operators: " + admin.http_url());

@@ -86,6 +86,14 @@ void ProcessLog::OnProcess(const lifecycle::Process* process) {
   if (systemd_ != nullptr) systemd_->OnProcess(process);
 }
 
+report::v1::ShutdownReport ProcessLog::ReportSoFar() const {
+  lifecycle::End so_far;
+  so_far.at = Clock::Steady().Now();
+  std::lock_guard lock(mutex_);
+  so_far.requested_at = requested_at_.value_or(left_serving_at_.value_or(so_far.at));
+  return record_.Report(program_, so_far, writer_.Lost());
+}
+
 void ProcessLog::OnEvent(const lifecycle::Event& event) {
   if (systemd_ != nullptr) systemd_->OnEvent(event);
   std::string line;
@@ -103,6 +111,11 @@ void ProcessLog::OnPhase(lifecycle::Phase phase, Clock::TimePoint at,
   if (systemd_ != nullptr) systemd_->OnPhase(phase, at, budget);
   std::lock_guard lock(mutex_);
   record_.OnPhase(phase, at, budget);
+  if (phase == lifecycle::Phase::kServing) {
+    left_serving_at_.reset();
+  } else if (!left_serving_at_) {
+    left_serving_at_ = at;
+  }
 }
 
 void ProcessLog::OnEnd(const lifecycle::End& end) {

@@ -1,12 +1,14 @@
 #ifndef SERVICE_OBSERVABILITY_PROCESS_LOG_H_
 #define SERVICE_OBSERVABILITY_PROCESS_LOG_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 
+#include "report/v1/shutdown_report.pb.h"
 #include "service/lifecycle/event.h"
 #include "service/observability/log_writer.h"
 #include "service/observability/report_file.h"
@@ -50,6 +52,13 @@ class ProcessLog final : public lifecycle::Observer {
   // Logs a warning. Does not block. Works as long as the writer lives.
   std::function<void(const std::string& words)> Warner() const;
 
+  // How many lines of the log were dropped so far.
+  std::int64_t lines_lost() const { return writer_.Lost(); }
+
+  // The report of a shutdown, or a manual drain, that is under way: what has happened until now.
+  // Without phases: there is none. It has no calls, and neither reason nor exit code yet.
+  report::v1::ShutdownReport ReportSoFar() const;
+
   void OnProcess(const lifecycle::Process* process) override;
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
@@ -61,9 +70,11 @@ class ProcessLog final : public lifecycle::Observer {
   LogWriter& writer_;
   ReportFile file_;
   std::unique_ptr<SystemdNotifier> systemd_;  // Null: it expects nothing.
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   ShutdownRecord record_;                                    // Guarded by mutex_.
   std::optional<lifecycle::Clock::TimePoint> requested_at_;  // Guarded by mutex_.
+  // Guarded by mutex_: when it began to do anything else than to serve.
+  std::optional<lifecycle::Clock::TimePoint> left_serving_at_;
 };
 
 }  // namespace observability

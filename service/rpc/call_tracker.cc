@@ -18,6 +18,7 @@ namespace {
 using grpc::experimental::InterceptionHookPoints;
 using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
+using lifecycle::Clock;
 
 constexpr char kHint[] = "draining";
 
@@ -53,16 +54,20 @@ bool IsGeneric(const grpc::ServerContextBase* context) {
 class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
  public:
   Interceptor(CallTracker& tracker, ServerRpcInfo& info, const Call& call)
-      : tracker_(tracker), info_(info), call_(call) {}
+      : tracker_(tracker), info_(info), call_(call) {
+    if (!call_.infrastructure) tracker_.stats_.Begin(StatsName(call_));
+  }
 
   ~Interceptor() override {
     // With the older APIs, asking whether it was cancelled would wait for the very event that is
     // being told.
     if (entered_) {
-      tracker_.Leave(this, /*cancelled=*/false);
+      tracker_.Leave(this, /*cancelled=*/false, status_);
     } else {
-      tracker_.End(this, {.method = call_.method, .infrastructure = call_.infrastructure},
-                   /*cancelled=*/false);
+      tracker_.End(
+          this,
+          {.method = call_.method, .begun = call_.begun, .infrastructure = call_.infrastructure},
+          /*cancelled=*/false, status_);
     }
   }
 
@@ -75,6 +80,9 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
       entered_ = true;
       tracker_.Enter(this, *info_.server_context(), call_);
     }
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
+      status_ = methods->GetSendStatus().error_code();
+    }
     methods->Proceed();
   }
 
@@ -83,6 +91,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   ServerRpcInfo& info_;
   const Call call_;
   bool entered_ = false;
+  int status_ = CallStats::kNotReported;
 };
 
 // Asked first: counts a call that begins.
@@ -116,10 +125,16 @@ class CallTracker::Records final : public grpc::experimental::ServerInterceptorF
     grpc::ServerContextBase* const context = info->server_context();
     if (!IsCallback(*context)) return nullptr;
     if (info->type() == ServerRpcInfo::Type::UNARY && !IsInfrastructure(info->method()) &&
-        tracker_.unary_.Begin(context, info->method())) {
+        tracker_.unary_.Begin(context, info->method(), Clock::Steady().Now())) {
+      tracker_.stats_.Begin(info->method());
       return nullptr;
     }
-    tracker_.Enter(context, *context, CallOf(*info));
+    const Call call = CallOf(*info);
+    if (!call.infrastructure) {
+      tracker_.stats_.Begin(StatsName(call));
+      static_cast<void>(tracker_.statuses_.Begin(context, call.method));
+    }
+    tracker_.Enter(context, *context, call);
     return nullptr;
   }
 
@@ -134,19 +149,20 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
   explicit Releases(CallTracker& tracker) : tracker_(tracker) {}
 
   void Release(grpc::CallbackServerContext* context) override {
-    const bool cancelled = tracker_.counting_ && context->IsCancelled();
     grpc::ServerContextBase* const call = context;
-    if (const char* const method = tracker_.unary_.End(call)) {
-      return tracker_.End(call, {.method = method}, cancelled);
-    }
-    tracker_.Leave(call, cancelled);
+    const LiveCalls::Entry entry = tracker_.unary_.End(call);
+    if (entry.method == nullptr) return Leave(*context);
+    tracker_.End(call, {.method = entry.method, .begun = entry.begun}, context->IsCancelled(),
+                 entry.status);
   }
-  void Release(grpc::GenericCallbackServerContext* context) override {
-    const bool cancelled = tracker_.counting_ && context->IsCancelled();
-    tracker_.Leave(static_cast<grpc::ServerContextBase*>(context), cancelled);
-  }
+  void Release(grpc::GenericCallbackServerContext* context) override { Leave(*context); }
 
  private:
+  void Leave(const grpc::ServerContextBase& context) {
+    const int status = tracker_.statuses_.End(&context).status;
+    tracker_.Leave(&context, context.IsCancelled(), status);
+  }
+
   CallTracker& tracker_;
 };
 
@@ -226,8 +242,17 @@ lifecycle::CallTally CallTracker::TryTally() {
   return tally;
 }
 
+void CallTracker::SetStatus(const void* call, int status) {
+  if (!unary_.SetStatus(call, status)) statuses_.SetStatus(call, status);
+}
+
+const char* CallTracker::StatsName(const Call& call) {
+  return *call.method == '\0' ? nullptr : call.method;
+}
+
 CallTracker::Call CallTracker::CallOf(ServerRpcInfo& info) {
   return {.method = IsGeneric(info.server_context()) ? "" : info.method(),
+          .begun = Clock::Steady().Now(),
           .infrastructure = IsInfrastructure(info.method()),
           .stream = info.type() != ServerRpcInfo::Type::UNARY};
 }
@@ -243,7 +268,7 @@ void CallTracker::Enter(const void* key, grpc::ServerContextBase& context, const
   shard.calls.emplace(key, Running{call, &context});
 }
 
-void CallTracker::Leave(const void* key, bool cancelled) {
+void CallTracker::Leave(const void* key, bool cancelled, int status) {
   Shard& shard = ShardOf(key);
   std::unique_lock lock(shard.mutex);
   const auto found = shard.calls.find(key);
@@ -251,11 +276,13 @@ void CallTracker::Leave(const void* key, bool cancelled) {
   const Call call = found->second.call;
   shard.calls.erase(found);
   lock.unlock();
-  End(key, call, cancelled || call.cut);
+  End(key, call, cancelled || call.cut, status);
 }
 
-void CallTracker::End(const void* key, const Call& call, bool cancelled) {
+void CallTracker::End(const void* key, const Call& call, bool cancelled, int status) {
   if (call.infrastructure) return infrastructure_.End();
+  if (cancelled) status = grpc::StatusCode::CANCELLED;
+  stats_.End(StatsName(call), status, Clock::Steady().Now() - call.begun);
   if (counting_) Count(key, call, cancelled);
   if (call.stream) streams_.End();
   calls_.End();

@@ -14,7 +14,9 @@
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_interceptor.h"
+#include "service/lifecycle/clock.h"
 #include "service/lifecycle/traffic.h"
+#include "service/rpc/call_stats.h"
 #include "service/rpc/live_calls.h"
 #include "service/rpc/live_count.h"
 
@@ -84,6 +86,13 @@ class CallTracker {
   // calls to a generic service, whose callers invent names, are named "".
   lifecycle::CallTally TryTally();
 
+  // The status with which a call will end. `call`: its grpc::ServerContextBase. Waits for no lock.
+  void SetStatus(const void* call, int status);
+
+  // All calls of the server's own services so far. A call that was cancelled ended with CANCELLED,
+  // whatever its handler said.
+  CallStats::Snapshot Stats() const { return stats_.Look(); }
+
   // Cancels every stream through its own context. A stream that begins later is not cancelled.
   void CancelAll() { Cancel(/*only_infrastructure=*/false); }
   // The same for calls of gRPC's own services only, which wait for nothing but their callers.
@@ -91,7 +100,8 @@ class CallTracker {
 
  private:
   struct Call {
-    const char* method;  // Outlives the call.
+    const char* method;  // Outlives the call. "": its caller has invented it.
+    lifecycle::Clock::TimePoint begun{};
     bool infrastructure = false;
     bool stream = false;
     bool cut = false;  // Cancel() has cancelled it.
@@ -125,10 +135,11 @@ class CallTracker {
   class Releases;
 
   static Call CallOf(grpc::experimental::ServerRpcInfo& info);
+  static const char* StatsName(const Call& call);
   Shard& ShardOf(const void* key);
   void Enter(const void* key, grpc::ServerContextBase& context, const Call& call);
-  void Leave(const void* key, bool cancelled);
-  void End(const void* key, const Call& call, bool cancelled);
+  void Leave(const void* key, bool cancelled, int status);
+  void End(const void* key, const Call& call, bool cancelled, int status);
   // Requires: counting_.
   void Count(const void* key, const Call& call, bool cancelled);
   void Cancel(bool only_infrastructure);
@@ -141,7 +152,9 @@ class CallTracker {
   std::atomic<bool> hinting_{false};
   std::atomic<std::int64_t> hinted_{0};
 
-  LiveCalls unary_;  // Those that have found room there; all others are in a shard.
+  LiveCalls unary_;     // Those that have found room there; all others are in a shard.
+  LiveCalls statuses_;  // Of those in a shard that have found room here.
+  CallStats stats_;
   std::atomic<bool> counting_{false};
   std::atomic<std::int64_t> streams_ended_{0};
   std::atomic<std::int64_t> streams_cut_{0};

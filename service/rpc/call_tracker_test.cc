@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <numeric>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -29,6 +31,7 @@ namespace {
 
 using probe::Note;
 using testing::ElementsAre;
+using testing::StartsWith;
 
 constexpr char kWatch[] = "/probe.Probe/Watch";
 constexpr char kChat[] = "/probe.Probe/Chat";
@@ -130,6 +133,16 @@ class CallTrackerTest : public ::testing::Test {
     return rows;
   }
 
+  // "method status calls", by method.
+  std::vector<std::string> Stats() {
+    std::vector<std::string> rows;
+    for (const CallStats::Row& row : tracker_.Stats().ended) {
+      const auto calls = std::accumulate(row.buckets.begin(), row.buckets.end(), std::int64_t{0});
+      rows.push_back(row.method + " " + std::to_string(row.status) + " " + std::to_string(calls));
+    }
+    return rows;
+  }
+
   CallTracker tracker_;
   std::stop_source drain_;
   ProbeService probe_{drain_.get_token()};
@@ -182,6 +195,51 @@ TEST_F(CallTrackerTest, CountsCallsThatCannotBeServed) {
   EXPECT_FALSE(unreadable.AwaitEnd().ok());
   EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   EXPECT_THAT(Tally(), ElementsAre(" 1 0 0", "/probe.Probe/Hold 1 0 0"));
+}
+
+TEST_F(CallTrackerTest, CountsCallsByMethodAndStatus) {
+  Start(probe_);
+  const auto channel = Connect();
+  Note note;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(probe::Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
+  }
+  RawStream watch(channel, kWatch);
+  watch.Ask("");
+  tracker_.CancelAll();
+  EXPECT_EQ(watch.AwaitEnd().error_code(), grpc::CANCELLED);
+  EXPECT_EQ(RawStream(channel, "/probe.Probe/Gather").AwaitEnd().error_code(), grpc::UNIMPLEMENTED);
+  EXPECT_EQ(RawStream(channel, "/invented.by/Caller").AwaitEnd().error_code(), grpc::UNIMPLEMENTED);
+  EXPECT_NE(RawStream(channel, "/grpc.channelz.v1.Channelz/GetServers").Ask(""), "");
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_THAT(Stats(), ElementsAre("/probe.Probe/Echo -1 2", "/probe.Probe/Gather -1 1",
+                                   "/probe.Probe/Watch 1 1", StartsWith("other ")));
+  for (const CallStats::Started& each : tracker_.Stats().started) {
+    EXPECT_EQ(each.calls, each.method == "/probe.Probe/Echo" ? 2 : 1) << each.method;
+  }
+}
+
+TEST_F(CallTrackerTest, TakesTheStatusOfAUnaryCallFromItsHarness) {
+  class Reports final : public probe::Probe::CallbackService {
+   public:
+    explicit Reports(CallTracker& tracker) : tracker_(tracker) {}
+    grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note*,
+                                   Note*) override {
+      tracker_.SetStatus(static_cast<grpc::ServerContextBase*>(context), grpc::NOT_FOUND);
+      grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+      reactor->Finish(grpc::Status(grpc::NOT_FOUND, ""));
+      return reactor;
+    }
+
+   private:
+    CallTracker& tracker_;
+  } reports(tracker_);
+  Start(reports);
+  Note note;
+  EXPECT_FALSE(probe::Probe::NewStub(Connect())->Echo(Bounded().get(), note, &note).ok());
+  EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
+  EXPECT_THAT(Stats(), ElementsAre("/probe.Probe/Echo 5 1"));
+  TearDown();
 }
 
 TEST_F(CallTrackerTest, DoesNotCountACallThatReachesNobody) {

@@ -6,6 +6,7 @@ namespace rpc {
 namespace {
 
 thread_local const std::shared_ptr<HandlerFailures>* running = nullptr;
+thread_local const void* running_call = nullptr;
 
 class Unheard final : public HandlerFailures {
   void Threw(const std::string&) override {}
@@ -19,12 +20,19 @@ std::shared_ptr<HandlerFailures> HandlerFailures::Current() {
   return std::make_shared<Unheard>();
 }
 
-HandlerFailures::Running::Running(const std::shared_ptr<HandlerFailures>& failures)
-    : outer_(running) {
+const void* HandlerFailures::CurrentCall() { return running_call; }
+
+HandlerFailures::Running::Running(const std::shared_ptr<HandlerFailures>& failures,
+                                  const void* call)
+    : outer_(running), outer_call_(running_call) {
   running = &failures;
+  running_call = call;
 }
 
-HandlerFailures::Running::~Running() { running = outer_; }
+HandlerFailures::Running::~Running() {
+  running = outer_;
+  running_call = outer_call_;
+}
 
 bool HandlerFailures::Survives(const std::function<void()>& work) {
   try {

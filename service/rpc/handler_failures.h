@@ -7,7 +7,7 @@
 
 namespace rpc {
 
-// Where it is counted and logged that a handler failed.
+// Where it is counted and logged that a handler failed, and with which status a unary call ends.
 //
 // The problem: what a handler starts, work in a pool or a stream's next message, runs when
 // the handler has returned, where nobody knows its method any more. So it asks for
@@ -23,21 +23,28 @@ class HandlerFailures {
   // A message could not be parsed.
   virtual void Undecodable() = 0;
 
+  // The call ends with this status. Called before it does; `call` is from CurrentCall().
+  virtual void Answered(const void* /*call*/, int /*status*/) {}
+
   // Those of the handler that runs on this thread, as HandlerGuard announces it. Never
   // null; what is not guarded is neither counted nor logged.
   static std::shared_ptr<HandlerFailures> Current();
+
+  // Identifies the call that the handler on this thread serves; null: unknown.
+  static const void* CurrentCall();
 
   // Announces a handler as long as it lives, on the thread that made it.
   class Running {
    public:
     // `failures` outlives it.
-    explicit Running(const std::shared_ptr<HandlerFailures>& failures);
+    explicit Running(const std::shared_ptr<HandlerFailures>& failures, const void* call = nullptr);
     ~Running();
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
    private:
     const std::shared_ptr<HandlerFailures>* const outer_;
+    const void* const outer_call_;
   };
 
   // Runs `work`. False: it threw, which is counted.

@@ -27,13 +27,16 @@
 namespace rpc {
 
 struct HandlerGuard::State {
-  State(std::function<bool()> is_overloaded, const LimitLog::Write& write)
+  State(std::function<bool()> is_overloaded, const LimitLog::Write& write,
+        HandlerGuard::Answered is_answered)
       : overloaded(std::move(is_overloaded)),
+        answered(std::move(is_answered)),
         failed("a handler threw an exception", write),
         undecodable("a request could not be parsed", write),
         refused("refused a call: too many calls in flight", write) {}
 
   const std::function<bool()> overloaded;
+  const HandlerGuard::Answered answered;
   std::atomic<bool> over{false};  // The guard is gone.
   LimitLog failed;
   LimitLog undecodable;
@@ -203,6 +206,9 @@ class Failures final : public HandlerFailures {
   void Undecodable() override {
     if (!state_->over) state_->undecodable.Count(method_);
   }
+  void Answered(const void* call, int status) override {
+    if (!state_->over && call != nullptr && state_->answered) state_->answered(call, status);
+  }
 
  private:
   const std::string method_;
@@ -217,6 +223,7 @@ class GuardedHandler final : public MethodHandler {
     Guard(std::move(state));
     CatchExceptions(*handler_, [this](const char* thrown) {
       failures_->Threw(thrown);
+      failures_->Answered(HandlerFailures::CurrentCall(), grpc::StatusCode::INTERNAL);
       // What was thrown is for us.
       return grpc::Status(grpc::StatusCode::INTERNAL, "the handler failed");
     });
@@ -250,12 +257,13 @@ class GuardedHandler final : public MethodHandler {
     // Deserialize() has not asked yet.
     if (parameter.request == nullptr && Overloaded()) [[unlikely]]
       return End(parameter, Refused());
-    const HandlerFailures::Running running(failures_);
+    const HandlerFailures::Running running(failures_, parameter.server_context);
     handler_->RunHandler(parameter);
   }
 
  private:
   void End(const HandlerParameter& parameter, const grpc::Status& status) const {
+    failures_->Answered(parameter.server_context, status.error_code());
     if (!callback_) return EndSync(parameter, status);
     ReleaseMessages(parameter.internal_data);
     using Reactor = grpc::ServerBidiReactor<Bytes, Bytes>;
@@ -304,8 +312,9 @@ class GuardedHandler final : public MethodHandler {
 
 }  // namespace
 
-HandlerGuard::HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write)
-    : state_(std::make_shared<State>(std::move(overloaded), write)) {}
+HandlerGuard::HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write,
+                           Answered answered)
+    : state_(std::make_shared<State>(std::move(overloaded), write, std::move(answered))) {}
 
 HandlerGuard::~HandlerGuard() { state_->over = true; }
 

@@ -41,8 +41,13 @@ namespace rpc {
 // one until that is gone.
 class HandlerGuard {
  public:
-  // `overloaded`: called for each call; must be quick.
-  HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write);
+  // Receives the status with which a unary call ends, before it does, unless its handler finishes a
+  // reactor of its own. `call`: its grpc::ServerContextBase.
+  using Answered = std::function<void(const void* call, int status)>;
+
+  // `overloaded` and `answered` are called for each call; must be quick.
+  HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write,
+               Answered answered = {});
   ~HandlerGuard();
   HandlerGuard(const HandlerGuard&) = delete;
   HandlerGuard& operator=(const HandlerGuard&) = delete;

@@ -6,9 +6,13 @@
 #include <cstddef>
 #include <functional>
 
+#include "service/lifecycle/clock.h"
+#include "service/rpc/call_stats.h"
+
 namespace rpc {
 
-// The methods of the calls that are running, at the cost of one cache line per call.
+// The methods of the calls that are running, and since when, at the cost of a cache line or two per
+// call.
 //
 // The problem: gRPC returns a unary call's context without its method, and a lock for each call is
 // too expensive for something that only a shutdown wants to know.
@@ -17,11 +21,21 @@ namespace rpc {
 // before its End().
 class LiveCalls {
  public:
-  // Records a call. False: there is no room for it. `method` outlives the call.
-  [[nodiscard]] bool Begin(const void* call, const char* method);
+  struct Entry {
+    const char* method = nullptr;
+    lifecycle::Clock::TimePoint begun{};
+    int status = CallStats::kNotReported;
+  };
 
-  // Removes a call, and returns its method; null when it was not recorded.
-  const char* End(const void* call);
+  // Records a call. False: there is no room for it. `method` outlives the call.
+  [[nodiscard]] bool Begin(const void* call, const char* method,
+                           lifecycle::Clock::TimePoint begun = {});
+
+  // Sets the status of a call. False: it is not recorded.
+  bool SetStatus(const void* call, int status);
+
+  // Removes a call, and returns what was recorded; without a method: nothing was.
+  Entry End(const void* call);
 
   // The method of every recorded call, in no particular order. One that begins or ends meanwhile
   // may be left out.
@@ -31,8 +45,10 @@ class LiveCalls {
   struct Slot {
     std::atomic<const void*> call{nullptr};
     std::atomic<const char*> method{nullptr};
+    std::atomic<lifecycle::Clock::TimePoint> begun{lifecycle::Clock::TimePoint()};
+    std::atomic<int> status{CallStats::kNotReported};
   };
-  // As many slots as fit in a cache line; a call uses no other bucket.
+  // A call uses no other bucket.
   struct alignas(64) Bucket {
     std::array<Slot, 4> slots;
   };

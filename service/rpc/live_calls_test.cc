@@ -33,19 +33,34 @@ TEST(LiveCalls, KnowsTheMethodOfEachCallUntilItEnds) {
   EXPECT_TRUE(calls->Begin(&first, kGet));
   EXPECT_TRUE(calls->Begin(&second, kSet));
   EXPECT_THAT(Methods(*calls), ElementsAre(kGet, kSet));
-  EXPECT_STREQ(calls->End(&first), kGet);
+  EXPECT_STREQ(calls->End(&first).method, kGet);
   EXPECT_THAT(Methods(*calls), ElementsAre(kSet));
-  EXPECT_STREQ(calls->End(&second), kSet);
+  EXPECT_STREQ(calls->End(&second).method, kSet);
   EXPECT_THAT(Methods(*calls), IsEmpty());
 }
 
 TEST(LiveCalls, DoesNotKnowACallThatHasEndedOrNeverBegan) {
   const auto calls = std::make_unique<LiveCalls>();
   const int call = 0;
-  EXPECT_EQ(calls->End(&call), nullptr);
+  EXPECT_EQ(calls->End(&call).method, nullptr);
   EXPECT_TRUE(calls->Begin(&call, kGet));
   calls->End(&call);
-  EXPECT_EQ(calls->End(&call), nullptr);
+  EXPECT_EQ(calls->End(&call).method, nullptr);
+}
+
+TEST(LiveCalls, KnowsSinceWhenACallRunsAndItsStatus) {
+  const auto calls = std::make_unique<LiveCalls>();
+  const lifecycle::Clock::TimePoint begun = lifecycle::Clock::Steady().Now();
+  const int call = 0;
+  ASSERT_TRUE(calls->Begin(&call, kGet, begun));
+  EXPECT_TRUE(calls->SetStatus(&call, 5));
+  EXPECT_FALSE(calls->SetStatus(&begun, 6)) << "it is not recorded";
+  const LiveCalls::Entry entry = calls->End(&call);
+  EXPECT_EQ(entry.begun, begun);
+  EXPECT_EQ(entry.status, 5);
+  // The next one in its place has none yet.
+  ASSERT_TRUE(calls->Begin(&call, kSet));
+  EXPECT_EQ(calls->End(&call).status, CallStats::kNotReported);
 }
 
 TEST(LiveCalls, SaysWhenItIsFullUntilACallEnds) {
@@ -57,7 +72,7 @@ TEST(LiveCalls, SaysWhenItIsFullUntilACallEnds) {
   }
   // Most of the places are used before the last is.
   EXPECT_EQ(noted.size(), 8192U);
-  for (const char* each : noted) EXPECT_STREQ(calls->End(each), kGet);
+  for (const char* each : noted) EXPECT_STREQ(calls->End(each).method, kGet);
   EXPECT_THAT(Methods(*calls), IsEmpty());
   EXPECT_TRUE(calls->Begin(&objects.back(), kGet));
 }
@@ -81,7 +96,7 @@ TEST(LiveCalls, LosesNoneAmongThreads) {
         for (const int& call : mine) {
           if (calls->Begin(&call, method)) noted.push_back(&call);
         }
-        for (const int* call : noted) ASSERT_EQ(calls->End(call), method);
+        for (const int* call : noted) ASSERT_EQ(calls->End(call).method, method);
       }
     });
   }

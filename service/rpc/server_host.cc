@@ -160,11 +160,15 @@ absl::Status ServerHost::BuildServer() {
         each.credentials == nullptr ? grpc::InsecureServerCredentials() : each.credentials));
   }
   options_.limits.ApplyTo(builder);
-  handler_guard_.emplace(
-      [this, most = options_.limits.max_calls_in_flight] {
-        return most > 0 && calls_.TooMany(most);
-      },
-      [this](const std::string& line) { WriteLog(line); });
+  {
+    std::lock_guard lock(guards_mutex_);
+    handler_guard_ = std::make_unique<HandlerGuard>(
+        [this, most = options_.limits.max_calls_in_flight] {
+          return most > 0 && calls_.TooMany(most);
+        },
+        [this](const std::string& line) { WriteLog(line); },
+        [this](const void* call, int status) { calls_.SetStatus(call, status); });
+  }
   for (const NamedService& each : services_) {
     handler_guard_->Install(each.service);
     builder.RegisterService(&each.service);
@@ -187,7 +191,8 @@ void ServerHost::StartThreads() {
   shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
   blocked_threads_.emplace([this] { SayThatThreadsAreBlocked(); });
   const ConnectionLimits& limits = options_.limits;
-  connection_guard_.emplace(
+  std::lock_guard lock(guards_mutex_);
+  connection_guard_ = std::make_unique<ConnectionGuard>(
       connections_.server_id(),
       ConnectionGuard::Limits{.streams = limits.max_concurrent_streams,
                               .resets = limits.max_resets_per_second,
@@ -338,7 +343,7 @@ lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience
 }
 
 bool ServerHost::Cancel(Patience& patience) {
-  connection_guard_.reset();  // What is cancelled is not its caller's fault.
+  DropGuard(connection_guard_);  // What is cancelled is not its caller's fault.
   drain_of_connections_->LetGo();
   bool gone = CancelUntilReturned(patience);
   if (!gone) {
@@ -349,7 +354,7 @@ bool ServerHost::Cancel(Patience& patience) {
   shutdown_thread_.join();
   drain_of_connections_.reset();
   server_.reset();
-  handler_guard_.reset();  // The services may be gone before the host.
+  DropGuard(handler_guard_);  // The services may be gone before the host.
   return true;
 }
 
@@ -387,6 +392,28 @@ bool ServerHost::Answers() const { return !blocked_threads_ || !blocked_threads_
 int ServerHost::TryCallsRunning() const { return calls_.running(); }
 
 lifecycle::CallTally ServerHost::TryTally() const { return calls_.TryTally(); }
+
+ServerHost::Refusals ServerHost::Refused() const {
+  std::lock_guard lock(guards_mutex_);
+  Refusals refused = refused_before_;
+  refused.connections = refused_connections_.total();
+  if (connection_guard_) refused.ended_connections = connection_guard_->ended();
+  if (handler_guard_) {
+    refused.calls = handler_guard_->refused();
+    refused.undecodable = handler_guard_->undecodable();
+    refused.failed_handlers = handler_guard_->failed();
+  }
+  return refused;
+}
+
+template <typename Guard>
+void ServerHost::DropGuard(std::unique_ptr<Guard>& guard) {
+  const Refusals refused = Refused();
+  std::unique_ptr<Guard> gone;  // Not under the lock: its thread ends.
+  std::lock_guard lock(guards_mutex_);
+  refused_before_ = refused;
+  guard.swap(gone);
+}
 
 bool ServerHost::ShutdownHasBegun() {
   std::lock_guard lock(mutex_);

@@ -140,6 +140,18 @@ class ServerHost final : public lifecycle::Traffic {
   int TryCallsRunning() const override;
   lifecycle::CallTally TryTally() const override;
 
+  // How often each limit was reached, and handlers failed, so far.
+  struct Refusals {
+    std::int64_t connections = 0;        // Above the limit of connections or descriptors.
+    std::int64_t ended_connections = 0;  // connection_guard.h
+    std::int64_t calls = 0;              // Above max_calls_in_flight.
+    std::int64_t undecodable = 0;        // Requests that could not be parsed.
+    std::int64_t failed_handlers = 0;    // They threw.
+  };
+  // These two: from any thread.
+  Refusals Refused() const;
+  CallStats::Snapshot Stats() const { return calls_.Stats(); }
+
  private:
   enum class Shutdown { kNotWanted, kWanted, kBegun, kReturned };
 
@@ -154,6 +166,9 @@ class ServerHost final : public lifecycle::Traffic {
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
   bool ShutdownHasBegun();
+  // Keeps what it has counted.
+  template <typename Guard>
+  void DropGuard(std::unique_ptr<Guard>& guard);
   bool CancelUntilReturned(lifecycle::Patience& patience);
 
   const Options options_;
@@ -169,8 +184,10 @@ class ServerHost final : public lifecycle::Traffic {
   std::unique_ptr<Takeover> takeover_;  // Null: none is wanted.
   std::function<void(const std::string& to)> handed_over_;
   std::unique_ptr<grpc::Server> server_;
-  std::optional<HandlerGuard> handler_guard_;            // From Start() on.
-  std::optional<ConnectionGuard> connection_guard_;      // From Start() to Cancel().
+  mutable std::mutex guards_mutex_;
+  std::unique_ptr<HandlerGuard> handler_guard_;          // From Start() to Cancel().
+  std::unique_ptr<ConnectionGuard> connection_guard_;    // From Start() to Cancel().
+  Refusals refused_before_;                              // Of guards that are gone.
   std::optional<ConnectionDrain> drain_of_connections_;  // As long as there is a server.
 
   std::optional<BlockedThreads> blocked_threads_;  // Since Start().

@@ -13,6 +13,7 @@
 #include "grpcpp/alarm.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
+#include "service/rpc/handler_failures.h"
 #include "service/rpc/status.h"
 #include "service/rpc/stream_order.h"
 
@@ -262,7 +263,11 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
       this->StartRead(&stream_->incoming());
     }
   }
-  void Finish(const absl::Status& status) override { Reactor::Finish(ToGrpc(status)); }
+  void Finish(const absl::Status& status) override {
+    const grpc::Status answer = ToGrpc(status);
+    failures_->Answered(call_, answer.error_code());
+    Reactor::Finish(answer);
+  }
   void SetTimer(std::chrono::milliseconds delay) override {
     Set(timer_, delay, StreamOrder::kTimer);
   }
@@ -284,6 +289,8 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
                         });
   }
 
+  const std::shared_ptr<HandlerFailures> failures_ = HandlerFailures::Current();
+  const void* const call_ = HandlerFailures::CurrentCall();
   std::optional<Stream> stream_;
   std::optional<grpc::Alarm> timer_;
   std::optional<grpc::Alarm> idle_timer_;

@@ -99,13 +99,16 @@ class Answer {
     }
     bool TryFinish(const absl::Status& status) {
       if (answered.exchange(true)) return false;
-      reactor->Finish(ToGrpc(status));
+      grpc::Status answer = ToGrpc(status);
+      failures->Answered(call, answer.error_code());
+      reactor->Finish(std::move(answer));
       return true;
     }
 
     grpc::ServerUnaryReactor* const reactor;
     Response* const response;  // The call's, so gone once it is answered.
     const std::shared_ptr<HandlerFailures> failures = HandlerFailures::Current();
+    const void* const call = HandlerFailures::CurrentCall();
     std::atomic<bool> answered{false};
   };
 

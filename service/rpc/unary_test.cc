@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "google/rpc/error_details.pb.h"
 #include "grpcpp/security/server_credentials.h"
@@ -28,6 +29,7 @@ namespace {
 
 using ::probe::Note;
 using ::probe::Probe;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 absl::StatusOr<Note> Twice(const Note& request, const Call&) {
@@ -122,12 +124,18 @@ class UnaryTest : public ::testing::Test {
   }
 
   std::mutex mutex_;
-  std::string line_;  // Guarded by mutex_.
+  std::string line_;           // Guarded by mutex_.
+  std::vector<int> statuses_;  // Guarded by mutex_.
   Unary service_;
   HandlerGuard guard_{[] { return false; },
                       [this](const std::string& line) {
                         std::lock_guard lock(mutex_);
                         line_ = line;
+                      },
+                      [this](const void* call, int status) {
+                        std::lock_guard lock(mutex_);
+                        EXPECT_NE(call, nullptr);
+                        statuses_.push_back(status);
                       }};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Probe::Stub> stub_;
@@ -149,6 +157,16 @@ TEST_F(UnaryTest, AnswersInternalAndLogsWhenItsHandlerThrows) {
   EXPECT_EQ(guard_.failed(), 3);
   std::lock_guard lock(mutex_);
   EXPECT_THAT(line_, HasSubstr("/probe.Probe/Echo"));
+}
+
+TEST_F(UnaryTest, ReportsEachStatusOnceBeforeTheCallEnds) {
+  Ask("Echo", "a").IgnoreError();
+  Ask("Hold", "").IgnoreError();
+  Ask("Echo", "throw").IgnoreError();
+  Ask("Echo", "throw later").IgnoreError();
+  std::lock_guard lock(mutex_);
+  EXPECT_THAT(statuses_,
+              ElementsAre(grpc::OK, grpc::INVALID_ARGUMENT, grpc::INTERNAL, grpc::INTERNAL));
 }
 
 TEST_F(UnaryTest, IsAnsweredFromAnywhere) {

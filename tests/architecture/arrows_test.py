@@ -27,7 +27,7 @@ ARROWS = {
     "service/lifecycle/last_resort": set(),
     "service/rpc": CORE | {"service/files", "service/rpc/channelz", "proto/google/rpc", "proto/grpc/health"},
     "service/rpc/channelz": set(),
-    "service/admin": CORE | {"service/files", "service/rpc", "proto/admin", "proto/google/rpc", "proto/grpc/health"},
+    "service/admin": CORE | {"service/files", "service/observability", "service/rpc", "proto/report", "proto/admin", "proto/google/rpc", "proto/grpc/health"},
     "service/observability": CORE | {"service/files", "proto/report"},
     "service/config": CORE | {"service/files", "service/rpc"},
     "service/sqlite": set(),

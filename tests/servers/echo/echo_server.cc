@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,
                            {config.admin_http_address, config.admin_http_port_file});
+  admin.pages().Show(log, config.flags);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
@@ -31,5 +32,6 @@ int main(int argc, char** argv) {
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
+  admin.pages().Show(server);
   return process.ServeUntilShutdown(server);
 }

@@ -1,0 +1,138 @@
+#include "service/admin/pages.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <map>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "service/admin/build_info.h"
+#include "service/admin/server_metrics.h"
+#include "service/rpc/call_stats.h"
+
+namespace admin {
+namespace {
+
+const lifecycle::Clock::TimePoint kStarted = lifecycle::Clock::Steady().Now();
+
+std::chrono::seconds Uptime() {
+  return std::chrono::duration_cast<std::chrono::seconds>(lifecycle::Clock::Steady().Now() -
+                                                          kStarted);
+}
+
+std::vector<ServerStatus::Method> Methods(const rpc::ServerHost& server) {
+  struct Sum {
+    ServerStatus::Method method;
+    double seconds = 0;
+  };
+  std::map<std::string, Sum> sums;
+  for (const rpc::CallStats::Row& row : server.Stats().ended) {
+    Sum& sum = sums[row.method];
+    sum.seconds += row.seconds;
+    for (std::size_t i = 0; i < row.buckets.size(); ++i) {
+      if (row.buckets[i] == 0) continue;
+      sum.method.ended += row.buckets[i];
+      if (row.status > 0) sum.method.failed += row.buckets[i];
+      const double bound = i < rpc::CallStats::kBounds.size()
+                               ? rpc::CallStats::kBounds[i] * 1e3
+                               : std::numeric_limits<double>::infinity();
+      sum.method.slowest_ms = std::max(sum.method.slowest_ms, bound);
+    }
+  }
+  for (const lifecycle::CallTally::Method& each : server.TryTally().methods) {
+    sums[each.name.empty() ? "other" : each.name].method.running += each.left;
+  }
+  std::vector<ServerStatus::Method> methods;
+  for (auto& [name, sum] : sums) {
+    sum.method.name = name;
+    if (sum.method.ended > 0) {
+      sum.method.mean_ms = sum.seconds * 1e3 / static_cast<double>(sum.method.ended);
+    }
+    methods.push_back(sum.method);
+  }
+  return methods;
+}
+
+std::vector<ServerStatus::Limit> Limits(const rpc::ServerHost& server) {
+  const rpc::ServerHost::Refusals refused = server.Refused();
+  return {{"connections refused (--max_connections, descriptors)", refused.connections},
+          {"connections ended for too many streams or resets", refused.ended_connections},
+          {"calls refused (--max_calls_in_flight)", refused.calls},
+          {"requests that could not be parsed", refused.undecodable},
+          {"handlers that threw", refused.failed_handlers}};
+}
+
+}  // namespace
+
+void Pages::AddTo(HttpServer& http) {
+  const auto status = [this](const HttpRequest&) {
+    return HttpResponse{200, RenderStatusPage(Status()), "text/html; charset=utf-8"};
+  };
+  http.Add(
+      "/livez", [this](const HttpRequest&) { return Livez(); }, HttpServer::Kind::kNeverBlocks);
+  http.Add("/readyz", [this](const HttpRequest& request) { return Readyz(request); });
+  http.Add("/metrics", [this](const HttpRequest&) {
+    return HttpResponse{200, metrics_.Render(), "text/plain; version=0.0.4; charset=utf-8"};
+  });
+  http.Add("/statusz", status);
+  http.Add("/", status);
+  metrics_.Add(observability::ReadProcessMetrics);
+}
+
+void Pages::Show(const observability::ProcessLog& log, Flags flags) {
+  metrics_.Add([this, &log] { return ReadLifecycleMetrics(process_, log); });
+  std::lock_guard lock(mutex_);
+  log_ = &log;
+  flags_ = std::move(flags);
+}
+
+void Pages::Show(const rpc::ServerHost& server) {
+  metrics_.Add([&server] { return ReadServerMetrics(server); });
+  std::lock_guard lock(mutex_);
+  server_ = &server;
+}
+
+void Pages::Add(ReadinessCheck check) {
+  std::lock_guard lock(mutex_);
+  checks_.push_back(std::move(check));
+}
+
+std::vector<ReadinessCheck> Pages::checks() const {
+  std::lock_guard lock(mutex_);
+  return checks_;
+}
+
+HttpResponse Pages::Livez() const {
+  if (process_.Alive()) return {200, "alive\n"};
+  return {503, "handlers have blocked all of gRPC's threads; only a restart helps\n"};
+}
+
+HttpResponse Pages::Readyz(const HttpRequest& request) const {
+  const lifecycle::Phase phase = process_.phase();
+  if (request.query != "verbose") return Readiness(phase);
+  return ReadinessInDetail(phase, checks());
+}
+
+ServerStatus Pages::Status() const {
+  ServerStatus status;
+  status.build = BuildInfo();
+  status.uptime = Uptime();
+  status.started_at = absl::FormatTime(
+      "%Y-%m-%d %H:%M:%S UTC", absl::Now() - absl::FromChrono(status.uptime), absl::UTCTimeZone());
+  status.process = process_.Look();
+  status.held_by = process_.InFlight();
+  for (const ReadinessCheck& each : checks()) status.checks.push_back({each.name, each.check()});
+  std::lock_guard lock(mutex_);
+  status.flags = flags_;
+  if (log_ != nullptr) status.report = log_->ReportSoFar();
+  status.program = log_ == nullptr ? "server" : status.report.program();
+  if (server_ != nullptr) {
+    status.methods = Methods(*server_);
+    status.limits = Limits(*server_);
+  }
+  return status;
+}
+
+}  // namespace admin

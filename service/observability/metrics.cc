@@ -1,0 +1,127 @@
+#include "service/observability/metrics.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "prometheus/client_metric.h"
+#include "prometheus/metric_type.h"
+#include "prometheus/text_serializer.h"
+
+namespace observability {
+namespace {
+
+prometheus::MetricFamily Family(const std::string& name, const std::string& help,
+                                prometheus::MetricType type, const std::vector<Sample>& samples) {
+  prometheus::MetricFamily family{name, help, type, {}};
+  for (const Sample& sample : samples) {
+    prometheus::ClientMetric metric;
+    for (const auto& [label, value] : sample.labels) metric.label.push_back({label, value});
+    metric.gauge.value = sample.value;
+    metric.counter.value = sample.value;
+    family.metric.push_back(std::move(metric));
+  }
+  return family;
+}
+
+// When the process began, by the boot clock, in ticks: the 22nd word of /proc/self/stat, counted
+// behind the name, which may have spaces.
+double StartTicks() {
+  std::ifstream file("/proc/self/stat");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::istringstream words(text.substr(std::min(text.rfind(')') + 1, text.size())));
+  std::string word;
+  for (int i = 0; i < 20; ++i) words >> word;
+  std::istringstream number(word);
+  double ticks = 0;
+  number >> ticks;
+  return ticks;
+}
+
+double BootTime() {
+  std::ifstream file("/proc/stat");
+  std::string word;
+  double seconds = 0;
+  while (file >> word) {
+    if (word == "btime" && file >> seconds) break;
+  }
+  return seconds;
+}
+
+double OpenDescriptors() {
+  DIR* const directory = opendir("/proc/self/fd");
+  if (directory == nullptr) return 0;
+  double count = -3;  // ".", "..", and the directory itself.
+  while (readdir(directory) != nullptr) ++count;
+  closedir(directory);
+  return count;
+}
+
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+}
+
+}  // namespace
+
+prometheus::MetricFamily Gauge(const std::string& name, const std::string& help,
+                               const std::vector<Sample>& samples) {
+  return Family(name, help, prometheus::MetricType::Gauge, samples);
+}
+
+prometheus::MetricFamily Counter(const std::string& name, const std::string& help,
+                                 const std::vector<Sample>& samples) {
+  return Family(name, help, prometheus::MetricType::Counter, samples);
+}
+
+void Metrics::Add(Source source) {
+  std::lock_guard lock(mutex_);
+  sources_.push_back(std::move(source));
+}
+
+std::string Metrics::Render() const {
+  std::vector<Source> sources;
+  {
+    std::lock_guard lock(mutex_);
+    sources = sources_;
+  }
+  std::vector<prometheus::MetricFamily> families = registry_.Collect();
+  for (const Source& source : sources) {
+    std::vector<prometheus::MetricFamily> read = source();
+    std::move(read.begin(), read.end(), std::back_inserter(families));
+  }
+  std::ostringstream text;
+  prometheus::TextSerializer().Serialize(text, families);
+  return text.str();
+}
+
+std::vector<prometheus::MetricFamily> ReadProcessMetrics() {
+  static const double started =
+      BootTime() + StartTicks() / static_cast<double>(sysconf(_SC_CLK_TCK));
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  rlimit descriptors{};
+  getrlimit(RLIMIT_NOFILE, &descriptors);
+  std::ifstream memory("/proc/self/statm");
+  double virtual_pages = 0;
+  double resident_pages = 0;
+  memory >> virtual_pages >> resident_pages;
+  const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+  return {
+      Counter("process_cpu_seconds_total", "Processor time spent, of user and system.",
+              {{Seconds(used.ru_utime) + Seconds(used.ru_stime)}}),
+      Gauge("process_resident_memory_bytes", "Memory that is in use.", {{resident_pages * page}}),
+      Gauge("process_virtual_memory_bytes", "Address space that is in use.",
+            {{virtual_pages * page}}),
+      Gauge("process_open_fds", "Open file descriptors.", {{OpenDescriptors()}}),
+      Gauge("process_max_fds", "How many file descriptors may be open.",
+            {{static_cast<double>(descriptors.rlim_cur)}}),
+      Gauge("process_start_time_seconds", "When the process was started, since 1970.", {{started}}),
+  };
+}
+
+}  // namespace observability
