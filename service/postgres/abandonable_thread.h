@@ -21,6 +21,7 @@ class AbandonableThread {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  // Throws std::system_error when a thread cannot be created.
   explicit AbandonableThread(std::function<void()> work);
 
   // Waits for the end of `work`. False: it still runs at the deadline.

@@ -9,6 +9,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -166,6 +167,9 @@ absl::Status Connection::Connect(TimePoint deadline) {
 }
 
 absl::Status Connection::Configure(TimePoint deadline) {
+  if (PQserverVersion(connection_) < 130'000) {
+    return absl::FailedPreconditionError("database: its server is older than PostgreSQL 13");
+  }
   const char* const encoding = PQparameterStatus(connection_, "server_encoding");
   if (encoding == nullptr || absl::string_view(encoding) != "UTF8") {
     return absl::FailedPreconditionError(
@@ -334,6 +338,7 @@ void Connection::Run(Exchange& exchange, TimePoint deadline) {
     broken_ = true;
     return;
   }
+  bool gave_up = false;
   std::optional<AbandonableThread> cancelling;
   TimePoint until =
       deadline == TimePoint::max() ? deadline : deadline - Margin(deadline - Clock::now()) / 2;
@@ -342,13 +347,13 @@ void Connection::Run(Exchange& exchange, TimePoint deadline) {
     if (!Read(exchange)) break;
     if (exchange.complete) continue;
     const short events = unsent > 0 ? POLLIN | POLLOUT : POLLIN;
-    const Woken woken = Wait(events, until, !cancelling);
+    const Woken woken = Wait(events, until, !gave_up);
     if (woken == Woken::kReady) {
       const bool lost = PQconsumeInput(connection_) == 0;
       if (!Read(exchange) || lost) break;
       continue;
     }
-    if (cancelling) break;
+    if (std::exchange(gave_up, true)) break;
     exchange.stopped = woken == Woken::kStopped;
     until = exchange.stopped ? std::min(deadline, Clock::now() + kCancelPatience) : deadline;
     cancelling = Cancel();
@@ -391,7 +396,7 @@ void Connection::NotePrepared(const Exchange& exchange) {
   }
 }
 
-AbandonableThread Connection::Cancel() {
+std::optional<AbandonableThread> Connection::Cancel() try {
   // Not encrypted, even where the connection is: it says nothing but a number that the server has
   // made up.
   const std::shared_ptr<PGcancel> cancel(PQgetCancel(connection_), &PQfreeCancel);
@@ -399,6 +404,9 @@ AbandonableThread Connection::Cancel() {
     char why[256];
     PQcancel(cancel.get(), why, sizeof why);
   });
+} catch (const std::system_error&) {
+  return std::
+      nullopt;  // No thread is to be had: the server learns of it when the connection closes.
 }
 
 // Ends the transaction in which an error was met.

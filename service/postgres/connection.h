@@ -67,7 +67,8 @@ class Connection {
  public:
   static constexpr std::chrono::milliseconds kCancelPatience{250};
 
-  // FAILED_PRECONDITION: the database's encoding is not UTF8.
+  // FAILED_PRECONDITION: the server is older than PostgreSQL 13, or the database's encoding is not
+  // UTF8.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const Url& url, std::stop_token stop,
                                                           TimePoint deadline);
   ~Connection();
@@ -111,7 +112,7 @@ class Connection {
   void Run(Exchange& exchange, TimePoint deadline);
   bool Read(Exchange& exchange);
   void NotePrepared(const Exchange& exchange);
-  AbandonableThread Cancel();
+  std::optional<AbandonableThread> Cancel();
   void RollBack(TimePoint deadline);
   absl::Status FirstError(const Exchange& exchange) const;
   absl::Status NoAnswer(const Exchange& exchange) const;

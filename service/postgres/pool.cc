@@ -5,6 +5,7 @@
 #include <mutex>
 #include <stop_token>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -67,6 +68,7 @@ struct Pool::State : std::enable_shared_from_this<Pool::State> {
   std::unique_ptr<Connection> TakeIdle();
   bool MayConnect(TimePoint now) const;
   void StartConnecting();
+  void Fail(const absl::Status& status);  // Of an attempt to connect.
 
   void Connect();
   void Return(std::unique_ptr<Connection> connection);
@@ -105,23 +107,30 @@ bool Pool::State::MayConnect(TimePoint now) const {
 
 void Pool::State::StartConnecting() {
   ++being_made;
-  AbandonableThread([state = shared_from_this()] { state->Connect(); });
+  try {
+    AbandonableThread([state = shared_from_this()] { state->Connect(); });
+  } catch (const std::system_error& error) {
+    Fail(absl::UnavailableError(absl::StrCat("database: no thread to connect: ", error.what())));
+  }
+}
+
+void Pool::State::Fail(const absl::Status& status) {
+  --being_made;
+  failure = status;
+  backoff = std::clamp(2 * backoff, kMinBackoff, kMaxBackoff);
+  retry_at = Clock::now() + backoff;
+  changed.notify_all();
 }
 
 void Pool::State::Connect() {
   auto connection =
       Connection::Open(url, cancel.get_token(), Clock::now() + options.connect_timeout);
   std::lock_guard lock(mutex);
+  if (!connection.ok()) return Fail(connection.status());
   --being_made;
-  if (connection.ok()) {
-    failure = absl::OkStatus();
-    backoff = milliseconds(0);
-    if (!closing) idle.push_back(*std::move(connection));
-  } else {
-    failure = connection.status();
-    backoff = std::clamp(2 * backoff, kMinBackoff, kMaxBackoff);
-    retry_at = Clock::now() + backoff;
-  }
+  failure = absl::OkStatus();
+  backoff = milliseconds(0);
+  if (!closing) idle.push_back(*std::move(connection));
   changed.notify_all();
 }
 
@@ -141,11 +150,8 @@ absl::StatusOr<std::unique_ptr<Connection>> Pool::State::AwaitIdle(
     if (now >= deadline) {
       return absl::DeadlineExceededError("database: no connection was free in time");
     }
-    if (MayConnect(now)) {
-      StartConnecting();
-    } else if (!failure.ok() && lent == 0 && now < retry_at) {
-      return failure;
-    }
+    if (MayConnect(now)) StartConnecting();
+    if (!failure.ok() && lent == 0 && being_made == 0 && now < retry_at) return failure;
     changed.wait_until(lock, deadline);
   }
 }
