@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/orders/sqlite_order_schema.h"
+#include "service/orders/stored_order.h"
 
 namespace orders {
 namespace {
@@ -77,16 +78,6 @@ absl::Status SetState(Database& database, Order& order, v1::OrderState state) {
   absl::Status status = database.Run("UPDATE orders SET body = ? WHERE order_id = ?",
                                      Serialize(order), order.order_id());
   return status.ok() ? AppendEvent(database, order) : status;
-}
-
-std::map<std::string, std::int64_t> QuantityBySku(const Order& order) {
-  std::map<std::string, std::int64_t> quantities;
-  for (const v1::OrderItem& item : order.items()) quantities[item.sku()] += item.quantity();
-  return quantities;
-}
-
-bool SameContent(const Order& one, const Order& other) {
-  return one.customer() == other.customer() && QuantityBySku(one) == QuantityBySku(other);
 }
 
 absl::StatusOr<OrderStore::Placed> PlaceIn(Database& database, const OrderStore::NewOrder& wanted) {
@@ -193,19 +184,6 @@ absl::StatusOr<std::vector<OutboxItem>> ClaimIn(Database& database, int limit, m
     if (!status.ok()) return status;
   }
   return items;
-}
-
-// FNV-1a. It guards against damage, not against forgery.
-std::int64_t Checksum(const SalesTotals& totals) {
-  std::uint64_t hash = 14695981039346656037u;
-  const auto add = [&hash](const std::string& text) {
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  };
-  add(absl::StrCat(totals.sequence));
-  for (const auto& [sku, quantity] : totals.quantity_by_sku) {
-    add(absl::StrCat(" ", sku.size(), " ", sku, " ", quantity));
-  }
-  return static_cast<std::int64_t>(hash);
 }
 
 absl::StatusOr<SalesTotals> LoadTotalsIn(Database& database) {

@@ -1,0 +1,509 @@
+#include "service/orders/postgres_order_store.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "service/orders/postgres_order_schema.h"
+#include "service/orders/stored_order.h"
+#include "service/postgres/connection.h"
+#include "service/postgres/migrations.h"
+#include "service/postgres/statement.h"
+
+namespace orders {
+namespace {
+
+using postgres::Blob;
+using postgres::Rows;
+using postgres::Statement;
+using v1::Order;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// Notifications tell of events; this is for one that was lost with its connection.
+constexpr milliseconds kLook(1000);
+// What is read by a wait that ends: long enough for an answer.
+constexpr milliseconds kMoment(500);
+
+constexpr char kChannel[] = "order_events";
+// Before everything that appends to the log: see the class.
+const Statement& LockLog() {
+  static const auto* const kLock = new Statement("SELECT last FROM log FOR UPDATE");
+  return *kLock;
+}
+const Statement& TellListeners() {
+  static const auto* const kTell = new Statement("SELECT pg_notify($1, '')", std::string(kChannel));
+  return *kTell;
+}
+
+// $1 to $5: arrays with an element for each order. Returns which orders are new.
+constexpr char kPlace[] = R"sql(
+  WITH wanted AS (
+    SELECT * FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY
+      AS wanted (order_id, request_id, reservation_id, items, body, number)
+  ), placed AS (
+    INSERT INTO orders (order_id, request_id, reservation_id, state, items, body)
+      SELECT order_id, request_id, reservation_id, 1, items::jsonb, body FROM wanted ORDER BY number
+      ON CONFLICT (request_id) DO NOTHING
+      RETURNING position, order_id
+  ), queued AS (
+    INSERT INTO outbox (kind, position) SELECT 0, position FROM placed ORDER BY position
+  ), head AS (
+    UPDATE log SET last = last + (SELECT count(*) FROM placed) RETURNING last
+  ), logged AS (
+    INSERT INTO events (sequence, position, state)
+      SELECT last - count(*) OVER () + row_number() OVER (ORDER BY position), position, 1
+      FROM placed, head
+  )
+  SELECT order_id FROM placed
+)sql";
+
+// $1: the order; does nothing to one that is cancelled.
+constexpr char kCancel[] = R"sql(
+  WITH cancelled AS (
+    UPDATE orders SET state = 3 WHERE order_id = $1 AND state <> 3 RETURNING position
+  ), removed AS (
+    DELETE FROM outbox USING cancelled WHERE outbox.position = cancelled.position
+  ), queued AS (
+    INSERT INTO outbox (kind, position) SELECT 1, position FROM cancelled
+  ), head AS (
+    UPDATE log SET last = last + (SELECT count(*) FROM cancelled) RETURNING last
+  )
+  INSERT INTO events (sequence, position, state) SELECT last, position, 3 FROM cancelled, head
+)sql";
+
+// $1, $2: arrays of items and of states, 0 for none.
+constexpr char kSettle[] = R"sql(
+  WITH settled AS (
+    SELECT * FROM unnest($1, $2) WITH ORDINALITY AS settled (id, state, number)
+  ), removed AS (
+    DELETE FROM outbox USING settled WHERE outbox.id = settled.id
+      RETURNING outbox.position, settled.state, settled.number
+  ), changed AS (
+    UPDATE orders SET state = removed.state FROM removed
+      WHERE orders.position = removed.position AND removed.state <> 0
+      RETURNING orders.position, removed.state, removed.number
+  ), head AS (
+    UPDATE log SET last = last + (SELECT count(*) FROM changed) RETURNING last
+  )
+  INSERT INTO events (sequence, position, state)
+    SELECT last - count(*) OVER () + row_number() OVER (ORDER BY number), position, state
+    FROM changed, head
+)sql";
+
+// $1: how many; $2: the lease in milliseconds. What another process is claiming is left to it.
+constexpr char kClaim[] = R"sql(
+  WITH due AS (
+    SELECT id, due_at FROM outbox WHERE due_at <= now() ORDER BY due_at, id LIMIT $1
+      FOR UPDATE SKIP LOCKED
+  ), claimed AS (
+    UPDATE outbox SET due_at = now() + $2 * interval '1 millisecond', attempts = attempts + 1
+      FROM due WHERE outbox.id = due.id
+      RETURNING outbox.id, kind, position, attempts, due.due_at AS was_due_at
+  )
+  SELECT id, kind, order_id, reservation_id, attempts
+    FROM claimed JOIN orders USING (position) ORDER BY was_due_at, id
+)sql";
+
+// $1: an array of items; $2: the delay. What somebody settles now is left to them.
+constexpr char kPostpone[] = R"sql(
+  UPDATE outbox SET due_at = now() + $2 * interval '1 millisecond'
+    WHERE id IN (SELECT id FROM outbox WHERE id = ANY ($1) FOR UPDATE SKIP LOCKED)
+)sql";
+
+// $1: below which sequence. So many at once that nobody waits long. Returns how many.
+constexpr char kTrim[] = R"sql(
+  WITH removed AS (
+    DELETE FROM events WHERE sequence IN (
+      SELECT sequence FROM events
+        WHERE sequence < $1 AND sequence < (SELECT last FROM log)
+          AND sequence <= COALESCE((SELECT sequence FROM sales_totals), 0)
+        ORDER BY sequence LIMIT 10000)
+      RETURNING 1
+  )
+  SELECT count(*) FROM removed
+)sql";
+
+// Each SKU with its quantity, and the log's end of the same moment; one row at least.
+constexpr char kComputeTotals[] = R"sql(
+  SELECT last, sku, quantity FROM log LEFT JOIN (
+    SELECT key AS sku, COALESCE(sum(value::bigint) FILTER (WHERE state <> 3), 0)::bigint AS quantity
+      FROM orders, jsonb_each_text(items) GROUP BY key
+  ) AS sold ON true
+)sql";
+
+constexpr char kSaveTotals[] = R"sql(
+  INSERT INTO sales_totals (sequence, skus, quantities, checksum) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (one) DO UPDATE
+      SET sequence = excluded.sequence, skus = excluded.skus, quantities = excluded.quantities,
+          checksum = excluded.checksum
+      WHERE sales_totals.sequence < excluded.sequence
+)sql";
+
+std::string InJson(const std::string& text) {
+  std::string json = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') json += '\\';
+    const auto code = static_cast<unsigned char>(c);
+    if (code < 0x20) {
+      absl::StrAppend(&json, "\\u", absl::Hex(code, absl::kZeroPad4));
+    } else {
+      json += c;
+    }
+  }
+  return json + "\"";
+}
+
+std::string ItemsInJson(const Order& order) {
+  std::string json = "{";
+  for (const auto& [sku, quantity] : QuantityBySku(order)) {
+    absl::StrAppend(&json, json.size() > 1 ? "," : "", InJson(sku), ":", quantity);
+  }
+  return json + "}";
+}
+
+// The order of columns (state, body).
+absl::StatusOr<Order> ToOrder(const Rows& rows, int row, int column) {
+  Order order;
+  if (!order.ParseFromString(rows.String(row, column + 1))) {
+    return absl::DataLossError("database: a stored order cannot be read");
+  }
+  order.set_state(static_cast<v1::OrderState>(rows.Int64(row, column)));
+  return order;
+}
+
+Statement PlaceStatement(const std::vector<OrderStore::NewOrder>& orders) {
+  std::vector<std::string> order_ids, request_ids, reservation_ids, items;
+  std::vector<Blob> bodies;
+  for (const OrderStore::NewOrder& each : orders) {
+    order_ids.push_back(each.order.order_id());
+    request_ids.push_back(each.order.request_id());
+    reservation_ids.push_back(each.reservation_id);
+    items.push_back(ItemsInJson(each.order));
+    bodies.push_back({each.order.SerializeAsString()});
+  }
+  return Statement(kPlace, order_ids, request_ids, reservation_ids, items, bodies);
+}
+
+Statement ByRequestIds(const std::vector<OrderStore::NewOrder>& orders) {
+  std::vector<std::string> request_ids;
+  for (const OrderStore::NewOrder& each : orders) request_ids.push_back(each.order.request_id());
+  return Statement("SELECT state, body FROM orders WHERE request_id = ANY ($1)", request_ids);
+}
+
+using PlacedAll = std::vector<absl::StatusOr<OrderStore::Placed>>;
+
+// `created`: the ids of the orders that are new. `stored`: those with the requests' ids.
+PlacedAll ToAnswers(const std::vector<OrderStore::NewOrder>& orders, const Rows& created,
+                    const Rows& stored) {
+  std::set<std::string> is_new;
+  for (int row = 0; row < created.size(); ++row) is_new.insert(created.String(row, 0));
+  std::map<std::string, absl::StatusOr<Order>> by_request_id;
+  for (int row = 0; row < stored.size(); ++row) {
+    absl::StatusOr<Order> order = ToOrder(stored, row, 0);
+    if (order.ok()) by_request_id.emplace(order->request_id(), *order);
+  }
+  PlacedAll answers;
+  for (const OrderStore::NewOrder& wanted : orders) {
+    const auto found = by_request_id.find(wanted.order.request_id());
+    if (found == by_request_id.end()) {
+      answers.push_back(absl::DataLossError("database: a stored order cannot be read"));
+    } else if (!SameContent(*found->second, wanted.order)) {
+      answers.push_back(absl::AlreadyExistsError(
+          absl::StrCat("request_id ", wanted.order.request_id(), " was used for another order")));
+    } else {
+      // The first that asks for it has created it.
+      const bool first = found->second->order_id() == wanted.order.order_id() &&
+                         is_new.erase(wanted.order.order_id()) > 0;
+      answers.push_back(OrderStore::Placed{.order = *found->second, .created = first});
+    }
+  }
+  return answers;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PostgresOrderStore>> PostgresOrderStore::Open(
+    const std::string& text, const Options& options) {
+  const absl::StatusOr<postgres::Url> url = postgres::Url::Parse(text);
+  if (!url.ok()) return url.status();
+  const Deadline deadline = Clock::now() + options.start_timeout;
+  absl::StatusOr<std::unique_ptr<postgres::Pool>> pool;
+  do {
+    pool = postgres::Pool::Open(*url, {.connections = options.connections}, deadline);
+    if (!absl::IsUnavailable(pool.status())) break;
+    std::this_thread::sleep_for(postgres::Pool::kMinBackoff);
+  } while (Clock::now() < deadline);
+  if (!pool.ok()) return pool.status();
+
+  absl::StatusOr<std::unique_ptr<postgres::Connection>> connection =
+      postgres::Connection::Open(*url, {}, Deadline::max());
+  absl::Status status = connection.status();
+  if (status.ok()) {
+    status = postgres::Migrate(**connection, PostgresOrderSchema(), Deadline::max());
+  }
+  std::string id;
+  if (status.ok()) {
+    const absl::StatusOr<Rows> row =
+        (*connection)->Query(Statement("SELECT id FROM database_identity"), Deadline::max());
+    status = row.status();
+    if (row.ok() && row->size() > 0) id = row->String(0, 0);
+  }
+  if (!status.ok()) {
+    return absl::Status(status.code(),
+                        absl::StrCat("cannot use ", url->description(), ": ", status.message()));
+  }
+  return std::unique_ptr<PostgresOrderStore>(
+      new PostgresOrderStore(*url, *std::move(pool), std::move(id)));
+}
+
+PostgresOrderStore::PostgresOrderStore(const postgres::Url& url,
+                                       std::shared_ptr<postgres::Pool> pool,
+                                       std::string database_id)
+    : pool_(std::move(pool)),
+      database_id_(std::move(database_id)),
+      writer_(pool_, {LockLog()}, {TellListeners()}),
+      listener_(url, kChannel, [this] { TellOfEvents(); }) {}
+
+PlacedAll PostgresOrderStore::Place(std::vector<NewOrder> orders, Deadline deadline) {
+  if (orders.empty()) return {};
+  absl::StatusOr<std::vector<Rows>> rows =
+      writer_.Run({PlaceStatement(orders), ByRequestIds(orders)}, deadline);
+  if (!rows.ok()) return PlacedAll(orders.size(), rows.status());
+  return ToAnswers(orders, rows->at(0), rows->at(1));
+}
+
+absl::StatusOr<std::optional<Order>> PostgresOrderStore::FindWhere(const std::string& condition,
+                                                                   const std::string& value,
+                                                                   Deadline deadline) {
+  const absl::StatusOr<Rows> rows =
+      pool_->Query(Statement("SELECT state, body FROM orders WHERE " + condition, value), deadline);
+  if (!rows.ok()) return rows.status();
+  if (rows->size() == 0) return std::optional<Order>();
+  absl::StatusOr<Order> order = ToOrder(*rows, 0, 0);
+  if (!order.ok()) return order.status();
+  return std::optional<Order>(*std::move(order));
+}
+
+absl::StatusOr<std::optional<Order>> PostgresOrderStore::FindByRequestId(
+    const std::string& request_id, Deadline deadline) {
+  return FindWhere("request_id = $1", request_id, deadline);
+}
+
+absl::StatusOr<std::optional<Order>> PostgresOrderStore::Find(const std::string& order_id,
+                                                              Deadline deadline) {
+  return FindWhere("order_id = $1", order_id, deadline);
+}
+
+absl::StatusOr<OrderStore::Page> PostgresOrderStore::List(std::int64_t from, int limit,
+                                                          Deadline deadline) {
+  limit = std::max(limit, 0);
+  // One more than asked for tells where the next page begins.
+  const absl::StatusOr<Rows> rows =
+      pool_->Query(Statement("SELECT position, state, body FROM orders WHERE position >= $1 "
+                             "ORDER BY position LIMIT $2",
+                             from, std::int64_t{limit} + 1),
+                   deadline);
+  if (!rows.ok()) return rows.status();
+  Page page;
+  if (rows->size() > limit) page.next = rows->Int64(limit, 0);
+  for (int row = 0; row < std::min(rows->size(), limit); ++row) {
+    absl::StatusOr<Order> order = ToOrder(*rows, row, 1);
+    if (!order.ok()) return order.status();
+    page.orders.push_back(*std::move(order));
+  }
+  return page;
+}
+
+absl::StatusOr<Order> PostgresOrderStore::Cancel(const std::string& order_id, Deadline deadline) {
+  const absl::StatusOr<std::vector<Rows>> rows =
+      writer_.Run({Statement(kCancel, order_id),
+                   Statement("SELECT state, body FROM orders WHERE order_id = $1", order_id)},
+                  deadline);
+  if (!rows.ok()) return rows.status();
+  if (rows->at(1).size() == 0) return absl::NotFoundError("there is no order " + order_id);
+  return ToOrder(rows->at(1), 0, 0);
+}
+
+absl::StatusOr<std::vector<OrderEvent>> PostgresOrderStore::EventsAfter(std::int64_t after,
+                                                                        int limit,
+                                                                        Deadline deadline) {
+  const absl::StatusOr<Rows> rows = pool_->Query(
+      Statement("SELECT sequence, events.state, body FROM events JOIN orders USING (position) "
+                "WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+                after, std::int64_t{std::max(limit, 0)}),
+      deadline);
+  if (!rows.ok()) return rows.status();
+  std::vector<OrderEvent> events;
+  for (int row = 0; row < rows->size(); ++row) {
+    absl::StatusOr<Order> order = ToOrder(*rows, row, 1);
+    if (!order.ok()) return order.status();
+    events.push_back({rows->Int64(row, 0), *std::move(order)});
+  }
+  if (!events.empty() && events.front().sequence != after + 1) {
+    return absl::OutOfRangeError(absl::StrCat("the events up to ", events.front().sequence - 1,
+                                              " were removed, and so the one after ", after));
+  }
+  return events;
+}
+
+absl::StatusOr<std::vector<OrderEvent>> PostgresOrderStore::AwaitEventsAfter(std::int64_t after,
+                                                                             int limit,
+                                                                             Deadline deadline,
+                                                                             std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const std::int64_t seen = news_;
+    lock.unlock();
+    absl::StatusOr<std::vector<OrderEvent>> events =
+        EventsAfter(after, limit, std::max(deadline, Clock::now() + kMoment));
+    const Deadline now = Clock::now();
+    if (!events.ok() || !events->empty() || now >= deadline || stop.stop_requested()) return events;
+    lock.lock();
+    changed_.wait_until(lock, stop, std::min(deadline, now + kLook), [&] { return news_ != seen; });
+  }
+}
+
+absl::StatusOr<std::int64_t> PostgresOrderStore::LastSequence(Deadline deadline) {
+  const absl::StatusOr<Rows> row = pool_->Query(Statement("SELECT last FROM log"), deadline);
+  if (!row.ok()) return row.status();
+  return row->Int64(0, 0);
+}
+
+absl::StatusOr<std::int64_t> PostgresOrderStore::Trim(std::int64_t before, Deadline deadline) {
+  std::int64_t removed = 0;
+  for (;;) {
+    const absl::StatusOr<Rows> row = Change(Statement(kTrim, before), deadline);
+    if (!row.ok()) return row.status();
+    if (row->Int64(0, 0) == 0) return removed;
+    removed += row->Int64(0, 0);
+  }
+}
+
+absl::StatusOr<std::vector<OutboxItem>> PostgresOrderStore::Claim(int limit, milliseconds lease,
+                                                                  Deadline deadline) {
+  const absl::StatusOr<Rows> rows = Change(
+      Statement(kClaim, std::int64_t{std::max(limit, 0)}, std::int64_t{lease.count()}), deadline);
+  if (!rows.ok()) return rows.status();
+  std::vector<OutboxItem> items;
+  for (int row = 0; row < rows->size(); ++row) {
+    items.push_back({.id = rows->Int64(row, 0),
+                     .kind = static_cast<OutboxItem::Kind>(rows->Int64(row, 1)),
+                     .order_id = rows->String(row, 2),
+                     .reservation_id = rows->String(row, 3),
+                     .attempts = static_cast<int>(rows->Int64(row, 4))});
+  }
+  return items;
+}
+
+absl::Status PostgresOrderStore::Settle(const std::vector<Settlement>& settlements,
+                                        Deadline deadline) {
+  if (settlements.empty()) return absl::OkStatus();
+  std::vector<std::int64_t> ids, states;
+  for (const Settlement& settlement : settlements) {
+    ids.push_back(settlement.item.id);
+    states.push_back(settlement.state.value_or(v1::ORDER_STATE_UNSPECIFIED));
+  }
+  return writer_.Run({Statement(kSettle, ids, states)}, deadline).status();
+}
+
+absl::Status PostgresOrderStore::Postpone(const std::vector<OutboxItem>& items, milliseconds delay,
+                                          Deadline deadline) {
+  std::vector<std::int64_t> ids;
+  for (const OutboxItem& item : items) ids.push_back(item.id);
+  return Change(Statement(kPostpone, ids, std::int64_t{delay.count()}), deadline).status();
+}
+
+absl::StatusOr<Backlog> PostgresOrderStore::OutboxBacklog(Deadline deadline) {
+  const absl::StatusOr<Rows> row = pool_->Query(
+      Statement("SELECT (SELECT count(*) FROM outbox), (SELECT ceil(extract(epoch FROM "
+                "clock_timestamp() - created_at) * 1000)::bigint FROM outbox ORDER BY id LIMIT 1)"),
+      deadline);
+  if (!row.ok()) return row.status();
+  return Backlog{.depth = row->Int64(0, 0), .oldest_age = milliseconds(row->Int64(0, 1))};
+}
+
+absl::StatusOr<SalesTotals> PostgresOrderStore::LoadTotals(Deadline deadline) {
+  const absl::StatusOr<Rows> rows = pool_->Query(
+      Statement("SELECT sequence, checksum, sku, quantity FROM sales_totals LEFT JOIN LATERAL "
+                "unnest(skus, quantities) AS sold (sku, quantity) ON true"),
+      deadline);
+  if (!rows.ok()) return rows.status();
+  SalesTotals totals;
+  for (int row = 0; row < rows->size(); ++row) {
+    totals.sequence = rows->Int64(row, 0);
+    if (const std::string sku = rows->String(row, 2); !sku.empty()) {
+      totals.quantity_by_sku[sku] = rows->Int64(row, 3);
+    }
+  }
+  if (rows->size() > 0 && rows->Int64(0, 1) != Checksum(totals)) {
+    return absl::DataLossError("database: the checksum of the saved sales totals is wrong");
+  }
+  return totals;
+}
+
+absl::Status PostgresOrderStore::SaveTotals(const SalesTotals& totals, Deadline deadline) {
+  std::vector<Statement> statements;
+  const absl::Status stored = LoadTotals(deadline).status();
+  if (absl::IsDataLoss(stored)) {
+    statements.emplace_back("INSERT INTO sales_totals_damaged SELECT * FROM sales_totals");
+    statements.emplace_back("DELETE FROM sales_totals");
+  } else if (!stored.ok()) {
+    return stored;
+  }
+  std::vector<std::string> skus;
+  std::vector<std::int64_t> quantities;
+  for (const auto& [sku, quantity] : totals.quantity_by_sku) {
+    skus.push_back(sku);
+    quantities.push_back(quantity);
+  }
+  statements.emplace_back(kSaveTotals, totals.sequence, skus, quantities, Checksum(totals));
+  return pool_->Commit(statements, deadline).status();
+}
+
+absl::StatusOr<SalesTotals> PostgresOrderStore::ComputeTotals(Deadline deadline) {
+  const absl::StatusOr<Rows> rows = pool_->Query(Statement(kComputeTotals), deadline);
+  if (!rows.ok()) return rows.status();
+  SalesTotals totals;
+  for (int row = 0; row < rows->size(); ++row) {
+    totals.sequence = rows->Int64(row, 0);
+    if (const std::string sku = rows->String(row, 1); !sku.empty()) {
+      totals.quantity_by_sku[sku] = rows->Int64(row, 2);
+    }
+  }
+  return totals;
+}
+
+absl::StatusOr<Rows> PostgresOrderStore::Change(Statement statement, Deadline deadline) {
+  absl::StatusOr<std::vector<Rows>> rows = pool_->Commit({std::move(statement)}, deadline);
+  if (!rows.ok()) return rows.status();
+  return std::move(rows->front());
+}
+
+absl::Status PostgresOrderStore::Close(Deadline deadline) {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(closed_, true)) return absl::OkStatus();
+  }
+  const Deadline now = Clock::now();
+  // What the writer cannot commit in time is cancelled with the rest.
+  absl::Status status =
+      writer_.Close(deadline - std::min<Clock::duration>((deadline - now) / 3, 2 * kMoment));
+  status.Update(pool_->Close(deadline));
+  status.Update(listener_.Close(deadline));
+  TellOfEvents();
+  return status;
+}
+
+void PostgresOrderStore::TellOfEvents() {
+  {
+    std::lock_guard lock(mutex_);
+    ++news_;
+  }
+  changed_.notify_all();
+}
+
+}  // namespace orders

@@ -1,0 +1,236 @@
+#include "service/orders/postgres_order_store.h"
+
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/orders/testing/order_store_contract.h"
+#include "service/postgres/connection.h"
+#include "service/postgres/testing/server_under_test.h"
+#include "tests/common/eventually.h"
+
+namespace orders {
+namespace {
+
+using postgres::InAMinute;
+using postgres::Statement;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class PostgresDatabase final : public DatabaseUnderTest {
+ public:
+  absl::StatusOr<std::unique_ptr<OrderStore>> Open() override {
+    if (!url_.ok()) return url_.status();
+    absl::StatusOr<std::unique_ptr<PostgresOrderStore>> store = PostgresOrderStore::Open(*url_, {});
+    if (!store.ok()) return store.status();
+    return std::unique_ptr<OrderStore>(*std::move(store));
+  }
+
+ private:
+  const absl::StatusOr<std::string> url_ = postgres::Environment().server->CreateDatabase();
+};
+
+INSTANTIATE_TEST_SUITE_P(Postgres, OrderStoreContract,
+                         ::testing::Values(StoreKind{.name = "PostgreSQL", .make_database = [] {
+                                                       return std::make_unique<PostgresDatabase>();
+                                                     }}));
+
+class PostgresOrderStoreTest : public postgres::ServerUnderTest {
+ protected:
+  void SetUp() override {
+    ASSERT_NO_FATAL_FAILURE(ServerUnderTest::SetUp());
+    const auto database = server_->CreateDatabase();
+    ASSERT_TRUE(database.ok()) << database.status();
+    database_ = *database;
+    store_ = Open();
+  }
+
+  std::unique_ptr<PostgresOrderStore> Open() {
+    auto store = PostgresOrderStore::Open(database_, {});
+    EXPECT_TRUE(store.ok()) << store.status();
+    return store.ok() ? *std::move(store) : nullptr;
+  }
+
+  // Another program, in the same database.
+  std::unique_ptr<postgres::Connection> Stranger() {
+    auto connection = postgres::Connection::Open(*postgres::Url::Parse(database_), {}, InAMinute());
+    EXPECT_TRUE(connection.ok()) << connection.status();
+    return connection.ok() ? *std::move(connection) : nullptr;
+  }
+
+  static OrderStore::NewOrder NewOrder(const std::string& id) {
+    OrderStore::NewOrder wanted;
+    wanted.order.set_order_id("order " + id);
+    wanted.order.set_request_id("request " + id);
+    wanted.order.set_customer("ada");
+    v1::OrderItem& item = *wanted.order.add_items();
+    item.set_sku("te\"a\\\n");
+    item.set_quantity(1);
+    wanted.reservation_id = "reservation " + id;
+    return wanted;
+  }
+
+  absl::Status Place(OrderStore& store, const std::string& id,
+                     OrderStore::Deadline deadline = InAMinute()) {
+    return store.Place({NewOrder(id)}, deadline).front().status();
+  }
+
+  bool StrangerFinds(const std::string& sql) {
+    return testkit::Eventually(
+        [&] { return Stranger()->Query(Statement(sql), InAMinute())->size() > 0; });
+  }
+
+  std::string database_;
+  std::unique_ptr<PostgresOrderStore> store_;
+};
+
+// A reader that has seen event 2 must never meet event 1 later.
+TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeThoseInFrontOfIt) {
+  // One that has its place in the log and is not committed.
+  const auto slow = Stranger();
+  ASSERT_TRUE(slow->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  const auto replica = Stranger();
+  auto first = std::async(std::launch::async, [&] {
+    return replica
+        ->Commit({Statement("SELECT last FROM log FOR UPDATE"),
+                  Statement("INSERT INTO orders (order_id, request_id, reservation_id, state, "
+                            "items, body) VALUES ('slow', 'slow', 'r', 1, '{}', '')"),
+                  Statement("INSERT INTO events SELECT last + 1, position, 1 FROM log, orders"),
+                  Statement("UPDATE log SET last = last + 1"),
+                  Statement("SELECT pg_advisory_xact_lock(1)")},
+                 InAMinute())
+        .status();
+  });
+  ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
+  auto second = std::async(std::launch::async, [&] { return Place(*store_, "fast"); });
+  // It waits for its place: for the row of the log, or for the transaction that holds it.
+  ASSERT_TRUE(StrangerFinds(
+      "SELECT 1 FROM pg_stat_activity WHERE wait_event IN ('transactionid', 'tuple') OR "
+      "EXISTS (SELECT 1 FROM events)"));
+  const auto early = store_->EventsAfter(0, 10, InAMinute());
+  ASSERT_TRUE(early.ok()) << "the later event is seen alone: " << early.status();
+  EXPECT_EQ(early->size(), 0u);
+
+  ASSERT_TRUE(slow->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(second.get().ok());
+  const auto events = store_->EventsAfter(0, 10, InAMinute());
+  ASSERT_EQ(events->size(), 2u);
+  EXPECT_EQ(events->at(1).sequence, 2);
+  EXPECT_EQ(events->at(1).order.order_id(), "order fast");
+}
+
+TEST_F(PostgresOrderStoreTest, LeavesNoGapInTheLogWhenATransactionIsRolledBack) {
+  ASSERT_TRUE(Place(*store_, "1").ok());
+  OrderStore::NewOrder bad = NewOrder("2");
+  bad.order.set_request_id(std::string("zero\0byte", 9));
+  EXPECT_TRUE(absl::IsInvalidArgument(store_->Place({bad}, InAMinute()).front().status()));
+  ASSERT_TRUE(Place(*store_, "3").ok());
+  EXPECT_EQ(*store_->LastSequence(InAMinute()), 2);
+  EXPECT_EQ(store_->EventsAfter(0, 10, InAMinute())->size(), 2u);
+}
+
+TEST_F(PostgresOrderStoreTest, WakesWhoeverWaitsForEventsOfAnotherProcess) {
+  const auto other = Open();
+  // Often enough that looking now and then would not do.
+  for (int i = 0; i < 20; ++i) {
+    auto waiting = std::async(std::launch::async,
+                              [&] { return store_->AwaitEventsAfter(i, 10, InAMinute(), {}); });
+    ASSERT_TRUE(Place(*other, std::to_string(i)).ok());
+    const auto events = waiting.get();
+    ASSERT_TRUE(events.ok()) << events.status();
+    EXPECT_EQ(events->size(), 1u);
+  }
+}
+
+TEST_F(PostgresOrderStoreTest, FailsWhileTheServerIsAwayAndServesAgainAfterwards) {
+  ASSERT_TRUE(Place(*store_, "1").ok());
+  server_->Kill();
+  const absl::Status away = Place(*store_, "2");
+  EXPECT_TRUE(absl::IsUnavailable(away) || absl::IsUnknown(away)) << away;
+  EXPECT_THAT(away.ToString(), Not(HasSubstr(postgres::PostgresServer::Password())));
+  EXPECT_FALSE(store_->LastSequence(InAMinute()).ok());
+  ASSERT_TRUE(server_->StartAgain().ok());
+  EXPECT_TRUE(testkit::Eventually([&] { return Place(*store_, "2").ok(); }));
+  EXPECT_EQ(*store_->LastSequence(InAMinute()), 2);
+  auto waiting = std::async(std::launch::async,
+                            [&] { return store_->AwaitEventsAfter(2, 10, InAMinute(), {}); });
+  ASSERT_TRUE(Place(*store_, "3").ok());
+  EXPECT_EQ(waiting.get()->size(), 1u);
+}
+
+TEST_F(PostgresOrderStoreTest, SettlesAnOpenOutcomeWhenTheSameOrderIsPlacedAgain) {
+  // The commit has begun, and does not end in time.
+  ASSERT_TRUE(Stranger()
+                  ->RunScript("CREATE FUNCTION hang() RETURNS trigger AS $$ BEGIN PERFORM "
+                              "pg_advisory_xact_lock(1); RETURN NULL; END $$ LANGUAGE plpgsql; "
+                              "CREATE CONSTRAINT TRIGGER hang AFTER INSERT ON events DEFERRABLE "
+                              "INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hang()",
+                              InAMinute())
+                  .ok());
+  const auto holder = Stranger();
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  const absl::Status open = Place(*store_, "1", steady_clock::now() + milliseconds(500));
+  EXPECT_FALSE(open.ok());
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(testkit::Eventually([&] { return Place(*store_, "1").ok(); }));
+  EXPECT_EQ(*store_->LastSequence(InAMinute()), 1);
+  EXPECT_EQ(store_->OutboxBacklog(InAMinute())->depth, 1);
+}
+
+TEST_F(PostgresOrderStoreTest, ClosesInTimeWhileTheServerIsFrozen) {
+  auto waiting = std::async(std::launch::async,
+                            [&] { return store_->AwaitEventsAfter(0, 10, InAMinute(), {}); });
+  server_->Pause();
+  auto placing = std::async(std::launch::async, [&] { return Place(*store_, "1"); });
+  const absl::Status closed = store_->Close(steady_clock::now() + milliseconds(800));
+  server_->Resume();
+  EXPECT_TRUE(closed.ok() || absl::IsDeadlineExceeded(closed)) << closed;
+  EXPECT_FALSE(placing.get().ok());
+  EXPECT_FALSE(waiting.get().ok());
+}
+
+TEST_F(PostgresOrderStoreTest, PutsDamagedTotalsAside) {
+  ASSERT_TRUE(
+      store_->SaveTotals({.sequence = 5, .quantity_by_sku = {{"apple", 3}}}, InAMinute()).ok());
+  ASSERT_TRUE(
+      Stranger()->Query(Statement("UPDATE sales_totals SET quantities = '{4}'"), InAMinute()).ok());
+  EXPECT_TRUE(absl::IsDataLoss(store_->LoadTotals(InAMinute()).status()));
+  ASSERT_TRUE(
+      store_->SaveTotals({.sequence = 3, .quantity_by_sku = {{"apple", 2}}}, InAMinute()).ok());
+  EXPECT_EQ(store_->LoadTotals(InAMinute())->sequence, 3);
+  EXPECT_TRUE(StrangerFinds("SELECT 1 FROM sales_totals_damaged WHERE sequence = 5"));
+}
+
+TEST_F(PostgresOrderStoreTest, LooksEverythingUpInAnIndex) {
+  const auto stranger = Stranger();
+  ASSERT_TRUE(stranger->Query(Statement("SET enable_seqscan = off"), InAMinute()).ok());
+  for (const std::string query :
+       {"SELECT body FROM orders WHERE request_id = 'r'",
+        "SELECT body FROM orders WHERE order_id = 'o'",
+        "SELECT body FROM orders WHERE position >= 5 ORDER BY position LIMIT 2",
+        "SELECT state FROM events WHERE sequence > 5 ORDER BY sequence LIMIT 2",
+        "SELECT id FROM outbox WHERE due_at <= now() ORDER BY due_at, id LIMIT 2",
+        "SELECT created_at FROM outbox ORDER BY id LIMIT 1",
+        "SELECT id FROM outbox WHERE position = 5"}) {
+    const auto plan = stranger->Query(Statement("EXPLAIN " + query), InAMinute());
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    std::string text;
+    for (int row = 0; row < plan->size(); ++row) text += plan->String(row, 0) + "\n";
+    EXPECT_THAT(text, HasSubstr("Index")) << query;
+    EXPECT_THAT(text, Not(HasSubstr("Sort"))) << query;
+  }
+}
+
+}  // namespace
+}  // namespace orders

@@ -1,0 +1,30 @@
+#include "service/orders/stored_order.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace orders {
+
+std::map<std::string, std::int64_t> QuantityBySku(const v1::Order& order) {
+  std::map<std::string, std::int64_t> quantities;
+  for (const v1::OrderItem& item : order.items()) quantities[item.sku()] += item.quantity();
+  return quantities;
+}
+
+bool SameContent(const v1::Order& one, const v1::Order& other) {
+  return one.customer() == other.customer() && QuantityBySku(one) == QuantityBySku(other);
+}
+
+std::int64_t Checksum(const SalesTotals& totals) {
+  // FNV-1a.
+  std::uint64_t hash = 14695981039346656037u;
+  const auto add = [&hash](const std::string& text) {
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  };
+  add(absl::StrCat(totals.sequence));
+  for (const auto& [sku, quantity] : totals.quantity_by_sku) {
+    add(absl::StrCat(" ", sku.size(), " ", sku, " ", quantity));
+  }
+  return static_cast<std::int64_t>(hash);
+}
+
+}  // namespace orders
