@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""The files in deploy/ agree with the flags of the server, and keep the rules of their platforms.
+
+ * systemd: TimeoutStopSec= is --termination_grace
+ * Kubernetes: terminationGracePeriodSeconds is --termination_grace, a preStop hook and what the kubelet takes; the probes
+   ask the ports that the flags open; a rollout takes no replica away before another one serves
+ * Dockerfile: no shell around the server, no root
+ * flags that they set exist
+"""
+
+import os
+import re
+
+import sources
+import yaml
+
+CONFIG = "service/config/server_config.cc"
+SYSTEMD = ("deploy/systemd/orders.service", "deploy/systemd/orders@.service")
+KUBERNETES = "deploy/kubernetes/"
+# For the kubelet, which does other things as well.
+MARGIN = 5
+
+
+def seconds(text):
+    number = re.fullmatch(r"(\d+)s?", str(text))
+    if not number:
+        raise SystemExit("deploy_test: %s is not in seconds" % text)
+    return int(number.group(1))
+
+
+def default_grace():
+    return int(re.search(r"ABSL_FLAG\(absl::Duration, termination_grace, absl::Seconds\((\d+)\)", sources.read(CONFIG)).group(1))
+
+
+def known_flags():
+    for path in sources.files("service"):
+        if path.endswith(".cc"):
+            yield from re.findall(r"^ABSL_FLAG\(\s*[^;]*?,\s*([a-z_]+),", sources.read(path), re.M)
+
+
+def unlike(where, what, found, expected):
+    if found != expected:
+        yield "%s: %s is %s, and must be %s" % (where, what, found, expected)
+
+
+def check_flags(where, text):
+    # Without the example, what remains of its flags says so in the line.
+    kept = os.path.isdir(os.path.join(sources.ROOT, "service/orders"))
+    for flag in re.findall(r"(?<![\w-])--([a-z_]+)(?:=|$)", text, re.M):
+        if flag not in FLAGS and (kept or flag not in ("database", "inventory")):
+            yield "%s: there is no flag --%s" % (where, flag)
+
+
+def check_systemd():
+    flags = sources.read("deploy/systemd/flags")
+    yield from check_flags("deploy/systemd/flags", flags)
+    grace = seconds(re.search(r"^--termination_grace=(\S+)$", flags, re.M).group(1))
+    yield from unlike("deploy/systemd/flags", "--termination_grace", grace, default_grace())
+    for path in SYSTEMD:
+        unit = sources.read(path)
+        setting = dict(re.findall(r"^(\w+)=(.*)$", unit, re.M))
+        yield from unlike(path, "TimeoutStopSec", seconds(setting["TimeoutStopSec"]), grace)
+        yield from unlike(path, "TIMEOUT_STOP_USEC", setting["Environment"], "TIMEOUT_STOP_USEC=%ds" % grace)
+        yield from unlike(path, "Type", setting["Type"], "notify")
+        # Also the word of the option that drains what runs.
+        yield from check_flags(path, re.sub(r"--(flagfile|admin)=", "", unit))
+    socket = dict(re.findall(r"^(\w+)=(.*)$", sources.read("deploy/systemd/orders.socket"), re.M))
+    name = re.search(r"--address=fd:(\S+)", sources.read(SYSTEMD[0])).group(1)
+    yield from unlike("deploy/systemd/orders.socket", "FileDescriptorName", socket["FileDescriptorName"], name)
+
+
+def manifest(path):
+    return yaml.safe_load(sources.read(KUBERNETES + path))
+
+
+def args_of(container):
+    return dict((arg[2:] + "=true").split("=")[:2] for arg in container["args"])
+
+
+def port_of(address):
+    return int(address.rsplit(":", 1)[1])
+
+
+def pre_stop(container):
+    """How long its hook may take."""
+    hook = container.get("lifecycle", {}).get("preStop")
+    if not hook:
+        return 0
+    command = " ".join(hook["exec"]["command"])
+    limit = re.search(r"--timeout=(\d+)s", command)
+    if not limit:
+        raise SystemExit("deploy_test: a preStop hook without a limit: %s" % command)
+    return int(limit.group(1))
+
+
+def check_budget(path, pod, container, args, told):
+    hook = pre_stop(container)
+    period = pod["terminationGracePeriodSeconds"]
+    yield from unlike(path, "terminationGracePeriodSeconds", period, seconds(args["termination_grace"]) + hook + MARGIN)
+    yield from unlike(path, "TERMINATION_GRACE_PERIOD_SECONDS", told, str(period - hook))
+
+
+def check_base():
+    path = KUBERNETES + "base/deployment.yaml"
+    deployment = manifest("base/deployment.yaml")
+    pod = deployment["spec"]["template"]["spec"]
+    container, = pod["containers"]
+    args = args_of(container)
+    told = {each["name"]: each.get("value") for each in container["env"]}["TERMINATION_GRACE_PERIOD_SECONDS"]
+    yield from check_flags(path, sources.read(path))
+    yield from check_budget(path, pod, container, args, told)
+    patch = manifest("overlays/drain-first/deployment.yaml")["spec"]["template"]["spec"]
+    yield from check_budget(KUBERNETES + "overlays/drain-first/deployment.yaml", patch, patch["containers"][0], args, told)
+
+    if seconds(args.get("shutdown_lame_duck", 0)) < container["readinessProbe"]["periodSeconds"]:
+        yield "%s: the lame duck is over before a probe has asked" % path
+    yield from unlike(path, "the port of readiness", container["readinessProbe"]["grpc"], {"port": port_of(args["address"])})
+    yield from unlike(path, "liveness", container["livenessProbe"]["grpc"],
+                      {"port": port_of(args["admin_address"]), "service": "livez"})
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    yield from unlike(path, "ports", ports, {"grpc": port_of(args["address"]), "admin": port_of(args["admin_address"]),
+                                             "admin-http": port_of(args["admin_http_address"])})
+    yield from unlike(path, "maxUnavailable", deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0)
+    yield from unlike(path, "runAsNonRoot", pod["securityContext"]["runAsNonRoot"], True)
+    yield from unlike(path, "the container's securityContext", container["securityContext"],
+                      {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}})
+    if "memory" not in container["resources"]["limits"]:
+        yield "%s: no limit of memory" % path
+
+
+def check_kubernetes():
+    yield from check_base()
+    labels = manifest("base/deployment.yaml")["spec"]["selector"]["matchLabels"]
+    pods = manifest("base/deployment.yaml")["spec"]["template"]["metadata"]["labels"]
+    for what, found in (("pods", pods), ("service.yaml", manifest("base/service.yaml")["spec"]["selector"]),
+                        ("network-policy.yaml", manifest("base/network-policy.yaml")["spec"]["podSelector"]["matchLabels"])):
+        yield from unlike(KUBERNETES + "base", "the selector of " + what, found, labels)
+    replicas = manifest("overlays/postgresql/deployment.yaml")["spec"]["replicas"]
+    budget = manifest("overlays/postgresql/disruption-budget.yaml")["spec"]
+    if not 0 < budget["maxUnavailable"] < replicas:
+        yield "%soverlays/postgresql: maxUnavailable takes all replicas, or none" % KUBERNETES
+    sqlite = manifest("overlays/sqlite/deployment.yaml")["spec"]
+    yield from unlike(KUBERNETES + "overlays/sqlite", "replicas and strategy",
+                      (sqlite["replicas"], sqlite["strategy"]["type"]), (1, "Recreate"))
+    # Every file belongs to something that is installed.
+    for directory in ("base", "monitoring", "overlays/sqlite", "overlays/postgresql", "overlays/drain-first"):
+        parts = manifest(directory + "/kustomization.yaml")
+        named = parts.get("resources", []) + [patch["path"] for patch in parts.get("patches", [])]
+        for name in named:
+            if not os.path.exists(os.path.join(sources.ROOT, KUBERNETES, directory, name)):
+                yield "%s%s: there is no %s" % (KUBERNETES, directory, name)
+        for name in os.listdir(os.path.join(sources.ROOT, KUBERNETES, directory)):
+            if name != "kustomization.yaml" and name not in named:
+                yield "%s%s/%s: nothing installs it" % (KUBERNETES, directory, name)
+
+
+def check_dockerfile():
+    path = "deploy/Dockerfile"
+    text = re.sub(r"\\\n", " ", sources.read(path))
+    steps = [line.split(None, 1) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    last = max(i for i, step in enumerate(steps) if step[0] == "FROM")
+    final = dict(steps[last:])
+    if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", final.get("USER", "")):
+        yield "%s: the server runs as root, or as a user without a number" % path
+    for step in ("ENTRYPOINT", "CMD"):
+        if not final.get(step, "").startswith("["):
+            yield "%s: %s starts a shell, which keeps SIGTERM to itself" % (path, step)
+    for keyword, rest in steps:
+        if keyword == "FROM" and not re.match(r"scratch$|\S+:(?!latest)\S+", rest):
+            yield "%s: FROM %s says no version" % (path, rest)
+        if keyword == "ADD":
+            yield "%s: ADD does more than COPY" % path
+        if keyword == "RUN" and "apt-get install" in rest and "--no-install-recommends" not in rest:
+            yield "%s: installs what nobody asked for: %s" % (path, rest)
+        if keyword == "COPY" and "--from" not in rest:
+            for source in rest.split()[:-1]:
+                if not os.path.exists(os.path.join(sources.ROOT, source)):
+                    yield "%s: there is no %s" % (path, source)
+    yield from check_flags(path, " ".join(rest for keyword, rest in steps if keyword in ("ENTRYPOINT", "CMD")))
+
+
+# Abseil has the second.
+FLAGS = set(known_flags()) | {"flagfile"}
+
+
+def main():
+    problems = []
+    for check in (check_systemd, check_kubernetes, check_dockerfile):
+        problems += check()
+    sources.report("deploy_test", problems)
+
+
+main()
