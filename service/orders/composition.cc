@@ -15,8 +15,9 @@ namespace {
 using lifecycle::Clock;
 using lifecycle::ShutdownRegistry;
 
-// SQLite has one writer, and readers that do not wait for it.
-constexpr std::size_t kPoolThreads = 4;
+// Most of them wait for a commit, which those who wait at the same time share: as many orders as
+// there are threads can be in one.
+constexpr std::size_t kPoolThreads = 32;
 // At a tenth of a millisecond each, more waiting work is older than its caller's
 // patience.
 constexpr std::size_t kPoolCapacity = 10000;

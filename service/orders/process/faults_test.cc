@@ -215,6 +215,26 @@ TEST_F(OrdersFaultsTest, ADatabaseThatIsLocked) {
   ExpectNothingLost(3);
 }
 
+TEST_F(OrdersFaultsTest, ADatabaseThatIsLockedDelaysNoReader) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  ASSERT_NO_FATAL_FAILURE(PlaceAndConfirm(1));
+  Stranger stranger(OrdersDatabase());
+  stranger.Run("BEGIN EXCLUSIVE");
+  std::vector<std::unique_ptr<OrderCall>> calls;
+  for (int i = 0; i < 8; ++i) {
+    calls.push_back(std::make_unique<OrderCall>(*stub_, "slow-" + std::to_string(i)));
+  }
+  // All of them hold their stock, and wait for the database from now on.
+  Stranger stock(directory_.File("inventory.sqlite3"));
+  const auto end = steady_clock::now() + kLimit;
+  while (stock.Run("SELECT count(*) FROM reservations") != "9") {
+    ASSERT_LT(steady_clock::now(), end);
+  }
+  for (int i = 0; i < 50; ++i) EXPECT_THAT(StoredOrders(), SizeIs(1));
+  stranger.Run("ROLLBACK");
+  for (const auto& call : calls) EXPECT_TRUE(call->Status().ok());
+}
+
 TEST_F(OrdersFaultsTest, ADatabaseFileThatIsMovedAway) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
