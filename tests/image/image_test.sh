@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Collects the server and the client as deploy/Dockerfile does, and runs them with that folder as their root, as the user
+# of the image: nothing is missing there, SIGTERM reaches the server, and the bill of materials says what it is made of.
+set -euo pipefail
+collect="$PWD/$1" server="$PWD/$2" client="$PWD/$3"
+
+root="$(mktemp -d)"
+trap 'rm -rf "$root"' EXIT
+fail() {
+  echo "FAILED: $*"
+  exit 1
+}
+
+"$collect" "$root" "$server" "$client"
+chmod 755 "$root"
+
+# With /proc, as every container has it. An ordinary user takes a namespace for that, with a root of its own.
+mkdir "$root/proc"
+in_image() {
+  local namespace=(unshare --mount) user=(--userspec=65532:65532)
+  (($(id -u) == 0)) || namespace+=(--map-root-user) user=()
+  # shellcheck disable=SC2016 # Expanded in there.
+  exec "${namespace[@]}" bash -c 'mount --rbind /proc "$0/proc" && exec chroot "$@"' "$root" "${user[@]}" "$root" "$@"
+}
+
+(in_image /usr/bin/echo_server --print_config) >"$root/printed" || fail "the server does not run in there"
+grep -q -- '--termination_grace=30s' "$root/printed" || fail "it prints another configuration: $(cat "$root/printed")"
+(in_image /usr/bin/client help) >/dev/null || fail "the client does not run in there"
+
+(in_image /usr/bin/echo_server --address=127.0.0.1:0 --port_file=/tmp/port --shutdown_lame_duck=0) 2>"$root.log" &
+pid=$!
+trap 'kill -KILL "$pid" 2>/dev/null || true; rm -rf "$root" "$root.log"' EXIT
+for ((i = 0; i < 600; i++)); do
+  [[ ! -s $root/tmp/port ]] || break
+  kill -0 "$pid" 2>/dev/null || fail "the server ended: $(cat "$root.log")"
+  sleep 0.1
+done
+[[ -s $root/tmp/port ]] || fail "the server does not serve: $(cat "$root.log")"
+kill -TERM "$pid"
+code=0
+wait "$pid" || code=$?
+((code == 0)) || fail "exit code $code: $(cat "$root.log")"
+
+for name in bin/sh usr/bin/env lib/apt usr/bin/dpkg; do
+  [[ ! -e $root/$name ]] || fail "$name is in the image, and nobody needs it"
+done
+grpc=static
+ldd "$server" | grep 'libgrpc++' >/dev/null && grpc=shared
+python3 - "$root/usr/share/sbom/image.cdx.json" "$grpc" <<'PYTHON'
+import json, sys
+
+bill = json.load(open(sys.argv[1]))
+packages = {c["name"]: c for c in bill["components"] if c["type"] == "library"}
+# Where gRPC is linked from its source, it is no package.
+for name in ["libc6"] + (["libgrpc++"] if sys.argv[2] == "shared" else []):
+    if not any(package.startswith(name) for package in packages):
+        sys.exit("FAILED: %s is not in the bill of materials: %s" % (name, sorted(packages)))
+for name, package in packages.items():
+    assert package["purl"] == "pkg:deb/debian/%s@%s?arch=%s" % (name, package["version"], package["purl"].split("arch=")[1]), package
+print("%d packages" % len(packages))
+PYTHON
