@@ -7,8 +7,9 @@
 
 namespace rpc {
 
-BlockingPool::BlockingPool(std::size_t threads, std::size_t capacity, OnFailure on_failure)
-    : capacity_(capacity), on_failure_(std::move(on_failure)) {
+BlockingPool::BlockingPool(std::size_t threads, std::size_t capacity, OnFailure on_failure,
+                           lifecycle::Clock::Duration max_wait, lifecycle::Clock& clock)
+    : capacity_(capacity), on_failure_(std::move(on_failure)), max_wait_(max_wait), clock_(clock) {
   threads_.reserve(threads);
   try {
     for (std::size_t i = 0; i < threads; ++i) {
@@ -36,11 +37,35 @@ void BlockingPool::EndThreads() {
 bool BlockingPool::Run(std::function<void()> work) {
   {
     std::lock_guard lock(mutex_);
+    const lifecycle::Clock::TimePoint now = clock_.Now();
     if (closed_ || waiting_.size() >= capacity_) return false;
-    waiting_.push_back(std::move(work));
+    if (!waiting_.empty() && now - waiting_.front().since > max_wait_) return false;
+    waiting_.push_back({std::move(work), now});
   }
   changed_.notify_one();
   return true;
+}
+
+bool BlockingPool::Continue(std::function<void()> work) {
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    continued_.push_back(std::move(work));
+  }
+  changed_.notify_one();
+  return true;
+}
+
+std::function<void()> BlockingPool::TakeNext() {
+  std::function<void()> next;
+  if (!continued_.empty()) {
+    next = std::move(continued_.front());
+    continued_.pop_front();
+  } else {
+    next = std::move(waiting_.front().work);
+    waiting_.pop_front();
+  }
+  return next;
 }
 
 absl::Status BlockingPool::Close(lifecycle::Clock::TimePoint deadline) {
@@ -57,10 +82,9 @@ absl::Status BlockingPool::Close(lifecycle::Clock::TimePoint deadline) {
 void BlockingPool::Work() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return closed_ || !waiting_.empty(); });
-    if (waiting_.empty()) break;
-    std::function<void()> work = std::move(waiting_.front());
-    waiting_.pop_front();
+    changed_.wait(lock, [this] { return closed_ || !IsEmpty(); });
+    if (IsEmpty()) break;
+    std::function<void()> work = TakeNext();
     lock.unlock();
     const absl::Status done = lifecycle::RunOrCatch([&work] {
       work();

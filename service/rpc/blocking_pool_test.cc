@@ -6,16 +6,19 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/testing/fake_clock.h"
 
 namespace rpc {
 namespace {
@@ -155,6 +158,45 @@ TEST(BlockingPool, ReleasesWorkBeforeCountingItAsEnded) {
   ASSERT_TRUE(pool.Run([held = std::move(held)] {}));
   ASSERT_TRUE(pool.Close(Soon()).ok());
   EXPECT_TRUE(watched.expired());
+}
+
+TEST(BlockingPoolTest, RefusesNewWorkWhileTheOldestWaitsTooLong) {
+  lifecycle::FakeClock clock;
+  BlockingPool pool(1, 100, nullptr, std::chrono::milliseconds(500), clock);
+  Gate gate;
+  ASSERT_TRUE(pool.Run(std::ref(gate)));
+  gate.AwaitStarted();
+  std::atomic<int> run{0};
+  EXPECT_TRUE(pool.Run([&run] { ++run; }));
+  clock.Advance(std::chrono::milliseconds(500));
+  EXPECT_TRUE(pool.Run([&run] { ++run; }));
+  clock.Advance(std::chrono::milliseconds(1));
+  EXPECT_FALSE(pool.Run([&run] { ++run; }));
+  // What was accepted is run, and then there is room again.
+  gate.Open();
+  std::promise<void> emptied;
+  while (!pool.Run([&emptied] { emptied.set_value(); })) std::this_thread::yield();
+  emptied.get_future().wait();
+  EXPECT_EQ(run, 2);
+}
+
+TEST(BlockingPoolTest, ContinuesWhatHasBegunBeforeItBeginsWhatIsNew) {
+  lifecycle::FakeClock clock;
+  BlockingPool pool(1, 2, nullptr, std::chrono::milliseconds(500), clock);
+  Gate gate;
+  ASSERT_TRUE(pool.Run(std::ref(gate)));
+  gate.AwaitStarted();
+  std::string order;
+  EXPECT_TRUE(pool.Run([&order] { order += "a"; }));
+  EXPECT_TRUE(pool.Run([&order] { order += "b"; }));
+  EXPECT_FALSE(pool.Run([] {}));
+  clock.Advance(std::chrono::hours(1));
+  EXPECT_TRUE(pool.Continue([&order] { order += "1"; }));
+  EXPECT_TRUE(pool.Continue([&order] { order += "2"; }));
+  gate.Open();
+  EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
+  EXPECT_EQ(order, "12ab");
+  EXPECT_FALSE(pool.Continue([] {}));
 }
 
 }  // namespace
