@@ -80,14 +80,28 @@ StockStore::Deadline StoreDeadline(const rpc::Call& call) {
   return std::min(call.deadline(), std::chrono::steady_clock::now() + std::chrono::seconds(5));
 }
 
-// A handler that checks its request, and whose answer is empty.
+// A handler that checks its request first.
 template <typename Response, typename Work>
 auto Checked(Work work) {
   return [work](const auto& request, const rpc::Call& call) -> absl::StatusOr<Response> {
     if (absl::Status wrong = Validate(request); !wrong.ok()) return wrong;
-    if (absl::Status done = FromStore(work(request, StoreDeadline(call))); !done.ok()) return done;
-    return Response();
+    Response response;
+    absl::Status done = FromStore(work(request, response, StoreDeadline(call)));
+    if (!done.ok()) return done;
+    return response;
   };
+}
+
+absl::Status Reserve(StockStore& store, const v1::ReserveRequest& request,
+                     v1::ReserveResponse& response, StockStore::Deadline deadline) {
+  const auto reserved =
+      store.Reserve(request.reservation_id(), Items(request), Ttl(request), deadline);
+  if (!reserved.ok() || !*reserved) return reserved.status();
+  const auto millis =
+      std::chrono::duration_cast<milliseconds>((*reserved)->time_since_epoch()).count();
+  response.mutable_expire_time()->set_seconds(millis / 1000);
+  response.mutable_expire_time()->set_nanos(static_cast<int>(millis % 1000) * 1'000'000);
+  return absl::OkStatus();
 }
 
 // A call that begins after a delay, and at once when its caller has gone.
@@ -116,9 +130,9 @@ grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext*
   const auto begin = [this, context, request, response](grpc::ServerUnaryReactor& call) {
     rpc::AnswerFromPool(pool_, call, *context, *request, *response,
                         Checked<v1::ReserveResponse>([this](const v1::ReserveRequest& reserve,
+                                                            v1::ReserveResponse& reserved,
                                                             StockStore::Deadline deadline) {
-                          return store_.Reserve(reserve.reservation_id(), Items(reserve),
-                                                Ttl(reserve), deadline);
+                          return inventory::Reserve(store_, reserve, reserved, deadline);
                         }));
   };
   if (latency_ > milliseconds(0)) return new DelayedCall(latency_, begin);
@@ -130,21 +144,23 @@ grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext*
 grpc::ServerUnaryReactor* InventoryService::Confirm(grpc::CallbackServerContext* context,
                                                     const v1::ConfirmRequest* request,
                                                     v1::ConfirmResponse* response) {
-  return rpc::AnswerFromPool(pool_, context, request, response,
-                             Checked<v1::ConfirmResponse>([this](const v1::ConfirmRequest& confirm,
-                                                                 StockStore::Deadline deadline) {
-                               return store_.Confirm(confirm.reservation_id(), deadline);
-                             }));
+  return rpc::AnswerFromPool(
+      pool_, context, request, response,
+      Checked<v1::ConfirmResponse>(
+          [this](const v1::ConfirmRequest& confirm, auto&, StockStore::Deadline deadline) {
+            return store_.Confirm(confirm.reservation_id(), deadline);
+          }));
 }
 
 grpc::ServerUnaryReactor* InventoryService::Release(grpc::CallbackServerContext* context,
                                                     const v1::ReleaseRequest* request,
                                                     v1::ReleaseResponse* response) {
-  return rpc::AnswerFromPool(pool_, context, request, response,
-                             Checked<v1::ReleaseResponse>([this](const v1::ReleaseRequest& release,
-                                                                 StockStore::Deadline deadline) {
-                               return store_.Release(release.reservation_id(), deadline);
-                             }));
+  return rpc::AnswerFromPool(
+      pool_, context, request, response,
+      Checked<v1::ReleaseResponse>(
+          [this](const v1::ReleaseRequest& release, auto&, StockStore::Deadline deadline) {
+            return store_.Release(release.reservation_id(), release.even_confirmed(), deadline);
+          }));
 }
 
 grpc::ServerUnaryReactor* InventoryService::GetStock(grpc::CallbackServerContext* context,

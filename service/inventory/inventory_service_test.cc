@@ -118,8 +118,11 @@ class InventoryServiceTest : public ::testing::Test {
   }
 
   grpc::Status Reserve(const v1::ReserveRequest& request) {
-    grpc::ClientContext context;
     v1::ReserveResponse response;
+    return Reserve(request, response);
+  }
+  grpc::Status Reserve(const v1::ReserveRequest& request, v1::ReserveResponse& response) {
+    grpc::ClientContext context;
     return stub_->Reserve(&context, request, &response);
   }
   grpc::Status Confirm(const std::string& id) {
@@ -134,6 +137,14 @@ class InventoryServiceTest : public ::testing::Test {
     v1::ReleaseRequest request;
     v1::ReleaseResponse response;
     request.set_reservation_id(id);
+    return stub_->Release(&context, request, &response);
+  }
+  grpc::Status CancelSale(const std::string& id) {
+    grpc::ClientContext context;
+    v1::ReleaseRequest request;
+    v1::ReleaseResponse response;
+    request.set_reservation_id(id);
+    request.set_even_confirmed(true);
     return stub_->Release(&context, request, &response);
   }
   grpc::Status GetStock(const std::vector<std::string>& skus, v1::GetStockResponse* response) {
@@ -166,6 +177,30 @@ TEST_F(InventoryServiceTest, ReservesConfirmsAndReleases) {
   EXPECT_TRUE(Confirm("sold").ok());
   EXPECT_TRUE(Release("released").ok());
   EXPECT_EQ(Apples(), "10 = 7 + 2 + 1");
+}
+
+TEST_F(InventoryServiceTest, TellsWhenAReservationExpiresAndRenewsItWhenItIsAskedAgain) {
+  v1::ReserveRequest request = MakeReserve("r", {{"apple", 1}});
+  request.mutable_ttl()->set_seconds(60);
+  v1::ReserveResponse first;
+  ASSERT_TRUE(Reserve(request, first).ok());
+  EXPECT_GT(first.expire_time().seconds(), 1'700'000'000);
+  request.mutable_ttl()->set_seconds(600);
+  v1::ReserveResponse second;
+  ASSERT_TRUE(Reserve(request, second).ok());
+  EXPECT_GE(second.expire_time().seconds(), first.expire_time().seconds() + 500);
+  ASSERT_TRUE(Confirm("r").ok());
+  v1::ReserveResponse never;
+  ASSERT_TRUE(Reserve(request, never).ok());
+  EXPECT_FALSE(never.has_expire_time());
+}
+
+TEST_F(InventoryServiceTest, TakesASaleBackOnlyWhenToldSo) {
+  ASSERT_TRUE(Reserve(MakeReserve("r", {{"apple", 1}})).ok());
+  ASSERT_TRUE(Confirm("r").ok());
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(Release("r")).reason(), "RESERVATION_CONFIRMED");
+  EXPECT_TRUE(CancelSale("r").ok());
+  EXPECT_EQ(Apples(), "10 = 10 + 0 + 0");
 }
 
 TEST_F(InventoryServiceTest, TellsTheStockOfAllSkusWhenNoneIsChosen) {

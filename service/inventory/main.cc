@@ -77,10 +77,11 @@ int main(int argc, char** argv) {
     return process.CouldNotStart(seeded);
   }
 
-  // SQLite has one writer, and readers that do not wait for it.
+  // Most threads wait for a commit, which those who wait at the same time share.
   rpc::BlockingPool pool(
-      /*threads=*/4, /*capacity=*/10000,
-      [&](const absl::Status& failure) { process.workers().Fail("store pool", failure); });
+      /*threads=*/32, /*capacity=*/10000,
+      [&](const absl::Status& failure) { process.workers().Fail("store pool", failure); },
+      /*max_wait=*/std::chrono::milliseconds(500));
   process.registry().Register("store pool",
                               [&](Clock::TimePoint deadline) { return pool.Close(deadline); });
 

@@ -1,5 +1,6 @@
 #include "service/inventory/stock_store.h"
 
+#include <algorithm>
 #include <set>
 
 #include "service/inventory/inventory_errors.h"
@@ -44,6 +45,7 @@ const sqlite::Schema& InventorySchema() {
 
 struct Reservation {
   std::string state;
+  std::int64_t expires_at = 0;
   Quantities items;
 };
 
@@ -76,14 +78,16 @@ absl::Status Expire(sqlite::Database& database, std::int64_t now) {
 absl::StatusOr<std::optional<Reservation>> Find(sqlite::Database& database,
                                                 const std::string& reservation_id) {
   std::optional<Reservation> reservation;
+  // One that was released before it was made has no items.
   sqlite::Statement rows = database.Query(
-      "SELECT state, sku, quantity FROM reservations JOIN reservation_items USING (reservation_id) "
-      "WHERE reservation_id = ?",
+      "SELECT state, expires_at, sku, quantity FROM reservations "
+      "LEFT JOIN reservation_items USING (reservation_id) WHERE reservation_id = ?",
       reservation_id);
   while (rows.Next()) {
     if (!reservation) reservation.emplace();
     reservation->state = rows.String(0);
-    reservation->items[rows.String(1)] = rows.Int64(2);
+    reservation->expires_at = rows.Int64(1);
+    if (rows.Int64(3) > 0) reservation->items[rows.String(2)] = rows.Int64(3);
   }
   if (!rows.status().ok()) return rows.status();
   return reservation;
@@ -152,8 +156,8 @@ absl::Status StockStore::Seed(const Quantities& initial, Deadline deadline) {
   });
 }
 
-absl::Status StockStore::Change(Deadline deadline, Work change) {
-  const absl::StatusOr<Outcome> outcome = connections_->Write<Outcome>(
+absl::StatusOr<StockStore::Outcome> StockStore::Change(Deadline deadline, Work change) {
+  absl::StatusOr<Outcome> outcome = connections_->Write<Outcome>(
       deadline,
       [now = ToUnixMillis(now_()),
        change = std::move(change)](sqlite::Database& database) -> absl::StatusOr<Outcome> {
@@ -161,34 +165,43 @@ absl::Status StockStore::Change(Deadline deadline, Work change) {
         absl::StatusOr<sqlite::Savepoint> savepoint = sqlite::Savepoint::Begin(database);
         if (!savepoint.ok()) return savepoint.status();
         absl::StatusOr<Outcome> changed = change(database, now);
-        if (!changed.ok()) return Outcome{changed.status()};
+        if (!changed.ok()) return Outcome{.answer = changed.status()};
         if (absl::Status kept = savepoint->Keep(); !kept.ok()) return kept;
         return changed;
       });
-  return outcome.ok() ? outcome->answer : outcome.status();
+  if (outcome.ok() && !outcome->answer.ok()) return outcome->answer;
+  return outcome;
 }
 
-absl::Status StockStore::Reserve(const std::string& reservation_id, const Quantities& items,
-                                 std::chrono::milliseconds ttl, Deadline deadline) {
-  return Change(
+absl::StatusOr<std::optional<StockStore::TimePoint>> StockStore::Reserve(
+    const std::string& reservation_id, const Quantities& items, std::chrono::milliseconds ttl,
+    Deadline deadline) {
+  const absl::StatusOr<Outcome> outcome = Change(
       deadline, [=](sqlite::Database& database, std::int64_t now) -> absl::StatusOr<Outcome> {
-        const absl::StatusOr<std::optional<Reservation>> present = Find(database, reservation_id);
-        if (!present.ok()) return present.status();
-        if (*present) {
-          if ((*present)->items != items) return ReservationIdReused(reservation_id);
-          if ((*present)->state == "released") return ReservationReleased(reservation_id);
-          if ((*present)->state != "expired") return Outcome{};
+        const absl::StatusOr<std::optional<Reservation>> found = Find(database, reservation_id);
+        if (!found.ok()) return found.status();
+        const Reservation present = found->value_or(Reservation());
+        if (present.state == "released") return ReservationReleased(reservation_id);
+        if (*found && present.items != items) return ReservationIdReused(reservation_id);
+        if (present.state == "confirmed") return Outcome{};
+        std::int64_t expires_at = now + ttl.count();
+        absl::Status status;
+        if (present.state == "reserved") {
+          expires_at = std::max(expires_at, present.expires_at);
+        } else {
+          status = RequireAvailable(database, items);
+          if (status.ok()) status = Move(database, items, /*to_reserved=*/1, /*to_confirmed=*/0);
         }
-        absl::Status status = RequireAvailable(database, items);
-        if (status.ok()) status = Move(database, items, /*to_reserved=*/1, /*to_confirmed=*/0);
-        if (status.ok()) status = Put(database, reservation_id, items, now + ttl.count());
+        if (status.ok()) status = Put(database, reservation_id, items, expires_at);
         if (!status.ok()) return status;
-        return Outcome{};
+        return Outcome{.expires_at = TimePoint(std::chrono::milliseconds(expires_at))};
       });
+  if (!outcome.ok()) return outcome.status();
+  return outcome->expires_at;
 }
 
 absl::Status StockStore::Confirm(const std::string& reservation_id, Deadline deadline) {
-  return Change(deadline, [=](sqlite::Database& database, std::int64_t) -> absl::StatusOr<Outcome> {
+  const auto confirm = [=](sqlite::Database& database, std::int64_t) -> absl::StatusOr<Outcome> {
     const absl::StatusOr<std::optional<Reservation>> found = Find(database, reservation_id);
     if (!found.ok()) return found.status();
     if (!*found) return UnknownReservation(reservation_id);
@@ -210,25 +223,36 @@ absl::Status StockStore::Confirm(const std::string& reservation_id, Deadline dea
       status = SetState(database, reservation_id, refusal.ok() ? "confirmed" : "released");
     }
     if (!status.ok()) return status;
-    return Outcome{refusal};
-  });
+    return Outcome{.answer = refusal};
+  };
+  return Change(deadline, confirm).status();
 }
 
-absl::Status StockStore::Release(const std::string& reservation_id, Deadline deadline) {
-  return Change(deadline, [=](sqlite::Database& database, std::int64_t) -> absl::StatusOr<Outcome> {
+absl::Status StockStore::Release(const std::string& reservation_id, bool even_confirmed,
+                                 Deadline deadline) {
+  const auto release = [=](sqlite::Database& database, std::int64_t) -> absl::StatusOr<Outcome> {
     const absl::StatusOr<std::optional<Reservation>> found = Find(database, reservation_id);
     if (!found.ok()) return found.status();
-    if (!*found || (*found)->state == "released") return Outcome{};
-    if ((*found)->state == "confirmed") return ReservationConfirmed(reservation_id);
+    const Reservation present = found->value_or(Reservation());
+    const bool confirmed = present.state == "confirmed";
+    if (present.state == "released") return Outcome{};
+    if (confirmed && !even_confirmed) return ReservationConfirmed(reservation_id);
 
     absl::Status status;
-    if ((*found)->state == "reserved") {
-      status = Move(database, (*found)->items, /*to_reserved=*/-1, /*to_confirmed=*/0);
+    if (confirmed || present.state == "reserved") {
+      status = Move(database, present.items, /*to_reserved=*/confirmed ? 0 : -1,
+                    /*to_confirmed=*/confirmed ? -1 : 0);
     }
-    if (status.ok()) status = SetState(database, reservation_id, "released");
+    if (status.ok()) {
+      status = database.Run(
+          "INSERT INTO reservations VALUES (?, 'released', 0) "
+          "ON CONFLICT (reservation_id) DO UPDATE SET state = 'released'",
+          reservation_id);
+    }
     if (!status.ok()) return status;
     return Outcome{};
-  });
+  };
+  return Change(deadline, release).status();
 }
 
 absl::StatusOr<std::vector<v1::Stock>> StockStore::Get(const std::vector<std::string>& skus,

@@ -37,7 +37,8 @@ class StockStore {
   // A quantity for each SKU.
   using Quantities = std::map<std::string, std::int64_t>;
   // The current time; reservations outlive the process, so this is the wall clock.
-  using Now = std::function<std::chrono::system_clock::time_point()>;
+  using TimePoint = std::chrono::system_clock::time_point;
+  using Now = std::function<TimePoint()>;
   using Deadline = std::chrono::steady_clock::time_point;
 
   // Errors: those of sqlite::Database::Open(), each a sentence for whoever starts the server.
@@ -47,19 +48,23 @@ class StockStore {
   // Adds SKUs that do not exist yet; the others are left unchanged.
   absl::Status Seed(const Quantities& initial, Deadline deadline);
 
-  // Reserves `items`, all or none. Does nothing if the id was used for the same items before,
-  // unless that reservation has expired; then it is made again. UNKNOWN_SKU, OUT_OF_STOCK,
-  // RESERVATION_ID_REUSED, RESERVATION_RELEASED.
-  absl::Status Reserve(const std::string& reservation_id, const Quantities& items,
-                       std::chrono::milliseconds ttl, Deadline deadline);
+  // Reserves `items`, all or none, and returns when the reservation expires; unset: never, it is
+  // confirmed. If the id was used for the same items before, that reservation is renewed; if it has
+  // expired, it is made again. UNKNOWN_SKU, OUT_OF_STOCK, RESERVATION_ID_REUSED,
+  // RESERVATION_RELEASED.
+  absl::StatusOr<std::optional<TimePoint>> Reserve(const std::string& reservation_id,
+                                                   const Quantities& items,
+                                                   std::chrono::milliseconds ttl,
+                                                   Deadline deadline);
 
   // Sells what is reserved, or reserves it again if the reservation has expired; if its stock is
   // gone by then, the reservation is released. UNKNOWN_RESERVATION, RESERVATION_RELEASED,
   // OUT_OF_STOCK.
   absl::Status Confirm(const std::string& reservation_id, Deadline deadline);
 
-  // Gives back what is reserved. RESERVATION_CONFIRMED.
-  absl::Status Release(const std::string& reservation_id, Deadline deadline);
+  // Gives back what is reserved, and what is sold if `even_confirmed`. An id that is not known is
+  // released, too: should its Reserve() arrive later, it is refused. RESERVATION_CONFIRMED.
+  absl::Status Release(const std::string& reservation_id, bool even_confirmed, Deadline deadline);
 
   // The stock of `skus`, or of all SKUs if it is empty; ordered by SKU, each once. UNKNOWN_SKU.
   absl::StatusOr<std::vector<v1::Stock>> Get(const std::vector<std::string>& skus,
@@ -72,7 +77,8 @@ class StockStore {
  private:
   // How a change has ended that is stored.
   struct Outcome {
-    absl::Status answer;
+    absl::Status answer = absl::OkStatus();
+    std::optional<TimePoint> expires_at = std::nullopt;
   };
   // An error: it is undone.
   using Work = std::function<absl::StatusOr<Outcome>(sqlite::Database&, std::int64_t now)>;
@@ -82,7 +88,7 @@ class StockStore {
 
   // Makes the stock of expired reservations available again, and then a change. The first holds
   // also when the second is refused.
-  absl::Status Change(Deadline deadline, Work change);
+  absl::StatusOr<Outcome> Change(Deadline deadline, Work change);
 
   const std::unique_ptr<sqlite::Connections> connections_;
   const Now now_;

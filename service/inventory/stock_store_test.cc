@@ -3,6 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -75,10 +77,12 @@ class StockStoreTest : public ::testing::Test {
 
   std::string Reserve(const std::string& id, const StockStore::Quantities& items,
                       milliseconds ttl = minutes(10)) {
-    return Refusal(store_->Reserve(id, items, ttl, Soon()));
+    return Refusal(store_->Reserve(id, items, ttl, Soon()).status());
   }
   std::string Confirm(const std::string& id) { return Refusal(store_->Confirm(id, Soon())); }
-  std::string Release(const std::string& id) { return Refusal(store_->Release(id, Soon())); }
+  std::string Release(const std::string& id) {
+    return Refusal(store_->Release(id, /*even_confirmed=*/false, Soon()));
+  }
 
   const testkit::TempDir directory_;
   std::chrono::system_clock::time_point now_{std::chrono::hours(500'000)};
@@ -112,7 +116,8 @@ TEST_F(StockStoreTest, ReservesAllItemsOrNone) {
 }
 
 TEST_F(StockStoreTest, SaysWhatIsOutOfStockAndHowMuchIsLeft) {
-  const absl::Status status = store_->Reserve("r", {{"apple", 1}, {"pear", 6}}, minutes(1), Soon());
+  const absl::Status status =
+      store_->Reserve("r", {{"apple", 1}, {"pear", 6}}, minutes(1), Soon()).status();
   EXPECT_THAT(InfoOf(status).metadata(),
               UnorderedElementsAre(Pair("sku", "pear"), Pair("available", "5")));
 }
@@ -126,11 +131,21 @@ TEST_F(StockStoreTest, ReservesOnceHoweverOftenItIsAsked) {
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 0 + 4"));
 }
 
-TEST_F(StockStoreTest, RepeatedReserveKeepsTheFirstTtl) {
-  ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(1)), "OK");
-  ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(60)), "OK");
+TEST_F(StockStoreTest, RepeatedReserveRenewsTheReservationAndNeverShortensIt) {
+  using Life = std::optional<StockStore::TimePoint>;
+  const StockStore::Quantities items{{"apple", 4}};
+  EXPECT_EQ(*store_->Reserve("r", items, minutes(2), Soon()), Life(now_ + minutes(2)));
   now_ += minutes(1);
+  EXPECT_EQ(*store_->Reserve("r", items, milliseconds(1), Soon()), Life(now_ + minutes(1)));
+  EXPECT_EQ(*store_->Reserve("r", items, minutes(2), Soon()), Life(now_ + minutes(2)));
+  now_ += minutes(2) - milliseconds(1);
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 4 + 0"));
+  now_ += milliseconds(1);
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 10 + 0 + 0"));
+  EXPECT_EQ(*store_->Reserve("r", items, minutes(1), Soon()), Life(now_ + minutes(1)));
+  ASSERT_EQ(Confirm("r"), "OK");
+  EXPECT_EQ(*store_->Reserve("r", items, minutes(1), Soon()), Life())
+      << "confirmed, it never expires";
 }
 
 TEST_F(StockStoreTest, RefusesAReservationIdForOtherItems) {
@@ -160,9 +175,64 @@ TEST_F(StockStoreTest, GivesAReservationBackOnce) {
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 9 + 1 + 0"));
 }
 
-TEST_F(StockStoreTest, ReleasesWhatItDoesNotKnowAndConfirmsItNot) {
-  EXPECT_EQ(Release("unknown"), "OK");
+TEST_F(StockStoreTest, ConfirmsNothingThatItDoesNotKnow) {
   EXPECT_EQ(Confirm("unknown"), "NOT_FOUND UNKNOWN_RESERVATION");
+}
+
+TEST_F(StockStoreTest, RefusesAReservationThatArrivesAfterItsRelease) {
+  EXPECT_EQ(Release("overtaken"), "OK");
+  EXPECT_EQ(Release("overtaken"), "OK");
+  EXPECT_EQ(Reserve("overtaken", {{"apple", 4}}), "FAILED_PRECONDITION RESERVATION_RELEASED");
+  EXPECT_EQ(Confirm("overtaken"), "FAILED_PRECONDITION RESERVATION_RELEASED");
+  EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 10 + 0 + 0"));
+}
+
+TEST_F(StockStoreTest, GivesBackWhatIsSoldWhenItIsToldToDoSo) {
+  ASSERT_EQ(Reserve("r", {{"apple", 4}, {"pear", 1}}), "OK");
+  ASSERT_EQ(Confirm("r"), "OK");
+  EXPECT_EQ(Refusal(store_->Release("r", /*even_confirmed=*/true, Soon())), "OK");
+  EXPECT_EQ(Refusal(store_->Release("r", /*even_confirmed=*/true, Soon())), "OK");
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 10 + 0 + 0", "pear 5 = 5 + 0 + 0"));
+  EXPECT_EQ(Confirm("r"), "FAILED_PRECONDITION RESERVATION_RELEASED");
+  EXPECT_EQ(Release("r"), "OK");
+}
+
+// Whatever callers do in whatever order: stock neither appears nor gets lost, and nothing is sold
+// twice. Get() checks the sum of each look.
+TEST_F(StockStoreTest, KeepsItsSumWhateverHappensInWhateverOrder) {
+  std::minstd_rand random(7);
+  const auto below = [&random](int n) {
+    return static_cast<int>(std::uniform_int_distribution<int>(0, n - 1)(random));
+  };
+  for (int step = 0; step < 600; ++step) {
+    const std::string id = absl::StrCat("r", below(12));
+    const StockStore::Quantities items{{"apple", 1 + below(3)}, {"pear", 1 + below(2)}};
+    switch (below(5)) {
+      case 0:
+      case 1:
+        Reserve(id, items, minutes(1 + below(5)));
+        break;
+      case 2:
+        Confirm(id);
+        break;
+      case 3:
+        EXPECT_EQ(Refusal(store_->Release(id, below(2) == 0, Soon())).find("UNAVAILABLE"),
+                  std::string::npos);
+        break;
+      default:
+        now_ += std::chrono::seconds(below(90));
+    }
+    for (const std::string& line : Stock()) EXPECT_EQ(line.find('-'), std::string::npos) << line;
+    if (step % 100 == 99) {
+      ASSERT_TRUE(store_->Close(Soon()).ok());
+      store_ = Open();
+    }
+  }
+  // In the end everything is given back, and all of it is there again.
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_TRUE(store_->Release(absl::StrCat("r", i), /*even_confirmed=*/true, Soon()).ok());
+  }
+  EXPECT_THAT(Stock(), ElementsAre("apple 10 = 10 + 0 + 0", "pear 5 = 5 + 0 + 0"));
 }
 
 TEST_F(StockStoreTest, HasAReservationsStockAvailableAgainWhenItsTtlIsOver) {
@@ -239,7 +309,7 @@ TEST_F(StockStoreTest, NeverSellsMoreThanThereIsWhenTwoProcessesReserveAtOnce) {
       for (int i = 0; i < 10; ++i) {
         const std::string id = absl::StrCat(caller, "-", i);
         const absl::Status status =
-            stores[caller % 2]->Reserve(id, {{"apple", 1}}, minutes(1), Soon());
+            stores[caller % 2]->Reserve(id, {{"apple", 1}}, minutes(1), Soon()).status();
         if (status.ok()) {
           ++reserved;
           EXPECT_TRUE(stores[(caller + i) % 2]->Confirm(id, Soon()).ok());
@@ -258,8 +328,8 @@ TEST_F(StockStoreTest, RefusesEveryCallAfterItWasClosed) {
   ASSERT_TRUE(store_->Close(Soon()).ok());
   EXPECT_TRUE(store_->Close(Soon()).ok());
   for (const absl::Status& answer :
-       {store_->Seed({}, Soon()), store_->Reserve("r", {{"apple", 1}}, minutes(1), Soon()),
-        store_->Confirm("r", Soon()), store_->Release("r", Soon()),
+       {store_->Seed({}, Soon()), store_->Reserve("r", {{"apple", 1}}, minutes(1), Soon()).status(),
+        store_->Confirm("r", Soon()), store_->Release("r", /*even_confirmed=*/false, Soon()),
         store_->Get({}, Soon()).status()}) {
     EXPECT_TRUE(absl::IsFailedPrecondition(answer)) << answer;
   }
