@@ -5,8 +5,11 @@
 #include <stop_token>
 #include <utility>
 
+#include "absl/strings/strip.h"
+#include "service/orders/postgres_order_store.h"
 #include "service/orders/sqlite_order_store.h"
 #include "service/orders/store_deadline.h"
+#include "service/postgres/url.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
@@ -21,6 +24,18 @@ constexpr std::size_t kPoolThreads = 32;
 // At a tenth of a millisecond each, more waiting work is older than its caller's
 // patience.
 constexpr std::size_t kPoolCapacity = 10000;
+
+absl::StatusOr<std::shared_ptr<OrderStore>> OpenStore(const Config& config) {
+  if (postgres::Url::Is(config.database)) {
+    if (config.database_connections < 1) {
+      return absl::InvalidArgumentError("--database_connections must be 1 or more");
+    }
+    return PostgresOrderStore::Open(
+        config.database, {.connections = static_cast<std::size_t>(config.database_connections)});
+  }
+  // With this prefix, a file may have any name.
+  return SqliteOrderStore::Open(std::string(absl::StripPrefix(config.database, "sqlite:")));
+}
 
 void TellWhetherReachable(const InventoryClient& inventory, const std::string& address,
                           const std::stop_token& stop) {
@@ -41,7 +56,7 @@ void TellWhetherReachable(const InventoryClient& inventory, const std::string& a
 absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& config,
                                                                lifecycle::Process& process,
                                                                const rpc::GoodbyeSignal& goodbye) {
-  auto opened = SqliteOrderStore::Open(config.database);
+  auto opened = OpenStore(config);
   if (!opened.ok()) return opened.status();
   // Shared with its closer, which is called also when the rest cannot be opened.
   const std::shared_ptr<OrderStore> store = *std::move(opened);

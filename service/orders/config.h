@@ -7,8 +7,10 @@ namespace orders {
 
 // What the command line says to the orders service alone.
 struct Config {
-  // --database: the SQLite file that holds the orders.
+  // --database: the SQLite file that holds the orders, or the URL of a PostgreSQL database.
   std::string database;
+  // --database_connections: to PostgreSQL, at most.
+  int database_connections = 0;
   // --inventory: where the inventory serves, HOST:PORT.
   std::string inventory;
 };
