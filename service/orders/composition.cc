@@ -24,6 +24,9 @@ constexpr std::size_t kPoolThreads = 32;
 // At a tenth of a millisecond each, more waiting work is older than its caller's
 // patience.
 constexpr std::size_t kPoolCapacity = 10000;
+// New work is refused while older work waits longer than that: it would end after its caller has
+// given up.
+constexpr std::chrono::milliseconds kMaxWait(500);
 
 absl::StatusOr<std::shared_ptr<OrderStore>> OpenStore(const Config& config) {
   if (postgres::Url::Is(config.database)) {
@@ -103,13 +106,17 @@ Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore
       sales_(std::move(sales)),
       inventory_(inventory, goodbye.answer_now()),
       feed_(*store_, *sales_),
-      relay_(*store_, inventory_, [] {}),
-      pool_(kPoolThreads, kPoolCapacity,
-            [&process](const absl::Status& failure) {
-              process.workers().Fail("store pool", failure);
-            }),
-      placer_(*store_, inventory_, pool_, [this] { relay_.Wake(); }),
-      service_(*store_, placer_, feed_, pool_, goodbye) {}
+      relay_(*store_, inventory_),
+      pool_(
+          kPoolThreads, kPoolCapacity,
+          [&process](const absl::Status& failure) {
+            process.workers().Fail("store pool", failure);
+          },
+          kMaxWait),
+      placer_(*store_, inventory_, pool_,
+              {.on_stored = [this] { relay_.Wake(); },
+               .pushing_back = [this] { return relay_.Status().pushing_back; }}),
+      service_(*store_, placer_, feed_, *sales_, pool_, goodbye) {}
 
 std::vector<admin::ReadinessCheck> Composition::readiness() {
   const auto database = [this] { return store_->LastSequence(StoreDeadline()).status(); };

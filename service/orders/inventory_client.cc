@@ -10,12 +10,15 @@ namespace orders {
 namespace {
 
 using inventory::v1::ConfirmRequest;
+using inventory::v1::ConfirmResponse;
 using inventory::v1::InventoryService;
+using inventory::v1::ReleaseRequest;
+using inventory::v1::ReleaseResponse;
 using inventory::v1::ReserveRequest;
 using inventory::v1::ReserveResponse;
 
-// How long Confirm() still waits for an answer once a shutdown is requested.
-constexpr std::chrono::milliseconds kFinishItem(200);
+// How many Abandon() may run at once: an inventory that does not answer must not make them pile up.
+constexpr int kMaxAbandoning = 256;
 
 absl::Status Unavailable() {
   absl::Status status =
@@ -51,10 +54,18 @@ InventoryClient::InventoryClient(const std::string& address, std::stop_token ans
     : backend_({.target = address, .answer_now = std::move(answer_now)},
                [](const std::string& line) { spdlog::warn("inventory at {}", line); }) {}
 
-void InventoryClient::Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& order,
-                              std::function<void(absl::Status)> done) {
+InventoryClient::~InventoryClient() {
+  // Their answers are heard by what is about to go.
+  if (*abandoning_ > 0) {
+    Close(lifecycle::Clock::Steady().Now() + std::chrono::seconds(1)).IgnoreError();
+  }
+}
+
+void InventoryClient::Reserve(const rpc::Call& caller, const std::string& reservation_id,
+                              const v1::PlaceOrderRequest& order, Done done) {
   ReserveRequest request;
-  request.set_reservation_id(ReservationId(order.request_id()));
+  request.set_reservation_id(reservation_id);
+  request.mutable_ttl()->set_seconds(std::chrono::seconds(kReservationLife).count());
   for (const v1::OrderItem& item : order.items()) {
     inventory::v1::ReservationItem& reserved = *request.add_items();
     reserved.set_sku(item.sku());
@@ -66,17 +77,36 @@ void InventoryClient::Reserve(const rpc::Call& caller, const v1::PlaceOrderReque
                 });
 }
 
-std::string InventoryClient::ReservationId(const std::string& request_id) {
-  return "order/" + request_id;
-}
-
-absl::Status InventoryClient::Confirm(const std::string& reservation_id, std::stop_token stop) {
+void InventoryClient::Confirm(const std::string& reservation_id, std::stop_token give_up,
+                              Done done) {
   ConfirmRequest request;
   request.set_reservation_id(reservation_id);
-  return backend_
-      .CallAndWait(&InventoryService::Stub::async::Confirm, std::move(request), std::move(stop),
-                   kFinishItem)
-      .status();
+  backend_.Call(&InventoryService::Stub::async::Confirm, std::move(give_up), std::move(request),
+                [done = std::move(done)](const absl::StatusOr<ConfirmResponse>& confirmed) {
+                  done(confirmed.status());
+                });
+}
+
+void InventoryClient::Release(const std::string& reservation_id, std::stop_token give_up,
+                              Done done) {
+  ReleaseRequest request;
+  request.set_reservation_id(reservation_id);
+  request.set_even_confirmed(true);
+  backend_.Call(&InventoryService::Stub::async::Release, std::move(give_up), std::move(request),
+                [done = std::move(done)](const absl::StatusOr<ReleaseResponse>& released) {
+                  done(released.status());
+                });
+}
+
+void InventoryClient::Abandon(const std::string& reservation_id) {
+  if (++*abandoning_ > kMaxAbandoning) {
+    --*abandoning_;
+    return;
+  }
+  ReleaseRequest request;
+  request.set_reservation_id(reservation_id);
+  backend_.Call(&InventoryService::Stub::async::Release, std::stop_token(), std::move(request),
+                [count = abandoning_](const absl::StatusOr<ReleaseResponse>&) { --*count; });
 }
 
 }  // namespace orders

@@ -1,7 +1,10 @@
 #ifndef SERVICE_ORDERS_INVENTORY_CLIENT_H_
 #define SERVICE_ORDERS_INVENTORY_CLIENT_H_
 
+#include <atomic>
+#include <chrono>
 #include <functional>
+#include <memory>
 #include <stop_token>
 #include <string>
 
@@ -17,27 +20,38 @@ namespace orders {
 // The inventory's API as the orders service needs it, with the errors of orders.proto.
 //
 // Threads: all methods may be called from any thread.
-// Lifetime: outlives every Reserve() until its `done` was called.
+// Lifetime: outlives every call until its `done` was called. The destructor ends what Abandon() has
+// begun, so it must not run on a gRPC thread.
 class InventoryClient {
  public:
   // Once `answer_now` is requested, Reserve() gives up (rpc::GoodbyeSignal).
   explicit InventoryClient(const std::string& address, std::stop_token answer_now = {});
+  ~InventoryClient();
+
+  // How long a reservation lives that is neither confirmed nor released.
+  static constexpr std::chrono::minutes kReservationLife{10};
+
+  using Done = std::function<void(absl::Status)>;
 
   // Reserves the order's items on behalf of `caller`, whose deadline and cancellation are passed
   // on. Does not block; `done` is called once, on a gRPC thread, with OK or with the error for the
   // caller (orders.proto).
-  void Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& order,
-               std::function<void(absl::Status)> done);
+  //
+  // UNAVAILABLE: they may be reserved all the same; release them.
+  void Reserve(const rpc::Call& caller, const std::string& reservation_id,
+               const v1::PlaceOrderRequest& order, Done done);
 
-  // The reservation id that Reserve() uses: the same for every retry of an order.
-  static std::string ReservationId(const std::string& request_id);
-
-  // Confirms a reservation. Blocks until the inventory has answered, for a short time; once `stop`
-  // is requested, only for a moment, and then returns CANCELLED.
+  // These two call `done` once, on a gRPC thread, with the inventory's answer; CANCELLED once a stop
+  // is requested of `give_up`. They do not block, and may be repeated after any error.
   //
   // FAILED_PRECONDITION, NOT_FOUND: the reservation no longer exists, and there is no stock.
-  // UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED: try again later.
-  absl::Status Confirm(const std::string& reservation_id, std::stop_token stop);
+  void Confirm(const std::string& reservation_id, std::stop_token give_up, Done done);
+  // Gives the stock back, also what is confirmed.
+  void Release(const std::string& reservation_id, std::stop_token give_up, Done done);
+
+  // Gives the stock of an attempt back that came to nothing. Does not block. Best effort: what
+  // fails, or comes when very many are running, is left to the reservation's life.
+  void Abandon(const std::string& reservation_id);
 
   // Whether the inventory becomes reachable by `deadline`.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const {
@@ -45,10 +59,12 @@ class InventoryClient {
   }
 
   // Closes the channel (service/rpc/backend_channel.h): running calls end as if the inventory were
-  // unreachable, Confirm() with CANCELLED; later calls are UNAVAILABLE.
+  // unreachable, Confirm() and Release() with CANCELLED; later calls are UNAVAILABLE.
   absl::Status Close(lifecycle::Clock::TimePoint deadline) { return backend_.Close(deadline); }
 
  private:
+  // Shared: a call's last act comes after Close() has stopped waiting for it.
+  const std::shared_ptr<std::atomic<int>> abandoning_ = std::make_shared<std::atomic<int>>(0);
   rpc::Backend<inventory::v1::InventoryService> backend_;
 };
 

@@ -19,6 +19,7 @@ namespace {
 
 using lifecycle::Clock;
 using ::testing::AnyOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 v1::PlaceOrderRequest TwoTeasAndAMilk() {
@@ -38,10 +39,17 @@ class InventoryClientTest : public ::testing::Test {
  protected:
   std::future<absl::Status> StartReserve() {
     auto promise = std::make_shared<std::promise<absl::Status>>();
-    client_.Reserve(caller_, TwoTeasAndAMilk(),
+    client_.Reserve(caller_, "id", TwoTeasAndAMilk(),
                     [promise](absl::Status status) { promise->set_value(std::move(status)); });
     return promise->get_future();
   }
+  std::future<absl::Status> StartConfirm(std::stop_token give_up = {}) {
+    auto promise = std::make_shared<std::promise<absl::Status>>();
+    client_.Confirm("id", std::move(give_up),
+                    [promise](absl::Status status) { promise->set_value(std::move(status)); });
+    return promise->get_future();
+  }
+  absl::Status Confirm() { return Get(StartConfirm()); }
   absl::Status Reserve() { return Get(StartReserve()); }
 
   static absl::Status Get(std::future<absl::Status> status) {
@@ -61,13 +69,13 @@ class InventoryClientTest : public ::testing::Test {
   const rpc::Call caller_{context_};
 };
 
-TEST_F(InventoryClientTest, ReservesAllItemsUnderAnIdThatEveryRetryHas) {
-  EXPECT_TRUE(Reserve().ok());
+TEST_F(InventoryClientTest, ReservesAllItemsForTheLifeOfAReservation) {
   EXPECT_TRUE(Reserve().ok());
   const auto reserves = inventory_.reserves();
-  ASSERT_EQ(reserves.size(), 2u);
-  EXPECT_EQ(reserves[0].reservation_id(), "order/r1");
-  EXPECT_EQ(reserves[1].reservation_id(), "order/r1");
+  ASSERT_EQ(reserves.size(), 1u);
+  EXPECT_EQ(reserves[0].reservation_id(), "id");
+  EXPECT_EQ(reserves[0].ttl().seconds(),
+            std::chrono::seconds(InventoryClient::kReservationLife).count());
   ASSERT_EQ(reserves[0].items_size(), 2);
   EXPECT_EQ(reserves[0].items(0).sku(), "tea");
   EXPECT_EQ(reserves[0].items(0).quantity(), 2);
@@ -112,7 +120,7 @@ TEST_F(InventoryClientTest, TriesAgainBeforeItTellsAnything) {
 TEST_F(InventoryClientTest, IsUnavailableWhenNobodyListens) {
   inventory_.Stop();
   EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
-  EXPECT_THAT(client_.Confirm("order/r1", {}).code(),
+  EXPECT_THAT(Confirm().code(),
               AnyOf(absl::StatusCode::kUnavailable, absl::StatusCode::kDeadlineExceeded));
   EXPECT_FALSE(client_.AwaitConnected(Soon()));
 }
@@ -127,7 +135,7 @@ TEST_F(InventoryClientTest, GivesUpReservingOnceAnswersAreDemandedAndConfirmsOn)
   inventory_.Hold();
   auto reserved = StartReserve();
   ASSERT_TRUE(inventory_.AwaitReserves(1));
-  auto confirmed = std::async(std::launch::async, [&] { return client_.Confirm("order/r1", {}); });
+  auto confirmed = StartConfirm();
   ASSERT_TRUE(inventory_.AwaitConfirms(1));
   answer_now_.request_stop();
   EXPECT_EQ(CodeAndReason(Get(std::move(reserved))), "UNAVAILABLE INVENTORY_UNAVAILABLE");
@@ -138,40 +146,37 @@ TEST_F(InventoryClientTest, GivesUpReservingOnceAnswersAreDemandedAndConfirmsOn)
 
 TEST_F(InventoryClientTest, ConfirmsAndTellsTheAnswerAsItIs) {
   EXPECT_TRUE(client_.AwaitConnected(Late()));
-  EXPECT_TRUE(client_.Confirm("order/r1", {}).ok());
+  EXPECT_TRUE(Confirm().ok());
   inventory_.AnswerConfirm({grpc::StatusCode::FAILED_PRECONDITION, "expired"});
-  EXPECT_TRUE(absl::IsFailedPrecondition(client_.Confirm("order/r1", {})));
+  EXPECT_TRUE(absl::IsFailedPrecondition(Confirm()));
   inventory_.AnswerConfirm({grpc::StatusCode::NOT_FOUND, "unknown"});
-  EXPECT_TRUE(absl::IsNotFound(client_.Confirm("order/r1", {})));
+  EXPECT_TRUE(absl::IsNotFound(Confirm()));
 }
 
-TEST_F(InventoryClientTest, ConfirmsStillWhenAStopIsRequestedBeforeTheAnswer) {
+TEST_F(InventoryClientTest, GivesUpConfirmingWhenItIsToldTo) {
   inventory_.Hold();
-  std::stop_source stop;
-  auto confirmed =
-      std::async(std::launch::async, [&] { return client_.Confirm("order/r1", stop.get_token()); });
+  std::stop_source give_up;
+  auto confirmed = StartConfirm(give_up.get_token());
   ASSERT_TRUE(inventory_.AwaitConfirms(1));
-  stop.request_stop();
-  inventory_.Release();
-  EXPECT_TRUE(Get(std::move(confirmed)).ok());
-}
-
-TEST_F(InventoryClientTest, GivesUpConfirmingAMomentAfterAStopIsRequested) {
-  inventory_.Hold();
-  std::stop_source stop;
-  auto confirmed =
-      std::async(std::launch::async, [&] { return client_.Confirm("order/r1", stop.get_token()); });
-  ASSERT_TRUE(inventory_.AwaitConfirms(1));
-  stop.request_stop();
+  give_up.request_stop();
   EXPECT_TRUE(absl::IsCancelled(Get(std::move(confirmed))));
   EXPECT_TRUE(inventory_.AwaitCancelled(1));
+}
+
+TEST_F(InventoryClientTest, ReleasesAlsoWhatNobodyWaitsFor) {
+  auto promise = std::make_shared<std::promise<absl::Status>>();
+  client_.Release("sold", {}, [promise](absl::Status status) { promise->set_value(status); });
+  EXPECT_TRUE(Get(promise->get_future()).ok());
+  client_.Abandon("unused");
+  EXPECT_TRUE(inventory_.AwaitReleases(2));
+  EXPECT_THAT(inventory_.releases(), ElementsAre("sold", "unused"));
 }
 
 TEST_F(InventoryClientTest, RefusesEverythingOnceItIsClosed) {
   ASSERT_TRUE(Reserve().ok());
   ASSERT_TRUE(client_.Close(Late()).ok());
   EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
-  EXPECT_TRUE(absl::IsUnavailable(client_.Confirm("order/r1", {})));
+  EXPECT_TRUE(absl::IsUnavailable(Confirm()));
   EXPECT_TRUE(client_.Close(Late()).ok());
 }
 
@@ -179,7 +184,7 @@ TEST_F(InventoryClientTest, CancelsInCloseWhatStillRunsAndTellsItAsUnavailable) 
   inventory_.Hold();
   auto reserved = StartReserve();
   ASSERT_TRUE(inventory_.AwaitReserves(1));
-  auto confirmed = std::async(std::launch::async, [&] { return client_.Confirm("order/r1", {}); });
+  auto confirmed = StartConfirm();
   ASSERT_TRUE(inventory_.AwaitConfirms(1));
   const absl::Status closed = client_.Close(Late());
   EXPECT_TRUE(closed.ok()) << closed;

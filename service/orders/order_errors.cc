@@ -12,10 +12,26 @@ namespace {
 
 constexpr char kDomain[] = "orders.v1";
 constexpr std::chrono::milliseconds kRetryDelay(200);
+constexpr std::chrono::milliseconds kBehindRetryDelay(2000);
 
 }  // namespace
 
 absl::Status Overloaded() { return rpc::Overloaded(kDomain); }
+
+absl::Status OutboxIsBehind() {
+  absl::Status status = absl::ResourceExhaustedError(
+      "the inventory confirms more slowly than orders come; nothing was stored, try again later");
+  status = rpc::WithErrorInfo(std::move(status), kDomain, "OVERLOADED");
+  return rpc::WithRetryInfo(std::move(status), kBehindRetryDelay);
+}
+
+absl::Status OrderIsConfirmed(const std::string& order_id) {
+  return rpc::WithErrorInfo(absl::FailedPreconditionError(absl::StrCat(
+                                "order ", order_id,
+                                " was confirmed by an older version of this service, which "
+                                "kept no reservation; it cannot be cancelled")),
+                            kDomain, "ORDER_CONFIRMED");
+}
 
 absl::Status UnknownOrder(const std::string& order_id) {
   return rpc::WithErrorInfo(absl::NotFoundError(absl::StrCat("there is no order ", order_id)),

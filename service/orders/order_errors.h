@@ -12,6 +12,12 @@ namespace orders {
 // Too much work is already waiting for the database.
 absl::Status Overloaded();
 
+// So many orders wait for the inventory's confirmation that more could not be confirmed in time.
+absl::Status OutboxIsBehind();
+
+// An older version has confirmed the order and kept no reservation, so it cannot be cancelled.
+absl::Status OrderIsConfirmed(const std::string& order_id);
+
 // There is no such order.
 absl::Status UnknownOrder(const std::string& order_id);
 

@@ -1,32 +1,22 @@
 #include "service/orders/order_placer.h"
 
 #include <chrono>
-#include <cstdint>
 #include <optional>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "service/orders/order_errors.h"
 #include "service/orders/order_request.h"
+#include "service/orders/random_id.h"
 #include "service/orders/store_deadline.h"
 
 namespace orders {
 namespace {
 
-// 128 random bits, so that replicas need not agree on ids.
-std::string NewOrderId() {
-  thread_local std::mt19937_64 random{std::random_device{}()};
-  const std::uint64_t high = random();
-  const std::uint64_t low = random();
-  return absl::StrFormat("%016x%016x", high, low);
-}
-
 v1::Order NewOrder(const v1::PlaceOrderRequest& request) {
   v1::Order order;
-  order.set_order_id(NewOrderId());
+  order.set_order_id(NewRandomId());
   order.set_request_id(request.request_id());
   order.set_customer(request.customer());
   *order.mutable_items() = request.items();
@@ -42,44 +32,66 @@ v1::Order NewOrder(const v1::PlaceOrderRequest& request) {
 }  // namespace
 
 OrderPlacer::OrderPlacer(OrderStore& store, InventoryClient& inventory, rpc::BlockingPool& pool,
-                         std::function<void()> on_stored)
-    : store_(store), inventory_(inventory), pool_(pool), on_stored_(std::move(on_stored)) {}
+                         Hooks hooks)
+    : store_(store), inventory_(inventory), pool_(pool), hooks_(std::move(hooks)) {}
 
 void OrderPlacer::Place(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done) {
   if (absl::Status wrong = Validate(request); !wrong.ok()) return done(std::move(wrong));
+  if (!pool_.Run([this, caller, &request, done] { Find(caller, request, done); })) {
+    done(Overloaded());
+  }
+}
+
+void OrderPlacer::Find(const rpc::Call& caller, const v1::PlaceOrderRequest& request,
+                       const Done& done) {
+  if (absl::Status gone = caller.Abandoned(); !gone.ok()) return done(std::move(gone));
   // A retry is answered without the inventory, which may be gone by now.
-  const bool taken = pool_.Run([this, caller, &request, done] {
-    if (absl::Status gone = caller.Abandoned(); !gone.ok()) return done(std::move(gone));
-    absl::StatusOr<std::optional<v1::Order>> found =
-        store_.FindByRequestId(request.request_id(), StoreDeadline(caller));
-    if (!found.ok()) return done(FromStore(found.status()));
-    if (!*found) return Reserve(caller, request, done);
-    if (!SameContent(request, **found)) return done(RequestIdReused(request.request_id()));
-    done(**std::move(found));
-  });
-  if (!taken) done(Overloaded());
+  absl::StatusOr<std::optional<v1::Order>> found =
+      store_.FindByRequestId(request.request_id(), StoreDeadline(caller));
+  if (!found.ok()) return done(FromStore(found.status()));
+  if (!*found) {
+    if (hooks_.pushing_back()) return done(OutboxIsBehind());
+    return Reserve(caller, request, done);
+  }
+  if (!SameContent(request, **found)) return done(RequestIdReused(request.request_id()));
+  done(**std::move(found));
 }
 
 void OrderPlacer::Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& request,
                           Done done) {
-  inventory_.Reserve(caller, request, [this, caller, &request, done](absl::Status reserved) {
-    if (!reserved.ok()) return done(std::move(reserved));
-    // When this is not taken, or fails, the reservation waits for the retry, and
-    // expires without one.
-    if (!pool_.Run([this, caller, &request, done] { Store(caller, request, done); }))
-      done(Overloaded());
-  });
+  const std::string id = NewRandomId();
+  inventory_.Reserve(
+      caller, id, request, [this, caller, &request, id, done](absl::Status reserved) {
+        if (!reserved.ok()) {
+          // Perhaps the answer was lost, and not the question.
+          if (absl::IsUnavailable(reserved)) inventory_.Abandon(id);
+          return done(std::move(reserved));
+        }
+        const bool taken = pool_.Continue(
+            [this, caller, &request, id, done] { done(Store(caller, request, id)); });
+        if (taken) return;
+        inventory_.Abandon(id);
+        done(Overloaded());
+      });
 }
 
-void OrderPlacer::Store(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done) {
-  std::vector<OrderStore::NewOrder> orders = {
-      {NewOrder(request), InventoryClient::ReservationId(request.request_id())}};
+absl::StatusOr<v1::Order> OrderPlacer::Store(const rpc::Call& caller,
+                                             const v1::PlaceOrderRequest& request,
+                                             const std::string& reservation_id) {
+  absl::Status gone = caller.Abandoned();
   absl::StatusOr<OrderStore::Placed> placed =
-      std::move(store_.Place(std::move(orders), StoreDeadline(caller)).front());
-  if (absl::IsAlreadyExists(placed.status())) return done(RequestIdReused(request.request_id()));
-  if (!placed.ok()) return done(FromStore(placed.status()));
-  on_stored_();
-  done(std::move(placed->order));
+      gone.ok()
+          ? std::move(
+                store_.Place({{NewOrder(request), reservation_id}}, StoreDeadline(caller)).front())
+          : gone;
+  // Where the outcome is open, the order may have its reservation, which else expires.
+  const bool unused = placed.ok() ? !placed->created : !absl::IsUnknown(placed.status());
+  if (unused) inventory_.Abandon(reservation_id);
+  if (!gone.ok()) return gone;
+  if (absl::IsAlreadyExists(placed.status())) return RequestIdReused(request.request_id());
+  if (!placed.ok()) return FromStore(placed.status());
+  if (placed->created) hooks_.on_stored();
+  return std::move(placed->order);
 }
 
 }  // namespace orders

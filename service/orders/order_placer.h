@@ -2,8 +2,8 @@
 #define SERVICE_ORDERS_ORDER_PLACER_H_
 
 #include <functional>
+#include <string>
 
-#include "absl/status/statusor.h"
 #include "orders/v1/orders.pb.h"
 #include "service/orders/inventory_client.h"
 #include "service/orders/order_store.h"
@@ -15,33 +15,41 @@ namespace orders {
 // Places one order: validate, look for the same request, reserve, store. What
 // PlaceOrder and ImportOrders have in common.
 //
+// Each attempt has a reservation of its own. So one that comes to nothing can give its stock back at
+// once, whatever a retry of the same request does meanwhile.
+//
 // Threads: Place() may be called from any thread and does not block.
 // Lifetime: outlives every Place() until its `done` was called.
 class OrderPlacer {
  public:
-  // `on_stored` is called for each order that was stored, before its `done`, on a
-  // pool's thread.
-  OrderPlacer(OrderStore& store, InventoryClient& inventory, rpc::BlockingPool& pool,
-              std::function<void()> on_stored);
+  struct Hooks {
+    // Called for each order that was stored, before its `done`, on a pool's thread.
+    std::function<void()> on_stored;
+    // Whether new orders are refused because the relay is behind (outbox_relay.h). Must not block.
+    std::function<bool()> pushing_back;
+  };
+  OrderPlacer(OrderStore& store, InventoryClient& inventory, rpc::BlockingPool& pool, Hooks hooks);
 
   using Done = std::function<void(absl::StatusOr<v1::Order>)>;
 
   // Calls `done` once, on any thread, perhaps before it returns. When the answer is
   // an order, that is stored.
   //
-  // An error when nobody waits for it any more and it has not begun.
+  // No step is begun once nobody waits for the answer; what is reserved then is released.
   //
   // Requires: the call of `caller`, and `request`, live until then.
   void Place(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
 
  private:
+  void Find(const rpc::Call& caller, const v1::PlaceOrderRequest& request, const Done& done);
   void Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
-  void Store(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
+  absl::StatusOr<v1::Order> Store(const rpc::Call& caller, const v1::PlaceOrderRequest& request,
+                                  const std::string& reservation_id);
 
   OrderStore& store_;
   InventoryClient& inventory_;
   rpc::BlockingPool& pool_;
-  const std::function<void()> on_stored_;
+  const Hooks hooks_;
 };
 
 }  // namespace orders

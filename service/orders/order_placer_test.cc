@@ -19,8 +19,10 @@
 namespace orders {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class OrderPlacerTest : public ::testing::Test {
  protected:
@@ -52,7 +54,9 @@ class OrderPlacerTest : public ::testing::Test {
   const grpc::CallbackServerContext context_;
   const rpc::Call caller_{context_};
   rpc::BlockingPool pool_{2, 100};
-  OrderPlacer placer_{*store_, client_, pool_, [this] { ++told_; }};
+  std::atomic<bool> behind_{false};
+  OrderPlacer placer_{
+      *store_, client_, pool_, {[this] { ++told_; }, [this] { return behind_.load(); }}};
 };
 
 TEST_F(OrderPlacerTest, ReservesThenStoresThenTells) {
@@ -74,7 +78,9 @@ TEST_F(OrderPlacerTest, ReservesThenStoresThenTells) {
   EXPECT_GT(placed->create_time().seconds(), 1600000000);
   EXPECT_EQ((*store_->Find(placed->order_id(), Soon()))->SerializeAsString(),
             placed->SerializeAsString());
-  EXPECT_EQ(store_->Claim(10, {}, Soon())->at(0).reservation_id, "order/r1");
+  const auto outbox = store_->Claim(10, std::chrono::seconds(30), Soon());
+  EXPECT_EQ(outbox->at(0).reservation_id, inventory_.reserves().at(0).reservation_id());
+  EXPECT_THAT(inventory_.releases(), IsEmpty());
 }
 
 TEST_F(OrderPlacerTest, GivesEveryOrderAnIdOfItsOwn) {
@@ -128,6 +134,46 @@ TEST_F(OrderPlacerTest, RefusesAnIdThatAnotherOrderTakesMeanwhile) {
   EXPECT_EQ(CodeAndReason(Get(std::move(answer)).status()), "ALREADY_EXISTS REQUEST_ID_REUSED");
 }
 
+TEST_F(OrderPlacerTest, ReservesUnderAnIdOfItsOwnEachTime) {
+  inventory_.AnswerReserve({grpc::StatusCode::FAILED_PRECONDITION, "no tea"});
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(Place(NewRequest("r1")).ok());
+  std::set<std::string> ids;
+  for (const auto& reserve : inventory_.reserves()) ids.insert(reserve.reservation_id());
+  EXPECT_EQ(ids.size(), 20u);
+}
+
+TEST_F(OrderPlacerTest, GivesStockBackAtOnceWhenTheOrderCannotBeStored) {
+  const v1::PlaceOrderRequest request = NewRequest("r1");
+  inventory_.Hold();
+  auto answer = Start(request);
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  ASSERT_TRUE(store_->Close(Soon()).ok());
+  inventory_.Release();
+  EXPECT_EQ(CodeAndReason(Get(std::move(answer)).status()), "UNAVAILABLE STORE_UNAVAILABLE");
+  ASSERT_TRUE(inventory_.AwaitReleases(1));
+  EXPECT_THAT(inventory_.releases(), ElementsAre(inventory_.reserves().at(0).reservation_id()));
+}
+
+TEST_F(OrderPlacerTest, GivesStockBackWhenItCannotKnowWhetherItIsReserved) {
+  inventory_.AnswerReserve({grpc::StatusCode::DEADLINE_EXCEEDED, "too slow"});
+  EXPECT_EQ(CodeAndReason(Place(NewRequest("r1")).status()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  EXPECT_TRUE(inventory_.AwaitReleases(1));
+}
+
+TEST_F(OrderPlacerTest, AcceptsNoNewOrderWhileTheRelayIsBehind) {
+  const Answer before = Place(NewRequest("r1"));
+  behind_ = true;
+  const absl::Status refused = Place(NewRequest("r2")).status();
+  EXPECT_EQ(CodeAndReason(refused), "RESOURCE_EXHAUSTED OVERLOADED");
+  EXPECT_TRUE(SaysWhenToRetry(refused));
+  EXPECT_EQ(inventory_.reserves().size(), 1u) << "the inventory is not asked";
+  const Answer again = Place(NewRequest("r1"));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->order_id(), before->order_id()) << "what is placed is placed";
+  behind_ = false;
+  EXPECT_TRUE(Place(NewRequest("r2")).ok());
+}
+
 TEST_F(OrderPlacerTest, IsOverloadedWhenThePoolIs) {
   ASSERT_TRUE(pool_.Close(lifecycle::Clock::TimePoint::max()).ok());
   const absl::Status status = Place(NewRequest("r1")).status();
@@ -144,6 +190,7 @@ TEST_F(OrderPlacerTest, IsOverloadedWhenThePoolIsAfterTheReservation) {
   inventory_.Release();
   EXPECT_EQ(CodeAndReason(Get(std::move(answer)).status()), "RESOURCE_EXHAUSTED OVERLOADED");
   EXPECT_EQ(Stored(), 0u);
+  EXPECT_TRUE(inventory_.AwaitReleases(1));
 }
 
 TEST_F(OrderPlacerTest, SaysThatTheStoreIsGone) {
@@ -167,6 +214,10 @@ TEST_F(OrderPlacerTest, PlacesOneOrderForManyRetriesAtOnce) {
     ids.insert(placed->order_id());
   }
   EXPECT_EQ(ids.size(), 1u);
+  // Seven of the eight reservations are given back, and the order keeps its own.
+  ASSERT_TRUE(inventory_.AwaitReleases(7));
+  const auto outbox = store_->Claim(10, std::chrono::seconds(30), Soon());
+  EXPECT_THAT(inventory_.releases(), Not(Contains(outbox->at(0).reservation_id)));
   EXPECT_EQ(Stored(), 1u);
   EXPECT_EQ(*store_->LastSequence(Soon()), 1);
 }

@@ -21,6 +21,22 @@ namespace {
 // As orders.proto says.
 constexpr int kUsualPage = 50;
 constexpr int kLargestPage = 500;
+// What gRPC clients accept, with room for the rest of the message.
+constexpr std::size_t kMaxPageBytes = 4'000'000;
+// A page of the largest orders that are allowed is divided by this until it fits.
+constexpr int kPageDivisor = 4;
+
+// At most `size` orders, and fewer where they would be too large to be received.
+absl::StatusOr<OrderStore::Page> ListWhatFits(OrderStore& store, std::int64_t from, int size,
+                                              OrderStore::Deadline deadline) {
+  for (;; size /= kPageDivisor) {
+    absl::StatusOr<OrderStore::Page> page = store.List(from, size, deadline);
+    if (!page.ok() || size < kPageDivisor) return page;
+    std::size_t bytes = 0;
+    for (const v1::Order& order : page->orders) bytes += order.ByteSizeLong();
+    if (bytes <= kMaxPageBytes) return page;
+  }
+}
 
 absl::StatusOr<v1::GetOrderResponse> Get(OrderStore& store, const v1::GetOrderRequest& request,
                                          const rpc::Call& call) {
@@ -48,7 +64,7 @@ absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store, const v1::ListOrd
     if (!position) return BadToken("page_token");
     from = *position;
   }
-  absl::StatusOr<OrderStore::Page> page = store.List(from, size, StoreDeadline(call));
+  absl::StatusOr<OrderStore::Page> page = ListWhatFits(store, from, size, StoreDeadline(call));
   if (!page.ok()) return FromStore(page.status());
   v1::ListOrdersResponse response;
   for (v1::Order& order : page->orders) *response.add_orders() = std::move(order);
@@ -58,11 +74,39 @@ absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store, const v1::ListOrd
   return response;
 }
 
+absl::StatusOr<v1::CancelOrderResponse> Cancel(OrderStore& store,
+                                               const v1::CancelOrderRequest& request,
+                                               const rpc::Call& call) {
+  absl::StatusOr<v1::Order> order = store.Cancel(request.order_id(), StoreDeadline(call));
+  if (absl::IsNotFound(order.status())) return UnknownOrder(request.order_id());
+  // The store is closed, or the order has no reservation; then the order can be read.
+  if (absl::IsFailedPrecondition(order.status()) &&
+      store.Find(request.order_id(), StoreDeadline(call)).ok()) {
+    return OrderIsConfirmed(request.order_id());
+  }
+  if (!order.ok()) return FromStore(order.status());
+  v1::CancelOrderResponse response;
+  *response.mutable_order() = *std::move(order);
+  return response;
+}
+
+v1::GetSalesResponse SalesOf(const SalesTotals& totals) {
+  v1::GetSalesResponse response;
+  for (const auto& [sku, quantity] : totals.quantity_by_sku) {
+    v1::Sales& sales = *response.add_sales();
+    sales.set_sku(sku);
+    sales.set_quantity(quantity);
+  }
+  response.set_sequence(totals.sequence);
+  return response;
+}
+
 }  // namespace
 
 OrdersService::OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed,
-                             rpc::BlockingPool& pool, const rpc::GoodbyeSignal& goodbye)
-    : store_(store), placer_(placer), feed_(feed), pool_(pool), goodbye_(goodbye) {}
+                             const Sales& sales, rpc::BlockingPool& pool,
+                             const rpc::GoodbyeSignal& goodbye)
+    : store_(store), placer_(placer), feed_(feed), sales_(sales), pool_(pool), goodbye_(goodbye) {}
 
 grpc::ServerUnaryReactor* OrdersService::PlaceOrder(grpc::CallbackServerContext* context,
                                                     const v1::PlaceOrderRequest* request,
@@ -85,6 +129,23 @@ grpc::ServerUnaryReactor* OrdersService::GetOrder(grpc::CallbackServerContext* c
   return rpc::AnswerFromPool(
       pool_, context, request, response,
       [this](const auto& order, const rpc::Call& call) { return Get(store_, order, call); });
+}
+
+grpc::ServerUnaryReactor* OrdersService::CancelOrder(grpc::CallbackServerContext* context,
+                                                     const v1::CancelOrderRequest* request,
+                                                     v1::CancelOrderResponse* response) {
+  return rpc::AnswerFromPool(
+      pool_, context, request, response,
+      [this](const auto& order, const auto& call) { return Cancel(store_, order, call); });
+}
+
+grpc::ServerUnaryReactor* OrdersService::GetSales(grpc::CallbackServerContext* context,
+                                                  const v1::GetSalesRequest* request,
+                                                  v1::GetSalesResponse* response) {
+  return rpc::AnswerNow(context, request, response,
+                        [this](const auto&, const auto&) -> absl::StatusOr<v1::GetSalesResponse> {
+                          return SalesOf(sales_.totals());
+                        });
 }
 
 grpc::ServerUnaryReactor* OrdersService::ListOrders(grpc::CallbackServerContext* context,

@@ -5,6 +5,7 @@
 #include "service/orders/event_feed.h"
 #include "service/orders/order_placer.h"
 #include "service/orders/order_store.h"
+#include "service/orders/sales.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/goodbye_signal.h"
 
@@ -19,8 +20,8 @@ namespace orders {
 class OrdersService final : public v1::OrdersService::WithRawCallbackMethod_WatchOrders<
                                 v1::OrdersService::CallbackService> {
  public:
-  OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed, rpc::BlockingPool& pool,
-                const rpc::GoodbyeSignal& goodbye);
+  OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed, const Sales& sales,
+                rpc::BlockingPool& pool, const rpc::GoodbyeSignal& goodbye);
 
   grpc::ServerUnaryReactor* PlaceOrder(grpc::CallbackServerContext* context,
                                        const v1::PlaceOrderRequest* request,
@@ -28,6 +29,12 @@ class OrdersService final : public v1::OrdersService::WithRawCallbackMethod_Watc
   grpc::ServerUnaryReactor* GetOrder(grpc::CallbackServerContext* context,
                                      const v1::GetOrderRequest* request,
                                      v1::GetOrderResponse* response) override;
+  grpc::ServerUnaryReactor* CancelOrder(grpc::CallbackServerContext* context,
+                                        const v1::CancelOrderRequest* request,
+                                        v1::CancelOrderResponse* response) override;
+  grpc::ServerUnaryReactor* GetSales(grpc::CallbackServerContext* context,
+                                     const v1::GetSalesRequest* request,
+                                     v1::GetSalesResponse* response) override;
   grpc::ServerUnaryReactor* ListOrders(grpc::CallbackServerContext* context,
                                        const v1::ListOrdersRequest* request,
                                        v1::ListOrdersResponse* response) override;
@@ -42,6 +49,7 @@ class OrdersService final : public v1::OrdersService::WithRawCallbackMethod_Watc
   OrderStore& store_;
   OrderPlacer& placer_;
   EventFeed& feed_;
+  const Sales& sales_;
   rpc::BlockingPool& pool_;
   const rpc::GoodbyeSignal& goodbye_;
 };

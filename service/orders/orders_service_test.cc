@@ -1,5 +1,6 @@
 #include "service/orders/orders_service.h"
 
+#include <chrono>
 #include <future>
 #include <memory>
 #include <set>
@@ -170,6 +171,135 @@ TEST_F(OrdersServiceTest, SaysOfEveryMethodThatItIsOverloaded) {
   }
   busy.End();
   EXPECT_TRUE(testkit::Eventually([&] { return List(*stub).ok(); }));
+}
+
+TEST_F(OrdersServiceTest, CancelsAnOrderAndGivesItsStockBack) {
+  const auto placed = Place(*stub_, NewRequest("r1"));
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  for (int i = 0; i < 2; ++i) {
+    const auto cancelled = Cancel(*stub_, placed->order_id());
+    ASSERT_TRUE(cancelled.ok()) << cancelled.status();
+    EXPECT_EQ(cancelled->state(), v1::ORDER_STATE_CANCELLED);
+  }
+  orders_.StartRelay();
+  ASSERT_TRUE(inventory_.AwaitReleases(1));
+  EXPECT_THAT(inventory_.releases(), ElementsAre(inventory_.reserves().at(0).reservation_id()));
+  EXPECT_THAT(inventory_.confirms(), IsEmpty());
+}
+
+TEST_F(OrdersServiceTest, CancelsAConfirmedOrderToo) {
+  orders_.StartRelay();
+  const auto placed = Place(*stub_, NewRequest("r1"));
+  ASSERT_TRUE(testkit::Eventually(
+      [&] { return Get(*stub_, placed->order_id())->state() == v1::ORDER_STATE_CONFIRMED; }));
+  EXPECT_EQ(Cancel(*stub_, placed->order_id())->state(), v1::ORDER_STATE_CANCELLED);
+  EXPECT_TRUE(inventory_.AwaitReleases(1));
+}
+
+TEST_F(OrdersServiceTest, CancelsNoOrderThatWasNotPlaced) {
+  EXPECT_EQ(CodeAndReason(Cancel(*stub_, "o").status()), "NOT_FOUND UNKNOWN_ORDER");
+}
+
+TEST_F(OrdersServiceTest, TellsHowMuchWasOrderedWithoutCancelledOrders) {
+  const auto sales = [this] {
+    CallContext context;
+    v1::GetSalesResponse response;
+    EXPECT_TRUE(stub_->GetSales(&context, {}, &response).ok());
+    std::string all = std::to_string(response.sequence()) + ":";
+    for (const auto& one : response.sales()) {
+      all += " " + std::string(one.sku()) + "=" + std::to_string(one.quantity());
+    }
+    return all;
+  };
+  EXPECT_EQ(sales(), "0:");
+  ASSERT_TRUE(Place(*stub_, NewRequest("r1", "tea", 3)).ok());
+  ASSERT_TRUE(Place(*stub_, NewRequest("r2", "milk", 2)).ok());
+  const auto cancelled = Place(*stub_, NewRequest("r3", "milk", 5));
+  EXPECT_TRUE(testkit::Eventually([&] { return sales() == "3: milk=7 tea=3"; })) << sales();
+  ASSERT_TRUE(Cancel(*stub_, cancelled->order_id()).ok());
+  EXPECT_TRUE(testkit::Eventually([&] { return sales() == "4: milk=2 tea=3"; })) << sales();
+}
+
+// Load that the pool cannot keep up with: what it does is for those who still wait.
+TEST_F(OrdersServiceTest, BeginsNothingForCallersWhoHaveGivenUp) {
+  OrdersUnderTest slow(database_, inventory_, {.pool_threads = 1, .pool_capacity = 1000});
+  const auto stub = slow.NewStub();
+  Busy busy(slow.pool());
+  const auto start = [&](const std::string& id, std::chrono::milliseconds patience) {
+    return std::async(std::launch::async, [&stub, id, patience] {
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + patience);
+      v1::PlaceOrderResponse response;
+      return rpc::FromGrpc(stub->PlaceOrder(&context, NewRequest(id), &response));
+    });
+  };
+  std::vector<std::future<absl::Status>> gone;
+  for (int i = 0; i < 40; ++i) {
+    gone.push_back(start("gone" + std::to_string(i), std::chrono::milliseconds(300)));
+  }
+  std::vector<std::future<absl::Status>> waiting;
+  for (int i = 0; i < 5; ++i) waiting.push_back(start("waits" + std::to_string(i), testkit::kLong));
+  for (auto& call : gone) EXPECT_TRUE(absl::IsDeadlineExceeded(call.get()));
+  // The server has learnt of a call, and so of its deadline, a moment later than its caller.
+  const auto over = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  ASSERT_TRUE(testkit::Eventually([&] { return std::chrono::steady_clock::now() > over; }));
+  busy.End();
+  for (auto& call : waiting) EXPECT_TRUE(call.get().ok());
+  EXPECT_EQ(inventory_.reserves().size(), 5u);
+  EXPECT_EQ(Stored(), 5u);
+}
+
+TEST_F(OrdersServiceTest, StoresNothingForACallerWhoGivesUpOnceItIsReserved) {
+  OrdersUnderTest slow(database_, inventory_, {.pool_threads = 1, .pool_capacity = 1000});
+  const auto stub = slow.NewStub();
+  inventory_.Hold();
+  auto call = std::async(std::launch::async, [&stub] {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
+    v1::PlaceOrderResponse response;
+    return rpc::FromGrpc(stub->PlaceOrder(&context, NewRequest("r1"), &response));
+  });
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  Busy busy(slow.pool());
+  inventory_.Release();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(call.get()));
+  const auto over = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  ASSERT_TRUE(testkit::Eventually([&] { return std::chrono::steady_clock::now() > over; }));
+  busy.End();
+  ASSERT_TRUE(inventory_.AwaitReleases(1));
+  EXPECT_EQ(Stored(), 0u);
+}
+
+TEST_F(OrdersServiceTest, ListsTheLargestOrdersOnPagesThatCallersCanReceive) {
+  constexpr int kOrders = 200;
+  const auto characters = [](int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += "\xF0\x9F\x98\x80";
+    return text;
+  };
+  v1::Order largest;
+  largest.set_customer(characters(128));
+  for (int i = 100; i < 200; ++i) {
+    v1::OrderItem& item = *largest.add_items();
+    item.set_sku(characters(61) + std::to_string(i));
+    item.set_quantity(1000000);
+  }
+  for (int i = 0; i < kOrders; ++i) {
+    largest.set_order_id(std::to_string(i));
+    largest.set_request_id(characters(61) + std::to_string(100 + i));
+    PlaceIn(orders_.store(), largest);
+  }
+  ASSERT_GT(largest.ByteSizeLong() * kOrders, 4u << 20);
+  std::vector<std::string> listed;
+  std::string token;
+  do {
+    const auto page = List(*stub_, 500, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const v1::Order& order : page->orders()) listed.push_back(order.order_id());
+    token = page->next_page_token();
+  } while (!token.empty());
+  ASSERT_EQ(listed.size(), static_cast<std::size_t>(kOrders));
+  for (int i = 0; i < kOrders; ++i) EXPECT_EQ(listed[i], std::to_string(i));
 }
 
 TEST_F(OrdersServiceTest, KnowsNoOrderThatWasNotPlaced) {

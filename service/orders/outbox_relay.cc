@@ -1,47 +1,105 @@
 #include "service/orders/outbox_relay.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
 #include <utility>
-#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "service/orders/store_deadline.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
 namespace {
 
-constexpr std::chrono::seconds kLease(30);
-constexpr std::chrono::milliseconds kRetry(50);
-// How often the outbox is looked at for what another replica has left behind.
-constexpr std::chrono::milliseconds kInterval(500);
-constexpr std::chrono::milliseconds kFirstBackoff(50);
-constexpr std::chrono::milliseconds kLongestBackoff(2000);
+using lifecycle::Clock;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 
-// Whether the next item would meet the same trouble: it lies with the inventory or
-// the store, and not with the one item.
+// Settled in one transaction.
+constexpr int kPage = 128;
+// How many calls the inventory gets at once.
+constexpr int kMaxParallel = 16;
+// Nothing more of a page is begun after this; what is running has the channel's timeout to end.
+constexpr seconds kPageTime(10);
+// Longer than a page can take: nobody else begins what is still being worked on.
+constexpr seconds kLease(30);
+// How long running calls may take once a stop is requested.
+constexpr milliseconds kFinish(200);
+
+// How often the outbox is looked at for what another replica has left behind.
+constexpr milliseconds kInterval(500);
+constexpr milliseconds kLookInterval(1000);
+constexpr milliseconds kFirstBackoff(50);
+constexpr milliseconds kMaxBackoff(2000);
+constexpr milliseconds kMaxItemBackoff(30000);
+
+// Whether the next item would meet the same trouble: it lies with the inventory, and not with the
+// one item.
 bool ConcernsAll(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
-         absl::IsCancelled(status);
+         absl::IsCancelled(status) || absl::IsResourceExhausted(status);
+}
+
+bool HasNoStock(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsNotFound(status);
+}
+
+// What becomes of an item that was answered with `answer`; unset: it is tried again.
+std::optional<Settlement> SettlementFor(const OutboxItem& item, const absl::Status& answer) {
+  if (item.kind == OutboxItem::Kind::kRelease) {
+    if (!answer.ok()) return std::nullopt;
+    return Settlement{item, std::nullopt};
+  }
+  if (answer.ok()) return Settlement{item, v1::ORDER_STATE_CONFIRMED};
+  if (!HasNoStock(answer)) return std::nullopt;
+  spdlog::warn("order {} is cancelled: {}", item.order_id, answer.ToString());
+  return Settlement{item, v1::ORDER_STATE_CANCELLED};
+}
+
+milliseconds DelayOf(const OutboxItem& item) {
+  const int doublings = std::clamp(item.attempts - 1, 0, 10);
+  return std::min(kFirstBackoff * (1 << doublings), kMaxItemBackoff);
+}
+
+std::string Describe(const OutboxStatus& status) {
+  return absl::StrCat(status.depth, " items wait, the oldest for ",
+                      std::chrono::duration_cast<seconds>(status.oldest_age).count(), " s",
+                      status.pushing_back ? "; new orders are refused" : "");
 }
 
 }  // namespace
 
-OutboxRelay::OutboxRelay(OrderStore& store, InventoryClient& inventory,
-                         std::function<void()> on_settled)
-    : store_(store), inventory_(inventory), on_settled_(std::move(on_settled)) {}
+// What the inventory has said of each item; unset: it was not asked.
+struct OutboxRelay::Answers {
+  std::vector<std::optional<absl::Status>> of_item;
+  // The trouble that made the relay ask no further.
+  absl::Status trouble;
+};
+
+OutboxRelay::OutboxRelay(OrderStore& store, InventoryClient& inventory, Clock& clock)
+    : store_(store),
+      inventory_(inventory),
+      clock_(clock),
+      trouble_("the outbox relay has trouble",
+               [](const std::string& line) { spdlog::warn("{}", line); }),
+      parallel_(kMaxParallel) {}
 
 void OutboxRelay::Run(std::stop_token stop) {
-  std::chrono::milliseconds backoff = kFirstBackoff;
+  milliseconds backoff = kFirstBackoff;
   while (!stop.stop_requested()) {
-    if (Work(stop)) {
-      backoff = kFirstBackoff;
-      Rest(stop, kInterval);
-    } else {
+    LookAtBacklog();
+    const Worked worked = WorkOnPage(stop);
+    if (worked == Worked::kTrouble) {
       // Not woken by new items: they would meet the same trouble.
-      std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, stop, backoff, [] { return false; });
-      backoff = std::min(backoff * 2, kLongestBackoff);
+      Rest(stop, backoff, /*deaf=*/true);
+      backoff = std::min(backoff * 2, kMaxBackoff);
+      continue;
     }
+    backoff = kFirstBackoff;
+    if (worked == Worked::kAll) Rest(stop, kInterval);
   }
 }
 
@@ -53,43 +111,146 @@ void OutboxRelay::Wake() {
   changed_.notify_all();
 }
 
-bool OutboxRelay::Work(const std::stop_token& stop) {
-  for (;;) {
-    const absl::StatusOr<std::vector<OutboxItem>> items =
-        store_.Claim(/*limit=*/1, kLease, StoreDeadline());
-    if (!items.ok()) {
-      spdlog::warn("the outbox cannot be read, will try again: {}", items.status().ToString());
-      return false;
-    }
-    if (items->empty() || stop.stop_requested()) return true;
-    for (const OutboxItem& item : *items) {
-      const absl::Status settled = Settle(item, stop);
-      if (settled.ok()) {
-        on_settled_();
-        continue;
-      }
-      spdlog::warn("order {} is not settled, will try again: {}", item.order_id,
-                   settled.ToString());
-      static_cast<void>(store_.Postpone({item}, kRetry, StoreDeadline()));
-      if (ConcernsAll(settled)) return false;
-    }
+OutboxStatus OutboxRelay::Status() const {
+  std::lock_guard lock(mutex_);
+  return status_;
+}
+
+OutboxRelay::Worked OutboxRelay::WorkOnPage(const std::stop_token& stop) {
+  const absl::StatusOr<std::vector<OutboxItem>> items =
+      store_.Claim(kPage, kLease, StoreDeadline());
+  if (!items.ok()) {
+    ReportTrouble(absl::StrCat("the outbox cannot be read: ", items.status().ToString()));
+    return Worked::kTrouble;
+  }
+  if (items->empty()) return Worked::kAll;
+  const Answers answers = Ask(*items, stop);
+  const absl::Status concluded = Conclude(*items, answers);
+  AdaptTo(answers);
+  if (!concluded.ok()) {
+    ReportTrouble(absl::StrCat("orders cannot be settled: ", concluded.ToString()));
+    return Worked::kTrouble;
+  }
+  if (!answers.trouble.ok() && !stop.stop_requested()) {
+    ReportTrouble(absl::StrCat("the inventory: ", answers.trouble.ToString()));
+    return Worked::kTrouble;
+  }
+  return items->size() < kPage ? Worked::kAll : Worked::kSome;
+}
+
+OutboxRelay::Answers OutboxRelay::Ask(const std::vector<OutboxItem>& items,
+                                      const std::stop_token& stop) {
+  // On this thread's stack: it waits until every call has ended.
+  struct Page {
+    std::mutex mutex;
+    std::condition_variable_any changed;
+    int running = 0;  // Guarded by mutex, as all of this.
+    Answers answers;
+  };
+  Page page;
+  page.answers.of_item.resize(items.size());
+  std::stop_source give_up;
+  const Clock::TimePoint begin_until = clock_.Now() + kPageTime;
+
+  std::unique_lock lock(page.mutex);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    clock_.WaitUntil(lock, page.changed, Clock::TimePoint::max(), stop,
+                     [&] { return page.running < parallel_; });
+    if (stop.stop_requested() || !page.answers.trouble.ok() || clock_.Now() >= begin_until) break;
+    ++page.running;
+    lock.unlock();
+    AskAboutOne(items[i], give_up.get_token(), [&page, i](absl::Status answer) {
+      std::lock_guard answered(page.mutex);
+      if (ConcernsAll(answer)) page.answers.trouble = answer;
+      page.answers.of_item[i] = std::move(answer);
+      --page.running;
+      page.changed.notify_all();
+    });
+    lock.lock();
+  }
+  const auto none_runs = [&page] { return page.running == 0; };
+  if (!clock_.WaitUntil(lock, page.changed, Clock::TimePoint::max(), stop, none_runs) &&
+      !clock_.WaitUntil(lock, page.changed, clock_.Now() + kFinish, {}, none_runs)) {
+    lock.unlock();
+    give_up.request_stop();
+    lock.lock();
+    page.changed.wait(lock, none_runs);
+  }
+  return std::move(page.answers);
+}
+
+void OutboxRelay::AskAboutOne(const OutboxItem& item, std::stop_token give_up,
+                              InventoryClient::Done done) {
+  if (item.kind == OutboxItem::Kind::kRelease) {
+    inventory_.Release(item.reservation_id, std::move(give_up), std::move(done));
+  } else {
+    inventory_.Confirm(item.reservation_id, std::move(give_up), std::move(done));
   }
 }
 
-absl::Status OutboxRelay::Settle(const OutboxItem& item, const std::stop_token& stop) {
-  const absl::Status confirmed = inventory_.Confirm(item.reservation_id, stop);
-  if (confirmed.ok()) {
-    return store_.Settle({{item, v1::ORDER_STATE_CONFIRMED}}, StoreDeadline());
+absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const Answers& answers) {
+  std::vector<Settlement> settlements;
+  std::map<milliseconds, std::vector<OutboxItem>> later;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::optional<absl::Status>& answer = answers.of_item[i];
+    if (!answer) {
+      later[milliseconds(0)].push_back(items[i]);
+    } else if (auto settlement = SettlementFor(items[i], *answer)) {
+      settlements.push_back(*std::move(settlement));
+    } else if (ConcernsAll(*answer)) {
+      later[milliseconds(0)].push_back(items[i]);
+    } else {
+      spdlog::warn("order {} is not settled, will try again: {}", items[i].order_id,
+                   answer->ToString());
+      later[DelayOf(items[i])].push_back(items[i]);
+    }
   }
-  if (!absl::IsFailedPrecondition(confirmed) && !absl::IsNotFound(confirmed)) return confirmed;
-  spdlog::warn("order {} is cancelled: {}", item.order_id, confirmed.ToString());
-  return store_.Settle({{item, v1::ORDER_STATE_CANCELLED}}, StoreDeadline());
+  absl::Status status;
+  if (!settlements.empty()) status = store_.Settle(settlements, StoreDeadline());
+  for (const auto& [delay, postponed] : later) {
+    status.Update(store_.Postpone(postponed, delay, StoreDeadline()));
+  }
+  // What the store has not taken is claimed again when its lease is over.
+  return status;
 }
 
-void OutboxRelay::Rest(const std::stop_token& stop, std::chrono::milliseconds limit) {
+void OutboxRelay::AdaptTo(const Answers& answers) {
+  parallel_ =
+      answers.trouble.ok() ? std::min(parallel_ + 2, kMaxParallel) : std::max(parallel_ / 2, 1);
+}
+
+void OutboxRelay::LookAtBacklog() {
+  const Clock::TimePoint now = clock_.Now();
+  if (now < next_look_) return;
+  next_look_ = now + kLookInterval;
+  const absl::StatusOr<Backlog> backlog = store_.OutboxBacklog(StoreDeadline());
+  if (!backlog.ok()) {
+    ReportTrouble(absl::StrCat("the outbox cannot be counted: ", backlog.status().ToString()));
+    return;
+  }
+  OutboxStatus status{.depth = backlog->depth,
+                      .oldest_age = backlog->oldest_age,
+                      .pushing_back = backlog->oldest_age > kMaxAge};
+  const bool before = Status().pushing_back;
+  if (before && !status.pushing_back) {
+    spdlog::info("the outbox relay has caught up, new orders are accepted: {}", Describe(status));
+  }
+  {
+    std::lock_guard lock(mutex_);
+    status_ = status;
+  }
+  if (status.pushing_back) ReportTrouble("it is behind");
+}
+
+void OutboxRelay::ReportTrouble(const std::string& what) {
+  trouble_.Count(absl::StrCat(what, "; ", Describe(Status())));
+}
+
+void OutboxRelay::Rest(const std::stop_token& stop, milliseconds limit, bool deaf) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, stop, limit, [this] { return woken_; });
-  woken_ = false;
+  clock_.WaitUntil(lock, changed_, clock_.Now() + limit, stop,
+                   [this, deaf] { return woken_ && !deaf; });
+  if (!deaf) woken_ = false;
 }
 
 }  // namespace orders

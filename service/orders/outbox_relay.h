@@ -3,28 +3,51 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <functional>
+#include <cstdint>
 #include <mutex>
 #include <stop_token>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "service/lifecycle/clock.h"
 #include "service/orders/inventory_client.h"
 #include "service/orders/order_store.h"
+#include "service/rpc/limit_log.h"
 
 namespace orders {
 
-// The background worker that completes orders: takes each outbox item, confirms its reservation
-// with the inventory, and settles the order.
+// How far the relay is behind, as of its last look.
+struct OutboxStatus {
+  std::int64_t depth = 0;
+  std::chrono::milliseconds oldest_age{0};
+  // New orders are refused until the relay has caught up.
+  bool pushing_back = false;
+};
+
+// The background worker that completes orders: claims a page of the outbox, confirms or releases
+// the reservations at the inventory, several at once, and settles the page in one transaction.
 //
-// Guarantees: an item is settled at least once, and settling it again changes nothing. So the relay
-// may be killed at any moment, and several replicas may work on one outbox. When asked to stop, it
-// finishes its current item, or leaves it to the next start if the inventory does not answer soon.
+// The problem: an order whose reservation expires before it is confirmed loses its stock to
+// another. So the relay keeps up by construction, and says when it does not: once the oldest item
+// is older than half of a reservation's life, it pushes back, and no new order is accepted.
 //
-// Threads: Run() on one, Wake() on any.
+// Guarantees:
+//   - an item is settled at least once, and settling it again changes nothing, so the relay may be
+//     killed at any moment
+//   - the relays of several replicas share the work: a claimed item is nobody else's for a while
+//   - an inventory that is overloaded or away is asked less at a time, and each item stays
+//   - one item that fails is tried again later, and holds nothing else up
+//   - when asked to stop, it settles what is being answered, and gives the rest back
+//
+// Threads: Run() on one, the others on any.
 class OutboxRelay {
  public:
-  // `on_settled` is called after each item, on Run()'s thread.
-  OutboxRelay(OrderStore& store, InventoryClient& inventory, std::function<void()> on_settled);
+  // When new orders are refused: the inventory then has as much time again for the oldest one.
+  static constexpr std::chrono::milliseconds kMaxAge = InventoryClient::kReservationLife / 2;
+
+  OutboxRelay(OrderStore& store, InventoryClient& inventory,
+              lifecycle::Clock& clock = lifecycle::Clock::Steady());
 
   // Works until `stop` is requested.
   void Run(std::stop_token stop);
@@ -32,22 +55,42 @@ class OutboxRelay {
   // Signals that there is a new item. Does not block.
   void Wake();
 
+  // Cheap: looks at no store.
+  OutboxStatus Status() const;
+
  private:
-  // Works through the outbox once. False: the inventory or the store needs time.
-  bool Work(const std::stop_token& stop);
+  enum class Worked { kAll, kSome, kTrouble };
+  struct Answers;
 
-  // Completes one order. CANCELLED: `stop` was requested meanwhile.
-  absl::Status Settle(const OutboxItem& item, const std::stop_token& stop);
+  // Works through one page.
+  Worked WorkOnPage(const std::stop_token& stop);
+  // Asks the inventory about each item, at most `parallel_` at once.
+  Answers Ask(const std::vector<OutboxItem>& items, const std::stop_token& stop);
+  void AskAboutOne(const OutboxItem& item, std::stop_token give_up, InventoryClient::Done done);
+  // Settles what is answered, and gives the rest back.
+  absl::Status Conclude(const std::vector<OutboxItem>& items, const Answers& answers);
+  // More at once when all is well, half as many when the inventory has trouble.
+  void AdaptTo(const Answers& answers);
 
-  // Sleeps until Wake(), `stop`, or `limit`.
-  void Rest(const std::stop_token& stop, std::chrono::milliseconds limit);
+  // Looks how far the relay is behind, if that is long enough ago.
+  void LookAtBacklog();
+  void ReportTrouble(const std::string& what);
+
+  // Sleeps until Wake(), unless `deaf`, until a stop is requested, or `limit`.
+  void Rest(const std::stop_token& stop, std::chrono::milliseconds limit, bool deaf = false);
 
   OrderStore& store_;
   InventoryClient& inventory_;
-  const std::function<void()> on_settled_;
-  std::mutex mutex_;
+  lifecycle::Clock& clock_;
+  rpc::LimitLog trouble_;
+  // These belong to Run()'s thread.
+  int parallel_;
+  lifecycle::Clock::TimePoint next_look_{};
+
+  mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  bool woken_ = false;  // Guarded by mutex_.
+  bool woken_ = false;   // Guarded by mutex_.
+  OutboxStatus status_;  // Guarded by mutex_.
 };
 
 }  // namespace orders

@@ -1,21 +1,30 @@
 #include "service/orders/outbox_relay.h"
 
-#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/lifecycle/testing/fake_clock.h"
 #include "service/orders/testing/fake_inventory.h"
+#include "service/orders/testing/fake_order_log.h"
 #include "service/orders/testing/temporary_database.h"
 #include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
 
+using std::chrono::milliseconds;
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 class OutboxRelayTest : public ::testing::Test {
  protected:
@@ -33,6 +42,9 @@ class OutboxRelayTest : public ::testing::Test {
     thread_.request_stop();
     thread_.join();
   }
+  void Place(int orders) {
+    for (int i = 0; i < orders; ++i) PlaceIn(*store_, "r" + std::to_string(i));
+  }
 
   v1::OrderState StateOf(const std::string& request_id) {
     const auto order = store_->Find("order of " + request_id, Soon());
@@ -42,13 +54,15 @@ class OutboxRelayTest : public ::testing::Test {
     return testkit::Eventually([&] { return StateOf(request_id) == state; });
   }
   std::int64_t Waiting() { return store_->OutboxBacklog(Soon())->depth; }
+  bool AwaitNothingWaits() {
+    return testkit::Eventually([this] { return Waiting() == 0; });
+  }
 
   const TemporaryDatabase database_;
   const std::unique_ptr<OrderStore> store_ = database_.Open();
   FakeInventory inventory_;
   InventoryClient client_{inventory_.address()};
-  std::atomic<int> settled_{0};
-  OutboxRelay relay_{*store_, client_, [this] { ++settled_; }};
+  OutboxRelay relay_{*store_, client_};
   std::jthread thread_;
 };
 
@@ -58,9 +72,8 @@ TEST_F(OutboxRelayTest, ConfirmsAtTheInventoryAndThenSettles) {
   Start();
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
   EXPECT_TRUE(AwaitState("r2", v1::ORDER_STATE_CONFIRMED));
-  EXPECT_THAT(inventory_.confirms(), ElementsAre("order/r1", "order/r2"));
+  EXPECT_THAT(inventory_.confirms(), UnorderedElementsAre("order/r1", "order/r2"));
   EXPECT_EQ(Waiting(), 0);
-  EXPECT_TRUE(testkit::Eventually([this] { return settled_ == 2; }));
 }
 
 TEST_F(OutboxRelayTest, FindsNewItemsWhenItIsWoken) {
@@ -90,23 +103,71 @@ TEST_F(OutboxRelayTest, CancelsAnOrderWhoseReservationIsGone) {
   EXPECT_EQ(Waiting(), 0);
 }
 
+TEST_F(OutboxRelayTest, ReleasesTheStockOfACancelledOrder) {
+  PlaceIn(*store_, "r1");
+  ASSERT_TRUE(store_->Cancel("order of r1", Soon()).ok());
+  Start();
+  EXPECT_TRUE(AwaitNothingWaits());
+  EXPECT_THAT(inventory_.releases(), ElementsAre("order/r1"));
+  EXPECT_THAT(inventory_.confirms(), IsEmpty());
+  EXPECT_EQ(StateOf("r1"), v1::ORDER_STATE_CANCELLED);
+  EXPECT_EQ(*store_->LastSequence(Soon()), 2);
+}
+
+TEST_F(OutboxRelayTest, ReleasesTheStockOfAnOrderThatIsCancelledWhileItIsConfirmed) {
+  PlaceIn(*store_, "r1");
+  inventory_.Hold();
+  Start();
+  ASSERT_TRUE(inventory_.AwaitConfirms(1));
+  ASSERT_TRUE(store_->Cancel("order of r1", Soon()).ok());
+  inventory_.Release();
+  EXPECT_TRUE(AwaitNothingWaits());
+  EXPECT_THAT(inventory_.releases(), ElementsAre("order/r1"));
+  EXPECT_EQ(StateOf("r1"), v1::ORDER_STATE_CANCELLED);
+}
+
 TEST_F(OutboxRelayTest, TriesAgainUntilTheInventoryIsBack) {
   // More often than the channel itself tries.
   inventory_.RefuseNext(9);
   PlaceIn(*store_, "r1");
   Start();
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
-  EXPECT_TRUE(testkit::Eventually([this] { return settled_ == 1; }));
 }
 
-TEST_F(OutboxRelayTest, BacksOffWhileTheInventoryRefuses) {
-  inventory_.AnswerConfirm({grpc::StatusCode::RESOURCE_EXHAUSTED, "no more"});
-  inventory_.AnswerConfirmOf("order/r1", {grpc::StatusCode::DEADLINE_EXCEEDED, "too slow"});
-  for (const char* id : {"r1", "r2"}) PlaceIn(*store_, id);
+TEST_F(OutboxRelayTest, AsksTheInventoryAboutSoManyAtOnceAndNoMore) {
+  Place(40);
+  inventory_.Hold();
   Start();
-  ASSERT_TRUE(inventory_.AwaitConfirms(3));
-  Stop();
-  EXPECT_EQ(Waiting(), 2);
+  ASSERT_TRUE(inventory_.AwaitConfirms(16));
+  EXPECT_EQ(inventory_.confirms().size(), 16u);
+  inventory_.Release();
+  EXPECT_TRUE(AwaitNothingWaits());
+  EXPECT_EQ(inventory_.confirms().size(), 40u);
+}
+
+TEST_F(OutboxRelayTest, AsksNoFurtherOnceTheInventoryIsOverloadedAndKeepsEachItem) {
+  for (const auto code : {grpc::StatusCode::RESOURCE_EXHAUSTED, grpc::StatusCode::UNAVAILABLE,
+                          grpc::StatusCode::DEADLINE_EXCEEDED}) {
+    FakeInventory overloaded;
+    InventoryClient client(overloaded.address());
+    OutboxRelay relay(*store_, client);
+    if (Waiting() == 0) Place(100);
+    overloaded.AnswerConfirm({code, "no more"});
+    overloaded.Hold();
+    std::jthread runs([&](std::stop_token stop) { relay.Run(stop); });
+    ASSERT_TRUE(overloaded.AwaitConfirms(16));
+    overloaded.Release();
+    // The next pages: half as many each time, so never near 100 before the first one is known.
+    ASSERT_TRUE(overloaded.AwaitConfirms(17));
+    runs.request_stop();
+    runs.join();
+    const auto confirms = overloaded.confirms();
+    EXPECT_LT(std::set(confirms.begin(), confirms.end()).size(), 100u) << code;
+    EXPECT_EQ(Waiting(), 100) << code;
+  }
+  Start();
+  EXPECT_TRUE(AwaitNothingWaits()) << "when it is back, all of them are confirmed";
+  EXPECT_EQ(StateOf("r99"), v1::ORDER_STATE_CONFIRMED);
 }
 
 TEST_F(OutboxRelayTest, IsNotHeldUpByOneOrderThatCannotBeConfirmed) {
@@ -119,17 +180,20 @@ TEST_F(OutboxRelayTest, IsNotHeldUpByOneOrderThatCannotBeConfirmed) {
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
 }
 
-TEST_F(OutboxRelayTest, FinishesOnlyItsCurrentItemWhenStopped) {
-  for (const char* id : {"r1", "r2"}) PlaceIn(*store_, id);
+TEST_F(OutboxRelayTest, SettlesWhatIsAnsweredAndGivesTheRestBackWhenStopped) {
+  Place(20);
   inventory_.Hold();
   Start();
-  ASSERT_TRUE(inventory_.AwaitConfirms(1));
+  ASSERT_TRUE(inventory_.AwaitConfirms(16));
   thread_.request_stop();
   inventory_.Release();
   Stop();
-  EXPECT_EQ(StateOf("r1"), v1::ORDER_STATE_CONFIRMED);
-  EXPECT_EQ(StateOf("r2"), v1::ORDER_STATE_PLACED);
-  EXPECT_THAT(inventory_.confirms(), ElementsAre("order/r1"));
+  EXPECT_EQ(inventory_.confirms().size(), 16u);
+  EXPECT_EQ(Waiting(), 4);
+  // Nobody waits for a lease to end.
+  const auto rest = store_->Claim(20, std::chrono::seconds(30), Soon());
+  ASSERT_TRUE(rest.ok()) << rest.status();
+  EXPECT_EQ(rest->size(), 4u);
 }
 
 TEST_F(OutboxRelayTest, LeavesItsItemForTheNextStartWhenTheInventoryHangs) {
@@ -162,20 +226,120 @@ TEST_F(OutboxRelayTest, GoesOnWhenTheStoreIsClosed) {
   Stop();
 }
 
-TEST_F(OutboxRelayTest, SettlesEachOrderOnceWhenReplicasShareTheOutbox) {
-  constexpr int kOrders = 100;
-  const auto replica = database_.Open();
-  OutboxRelay other(*replica, client_, [] {});
-  std::jthread other_runs([&](std::stop_token stop) { other.Run(stop); });
+TEST_F(OutboxRelayTest, ConfirmsEachOrderOnceThoughThreeReplicasShareTheOutbox) {
+  constexpr int kOrders = 300;
+  const auto second = database_.Open();
+  const auto third = database_.Open();
+  OutboxRelay relays[] = {{*second, client_}, {*third, client_}};
+  std::vector<std::jthread> run;
+  for (OutboxRelay& relay : relays) {
+    run.emplace_back([&relay](std::stop_token stop) { relay.Run(stop); });
+  }
   Start();
   for (int i = 0; i < kOrders; ++i) {
     PlaceIn(*store_, "r" + std::to_string(i));
     relay_.Wake();
-    other.Wake();
+    for (OutboxRelay& relay : relays) relay.Wake();
   }
-  ASSERT_TRUE(testkit::Eventually([this] { return Waiting() == 0; }));
-  Stop();
+  ASSERT_TRUE(AwaitNothingWaits());
+  const auto confirms = inventory_.confirms();
+  EXPECT_EQ(confirms.size(), static_cast<std::size_t>(kOrders));
+  EXPECT_EQ(std::set(confirms.begin(), confirms.end()).size(), static_cast<std::size_t>(kOrders));
   EXPECT_EQ(*store_->LastSequence(Soon()), 2 * kOrders);
+}
+
+// An outbox that says of itself what the test wants, and counts.
+class FakeOutbox final : public FakeOrderLog {
+ public:
+  void SetBacklog(Backlog backlog) {
+    std::lock_guard lock(mutex_);
+    backlog_ = backlog;
+  }
+  void Add(int items) {
+    std::lock_guard lock(mutex_);
+    for (int i = 0; i < items; ++i) {
+      OutboxItem& item = items_.emplace_back();
+      item.id = i;
+      item.reservation_id = std::to_string(i);
+    }
+  }
+  std::vector<std::size_t> settled() {
+    std::lock_guard lock(mutex_);
+    return settled_;
+  }
+
+  absl::StatusOr<std::vector<OutboxItem>> Claim(int, milliseconds, Deadline) override {
+    std::lock_guard lock(mutex_);
+    return std::exchange(items_, {});
+  }
+  absl::Status Settle(const std::vector<Settlement>& settlements, Deadline) override {
+    std::lock_guard lock(mutex_);
+    settled_.push_back(settlements.size());
+    return absl::OkStatus();
+  }
+  absl::Status Postpone(const std::vector<OutboxItem>&, milliseconds, Deadline) override {
+    return absl::OkStatus();
+  }
+  absl::StatusOr<Backlog> OutboxBacklog(Deadline) override {
+    std::lock_guard lock(mutex_);
+    return backlog_;
+  }
+
+ private:
+  std::mutex mutex_;
+  Backlog backlog_;                   // Guarded by mutex_.
+  std::vector<OutboxItem> items_;     // Guarded by mutex_.
+  std::vector<std::size_t> settled_;  // Guarded by mutex_.
+};
+
+class OutboxRelayClockTest : public ::testing::Test {
+ protected:
+  ~OutboxRelayClockTest() override { thread_.request_stop(); }
+
+  void Start() {
+    thread_ = std::jthread([this](std::stop_token stop) { relay_.Run(stop); });
+    clock_.AwaitWaiters(1);
+  }
+  // The relay has looked, and rests.
+  OutboxStatus After(milliseconds time, Backlog backlog) {
+    outbox_.SetBacklog(backlog);
+    clock_.Advance(time);
+    clock_.AwaitWaiters(1);
+    return relay_.Status();
+  }
+
+  lifecycle::FakeClock clock_;
+  FakeOutbox outbox_;
+  FakeInventory inventory_;
+  InventoryClient client_{inventory_.address()};
+  OutboxRelay relay_{outbox_, client_, clock_};
+  std::jthread thread_;
+};
+
+TEST_F(OutboxRelayClockTest, PushesBackOnceTheOldestItemIsOlderThanHalfOfAReservationsLife) {
+  Start();
+  EXPECT_EQ(OutboxRelay::kMaxAge * 2, milliseconds(InventoryClient::kReservationLife));
+  const milliseconds second(1000);
+  EXPECT_FALSE(After(second, {7, OutboxRelay::kMaxAge}).pushing_back);
+  const OutboxStatus behind = After(second, {900, OutboxRelay::kMaxAge + milliseconds(1)});
+  EXPECT_TRUE(behind.pushing_back);
+  EXPECT_EQ(behind.depth, 900);
+  EXPECT_EQ(behind.oldest_age, OutboxRelay::kMaxAge + milliseconds(1));
+  EXPECT_FALSE(After(second, {3, milliseconds(10)}).pushing_back);
+}
+
+TEST_F(OutboxRelayClockTest, LooksAtTheBacklogOnceASecondAndNotForEachPage) {
+  Start();
+  EXPECT_EQ(After(milliseconds(500), {5, milliseconds(1)}).depth, 0);
+  EXPECT_EQ(After(milliseconds(500), {6, milliseconds(1)}).depth, 6);
+}
+
+TEST_F(OutboxRelayClockTest, SettlesAPageInOneTransaction) {
+  outbox_.Add(100);
+  Start();
+  ASSERT_TRUE(testkit::Eventually([this] { return !outbox_.settled().empty(); }));
+  EXPECT_THAT(outbox_.settled(), ElementsAre(100u));
+  EXPECT_EQ(inventory_.confirms().size(), 100u);
 }
 
 }  // namespace

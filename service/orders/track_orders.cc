@@ -5,17 +5,47 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "service/orders/order_errors.h"
 #include "service/orders/resume_token.h"
 #include "service/orders/store_deadline.h"
+#include "service/rpc/field_length.h"
+#include "service/rpc/status.h"
 
 namespace orders {
 namespace {
+
+// As orders.proto says.
+constexpr int kMaxIdsInMessage = 1000;
+constexpr std::size_t kMaxFollowed = 10000;
+constexpr std::size_t kLongestId = 64;
 
 // How many answers may wait for a caller before its next request is read.
 constexpr std::size_t kMostUnread = 4096;
 // How many orders are looked up before anybody else has a turn, a drain included.
 constexpr std::size_t kBatch = 256;
+
+absl::Status Wrong(const std::string& field, const std::string& description) {
+  rpc::BadRequest wrong;
+  wrong.Add(field, description);
+  return wrong.ToStatus();
+}
+
+absl::Status Validate(const v1::TrackOrdersRequest& request) {
+  for (const auto& [field, ids] :
+       {std::pair("add_order_ids", request.add_order_ids_size()),
+        std::pair("remove_order_ids", request.remove_order_ids_size())}) {
+    if (ids <= kMaxIdsInMessage) continue;
+    return Wrong(field, absl::StrCat("must be at most ", kMaxIdsInMessage, " in one message, are ",
+                                     ids, "; send several messages"));
+  }
+  rpc::BadRequest wrong;
+  for (int i = 0; i < request.add_order_ids_size(); ++i) {
+    rpc::RequireLength(wrong, absl::StrCat("add_order_ids[", i, "]"), request.add_order_ids(i),
+                       kLongestId);
+  }
+  return wrong.ToStatus();
+}
 
 }  // namespace
 
@@ -31,20 +61,33 @@ bool TrackOrders::CanRead() {
 }
 
 void TrackOrders::OnMessage(v1::TrackOrdersRequest& request) {
+  if (absl::Status wrong = Follow(request); !wrong.ok()) return End(std::move(wrong));
+  LookUp();
+}
+
+absl::Status TrackOrders::Follow(const v1::TrackOrdersRequest& request) {
+  if (absl::Status wrong = Validate(request); !wrong.ok()) return wrong;
   for (const std::string& id : request.add_order_ids()) {
     if (told_.emplace(id, -1).second) unseen_.push_back(id);
   }
   for (const std::string& id : request.remove_order_ids()) told_.erase(id);
-  LookUp();
+  if (told_.size() <= kMaxFollowed) return absl::OkStatus();
+  return Wrong("add_order_ids",
+               absl::StrCat("one call follows at most ", kMaxFollowed,
+                            " orders; remove some, follow the others on another call, or watch all "
+                            "orders with WatchOrders"));
 }
 
 void TrackOrders::LookUp() {
   if (unseen_.empty()) return;
   const auto end = unseen_.begin() + static_cast<std::ptrdiff_t>(std::min(kBatch, unseen_.size()));
-  const bool taken = pool_.Run([this, &store = store_, stream = handle(),
+  const bool taken = pool_.Run([this, &store = store_, stream = handle(), over = over_.get_token(),
                                 ids = std::vector<std::string>(unseen_.begin(), end)] {
     Found found;
-    for (const std::string& id : ids) found.push_back(store.Find(id, StoreDeadline()));
+    for (const std::string& id : ids) {
+      if (over.stop_requested()) return;
+      found.push_back(store.Find(id, StoreDeadline()));
+    }
     stream.Run([this, ids, found = std::move(found)] { OnFound(ids, found); });
   });
   if (!taken) End(Overloaded());

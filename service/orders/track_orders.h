@@ -5,9 +5,11 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "orders/v1/orders.pb.h"
 #include "service/orders/event_cursor.h"
@@ -18,12 +20,16 @@ namespace orders {
 // One TrackOrders call: the caller names orders at any time, and is sent each
 // one's present state and its changes.
 //
+// Bounded: ids in a message and ids that are followed, as orders.proto says. Orders are looked up
+// in batches, and no further once the call is over.
+//
 // An order is never told in an older state than before: its states only ever move
 // forward, so what a look into the store and the log tell of one order is put in
 // order by the state itself.
 class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::TrackOrdersResponse> {
  public:
   TrackOrders(OrderStore& store, EventFeed& feed, rpc::BlockingPool& pool);
+  ~TrackOrders() override { over_.request_stop(); }
 
  private:
   using Found = std::vector<absl::StatusOr<std::optional<v1::Order>>>;
@@ -34,6 +40,9 @@ class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::Tra
   bool CanRead() override;
   rpc::ResumePoint Goodbye() override;
 
+  // Adds and removes what `request` names. INVALID_ARGUMENT, and nothing more is done: it has or
+  // makes too many.
+  absl::Status Follow(const v1::TrackOrdersRequest& request);
   // Looks the next ones of unseen_ up, in the pool.
   void LookUp();
   void OnFound(const std::vector<std::string>& order_ids, const Found& found);
@@ -42,6 +51,7 @@ class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::Tra
 
   OrderStore& store_;
   rpc::BlockingPool& pool_;
+  std::stop_source over_;  // Stopped when the call is.
   EventCursor cursor_;
   bool caller_is_done_ = false;
   std::string resume_token_;                     // Of the message that was filled last.

@@ -12,14 +12,19 @@
 #include "gtest/gtest.h"
 #include "service/orders/resume_token.h"
 #include "service/orders/testing/fake_inventory.h"
+#include "service/orders/testing/fake_order_log.h"
 #include "service/orders/testing/orders_under_test.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
 #include "service/rpc/status.h"
+#include "service/rpc/testing/stream_under_test.h"
 #include "tests/common/eventually.h"
 
 namespace orders {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // One TrackOrders call.
 class Track {
@@ -190,7 +195,7 @@ TEST_F(TrackOrdersTest, TellsTheLastStateOfEachOrderWhileAllOfThemChange) {
 
 TEST_F(TrackOrdersTest, AnswersACallerWhoReadsLate) {
   // More than the service keeps for one caller.
-  constexpr int kRequests = 60;
+  constexpr int kRequests = 40;
   constexpr int kIds = 250;
   Track track(*stub_);
   std::jthread adds([&] {
@@ -205,6 +210,72 @@ TEST_F(TrackOrdersTest, AnswersACallerWhoReadsLate) {
   for (std::string next = track.Next(); next != "end"; next = track.Next()) told.insert(next);
   EXPECT_EQ(told.size(), static_cast<std::size_t>(kRequests * kIds));
   EXPECT_TRUE(track.End().ok());
+}
+
+std::vector<std::string> Ids(int count, const std::string& prefix = "o") {
+  std::vector<std::string> ids;
+  for (int i = 0; i < count; ++i) ids.push_back(prefix + std::to_string(i));
+  return ids;
+}
+
+TEST_F(TrackOrdersTest, RefusesAMessageOfTooManyIdsAndSaysHowManyAreAllowed) {
+  Track track(*stub_);
+  track.Add(Ids(1000));
+  EXPECT_EQ(track.Next(), "o0 UNSPECIFIED");
+  track.Add(Ids(1001, "p"));
+  const absl::Status status = track.End();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(WrongFields(status), ElementsAre("add_order_ids"));
+  EXPECT_THAT(Descriptions(status), ElementsAre(HasSubstr("at most 1000 in one message")));
+}
+
+// What once took 290 MB, and nine seconds of which a shutdown could cut none.
+TEST_F(TrackOrdersTest, RefusesTheLargestMessageThereIs) {
+  Track track(*stub_);
+  track.Add(Ids(300000));
+  const absl::Status status = track.End();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+}
+
+TEST_F(TrackOrdersTest, RefusesToFollowTooManyOrders) {
+  Track track(*stub_);
+  for (int i = 0; i < 10; ++i) track.Add(Ids(1000, std::to_string(i) + "."));
+  for (int i = 0; i < 10000; ++i) ASSERT_NE(track.Next(), "end");
+  track.Remove("0.0");
+  track.Add({"one more"});
+  EXPECT_EQ(track.Next(), "one more UNSPECIFIED");
+  track.Add({"one too many"});
+  const absl::Status status = track.End();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(Descriptions(status), ElementsAre(HasSubstr("at most 10000 orders")));
+}
+
+TEST_F(TrackOrdersTest, RefusesWhatIsNoId) {
+  for (const std::string& id : {std::string(), std::string(65, 'o')}) {
+    Track track(*stub_);
+    track.Add({"order of r1", id});
+    const absl::Status status = track.End();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(WrongFields(status), ElementsAre("add_order_ids[1]"));
+  }
+}
+
+TEST(TrackOrders, LooksNothingMoreUpWhenItsCallerHasGone) {
+  FakeOrderLog log;
+  const auto sales = *Sales::Load(log);
+  EventFeed feed(log, *sales);
+  rpc::BlockingPool pool(1, 100);
+  log.Hold();
+  {
+    rpc::StreamUnderTest<TrackOrders> stream(log, feed, pool);
+    v1::TrackOrdersRequest request;
+    for (const std::string& id : Ids(100)) request.add_add_order_ids(id);
+    stream.Send(request);
+    ASSERT_TRUE(log.AwaitHeld());
+  }
+  log.Release();
+  EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
+  EXPECT_EQ(log.finds(), 1);
 }
 
 TEST_F(TrackOrdersTest, SaysGoodbyeWhenTheServerDrains) {

@@ -56,6 +56,13 @@ class Backend {
     Begin(method, channel_.NewContext(caller.context()), std::move(request), std::move(done));
   }
 
+  // The same on nobody's behalf; cancelled when a stop is requested of `give_up`.
+  template <typename Async, typename Request, typename Response>
+  void Call(Method<Async, Request, Response> method, std::stop_token give_up,
+            std::type_identity_t<Request> request, Done<Response> done) {
+    Begin(method, channel_.NewContext(std::move(give_up)), std::move(request), std::move(done));
+  }
+
   // Calls on nobody's behalf, and waits for the answer; for `patience` only once a stop is
   // requested of `stop`: CANCELLED then.
   template <typename Async, typename Request, typename Response>

@@ -94,8 +94,8 @@ std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(
   return Track(grpc::ClientContext::FromCallbackServerContext(caller), options_.answer_now);
 }
 
-std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext() const {
-  return Track(std::make_unique<grpc::ClientContext>(), {});
+std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(std::stop_token give_up) const {
+  return Track(std::make_unique<grpc::ClientContext>(), std::move(give_up));
 }
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::Track(

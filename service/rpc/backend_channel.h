@@ -65,8 +65,9 @@ class BackendChannel {
   // cancel it, also if they came before. Drop it as soon as its call has ended.
   std::shared_ptr<grpc::ClientContext> NewContext(const grpc::CallbackServerContext& caller) const;
 
-  // A context for a call that no caller waits for: it ends after `timeout`, or in Close().
-  std::shared_ptr<grpc::ClientContext> NewContext() const;
+  // A context for a call that no caller waits for: it ends after `timeout`, when a stop is requested
+  // of `give_up`, or in Close().
+  std::shared_ptr<grpc::ClientContext> NewContext(std::stop_token give_up = {}) const;
 
   // Waits until the backend is reachable, at most until `deadline`.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const;

@@ -34,6 +34,14 @@ class FakeInventory::Service final : public inventory::v1::InventoryService::Ser
     return own == fake_.confirm_answers_.end() ? fake_.confirm_answer_ : own->second;
   }
 
+  grpc::Status Release(grpc::ServerContext*, const inventory::v1::ReleaseRequest* request,
+                       inventory::v1::ReleaseResponse*) override {
+    std::lock_guard lock(fake_.mutex_);
+    fake_.releases_.push_back(request->reservation_id());
+    fake_.changed_.notify_all();
+    return fake_.Refusal();
+  }
+
  private:
   FakeInventory& fake_;
 };
@@ -91,6 +99,11 @@ bool FakeInventory::AwaitConfirms(std::size_t count) {
   return changed_.wait_for(lock, testkit::kLong, [&] { return confirms_.size() >= count; });
 }
 
+bool FakeInventory::AwaitReleases(std::size_t count) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, testkit::kLong, [&] { return releases_.size() >= count; });
+}
+
 bool FakeInventory::AwaitCancelled(int count) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, testkit::kLong, [&] { return cancelled_ >= count; });
@@ -104,6 +117,11 @@ std::vector<inventory::v1::ReserveRequest> FakeInventory::reserves() const {
 std::vector<std::string> FakeInventory::confirms() const {
   std::lock_guard lock(mutex_);
   return confirms_;
+}
+
+std::vector<std::string> FakeInventory::releases() const {
+  std::lock_guard lock(mutex_);
+  return releases_;
 }
 
 void FakeInventory::Stop() {

@@ -40,12 +40,15 @@ class FakeInventory {
   // Whether this many calls have arrived, including held and refused ones.
   bool AwaitReserves(std::size_t count);
   bool AwaitConfirms(std::size_t count);
+  bool AwaitReleases(std::size_t count);
   // Whether this many calls were cancelled while held.
   bool AwaitCancelled(int count);
 
   std::vector<inventory::v1::ReserveRequest> reserves() const;
   // The reservation ids of the Confirm calls.
   std::vector<std::string> confirms() const;
+  // The same of the Release calls, which are never held.
+  std::vector<std::string> releases() const;
 
   // Stops listening, as if the server were gone.
   void Stop();
@@ -66,6 +69,7 @@ class FakeInventory {
   int cancelled_ = 0;                                    // Guarded by mutex_.
   std::vector<inventory::v1::ReserveRequest> reserves_;  // Guarded by mutex_.
   std::vector<std::string> confirms_;                    // Guarded by mutex_.
+  std::vector<std::string> releases_;                    // Guarded by mutex_.
 
   std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;

@@ -21,7 +21,7 @@ namespace orders {
 
 // A log of numbered events and nothing else: event 7 places order "7" of 7 teas. Reads fail or are
 // held when a test says so.
-class FakeOrderLog final : public OrderStore {
+class FakeOrderLog : public OrderStore {
  public:
   void Append(int count) {
     std::lock_guard lock(mutex_);
@@ -56,6 +56,10 @@ class FakeOrderLog final : public OrderStore {
     std::lock_guard lock(mutex_);
     return reads_;
   }
+  int finds() const {
+    std::lock_guard lock(mutex_);
+    return finds_;
+  }
   std::int64_t saved() const {
     std::lock_guard lock(mutex_);
     return saved_.sequence;
@@ -65,10 +69,7 @@ class FakeOrderLog final : public OrderStore {
                                                       Deadline) override {
     std::unique_lock lock(mutex_);
     ++reads_;
-    ++standing_;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return !held_; });
-    --standing_;
+    AwaitRelease(lock);
     return Read(after, limit);
   }
   absl::StatusOr<std::vector<OrderEvent>> AwaitEventsAfter(std::int64_t after, int limit,
@@ -101,8 +102,12 @@ class FakeOrderLog final : public OrderStore {
   absl::StatusOr<std::optional<v1::Order>> FindByRequestId(const std::string&, Deadline) override {
     return kNoOrders;
   }
+  // There are no orders.
   absl::StatusOr<std::optional<v1::Order>> Find(const std::string&, Deadline) override {
-    return kNoOrders;
+    std::unique_lock lock(mutex_);
+    ++finds_;
+    AwaitRelease(lock);
+    return std::optional<v1::Order>();
   }
   absl::StatusOr<Page> List(std::int64_t, int, Deadline) override { return kNoOrders; }
   absl::StatusOr<v1::Order> Cancel(const std::string&, Deadline) override { return kNoOrders; }
@@ -120,6 +125,13 @@ class FakeOrderLog final : public OrderStore {
   absl::Status Close(Deadline) override { return absl::OkStatus(); }
 
  private:
+  void AwaitRelease(std::unique_lock<std::mutex>& lock) {
+    ++standing_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !held_; });
+    --standing_;
+  }
+
   // Requires: mutex_ is held.
   absl::StatusOr<std::vector<OrderEvent>> Read(std::int64_t after, int limit) const {
     if (!fault_.ok()) return fault_;
@@ -146,6 +158,7 @@ class FakeOrderLog final : public OrderStore {
   bool held_ = false;      // Guarded by mutex_.
   int standing_ = 0;       // Guarded by mutex_.
   int reads_ = 0;          // Guarded by mutex_.
+  int finds_ = 0;          // Guarded by mutex_.
   SalesTotals saved_;      // Guarded by mutex_.
 };
 

@@ -23,10 +23,12 @@ OrdersUnderTest::OrdersUnderTest(const TemporaryDatabase& database, const FakeIn
       sales_(*Sales::Load(*store_, Soon())),
       inventory_(inventory.address()),
       feed_(*store_, *sales_),
-      relay_(*store_, inventory_, [] {}),
+      relay_(*store_, inventory_),
       pool_(options.pool_threads, options.pool_capacity),
-      placer_(*store_, inventory_, pool_, [this] { relay_.Wake(); }),
-      service_(*store_, placer_, feed_, pool_, goodbye_) {
+      placer_(*store_, inventory_, pool_,
+              {.on_stored = [this] { relay_.Wake(); },
+               .pushing_back = [this] { return relay_.Status().pushing_back; }}),
+      service_(*store_, placer_, feed_, *sales_, pool_, goodbye_) {
   EXPECT_TRUE(feed_.CatchUp().ok());
   int port = 0;
   grpc::ServerBuilder builder;
@@ -87,6 +89,16 @@ absl::StatusOr<v1::Order> Get(v1::OrdersService::Stub& stub, const std::string& 
   request.set_order_id(order_id);
   v1::GetOrderResponse response;
   const grpc::Status status = stub.GetOrder(&context, request, &response);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  return response.order();
+}
+
+absl::StatusOr<v1::Order> Cancel(v1::OrdersService::Stub& stub, const std::string& order_id) {
+  CallContext context;
+  v1::CancelOrderRequest request;
+  request.set_order_id(order_id);
+  v1::CancelOrderResponse response;
+  const grpc::Status status = stub.CancelOrder(&context, request, &response);
   if (!status.ok()) return rpc::FromGrpc(status);
   return response.order();
 }

@@ -88,6 +88,7 @@ class CallContext : public grpc::ClientContext {
 absl::StatusOr<v1::Order> Place(v1::OrdersService::Stub& stub,
                                 const v1::PlaceOrderRequest& request);
 absl::StatusOr<v1::Order> Get(v1::OrdersService::Stub& stub, const std::string& order_id);
+absl::StatusOr<v1::Order> Cancel(v1::OrdersService::Stub& stub, const std::string& order_id);
 absl::StatusOr<v1::ListOrdersResponse> List(v1::OrdersService::Stub& stub, int page_size = 0,
                                             const std::string& page_token = "");
 

@@ -44,6 +44,16 @@ inline bool SaysWhenToRetry(const absl::Status& status) {
   return DetailOf<google::rpc::RetryInfo>(status).has_retry_delay();
 }
 
+// What is said of the wrong fields.
+inline std::vector<std::string> Descriptions(const absl::Status& status) {
+  std::vector<std::string> descriptions;
+  const auto request = DetailOf<google::rpc::BadRequest>(status);
+  for (const auto& violation : request.field_violations()) {
+    descriptions.push_back(violation.description());
+  }
+  return descriptions;
+}
+
 inline std::vector<std::string> WrongFields(const absl::Status& status) {
   std::vector<std::string> fields;
   const auto request = DetailOf<google::rpc::BadRequest>(status);

@@ -48,7 +48,13 @@ inline v1::PlaceOrderRequest NewRequest(const std::string& request_id,
   return request;
 }
 
-// Stores an order as another replica would; its id is "order of " and `request_id`.
+// Stores an order as another replica would.
+inline void PlaceIn(OrderStore& store, const v1::Order& order) {
+  const auto placed = store.Place({{order, "order/" + order.request_id()}}, Soon());
+  EXPECT_TRUE(placed.front().ok()) << placed.front().status();
+}
+
+// The same with an id that is "order of " and `request_id`.
 inline void PlaceIn(OrderStore& store, const std::string& request_id,
                     const std::string& sku = "tea", int quantity = 1) {
   const v1::PlaceOrderRequest request = NewRequest(request_id, sku, quantity);
@@ -57,8 +63,7 @@ inline void PlaceIn(OrderStore& store, const std::string& request_id,
   order.set_request_id(request_id);
   order.set_customer(request.customer());
   *order.mutable_items() = request.items();
-  const auto placed = store.Place({{order, "order/" + request_id}}, Soon());
-  EXPECT_TRUE(placed.front().ok()) << placed.front().status();
+  PlaceIn(store, order);
 }
 
 }  // namespace orders

@@ -16,7 +16,7 @@
 
 namespace rpc {
 
-// A server stream without a server: its caller reads as fast as the test wants.
+// A stream without a server: its caller reads as fast as the test wants.
 //
 // Threads: all methods may be called from any thread.
 template <typename Stream>
@@ -41,6 +41,12 @@ class StreamUnderTest {
 
   // Reads so many more, when they come.
   void Read(std::size_t messages) { call_->Read(messages); }
+  // The caller sends one. Requires: the one before has been taken in.
+  template <typename Request>
+  void Send(const Request& message) {
+    call_->stream->incoming() = message;
+    call_->stream->Post(StreamOrder::kMessage);
+  }
   void Drain() { call_->drain.request_stop(); }
 
   // Whether so many are written in time.
