@@ -1,8 +1,9 @@
-// bazel run //:demo
+// bazel run //:demo [-- --database=postgresql]
 //
 // Shows a SIGTERM under load: starts the inventory and the orders server, places and
 // watches orders with the client library, restarts the orders server, and compares what
-// callers were told with what is stored. Exits with 0 if nothing was lost.
+// callers were told with what is stored. Exits with 0 if nothing was lost. On PostgreSQL, which
+// it starts itself, there are three orders servers, and they are restarted one after the other.
 
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "client/error_details.h"
 #include "client/orders/inventory_client.h"
 #include "client/orders/orders_client.h"
@@ -32,6 +34,7 @@
 #include "service/orders/demo/screen.h"
 #include "service/orders/demo/verdict.h"
 #include "service/orders/demo/watcher.h"
+#include "service/postgres/testing/postgres_server.h"
 #include "tests/common/event_log.h"
 #include "tests/common/reserved_port.h"
 #include "tests/common/server_process.h"
@@ -48,6 +51,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kBuyers = 4;
 constexpr int kWatchers = 3;
+constexpr int kReplicasOnPostgres = 3;
 constexpr milliseconds kBetweenOrders{5};
 constexpr seconds kTrade{3};
 // How often the screen is refreshed.
@@ -101,20 +105,26 @@ sigset_t ShutdownSignals() {
   return set;
 }
 
+// One orders server; it keeps its port.
+struct Replica {
+  const testkit::ReservedPort port;
+  std::unique_ptr<ServerProcess> process;
+};
+
 // The demonstration, step by step. A step returns false when it cannot continue; `why_`
 // then says why.
 //
 // Threads: main's, which is also the parent of the servers.
 class Demonstration {
  public:
-  explicit Demonstration(Screen& screen) : screen_(screen) {}
+  Demonstration(Screen& screen, bool on_postgres) : screen_(screen), on_postgres_(on_postgres) {}
 
   int Run() {
     using Step = bool (Demonstration::*)();
     for (const Step step :
          {&Demonstration::StartServers, &Demonstration::BeginTraffic, &Demonstration::Trade,
-          &Demonstration::StopOrders, &Demonstration::StartOrdersAgain, &Demonstration::Trade,
-          &Demonstration::EndTraffic, &Demonstration::ReadBack}) {
+          &Demonstration::RestartOrders, &Demonstration::Trade, &Demonstration::EndTraffic,
+          &Demonstration::ReadBack}) {
       if (!(this->*step)()) Abandon();
     }
     return Conclude();
@@ -124,13 +134,17 @@ class Demonstration {
   bool StartServers();
   bool BeginTraffic();
   bool Trade();
-  bool StopOrders();
-  bool StartOrdersAgain();
+  bool RestartOrders();
   bool EndTraffic();
   bool ReadBack();
   int Conclude();
 
-  bool StartOrders();
+  bool StartDatabase();
+  bool Start(Replica& replica);
+  bool Stop(Replica& replica);
+  bool StartAgain(Replica& replica);
+  // Where callers find all of them.
+  std::string Target() const;
   // Shows what happens until `done()`, at most for `limit`.
   bool LookOn(const std::function<bool()>& done, Clock::duration limit);
   void ShowTheLatest();
@@ -147,15 +161,18 @@ class Demonstration {
   [[noreturn]] void Abandon();
 
   Screen& screen_;
+  const bool on_postgres_;
   const Clock::time_point start_ = Clock::now();
   std::string why_;
   int exit_code_ = kBroken;
 
   // Each uses what stands above it.
   std::optional<testkit::TempDir> directory_{std::in_place};
+  std::unique_ptr<postgres::PostgresServer> postgres_;  // If on PostgreSQL.
+  std::string database_;
   std::unique_ptr<ServerProcess> inventory_;
-  const testkit::ReservedPort port_;  // Of orders, both times.
-  std::unique_ptr<ServerProcess> orders_;
+  std::vector<std::unique_ptr<Replica>> replicas_;
+  Replica* watched_ = nullptr;  // The one whose events are shown.
   std::size_t events_shown_ = 0;
   std::unique_ptr<client::OrdersClient> client_;
   std::unique_ptr<Buyers> buyers_;
@@ -174,28 +191,53 @@ bool Demonstration::StartServers() {
   if (!inventory.ok()) return GiveUp(std::string(inventory.status().message()));
   inventory_ = *std::move(inventory);
   screen_.Say("inventory serves on " + inventory_->address());
-  if (!StartOrders()) return false;
-  screen_.Say("orders serves on " + orders_->address());
+  if (!StartDatabase()) return false;
+  for (int i = 0; i < (on_postgres_ ? kReplicasOnPostgres : 1); ++i) {
+    replicas_.push_back(std::make_unique<Replica>());
+    if (!Start(*replicas_.back())) return false;
+    screen_.Say("orders serves on " + replicas_.back()->process->address());
+  }
   return true;
 }
 
-bool Demonstration::StartOrders() {
+bool Demonstration::StartDatabase() {
+  database_ = directory_->File("orders.sqlite3");
+  if (!on_postgres_) return true;
+  auto server = postgres::PostgresServer::Start();
+  if (!server.ok()) return GiveUp(std::string(server.status().message()));
+  postgres_ = *std::move(server);
+  auto database = postgres_->CreateDatabase();
+  if (!database.ok()) return GiveUp(std::string(database.status().message()));
+  database_ = *database;
+  screen_.Say("PostgreSQL serves on " + postgres_->address());
+  return true;
+}
+
+std::string Demonstration::Target() const {
+  if (replicas_.size() == 1) return replicas_.front()->process->address();
+  return "ipv4:" + absl::StrJoin(replicas_, ",", [](std::string* out, const auto& replica) {
+           out->append(replica->process->address());
+         });
+}
+
+bool Demonstration::Start(Replica& replica) {
   auto orders = ServerProcess::Start(
       {.binary = "service/orders_server",
-       .flags = {"--database=" + directory_->File("orders.sqlite3"),
-                 "--inventory=" + inventory_->address(), "--termination_grace=15s",
-                 // There is no other replica to move to.
+       .flags = {"--database=" + database_, "--inventory=" + inventory_->address(),
+                 "--termination_grace=15s",
+                 // There is no other replica to move to, or callers find it at once.
                  "--shutdown_lame_duck=500ms"},
-       .address = port_.address()},
+       .address = replica.port.address()},
       kStart);
   if (!orders.ok()) return GiveUp(std::string(orders.status().message()));
-  orders_ = *std::move(orders);
-  events_shown_ = testkit::EventsIn(orders_->process().Output()).size();
+  replica.process = *std::move(orders);
+  watched_ = &replica;
+  events_shown_ = testkit::EventsIn(replica.process->process().Output()).size();
   return true;
 }
 
 bool Demonstration::BeginTraffic() {
-  const std::string target = orders_->address();
+  const std::string target = Target();
   auto client = client::OrdersClient::Create(target);
   if (!client.ok()) return GiveUp(client::Describe(client.status()));
   client_ = *std::move(client);
@@ -216,20 +258,33 @@ bool Demonstration::Trade() {
   return why_.empty();
 }
 
-bool Demonstration::StopOrders() {
-  screen_.Say("SIGTERM to orders", Tone::kStrong);
+bool Demonstration::RestartOrders() {
+  for (const std::unique_ptr<Replica>& replica : replicas_) {
+    if (!Stop(*replica) || !StartAgain(*replica)) return false;
+  }
+  return true;
+}
+
+bool Demonstration::Stop(Replica& replica) {
+  screen_.Say("SIGTERM to orders" + (on_postgres_ ? " on " + replica.process->address() : ""),
+              Tone::kStrong);
+  watched_ = &replica;
+  events_shown_ = testkit::EventsIn(replica.process->process().Output()).size();
+  testkit::ChildProcess& orders = replica.process->process();
   const int answered = buyers_->answered();
   const Clock::time_point start = Clock::now();
-  orders_->process().Signal(SIGTERM);
-  const auto ended = [this] {
-    return orders_->process().Wait(milliseconds(0)) != testkit::Ending();
-  };
+  orders.Signal(SIGTERM);
+  const auto ended = [&orders] { return orders.Wait(milliseconds(0)) != testkit::Ending(); };
   if (!LookOn(ended, kStop)) {
     return why_.empty() ? GiveUp("the orders server did not exit within " + Seconds(kStop)) : false;
   }
   std::ostringstream ending;
-  ending << orders_->process().Wait(milliseconds(0));
-  evidence_.server_ended = ending.str();
+  ending << orders.Wait(milliseconds(0));
+  // The first that is not clean tells.
+  if (evidence_.server_ended.empty() ||
+      orders.Wait(milliseconds(0)) != testkit::Ending::Exited(0)) {
+    evidence_.server_ended = ending.str();
+  }
   screen_.Say(
       absl::StrFormat("orders ended after %s with %s; it answered %d calls meanwhile",
                       Seconds(Clock::now() - start), ending.str(), buyers_->answered() - answered),
@@ -237,14 +292,16 @@ bool Demonstration::StopOrders() {
   return true;
 }
 
-bool Demonstration::StartOrdersAgain() {
-  if (!StartOrders()) return false;
-  screen_.Say("orders serves again on " + orders_->address(), Tone::kStrong);
+bool Demonstration::StartAgain(Replica& replica) {
+  if (!Start(replica)) return false;
+  screen_.Say("orders serves again on " + replica.process->address(), Tone::kStrong);
   const int answered = buyers_->answered();
+  // Every watcher was with one of the replicas.
+  const bool last = &replica == replicas_.back().get();
   const auto all_go_on = [&] {
     return buyers_->answered() > answered &&
-           std::all_of(watchers_.begin(), watchers_.end(),
-                       [](const auto& watcher) { return watcher->resumed() > 0; });
+           (!last || std::all_of(watchers_.begin(), watchers_.end(),
+                                 [](const auto& watcher) { return watcher->resumed() > 0; }));
   };
   if (!LookOn(all_go_on, kSettle)) {
     return why_.empty() ? GiveUp("not every caller came back within " + Seconds(kSettle)) : false;
@@ -293,7 +350,7 @@ bool Demonstration::ReadBack() {
 }
 
 bool Demonstration::ReadLog(std::size_t count) {
-  auto reader = Watcher::Create(orders_->address());
+  auto reader = Watcher::Create(Target());
   if (!reader.ok()) return GiveUp(client::Describe(reader.status()));
   LookOn([&] { return (*reader)->seen() >= count; }, kSettle);
   evidence_.log = (*reader)->events();
@@ -347,7 +404,8 @@ void Demonstration::ShowTheLatest() {
 }
 
 void Demonstration::ShowServerEvents() {
-  const std::vector<testkit::LoggedEvent> events = testkit::EventsIn(orders_->process().Output());
+  const std::vector<testkit::LoggedEvent> events =
+      testkit::EventsIn(watched_->process->process().Output());
   for (; events_shown_ < events.size(); ++events_shown_) {
     const testkit::LoggedEvent& event = events[events_shown_];
     screen_.Continue(Line(event), event.ok ? Tone::kPlain : Tone::kBad);
@@ -362,8 +420,9 @@ bool Demonstration::EverybodyHasSeen(std::size_t events) const {
 void Demonstration::Abandon() {
   screen_.Latest("");
   screen_.Say(why_, Tone::kBad);
-  orders_.reset();
+  replicas_.clear();
   inventory_.reset();
+  postgres_.reset();
   directory_.reset();
   std::cout << std::flush;
   _exit(exit_code_);
@@ -372,7 +431,12 @@ void Demonstration::Abandon() {
 }  // namespace
 }  // namespace demo
 
-int main() {
+int main(int argc, char** argv) {
+  const bool on_postgres = argc == 2 && std::strcmp(argv[1], "--database=postgresql") == 0;
+  if (argc > 1 && !on_postgres) {
+    std::cerr << "the only argument is --database=postgresql\n";
+    return 1;
+  }
   // Blocked in every thread; LookOn() takes them with sigtimedwait().
   const sigset_t signals = demo::ShutdownSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -382,5 +446,5 @@ int main() {
   const bool terminal = isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nullptr &&
                         term != nullptr && std::strcmp(term, "dumb") != 0;
   demo::Screen screen(std::cout, terminal);
-  return demo::Demonstration(screen).Run();
+  return demo::Demonstration(screen, on_postgres).Run();
 }
