@@ -7,6 +7,7 @@
 #include "client/error_details.h"
 #include "client/plain_text.h"
 #include "client/retry.h"
+#include "client/tls.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace client {
@@ -34,6 +35,14 @@ void PrintAllFields(Options& options) {
 
 }  // namespace
 
+std::vector<Flag> TlsFlags() {
+  return {{"tls", "", "use TLS, with the CAs that this machine trusts (plaintext)"},
+          {"tls-ca", "FILE", "use TLS, with the CAs in this PEM file"},
+          {"tls-certificate", "FILE", "PEM file with the certificate that the server is shown"},
+          {"tls-key", "FILE", "PEM file with the certificate's private key"},
+          {"tls-server-name", "NAME", "the name in the server's certificate (the address's host)"}};
+}
+
 ExitCode ExitCodeFor(const absl::Status& status) {
   return IsRetryable(status) || absl::IsDeadlineExceeded(status) ? kTryAgain : kRefused;
 }
@@ -49,6 +58,14 @@ absl::StatusOr<ClientOptions> Invocation::Options(
     options.timeout = *timeout;
     options.retry.give_up_after = *timeout;
   }
+  if (line.Has("tls") || line.Has("tls-ca") || line.Has("tls-certificate") || line.Has("tls-key")) {
+    auto credentials = TlsFromFiles({.ca = line.Get("tls-ca"),
+                                     .certificate = line.Get("tls-certificate"),
+                                     .key = line.Get("tls-key")});
+    if (!credentials.ok()) return credentials.status();
+    options.credentials = *std::move(credentials);
+  }
+  options.server_name = line.Get("tls-server-name");
   // Says once what is wrong. That the server drains is not wrong.
   options.retry.on_retry = [this, said = std::string()](const Interruption& now) mutable {
     const std::string what = Describe(now.why);

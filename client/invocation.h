@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,7 +28,7 @@ struct Invocation {
   Output& output;
   Advice advice = {};
 
-  // The options according to --timeout and the terminal. `patience`: how long streams look for a
+  // The options according to --timeout, the --tls... flags and the terminal. `patience`: how long streams look for a
   // server that is away, unless --timeout says.
   absl::StatusOr<ClientOptions> Options(
       std::optional<std::chrono::milliseconds> patience = std::nullopt) const;
@@ -47,6 +48,9 @@ struct Invocation {
   // The output is lost. `and_then`: what was done, and where to go on.
   int OutputLost(const std::string& and_then = "") const;
 };
+
+// The flags of a command that calls a server in a way that Options() understands.
+std::vector<Flag> TlsFlags();
 
 // kTryAgain or kRefused.
 ExitCode ExitCodeFor(const absl::Status& status);

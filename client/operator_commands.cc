@@ -125,7 +125,7 @@ std::vector<Command> OperatorCommands() {
   const Flag admin{"admin", "HOST:PORT", "where the server listens for operators (no default)"};
   const Flag json{"json", "", "print JSON, one message on each line"};
   const Flag timeout{"timeout", "TIME", "how long to wait for the answer (10s)"};
-  return {
+  std::vector<Command> commands = {
       {"drain",
        "--admin=HOST:PORT",
        "drain a server, which lives on",
@@ -150,6 +150,11 @@ std::vector<Command> OperatorCommands() {
        {{"svg", "FILE", "write an image there instead"}},
        Report},
   };
+  for (Command& command : commands) {
+    if (command.name == "report") continue;
+    for (const Flag& flag : TlsFlags()) command.flags.push_back(flag);
+  }
+  return commands;
 }
 
 }  // namespace client

@@ -370,6 +370,7 @@ std::vector<Command> OrdersCommands() {
        Stock},
   };
   for (Command& command : commands) {
+    for (const Flag& flag : TlsFlags()) command.flags.push_back(flag);
     command.advice = {
         {"UNKNOWN_ORDER", "`client list` shows the orders there are."},
         {"UNKNOWN_SKU", "`client stock` shows the SKUs there are."},
