@@ -27,6 +27,7 @@
 #include "service/files/write_file.h"
 #include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/last_resort/last_words.h"
+#include "service/rpc/authorization.h"
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/inherited_sockets.h"
 #include "service/rpc/tls.h"
@@ -49,6 +50,9 @@ ABSL_FLAG(std::string, tls_client_ca, "",
 ABSL_FLAG(bool, tls_require_client_certificate, true,
           "With --tls_client_ca: refuse connections without a certificate. Off: callers may also "
           "come without one, for example with a bearer token; a wrong one is always refused.");
+ABSL_FLAG(std::string, authorization_policy, "",
+          "File that says who may call which method (service/rpc/authorization.h); read at the "
+          "start; empty: everybody may call everything.");
 ABSL_FLAG(std::string, port_file, "",
           "File that receives the bound HOST:PORT once the server serves.");
 ABSL_FLAG(std::string, shutdown_report, "",
@@ -351,6 +355,14 @@ void CheckAdminAddress() {
   }
 }
 
+void SetAuthorization(ServerConfig& config) {
+  const std::string file = absl::GetFlag(FLAGS_authorization_policy);
+  if (file.empty()) return;
+  auto policy = rpc::Authorization::FromFile(file);
+  if (!policy.ok()) CouldNotStart("authorization_policy", policy.status());
+  config.server.authorization = *std::move(policy);
+}
+
 // Leaves out the flags of libraries.
 bool IsOurs(absl::string_view file) {
   return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/");
@@ -423,6 +435,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.inherited = config.admin.inherited =
       InheritedBy({config.server.address, config.admin.address});
   if (tls) SetTls(config);
+  SetAuthorization(config);
   for (const auto& [name, value] : FlagValues(config)) {
     config.flags.emplace_back(name, value);
   }

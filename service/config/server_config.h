@@ -15,8 +15,8 @@ namespace config {
 
 // The settings that every server of this repository takes from its command line.
 struct ServerConfig {
-  // --address, --takeover, --port_file, the --tls_... files, the limits on connections, and the
-  // sockets that were passed to the process.
+  // --address, --takeover, --port_file, the --tls_... files, --authorization_policy, the limits on
+  // connections, and the sockets that were passed to the process.
   rpc::ServerHost::Options server;
   // --admin_address (empty: no admin server), --admin_port_file, --admin_tls.
   rpc::ServerHost::Options admin;

@@ -22,21 +22,24 @@
 #include "grpcpp/support/method_handler.h"
 #include "grpcpp/support/server_callback.h"
 #include "grpcpp/support/status.h"
+#include "service/lifecycle/last_resort/precondition.h"
 #include "service/rpc/handler_failures.h"
 
 namespace rpc {
 
 struct HandlerGuard::State {
   State(std::function<bool()> is_overloaded, const LimitLog::Write& write,
-        HandlerGuard::Answered is_answered)
+        HandlerGuard::Answered is_answered, HandlerGuard::Authorize may_call)
       : overloaded(std::move(is_overloaded)),
         answered(std::move(is_answered)),
+        authorize(std::move(may_call)),
         failed("a handler threw an exception", write),
         undecodable("a request could not be parsed", write),
         refused("refused a call: too many calls in flight", write) {}
 
   const std::function<bool()> overloaded;
   const HandlerGuard::Answered answered;
+  const HandlerGuard::Authorize authorize;
   std::atomic<bool> over{false};  // The guard is gone.
   LimitLog failed;
   LimitLog undecodable;
@@ -146,6 +149,23 @@ void EndWith(const grpc::Status& status, Reactor*& result) {
 }
 void EndWith(const grpc::Status& status, grpc::Status& result) { result = status; }
 
+// A call that is not allowed goes all the way to its handler's function, which is not called: only
+// so does gRPC destroy the request that it has parsed.
+class Refusal {
+ public:
+  explicit Refusal(const grpc::Status& answer) { answer_ = &answer; }
+  ~Refusal() { answer_ = nullptr; }
+  Refusal(const Refusal&) = delete;
+  Refusal& operator=(const Refusal&) = delete;
+
+  // That of the handler that begins on this thread, once; null: it is allowed.
+  static const grpc::Status* Take() { return std::exchange(answer_, nullptr); }
+
+ private:
+  static thread_local const grpc::Status* answer_;
+};
+thread_local const grpc::Status* Refusal::answer_ = nullptr;
+
 // What to answer when something was thrown.
 using Failure = std::function<grpc::Status(const char* thrown)>;
 
@@ -154,6 +174,10 @@ std::function<Result(Arguments...)> Catching(std::function<Result(Arguments...)>
                                              Failure failure) {
   return [function = std::move(function), failure = std::move(failure)](Arguments... arguments) {
     Result result{};
+    if (const grpc::Status* const answer = Refusal::Take()) [[unlikely]] {
+      EndWith(*answer, result);
+      return result;
+    }
     try {
       return function(arguments...);
     } catch (const std::exception& thrown) {
@@ -177,18 +201,18 @@ __attribute__((no_sanitize("undefined"))) bool CatchIn(MethodHandler& handler, c
   return true;
 }
 
-void CatchExceptions(MethodHandler& handler, const Failure& failure) {
-  static_cast<void>(
-      CatchIn<CallbackUnary>(handler, "N4grpc8internal20CallbackUnaryHandlerI", failure) ||
-      CatchIn<CallbackReader>(handler, "N4grpc8internal30CallbackClientStreamingHandlerI",
-                              failure) ||
-      CatchIn<CallbackWriter>(handler, "N4grpc8internal30CallbackServerStreamingHandlerI",
-                              failure) ||
-      CatchIn<CallbackBidi>(handler, "N4grpc8internal19CallbackBidiHandlerI", failure) ||
-      CatchIn<SyncUnary>(handler, "N4grpc8internal16RpcMethodHandlerI", failure) ||
-      CatchIn<SyncReader>(handler, "N4grpc8internal22ClientStreamingHandlerI", failure) ||
-      CatchIn<SyncWriter>(handler, "N4grpc8internal22ServerStreamingHandlerI", failure) ||
-      CatchIn<SyncBidi>(handler, "N4grpc8internal20BidiStreamingHandlerI", failure));
+// False: the handler is of a type that is not known, and left as it is.
+bool CatchExceptions(MethodHandler& handler, const Failure& failure) {
+  return (CatchIn<CallbackUnary>(handler, "N4grpc8internal20CallbackUnaryHandlerI", failure) ||
+          CatchIn<CallbackReader>(handler, "N4grpc8internal30CallbackClientStreamingHandlerI",
+                                  failure) ||
+          CatchIn<CallbackWriter>(handler, "N4grpc8internal30CallbackServerStreamingHandlerI",
+                                  failure) ||
+          CatchIn<CallbackBidi>(handler, "N4grpc8internal19CallbackBidiHandlerI", failure) ||
+          CatchIn<SyncUnary>(handler, "N4grpc8internal16RpcMethodHandlerI", failure) ||
+          CatchIn<SyncReader>(handler, "N4grpc8internal22ClientStreamingHandlerI", failure) ||
+          CatchIn<SyncWriter>(handler, "N4grpc8internal22ServerStreamingHandlerI", failure) ||
+          CatchIn<SyncBidi>(handler, "N4grpc8internal20BidiStreamingHandlerI", failure));
 }
 
 // Those of one method.
@@ -221,7 +245,7 @@ class GuardedHandler final : public MethodHandler {
                  std::shared_ptr<HandlerGuard::State> state)
       : handler_(std::move(handler)), callback_(callback), method_(std::move(method)) {
     Guard(std::move(state));
-    CatchExceptions(*handler_, [this](const char* thrown) {
+    catches_ = CatchExceptions(*handler_, [this](const char* thrown) {
       failures_->Threw(thrown);
       failures_->Answered(HandlerFailures::CurrentCall(), grpc::StatusCode::INTERNAL);
       // What was thrown is for us.
@@ -258,10 +282,22 @@ class GuardedHandler final : public MethodHandler {
     if (parameter.request == nullptr && Overloaded()) [[unlikely]]
       return End(parameter, Refused());
     const HandlerFailures::Running running(failures_, parameter.server_context);
+    if (state_->authorize) [[unlikely]]
+      return RunIfAllowed(parameter);
     handler_->RunHandler(parameter);
   }
 
  private:
+  void RunIfAllowed(const HandlerParameter& parameter) {
+    const grpc::Status answer = state_->authorize(method_, *parameter.server_context);
+    if (answer.ok()) return handler_->RunHandler(parameter);
+    // What its request has allocated is lost then, which is better than to let it through.
+    if (!catches_) return End(parameter, answer);
+    failures_->Answered(parameter.server_context, answer.error_code());
+    const Refusal refusal(answer);
+    handler_->RunHandler(parameter);
+  }
+
   void End(const HandlerParameter& parameter, const grpc::Status& status) const {
     failures_->Answered(parameter.server_context, status.error_code());
     if (!callback_) return EndSync(parameter, status);
@@ -306,6 +342,7 @@ class GuardedHandler final : public MethodHandler {
   const std::unique_ptr<MethodHandler> handler_;
   const bool callback_;
   const std::string method_;
+  bool catches_ = false;  // What the handler throws, and so Refusal.
   std::shared_ptr<HandlerGuard::State> state_;
   std::shared_ptr<HandlerFailures> failures_;
 };
@@ -313,15 +350,19 @@ class GuardedHandler final : public MethodHandler {
 }  // namespace
 
 HandlerGuard::HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write,
-                           Answered answered)
-    : state_(std::make_shared<State>(std::move(overloaded), write, std::move(answered))) {}
+                           Answered answered, Authorize authorize)
+    : state_(std::make_shared<State>(std::move(overloaded), write, std::move(answered),
+                                     std::move(authorize))) {}
 
 HandlerGuard::~HandlerGuard() { state_->over = true; }
 
 void HandlerGuard::Install(grpc::Service& service) {
   for (const std::unique_ptr<RpcServiceMethod>& method : service.*MemberOf(Methods())) {
     if (method == nullptr || method->handler() == nullptr) continue;  // Generic; asynchronous.
+    methods_.emplace_back(method->name());
     if (auto* const guarded = dynamic_cast<GuardedHandler*>(method->handler())) {
+      lifecycle::Require(!guarded->guarded() || !state_->authorize,
+                         "a service with an authorization policy is served by one server only");
       if (!guarded->guarded()) guarded->Guard(state_);
       continue;
     }

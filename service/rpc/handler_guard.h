@@ -4,14 +4,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "grpcpp/impl/service_type.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/status.h"
 #include "service/rpc/limit_log.h"
 
 namespace rpc {
 
 // Gives a proper answer where gRPC would not: when a handler throws, when a request cannot be
-// parsed, and when too many calls are running.
+// parsed, and when too many calls are running. And it lets nobody call what they may not.
 //
 // The problem: gRPC answers UNIMPLEMENTED without a message, and logs nothing, when a handler of
 // the callback API throws or its request cannot be parsed; and it does not limit the calls that it
@@ -22,6 +26,8 @@ namespace rpc {
 //   and a log line with the method and what was thrown
 // - a request that cannot be parsed: INVALID_ARGUMENT, and a log line
 // - a call above the limit: RESOURCE_EXHAUSTED without parsing its request, and a log line
+// - a call that `authorize` does not allow: its answer; the handler is not called, whatever the
+//   handler's type, and its request has been parsed
 //
 // Not covered: services of the asynchronous (completion queue) and generic APIs, which have no
 // handlers that gRPC calls; and what a reactor throws later, or later messages of a stream, unless
@@ -45,15 +51,22 @@ class HandlerGuard {
   // reactor of its own. `call`: its grpc::ServerContextBase.
   using Answered = std::function<void(const void* call, int status)>;
 
-  // `overloaded` and `answered` are called for each call; must be quick.
+  // Whether a call of `method`, "/orders.v1.OrdersService/GetOrder", is allowed: OK.
+  using Authorize = std::function<grpc::Status(const std::string& method,
+                                               const grpc::ServerContextBase& context)>;
+
+  // All are called for each call, and must be quick. Without `authorize` every call is allowed.
   HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write,
-               Answered answered = {});
+               Answered answered = {}, Authorize authorize = {});
   ~HandlerGuard();
   HandlerGuard(const HandlerGuard&) = delete;
   HandlerGuard& operator=(const HandlerGuard&) = delete;
 
   // Call it before the service is registered, and after its message allocators are set.
   void Install(grpc::Service& service);
+
+  // The methods that are guarded, "/orders.v1.OrdersService/GetOrder".
+  const std::vector<std::string>& methods() const { return methods_; }
 
   // How many calls got each of these answers.
   std::int64_t failed() const;
@@ -64,6 +77,7 @@ class HandlerGuard {
 
  private:
   const std::shared_ptr<State> state_;  // Shared with the handlers.
+  std::vector<std::string> methods_;
 };
 
 }  // namespace rpc

@@ -71,6 +71,7 @@ ServerHost::~ServerHost() {
   lifecycle::Require(!open_,
                      "a server that accepts callers was destroyed without a shutdown: pass it to "
                      "Process::ServeUntilShutdown(), several in a lifecycle::TrafficGroup");
+  if (options_.authorization != nullptr) options_.authorization->LogTo(nullptr);
   if (server_ == nullptr) return;
   BeginShutdown();  // If it has not begun yet.
   Patience patience(Clock::Steady(), std::chrono::hours(1), {});
@@ -167,11 +168,17 @@ absl::Status ServerHost::BuildServer() {
           return most > 0 && calls_.TooMany(most);
         },
         [this](const std::string& line) { WriteLog(line); },
-        [this](const void* call, int status) { calls_.SetStatus(call, status); });
+        [this](const void* call, int status) { calls_.SetStatus(call, status); },
+        Authorize());
   }
   for (const NamedService& each : services_) {
     handler_guard_->Install(each.service);
     builder.RegisterService(&each.service);
+  }
+  if (options_.authorization != nullptr) {
+    options_.authorization->LogTo([this](const std::string& line) { WriteLog(line); });
+    absl::Status known = options_.authorization->CheckMethods(handler_guard_->methods());
+    if (!known.ok()) return known;
   }
   calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories());
   server_ = Connections::BuildAndStart(builder, connections_);
@@ -184,6 +191,14 @@ absl::Status ServerHost::BuildServer() {
   }
   drain_of_connections_.emplace(*server_, listeners_, connections_, calls_, Clock::Steady());
   return absl::OkStatus();
+}
+
+HandlerGuard::Authorize ServerHost::Authorize() const {
+  if (options_.authorization == nullptr) return nullptr;
+  return [policy = options_.authorization](const std::string& method,
+                                           const grpc::ServerContextBase& context) {
+    return policy->Check(method, context);
+  };
 }
 
 void ServerHost::StartThreads() {

@@ -20,6 +20,7 @@
 #include "grpcpp/server_builder.h"
 #include "grpcpp/support/server_interceptor.h"
 #include "service/lifecycle/traffic.h"
+#include "service/rpc/authorization.h"
 #include "service/rpc/blocked_threads.h"
 #include "service/rpc/call_tracker.h"
 #include "service/rpc/channelz/connections.h"
@@ -86,6 +87,9 @@ class ServerHost final : public lifecycle::Traffic {
     // services, completion queues, arguments. Where the host sets the same option, the host's value
     // wins. handler_guard.h does not guard what is registered here.
     std::function<void(grpc::ServerBuilder&)> prepare = {};
+    // Who may call what, of the services passed to the host; null: everybody everything. Services of
+    // the asynchronous and generic APIs cannot be guarded, so `prepare` must not register any then.
+    std::shared_ptr<Authorization> authorization = nullptr;
     // Receives a line when a limit is reached or a handler fails, at most one a minute of each
     // kind; must not block. Null: stderr.
     std::function<void(const std::string& line)> log = {};
@@ -109,8 +113,9 @@ class ServerHost final : public lifecycle::Traffic {
   // Binds, and gets ready to serve. Connections are refused until OpenListener(), so that callers try
   // another replica.
   //
-  // Errors: those of Listener::Bind() and Takeover::Begin(); INVALID_ARGUMENT when there is nothing to serve, or when a
-  // port was added that the host cannot close first; UNAVAILABLE when gRPC refuses, or when a
+  // Errors: those of Listener::Bind() and Takeover::Begin(); INVALID_ARGUMENT when there is nothing
+  // to serve, when a port was added that the host cannot close first, or when the policy names an
+  // unknown method; UNAVAILABLE when gRPC refuses, or when a
   // thread cannot be created.
   absl::Status Start();
 
@@ -158,6 +163,7 @@ class ServerHost final : public lifecycle::Traffic {
   std::vector<Endpoint> Endpoints() const;
   absl::Status BindAll();
   absl::Status BuildServer();
+  HandlerGuard::Authorize Authorize() const;
   void StartThreads();
   void WriteLog(const std::string& line) const;
   absl::Status WritePortFile() const;

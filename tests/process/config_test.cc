@@ -57,6 +57,7 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--admin_http_port_file=\n"
             "--admin_port_file=\n"
             "--admin_tls=false\n"
+            "--authorization_policy=\n"
             "--handshake_timeout=10s\n"
             "--keepalive_time=1m\n"
             "--keepalive_timeout=10s\n"

@@ -1,0 +1,162 @@
+#include "service/rpc/authorization.h"
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "service/files/read_file.h"
+
+namespace rpc {
+namespace {
+
+constexpr const char* kKinds[] = {"uri:", "dns:", "email:", "ip:", "token:"};
+
+absl::Status Wrong(int line, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("line ", line, ": ", what));
+}
+
+bool IsMethod(const std::string& text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, '/');
+  return parts.size() == 3 && parts[0].empty() && !parts[1].empty() && !parts[2].empty() &&
+         (parts[2] == "*" || !absl::StrContains(text, "*"));
+}
+
+bool IsName(const std::string& text) {
+  const std::size_t star = text.find('*');
+  if (star != std::string::npos && star + 1 != text.size()) return false;
+  return std::any_of(std::begin(kKinds), std::end(kKinds), [&text](const char* kind) {
+    return text.starts_with(kind) && text.size() > std::strlen(kind);
+  });
+}
+
+std::string ServiceOf(const std::string& method) {
+  return method.substr(0, method.rfind('/')) + "/*";
+}
+
+bool Matches(const std::string& pattern, const std::string& name) {
+  if (!pattern.ends_with('*')) return pattern == name;
+  return name.starts_with(pattern.substr(0, pattern.size() - 1));
+}
+
+// For the log: what a certificate contains is its owner's choice.
+std::string Shown(const std::string& method, const std::string& peer,
+                  const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 300;
+  const std::string who = names.empty() ? "nobody" : absl::StrJoin(names, " ").substr(0, kMost);
+  return absl::StrCat(method, " from ", peer, " as ", absl::CHexEscape(who));
+}
+
+}  // namespace
+
+Authorization::Authorization()
+    : unauthenticated_("refused a call: its caller has proved no name",
+                       [this](const std::string& line) { Write(line); }),
+      denied_("refused a call: the policy does not allow it",
+              [this](const std::string& line) { Write(line); }) {}
+
+absl::StatusOr<std::shared_ptr<Authorization>> Authorization::Parse(const std::string& policy) {
+  std::shared_ptr<Authorization> parsed(new Authorization());
+  int number = 0;
+  for (const auto line : absl::StrSplit(policy, '\n')) {
+    absl::Status added = parsed->Add(std::string(line), ++number);
+    if (!added.ok()) return added;
+  }
+  if (parsed->rules_.empty()) {
+    return absl::InvalidArgumentError("has no rule, so nobody could call anything");
+  }
+  return parsed;
+}
+
+absl::StatusOr<std::shared_ptr<Authorization>> Authorization::FromFile(const std::string& path) {
+  const absl::StatusOr<std::string> text = files::ReadFile(path);
+  if (!text.ok()) return text.status();
+  auto parsed = Parse(*text);
+  if (parsed.ok()) return parsed;
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": ", std::string(parsed.status().message())));
+}
+
+absl::Status Authorization::Add(const std::string& line, int number) {
+  const std::string rule = line.substr(0, line.find('#'));
+  const std::vector<std::string> words =
+      absl::StrSplit(rule, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+  if (words.empty()) return absl::OkStatus();
+  const std::string& method = words[0];
+  if (!IsMethod(method)) {
+    return Wrong(number, absl::StrCat("\"", absl::CHexEscape(method),
+                                      "\" is no method: /SERVICE/METHOD or /SERVICE/*"));
+  }
+  if (words.size() < 2) return Wrong(number, absl::StrCat("who may call ", method, "?"));
+  Rule added = {.line = number};
+  for (auto word = words.begin() + 1; word != words.end(); ++word) {
+    if (*word == "everyone" || *word == "authenticated") {
+      if (words.size() > 2) return Wrong(number, absl::StrCat("\"", *word, "\" stands alone"));
+      added.who = *word == "everyone" ? Who::kEveryone : Who::kAuthenticated;
+    } else if (IsName(*word)) {
+      added.names.push_back(*word);
+    } else {
+      return Wrong(number, absl::StrCat("\"", absl::CHexEscape(*word),
+                                        "\" is no name: uri:, dns:, email:, ip: or token:NAME, "
+                                        "authenticated, everyone"));
+    }
+  }
+  const auto [at, is_new] = rules_.emplace(method, std::move(added));
+  if (is_new) return absl::OkStatus();
+  return Wrong(number, absl::StrCat(method, " has a rule in line ", at->second.line));
+}
+
+absl::Status Authorization::CheckMethods(const std::vector<std::string>& methods) const {
+  for (const auto& [pattern, rule] : rules_) {
+    const bool known = std::any_of(methods.begin(), methods.end(), [&](const std::string& method) {
+      return pattern == method || pattern == ServiceOf(method);
+    });
+    if (!known) {
+      return absl::InvalidArgumentError(absl::StrCat("the authorization policy, line ", rule.line,
+                                                     ": this server has no method ", pattern));
+    }
+  }
+  return absl::OkStatus();
+}
+
+const Authorization::Rule* Authorization::RuleFor(const std::string& method) const {
+  auto found = rules_.find(method);
+  if (found == rules_.end()) found = rules_.find(ServiceOf(method));
+  return found == rules_.end() ? nullptr : &found->second;
+}
+
+bool Authorization::Allows(const Rule& rule, const std::vector<std::string>& names) {
+  if (rule.who == Who::kAuthenticated) return !names.empty();
+  return std::any_of(names.begin(), names.end(), [&rule](const std::string& name) {
+    return std::any_of(rule.names.begin(), rule.names.end(),
+                       [&name](const std::string& pattern) { return Matches(pattern, name); });
+  });
+}
+
+grpc::Status Authorization::Check(const std::string& method,
+                                  const grpc::ServerContextBase& context) {
+  const Rule* const rule = RuleFor(method);
+  if (rule != nullptr && rule->who == Who::kEveryone) return grpc::Status::OK;
+  const std::vector<std::string> names = PeerIdentity(context, check_token_);
+  if (rule != nullptr && Allows(*rule, names)) return grpc::Status::OK;
+  (names.empty() ? unauthenticated_ : denied_).Count(Shown(method, context.peer(), names));
+  if (names.empty()) return {grpc::StatusCode::UNAUTHENTICATED, "authentication is required"};
+  return {grpc::StatusCode::PERMISSION_DENIED, "not allowed"};
+}
+
+void Authorization::LogTo(LimitLog::Write write) {
+  std::lock_guard lock(mutex_);
+  write_ = std::move(write);
+}
+
+void Authorization::Write(const std::string& line) const {
+  std::lock_guard lock(mutex_);
+  if (write_) write_(line);
+}
+
+}  // namespace rpc

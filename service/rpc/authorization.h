@@ -1,0 +1,88 @@
+#ifndef SERVICE_RPC_AUTHORIZATION_H_
+#define SERVICE_RPC_AUTHORIZATION_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "grpcpp/server_context.h"
+#include "grpcpp/support/status.h"
+#include "service/rpc/limit_log.h"
+#include "service/rpc/peer_identity.h"
+
+namespace rpc {
+
+// Who may call which method. A policy is a text with a rule in each line:
+//
+//   # method                            who, separated by spaces
+//   /orders.v1.OrdersService/*          uri:spiffe://shop/checkout token:importer
+//   /orders.v1.OrdersService/GetOrder   uri:spiffe://shop/* dns:support.shop
+//   /orders.v1.OrdersService/ListOrders authenticated
+//   /catalog.v1.Catalog/*               everyone
+//
+// Names are those of PeerIdentity(); a `*` at the end stands for any end. `authenticated` is
+// whoever has proved a name. A rule for a method replaces that for its whole service. Nobody may
+// call a method without a rule.
+//
+// It covers the services that HandlerGuard guards: not health, reflection and channelz, which
+// platforms ask without a name.
+//
+// Threads: all methods but SetTokenCheck() may be called from any thread.
+class Authorization {
+ public:
+  // INVALID_ARGUMENT with the line that is wrong.
+  static absl::StatusOr<std::shared_ptr<Authorization>> Parse(const std::string& policy);
+
+  // The same from a file, named in the error.
+  static absl::StatusOr<std::shared_ptr<Authorization>> FromFile(const std::string& path);
+
+  // Accepts bearer tokens. Requires: no server uses it yet.
+  void SetTokenCheck(TokenCheck check) { check_token_ = std::move(check); }
+
+  // INVALID_ARGUMENT when a rule is for none of `methods`, "/orders.v1.OrdersService/GetOrder".
+  absl::Status CheckMethods(const std::vector<std::string>& methods) const;
+
+  // OK; UNAUTHENTICATED when the caller has proved nothing, else PERMISSION_DENIED, both without
+  // saying who might.
+  grpc::Status Check(const std::string& method, const grpc::ServerContextBase& context);
+
+  // Where refused calls are logged, at most once a minute; null: nowhere.
+  void LogTo(LimitLog::Write write);
+
+  // How many calls got each of these answers.
+  std::int64_t unauthenticated() const { return unauthenticated_.total(); }
+  std::int64_t denied() const { return denied_.total(); }
+
+ private:
+  enum class Who { kEveryone, kAuthenticated, kNamed };
+  struct Rule {
+    Who who = Who::kNamed;
+    std::vector<std::string> names = {};
+    int line = 0;
+  };
+
+  Authorization();
+  absl::Status Add(const std::string& line, int number);
+  // Null: there is none.
+  const Rule* RuleFor(const std::string& method) const;
+  static bool Allows(const Rule& rule, const std::vector<std::string>& names);
+  void Write(const std::string& line) const;
+
+  std::map<std::string, Rule> rules_;  // By method, or "/SERVICE/*".
+  TokenCheck check_token_;
+  mutable std::mutex mutex_;
+  LimitLog::Write write_;  // Guarded by mutex_.
+  LimitLog unauthenticated_;
+  LimitLog denied_;
+};
+
+}  // namespace rpc
+
+#endif  // SERVICE_RPC_AUTHORIZATION_H_

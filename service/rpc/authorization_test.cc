@@ -1,0 +1,200 @@
+#include "service/rpc/authorization.h"
+
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "grpcpp/create_channel.h"
+#include "gtest/gtest.h"
+#include "service/rpc/goodbye_signal.h"
+#include "service/rpc/server_host.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/probe_service.h"
+#include "service/rpc/testing/self_signed.h"
+#include "service/rpc/tls.h"
+#include "service/rpc/tls_files.h"
+#include "tests/common/temp_dir.h"
+
+namespace rpc {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string Error(const std::string& policy) {
+  const absl::Status status = Authorization::Parse(policy).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  return std::string(status.message());
+}
+
+TEST(AuthorizationPolicy, NamesTheLineThatIsWrong) {
+  EXPECT_EQ(Error("# nothing\n\n"), "has no rule, so nobody could call anything");
+  EXPECT_EQ(Error("\n/a.B/C"), "line 2: who may call /a.B/C?");
+  for (const char* method : {"a.B/C", "/a.B", "/a.B/", "//C", "/a.B/C/D", "/a.B/C*", "/*/C"}) {
+    EXPECT_EQ(
+        Error(std::string(method) + " everyone"),
+        std::string("line 1: \"") + method + "\" is no method: /SERVICE/METHOD or /SERVICE/*");
+  }
+  for (const char* name : {"bob", "uri:", "dns:*.shop", "Everyone"}) {
+    EXPECT_THAT(Error(std::string("/a.B/C ") + name),
+                HasSubstr(std::string("line 1: \"") + name + "\" is no name: "));
+  }
+  EXPECT_EQ(Error("/a.B/C everyone dns:a"), "line 1: \"everyone\" stands alone");
+  EXPECT_EQ(Error("/a.B/C dns:a\n/a.B/C dns:b"), "line 2: /a.B/C has a rule in line 1");
+  EXPECT_EQ(Error(std::string("/a.B/C d\0\n", 9)),
+            "line 1: \"d\\x00\" is no name: uri:, dns:, email:, ip: or token:NAME, authenticated, "
+            "everyone");
+}
+
+TEST(AuthorizationPolicy, NamesTheFileThatIsWrong) {
+  const testkit::TempDir directory;
+  const std::string path = directory.File("policy");
+  EXPECT_EQ(std::string(Authorization::FromFile(path).status().message()),
+            "cannot read " + path + ": No such file or directory");
+  std::ofstream(path) << "what?";
+  EXPECT_THAT(std::string(Authorization::FromFile(path).status().message()),
+              HasSubstr(path + ": line 1: "));
+}
+
+TEST(AuthorizationPolicy, KnowsTheMethodsOfItsServer) {
+  const auto policy = Authorization::Parse("/a.B/* everyone\n/a.B/C everyone\n");
+  ASSERT_TRUE(policy.ok());
+  EXPECT_TRUE((*policy)->CheckMethods({"/a.B/C"}).ok());
+  EXPECT_EQ(std::string((*policy)->CheckMethods({"/a.B/D"}).message()),
+            "the authorization policy, line 2: this server has no method /a.B/C");
+}
+
+// A server with mutual TLS, optional for its callers, and a policy.
+class AuthorizationTest : public testing::Test {
+ protected:
+  ~AuthorizationTest() override {
+    if (host_) host_->CloseListener();
+  }
+
+  std::string Write(const std::string& name, const std::string& text) const {
+    const std::string path = directory_.File(name);
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  absl::Status Serve(const std::string& policy) {
+    const auto files =
+        TlsFiles::Open({Write("certificate", server_.certificate), Write("key", server_.key),
+                        Write("ca", checkout_.certificate + support_.certificate)});
+    EXPECT_TRUE(files.ok()) << files.status();
+    policy_ = *Authorization::Parse(policy);
+    policy_->SetTokenCheck([](const std::string& token) -> std::optional<std::string> {
+      if (token != "secret") return std::nullopt;
+      return "importer";
+    });
+    host_.emplace(
+        ServerHost::Options{.credentials = ServerTls(*files, CallerCertificate::kOptional),
+                            .authorization = policy_,
+                            .log =
+                                [this](const std::string& line) {
+                                  std::lock_guard lock(mutex_);
+                                  lines_.push_back(line);
+                                }},
+        std::vector<ServerHost::NamedService>{{"probe.Probe", service_}}, goodbye_);
+    const absl::Status started = host_->Start();
+    return started.ok() ? host_->OpenListener() : started;
+  }
+
+  std::shared_ptr<grpc::Channel> Connect(const SelfSigned* shows = nullptr) {
+    TlsFiles::Contents contents = {.ca = server_.certificate};
+    if (shows != nullptr) {
+      contents.certificate = shows->certificate;
+      contents.key = shows->key;
+    }
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetSslTargetNameOverride("localhost");
+    return grpc::CreateCustomChannel(host_->address(), ChannelTls(contents), arguments);
+  }
+
+  static grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel,
+                           const std::string& authorization = "") {
+    const auto context = Bounded();
+    if (!authorization.empty()) context->AddMetadata("authorization", authorization);
+    probe::Note note;
+    note.set_text(std::string(1000, 'x'));  // Its memory is not a string's own.
+    return probe::Probe::NewStub(channel)->Echo(context.get(), note, &note);
+  }
+
+  const testkit::TempDir directory_;
+  const SelfSigned server_;
+  const SelfSigned checkout_{{.names = "URI:spiffe://shop/checkout"}};
+  const SelfSigned support_{{.names = "DNS:support.shop"}};
+  std::mutex mutex_;
+  std::vector<std::string> lines_;  // Guarded by mutex_.
+  ProbeService service_;
+  GoodbyeSignal goodbye_;
+  std::shared_ptr<Authorization> policy_;
+  std::optional<ServerHost> host_;
+};
+
+TEST_F(AuthorizationTest, AllowsWhomTheRuleNames) {
+  ASSERT_TRUE(Serve("/probe.Probe/* uri:spiffe://shop/* token:importer").ok());
+  EXPECT_TRUE(Echo(Connect(&checkout_)).ok());
+  EXPECT_TRUE(Echo(Connect(), "Bearer secret").ok());
+  EXPECT_TRUE(Echo(Connect(&support_), "bearer secret").ok());
+
+  const grpc::Status nobody = Echo(Connect());
+  EXPECT_EQ(nobody.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(nobody.error_message(), "authentication is required");
+  EXPECT_EQ(Echo(Connect(), "Bearer guess").error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(Echo(Connect(), "secret").error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  const grpc::Status support = Echo(Connect(&support_));
+  EXPECT_EQ(support.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(support.error_message(), "not allowed");
+
+  EXPECT_EQ(policy_->unauthenticated(), 3);
+  EXPECT_EQ(policy_->denied(), 1);
+  std::lock_guard lock(mutex_);
+  EXPECT_THAT(lines_, ElementsAre(HasSubstr("/probe.Probe/Echo from ipv"),
+                                  HasSubstr(" as dns:support.shop")));
+}
+
+TEST_F(AuthorizationTest, GoesByTheRuleOfTheMethodBeforeThatOfItsService) {
+  ASSERT_TRUE(Serve("/probe.Probe/* everyone\n/probe.Probe/Echo authenticated").ok());
+  EXPECT_EQ(Echo(Connect()).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_TRUE(Echo(Connect(&support_)).ok());
+}
+
+TEST_F(AuthorizationTest, AllowsNobodyWhatHasNoRule) {
+  ASSERT_TRUE(Serve("/probe.Probe/Watch everyone").ok());
+  EXPECT_EQ(Echo(Connect(&checkout_)).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(AuthorizationTest, RefusesStreamsOfEachKind) {
+  ASSERT_TRUE(Serve("/probe.Probe/Echo everyone").ok());
+  const auto channel = Connect(&checkout_);
+  for (const char* method : {"Watch", "Chat", "Gather"}) {
+    RawStream stream(channel, std::string("/probe.Probe/") + method);
+    stream.Ask("");
+    EXPECT_EQ(stream.AwaitEnd().error_code(), grpc::StatusCode::PERMISSION_DENIED) << method;
+  }
+  EXPECT_EQ(policy_->denied(), 3);
+}
+
+TEST_F(AuthorizationTest, LeavesHealthToEverybody) {
+  ASSERT_TRUE(Serve("/probe.Probe/Echo dns:support.shop").ok());
+  RawStream health(Connect(), "/grpc.health.v1.Health/Watch");
+  EXPECT_EQ(health.Ask(""), std::string("\b\1", 2));
+}
+
+TEST_F(AuthorizationTest, StartsNoServerWithoutTheMethodOfARule) {
+  const absl::Status status = Serve("/probe.Probe/Ecko everyone");
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no method /probe.Probe/Ecko"));
+}
+
+}  // namespace
+}  // namespace rpc
