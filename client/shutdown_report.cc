@@ -121,24 +121,40 @@ struct Logged {
   std::string_view json;
 };
 
-// The report of a line, "12:00:01.250 I orders: shutdown report: {...}". Nothing that a peer
-// has sent can begin a line, nor stand directly behind a program's name.
-std::optional<Logged> ReportIn(std::string_view line) {
-  constexpr std::string_view kTime = "00:00:00.000";
-  constexpr std::string_view kInfo = " I ";
-  constexpr std::string_view kBehind = ": shutdown report: ";
-  if (line.size() < kTime.size() + kInfo.size()) return std::nullopt;
-  for (std::size_t i = 0; i < kTime.size(); ++i) {
+// Whether `line` begins so, where a 0 stands for any digit; removes it then.
+bool Consume(std::string_view& line, std::string_view form) {
+  if (line.size() < form.size()) return false;
+  for (std::size_t i = 0; i < form.size(); ++i) {
     const bool digit = line[i] >= '0' && line[i] <= '9';
-    if (kTime[i] == '0' ? !digit : line[i] != kTime[i]) return std::nullopt;
+    if (form[i] == '0' ? !digit : line[i] != form[i]) return false;
   }
-  line.remove_prefix(kTime.size());
-  if (!line.starts_with(kInfo)) return std::nullopt;
-  line.remove_prefix(kInfo.size());
+  line.remove_prefix(form.size());
+  return true;
+}
+
+// {"time":"2026-01-31T12:00:01.250Z","level":"info","program":"orders","shutdown_report":{...}}
+std::optional<Logged> ReportInJson(std::string_view line) {
+  if (!Consume(line, R"({"time":"0000-00-00T00:00:00.000Z","level":"info","program":")")) {
+    return std::nullopt;
+  }
+  const std::string_view program = line.substr(0, line.find_first_of("\"\\"));
+  line.remove_prefix(program.size());
+  if (program.empty() || !Consume(line, R"(","shutdown_report":)")) return std::nullopt;
+  if (!line.starts_with('{') || !line.ends_with("}}")) return std::nullopt;
+  line.remove_suffix(1);
+  return Logged{program, line};
+}
+
+// The report of a line, "2026-01-31T12:00:01.250Z I orders: shutdown report: {...}". Nothing that a
+// peer has sent can begin a line, nor stand directly behind a program's name.
+std::optional<Logged> ReportIn(std::string_view line) {
+  if (line.starts_with('{')) return ReportInJson(line);
+  const bool has_date = Consume(line, "0000-00-00T00:00:00.000Z I ");
+  // As servers of earlier versions wrote it.
+  if (!has_date && !Consume(line, "00:00:00.000 I ")) return std::nullopt;
   const std::string_view program = line.substr(0, line.find_first_of(": "));
   line.remove_prefix(program.size());
-  if (program.empty() || !line.starts_with(kBehind)) return std::nullopt;
-  line.remove_prefix(kBehind.size());
+  if (program.empty() || !Consume(line, ": shutdown report: ")) return std::nullopt;
   if (!line.starts_with('{')) return std::nullopt;
   return Logged{program, line};
 }

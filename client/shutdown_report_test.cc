@@ -42,7 +42,8 @@ TEST(ReadShutdownReport, TakesTheLastOneInALog) {
   const auto report = ReadShutdownReport(
       "12:00:00.000 I echo: shutdown report: {\"version\":2,\"program\":\"echo\",\"exit_code\":3}\n"
       "12:00:01.000 I echo: Serving\n"
-      "12:00:02.000 I echo: shutdown report: {\"version\":2,\"program\":\"echo\",\"exit_code\":5}\n"
+      "2026-01-31T12:00:02.000Z I echo: shutdown report: "
+      "{\"version\":2,\"program\":\"echo\",\"exit_code\":5}\n"
       "last words\n");
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->exit_code(), 5U);

@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
   config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
   observability::ProcessLog log("orders", config.shutdown_report,
-                                {.extend_timeout = config.systemd_extend_timeout});
+                                {.extend_timeout = config.systemd_extend_timeout}, config.log);
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,

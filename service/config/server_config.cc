@@ -55,6 +55,12 @@ ABSL_FLAG(std::string, authorization_policy, "",
           "start; empty: everybody may call everything.");
 ABSL_FLAG(std::string, port_file, "",
           "File that receives the bound HOST:PORT once the server serves.");
+ABSL_FLAG(std::string, log_format, "text",
+          "text: a line for people; json: a JSON object in each line, for machines.");
+ABSL_FLAG(
+    std::string, log_level, "info",
+    "The least level that is logged: debug, info, warning or error. The shutdown report always "
+    "is.");
 ABSL_FLAG(std::string, shutdown_report, "",
           "File that receives the shutdown report, as JSON, at the end (docs/shutdown_report.md).");
 ABSL_FLAG(
@@ -363,6 +369,20 @@ void SetAuthorization(ServerConfig& config) {
   config.server.authorization = *std::move(policy);
 }
 
+observability::LogOptions LogFromFlags() {
+  const std::string format = absl::GetFlag(FLAGS_log_format);
+  if (format != "text" && format != "json") {
+    UsageError(absl::StrCat("--log_format must be text or json, is ", format));
+  }
+  const std::string level = absl::GetFlag(FLAGS_log_level);
+  const std::map<std::string, char> levels = {
+      {"debug", 'D'}, {"info", 'I'}, {"warning", 'W'}, {"error", 'E'}};
+  if (!levels.contains(level)) {
+    UsageError(absl::StrCat("--log_level must be debug, info, warning or error, is ", level));
+  }
+  return {.json = format == "json", .level = levels.at(level)};
+}
+
 // Leaves out the flags of libraries.
 bool IsOurs(absl::string_view file) {
   return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/");
@@ -418,6 +438,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
   config.shutdown_report = absl::GetFlag(FLAGS_shutdown_report);
   config.systemd_extend_timeout = absl::GetFlag(FLAGS_systemd_extend_timeout);
+  config.log = LogFromFlags();
   const bool tls = TlsIsWanted();
   CheckAdminAddress();
   config.server.limits = LimitsFromFlags();

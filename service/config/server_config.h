@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "service/lifecycle/shutdown_budget.h"
+#include "service/observability/log_writer.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/tls_files.h"
 
@@ -28,6 +29,8 @@ struct ServerConfig {
   std::string admin_http_port_file;
   // --termination_grace and the --shutdown_... shares.
   lifecycle::ShutdownBudget budget;
+  // --log_format, --log_level.
+  observability::LogOptions log;
   // --shutdown_report; empty: no file.
   std::string shutdown_report;
   // --systemd_extend_timeout.

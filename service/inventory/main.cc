@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
   const inventory::StockStore::Quantities stock = StockFromFlag();
   const std::chrono::milliseconds latency = LatencyFromFlag();
   observability::ProcessLog log("inventory", config.shutdown_report,
-                                {.extend_timeout = config.systemd_extend_timeout});
+                                {.extend_timeout = config.systemd_extend_timeout}, config.log);
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,

@@ -27,9 +27,22 @@ constexpr std::size_t kMaxBytes = 1 << 20;
 constexpr std::chrono::milliseconds kPatience(100);
 constexpr std::string_view kReport = "shutdown report: {";
 
+// A field's, for example of a method that a caller has made up.
+constexpr std::size_t kMaxValue = 300;
+constexpr std::string_view kLevels = "DIWE";
+
+std::string Time() {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
+}
+
 std::string Head(char level, const std::string& program) {
-  return absl::StrCat(absl::FormatTime("%H:%M:%E3S ", absl::Now(), absl::LocalTimeZone()),
-                      std::string(1, level), " ", program, ": ");
+  return absl::StrCat(Time(), " ", std::string(1, level), " ", program, ": ");
+}
+
+std::string JsonHead(char level, const std::string& program) {
+  constexpr const char* kNames[] = {"debug", "info", "warning", "error"};
+  return absl::StrCat("{\"time\":\"", Time(), "\",\"level\":\"", kNames[kLevels.find(level)],
+                      "\",\"program\":", JsonString(program, kMaxValue), ",");
 }
 
 // `line`, truncated at a character boundary if it does not fit.
@@ -43,12 +56,41 @@ void CutOff(std::string& line, std::size_t most) {
   line += kMore;
 }
 
+std::string TextLine(char level, const std::string& program, std::string_view words,
+                     const LogFields& fields) {
+  // It would be mistaken for a report by readers of the log.
+  const char* const mark = words.starts_with(kReport) ? "[log] " : "";
+  std::string line = absl::StrCat(Head(level, program), mark, Printable(words.substr(0, PIPE_BUF)));
+  std::string rest;
+  for (const LogField& field : fields) {
+    absl::StrAppend(&rest, " ", field.name, "=", Printable(field.value.substr(0, kMaxValue)));
+  }
+  CutOff(rest, PIPE_BUF / 2);
+  CutOff(line, PIPE_BUF - 1 - rest.size());
+  return line + rest + "\n";
+}
+
+std::string JsonLine(char level, const std::string& program, std::string_view words,
+                     const LogFields& fields) {
+  std::string rest;
+  for (const LogField& field : fields) {
+    const std::string member =
+        absl::StrCat(",", JsonString(field.name, kMaxValue), ":",
+                     field.is_number ? field.value : JsonString(field.value, kMaxValue));
+    if (rest.size() + member.size() <= PIPE_BUF / 2) rest += member;
+  }
+  const std::string head = absl::StrCat(JsonHead(level, program), "\"message\":");
+  return absl::StrCat(head, JsonString(words, PIPE_BUF - 2 - head.size() - rest.size()), rest,
+                      "}\n");
+}
+
 }  // namespace
 
 // What is to be written, in order.
 class LogWriter::Queue {
  public:
-  Queue(int fd, std::string program) : fd_(fd), program_(std::move(program)) {}
+  Queue(int fd, std::string program, bool json)
+      : fd_(fd), program_(std::move(program)), json_(json) {}
 
   // What the thread does.
   void WriteUntilClosed() {
@@ -113,8 +155,9 @@ class LogWriter::Queue {
 
   void SayWhatWasLost() {
     if (unsaid_ == 0) return;
-    Push(absl::StrCat(Head('W', program_), std::exchange(unsaid_, 0),
-                      " lines lost: nobody read the log\n"));
+    const std::string words =
+        absl::StrCat(std::exchange(unsaid_, 0), " lines lost: nobody read the log");
+    Push(json_ ? JsonLine('W', program_, words, {}) : TextLine('W', program_, words, {}));
   }
 
   // Writes what it can of the first line, PIPE_BUF at most, without the mutex. False:
@@ -141,6 +184,7 @@ class LogWriter::Queue {
 
   const int fd_;
   const std::string program_;
+  const bool json_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   // All below: guarded by mutex_. Only the thread that set writing_ removes lines_.front().
@@ -155,8 +199,10 @@ class LogWriter::Queue {
   bool stuck_ = false;  // Nothing could be written the last time, for all of its patience.
 };
 
-LogWriter::LogWriter(std::string program, int fd)
-    : program_(std::move(program)), queue_(std::make_shared<Queue>(fd, program_)) {
+LogWriter::LogWriter(std::string program, int fd, LogOptions options)
+    : program_(std::move(program)),
+      options_(std::move(options)),
+      queue_(std::make_shared<Queue>(fd, program_, options_.json)) {
   try {
     std::thread([queue = queue_] { queue->WriteUntilClosed(); }).detach();
     queue_->HasThread();
@@ -170,19 +216,24 @@ LogWriter::~LogWriter() {
   queue_->Close();
 }
 
-void LogWriter::Log(char level, std::string_view words) {
-  // It would be mistaken for a report by readers of the log.
-  const char* const mark = words.starts_with(kReport) ? "[log] " : "";
-  std::string line =
-      absl::StrCat(Head(level, program_), mark, Printable(words.substr(0, PIPE_BUF)));
-  CutOff(line, PIPE_BUF - 1);
-  line += '\n';
-  queue_->Add(std::move(line));
+void LogWriter::Log(char level, std::string_view words, const LogFields& fields) {
+  if (kLevels.find(level) < kLevels.find(options_.level)) return;
+  LogFields all = fields;
+  if (options_.tags) {
+    for (LogField& tag : options_.tags()) all.push_back(std::move(tag));
+  }
+  queue_->Add(options_.json ? JsonLine(level, program_, words, all)
+                            : TextLine(level, program_, words, all));
 }
 
 void LogWriter::LogReport(std::string_view json) {
   const std::string report(kReport.substr(0, kReport.size() - 1));
-  queue_->Add(absl::StrCat(Head('I', program_), report, Printable(json), "\n"), /*always=*/true);
+  // One line, whose only other members are ours, so it is JSON as it is.
+  std::string line =
+      options_.json
+          ? absl::StrCat(JsonHead('I', program_), "\"shutdown_report\":", std::string(json), "}\n")
+          : absl::StrCat(Head('I', program_), report, Printable(json), "\n");
+  queue_->Add(std::move(line), /*always=*/true);
 }
 
 void LogWriter::Print(std::string_view words) const {

@@ -4,13 +4,33 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "service/lifecycle/clock.h"
 
 namespace observability {
+
+// What a line says besides its words; of the names, the program decides.
+struct LogField {
+  std::string name;
+  std::string value;
+  bool is_number = false;  // In JSON: without quotes.
+};
+using LogFields = std::vector<LogField>;
+
+struct LogOptions {
+  // JSON Lines for machines instead of text for people.
+  bool json = false;
+  // The least level that is logged. A report always is.
+  char level = 'I';
+  // Returns what else each line carries that is logged on this thread: of which call it is. Null:
+  // nothing.
+  std::function<LogFields()> tags = nullptr;
+};
 
 // Writes everything that a process says, without ever waiting for a reader: its own log lines,
 // those of its libraries, its report, and what it prints.
@@ -24,23 +44,27 @@ namespace observability {
 // how many. Without that thread, the logging thread writes the line if that is possible at once;
 // otherwise the line waits for the next one.
 //
-// Each line is "12:00:01.250 I orders: words". The words are made printable, so that one call is
-// one line, and cut at 4 KiB (PIPE_BUF), so that a line reaches a pipe completely or not at all.
-// Only a report may be longer, and only a report has "shutdown report: {" after the program's name:
-// no other text can be mistaken for one.
+// Each line is "2026-01-31T12:00:01.250Z I orders: words name=value", or a JSON object:
+//
+//   {"time":"2026-01-31T12:00:01.250Z","level":"info","program":"orders","message":"words"}
+//
+// Times are UTC. The words are made printable, so that one call is one line, and cut at 4 KiB
+// (PIPE_BUF), so that a line reaches a pipe completely or not at all. Only a report may be longer,
+// and only a report has "shutdown report: {" after the program's name, or "shutdown_report" as the
+// fourth member: no other text can be mistaken for one.
 //
 // Threads: any. No lock is held while anything is written.
 class LogWriter {
  public:
   // `program`: a name without spaces.
-  explicit LogWriter(std::string program, int fd = STDERR_FILENO);
+  explicit LogWriter(std::string program, int fd = STDERR_FILENO, LogOptions options = {});
   // Flushes, but only for a moment.
   ~LogWriter();
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
-  // `level`: 'D', 'I', 'W' or 'E', as spdlog abbreviates them.
-  void Log(char level, std::string_view words);
+  // `level`: 'D', 'I', 'W' or 'E', as spdlog abbreviates them. Does nothing below LogOptions::level.
+  void Log(char level, std::string_view words, const LogFields& fields = {});
 
   // Logs the shutdown report, however long it is and however much is waiting. Requires: one line of
   // JSON.
@@ -61,6 +85,7 @@ class LogWriter {
   class Queue;
 
   const std::string program_;
+  const LogOptions options_;
   const std::shared_ptr<Queue> queue_;  // Shared with the thread, which may hang forever.
 };
 

@@ -8,10 +8,18 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
+#include <ctime>
 #include <memory>
+#include <random>
 #include <string>
+#include <utility>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/struct.pb.h"
+#include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 
 namespace observability {
@@ -36,6 +44,10 @@ class LogWriterTest : public ::testing::Test {
     writer_.reset();
     close(ends_[0]);
     close(ends_[1]);
+  }
+
+  void Use(LogOptions options) {
+    writer_ = std::make_unique<LogWriter>("orders", ends_[1], std::move(options));
   }
 
   // Leaves no room for another byte.
@@ -72,7 +84,62 @@ class LogWriterTest : public ::testing::Test {
 
 TEST_F(LogWriterTest, WritesEachLineWithTimeLevelAndProgram) {
   writer_->Log('W', "one");
-  EXPECT_THAT(Read(), MatchesRegex("[0-9]+:[0-9]+:[0-9]+\\.[0-9]{3} W orders: one\n"));
+  EXPECT_THAT(Read(),
+              MatchesRegex("[0-9-]{10}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z W orders: one\n"));
+}
+
+TEST_F(LogWriterTest, SaysTheTimeInUtc) {
+  setenv("TZ", "Pacific/Kiritimati", 1);
+  tzset();
+  const std::string before = absl::FormatTime("%Y-%m-%dT%H:%M", absl::Now(), absl::UTCTimeZone());
+  writer_->Log('W', "one");
+  const std::string after = absl::FormatTime("%Y-%m-%dT%H:%M", absl::Now(), absl::UTCTimeZone());
+  EXPECT_THAT(Read(), testing::AnyOf(testing::StartsWith(before), testing::StartsWith(after)));
+}
+
+TEST_F(LogWriterTest, DropsLinesBelowItsLevel) {
+  Use({.level = 'W'});
+  for (const char level : {'D', 'I', 'W', 'E'}) writer_->Log(level, "one");
+  writer_->LogReport("{}");
+  EXPECT_THAT(Read(),
+              MatchesRegex(".* W orders: one\n.* E orders: one\n.* I orders: shut.*: \\{\\}\n"));
+}
+
+TEST_F(LogWriterTest, AddsFieldsAndTheTagsOfTheThread) {
+  Use({.tags = [] { return LogFields{{"trace_id", "4bf9"}}; }});
+  writer_->Log('I', "call", {{"method", "/a\nb"}, {"duration_ms", "1.5", true}});
+  EXPECT_THAT(Read(), EndsWith(" I orders: call method=/a\\nb duration_ms=1.5 trace_id=4bf9\n"));
+}
+
+TEST_F(LogWriterTest, WritesJsonWhereAskedTo) {
+  Use({.json = true, .tags = [] { return LogFields{{"trace_id", "4bf9"}}; }});
+  writer_->Log('W', "it's \"quoted\"\n", {{"method", "/a\\b"}, {"duration_ms", "1.5", true}});
+  EXPECT_THAT(Read(), EndsWith(R"(Z","level":"warning","program":"orders",)"
+                               R"("message":"it's \"quoted\"\u000a","method":"/a\\b",)"
+                               R"("duration_ms":1.5,"trace_id":"4bf9"})"
+                               "\n"));
+  writer_->LogReport(R"({"version":2})");
+  EXPECT_THAT(Read(), EndsWith(R"("program":"orders","shutdown_report":{"version":2}})"
+                               "\n"));
+}
+
+// Everything that a peer may send.
+TEST_F(LogWriterTest, ItsJsonIsOneValidLineOfLimitedLengthWhateverIsLogged) {
+  Use({.json = true});
+  std::mt19937 random(1);
+  for (int i = 0; i < 500; ++i) {
+    std::string words(random() % 6000, '\0');
+    for (char& c : words)
+      c = "\"\\\n\x1b\xE2\x98\x83\xF0\x9F\xFF"
+          "az/{}\t\0"[random() % 18];
+    writer_->Log('I', words, {{"method", words}, {"peer", "\xED\xA0\x80\""}});
+    const std::string line = Read();
+    ASSERT_EQ(line.find('\n'), line.size() - 1);
+    ASSERT_LE(line.size(), std::size_t{PIPE_BUF});
+    google::protobuf::Struct parsed;
+    ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(line, &parsed).ok()) << line;
+    ASSERT_EQ(parsed.fields().size(), 6U);
+  }
 }
 
 TEST_F(LogWriterTest, DropsLinesWhenNobodyReadsAndCountsThem) {

@@ -66,6 +66,27 @@ std::string Printable(std::string_view text) {
   return printable;
 }
 
+std::string JsonString(std::string_view text, std::size_t max_bytes) {
+  constexpr std::string_view kMore = "...\"";
+  std::string json = "\"";
+  for (std::size_t at = 0; at < text.size();) {
+    const Character next = CharacterAt(text, at);
+    std::string part(text.substr(at, next.length));
+    if (next.length == 0) {
+      part = "\\ufffd";
+    } else if (part == "\"" || part == "\\") {
+      part.insert(0, 1, '\\');
+    } else if (!IsPlain(next.code_point)) {
+      part = absl::StrFormat("\\u%04x", next.code_point);
+    }
+    at += next.length == 0 ? 1 : next.length;
+    const std::size_t room = at == text.size() ? 1 : kMore.size();
+    if (json.size() + part.size() + room > max_bytes) return json.append(kMore);
+    json += part;
+  }
+  return json + "\"";
+}
+
 std::string ValidUtf8(std::string_view text) {
   std::string valid;
   valid.reserve(text.size());

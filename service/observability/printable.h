@@ -1,6 +1,7 @@
 #ifndef SERVICE_OBSERVABILITY_PRINTABLE_H_
 #define SERVICE_OBSERVABILITY_PRINTABLE_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,12 @@ std::string Printable(std::string_view text);
 
 // Replaces everything that is not UTF-8 in `text` by U+FFFD, because JSON allows nothing else.
 std::string ValidUtf8(std::string_view text);
+
+// `text` as a JSON string, with its quotes, of at most `max_bytes`: cut at a character, with "..." at
+// the end, if it would be longer. What Printable() escapes is escaped, as JSON has it.
+//
+// Requires: max_bytes >= 8.
+std::string JsonString(std::string_view text, std::size_t max_bytes);
 
 }  // namespace observability
 

@@ -1,5 +1,7 @@
 #include "service/observability/process_log.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -44,8 +46,9 @@ class Sink final : public spdlog::sinks::sink {
 // Never destroyed: threads may still log while the process ends.
 LogWriter* process_writer = nullptr;
 
-LogWriter& SetUp(const std::string& program) {
-  process_writer = new LogWriter(program);
+LogWriter& SetUp(const std::string& program, const LogOptions& options) {
+  process_writer = new LogWriter(program, STDERR_FILENO, options);
+  spdlog::set_level(options.level == 'D' ? spdlog::level::debug : spdlog::level::info);
   spdlog::set_default_logger(
       std::make_shared<spdlog::logger>(program, std::make_shared<Sink>(*process_writer)));
   TakeLibraryLogs(*process_writer);
@@ -70,8 +73,8 @@ std::string Line(const lifecycle::Event& event, std::optional<Clock::TimePoint> 
 }  // namespace
 
 ProcessLog::ProcessLog(const std::string& program, const std::string& report_file,
-                       const SystemdNotifier::Options& systemd)
-    : ProcessLog(program, report_file, SetUp(program)) {
+                       const SystemdNotifier::Options& systemd, const LogOptions& options)
+    : ProcessLog(program, report_file, SetUp(program, options)) {
   systemd_ = SystemdNotifier::FromEnvironment(systemd);
 }
 

@@ -20,8 +20,8 @@ namespace observability {
 // Reports everything that a server says, from its start to its end. Each event is a line of its
 // log,
 //
-//   12:00:01.250 I orders: shutdown +0.000s Serving             ShutdownRequested: terminate, lame_duck 5s + ...
-//   12:00:01.251 I orders: shutdown +0.001s LameDuck            LameDuckEntered
+//   2026-01-31T12:00:01.250Z I orders: shutdown +0.000s Serving             ShutdownRequested: terminate, lame_duck 5s + ...
+//   2026-01-31T12:00:01.251Z I orders: shutdown +0.001s LameDuck            LameDuckEntered
 //
 // among those of its libraries (library_logs.h). The report of its shutdown is one JSON object, in
 // the last line of the log, "shutdown report: {...}", and in a file. If systemd has started the
@@ -36,15 +36,18 @@ namespace observability {
 class ProcessLog final : public lifecycle::Observer {
  public:
   // `program`: the name in the log and the report. `report_file`: file that also receives the
-  // report; empty: none.
+  // report; empty: none. `options`: of its LogWriter.
   //
   // Takes over the logs of spdlog, gRPC and Protobuf. Requires: one per process; created before
   // anything is logged and before gRPC is used.
   ProcessLog(const std::string& program, const std::string& report_file,
-             const SystemdNotifier::Options& systemd = {});
+             const SystemdNotifier::Options& systemd = {}, const LogOptions& options = {});
 
   // Takes over no library's log, and tells systemd nothing. `writer` outlives it.
   ProcessLog(std::string program, const std::string& report_file, LogWriter& writer);
+
+  // Where the lines go; lives until the process ends.
+  LogWriter& writer() { return writer_; }
 
   // Prints a line on stdout for whoever started the program; dropped if nobody reads it.
   void Print(const std::string& words) const { writer_.Print(words); }

@@ -7,9 +7,9 @@ namespace testkit {
 namespace {
 
 std::optional<LoggedEvent> EventIn(const std::string& line) {
-  // 12:00:01.251 I orders: shutdown +0.001s ClosingResources    Closed "database": detail
+  // 2026-01-31T12:00:01.251Z I orders: shutdown +0.001s ClosingResources    Closed "database": detail
   static const std::regex kEvent(
-      R"re(\d\d:\d\d:\d\d\.\d{3} ([A-Z]) \S+: (?:shutdown \+(\d+)\.(\d{3})s )?([A-Z]\w*) +([A-Z]\w*)(?: "([^"]*)")?(?:: (.*))?)re");
+      R"re((?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d{3}Z? ([A-Z]) \S+: (?:shutdown \+(\d+)\.(\d{3})s )?([A-Z]\w*) +([A-Z]\w*)(?: "([^"]*)")?(?:: (.*))?)re");
   std::smatch match;
   if (!std::regex_match(line, match, kEvent)) return std::nullopt;
   LoggedEvent event;

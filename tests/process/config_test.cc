@@ -61,6 +61,8 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--handshake_timeout=10s\n"
             "--keepalive_time=1m\n"
             "--keepalive_timeout=10s\n"
+            "--log_format=text\n"
+            "--log_level=info\n"
             "--max_calls_in_flight=20000\n"
             "--max_concurrent_streams=1000\n"
             "--max_connection_age=0\n"
@@ -153,6 +155,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--max_concurrent_streams=0", "--max_concurrent_streams must be at least 1"},
         BadFlag{"--max_receive_message_size=-1", "--max_receive_message_size must be at least 1"},
         BadFlag{"--max_send_message_size=all", "'all'"},
+        BadFlag{"--log_format=xml", "--log_format must be text or json, is xml"},
+        BadFlag{"--log_level=loud", "--log_level must be debug, info, warning or error, is loud"},
         BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key must be set together"},
         BadFlag{"--tls_client_ca=ca.pem", "--tls_client_ca needs --tls_certificate"},
         BadFlag{"--admin_tls", "--admin_tls needs --tls_certificate"},

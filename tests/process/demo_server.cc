@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   config::ServerConfig config =
       config::ParseCommandLine("Serves grpc.examples.demo.Demo.", argc, argv);
   observability::ProcessLog log("demo", config.shutdown_report,
-                                {.extend_timeout = config.systemd_extend_timeout});
+                                {.extend_timeout = config.systemd_extend_timeout}, config.log);
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,

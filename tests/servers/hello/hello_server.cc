@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
   lifecycle::BlockShutdownSignals();  // Before there is any other thread.
   config::ServerConfig config = config::ParseCommandLine("Says hello.", argc, argv);
   observability::ProcessLog log("hello", config.shutdown_report,
-                                {.extend_timeout = config.systemd_extend_timeout});
+                                {.extend_timeout = config.systemd_extend_timeout}, config.log);
   config.WarnThrough(log.Warner());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,
