@@ -9,6 +9,7 @@
 
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/observability/log_writer.h"
+#include "service/rpc/access_log.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/tls_files.h"
 
@@ -31,6 +32,8 @@ struct ServerConfig {
   lifecycle::ShutdownBudget budget;
   // --log_format, --log_level.
   observability::LogOptions log;
+  // --access_log; null: calls are not logged.
+  std::shared_ptr<rpc::AccessLog> access_log;
   // --shutdown_report; empty: no file.
   std::string shutdown_report;
   // --systemd_extend_timeout.
@@ -38,6 +41,10 @@ struct ServerConfig {
 
   // Every flag's name and value, in order, passwords masked.
   std::vector<std::pair<std::string, std::string>> flags;
+
+  // Logs calls, if --access_log says so, to `writer`, which outlives the servers. Not those on the
+  // admin address.
+  void LogCallsTo(observability::LogWriter& writer) const;
 
   // Sends the warnings of the servers and of their TLS files to `warn`, which must not block and
   // outlives them.

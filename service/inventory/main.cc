@@ -58,6 +58,7 @@ int main(int argc, char** argv) {
   observability::ProcessLog log("inventory", config.shutdown_report,
                                 {.extend_timeout = config.systemd_extend_timeout}, config.log);
   config.WarnThrough(log.Warner());
+  config.LogCallsTo(log.writer());
   lifecycle::Process process(config.budget, log);
   admin::AdminServer admin(process, config.admin,
                            {config.admin_http_address, config.admin_http_port_file});

@@ -17,6 +17,7 @@
 #include "service/rpc/backend_channel.h"
 #include "service/rpc/reachability.h"
 #include "service/rpc/status.h"
+#include "service/rpc/trace.h"
 #include "service/rpc/unary.h"
 
 namespace rpc {
@@ -29,7 +30,7 @@ namespace rpc {
 // Everything that BackendChannel asks of those who call through it is done here: a stub and a
 // context for each call, deadline, retries and cancellation, and both dropped before `done` is
 // called, so that Close() need not wait for what comes after. A change in whether the backend can
-// be reached is a line in the log.
+// be reached is a line in the log. The caller's trace goes with the call.
 //
 // Threads: all methods may be called from any thread.
 // Lifetime: outlives every call's `done`.
@@ -105,14 +106,16 @@ class Backend {
     call->stub = Service::NewStub(channel);
     call->context = std::move(context);
     call->request = std::move(request);
-    (call->stub->async()->*method)(call->context.get(), &call->request, &call->response,
-                                   [this, call, done = std::move(done)](grpc::Status status) {
-                                     reachability_.Heard(status);
-                                     call->context.reset();
-                                     call->stub.reset();
-                                     if (!status.ok()) return done(FromGrpc(status));
-                                     done(std::move(call->response));
-                                   });
+    (call->stub->async()->*method)(
+        call->context.get(), &call->request, &call->response,
+        [this, call, done = std::move(done), trace = Trace::Current()](grpc::Status status) {
+          const Trace::Scope scope(trace);
+          reachability_.Heard(status);
+          call->context.reset();
+          call->stub.reset();
+          if (!status.ok()) return done(FromGrpc(status));
+          done(std::move(call->response));
+        });
   }
 
   Reachability reachability_;

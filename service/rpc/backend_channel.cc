@@ -9,6 +9,7 @@
 #include "grpcpp/support/channel_arguments.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/tls.h"
+#include "service/rpc/trace.h"
 #include "service/rpc/wall_clock.h"
 
 namespace rpc {
@@ -91,7 +92,10 @@ std::shared_ptr<grpc::Channel> BackendChannel::channel() const {
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(
     const grpc::CallbackServerContext& caller) const {
-  return Track(grpc::ClientContext::FromCallbackServerContext(caller), options_.answer_now);
+  std::unique_ptr<grpc::ClientContext> context =
+      grpc::ClientContext::FromCallbackServerContext(caller);
+  PassTraceOn(caller, *context);
+  return Track(std::move(context), options_.answer_now);
 }
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(std::stop_token give_up) const {

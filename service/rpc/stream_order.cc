@@ -206,6 +206,7 @@ void StreamOrder::FinishIfDone() {
 
 template <typename Method>
 void StreamOrder::Try(Method method) {
+  const Trace::Scope scope(trace_);
   if (!failures_->Survives(method)) End(absl::InternalError("the stream failed"));
 }
 

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "service/rpc/handler_failures.h"
+#include "service/rpc/trace.h"
 
 namespace rpc {
 
@@ -207,6 +208,7 @@ class StreamOrder {
 
   const std::weak_ptr<const void> owner_;
   const std::shared_ptr<HandlerFailures> failures_ = HandlerFailures::Current();
+  const std::shared_ptr<const Trace> trace_ = Trace::Current();
   const bool writes_;
   const bool reads_;
 

@@ -16,6 +16,7 @@
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/handler_failures.h"
 #include "service/rpc/status.h"
+#include "service/rpc/trace.h"
 
 namespace rpc {
 
@@ -80,6 +81,7 @@ class Answer {
   template <typename Handler>
   void From(Handler handler) const {
     absl::StatusOr<Response> response = absl::InternalError("the handler failed");
+    const Trace::Scope scope(call_->trace);
     static_cast<void>(call_->failures->Survives([&] { response = handler(); }));
     (*this)(std::move(response));
   }
@@ -109,6 +111,7 @@ class Answer {
     Response* const response;  // The call's, so gone once it is answered.
     const std::shared_ptr<HandlerFailures> failures = HandlerFailures::Current();
     const void* const call = HandlerFailures::CurrentCall();
+    const std::shared_ptr<const Trace> trace = Trace::Current();
     std::atomic<bool> answered{false};
   };
 

@@ -50,6 +50,8 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "save_state 3s + close_resources 4s + reserve 2s = 1m\n"
             "# the watchdog ends the process after 59s\n"
             "# the platform sends SIGKILL after an unknown time\n"
+            "--access_log=false\n"
+            "--access_log_per_second=1000\n"
             "--address=127.0.0.1:50051\n"
             "--admin_address=\n"
             "--admin_allow_plaintext=false\n"
@@ -155,6 +157,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--max_concurrent_streams=0", "--max_concurrent_streams must be at least 1"},
         BadFlag{"--max_receive_message_size=-1", "--max_receive_message_size must be at least 1"},
         BadFlag{"--max_send_message_size=all", "'all'"},
+        BadFlag{"--access_log_per_second=0", "--access_log_per_second must be at least 1"},
         BadFlag{"--log_format=xml", "--log_format must be text or json, is xml"},
         BadFlag{"--log_level=loud", "--log_level must be debug, info, warning or error, is loud"},
         BadFlag{"--tls_key=key.pem", "--tls_certificate and --tls_key must be set together"},

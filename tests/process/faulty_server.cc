@@ -263,6 +263,7 @@ int main(int argc, char** argv) {
   observability::ProcessLog log("faulty", config.shutdown_report,
                                 {.extend_timeout = config.systemd_extend_timeout}, config.log);
   config.WarnThrough(log.Warner());
+  config.LogCallsTo(log.writer());
   spdlog::sink_ptr& sink = spdlog::default_logger()->sinks()[0];
   sink = std::make_shared<HangingSink>(sink);
   lifecycle::Process process(config.budget, log);
