@@ -54,6 +54,21 @@ void TellWhetherReachable(const InventoryClient& inventory, const std::string& a
       address);
 }
 
+// Null: plaintext.
+absl::StatusOr<std::shared_ptr<rpc::TlsFiles>> InventoryTls(const Config& config) {
+  const rpc::TlsFiles::Paths& paths = config.inventory_tls;
+  if (paths.ca.empty() && paths.certificate.empty() && paths.key.empty()) return nullptr;
+  if (paths.ca.empty()) {
+    return absl::InvalidArgumentError(
+        "--inventory_tls_certificate and --inventory_tls_key need --inventory_tls_ca");
+  }
+  auto files = rpc::TlsFiles::Open(
+      paths, [](const std::string& line) { spdlog::warn("inventory: {}", line); });
+  if (files.ok()) return files;
+  return absl::InvalidArgumentError("the TLS files for the inventory: " +
+                                    std::string(files.status().message()));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& config,
@@ -69,8 +84,10 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
 
   auto sales = Sales::Load(*store, StoreDeadline());
   if (!sales.ok()) return sales.status();
+  auto tls = InventoryTls(config);
+  if (!tls.ok()) return tls.status();
   std::unique_ptr<Composition> all(
-      new Composition(process, store, *std::move(sales), config.inventory, goodbye));
+      new Composition(process, store, *std::move(sales), config, *std::move(tls), goodbye));
   Composition& it = *all;
 
   const std::int64_t saved = it.feed_.last_sequence();
@@ -100,11 +117,12 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
 }
 
 Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
-                         std::unique_ptr<Sales> sales, const std::string& inventory,
+                         std::unique_ptr<Sales> sales, const Config& config,
+                         std::shared_ptr<const rpc::TlsFiles> tls,
                          const rpc::GoodbyeSignal& goodbye)
     : store_(std::move(store)),
       sales_(std::move(sales)),
-      inventory_(inventory, goodbye.answer_now()),
+      inventory_(config.inventory, goodbye.answer_now(), std::move(tls), config.inventory_tls_name),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_),
       pool_(

@@ -19,6 +19,7 @@
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
+#include "service/rpc/tls_files.h"
 
 namespace orders {
 
@@ -41,8 +42,8 @@ class Composition {
 
  private:
   Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
-              std::unique_ptr<Sales> sales, const std::string& inventory,
-              const rpc::GoodbyeSignal& goodbye);
+              std::unique_ptr<Sales> sales, const Config& config,
+              std::shared_ptr<const rpc::TlsFiles> tls, const rpc::GoodbyeSignal& goodbye);
 
   // Each uses only what stands above it.
   const std::shared_ptr<OrderStore> store_;

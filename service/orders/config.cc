@@ -10,13 +10,25 @@ ABSL_FLAG(int, database_connections, 8,
           "Connections to a PostgreSQL database, beside one that listens for events.");
 ABSL_FLAG(std::string, inventory, "127.0.0.1:50052",
           "Where the inventory server listens: HOST:PORT.");
+ABSL_FLAG(std::string, inventory_tls_ca, "",
+          "Call the inventory with TLS: PEM file with the CAs that sign its certificate; empty: "
+          "plaintext.");
+ABSL_FLAG(std::string, inventory_tls_certificate, "",
+          "Mutual TLS: PEM file with the certificate that the inventory is shown.");
+ABSL_FLAG(std::string, inventory_tls_key, "", "PEM file with that certificate's private key.");
+ABSL_FLAG(std::string, inventory_tls_name, "",
+          "The name in the inventory's certificate; empty: the host of --inventory.");
 
 namespace orders {
 
 Config ConfigFromFlags() {
   return {.database = absl::GetFlag(FLAGS_database),
           .database_connections = absl::GetFlag(FLAGS_database_connections),
-          .inventory = absl::GetFlag(FLAGS_inventory)};
+          .inventory = absl::GetFlag(FLAGS_inventory),
+          .inventory_tls = {.certificate = absl::GetFlag(FLAGS_inventory_tls_certificate),
+                            .key = absl::GetFlag(FLAGS_inventory_tls_key),
+                            .ca = absl::GetFlag(FLAGS_inventory_tls_ca)},
+          .inventory_tls_name = absl::GetFlag(FLAGS_inventory_tls_name)};
 }
 
 }  // namespace orders

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "service/rpc/tls_files.h"
+
 namespace orders {
 
 // What the command line says to the orders service alone.
@@ -13,6 +15,9 @@ struct Config {
   int database_connections = 0;
   // --inventory: where the inventory serves, HOST:PORT.
   std::string inventory;
+  // --inventory_tls_...; without a CA: plaintext.
+  rpc::TlsFiles::Paths inventory_tls;
+  std::string inventory_tls_name;
 };
 
 // Requires: the command line was parsed.

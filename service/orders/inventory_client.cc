@@ -50,8 +50,13 @@ absl::Status ToOrders(const absl::Status& status) {
 
 }  // namespace
 
-InventoryClient::InventoryClient(const std::string& address, std::stop_token answer_now)
-    : backend_({.target = address, .answer_now = std::move(answer_now)},
+InventoryClient::InventoryClient(const std::string& address, std::stop_token answer_now,
+                                 std::shared_ptr<const rpc::TlsFiles> tls,
+                                 const std::string& tls_name)
+    : backend_({.target = address,
+                .tls = std::move(tls),
+                .tls_server_name = tls_name,
+                .answer_now = std::move(answer_now)},
                [](const std::string& line) { spdlog::warn("inventory at {}", line); }) {}
 
 InventoryClient::~InventoryClient() {

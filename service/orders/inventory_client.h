@@ -13,6 +13,7 @@
 #include "orders/v1/orders.pb.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/backend.h"
+#include "service/rpc/tls_files.h"
 #include "service/rpc/unary.h"
 
 namespace orders {
@@ -24,8 +25,11 @@ namespace orders {
 // begun, so it must not run on a gRPC thread.
 class InventoryClient {
  public:
-  // Once `answer_now` is requested, Reserve() gives up (rpc::GoodbyeSignal).
-  explicit InventoryClient(const std::string& address, std::stop_token answer_now = {});
+  // Once `answer_now` is requested, Reserve() gives up (rpc::GoodbyeSignal). `tls`, `tls_name`: as
+  // BackendChannel::Options has them.
+  explicit InventoryClient(const std::string& address, std::stop_token answer_now = {},
+                           std::shared_ptr<const rpc::TlsFiles> tls = nullptr,
+                           const std::string& tls_name = "");
   ~InventoryClient();
 
   // How long a reservation lives that is neither confirmed nor released.

@@ -154,6 +154,9 @@ absl::StatusOr<TlsFiles::Contents> ReadAll(const TlsFiles::Paths& paths) {
 }
 
 absl::Status Check(const TlsFiles::Paths& paths, const TlsFiles::Contents& contents) {
+  if (paths.certificate.empty() != paths.key.empty()) {
+    return absl::InvalidArgumentError("a certificate and its key must be set together");
+  }
   if (!paths.certificate.empty()) {
     if (absl::Status pair = CheckPair(paths, contents); !pair.ok()) return pair;
   }

@@ -69,6 +69,11 @@ TEST_F(TlsFilesTest, MayBeACaAlone) {
   EXPECT_EQ((*files)->expires(), 0);
 }
 
+TEST_F(TlsFilesTest, HaveACertificateAndItsKeyTogether) {
+  EXPECT_EQ(Error({certificate_, "", ""}), "a certificate and its key must be set together");
+  EXPECT_EQ(Error({"", key_, ""}), "a certificate and its key must be set together");
+}
+
 TEST_F(TlsFilesTest, NameAFileThatCannotBeRead) {
   const std::string nowhere = directory_.File("nowhere");
   const std::string error = "cannot read " + nowhere + ": No such file or directory";
