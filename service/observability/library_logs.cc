@@ -108,7 +108,9 @@ void LibraryLogs::Log(std::string_view library, char level, const std::string& p
     return;
   }
   ++its.logged;
-  writer_.Log(level, absl::StrCat(name, ": ", std::string(words.substr(0, kMaxWords))));
+  // GRPC_VERBOSITY has asked for details; --log_level is for the program's own.
+  writer_.Log(level == 'D' ? 'I' : level,
+              absl::StrCat(name, ": ", std::string(words.substr(0, kMaxWords))));
 }
 
 void LibraryLogs::SumUp() {

@@ -262,7 +262,7 @@ TEST_F(TrackOrdersTest, RefusesWhatIsNoId) {
 
 TEST(TrackOrders, LooksNothingMoreUpWhenItsCallerHasGone) {
   FakeOrderLog log;
-  const auto sales = *Sales::Load(log);
+  const auto sales = *Sales::Load(log, {});
   EventFeed feed(log, *sales);
   rpc::BlockingPool pool(1, 100);
   log.Hold();

@@ -332,7 +332,7 @@ TEST(Listener, NeverSharesItsPort) {
   const absl::Status second = BindError(listener->address());
   EXPECT_TRUE(absl::IsAlreadyExists(second)) << second;
   EXPECT_THAT(std::string(second.message()), HasSubstr(listener->address()));
-  EXPECT_THAT(std::string(second.message()), HasSubstr("--address"));
+  EXPECT_THAT(std::string(second.message()), HasSubstr("choose another address"));
 }
 
 TEST(Listener, SaysThatAnotherWasFasterToListen) {

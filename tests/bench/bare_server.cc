@@ -22,6 +22,7 @@
 #include "grpcpp/server_builder.h"
 #include "tests/bench/bare_service.h"
 
+ABSL_FLAG(std::string, admin_http_address, "", "Ignored: testkit::ServerProcess passes it.");
 ABSL_FLAG(std::string, address, "127.0.0.1:50051", "Where to listen, HOST:PORT.");
 ABSL_FLAG(std::string, port_file, "", "Write the bound HOST:PORT into this file.");
 ABSL_FLAG(std::string, at_signal, "shutdown", "shutdown, cancel, or finish.");

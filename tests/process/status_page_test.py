@@ -100,7 +100,7 @@ def main():
                 ("what the second look saw", r"<b>LameDuck</b>"),
                 ("its title", r"<title>echo: LameDuck</title>"),
                 ("the timeline", r"The shutdown so far"),
-                ("an event", r"LameDuckEntered"),
+                ("an event", r"<td>ShutdownRequested</td>"),
                 ("that nobody answers any more", r'<body class="gone">')):
             if not re.search(pattern, page):
                 raise SystemExit("the page does not show %s after %d looks:\n%s" % (what, len(Between.looks), page))
