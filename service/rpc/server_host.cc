@@ -168,8 +168,7 @@ absl::Status ServerHost::BuildServer() {
           return most > 0 && calls_.TooMany(most);
         },
         [this](const std::string& line) { WriteLog(line); },
-        [this](const void* call, int status) { calls_.SetStatus(call, status); },
-        Authorize());
+        [this](const void* call, int status) { calls_.SetStatus(call, status); }, Authorize());
   }
   for (const NamedService& each : services_) {
     handler_guard_->Install(each.service);
