@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "service/lifecycle/testing/fake_clock.h"
+#include "tests/common/eventually.h"
 
 namespace lifecycle {
 namespace {
@@ -100,6 +101,10 @@ TEST(TaskGroup, NamesATaskThatDoesNotEndInTime) {
   group.Start("obedient", UntilStopped);
   group.RequestStop();
   group.Start("deaf", [&](std::stop_token) { released.get_future().wait(); });
+  ASSERT_TRUE(testkit::Eventually([&] {
+    Patience none(clock, seconds(0), {});
+    return group.Join(none).size() == 1;
+  })) << "the obedient one has ended";
   std::future<std::vector<TaskGroup::Left>> join = std::async(std::launch::async, [&] {
     Patience patience(clock, seconds(3), {});
     return group.Join(patience);
