@@ -292,7 +292,7 @@ void ServerHost::CloseListener() {
   if (takeover_ != nullptr) takeover_->Close();
   for (const auto& each : listeners_) each->Close();
   open_ = false;
-  drain_of_connections_->Begin();
+  if (drain_of_connections_) drain_of_connections_->Begin();  // Cancel() has left nobody.
 }
 
 int ServerHost::SayGoodbye(Patience& patience) {

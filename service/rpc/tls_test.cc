@@ -3,6 +3,7 @@
 #include <openssl/ssl.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <memory>
@@ -12,6 +13,8 @@
 
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
+#include "service/lifecycle/clock.h"
+#include "service/lifecycle/traffic.h"
 #include "service/rpc/backend_channel.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
@@ -99,6 +102,41 @@ TEST_F(TlsTest, IsSpokenAndPlaintextIsNot) {
   EXPECT_TRUE(peer.Await(RawPeer::kSettings).has_value());
   RawPeer plaintext(host_->address());
   EXPECT_TRUE(plaintext.AwaitEnd());
+}
+
+TEST_F(TlsTest, EveryAddressHasItsOwnCredentialsAndIsDrained) {
+  const testkit::TempDir sockets("/tmp");  // Short enough for a socket's name.
+  const std::string path = sockets.File("socket");
+  host_.emplace(ServerHost::Options{.address = "127.0.0.1:0",
+                                    .credentials = server_.Server(),
+                                    .more_endpoints = {{"unix:" + path}}},
+                std::vector<ServerHost::NamedService>{{"probe.Probe", service_}}, goodbye_);
+  ASSERT_TRUE(host_->Start().ok());
+  ASSERT_TRUE(host_->OpenListener().ok());
+  const auto hold = [](std::unique_ptr<probe::Probe::Stub> caller) {
+    return std::async(std::launch::async, [caller = std::move(caller)] {
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + testkit::kLong);
+      probe::Note answer;
+      return caller->Hold(&context, {}, &answer).error_code();
+    });
+  };
+  auto by_tls = hold(NewCaller(server_));
+  auto by_file = hold(probe::Probe::NewStub(
+      grpc::CreateChannel("unix:" + path, grpc::InsecureChannelCredentials())));
+  ASSERT_TRUE(service_.AwaitHeld(2));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 2; }));
+  host_->CloseListener();
+  EXPECT_FALSE(std::filesystem::exists(path));
+  service_.Release();
+  EXPECT_EQ(by_tls.get(), grpc::OK);
+  EXPECT_EQ(by_file.get(), grpc::OK);
+  lifecycle::Patience patience(lifecycle::Clock::Steady(), testkit::kLong, {});
+  host_->SayGoodbye(patience);
+  EXPECT_NE(host_->AwaitConnectionsGone(patience), lifecycle::Traffic::Departure::kBusy);
+  host_->BeginShutdown();
+  EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
+  EXPECT_TRUE(host_->Cancel(patience));
 }
 
 TEST_F(TlsTest, NewConnectionsGetTheRenewedCertificateAndOpenOnesGoOn) {
