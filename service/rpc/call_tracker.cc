@@ -42,7 +42,7 @@ bool IsCallback(const grpc::ServerContextBase& context) {
          type == typeid(grpc::GenericCallbackServerContext);
 }
 
-// A generic service: the caller invents the method's name.
+// A generic service: the caller invents the method's name. gRPC serves it as a stream.
 bool IsGeneric(const grpc::ServerContextBase* context) {
   return dynamic_cast<const grpc::GenericCallbackServerContext*>(context) != nullptr ||
          dynamic_cast<const grpc::GenericServerContext*>(context) != nullptr;
@@ -55,7 +55,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
  public:
   Interceptor(CallTracker& tracker, ServerRpcInfo& info, const Call& call)
       : tracker_(tracker), info_(info), call_(call) {
-    if (!call_.infrastructure) tracker_.stats_.Begin(StatsName(call_));
+    tracker_.Begin(call_);
   }
 
   ~Interceptor() override {
@@ -94,22 +94,15 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   int status_ = CallStats::kNotReported;
 };
 
-// Asked first: counts a call that begins.
-class CallTracker::Begins final : public grpc::experimental::ServerInterceptorFactoryInterface {
+// Asked first: intercepts the calls of the sync and async APIs before anybody else does.
+class CallTracker::Intercepts final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  explicit Begins(CallTracker& tracker) : tracker_(tracker) {}
+  explicit Intercepts(CallTracker& tracker) : tracker_(tracker) {}
 
   // Null: this call gets no interceptor.
   grpc::experimental::Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
-    grpc::ServerContextBase& context = *info->server_context();
-    const bool callback = IsCallback(context);
-    const bool infrastructure = IsInfrastructure(info->method());
-    (infrastructure ? tracker_.infrastructure_ : tracker_.calls_).Begin();
-    if (!infrastructure && callback && tracker_.hinting_.load(std::memory_order_relaxed)) {
-      context.AddTrailingMetadata(kHint, "1");
-      ++tracker_.hinted_;
-    }
-    return callback ? nullptr : new Interceptor(tracker_, *info, CallOf(*info));
+    if (IsCallback(*info->server_context())) return nullptr;
+    return new Interceptor(tracker_, *info, CallOf(*info));
   }
 
  private:
@@ -124,14 +117,14 @@ class CallTracker::Records final : public grpc::experimental::ServerInterceptorF
   grpc::experimental::Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
     grpc::ServerContextBase* const context = info->server_context();
     if (!IsCallback(*context)) return nullptr;
-    if (info->type() == ServerRpcInfo::Type::UNARY && !IsInfrastructure(info->method()) &&
-        tracker_.unary_.Begin(context, info->method(), Clock::Steady().Now())) {
-      tracker_.stats_.Begin(info->method());
-      return nullptr;
-    }
     const Call call = CallOf(*info);
+    tracker_.Begin(call);
     if (!call.infrastructure) {
-      tracker_.stats_.Begin(StatsName(call));
+      if (tracker_.hinting_.load(std::memory_order_relaxed)) {
+        context->AddTrailingMetadata(kHint, "1");
+        ++tracker_.hinted_;
+      }
+      if (!call.stream && tracker_.unary_.Begin(context, call.method, call.begun)) return nullptr;
       static_cast<void>(tracker_.statuses_.Begin(context, call.method));
     }
     tracker_.Enter(context, *context, call);
@@ -176,7 +169,7 @@ CallTracker::~CallTracker() {
 
 void CallTracker::Install(grpc::ServerBuilder& builder, InterceptorFactories more) {
   InterceptorFactories factories;
-  factories.push_back(std::make_unique<Begins>(*this));
+  factories.push_back(std::make_unique<Intercepts>(*this));
   std::move(more.begin(), more.end(), std::back_inserter(factories));
   factories.push_back(std::make_unique<Records>(*this));
   builder.experimental().SetInterceptorCreators(std::move(factories));
@@ -251,10 +244,11 @@ const char* CallTracker::StatsName(const Call& call) {
 }
 
 CallTracker::Call CallTracker::CallOf(ServerRpcInfo& info) {
-  return {.method = IsGeneric(info.server_context()) ? "" : info.method(),
+  const bool stream = info.type() != ServerRpcInfo::Type::UNARY;
+  return {.method = stream && IsGeneric(info.server_context()) ? "" : info.method(),
           .begun = Clock::Steady().Now(),
           .infrastructure = IsInfrastructure(info.method()),
-          .stream = info.type() != ServerRpcInfo::Type::UNARY};
+          .stream = stream};
 }
 
 CallTracker::Shard& CallTracker::ShardOf(const void* key) {
@@ -277,6 +271,12 @@ void CallTracker::Leave(const void* key, bool cancelled, int status) {
   shard.calls.erase(found);
   lock.unlock();
   End(key, call, cancelled || call.cut, status);
+}
+
+void CallTracker::Begin(const Call& call) {
+  if (call.infrastructure) return infrastructure_.Begin();
+  calls_.Begin();
+  stats_.Begin(StatsName(call));
 }
 
 void CallTracker::End(const void* key, const Call& call, bool cancelled, int status) {

@@ -130,7 +130,7 @@ class CallTracker {
   };
 
   class Interceptor;
-  class Begins;
+  class Intercepts;
   class Records;
   class Releases;
 
@@ -139,6 +139,7 @@ class CallTracker {
   Shard& ShardOf(const void* key);
   void Enter(const void* key, grpc::ServerContextBase& context, const Call& call);
   void Leave(const void* key, bool cancelled, int status);
+  void Begin(const Call& call);
   void End(const void* key, const Call& call, bool cancelled, int status);
   // Requires: counting_.
   void Count(const void* key, const Call& call, bool cancelled);
