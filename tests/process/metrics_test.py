@@ -13,22 +13,11 @@ import urllib.request
 
 import grpc
 
+from written_file import read_when_written
+
 SERVER, DASHBOARD, ALERTS, DOCUMENT = sys.argv[1:]
 LIMIT = 40  # Seconds; only how long a broken test takes to fail.
 METRIC = re.compile(r"\b(?:server|grpc_server|process|log)_[a-z_]+\b")
-
-
-def read_when_written(path):
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
-        try:
-            with open(path) as file:
-                if text := file.read().strip():
-                    return text
-        except FileNotFoundError:
-            pass
-        time.sleep(0.01)
-    raise SystemExit("%s was not written" % path)
 
 
 def scrape(http):
@@ -86,7 +75,7 @@ def main():
          "--admin_http_port_file=" + ports[1], "--termination_grace=1h", "--shutdown_lame_duck=10m"],
         stderr=subprocess.DEVNULL)
     try:
-        address, http = map(read_when_written, ports)
+        address, http = (read_when_written(port, LIMIT) for port in ports)
         channel, held = call(address)
         end = time.monotonic() + LIMIT
         while value(text := scrape(http), 'grpc_server_call_started_total{grpc_method="bench.Bench/Echo"}') != 5:

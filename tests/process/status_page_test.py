@@ -14,23 +14,12 @@ import time
 import urllib.error
 import urllib.request
 
+from written_file import read_when_written
+
 SERVER = sys.argv[1]
 LIMIT = 240  # Seconds; only how long a broken test takes to fail. A browser starts slowly on a busy machine.
 CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--virtual-time-budget=20000"]
-
-
-def read_when_written(path):
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
-        try:
-            with open(path) as file:
-                if text := file.read().strip():
-                    return text
-        except FileNotFoundError:
-            pass
-        time.sleep(0.01)
-    raise SystemExit("%s was not written" % path)
 
 
 def is_ready(http_address):
@@ -89,7 +78,7 @@ def main():
         [SERVER, "--address=127.0.0.1:0", "--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port,
          "--termination_grace=1h", "--shutdown_lame_duck=10m"], stderr=subprocess.DEVNULL)
     try:
-        Between.server_process, Between.http_address = server, read_when_written(port)
+        Between.server_process, Between.http_address = server, read_when_written(port, LIMIT)
         end = time.monotonic() + LIMIT
         while not is_ready(Between.http_address) and time.monotonic() < end:
             pass
