@@ -13,7 +13,7 @@ OF = {"service/config": "all", "service": "main"}
 
 def defined():
     for path in sources.files("service"):
-        if not path.endswith(".cc") or path.endswith("_test.cc"):
+        if not path.endswith(".cc") or path.endswith(("_test.cc", "_benchmark.cc")):
             continue
         directory = os.path.dirname(path)
         of = OF.get(directory, os.path.relpath(directory, "service"))

@@ -1,7 +1,7 @@
 // How many orders a second a SqliteOrderStore takes and settles on a disk that needs its time for
 // each commit, beside how many commits a second that disk does.
 //
-//   ./bazelw run -c opt //tests/bench:order_store -- --directory=/var/tmp --sync_delay=2ms
+//   ./bazelw run -c opt //service/orders:order_store_benchmark -- --directory=/var/tmp --sync_delay=2ms
 
 #include <algorithm>
 #include <atomic>
