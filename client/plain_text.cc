@@ -33,15 +33,16 @@ Character CharacterAt(std::string_view text, std::size_t at) {
   return {length, code_point};
 }
 
+// The service's list (service/observability/printable.cc); tests/architecture compares them.
 bool IsPlain(char32_t c) {
   constexpr struct {
     char32_t first, last;
   } kNotPlain[] = {
       {0x00, 0x1F},       {0x7F, 0x9F},                            // Controls: C0, DEL, C1.
-      {0x61C, 0x61C},     {0x180E, 0x180E},   {0x200B, 0x200B},    // Marks, zero width.
-      {0x200E, 0x200F},   {0x2028, 0x202E},                        // Direction; breaks, overrides.
-      {0x2060, 0x206F},   {0xFEFF, 0xFEFF},                        // Invisible, isolates.
-      {0xFFF9, 0xFFFB},                                            // Annotations.
+      {0xAD, 0xAD},       {0x61C, 0x61C},     {0x180E, 0x180E},    // Marks.
+      {0x200B, 0x200B},   {0x200E, 0x200F},                        // Zero width; direction.
+      {0x2028, 0x202E},   {0x2060, 0x206F},                        // Breaks, overrides; isolates.
+      {0xFEFF, 0xFEFF},   {0xFFF9, 0xFFFB},   {0xFFFE, 0xFFFF},    // Annotations; no characters.
       {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},  // Format; tags.
   };
   return std::none_of(std::begin(kNotPlain), std::end(kNotPlain),

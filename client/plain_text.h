@@ -10,7 +10,7 @@ namespace client {
 // it says. Not plain are control characters (C0, DEL, C1), characters that reorder or break a line
 // (bidirectional marks, embeddings, overrides and isolates, U+2028, U+2029), invisible format
 // characters and tags, and bytes that are not UTF-8. Joiners (U+200C, U+200D) are: words and emoji
-// need them.
+// need them. The service has the same list (service/observability/printable.h).
 
 // `text` with a space in place of everything that is not plain; bytes that are not UTF-8 become
 // U+FFFD.

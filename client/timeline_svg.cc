@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "client/plain_text.h"
 
 namespace client {
 namespace {
@@ -45,25 +47,9 @@ text { font: 13px "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif; fill: #1
 <rect width="6" height="6" fill="#e5715f"/><rect width="3" height="6" fill="#c8452f"/></pattern></defs>
 )svg";
 
+// XML has no way to write what OneLine() replaces.
 std::string Escaped(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      default:
-        // XML has no way to write the others.
-        escaped += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return escaped;
+  return absl::StrReplaceAll(OneLine(text), {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}});
 }
 
 // At most so many letters.

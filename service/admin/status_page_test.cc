@@ -95,6 +95,12 @@ TEST(StatusPageTest, EscapesEverything) {
   EXPECT_THAT(page, AllOf(HasSubstr(kHarmless), Not(HasSubstr("<script>alert"))));
 }
 
+TEST(StatusPageTest, ShowsWhatReordersALineAsText) {
+  ServerStatus status = Serving();
+  status.flags = {{"address", "\xE2\x80\xAE\xFF\xC2\x9B"}};
+  EXPECT_THAT(RenderStatusPage(status), HasSubstr("<code>\\u202e\\xff\\u009b</code>"));
+}
+
 TEST(StatusPageTest, LoadsNothingFromElsewhere) {
   EXPECT_THAT(RenderStatusPage(ShuttingDown()),
               AllOf(Not(HasSubstr("src=")), Not(HasSubstr("url(")), Not(HasSubstr("://"))));

@@ -1,6 +1,8 @@
 #include "service/observability/printable.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 
 #include "absl/strings/str_format.h"
 
@@ -9,7 +11,7 @@ namespace {
 
 struct Character {
   std::size_t length = 0;  // In bytes; 0: not UTF-8.
-  unsigned code_point = 0;
+  char32_t code_point = 0;
 };
 
 Character CharacterAt(std::string_view text, std::size_t at) {
@@ -20,28 +22,44 @@ Character CharacterAt(std::string_view text, std::size_t at) {
   if (first < 0x80) return {1, first};
   if (first < 0xC2 || first > 0xF4) return {};
   const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  unsigned code_point = first & (0xFFU >> (length + 1));
+  char32_t code_point = first & (0xFFU >> (length + 1));
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(at + i) & 0xC0) != 0x80) return {};
     code_point = code_point << 6 | (byte(at + i) & 0x3F);
   }
   // Too long for what they say, half of a pair, or beyond the last.
-  const unsigned least = length == 4 ? 0x10000 : length == 3 ? 0x800 : 0x80;
-  if (code_point < least || code_point > 0x10FFFF || (code_point >> 11) == 0xD800 >> 11) return {};
+  const char32_t min = length == 4 ? 0x10000 : length == 3 ? 0x800 : 0x80;
+  if (code_point < min || code_point > 0x10FFFF || (code_point >> 11) == 0xD800 >> 11) return {};
   return {length, code_point};
 }
 
-bool IsPlain(unsigned c) {
-  if (c < 0x20 || (c >= 0x7F && c <= 0x9F)) return false;                 // Controls.
-  if (c == 0x61C || c == 0x200E || c == 0x200F) return false;             // Marks of direction.
-  return !(c >= 0x2028 && c <= 0x202E) && !(c >= 0x2066 && c <= 0x2069);  // Breaks, overrides.
+// The client's list (client/plain_text.cc); tests/architecture compares them.
+bool IsPlain(char32_t c) {
+  constexpr struct {
+    char32_t first, last;
+  } kNotPlain[] = {
+      {0x00, 0x1F},       {0x7F, 0x9F},                            // Controls: C0, DEL, C1.
+      {0xAD, 0xAD},       {0x61C, 0x61C},     {0x180E, 0x180E},    // Marks.
+      {0x200B, 0x200B},   {0x200E, 0x200F},                        // Zero width; direction.
+      {0x2028, 0x202E},   {0x2060, 0x206F},                        // Breaks, overrides; isolates.
+      {0xFEFF, 0xFEFF},   {0xFFF9, 0xFFFB},   {0xFFFE, 0xFFFF},    // Annotations; no characters.
+      {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},  // Format; tags.
+  };
+  return std::none_of(std::begin(kNotPlain), std::end(kNotPlain),
+                      [c](const auto& range) { return range.first <= c && c <= range.last; });
 }
 
-std::string Escaped(unsigned c) {
+std::string EscapedForJson(char32_t c) {
+  if (c < 0x10000) return absl::StrFormat("\\u%04x", static_cast<unsigned>(c));
+  const unsigned rest = static_cast<unsigned>(c) - 0x10000;
+  return absl::StrFormat("\\u%04x\\u%04x", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF));
+}
+
+std::string Escaped(char32_t c) {
   if (c == '\n') return "\\n";
   if (c == '\r') return "\\r";
   if (c == '\t') return "\\t";
-  return c < 0x80 ? absl::StrFormat("\\x%02x", c) : absl::StrFormat("\\u%04x", c);
+  return c < 0x80 ? absl::StrFormat("\\x%02x", static_cast<unsigned>(c)) : EscapedForJson(c);
 }
 
 }  // namespace
@@ -77,7 +95,7 @@ std::string JsonString(std::string_view text, std::size_t max_bytes) {
     } else if (part == "\"" || part == "\\") {
       part.insert(0, 1, '\\');
     } else if (!IsPlain(next.code_point)) {
-      part = absl::StrFormat("\\u%04x", next.code_point);
+      part = EscapedForJson(next.code_point);
     }
     at += next.length == 0 ? 1 : next.length;
     const std::size_t room = at == text.size() ? 1 : kMore.size();

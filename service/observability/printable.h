@@ -8,8 +8,10 @@
 namespace observability {
 
 // Escapes `text` so that it is one line of plain text for a terminal and a log: control characters,
-// characters that reorder or break a line (bidirectional controls, U+2028), and bytes that are not
-// UTF-8 become "\n", "\x1b", "\u202e". Everything else, including backslashes, stays as it is.
+// characters that reorder or break a line (bidirectional controls, U+2028), invisible format
+// characters and tags, and bytes that are not UTF-8 become "\n", "\x1b", "\u202e". Everything else,
+// including backslashes and the joiners of words and emoji, stays as it is. The client has the same
+// list (client/plain_text.h).
 std::string Printable(std::string_view text);
 
 // Replaces everything that is not UTF-8 in `text` by U+FFFD, because JSON allows nothing else.

@@ -28,6 +28,12 @@ TEST(Printable, EscapesWhatReordersALine) {
   EXPECT_EQ(Printable("\xE2\x81\xA6 \xE2\x80\x8F \xD8\x9C"), "\\u2066 \\u200f \\u061c");
 }
 
+TEST(Printable, EscapesWhatNobodySees) {
+  EXPECT_EQ(Printable("\xE2\x80\x8B \xEF\xBB\xBF \xE2\x81\xA0"), "\\u200b \\ufeff \\u2060");
+  EXPECT_EQ(Printable("\xF3\xA0\x81\x81"), "\\udb40\\udc41");  // U+E0041, a tag; as JSON has it.
+  EXPECT_EQ(JsonString("\xF3\xA0\x81\x81", 100), "\"\\udb40\\udc41\"");
+}
+
 TEST(Printable, EscapesEachByteThatIsNotUtf8) {
   EXPECT_EQ(Printable("\xFF\xC0\xAF"), "\\xff\\xc0\\xaf");
   EXPECT_EQ(Printable("\xED\xA0\x80"), "\\xed\\xa0\\x80");
