@@ -60,6 +60,7 @@ std::vector<ServerStatus::Limit> Limits(const rpc::ServerHost& server) {
   return {{"connections refused (--max_connections, descriptors)", refused.connections},
           {"connections ended for too many streams or resets", refused.ended_connections},
           {"calls refused (--max_calls_in_flight)", refused.calls},
+          {"calls ended (--max_deadline, --default_deadline)", refused.overdue_calls},
           {"requests that could not be parsed", refused.undecodable},
           {"handlers that threw", refused.failed_handlers}};
 }

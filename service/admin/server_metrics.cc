@@ -129,7 +129,7 @@ std::vector<MetricFamily> ReadServerMetrics(const rpc::ServerHost& server) {
       Counter("server_refused_total", "What was refused or ended at a limit.",
               {count(refused.connections, "connections"),
                count(refused.ended_connections, "abusive_connection"),
-               count(refused.calls, "calls_in_flight")}),
+               count(refused.calls, "calls_in_flight"), count(refused.overdue_calls, "deadline")}),
       Counter("server_failed_handlers_total", "Handlers that threw.",
               {{static_cast<double>(refused.failed_handlers)}}),
       Counter("server_undecodable_requests_total", "Requests that could not be parsed.",

@@ -163,8 +163,17 @@ ABSL_FLAG(int, reserved_descriptors, rpc::ConnectionLimits().reserved_descriptor
           "File descriptors that connections leave to operators, databases and backends; at most a "
           "quarter of the process's limit. A quarter of them is off limits for operators, too.");
 ABSL_FLAG(int, max_calls_in_flight, rpc::ConnectionLimits().max_calls_in_flight,
-          "Concurrent calls on all connections; further calls fail with RESOURCE_EXHAUSTED, before "
-          "all of them become too slow; 0: no limit.");
+          "Concurrent calls on all connections; further calls fail with RESOURCE_EXHAUSTED and "
+          "RetryInfo, before all of them become too slow; 0: no limit.");
+ABSL_FLAG(
+    absl::Duration, max_deadline, absl::FromChrono(rpc::ConnectionLimits().max_deadline),
+    "Longest time that a unary call may run, whatever deadline its caller has set: then it is "
+    "cancelled, and its caller gets DEADLINE_EXCEEDED; 0: no limit. Streams are not bounded: "
+    "they are long-lived on purpose, and end with a resume point when the server shuts "
+    "down.");
+ABSL_FLAG(absl::Duration, default_deadline,
+          absl::FromChrono(rpc::ConnectionLimits().default_deadline),
+          "The same for a unary call without a deadline; at most max_deadline, and 0 means that.");
 ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().max_resets_per_second,
           "End a connection when this many of its calls, and more than half of them, fail within a "
           "second, because resetting calls costs a caller nothing; 0: never.");
@@ -254,6 +263,11 @@ rpc::ConnectionLimits LimitsFromFlags() {
       NotNegative("reserved_descriptors", absl::GetFlag(FLAGS_reserved_descriptors));
   limits.max_calls_in_flight =
       NotNegative("max_calls_in_flight", absl::GetFlag(FLAGS_max_calls_in_flight));
+  limits.max_deadline = Milliseconds("max_deadline", absl::GetFlag(FLAGS_max_deadline));
+  limits.default_deadline = Milliseconds("default_deadline", absl::GetFlag(FLAGS_default_deadline));
+  if (limits.max_deadline.count() > 0 && limits.default_deadline > limits.max_deadline) {
+    UsageError("--default_deadline must not be longer than --max_deadline");
+  }
   limits.max_resets_per_second =
       NotNegative("max_resets_per_second", absl::GetFlag(FLAGS_max_resets_per_second));
   limits.memory_quota_bytes =

@@ -95,17 +95,19 @@ std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(
   std::unique_ptr<grpc::ClientContext> context =
       grpc::ClientContext::FromCallbackServerContext(caller);
   PassTraceOn(caller, *context);
-  return Track(std::move(context), options_.answer_now);
+  return Track(std::move(context), options_.answer_now, caller.deadline());
 }
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(std::stop_token give_up) const {
-  return Track(std::make_unique<grpc::ClientContext>(), std::move(give_up));
+  return Track(std::make_unique<grpc::ClientContext>(), std::move(give_up),
+               std::chrono::system_clock::time_point::max());
 }
 
 std::shared_ptr<grpc::ClientContext> BackendChannel::Track(
-    std::unique_ptr<grpc::ClientContext> context, std::stop_token give_up) const {
-  // The earlier of this and the caller's own deadline applies.
-  context->set_deadline(std::chrono::system_clock::now() + options_.timeout);
+    std::unique_ptr<grpc::ClientContext> context, std::stop_token give_up,
+    std::chrono::system_clock::time_point deadline) const {
+  // gRPC passes on what the caller has set, which the server may have shortened (call_deadlines.h).
+  context->set_deadline(std::min(deadline, std::chrono::system_clock::now() + options_.timeout));
   auto call = std::make_shared<Call>(channel(), std::move(context), closing_, std::move(give_up));
   grpc::ClientContext* const known = call->context.get();
   return {std::move(call), known};

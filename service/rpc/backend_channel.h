@@ -99,7 +99,8 @@ class BackendChannel {
   int OpenSockets();
 
   std::shared_ptr<grpc::ClientContext> Track(std::unique_ptr<grpc::ClientContext> context,
-                                             std::stop_token give_up) const;
+                                             std::stop_token give_up,
+                                             std::chrono::system_clock::time_point deadline) const;
 
   const Options options_;
   std::stop_source closing_;  // Requested to cancel every call.

@@ -1,6 +1,7 @@
 #include "service/rpc/call_tracker.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <iterator>
@@ -48,6 +49,12 @@ bool IsGeneric(const grpc::ServerContextBase* context) {
          dynamic_cast<const grpc::GenericServerContext*>(context) != nullptr;
 }
 
+// What the caller of a cancelled call has seen.
+int StatusOfCancelled(const grpc::ServerContextBase& context) {
+  const bool over = context.deadline() <= std::chrono::system_clock::now();
+  return over ? grpc::StatusCode::DEADLINE_EXCEEDED : grpc::StatusCode::CANCELLED;
+}
+
 }  // namespace
 
 // Tells of a call that gRPC tells nobody else the end of: one of the sync or async API.
@@ -62,6 +69,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     // With the older APIs, asking whether it was cancelled would wait for the very event that is
     // being told.
     if (entered_) {
+      tracker_.Unbound(context_);
       tracker_.Leave(this, /*cancelled=*/false, status_);
     } else {
       tracker_.End(
@@ -78,7 +86,9 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     if (!entered_ &&
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
       entered_ = true;
-      tracker_.Enter(this, *info_.server_context(), call_);
+      context_ = info_.server_context();
+      tracker_.Bound(*context_, call_);
+      tracker_.Enter(this, *context_, call_);
     }
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
       status_ = methods->GetSendStatus().error_code();
@@ -91,6 +101,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   ServerRpcInfo& info_;
   const Call call_;
   bool entered_ = false;
+  grpc::ServerContextBase* context_ = nullptr;  // Since then; gone before this is.
   int status_ = CallStats::kNotReported;
 };
 
@@ -119,6 +130,7 @@ class CallTracker::Records final : public grpc::experimental::ServerInterceptorF
     if (!IsCallback(*context)) return nullptr;
     const Call call = CallOf(*info);
     tracker_.Begin(call);
+    tracker_.Bound(*context, call);
     if (!call.infrastructure) {
       if (tracker_.hinting_.load(std::memory_order_relaxed)) {
         context->AddTrailingMetadata(kHint, "1");
@@ -143,17 +155,20 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
 
   void Release(grpc::CallbackServerContext* context) override {
     grpc::ServerContextBase* const call = context;
+    tracker_.Unbound(call);
     const LiveCalls::Entry entry = tracker_.unary_.End(call);
     if (entry.method == nullptr) return Leave(*context);
-    tracker_.End(call, {.method = entry.method, .begun = entry.begun}, context->IsCancelled(),
-                 entry.status);
+    const bool cancelled = context->IsCancelled();
+    tracker_.End(call, {.method = entry.method, .begun = entry.begun}, cancelled,
+                 cancelled ? StatusOfCancelled(*context) : entry.status);
   }
   void Release(grpc::GenericCallbackServerContext* context) override { Leave(*context); }
 
  private:
   void Leave(const grpc::ServerContextBase& context) {
     const int status = tracker_.statuses_.End(&context).status;
-    tracker_.Leave(&context, context.IsCancelled(), status);
+    const bool cancelled = context.IsCancelled();
+    tracker_.Leave(&context, cancelled, cancelled ? StatusOfCancelled(context) : status);
   }
 
   CallTracker& tracker_;
@@ -167,7 +182,9 @@ CallTracker::~CallTracker() {
   }
 }
 
-void CallTracker::Install(grpc::ServerBuilder& builder, InterceptorFactories more) {
+void CallTracker::Install(grpc::ServerBuilder& builder, InterceptorFactories more,
+                          CallDeadlines* deadlines) {
+  deadlines_ = deadlines;
   InterceptorFactories factories;
   factories.push_back(std::make_unique<Intercepts>(*this));
   std::move(more.begin(), more.end(), std::back_inserter(factories));
@@ -270,7 +287,16 @@ void CallTracker::Leave(const void* key, bool cancelled, int status) {
   const Call call = found->second.call;
   shard.calls.erase(found);
   lock.unlock();
-  End(key, call, cancelled || call.cut, status);
+  End(key, call, cancelled || call.cut, call.cut ? grpc::StatusCode::CANCELLED : status);
+}
+
+void CallTracker::Bound(grpc::ServerContextBase& context, const Call& call) {
+  if (deadlines_ == nullptr || call.stream || call.infrastructure) return;
+  deadlines_->Begin(context, call.method);
+}
+
+void CallTracker::Unbound(const void* context) {
+  if (deadlines_ != nullptr) deadlines_->End(context);
 }
 
 void CallTracker::Begin(const Call& call) {
@@ -281,7 +307,6 @@ void CallTracker::Begin(const Call& call) {
 
 void CallTracker::End(const void* key, const Call& call, bool cancelled, int status) {
   if (call.infrastructure) return infrastructure_.End();
-  if (cancelled) status = grpc::StatusCode::CANCELLED;
   stats_.End(StatsName(call), status, Clock::Steady().Now() - call.begun);
   if (counting_) Count(key, call, cancelled);
   if (call.stream) streams_.End();

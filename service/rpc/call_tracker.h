@@ -16,6 +16,7 @@
 #include "grpcpp/support/server_interceptor.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/traffic.h"
+#include "service/rpc/call_deadlines.h"
 #include "service/rpc/call_stats.h"
 #include "service/rpc/live_calls.h"
 #include "service/rpc/live_count.h"
@@ -55,8 +56,10 @@ class CallTracker {
       std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
 
   // Makes the server that `builder` builds report its calls. Call it once. `more`: interceptors
-  // that run after the tracker's.
-  void Install(grpc::ServerBuilder& builder, InterceptorFactories more = {});
+  // that run after the tracker's. `deadlines`: told of every unary call, which it bounds; outlives the
+  // server; null: nobody does.
+  void Install(grpc::ServerBuilder& builder, InterceptorFactories more = {},
+               CallDeadlines* deadlines = nullptr);
 
   // How many calls of the server's own services are running, unary and streaming.
   int running() const { return static_cast<int>(calls_.live()); }
@@ -90,7 +93,7 @@ class CallTracker {
   void SetStatus(const void* call, int status);
 
   // All calls of the server's own services so far. A call that was cancelled ended with CANCELLED,
-  // whatever its handler said.
+  // or with DEADLINE_EXCEEDED if its deadline was over, whatever its handler said.
   CallStats::Snapshot Stats() const { return stats_.Look(); }
 
   // Cancels every stream through its own context. A stream that begins later is not cancelled.
@@ -136,6 +139,9 @@ class CallTracker {
 
   static Call CallOf(grpc::experimental::ServerRpcInfo& info);
   static const char* StatsName(const Call& call);
+  // A call's time begins and ends to be bounded.
+  void Bound(grpc::ServerContextBase& context, const Call& call);
+  void Unbound(const void* context);
   Shard& ShardOf(const void* key);
   void Enter(const void* key, grpc::ServerContextBase& context, const Call& call);
   void Leave(const void* key, bool cancelled, int status);
@@ -150,6 +156,7 @@ class CallTracker {
   LiveCount calls_;
   LiveCount streams_;  // Also counted among calls_.
   LiveCount infrastructure_;
+  CallDeadlines* deadlines_ = nullptr;  // Null: nobody bounds calls. Set before any call begins.
   std::atomic<bool> hinting_{false};
   std::atomic<std::int64_t> hinted_{0};
 

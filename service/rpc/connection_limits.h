@@ -8,10 +8,10 @@
 
 namespace rpc {
 
-// Limits on what a server's connections may cost it, with safe defaults. 0: no limit.
+// Limits on what a server's connections and calls may cost it, with safe defaults. 0: no limit.
 //
-// ApplyTo() sets those that gRPC enforces itself; listener.h and connection_guard.h enforce the
-// rest.
+// ApplyTo() sets those that gRPC enforces itself; listener.h, connection_guard.h, handler_guard.h
+// and call_deadlines.h enforce the rest.
 //
 // Sources for their meanings: gRPC's include/grpc/impl/channel_arg_names.h, and
 // https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md,
@@ -40,6 +40,10 @@ struct ConnectionLimits {
   // Concurrent calls on all connections; further calls fail with RESOURCE_EXHAUSTED. Tens of
   // thousands slow each other down until all are too late.
   int max_calls_in_flight = 20000;
+  // How long a unary call may run: one whose own deadline is later, and one that has none. Both are
+  // off, because nobody but the service's author knows how long its calls take.
+  std::chrono::milliseconds max_deadline{0};
+  std::chrono::milliseconds default_deadline{0};
   // A connection is ended when this many of its calls, and more than half of them, fail within a
   // second: calls that are reset at once cost the server far more than their caller.
   int max_resets_per_second = 500;

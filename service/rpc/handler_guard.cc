@@ -24,6 +24,7 @@
 #include "grpcpp/support/status.h"
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/rpc/handler_failures.h"
+#include "service/rpc/status.h"
 
 namespace rpc {
 
@@ -215,6 +216,12 @@ bool CatchExceptions(MethodHandler& handler, const Failure& failure) {
           CatchIn<SyncBidi>(handler, "N4grpc8internal20BidiStreamingHandlerI", failure));
 }
 
+// "orders.v1" of "/orders.v1.OrdersService/GetOrder".
+std::string PackageOf(const std::string& method) {
+  const std::size_t end = method.rfind('.', method.rfind('/'));
+  return end == std::string::npos || end == 0 ? "" : method.substr(1, end - 1);
+}
+
 // Those of one method.
 class Failures final : public HandlerFailures {
  public:
@@ -243,7 +250,10 @@ class GuardedHandler final : public MethodHandler {
  public:
   GuardedHandler(std::unique_ptr<MethodHandler> handler, bool callback, std::string method,
                  std::shared_ptr<HandlerGuard::State> state)
-      : handler_(std::move(handler)), callback_(callback), method_(std::move(method)) {
+      : handler_(std::move(handler)),
+        callback_(callback),
+        method_(std::move(method)),
+        refusal_(ToGrpc(rpc::Overloaded(PackageOf(method_), "too many calls in flight"))) {
     Guard(std::move(state));
     catches_ = CatchExceptions(*handler_, [this](const char* thrown) {
       failures_->Threw(thrown);
@@ -330,7 +340,7 @@ class GuardedHandler final : public MethodHandler {
 
   grpc::Status Refused() const {
     state_->refused.Count(method_);
-    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls in flight"};
+    return refusal_;
   }
 
   grpc::Status Undecodable(bool arrived) const {
@@ -342,7 +352,8 @@ class GuardedHandler final : public MethodHandler {
   const std::unique_ptr<MethodHandler> handler_;
   const bool callback_;
   const std::string method_;
-  bool catches_ = false;  // What the handler throws, and so Refusal.
+  const grpc::Status refusal_;  // Of a call above the limit; made once, as it must cost little.
+  bool catches_ = false;        // What the handler throws, and so Refusal.
   std::shared_ptr<HandlerGuard::State> state_;
   std::shared_ptr<HandlerFailures> failures_;
 };

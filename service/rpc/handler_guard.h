@@ -25,7 +25,8 @@ namespace rpc {
 // - a handler that throws before it has returned (its reactor, with the callback API): INTERNAL,
 //   and a log line with the method and what was thrown
 // - a request that cannot be parsed: INVALID_ARGUMENT, and a log line
-// - a call above the limit: RESOURCE_EXHAUSTED without parsing its request, and a log line
+// - a call above the limit: RESOURCE_EXHAUSTED with RetryInfo, without parsing its request, and a
+//   log line
 // - a call that `authorize` does not allow: its answer; the handler is not called, whatever the
 //   handler's type, and its request has been parsed
 //

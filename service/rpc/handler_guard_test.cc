@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -11,9 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "google/rpc/error_details.pb.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/raw_peer.h"
@@ -26,6 +29,7 @@ namespace {
 
 using ::probe::Note;
 using ::probe::Probe;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // Echo answers, all the rest throw.
@@ -68,6 +72,16 @@ class ThrowingSync final : public Probe::Service {
 
 // A method that is not there.
 class Empty final : public Probe::CallbackService {};
+
+// What a status says about when to try again; 0: nothing.
+std::chrono::milliseconds RetryDelay(const grpc::Status& status) {
+  const absl::Status inside = FromGrpc(status);
+  google::rpc::RetryInfo info;
+  const auto payload = inside.GetPayload("type.googleapis.com/google.rpc.RetryInfo");
+  if (!payload || !info.ParseFromString(std::string(*payload))) return {};
+  return std::chrono::milliseconds(info.retry_delay().seconds() * 1000 +
+                                   info.retry_delay().nanos() / 1000000);
+}
 
 template <typename Served>
 class Host {
@@ -189,8 +203,11 @@ TEST(HandlerGuard, RefusesCallsAboveTheLimit) {
   Host host(service, [&overloaded] { return overloaded.load(); });
   Host sync_host(sync, [&overloaded] { return overloaded.load(); });
   for (const std::string method : {"Echo", "Watch", "Chat"}) {
-    EXPECT_EQ(host.Call(method).error_code(), grpc::RESOURCE_EXHAUSTED);
-    EXPECT_EQ(sync_host.Call(method).error_code(), grpc::RESOURCE_EXHAUSTED);
+    for (const grpc::Status& status : {host.Call(method), sync_host.Call(method)}) {
+      EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
+      EXPECT_EQ(RetryDelay(status).count(), 200) << method;
+      EXPECT_THAT(status.error_details(), AllOf(HasSubstr("OVERLOADED"), HasSubstr("probe")));
+    }
   }
   EXPECT_EQ(host.guard().refused(), 3);
   EXPECT_THAT(host.line(), HasSubstr("too many calls"));

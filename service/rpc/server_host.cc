@@ -89,8 +89,8 @@ absl::Status ServerHost::Start() {
         "a server host needs a service: pass one, or register it in Options::prepare");
   }
   if (absl::Status bound = BindAll(); !bound.ok()) return bound;
-  if (absl::Status built = BuildServer(); !built.ok()) return built;
   try {
+    if (absl::Status built = BuildServer(); !built.ok()) return built;
     StartThreads();
   } catch (const std::system_error& error) {
     if (!shutdown_thread_.joinable()) {  // Nothing else would shut it down.
@@ -179,7 +179,14 @@ absl::Status ServerHost::BuildServer() {
     absl::Status known = options_.authorization->CheckMethods(handler_guard_->methods());
     if (!known.ok()) return known;
   }
-  calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories());
+  const CallDeadlines::Limits deadlines = {options_.limits.max_deadline,
+                                           options_.limits.default_deadline};
+  if (deadlines.any()) {
+    deadlines_ = std::make_unique<CallDeadlines>(
+        deadlines, [this](const std::string& line) { WriteLog(line); });
+  }
+  calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories(),
+                 deadlines_.get());
   server_ = Connections::BuildAndStart(builder, connections_);
   if (server_ == nullptr) return absl::UnavailableError("gRPC could not build the server");
   if (connections_.HasPorts()) {
@@ -411,6 +418,7 @@ ServerHost::Refusals ServerHost::Refused() const {
   std::lock_guard lock(guards_mutex_);
   Refusals refused = refused_before_;
   refused.connections = refused_connections_.total();
+  if (deadlines_) refused.overdue_calls = deadlines_->ended();
   if (connection_guard_) refused.ended_connections = connection_guard_->ended();
   if (handler_guard_) {
     refused.calls = handler_guard_->refused();

@@ -22,6 +22,7 @@
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/authorization.h"
 #include "service/rpc/blocked_threads.h"
+#include "service/rpc/call_deadlines.h"
 #include "service/rpc/call_tracker.h"
 #include "service/rpc/channelz/connections.h"
 #include "service/rpc/connection_drain.h"
@@ -150,6 +151,7 @@ class ServerHost final : public lifecycle::Traffic {
     std::int64_t connections = 0;        // Above the limit of connections or descriptors.
     std::int64_t ended_connections = 0;  // connection_guard.h
     std::int64_t calls = 0;              // Above max_calls_in_flight.
+    std::int64_t overdue_calls = 0;      // Ended after max_deadline or default_deadline.
     std::int64_t undecodable = 0;        // Requests that could not be parsed.
     std::int64_t failed_handlers = 0;    // They threw.
   };
@@ -187,7 +189,8 @@ class ServerHost final : public lifecycle::Traffic {
   std::vector<std::unique_ptr<Listener>> listeners_;
   // One for each listener, at the same index.
   std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> acceptors_;
-  std::unique_ptr<Takeover> takeover_;  // Null: none is wanted.
+  std::unique_ptr<Takeover> takeover_;        // Null: none is wanted.
+  std::unique_ptr<CallDeadlines> deadlines_;  // From Start() on; null: nothing bounds calls.
   std::function<void(const std::string& to)> handed_over_;
   std::unique_ptr<grpc::Server> server_;
   mutable std::mutex guards_mutex_;

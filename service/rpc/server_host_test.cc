@@ -365,6 +365,14 @@ TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
   EXPECT_THAT(AwaitLine(), HasSubstr("refused a call"));
 }
 
+TEST_F(ServerHostLimitsTest, EndACallWhoseCallerWaitsLongerThanItMay) {
+  Start({.limits = {.max_deadline = milliseconds(30)}, .log = Log()});
+  EXPECT_EQ(Hold(Connect()).get().error_code(), grpc::DEADLINE_EXCEEDED);
+  EXPECT_EQ(host_->Refused().overdue_calls, 1);
+  EXPECT_THAT(AwaitLine(), HasSubstr("--max_deadline"));
+  StopCleanly();
+}
+
 TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
   Start({.log = Log()});
   RawStream call(Connect(), "/probe.Probe/Echo");

@@ -126,10 +126,10 @@ absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay)
   return With(std::move(status), info);
 }
 
-absl::Status Overloaded(const std::string& domain) {
+absl::Status Overloaded(const std::string& domain, const std::string& what) {
   constexpr std::chrono::milliseconds kRetryDelay(200);
-  absl::Status status = absl::ResourceExhaustedError("too many calls wait for the database");
-  return WithRetryInfo(WithErrorInfo(std::move(status), domain, "OVERLOADED"), kRetryDelay);
+  return WithRetryInfo(WithErrorInfo(absl::ResourceExhaustedError(what), domain, "OVERLOADED"),
+                       kRetryDelay);
 }
 
 absl::Status Goodbye(const std::string& domain,

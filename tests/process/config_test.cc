@@ -60,6 +60,7 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--admin_port_file=\n"
             "--admin_tls=false\n"
             "--authorization_policy=\n"
+            "--default_deadline=0\n"
             "--handshake_timeout=10s\n"
             "--keepalive_time=1m\n"
             "--keepalive_timeout=10s\n"
@@ -71,6 +72,7 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--max_connection_age_grace=1m\n"
             "--max_connection_idle=0\n"
             "--max_connections=10000\n"
+            "--max_deadline=0\n"
             "--max_receive_message_size=4194304\n"
             "--max_resets_per_second=500\n"
             "--max_send_message_size=4194304\n"
@@ -154,6 +156,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--shutdown_drain_calls=inf", "longer than a day"},
         BadFlag{"--keepalive_time=-1s", "--keepalive_time must be from 0 to a week, is -1s"},
         BadFlag{"--max_connection_age=inf", "--max_connection_age must be from 0 to a week"},
+        BadFlag{"--max_deadline=-1s", "--max_deadline must be from 0 to a week, is -1s"},
+        BadFlag{"--default_deadline=inf", "--default_deadline must be from 0 to a week"},
         BadFlag{"--max_concurrent_streams=0", "--max_concurrent_streams must be at least 1"},
         BadFlag{"--max_receive_message_size=-1", "--max_receive_message_size must be at least 1"},
         BadFlag{"--max_send_message_size=all", "'all'"},
@@ -167,6 +171,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--admin_address=127.0.0.1:0,[::]:0",
                 "--admin_address=[::]:0 can be reached from"}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
+
+TEST(DeadlineFlagsTest, RejectADefaultThatIsLongerThanTheMost) {
+  const Printed printed = PrintConfig({"--max_deadline=1s", "--default_deadline=2s"});
+  EXPECT_EQ(printed.ending, Ending::Exited(1));
+  EXPECT_THAT(printed.text, HasSubstr("--default_deadline must not be longer than --max_deadline"));
+}
 
 TEST(PlatformGraceTest, WarnsWithBothNumbersWhenShorter) {
   const std::string warning =
