@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "service/rpc/limit_log.h"
 #include "service/rpc/status.h"
 #include "spdlog/spdlog.h"
 
@@ -20,6 +21,13 @@ absl::Status With(absl::Status status, const std::string& reason,
 
 bool IsPromised(const absl::Status& status) {
   return status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo").has_value();
+}
+
+// Every call meets a store that is away.
+rpc::LimitLog& Failures() {
+  static auto* const kFailures = new rpc::LimitLog(
+      "the stock store has failed", [](const std::string& line) { spdlog::warn("{}", line); });
+  return *kFailures;
 }
 
 }  // namespace
@@ -61,7 +69,7 @@ absl::Status ReservationConfirmed(const std::string& reservation_id) {
 absl::Status FromStore(const absl::Status& status) {
   if (status.ok() || IsPromised(status)) return status;
   if (absl::IsResourceExhausted(status)) return rpc::Overloaded("inventory.v1");
-  spdlog::warn("the stock store has failed: {}", status.ToString());
+  Failures().Count(status.ToString());
   // UNKNOWN: it may be stored; whoever repeats the call is answered the same.
   if (absl::IsUnavailable(status) || absl::IsFailedPrecondition(status) ||
       absl::IsDeadlineExceeded(status) || absl::IsUnknown(status)) {

@@ -15,7 +15,8 @@ namespace {
 
 // How long one wait for events lasts, and how long a failed one is not repeated.
 constexpr std::chrono::seconds kWait(5);
-constexpr std::chrono::milliseconds kPause(50);
+constexpr std::chrono::milliseconds kFirstBackoff(50);
+constexpr std::chrono::milliseconds kMaxBackoff(2000);
 // How long events wait for the totals to be saved.
 constexpr std::chrono::seconds kSaveWait(1);
 // How many events are kept for watchers that are nearly up to date.
@@ -39,8 +40,8 @@ FeedEvents ToFeedEvents(const std::string& database, std::vector<OrderEvent> eve
   return all;
 }
 
-EventFeed::EventFeed(OrderStore& store, Sales& sales)
-    : store_(store), sales_(sales), last_sequence_(sales.totals().sequence) {}
+EventFeed::EventFeed(OrderStore& store, Sales& sales, lifecycle::Clock& clock)
+    : store_(store), sales_(sales), clock_(clock), last_sequence_(sales.totals().sequence) {}
 
 absl::StatusOr<std::int64_t> EventFeed::CatchUp() {
   std::int64_t count = 0;
@@ -54,17 +55,29 @@ absl::StatusOr<std::int64_t> EventFeed::CatchUp() {
 }
 
 void EventFeed::Run(std::stop_token stop) {
+  bool readable = true;
+  std::chrono::milliseconds backoff = kFirstBackoff;
   while (!stop.stop_requested()) {
     absl::StatusOr<std::vector<OrderEvent>> events = store_.AwaitEventsAfter(
         last_sequence(), kPage, std::chrono::steady_clock::now() + kWait, stop);
     if (events.ok()) {
+      if (!std::exchange(readable, true)) spdlog::info("the order log can be read again");
+      backoff = kFirstBackoff;
       TakeIn(*std::move(events));
       continue;
     }
-    spdlog::warn("the order log cannot be read, will try again: {}", events.status().ToString());
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, stop, kPause, [] { return false; });
+    if (std::exchange(readable, false)) {
+      spdlog::warn("the order log cannot be read, and events wait until it can: {}",
+                   events.status().ToString());
+    }
+    Pause(stop, backoff);
+    backoff = std::min(2 * backoff, kMaxBackoff);
   }
+}
+
+void EventFeed::Pause(const std::stop_token& stop, std::chrono::milliseconds duration) {
+  std::unique_lock lock(mutex_);
+  clock_.WaitUntil(lock, never_, clock_.Now() + duration, stop, [] { return false; });
 }
 
 std::int64_t EventFeed::TakeIn(std::vector<OrderEvent> events) {

@@ -1,6 +1,7 @@
 #ifndef SERVICE_ORDERS_EVENT_FEED_H_
 #define SERVICE_ORDERS_EVENT_FEED_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -15,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "service/lifecycle/clock.h"
 #include "service/orders/order_store.h"
 #include "service/orders/sales.h"
 
@@ -57,12 +59,13 @@ class EventFeed {
 
   // Continues from the last event that `sales` knows, and keeps `sales` up to date. Both outlive
   // the feed.
-  EventFeed(OrderStore& store, Sales& sales);
+  EventFeed(OrderStore& store, Sales& sales, lifecycle::Clock& clock = lifecycle::Clock::Steady());
 
   // Reads the log to its end. Returns how many events were new.
   absl::StatusOr<std::int64_t> CatchUp();
 
-  // A background worker: waits for events, and takes them in.
+  // A background worker: waits for events, and takes them in. While the log cannot be read, it tries
+  // again at growing intervals; the log says when that begins and when it is over.
   void Run(std::stop_token stop);
 
   // The last event that was read; 0: none.
@@ -76,13 +79,15 @@ class EventFeed {
   // The next events of the log; those that are known already do no harm. Returns how many were new.
   std::int64_t TakeIn(std::vector<OrderEvent> events);
   void TellSubscribers();
+  void Pause(const std::stop_token& stop, std::chrono::milliseconds duration);
 
   OrderStore& store_;
   Sales& sales_;
+  lifecycle::Clock& clock_;
   std::mutex taking_in_;  // Before mutex_.
 
   mutable std::mutex mutex_;
-  std::condition_variable_any changed_;
+  std::condition_variable_any never_;
   std::int64_t last_sequence_;  // Guarded by mutex_.
   // Guarded by mutex_. Without gaps.
   std::deque<std::shared_ptr<const FeedEvent>> recent_;

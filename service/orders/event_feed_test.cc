@@ -1,14 +1,19 @@
 #include "service/orders/event_feed.h"
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/lifecycle/testing/fake_clock.h"
 #include "service/orders/resume_token.h"
 #include "service/orders/testing/fake_order_log.h"
+#include "service/orders/testing/logged_lines.h"
 #include "service/rpc/bytes.h"
 #include "tests/common/eventually.h"
 
@@ -16,6 +21,7 @@ namespace orders {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 std::vector<std::int64_t> Sequences(const std::optional<FeedEvents>& events) {
@@ -148,6 +154,35 @@ TEST_F(EventFeedTest, GoesOnWhenTheLogCanBeReadAgain) {
   EXPECT_EQ(feed_.last_sequence(), 0);
   log_.FailWith(absl::OkStatus());
   EXPECT_TRUE(testkit::Eventually([this] { return feed_.last_sequence() == 1; }));
+}
+
+TEST_F(EventFeedTest, TriesEverLessOftenWhileTheLogCannotBeReadAndLogsOnlyTheChange) {
+  const LoggedLines logged;
+  lifecycle::FakeClock clock;
+  EventFeed feed(log_, *sales_, clock);
+  log_.FailWith(absl::UnavailableError("no server"));
+  log_.Append(1);
+  std::jthread runs([&feed](std::stop_token stop) { feed.Run(stop); });
+  std::vector<std::int64_t> pauses;
+  for (int reads = 1; reads <= 8; ++reads) {
+    clock.AwaitWaiters(1);
+    EXPECT_EQ(log_.reads(), reads);
+    const auto pause = clock.Look().until - clock.Now();
+    pauses.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(pause).count());
+    if (reads == 8) log_.FailWith(absl::OkStatus());
+    clock.Advance(pause);
+  }
+  EXPECT_THAT(pauses, ElementsAre(50, 100, 200, 400, 800, 1600, 2000, 2000));
+  ASSERT_TRUE(testkit::Eventually([&] { return feed.last_sequence() == 1; }));
+
+  // Soon again, when it is lost again.
+  log_.FailWith(absl::UnavailableError("no server again"));
+  clock.AwaitWaiters(1);
+  EXPECT_EQ(clock.Look().until - clock.Now(), std::chrono::milliseconds(50));
+  runs.request_stop();
+  runs.join();
+  EXPECT_THAT(logged.Get(), ElementsAre(HasSubstr("no server"), "the order log can be read again",
+                                        HasSubstr("no server again")));
 }
 
 }  // namespace

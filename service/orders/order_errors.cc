@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "service/rpc/limit_log.h"
 #include "service/rpc/status.h"
 #include "spdlog/spdlog.h"
 
@@ -13,6 +14,13 @@ namespace {
 constexpr char kDomain[] = "orders.v1";
 constexpr std::chrono::milliseconds kRetryDelay(200);
 constexpr std::chrono::milliseconds kBehindRetryDelay(2000);
+
+// Every call meets a store that is away.
+rpc::LimitLog& Failures() {
+  static auto* const kFailures = new rpc::LimitLog(
+      "the order store has failed", [](const std::string& line) { spdlog::warn("{}", line); });
+  return *kFailures;
+}
 
 }  // namespace
 
@@ -57,7 +65,7 @@ absl::Status FromStore(const absl::Status& status) {
   if (absl::IsOutOfRange(status)) {
     return rpc::WithErrorInfo(absl::OutOfRangeError(status.message()), kDomain, "EVENTS_REMOVED");
   }
-  spdlog::warn("the order store has failed: {}", status.ToString());
+  Failures().Count(status.ToString());
   if (absl::IsUnknown(status)) {
     absl::Status told = absl::UnavailableError(
         "it may or may not be stored; repeat the call with the same request_id");

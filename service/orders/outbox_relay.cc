@@ -200,8 +200,8 @@ absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const A
     } else if (ConcernsAll(*answer)) {
       later[milliseconds(0)].push_back(items[i]);
     } else {
-      spdlog::warn("order {} is not settled, will try again: {}", items[i].order_id,
-                   answer->ToString());
+      ReportTrouble(absl::StrCat("order ", items[i].order_id,
+                                 " is not settled, will try again: ", answer->ToString()));
       later[DelayOf(items[i])].push_back(items[i]);
     }
   }
