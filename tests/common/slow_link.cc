@@ -176,6 +176,9 @@ class SlowLink::Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
+  // Both sides are reset when it is destroyed.
+  void Reset() { reset_ = true; }
+
   // False: it has ended.
   bool Step(SteadyClock::time_point now) {
     up_.Step(now, link_.rate_, link_.delay_);
@@ -223,12 +226,17 @@ SlowLink::~SlowLink() {
 
 void SlowLink::Run() {
   std::list<Connection> connections;
-  for (;;) {
+  for (int cuts = 0;;) {
     std::vector<pollfd> polled = {{stop_, POLLIN, 0}, {listener_, POLLIN, 0}};
     const SteadyClock::time_point now = SteadyClock::now();
     for (const Connection& connection : connections) connection.AddTo(polled, now);
     poll(polled.data(), polled.size(), connections.empty() ? -1 : static_cast<int>(kTick.count()));
     if (polled[0].revents != 0) return;
+    if (const int all = cuts_; all != cuts) {
+      cuts = all;
+      for (Connection& connection : connections) connection.Reset();
+      connections.clear();
+    }
     Accept(connections);
     connections.remove_if([](Connection& each) { return !each.Step(SteadyClock::now()); });
   }

@@ -47,6 +47,9 @@ class SlowLink {
   // 0: nothing passes until it is set again.
   void SetRate(std::int64_t bytes_per_second) { rate_ = bytes_per_second; }
 
+  // Resets the connections that there are.
+  void Cut() { ++cuts_; }
+
   // Bytes read from callers and from servers so far.
   std::int64_t sent_up() const { return sent_up_; }
   std::int64_t sent_down() const { return sent_down_; }
@@ -67,6 +70,7 @@ class SlowLink {
   const int stop_;  // An eventfd.
   std::string address_;
   std::atomic<std::int64_t> rate_;
+  std::atomic<int> cuts_{0};
   std::atomic<std::int64_t> sent_up_{0};
   std::atomic<std::int64_t> sent_down_{0};
   std::atomic<int> resets_{0};

@@ -14,6 +14,8 @@
 #include <memory>
 #include <string>
 
+#include "tests/common/eventually.h"
+
 namespace testkit {
 namespace {
 
@@ -195,6 +197,19 @@ TEST_F(SlowLinkTest, ResetsACallerWhoseServerAcceptsNobody) {
   caller.Connect(link.address());
   EXPECT_EQ(caller.Receive(1), "");
   EXPECT_EQ(caller.error(), ECONNRESET);
+}
+
+TEST_F(SlowLinkTest, CutsItsConnectionsAndMakesNewOnes) {
+  Connect({});
+  link_->Cut();
+  EXPECT_EQ(caller_.Receive(1), "");
+  EXPECT_EQ(caller_.error(), ECONNRESET);
+  EXPECT_EQ(server_->Receive(1), "");
+  EXPECT_EQ(server_->error(), ECONNRESET);
+  Socket another;
+  another.Connect(link_->address());
+  another.Send("more");
+  EXPECT_TRUE(testkit::Eventually([this] { return link_->sent_up() == 4; }));
 }
 
 TEST_F(SlowLinkTest, EndsConnectionsWithItself) {

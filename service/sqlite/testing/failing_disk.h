@@ -3,19 +3,28 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 namespace sqlite {
 
-// The disk of this process, as full, broken or slow as a test wants it.
+// The disk of a process, as full, broken or slow as a test wants it.
 //
 // A binary that links it calls its pwrite() and fdatasync(), and so does SQLite, whose data go to
-// the disk through these two.
+// the disk through these two. A process that was started with kLibrary in LD_PRELOAD does so, too.
 //
-// Lifetime: one at a time; the disk is well again when it is destroyed.
+// Lifetime: one at a time of this process; the disk is well again when it is destroyed.
 // Threads: all methods may be called from any thread.
 class FailingDisk {
  public:
-  FailingDisk() = default;
+  // As for Runfile().
+  static constexpr char kLibrary[] = "service/sqlite/testing/failing_disk.so";
+  // The variable that names `control` to another process.
+  static constexpr char kVariable[] = "FAILING_DISK_CONTROL";
+
+  // This process's.
+  FailingDisk();
+  // That of each process with this file, which is created here, in kVariable.
+  explicit FailingDisk(const std::string& control);
   ~FailingDisk();
   FailingDisk(const FailingDisk&) = delete;
   FailingDisk& operator=(const FailingDisk&) = delete;
@@ -26,8 +35,14 @@ class FailingDisk {
   // Each sync lasts that much longer, as on a disk that keeps its promises.
   void DelaySyncs(std::chrono::microseconds delay);
 
-  // How many syncs there were in this process.
+  // How many syncs there were.
   std::int64_t syncs() const;
+
+ private:
+  struct State;
+  friend struct Hooks;
+
+  State& state_;
 };
 
 }  // namespace sqlite
