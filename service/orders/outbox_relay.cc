@@ -23,9 +23,10 @@ constexpr int kPage = 128;
 // How many calls the inventory gets at once.
 constexpr int kMaxParallel = 16;
 // Nothing more of a page is begun after this; what is running has the channel's timeout to end.
-constexpr seconds kPageTime(10);
-// Longer than a page can take: nobody else begins what is still being worked on.
-constexpr seconds kLease(30);
+constexpr seconds kPageTime(3);
+// Longer than a page can take: nobody else begins what is still being worked on. What a replica had
+// claimed when it was killed waits as long.
+constexpr seconds kLease(15);
 // How long running calls may take once a stop is requested.
 constexpr milliseconds kFinish(200);
 
