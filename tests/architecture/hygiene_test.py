@@ -24,6 +24,7 @@ EXAMPLE = (
     "proto/orders",
     "service/inventory",
     "service/orders",
+    "tests/chaos",
     "tests/delete_example",
     "tests/rolling",
 )

@@ -1,0 +1,63 @@
+#ifndef TESTS_CHAOS_SERVER_H_
+#define TESTS_CHAOS_SERVER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "service/sqlite/testing/failing_disk.h"
+#include "tests/chaos/faults.h"
+#include "tests/common/reserved_port.h"
+#include "tests/common/server_process.h"
+#include "tests/common/slow_link.h"
+#include "tests/common/temp_dir.h"
+
+namespace chaos {
+
+// A server that is killed, stopped and frozen, and always comes back on its port; behind a link that
+// is cut, with a disk that fails.
+//
+// Threads: one at a time.
+class Server {
+ public:
+  // `name`: in what is counted. `binary`: as ServerProcess has it.
+  Server(std::string name, std::string binary, std::vector<std::string> flags, Tally& tally);
+
+  // Until it serves, however often it must be started for that.
+  void Start();
+
+  // Where it is called: through its link.
+  const std::string& address() const { return link_.address(); }
+
+  // The end of what it has written since it was started last.
+  std::string Output() const;
+
+  std::vector<Fault> ProcessFaults();
+  std::vector<Fault> LinkFaults();
+  std::vector<Fault> DiskFaults();
+
+ private:
+  void Kill(Random& random);
+  void Terminate(Random& random);
+  void Freeze(Random& random);
+  // Whether it has not ended by itself; that is told, and it is started again.
+  bool Runs();
+  void Tell(const std::string& what);
+
+  const std::string name_;
+  const std::string binary_;
+  const std::vector<std::string> flags_;
+  Tally& tally_;
+  const testkit::TempDir directory_;
+  const testkit::ReservedPort port_;
+  testkit::SlowLink link_;
+  sqlite::FailingDisk disk_;
+  std::unique_ptr<testkit::ServerProcess> process_;
+};
+
+// What may happen to a link between two processes.
+std::vector<Fault> FaultsOfLink(testkit::SlowLink& link, const std::string& name);
+
+}  // namespace chaos
+
+#endif  // TESTS_CHAOS_SERVER_H_
