@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <climits>
 #include <cstddef>
-#include <filesystem>
-#include <iterator>
 #include <utility>
 
 #include "grpc/grpc.h"
 #include "grpcpp/resource_quota.h"
+#include "service/rpc/open_descriptors.h"
 
 namespace rpc {
 
@@ -57,8 +56,8 @@ int ConnectionLimits::RaiseMaxDescriptors() const {
   const int free = most - std::min(reserved_descriptors, most / 4);
   if (max_connections == 0) return free;
   // Those that are open already are not connections.
-  const auto open = std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-  return static_cast<int>(std::min<std::int64_t>(free, std::int64_t{max_connections} + open));
+  const auto open = static_cast<std::int64_t>(OpenDescriptors().size());
+  return static_cast<int>(std::min<std::int64_t>(free, max_connections + open));
 }
 
 }  // namespace rpc

@@ -1,7 +1,6 @@
 #include "service/rpc/listener.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -28,6 +27,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "service/rpc/lingering_sockets.h"
+#include "service/rpc/open_descriptors.h"
 
 namespace rpc {
 namespace {
@@ -381,17 +381,11 @@ std::vector<int> Listener::Duplicate() const {
 }
 
 void Listener::ForEachConnection(const std::function<void(int fd)>& look) const {
-  DIR* const open_files = opendir("/proc/self/fd");
-  if (open_files == nullptr) return;
-  while (const dirent* const entry = readdir(open_files)) {
-    int fd = -1;
+  for (const int fd : OpenDescriptors()) {
     // Not through a duplicate, although gRPC may close its own meanwhile: to close the
     // duplicate of what has become a database would drop the database's locks.
-    if (absl::SimpleAtoi(entry->d_name, &fd) && IsConnected(fd) && LocalAddress(fd) == local_) {
-      look(fd);
-    }
+    if (IsConnected(fd) && LocalAddress(fd) == local_) look(fd);
   }
-  closedir(open_files);
 }
 
 void Listener::CutConnections() const {

@@ -1,6 +1,7 @@
 // Real servers that cannot start, or are told to stop before they have: one line that
 // says why, and an exit code.
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,13 +15,16 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
+#include "tests/process/echo_call.h"
 #include "tests/process/faulty_server_uses.h"
+#include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
 namespace {
@@ -75,6 +79,20 @@ TEST(StartTest, AnAdminHttpAddressInUseExitsWith2) {
   EXPECT_EQ(testkit::AwaitShutdown(second, kLimit), Ending::Exited(2));
   EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address()),
                                      HasSubstr("--admin_http_address")));
+}
+
+// As in a chroot: its descriptors are found in another way.
+TEST(StartTest, AServerServesAndStopsWithoutProc) {
+  std::vector<std::string> alone = {"/usr/bin/unshare", "--mount"};
+  if (geteuid() != 0) alone.emplace_back("--map-root-user");
+  alone.insert(alone.end(), {"/bin/sh", "-c", "mount -t tmpfs none /proc && exec \"$0\" \"$@\""});
+  const auto server =
+      testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server", .under = alone});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto stub = bench::Bench::NewStub(rpc::NewConnection((*server)->address()));
+  EXPECT_TRUE(EchoCall(*stub, /*sleep_ms=*/0, kLimit).Status().ok());
+  (*server)->process().Signal(SIGTERM);
+  EXPECT_EQ(testkit::AwaitShutdown((*server)->process(), kLimit), Ending::Exited(0));
 }
 
 TEST(StartTest, AnInvalidAddressExitsWith2) {
