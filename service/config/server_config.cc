@@ -53,8 +53,8 @@ ABSL_FLAG(bool, tls_require_client_certificate, true,
           "With --tls_client_ca: refuse connections without a certificate. Off: callers may also "
           "come without one, for example with a bearer token; a wrong one is always refused.");
 ABSL_FLAG(std::string, authorization_policy, "",
-          "File that says who may call which method (service/rpc/authorization.h); read at the "
-          "start; empty: everybody may call everything.");
+          "File that says who may call which method (service/rpc/authorization.h); in force a few "
+          "seconds after it has changed; empty: everybody may call everything.");
 ABSL_FLAG(std::string, port_file, "",
           "File that receives the bound HOST:PORT once the server serves.");
 ABSL_FLAG(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -61,28 +62,63 @@ Authorization::Authorization()
               [this](const std::string& line) { Write(line); }) {}
 
 absl::StatusOr<std::shared_ptr<Authorization>> Authorization::Parse(const std::string& policy) {
+  absl::StatusOr<Rules> rules = RulesOf(policy);
+  if (!rules.ok()) return rules.status();
   std::shared_ptr<Authorization> parsed(new Authorization());
-  int number = 0;
-  for (const auto line : absl::StrSplit(policy, '\n')) {
-    absl::Status added = parsed->Add(std::string(line), ++number);
-    if (!added.ok()) return added;
-  }
-  if (parsed->rules_.empty()) {
-    return absl::InvalidArgumentError("has no rule, so nobody could call anything");
-  }
+  parsed->rules_ = std::make_shared<const Rules>(*std::move(rules));
   return parsed;
 }
 
-absl::StatusOr<std::shared_ptr<Authorization>> Authorization::FromFile(const std::string& path) {
+absl::StatusOr<std::shared_ptr<Authorization>> Authorization::FromFile(
+    const std::string& path, std::chrono::milliseconds interval) {
   const absl::StatusOr<std::string> text = files::ReadFile(path);
-  if (!text.ok()) return text.status();
-  auto parsed = Parse(*text);
-  if (parsed.ok()) return parsed;
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ": ", std::string(parsed.status().message())));
+  std::shared_ptr<Authorization> policy(new Authorization());
+  absl::Status read = policy->TryToRenew(path, text);
+  if (!read.ok()) return read;
+  const auto renew = [policy = policy.get(), path](const absl::StatusOr<std::string>& changed) {
+    policy->Renew(path, changed);
+  };
+  try {
+    policy->file_.emplace(path, *text, renew, interval);
+  } catch (const std::system_error& error) {
+    return absl::UnavailableError(absl::StrCat("no thread to watch ", path, ": ", error.what()));
+  }
+  return policy;
 }
 
-absl::Status Authorization::Add(const std::string& line, int number) {
+void Authorization::Renew(const std::string& path, const absl::StatusOr<std::string>& text) {
+  const absl::Status renewed = TryToRenew(path, text);
+  if (renewed.ok()) return Write(absl::StrCat("authorization: the changed ", path, " is in force"));
+  Write(absl::StrCat("authorization: ", std::string(renewed.message()),
+                     "; the previous policy is in force until it is right"));
+}
+
+absl::Status Authorization::TryToRenew(const std::string& path,
+                                       const absl::StatusOr<std::string>& text) {
+  if (!text.ok()) return text.status();
+  absl::StatusOr<Rules> rules = RulesOf(*text);
+  absl::Status status = rules.status();
+  std::lock_guard lock(mutex_);
+  if (status.ok() && methods_) status = Check(*rules, *methods_);
+  if (!status.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", std::string(status.message())));
+  }
+  rules_ = std::make_shared<const Rules>(*std::move(rules));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Authorization::Rules> Authorization::RulesOf(const std::string& policy) {
+  Rules rules;
+  int number = 0;
+  for (const auto line : absl::StrSplit(policy, '\n')) {
+    absl::Status added = Add(std::string(line), ++number, rules);
+    if (!added.ok()) return added;
+  }
+  if (!rules.empty()) return rules;
+  return absl::InvalidArgumentError("has no rule, so nobody could call anything");
+}
+
+absl::Status Authorization::Add(const std::string& line, int number, Rules& rules) {
   const std::string rule = line.substr(0, line.find('#'));
   const std::vector<std::string> words =
       absl::StrSplit(rule, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
@@ -106,13 +142,19 @@ absl::Status Authorization::Add(const std::string& line, int number) {
                                         "authenticated, everyone"));
     }
   }
-  const auto [at, is_new] = rules_.emplace(method, std::move(added));
+  const auto [at, is_new] = rules.emplace(method, std::move(added));
   if (is_new) return absl::OkStatus();
   return Wrong(number, absl::StrCat(method, " has a rule in line ", at->second.line));
 }
 
-absl::Status Authorization::CheckMethods(const std::vector<std::string>& methods) const {
-  for (const auto& [pattern, rule] : rules_) {
+absl::Status Authorization::CheckMethods(const std::vector<std::string>& methods) {
+  std::lock_guard lock(mutex_);
+  methods_ = methods;
+  return Check(*rules_, methods);
+}
+
+absl::Status Authorization::Check(const Rules& rules, const std::vector<std::string>& methods) {
+  for (const auto& [pattern, rule] : rules) {
     const bool known = std::any_of(methods.begin(), methods.end(), [&](const std::string& method) {
       return pattern == method || pattern == ServiceOf(method);
     });
@@ -124,10 +166,15 @@ absl::Status Authorization::CheckMethods(const std::vector<std::string>& methods
   return absl::OkStatus();
 }
 
-const Authorization::Rule* Authorization::RuleFor(const std::string& method) const {
-  auto found = rules_.find(method);
-  if (found == rules_.end()) found = rules_.find(ServiceOf(method));
-  return found == rules_.end() ? nullptr : &found->second;
+std::shared_ptr<const Authorization::Rules> Authorization::rules() const {
+  std::lock_guard lock(mutex_);
+  return rules_;
+}
+
+const Authorization::Rule* Authorization::RuleFor(const std::string& method, const Rules& rules) {
+  auto found = rules.find(method);
+  if (found == rules.end()) found = rules.find(ServiceOf(method));
+  return found == rules.end() ? nullptr : &found->second;
 }
 
 bool Authorization::Allows(const Rule& rule, const std::vector<std::string>& names) {
@@ -140,7 +187,8 @@ bool Authorization::Allows(const Rule& rule, const std::vector<std::string>& nam
 
 grpc::Status Authorization::Check(const std::string& method,
                                   const grpc::ServerContextBase& context) {
-  const Rule* const rule = RuleFor(method);
+  const std::shared_ptr<const Rules> rules = this->rules();
+  const Rule* const rule = RuleFor(method, *rules);
   if (rule != nullptr && rule->who == Who::kEveryone) return grpc::Status::OK;
   const std::vector<std::string> names = PeerIdentity(context, check_token_);
   if (rule != nullptr && Allows(*rule, names)) return grpc::Status::OK;

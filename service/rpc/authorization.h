@@ -1,11 +1,13 @@
 #ifndef SERVICE_RPC_AUTHORIZATION_H_
 #define SERVICE_RPC_AUTHORIZATION_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/status.h"
+#include "service/files/file_watch.h"
 #include "service/rpc/limit_log.h"
 #include "service/rpc/peer_identity.h"
 
@@ -40,14 +43,18 @@ class Authorization {
   // INVALID_ARGUMENT with the line that is wrong.
   static absl::StatusOr<std::shared_ptr<Authorization>> Parse(const std::string& policy);
 
-  // The same from a file, named in the error.
-  static absl::StatusOr<std::shared_ptr<Authorization>> FromFile(const std::string& path);
+  // The same from a file, named in the error. When the file has changed, its rules are in force a
+  // moment later, for calls that begin then. One that is wrong is a line in the log, and changes
+  // nothing.
+  static absl::StatusOr<std::shared_ptr<Authorization>> FromFile(
+      const std::string& path, std::chrono::milliseconds interval = files::FileWatch::kInterval);
 
   // Accepts bearer tokens. Requires: no server uses it yet.
   void SetTokenCheck(TokenCheck check) { check_token_ = std::move(check); }
 
-  // INVALID_ARGUMENT when a rule is for none of `methods`, "/orders.v1.OrdersService/GetOrder".
-  absl::Status CheckMethods(const std::vector<std::string>& methods) const;
+  // INVALID_ARGUMENT when a rule is for none of `methods`, "/orders.v1.OrdersService/GetOrder". From
+  // then on a changed file must pass this, too.
+  absl::Status CheckMethods(const std::vector<std::string>& methods);
 
   // OK; UNAUTHENTICATED when the caller has proved nothing, else PERMISSION_DENIED, both without
   // saying who might.
@@ -68,19 +75,29 @@ class Authorization {
     int line = 0;
   };
 
+  using Rules = std::map<std::string, Rule>;  // By method, or "/SERVICE/*".
+
   Authorization();
-  absl::Status Add(const std::string& line, int number);
+  static absl::StatusOr<Rules> RulesOf(const std::string& policy);
+  static absl::Status Add(const std::string& line, int number, Rules& rules);
+  static absl::Status Check(const Rules& rules, const std::vector<std::string>& methods);
+  // The file has changed.
+  void Renew(const std::string& path, const absl::StatusOr<std::string>& text);
+  absl::Status TryToRenew(const std::string& path, const absl::StatusOr<std::string>& text);
+  std::shared_ptr<const Rules> rules() const;
   // Null: there is none.
-  const Rule* RuleFor(const std::string& method) const;
+  static const Rule* RuleFor(const std::string& method, const Rules& rules);
   static bool Allows(const Rule& rule, const std::vector<std::string>& names);
   void Write(const std::string& line) const;
 
-  std::map<std::string, Rule> rules_;  // By method, or "/SERVICE/*".
   TokenCheck check_token_;
   mutable std::mutex mutex_;
-  LimitLog::Write write_;  // Guarded by mutex_.
+  std::shared_ptr<const Rules> rules_;               // Guarded by mutex_.
+  std::optional<std::vector<std::string>> methods_;  // Guarded by mutex_. Unset: not known yet.
+  LimitLog::Write write_;                            // Guarded by mutex_.
   LimitLog unauthenticated_;
   LimitLog denied_;
+  std::optional<files::FileWatch> file_;  // Ends before the rest does.
 };
 
 }  // namespace rpc

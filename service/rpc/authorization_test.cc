@@ -1,11 +1,14 @@
 #include "service/rpc/authorization.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <fstream>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +23,7 @@
 #include "service/rpc/testing/self_signed.h"
 #include "service/rpc/tls.h"
 #include "service/rpc/tls_files.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
 namespace rpc {
@@ -84,12 +88,14 @@ class AuthorizationTest : public testing::Test {
     return path;
   }
 
-  absl::Status Serve(const std::string& policy) {
+  absl::Status Serve(const std::string& policy) { return Serve(*Authorization::Parse(policy)); }
+
+  absl::Status Serve(std::shared_ptr<Authorization> policy) {
     const auto files =
         TlsFiles::Open({Write("certificate", server_.certificate), Write("key", server_.key),
                         Write("ca", checkout_.certificate + support_.certificate)});
     EXPECT_TRUE(files.ok()) << files.status();
-    policy_ = *Authorization::Parse(policy);
+    policy_ = std::move(policy);
     policy_->SetTokenCheck([](const std::string& token) -> std::optional<std::string> {
       if (token != "secret") return std::nullopt;
       return "importer";
@@ -188,6 +194,39 @@ TEST_F(AuthorizationTest, LeavesHealthToEverybody) {
   ASSERT_TRUE(Serve("/probe.Probe/Echo dns:support.shop").ok());
   RawStream health(Connect(), "/grpc.health.v1.Health/Watch");
   EXPECT_EQ(health.Ask(""), std::string("\b\1", 2));
+}
+
+// As a careful tool replaces it: nobody sees half of it.
+TEST_F(AuthorizationTest, FollowsItsFile) {
+  const std::string path = Write("policy", "/probe.Probe/Echo dns:support.shop");
+  const auto change = [&](const std::string& policy) {
+    const std::string next = Write("policy.new", policy);
+    ASSERT_EQ(std::rename(next.c_str(), path.c_str()), 0);
+  };
+  const auto policy = Authorization::FromFile(path, std::chrono::milliseconds(5));
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  ASSERT_TRUE(Serve(*policy).ok());
+  const auto checkout = Connect(&checkout_);
+  EXPECT_EQ(Echo(checkout).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+
+  change("/probe.Probe/Echo uri:spiffe://shop/checkout");
+  EXPECT_TRUE(testkit::Eventually([&] { return Echo(checkout).ok(); }));
+  EXPECT_EQ(Echo(Connect(&support_)).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+
+  const auto said = [this](const std::string& words) {
+    std::lock_guard lock(mutex_);
+    return std::any_of(lines_.begin(), lines_.end(), [&](const std::string& line) {
+      return line.find(words) != std::string::npos;
+    });
+  };
+  change("/probe.Probe/Echo nobody");
+  EXPECT_TRUE(testkit::Eventually([&] { return said(path + ": line 1: \"nobody\" is no name"); }));
+  change("/probe.Probe/Ecko everyone");
+  EXPECT_TRUE(testkit::Eventually([&] { return said("no method /probe.Probe/Ecko"); }));
+  std::remove(path.c_str());
+  EXPECT_TRUE(testkit::Eventually([&] { return said("cannot read " + path); }));
+  EXPECT_TRUE(said("; the previous policy is in force until it is right"));
+  EXPECT_TRUE(Echo(checkout).ok());
 }
 
 TEST_F(AuthorizationTest, StartsNoServerWithoutTheMethodOfARule) {

@@ -1,0 +1,64 @@
+#include "service/files/file_watch.h"
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/eventually.h"
+#include "tests/common/temp_dir.h"
+
+namespace files {
+namespace {
+
+using ::testing::ElementsAre;
+
+class FileWatchTest : public ::testing::Test {
+ protected:
+  FileWatchTest() { Write("old"); }
+
+  // At once, as a careful tool does it.
+  void Write(const std::string& text) {
+    std::ofstream(path_ + ".new") << text;
+    std::rename((path_ + ".new").c_str(), path_.c_str());
+  }
+
+  std::vector<std::string> told() {
+    std::lock_guard lock(mutex_);
+    return told_;
+  }
+
+  const testkit::TempDir directory_;
+  const std::string path_ = directory_.File("watched");
+  std::mutex mutex_;
+  std::vector<std::string> told_;  // Guarded by mutex_.
+  const FileWatch::Changed changed_ = [this](const absl::StatusOr<std::string>& text) {
+    std::lock_guard lock(mutex_);
+    told_.push_back(text.ok() ? *text : "cannot be read");
+  };
+};
+
+TEST_F(FileWatchTest, TellsEachChangeOnce) {
+  const FileWatch watch(path_, "old", changed_, std::chrono::milliseconds(5));
+  Write("new");
+  ASSERT_TRUE(testkit::Eventually([this] { return told().size() == 1; }));
+  std::remove(path_.c_str());
+  ASSERT_TRUE(testkit::Eventually([this] { return told().size() == 2; }));
+  Write("old");
+  ASSERT_TRUE(testkit::Eventually([this] { return told().size() == 3; }));
+  EXPECT_THAT(told(), ElementsAre("new", "cannot be read", "old"));
+}
+
+TEST_F(FileWatchTest, TellsWhatChangedBeforeItBegan) {
+  const FileWatch watch(path_, "what was read before", changed_, std::chrono::milliseconds(5));
+  ASSERT_TRUE(testkit::Eventually([this] { return told().size() == 1; }));
+  EXPECT_THAT(told(), ElementsAre("old"));
+}
+
+}  // namespace
+}  // namespace files
