@@ -81,15 +81,15 @@ ABSL_FLAG(bool, admin_tls, false,
           "Serve operators with TLS too, with the same files as callers (--tls_certificate, "
           "--tls_key, --tls_client_ca).");
 ABSL_FLAG(bool, admin_allow_plaintext, false,
-          "Let operators connect in plaintext from other machines: for a network that only "
-          "operators and the platform's probes can reach.");
+          "Let operators, probes and Prometheus connect in plaintext from other machines, to "
+          "--admin_address and --admin_http_address: for a network that only they can reach.");
 ABSL_FLAG(std::string, admin_port_file, "",
           "File that receives the HOST:PORT bound for operators.");
 ABSL_FLAG(
     std::string, admin_http_address, "127.0.0.1:0",
     "Where to serve HTTP for operators, probes and Prometheus: HOST:PORT; port 0 picks a free "
     "one, which is printed; empty: nowhere. It changes nothing in the process, but shows its "
-    "settings and its load.");
+    "settings and its load: other addresses than loopback need --admin_allow_plaintext.");
 ABSL_FLAG(std::string, admin_http_port_file, "",
           "File that receives the HOST:PORT bound for HTTP.");
 ABSL_FLAG(absl::Duration, termination_grace, absl::Seconds(30),
@@ -372,16 +372,26 @@ bool IsLocal(absl::string_view address) {
          absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "localhost:");
 }
 
-void CheckAdminAddress() {
-  if (absl::GetFlag(FLAGS_admin_tls) || absl::GetFlag(FLAGS_admin_allow_plaintext)) return;
-  for (const auto each :
-       absl::StrSplit(absl::GetFlag(FLAGS_admin_address), ',', absl::SkipEmpty())) {
+// `risk`: what whoever reaches it can do; `instead`: what else to use.
+void CheckPlaintextAddress(const char* flag, const std::string& addresses, const char* risk,
+                           const char* instead) {
+  if (absl::GetFlag(FLAGS_admin_allow_plaintext)) return;
+  for (const auto each : absl::StrSplit(addresses, ',', absl::SkipEmpty())) {
     if (IsLocal(each)) continue;
-    UsageError(absl::StrCat("--admin_address=", each,
-                            " can be reached from other machines, and whoever reaches it can take "
-                            "this replica out of rotation: use 127.0.0.1, --admin_tls, or "
-                            "--admin_allow_plaintext if the network keeps others away"));
+    UsageError(absl::StrCat("--", flag, "=", each,
+                            " can be reached from other machines, and whoever reaches it can ",
+                            risk, ": use 127.0.0.1", instead,
+                            ", or --admin_allow_plaintext if the network keeps others away"));
   }
+}
+
+void CheckAdminAddresses() {
+  if (!absl::GetFlag(FLAGS_admin_tls)) {
+    CheckPlaintextAddress("admin_address", absl::GetFlag(FLAGS_admin_address),
+                          "take this replica out of rotation", ", --admin_tls");
+  }
+  CheckPlaintextAddress("admin_http_address", absl::GetFlag(FLAGS_admin_http_address),
+                        "see its settings and its load", "");
 }
 
 void SetAuthorization(ServerConfig& config) {
@@ -505,7 +515,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.log = LogFromFlags();
   SetAccessLog(config);
   const bool tls = TlsIsWanted();
-  CheckAdminAddress();
+  CheckAdminAddresses();
   config.server.limits = LimitsFromFlags();
   config.admin.address = absl::GetFlag(FLAGS_admin_address);
   // Operators must get in when nobody else does.
