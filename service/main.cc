@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   admin::AdminServer admin(process, config.admin,
                            {config.admin_http_address, config.admin_http_port_file});
   admin.pages().Show(log, config.flags);
+  admin.pages().Show(config.tls);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
@@ -38,6 +39,7 @@ int main(int argc, char** argv) {
   if (!orders.ok()) return process.CouldNotStart(orders.status());             // example
   services.push_back((*orders)->service());                                    // example
   for (auto& each : (*orders)->readiness()) admin.pages().Add(each);           // example
+  (*orders)->AddMetrics(admin.pages());                                        // example
 
   rpc::ServerHost server(config.server, std::move(services), goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {

@@ -23,6 +23,8 @@
 #include "service/lifecycle/testing/fake_traffic.h"
 #include "service/lifecycle/testing/recording_observer.h"
 #include "service/rpc/status.h"
+#include "service/rpc/testing/self_signed.h"
+#include "service/rpc/tls_files.h"
 
 namespace admin {
 namespace {
@@ -334,6 +336,19 @@ TEST_F(AdminServerTest, TellsWhatItsChecksSay) {
             "[+]phase: Serving\n[+]database: ok\n[-]inventory: UNAVAILABLE: not connected\n"
             "ready\n");
   EXPECT_EQ(Ask("/readyz").body, "ready\n");
+}
+
+TEST_F(AdminServerTest, TellsWhenTheCertificateExpires) {
+  const rpc::SelfSigned identity;
+  const std::string path = testing::TempDir() + "identity";
+  std::ofstream(path) << identity.certificate << identity.key;
+  const auto files = rpc::TlsFiles::Open({.certificate = path, .key = path});
+  ASSERT_TRUE(files.ok()) << files.status();
+  admin_->pages().Show(nullptr);
+  admin_->pages().Show(*files);
+  EXPECT_THAT(Ask("/metrics").body,
+              testing::HasSubstr(absl::StrCat("\ntls_certificate_expiry_timestamp_seconds ",
+                                              (*files)->expires())));
 }
 
 TEST_F(AdminServerTest, SaysWhyHttpCannotStart) {

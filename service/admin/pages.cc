@@ -95,6 +95,19 @@ void Pages::Show(const rpc::ServerHost& server) {
   server_ = &server;
 }
 
+void Pages::Show(std::shared_ptr<const rpc::TlsFiles> tls) {
+  if (tls == nullptr || tls->expires() == 0) return;
+  AddGauge("tls_certificate_expiry_timestamp_seconds",
+           "When the certificate in use expires, since 1970.",
+           [tls] { return static_cast<double>(tls->expires()); });
+}
+
+void Pages::AddGauge(std::string name, std::string help, std::function<double()> read) {
+  metrics_.Add([name = std::move(name), help = std::move(help), read = std::move(read)] {
+    return std::vector{observability::Gauge(name, help, {{read()}})};
+  });
+}
+
 void Pages::Add(ReadinessCheck check) {
   std::lock_guard lock(mutex_);
   checks_.push_back(std::move(check));

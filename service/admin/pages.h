@@ -1,6 +1,8 @@
 #ifndef SERVICE_ADMIN_PAGES_H_
 #define SERVICE_ADMIN_PAGES_H_
 
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -14,6 +16,7 @@
 #include "service/observability/metrics.h"
 #include "service/observability/process_log.h"
 #include "service/rpc/server_host.h"
+#include "service/rpc/tls_files.h"
 
 namespace admin {
 
@@ -39,9 +42,15 @@ class Pages {
   // Calls and limits.
   void Show(const rpc::ServerHost& server);
 
+  // When the certificate expires; null: there is none.
+  void Show(std::shared_ptr<const rpc::TlsFiles> tls);
+
   void Add(ReadinessCheck check);
 
   observability::Metrics& metrics() { return metrics_; }
+
+  // A number of your own for /metrics, read when somebody asks; must not block.
+  void AddGauge(std::string name, std::string help, std::function<double()> read);
 
  private:
   HttpResponse Livez() const;

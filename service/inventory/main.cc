@@ -63,6 +63,7 @@ int main(int argc, char** argv) {
   admin::AdminServer admin(process, config.admin,
                            {config.admin_http_address, config.admin_http_port_file});
   admin.pages().Show(log, config.flags);
+  admin.pages().Show(config.tls);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

@@ -143,7 +143,22 @@ std::vector<admin::ReadinessCheck> Composition::readiness() {
     if (inventory_.AwaitConnected(Clock::Steady().Now() + kMoment)) return absl::OkStatus();
     return absl::UnavailableError("no connection: PlaceOrder and ImportOrders are refused");
   };
-  return {{"database", database}, {"inventory", inventory}};
+  const auto outbox = [this] {
+    const OutboxStatus status = relay_.Status();
+    if (!status.pushing_back) return absl::OkStatus();
+    return absl::UnavailableError(
+        absl::StrCat(status.depth, " orders wait for the inventory, the oldest for ",
+                     status.oldest_age.count() / 1000, " s: new orders are refused"));
+  };
+  return {{"database", database}, {"inventory", inventory}, {"outbox", outbox}};
+}
+
+void Composition::AddMetrics(admin::Pages& pages) {
+  pages.AddGauge("orders_outbox_items", "Orders that are stored and not confirmed yet.",
+                 [this] { return static_cast<double>(relay_.Status().depth); });
+  pages.AddGauge("orders_outbox_oldest_seconds", "How long the oldest of them has waited.", [this] {
+    return std::chrono::duration<double>(relay_.Status().oldest_age).count();
+  });
 }
 
 rpc::ServerHost::NamedService Composition::service() {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "service/admin/pages.h"
 #include "service/admin/readiness.h"
 #include "service/lifecycle/process.h"
 #include "service/orders/config.h"
@@ -39,6 +40,7 @@ class Composition {
 
   // For as long as this lives, also when it is closed.
   std::vector<admin::ReadinessCheck> readiness();
+  void AddMetrics(admin::Pages& pages);
 
  private:
   Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
