@@ -116,7 +116,8 @@ void ServerHost::SayThatThreadsAreBlocked() {
       absl::StrCat("gRPC's threads have been blocked for a second and serve nobody: a handler "
                    "blocks where it must not. In flight: ",
                    lifecycle::RunningCalls(calls_.TryTally())));
-  lifecycle::WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
+  // Long enough for the names of functions on a busy machine: nobody waits for this thread.
+  lifecycle::WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(3));
 }
 
 std::vector<ServerHost::Endpoint> ServerHost::Endpoints() const {

@@ -40,8 +40,10 @@ using testkit::Ending;
 
 // Long enough for whoever behaves on a busy machine, and short where something is
 // waited for in vain.
-constexpr std::chrono::seconds kGrace{7};
-const std::vector<std::string> kBudget = {"--termination_grace=7s",
+// What the shares leave is the reserve, at half of which the watchdog ends the process: on a busy
+// machine the exit takes its time, too, after a closer that has used up all of its own.
+constexpr std::chrono::seconds kGrace{10};
+const std::vector<std::string> kBudget = {"--termination_grace=10s",
                                           "--shutdown_lame_duck=10ms",
                                           "--shutdown_drain_connections=100ms",
                                           "--shutdown_drain_calls=100ms",
