@@ -14,6 +14,8 @@
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
 
+extern "C" void __ubsan_handle_dynamic_type_cache_miss_abort() __attribute__((weak));
+
 namespace rpc {
 namespace {
 
@@ -32,6 +34,10 @@ std::shared_ptr<grpc::Channel> NewConnection(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+bool UndefinedBehaviourIsWatched() {
+  return __ubsan_handle_dynamic_type_cache_miss_abort != nullptr;
 }
 
 std::unique_ptr<grpc::ClientContext> Bounded() {

@@ -24,6 +24,11 @@ std::shared_ptr<grpc::Channel> NewConnection(const std::string& address);
 
 // A context whose call fails rather than hang the test.
 std::unique_ptr<grpc::ClientContext> Bounded();
+
+// Whether the compiler looks for undefined behaviour. It then objects to gRPC's header, which calls
+// the reactor of bytes that ends a stream before its handler as if it were one of its messages.
+bool UndefinedBehaviourIsWatched();
+
 // A stream of any method, whose messages are bytes.
 //
 // Threads: one.
