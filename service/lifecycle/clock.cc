@@ -24,20 +24,28 @@ Clock& Clock::Steady() {
   return clock;
 }
 
+Clock::TimePoint CatchUp(Clock::TimePoint due, Clock::TimePoint now) {
+  constexpr Clock::Duration kMost = std::chrono::milliseconds(200);
+  return now + std::clamp(now - due, Clock::Duration::zero(), kMost);
+}
+
 Patience::Patience(Clock& clock, Clock::Duration budget, std::stop_token expedite,
                    Clock::Duration expedited)
     : clock_(clock),
       expedite_(std::move(expedite)),
       moment_(expedited),
-      deadline_(clock.Now() + budget) {
+      deadline_(clock.Now() + budget),
+      caught_up_(budget <= Clock::Duration::zero()) {
   Expedited();
 }
 
 bool Patience::Wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
                     const std::function<bool()>& done, Clock::TimePoint sooner) {
-  const std::stop_token interrupt = expedited_ ? std::stop_token() : expedite_;
-  if (clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), interrupt, done)) return true;
-  return Expedited() && clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), {}, done);
+  do {
+    const std::stop_token interrupt = expedited_ ? std::stop_token() : expedite_;
+    if (clock_.WaitUntil(lock, changed, std::min(sooner, deadline_), interrupt, done)) return true;
+  } while (Expedited() || (!Over() && clock_.Now() < sooner));
+  return false;
 }
 
 bool Patience::Poll(const std::function<bool()>& done) {
@@ -47,9 +55,9 @@ bool Patience::Poll(const std::function<bool()>& done) {
   for (Clock::Duration interval = kFirstPollInterval; !done();
        interval = std::min(2 * interval, kPollInterval)) {
     Expedited();
-    const Clock::TimePoint now = clock_.Now();
-    if (now >= deadline_) return false;
-    clock_.WaitUntil(lock, never, std::min(deadline_, now + interval), {}, [] { return false; });
+    if (Over()) return false;
+    clock_.WaitUntil(lock, never, std::min(deadline_, clock_.Now() + interval), {},
+                     [] { return false; });
   }
   return true;
 }
@@ -63,6 +71,13 @@ void Patience::Pause(Clock::Duration duration) {
   std::unique_lock lock(mutex);
   Wait(
       lock, never, [] { return false; }, end);
+}
+
+bool Patience::Over() {
+  const Clock::TimePoint now = clock_.Now();
+  if (now < deadline_) return false;
+  if (!std::exchange(caught_up_, true)) deadline_ = CatchUp(deadline_, now);
+  return now >= deadline_;
 }
 
 bool Patience::Expedited() {

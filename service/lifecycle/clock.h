@@ -36,8 +36,14 @@ class Clock {
   static Clock& Steady();
 };
 
+// When to give up on what was due at `due` and has not ended by `now`: as much later as that was
+// noticed late, within limits. The process was suspended (SIGSTOP, a frozen cgroup) or got no CPU
+// time, and so did what it waits for.
+Clock::TimePoint CatchUp(Clock::TimePoint due, Clock::TimePoint now);
+
 // How long one phase of a shutdown still waits: until its deadline or, once the shutdown is
-// expedited, only for a short moment more.
+// expedited, only for a short moment more. A deadline that is noticed late moves once, by
+// CatchUp().
 //
 // Threads: one.
 class Patience {
@@ -68,6 +74,9 @@ class Patience {
   // Blocks for `duration`, or until the deadline if that is sooner.
   void Pause(Clock::Duration duration);
 
+  // Whether waiting has ended.
+  bool Over();
+
   // When waiting ends; moves forward when the shutdown is expedited.
   Clock::TimePoint deadline() const { return deadline_; }
 
@@ -82,6 +91,7 @@ class Patience {
   const Clock::Duration moment_;
   Clock::TimePoint deadline_;
   bool expedited_ = false;
+  bool caught_up_;  // The deadline has been noticed.
 };
 
 }  // namespace lifecycle

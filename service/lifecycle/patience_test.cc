@@ -142,6 +142,39 @@ TEST(Patience, PollsOnceMoreAtTheDeadline) {
   EXPECT_FALSE(patience.Poll([] { return false; }));
 }
 
+TEST(Patience, CatchesUpWithADeadlineNoticedLate) {
+  FakeClock clock;
+  Patience waiting(clock, seconds(4), {}), polling(clock, seconds(4), {});
+  std::future<bool> wait = WaitInVain(waiting);
+  std::future<bool> poll =
+      std::async(std::launch::async, [&] { return polling.Poll([] { return false; }); });
+  clock.AwaitWaiters(2);
+  clock.Advance(seconds(4) + milliseconds(50));
+  clock.AwaitWaiters(2);
+  EXPECT_EQ(waiting.deadline(), clock.Now() + milliseconds(50));
+  clock.Advance(milliseconds(50));
+  EXPECT_FALSE(wait.get());
+  EXPECT_FALSE(poll.get());
+  EXPECT_EQ(polling.deadline(), clock.Now());
+}
+
+TEST(Patience, CatchesUpOnceAndNotForLong) {
+  FakeClock clock;
+  Patience patience(clock, seconds(4), {});
+  clock.Advance(seconds(60));
+  EXPECT_FALSE(patience.Over());
+  EXPECT_EQ(patience.deadline(), clock.Now() + milliseconds(200));
+  clock.Advance(seconds(60));
+  EXPECT_TRUE(patience.Over());
+}
+
+TEST(Patience, CatchesUpWithNothingWhereItHadNoTime) {
+  FakeClock clock;
+  Patience patience(clock, seconds(0), {});
+  clock.Advance(seconds(1));
+  EXPECT_TRUE(patience.Over());
+}
+
 TEST(Patience, StopsPollingSoonWhenExpedited) {
   FakeClock clock;
   std::stop_source expedite;

@@ -32,6 +32,7 @@ struct ShutdownRegistry::Entry {
   Clock::TimePoint started{};           // Set from kClosingResources on, as these are.
   Clock::TimePoint deadline{};
   Clock::TimePoint passed_over_at{};
+  bool caught_up = false;       // passed_over_at has been noticed.
   Clock::TimePoint returned{};  // Set from kReturned on.
 
   // Divides what is left of the time, once it is kClosingResources.
@@ -142,8 +143,9 @@ struct ShutdownRegistry::State : std::enable_shared_from_this<State> {
   void Work(Clock& clock);
   void StartClosing(Lock& lock, Clock& clock, Clock::TimePoint end, Threads& threads);
   void BringDeadlinesForward(Clock::TimePoint now, Clock::TimePoint end);
-  // A finished entry: it has returned, or its time is up. Null: there is none.
-  std::shared_ptr<Entry> NextDone(Clock::TimePoint now);
+  // A finished entry: it has returned, or its time is up. Null: there is none. An entry whose time
+  // was noticed to be up late catches up, but not beyond `end`.
+  std::shared_ptr<Entry> NextDone(Clock::TimePoint now, Clock::TimePoint end);
 };
 
 bool ShutdownRegistry::State::RunNext(Lock& lock, Clock& clock) {
@@ -212,17 +214,25 @@ void ShutdownRegistry::State::BringDeadlinesForward(Clock::TimePoint now, Clock:
   }
 }
 
-std::shared_ptr<ShutdownRegistry::Entry> ShutdownRegistry::State::NextDone(Clock::TimePoint now) {
-  std::shared_ptr<Entry> done;
+std::shared_ptr<ShutdownRegistry::Entry> ShutdownRegistry::State::NextDone(Clock::TimePoint now,
+                                                                           Clock::TimePoint end) {
   if (!returned.empty()) {
-    done = std::move(returned.front());
+    std::shared_ptr<Entry> done = std::move(returned.front());
     returned.pop_front();
-  } else if (!closing.empty() && closing.begin()->first <= now) {
-    done = graph.entries[closing.begin()->second];
-    done->stage = Entry::Stage::kPassedOver;
+    closing.erase({done->passed_over_at, done->id});
+    return done;
   }
-  if (done != nullptr) closing.erase({done->passed_over_at, done->id});
-  return done;
+  while (!closing.empty() && closing.begin()->first <= now) {
+    const std::shared_ptr<Entry> late = graph.entries[closing.begin()->second];
+    closing.erase(closing.begin());
+    if (std::exchange(late->caught_up, true)) {
+      late->stage = Entry::Stage::kPassedOver;
+      return late;
+    }
+    late->passed_over_at = std::min(CatchUp(late->passed_over_at, now), std::max(now, end));
+    closing.emplace(late->passed_over_at, late->id);
+  }
+  return nullptr;
 }
 
 ShutdownRegistry::ShutdownRegistry() : state_(std::make_shared<State>()) {}
@@ -266,7 +276,7 @@ void ShutdownRegistry::CloseAll(Patience& patience,
         state.closing.empty() ? Clock::TimePoint::max() : state.closing.begin()->first);
     if (expedited()) state.BringDeadlinesForward(clock.Now(), patience.deadline());
 
-    while (const std::shared_ptr<Entry> entry = state.NextDone(clock.Now())) {
+    while (const std::shared_ptr<Entry> entry = state.NextDone(clock.Now(), patience.deadline())) {
       const bool returned = entry->stage == Entry::Stage::kReturned;
       Closed closed{entry->name, entry->status, entry->returned - entry->started};
       if (!returned) {

@@ -194,6 +194,27 @@ TEST_F(ShutdownRegistryTest, DoesNotPassOverACloserBeforeItsLimit) {
   EXPECT_THAT(told.get(), ElementsAre("slow"));
 }
 
+TEST_F(ShutdownRegistryTest, PassesOverNoCloserThatWasSuspendedWithIt) {
+  Held one, two, hangs;
+  registry_.Register("one", one.Closer(),
+                     {.uses = ShutdownRegistry::kUsesNothing, .limit = seconds(2)});
+  registry_.Register("two", two.Closer(),
+                     {.uses = ShutdownRegistry::kUsesNothing, .limit = seconds(3)});
+  registry_.Register("hangs", hangs.Closer(),
+                     {.uses = ShutdownRegistry::kUsesNothing, .limit = seconds(4)});
+  auto told = StartCloseAll();
+  AwaitClosing({"one", "two", "hangs"});
+  clock_.AwaitWaiters(1);
+  clock_.Advance(seconds(20));
+  clock_.AwaitWaiters(1);
+  one.LetGo();
+  two.LetGo();
+  AwaitClosing({"hangs"});
+  clock_.AwaitWaiters(1);
+  clock_.Advance(milliseconds(200));
+  EXPECT_THAT(told.get(), UnorderedElementsAre("one", "two", "hangs passed over"));
+}
+
 TEST_F(ShutdownRegistryTest, GivesACloserAllTimeNotGuaranteedToOthers) {
   Held first, second, third;
   registry_.Register("third", third.Closer());

@@ -50,14 +50,6 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
-// What has not ended by its deadline gets as much more time as the deadline was noticed late, up to
-// a limit. The process was suspended then (SIGSTOP, a frozen cgroup) or got no CPU time, and what
-// was due meanwhile is late as well.
-Patience CatchUp(const Patience& over) {
-  constexpr Clock::Duration kMost = std::chrono::milliseconds(200);
-  return {over.clock(), std::min(over.clock().Now() - over.deadline(), kMost), {}};
-}
-
 }  // namespace
 
 ServerHost::ServerHost(Options options, std::vector<NamedService> services, GoodbyeSignal& goodbye)
@@ -358,29 +350,13 @@ lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience
     return ShutdownHasBegun() &&
            drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
   };
-  if (!patience.Poll(finished)) {
-    CatchUp(patience).Poll(finished);
-  }
+  patience.Poll(finished);
   return drain_of_connections_->Unfinished();
 }
 
 bool ServerHost::Cancel(Patience& patience) {
   DropGuard(connection_guard_);  // What is cancelled is not its caller's fault.
   drain_of_connections_->LetGo();
-  bool gone = CancelUntilReturned(patience);
-  if (!gone) {
-    Patience more = CatchUp(patience);
-    gone = CancelUntilReturned(more);
-  }
-  if (!gone) return false;
-  shutdown_thread_.join();
-  drain_of_connections_.reset();
-  server_.reset();
-  DropGuard(handler_guard_);  // The services may be gone before the host.
-  return true;
-}
-
-bool ServerHost::CancelUntilReturned(Patience& patience) {
   const auto returned = [this] { return shutdown_ == Shutdown::kReturned; };
   const auto wait_for = [&](Clock::Duration duration) {
     std::unique_lock lock(mutex_);
@@ -397,9 +373,14 @@ bool ServerHost::CancelUntilReturned(Patience& patience) {
     if (!gone && patience.clock().Now() - begun >= kBeforeCutting) {
       for (const auto& each : listeners_) each->CutConnections();
     }
-    if (!gone && patience.clock().Now() >= patience.deadline()) return false;
+    if (!gone && patience.Over()) return false;
   }
-  return patience.Poll([this] { return drain_of_connections_->Idle(); });
+  if (!patience.Poll([this] { return drain_of_connections_->Idle(); })) return false;
+  shutdown_thread_.join();
+  drain_of_connections_.reset();
+  server_.reset();
+  DropGuard(handler_guard_);  // The services may be gone before the host.
+  return true;
 }
 
 lifecycle::Traffic::Load ServerHost::Look() const {

@@ -177,7 +177,6 @@ class ServerHost final : public lifecycle::Traffic {
   // Keeps what it has counted.
   template <typename Guard>
   void DropGuard(std::unique_ptr<Guard>& guard);
-  bool CancelUntilReturned(lifecycle::Patience& patience);
 
   const Options options_;
   const std::vector<NamedService> services_;

@@ -688,7 +688,8 @@ TEST_F(ServerHostTest, CancelsEvenIfItIsLateItself) {
   host_->SayGoodbye(patience);
   host_->BeginShutdown();
   lifecycle::FakeClock clock;
-  Patience over(clock, std::chrono::seconds(-1), {});
+  Patience over(clock, std::chrono::seconds(1), {});
+  clock.Advance(std::chrono::seconds(2));
   EXPECT_TRUE(host_->Cancel(over));
   EXPECT_THAT(held.get().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
 }
