@@ -34,12 +34,20 @@ absl::Status Stop(const std::string& name, ServerProcess& server) {
   return absl::InternalError(text.str());
 }
 
+std::vector<std::string> AddressesOf(
+    const std::vector<std::unique_ptr<testkit::ReservedPort>>& ports) {
+  std::vector<std::string> addresses;
+  for (const auto& port : ports) addresses.push_back(port->address());
+  return addresses;
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Start(std::vector<std::string> orders_flags,
-                                                    bool tls) {
+absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Start(std::vector<std::string> orders_flags, bool tls,
+                                                    bool observed) {
   std::unique_ptr<Fleet> fleet(new Fleet(std::move(orders_flags)));
   if (tls) fleet->UseTls();
+  if (observed) fleet->Observe();
   absl::Status started = fleet->StartInventory();
   for (std::size_t replica = 0; started.ok() && replica < kReplicas; ++replica) {
     started = fleet->StartReplica(replica);
@@ -55,11 +63,8 @@ Fleet::Fleet(std::vector<std::string> orders_flags)
   }
 }
 
-std::vector<std::string> Fleet::addresses() const {
-  std::vector<std::string> addresses;
-  for (const auto& port : ports_) addresses.push_back(port->address());
-  return addresses;
-}
+std::vector<std::string> Fleet::addresses() const { return AddressesOf(ports_); }
+std::vector<std::string> Fleet::metrics_addresses() const { return AddressesOf(metrics_ports_); }
 
 Target Fleet::target() const { return TargetAt(absl::StrJoin(addresses(), ",")); }
 
@@ -74,6 +79,13 @@ void Fleet::UseTls() {
   std::ofstream(directory_.File("key")) << identity.key;
   orders_flags_.push_back("--tls_certificate=" + certificate_file_);
   orders_flags_.push_back("--tls_key=" + directory_.File("key"));
+}
+
+void Fleet::Observe() {
+  for (std::size_t i = 0; i < kReplicas; ++i) {
+    metrics_ports_.push_back(std::make_unique<testkit::ReservedPort>());
+  }
+  orders_flags_.push_back("--access_log");
 }
 
 absl::Status Fleet::Restart(std::size_t replica) {
@@ -104,6 +116,9 @@ absl::Status Fleet::StartReplica(std::size_t replica) {
   std::vector<std::string> flags = orders_flags_;
   flags.push_back("--database=" + directory_.File("orders.sqlite3"));
   flags.push_back("--inventory=" + inventory_->address());
+  if (!metrics_ports_.empty()) {
+    flags.push_back("--admin_http_address=" + metrics_ports_[replica]->address());
+  }
   auto server = ServerProcess::Start({.binary = "service/orders_server",
                                       .flags = std::move(flags),
                                       .address = ports_[replica]->address()});

@@ -24,12 +24,14 @@ class Fleet {
   static constexpr std::size_t kReplicas = 3;
 
   // `orders_flags`: of every orders server, besides those that make it one of these. `tls`:
-  // callers of orders speak TLS.
+  // callers of orders speak TLS. `observed`: they log each call, and have metrics.
   static absl::StatusOr<std::unique_ptr<Fleet>> Start(std::vector<std::string> orders_flags,
-                                                      bool tls);
+                                                      bool tls, bool observed = false);
 
   // The address of each replica; the same for the fleet's whole life.
   std::vector<std::string> addresses() const;
+  // Where each is asked for its metrics; empty unless they are observed.
+  std::vector<std::string> metrics_addresses() const;
   // All of them, and one of these addresses, or of what passes bytes on to them.
   Target target() const;
   Target TargetAt(const std::string& address) const;
@@ -53,6 +55,7 @@ class Fleet {
   explicit Fleet(std::vector<std::string> orders_flags);
 
   void UseTls();
+  void Observe();
 
   absl::Status StartInventory();
   absl::Status StartReplica(std::size_t replica);
@@ -63,6 +66,7 @@ class Fleet {
   std::string certificate_file_;  // Empty: plaintext.
   std::unique_ptr<testkit::ServerProcess> inventory_;
   std::vector<std::unique_ptr<testkit::ReservedPort>> ports_;
+  std::vector<std::unique_ptr<testkit::ReservedPort>> metrics_ports_;  // Empty: not observed.
   std::vector<std::unique_ptr<testkit::ServerProcess>> replicas_;
   int stops_ = 0;
   int stops_with_connections_left_ = 0;

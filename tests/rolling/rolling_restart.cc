@@ -25,6 +25,7 @@
 #include "tests/rolling/library_caller.h"
 #include "tests/rolling/process_caller.h"
 #include "tests/rolling/proxy.h"
+#include "tests/rolling/scraper.h"
 #include "tests/rolling/target.h"
 
 namespace rolling {
@@ -79,6 +80,7 @@ class RollingRestart {
     AddBareCallers();
     AddProxyCallers(foreign);
     AddForeignCallers(foreign);
+    if (options.observed) AddScraper();
   }
 
   Report Run() {
@@ -200,6 +202,13 @@ class RollingRestart {
                        evidence_, stop);
         },
         /*count=*/1);
+  }
+
+  void AddScraper() {
+    following_.push_back(std::make_unique<ThreadCaller>(
+        "metrics", [this](Tally& tally, const std::stop_token& stop) {
+          Scrape(fleet_.metrics_addresses(), tally, stop);
+        }));
   }
 
   void AddLanguage(const std::string& language, const std::vector<std::string>& program,
@@ -372,7 +381,7 @@ bool Report::clean() const {
 }
 
 absl::StatusOr<Report> Run(const Options& options) {
-  auto fleet = Fleet::Start(options.orders_flags, options.tls);
+  auto fleet = Fleet::Start(options.orders_flags, options.tls, options.observed);
   if (!fleet.ok()) return fleet.status();
   const auto foreign = Foreign::Prepare(options.foreign_tools, **fleet);
   if (!foreign.ok()) return foreign.status();

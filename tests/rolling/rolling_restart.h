@@ -25,6 +25,8 @@ struct Options {
   std::vector<std::string> orders_flags = {};
   // Everybody speaks TLS but those whose calls HAProxy takes apart.
   bool tls = false;
+  // The servers log each call, and are asked for their metrics every second.
+  bool observed = false;
   // Also callers that may lose calls whatever a server does: with grpc.enable_retries=0 a
   // call that gRPC begins in the moment in which its connection is told to go fails
   // without having been sent.

@@ -1,7 +1,7 @@
 // No caller notices a restart:
 //
 //     bazel run //tests/rolling:rolling_restart -- --restarts=100
-//     bazel run //tests/rolling:rolling_restart -- --tls
+//     bazel run //tests/rolling:rolling_restart -- --tls --observed
 //     bazel run //tests/rolling:rolling_restart -- --what_if
 //
 // Restarts three replicas in turn under the load of every kind of caller, prints what
@@ -29,6 +29,8 @@ ABSL_FLAG(absl::Duration, think_time, absl::FromChrono(rolling::kThinkTime),
 ABSL_FLAG(std::string, node, "", "Where Bazel has put Node.js.");
 ABSL_FLAG(std::string, node_modules, "", "Where Bazel has put what npm installs.");
 ABSL_FLAG(bool, tls, false, "The servers, and their callers, speak TLS.");
+ABSL_FLAG(bool, observed, false,
+          "The servers log each call, and are asked for their metrics every second.");
 ABSL_FLAG(bool, what_if, false, "Switch protections off.");
 
 namespace rolling {
@@ -121,6 +123,7 @@ int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   rolling::Options options;
   options.tls = absl::GetFlag(FLAGS_tls);
+  options.observed = absl::GetFlag(FLAGS_observed);
   options.restarts = absl::GetFlag(FLAGS_restarts);
   options.callers = absl::GetFlag(FLAGS_callers);
   options.think_time = absl::ToChronoMilliseconds(absl::GetFlag(FLAGS_think_time));
