@@ -122,6 +122,26 @@ TEST_F(WriterTest, CommitsTogetherWhatWaitsWhileItIsBusy) {
   EXPECT_LE(writer_->commits() - before, 2u);
 }
 
+TEST_F(WriterTest, TakesNothingMoreIntoACommitThatHasLastedLong) {
+  const std::size_t before = writer_->commits();
+  Hold();
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 3; ++i) {
+    callers.emplace_back([this] {
+      const auto slow = [](Database&) {
+        std::this_thread::sleep_for(Writer::kMaxBatchTime);
+        return absl::OkStatus();
+      };
+      EXPECT_TRUE(writer_->Run(Soon(), slow).ok());
+    });
+  }
+  ASSERT_TRUE(testkit::Eventually([this] { return writer_->waiting() == 3; }));
+  Release();
+  for (std::thread& caller : callers) caller.join();
+  // The first one may have joined the commit that was under way.
+  EXPECT_GE(writer_->commits() - before, 3u);
+}
+
 TEST_F(WriterTest, UndoesWorkThatFailsAndKeepsTheOthersOfItsCommit) {
   Hold();
   std::vector<std::future<absl::Status>> answers;
