@@ -13,7 +13,6 @@
 
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
-#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
@@ -114,15 +113,7 @@ class AuthorizationTest : public testing::Test {
   }
 
   std::shared_ptr<grpc::Channel> Connect(const SelfSigned* shows = nullptr) {
-    TlsFiles::Contents contents = {.ca = server_.certificate};
-    if (shows != nullptr) {
-      contents.certificate = shows->certificate;
-      contents.key = shows->key;
-    }
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetSslTargetNameOverride("localhost");
-    return grpc::CreateCustomChannel(host_->address(), ChannelTls(contents), arguments);
+    return NewConnection(host_->address(), server_.Caller(shows));
   }
 
   static grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel,

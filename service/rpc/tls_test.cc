@@ -18,6 +18,7 @@
 #include "service/rpc/backend_channel.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
+#include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
@@ -69,16 +70,7 @@ class TlsTest : public ::testing::Test {
   // With a connection of its own. `shows`: the caller's certificate.
   std::unique_ptr<probe::Probe::Stub> NewCaller(const SelfSigned& trusts,
                                                 const SelfSigned* shows = nullptr) {
-    TlsFiles::Contents contents = {.ca = trusts.certificate};
-    if (shows != nullptr) {
-      contents.certificate = shows->certificate;
-      contents.key = shows->key;
-    }
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetSslTargetNameOverride("localhost");
-    return probe::Probe::NewStub(
-        grpc::CreateCustomChannel(host_->address(), ChannelTls(contents), arguments));
+    return probe::Probe::NewStub(NewConnection(host_->address(), trusts.Caller(shows)));
   }
 
   static grpc::StatusCode Call(probe::Probe::Stub& caller) {

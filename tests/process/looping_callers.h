@@ -15,9 +15,9 @@
 
 #include "grpc/grpc.h"
 #include "grpcpp/client_context.h"
-#include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "service/rpc/testing/callers.h"
 #include "tests/servers/echo/bench.grpc.pb.h"
 
 namespace process_test {
@@ -65,12 +65,9 @@ class Callers {
       target += (target.back() == ':' ? "" : ",") + address;
     }
     grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-    arguments.SetSslTargetNameOverride("localhost");
-    const auto stub =
-        bench::Bench::NewStub(grpc::CreateCustomChannel(target, credentials_, arguments));
+    const auto stub = bench::Bench::NewStub(rpc::NewConnection(target, credentials_, arguments));
     std::uniform_real_distribution<double> about(0.5, 1.5);
     do {
       grpc::ClientContext context;

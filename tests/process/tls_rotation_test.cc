@@ -15,10 +15,9 @@
 
 #include "gmock/gmock.h"
 #include "grpcpp/client_context.h"
-#include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
-#include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
+#include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/self_signed.h"
 #include "tests/common/child_process.h"
 #include "tests/common/eventually.h"
@@ -58,11 +57,7 @@ class Caller {
 
  private:
   void CallOverOneConnection() {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetSslTargetNameOverride("localhost");
-    const auto stub =
-        bench::Bench::NewStub(grpc::CreateCustomChannel(address_, credentials_, arguments));
+    const auto stub = bench::Bench::NewStub(rpc::NewConnection(address_, credentials_));
     for (int i = 0; i < 20 && !stop_; ++i) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));

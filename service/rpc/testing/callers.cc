@@ -11,8 +11,6 @@
 #include <utility>
 
 #include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
-#include "grpcpp/support/channel_arguments.h"
 
 extern "C" void __ubsan_handle_dynamic_type_cache_miss_abort() __attribute__((weak));
 
@@ -30,10 +28,15 @@ std::string Header(const std::string& name, const std::string& value) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> NewConnection(const std::string& address) {
-  grpc::ChannelArguments arguments;
+std::shared_ptr<grpc::Channel> NewConnection(
+    const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    grpc::ChannelArguments arguments) {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  if (credentials == nullptr) {
+    return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+  }
+  arguments.SetSslTargetNameOverride("localhost");
+  return grpc::CreateCustomChannel(target, credentials, arguments);
 }
 
 bool UndefinedBehaviourIsWatched() {

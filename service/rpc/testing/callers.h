@@ -12,15 +12,21 @@
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/security/credentials.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/channel_arguments.h"
 #include "grpcpp/support/client_callback.h"
 #include "grpcpp/support/status.h"
 
 namespace rpc {
 
 // A channel with a connection of its own: channels with equal arguments would
-// share one.
-std::shared_ptr<grpc::Channel> NewConnection(const std::string& address);
+// share one. `credentials`: null for plaintext; with TLS, the server's certificate must name
+// "localhost", wherever it is.
+std::shared_ptr<grpc::Channel> NewConnection(
+    const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials = nullptr,
+    grpc::ChannelArguments arguments = {});
 
 // A context whose call fails rather than hang the test.
 std::unique_ptr<grpc::ClientContext> Bounded();

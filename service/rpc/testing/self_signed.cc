@@ -83,9 +83,13 @@ std::shared_ptr<grpc::ServerCredentials> SelfSigned::Server() const {
   return grpc::SslServerCredentials(options);
 }
 
-std::shared_ptr<grpc::ChannelCredentials> SelfSigned::Caller() const {
+std::shared_ptr<grpc::ChannelCredentials> SelfSigned::Caller(const SelfSigned* shows) const {
   grpc::SslCredentialsOptions options;
   options.pem_root_certs = certificate;
+  if (shows != nullptr) {
+    options.pem_private_key = shows->key;
+    options.pem_cert_chain = shows->certificate;
+  }
   return grpc::SslCredentials(options);
 }
 

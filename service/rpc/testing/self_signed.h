@@ -26,8 +26,8 @@ struct SelfSigned {
 
   // TLS for a server that shows it.
   std::shared_ptr<grpc::ServerCredentials> Server() const;
-  // TLS for a caller who trusts it, and who calls "localhost".
-  std::shared_ptr<grpc::ChannelCredentials> Caller() const;
+  // TLS for a caller who trusts it, and who shows another one, or none.
+  std::shared_ptr<grpc::ChannelCredentials> Caller(const SelfSigned* shows = nullptr) const;
 
   std::string key;
   std::string certificate;
