@@ -22,6 +22,8 @@ constexpr std::size_t kLongestReservationId = 128;
 constexpr std::size_t kLongestSku = 64;
 constexpr int kMostItems = 100;
 constexpr std::int64_t kMostOfOne = 1'000'000;
+// Longer than a busy disk takes.
+constexpr std::chrono::seconds kStoreTimeout{5};
 constexpr milliseconds kUsualTtl = std::chrono::minutes(10);
 constexpr milliseconds kLongestTtl = std::chrono::hours(24);
 
@@ -75,18 +77,13 @@ absl::Status Validate(const v1::ReserveRequest& request) {
   return wrong.ToStatus();
 }
 
-// No call works in the store for longer than its caller waits, or than a busy disk takes.
-StockStore::Deadline StoreDeadline(const rpc::Call& call) {
-  return std::min(call.deadline(), std::chrono::steady_clock::now() + std::chrono::seconds(5));
-}
-
 // A handler that checks its request first.
 template <typename Response, typename Work>
 auto Checked(Work work) {
   return [work](const auto& request, const rpc::Call& call) -> absl::StatusOr<Response> {
     if (absl::Status wrong = Validate(request); !wrong.ok()) return wrong;
     Response response;
-    absl::Status done = FromStore(work(request, response, StoreDeadline(call)));
+    absl::Status done = FromStore(work(request, response, call.DeadlineWithin(kStoreTimeout)));
     if (!done.ok()) return done;
     return response;
   };
@@ -169,8 +166,9 @@ grpc::ServerUnaryReactor* InventoryService::GetStock(grpc::CallbackServerContext
   return rpc::AnswerFromPool(pool_, context, request, response,
                              [this](const v1::GetStockRequest& skus,
                                     const rpc::Call& call) -> absl::StatusOr<v1::GetStockResponse> {
-                               absl::StatusOr<std::vector<v1::Stock>> stock = store_.Get(
-                                   {skus.skus().begin(), skus.skus().end()}, StoreDeadline(call));
+                               absl::StatusOr<std::vector<v1::Stock>> stock =
+                                   store_.Get({skus.skus().begin(), skus.skus().end()},
+                                              call.DeadlineWithin(kStoreTimeout));
                                if (!stock.ok()) return FromStore(stock.status());
                                v1::GetStockResponse response;
                                for (v1::Stock& one : *stock) *response.add_stock() = std::move(one);

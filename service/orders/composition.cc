@@ -8,7 +8,6 @@
 #include "absl/strings/strip.h"
 #include "service/orders/postgres_order_store.h"
 #include "service/orders/sqlite_order_store.h"
-#include "service/orders/store_deadline.h"
 #include "service/postgres/url.h"
 #include "spdlog/spdlog.h"
 
@@ -82,7 +81,7 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
   const ShutdownRegistry::Handle database = registry.Register(
       "database", [store](Clock::TimePoint deadline) { return store->Close(deadline); });
 
-  auto sales = Sales::Load(*store, StoreDeadline());
+  auto sales = Sales::Load(*store, OrderStore::DefaultDeadline());
   if (!sales.ok()) return sales.status();
   auto tls = InventoryTls(config);
   if (!tls.ok()) return tls.status();
@@ -137,7 +136,9 @@ Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore
       service_(*store_, placer_, feed_, *sales_, pool_, goodbye) {}
 
 std::vector<admin::ReadinessCheck> Composition::readiness() {
-  const auto database = [this] { return store_->LastSequence(StoreDeadline()).status(); };
+  const auto database = [this] {
+    return store_->LastSequence(OrderStore::DefaultDeadline()).status();
+  };
   const auto inventory = [this] {
     constexpr std::chrono::milliseconds kMoment(200);
     if (inventory_.AwaitConnected(Clock::Steady().Now() + kMoment)) return absl::OkStatus();

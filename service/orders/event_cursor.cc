@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "service/orders/order_errors.h"
-#include "service/orders/store_deadline.h"
 
 namespace orders {
 namespace {
@@ -23,7 +22,7 @@ absl::StatusOr<FeedEvents> Fetch(OrderStore& store, EventFeed& feed, std::int64_
     if (after > feed.last_sequence()) return BadToken("resume_token");
   }
   absl::StatusOr<std::vector<OrderEvent>> events =
-      store.EventsAfter(after, kBatch, StoreDeadline());
+      store.EventsAfter(after, kBatch, OrderStore::DefaultDeadline());
   if (!events.ok()) return FromStore(events.status());
   return ToFeedEvents(store.DatabaseId(), *std::move(events));
 }

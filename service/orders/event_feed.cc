@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "service/orders/resume_token.h"
-#include "service/orders/store_deadline.h"
 #include "service/rpc/bytes.h"
 #include "spdlog/spdlog.h"
 
@@ -47,7 +46,7 @@ absl::StatusOr<std::int64_t> EventFeed::CatchUp() {
   std::int64_t count = 0;
   for (;;) {
     absl::StatusOr<std::vector<OrderEvent>> events =
-        store_.EventsAfter(last_sequence(), kPage, StoreDeadline());
+        store_.EventsAfter(last_sequence(), kPage, OrderStore::DefaultDeadline());
     if (!events.ok()) return events.status();
     if (events->empty()) return count;
     count += TakeIn(*std::move(events));

@@ -9,7 +9,6 @@
 #include "service/orders/order_errors.h"
 #include "service/orders/order_request.h"
 #include "service/orders/random_id.h"
-#include "service/orders/store_deadline.h"
 
 namespace orders {
 namespace {
@@ -47,7 +46,7 @@ void OrderPlacer::Find(const rpc::Call& caller, const v1::PlaceOrderRequest& req
   if (absl::Status gone = caller.Abandoned(); !gone.ok()) return done(std::move(gone));
   // A retry is answered without the inventory, which may be gone by now.
   absl::StatusOr<std::optional<v1::Order>> found =
-      store_.FindByRequestId(request.request_id(), StoreDeadline(caller));
+      store_.FindByRequestId(request.request_id(), caller.DeadlineWithin(OrderStore::kTimeout));
   if (!found.ok()) return done(FromStore(found.status()));
   if (!*found) {
     if (hooks_.pushing_back()) return done(OutboxIsBehind());
@@ -80,10 +79,11 @@ absl::StatusOr<v1::Order> OrderPlacer::Store(const rpc::Call& caller,
                                              const std::string& reservation_id) {
   absl::Status gone = caller.Abandoned();
   absl::StatusOr<OrderStore::Placed> placed =
-      gone.ok()
-          ? std::move(
-                store_.Place({{NewOrder(request), reservation_id}}, StoreDeadline(caller)).front())
-          : gone;
+      gone.ok() ? std::move(store_
+                                .Place({{NewOrder(request), reservation_id}},
+                                       caller.DeadlineWithin(OrderStore::kTimeout))
+                                .front())
+                : gone;
   // Where the outcome is open, the order may have its reservation, which else expires.
   const bool unused = placed.ok() ? !placed->created : !absl::IsUnknown(placed.status());
   if (unused) inventory_.Abandon(reservation_id);

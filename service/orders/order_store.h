@@ -90,6 +90,10 @@ class OrderStore {
  public:
   using Deadline = lifecycle::Clock::TimePoint;
 
+  // For work that nobody else limits: longer than a busy disk takes.
+  static constexpr std::chrono::seconds kTimeout{5};
+  static Deadline DefaultDeadline() { return lifecycle::Clock::Steady().Now() + kTimeout; }
+
   virtual ~OrderStore() = default;
 
   struct NewOrder {

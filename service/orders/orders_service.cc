@@ -9,7 +9,6 @@
 #include "service/orders/import_orders.h"
 #include "service/orders/order_errors.h"
 #include "service/orders/resume_token.h"
-#include "service/orders/store_deadline.h"
 #include "service/orders/track_orders.h"
 #include "service/orders/watch_orders.h"
 #include "service/rpc/stream.h"
@@ -41,7 +40,7 @@ absl::StatusOr<OrderStore::Page> ListWhatFits(OrderStore& store, std::int64_t fr
 absl::StatusOr<v1::GetOrderResponse> Get(OrderStore& store, const v1::GetOrderRequest& request,
                                          const rpc::Call& call) {
   absl::StatusOr<std::optional<v1::Order>> order =
-      store.Find(request.order_id(), StoreDeadline(call));
+      store.Find(request.order_id(), call.DeadlineWithin(OrderStore::kTimeout));
   if (!order.ok()) return FromStore(order.status());
   if (!*order) return UnknownOrder(request.order_id());
   v1::GetOrderResponse response;
@@ -64,7 +63,8 @@ absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store, const v1::ListOrd
     if (!position) return BadToken("page_token");
     from = *position;
   }
-  absl::StatusOr<OrderStore::Page> page = ListWhatFits(store, from, size, StoreDeadline(call));
+  absl::StatusOr<OrderStore::Page> page =
+      ListWhatFits(store, from, size, call.DeadlineWithin(OrderStore::kTimeout));
   if (!page.ok()) return FromStore(page.status());
   v1::ListOrdersResponse response;
   for (v1::Order& order : page->orders) *response.add_orders() = std::move(order);
@@ -77,11 +77,12 @@ absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store, const v1::ListOrd
 absl::StatusOr<v1::CancelOrderResponse> Cancel(OrderStore& store,
                                                const v1::CancelOrderRequest& request,
                                                const rpc::Call& call) {
-  absl::StatusOr<v1::Order> order = store.Cancel(request.order_id(), StoreDeadline(call));
+  absl::StatusOr<v1::Order> order =
+      store.Cancel(request.order_id(), call.DeadlineWithin(OrderStore::kTimeout));
   if (absl::IsNotFound(order.status())) return UnknownOrder(request.order_id());
   // The store is closed, or the order has no reservation; then the order can be read.
   if (absl::IsFailedPrecondition(order.status()) &&
-      store.Find(request.order_id(), StoreDeadline(call)).ok()) {
+      store.Find(request.order_id(), call.DeadlineWithin(OrderStore::kTimeout)).ok()) {
     return OrderIsConfirmed(request.order_id());
   }
   if (!order.ok()) return FromStore(order.status());

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "service/orders/store_deadline.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
@@ -119,7 +118,7 @@ OutboxStatus OutboxRelay::Status() const {
 
 OutboxRelay::Worked OutboxRelay::WorkOnPage(const std::stop_token& stop) {
   const absl::StatusOr<std::vector<OutboxItem>> items =
-      store_.Claim(kPage, kLease, StoreDeadline());
+      store_.Claim(kPage, kLease, OrderStore::DefaultDeadline());
   if (!items.ok()) {
     ReportTrouble(absl::StrCat("the outbox cannot be read: ", items.status().ToString()));
     return Worked::kTrouble;
@@ -207,9 +206,9 @@ absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const A
     }
   }
   absl::Status status;
-  if (!settlements.empty()) status = store_.Settle(settlements, StoreDeadline());
+  if (!settlements.empty()) status = store_.Settle(settlements, OrderStore::DefaultDeadline());
   for (const auto& [delay, postponed] : later) {
-    status.Update(store_.Postpone(postponed, delay, StoreDeadline()));
+    status.Update(store_.Postpone(postponed, delay, OrderStore::DefaultDeadline()));
   }
   // What the store has not taken is claimed again when its lease is over.
   return status;
@@ -224,7 +223,7 @@ void OutboxRelay::LookAtBacklog() {
   const Clock::TimePoint now = clock_.Now();
   if (now < next_look_) return;
   next_look_ = now + kLookInterval;
-  const absl::StatusOr<Backlog> backlog = store_.OutboxBacklog(StoreDeadline());
+  const absl::StatusOr<Backlog> backlog = store_.OutboxBacklog(OrderStore::DefaultDeadline());
   if (!backlog.ok()) {
     ReportTrouble(absl::StrCat("the outbox cannot be counted: ", backlog.status().ToString()));
     return;

@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "service/orders/order_errors.h"
 #include "service/orders/resume_token.h"
-#include "service/orders/store_deadline.h"
 #include "service/rpc/field_length.h"
 #include "service/rpc/status.h"
 
@@ -86,7 +85,7 @@ void TrackOrders::LookUp() {
     Found found;
     for (const std::string& id : ids) {
       if (over.stop_requested()) return;
-      found.push_back(store.Find(id, StoreDeadline()));
+      found.push_back(store.Find(id, OrderStore::DefaultDeadline()));
     }
     stream.Run([this, ids, found = std::move(found)] { OnFound(ids, found); });
   });

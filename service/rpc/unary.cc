@@ -1,5 +1,6 @@
 #include "service/rpc/unary.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace rpc {
@@ -18,6 +19,10 @@ lifecycle::Clock::TimePoint Call::deadline() const {
   const Clock::TimePoint now = Clock::Steady().Now();
   if (left > std::chrono::hours(24 * 365)) return Clock::TimePoint::max();
   return now + std::chrono::duration_cast<Clock::Duration>(left);
+}
+
+lifecycle::Clock::TimePoint Call::DeadlineWithin(lifecycle::Clock::Duration limit) const {
+  return std::min(deadline(), lifecycle::Clock::Steady().Now() + limit);
 }
 
 }  // namespace rpc

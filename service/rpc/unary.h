@@ -56,6 +56,9 @@ class Call {
   // When the caller stops waiting; the end of time when it does not say.
   lifecycle::Clock::TimePoint deadline() const;
 
+  // deadline(), or `limit` from now if that is earlier.
+  lifecycle::Clock::TimePoint DeadlineWithin(lifecycle::Clock::Duration limit) const;
+
  private:
   const grpc::CallbackServerContext* context_;
 };

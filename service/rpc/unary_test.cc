@@ -19,6 +19,7 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "service/lifecycle/clock.h"
 #include "service/rpc/handler_guard.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
@@ -46,6 +47,8 @@ class Unary final : public Probe::CallbackService {
   BlockingPool pool{1, 1};
   std::promise<std::optional<Answer<Note>>> later;
   std::atomic<int> worked{0};
+  std::atomic<lifecycle::Clock::Duration> in_a_second{};
+  std::atomic<lifecycle::Clock::Duration> in_a_year{};
 
   // Whether the call of Hold with that text, which runs, has lost its caller.
   bool Abandoned(const std::string& text) {
@@ -57,7 +60,12 @@ class Unary final : public Probe::CallbackService {
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
                                  Note* response) override {
     if (request->text() != "later" && request->text() != "throw later") {
-      return AnswerNow(context, request, response, Twice);
+      return AnswerNow(context, request, response, [this](const Note& note, const Call& call) {
+        const auto now = lifecycle::Clock::Steady().Now();
+        in_a_second = call.DeadlineWithin(std::chrono::seconds(1)) - now;
+        in_a_year = call.DeadlineWithin(std::chrono::hours(24 * 365)) - now;
+        return Twice(note, call);
+      });
     }
     return AnswerLater(context, request, response,
                        [this](const Note& note, const Call&, Answer<Note> answer) {
@@ -148,6 +156,13 @@ TEST_F(UnaryTest, AnswersWithWhatItsHandlerReturns) {
     EXPECT_EQ(calling->response.text(), "aa");
     EXPECT_TRUE(absl::IsInvalidArgument(Ask(method, "")));
   }
+}
+
+TEST_F(UnaryTest, HasTheEarlierDeadlineOfItsCallerAndALimit) {
+  EXPECT_TRUE(Ask("Echo", "a").ok());
+  EXPECT_GE(service_.in_a_second.load(), std::chrono::seconds(1));
+  EXPECT_LT(service_.in_a_second.load(), std::chrono::seconds(60));
+  EXPECT_LT(service_.in_a_year.load(), std::chrono::hours(1));  // Bounded() has a minute.
 }
 
 TEST_F(UnaryTest, AnswersInternalAndLogsWhenItsHandlerThrows) {
