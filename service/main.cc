@@ -19,13 +19,10 @@ int main(int argc, char** argv) {
   lifecycle::BlockShutdownSignals();  // Before there is any other thread.
   config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
-  observability::ProcessLog log("orders", config.shutdown_report,
-                                {.extend_timeout = config.systemd_extend_timeout}, config.log);
-  config.WarnThrough(log.Warner());
-  config.LogCallsTo(log.writer());
+  observability::ProcessLog log("orders", config.log);
+  config.LogTo(log);
   lifecycle::Process process(config.budget, log);
-  admin::AdminServer admin(process, config.admin,
-                           {config.admin_http_address, config.admin_http_port_file});
+  admin::AdminServer admin(process, config.admin);
   admin.pages().Show(log, config.flags);
   admin.pages().Show(config.tls);
   if (const absl::Status started = admin.Start(); !started.ok()) {

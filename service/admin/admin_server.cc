@@ -27,17 +27,16 @@ absl::Status Annotated(const char* flag, const absl::Status& status) {
 
 }  // namespace
 
-AdminServer::AdminServer(lifecycle::Process& process, rpc::ServerHost::Options grpc,
-                         const HttpServer::Options& http)
+AdminServer::AdminServer(lifecycle::Process& process, Options options)
     : process_(process),
-      grpc_wanted_(!grpc.address.empty()),
-      http_wanted_(!http.address.empty()),
-      limits_(grpc.limits),
+      grpc_wanted_(!options.grpc.address.empty()),
+      http_wanted_(!options.http.address.empty()),
+      limits_(options.grpc.limits),
       service_(process, closing_.token()),
-      host_(WithLiveness(std::move(grpc)), {{v1::AdminService::service_full_name(), service_}},
-            closing_),
+      host_(WithLiveness(std::move(options.grpc)),
+            {{v1::AdminService::service_full_name(), service_}}, closing_),
       pages_(process),
-      http_(http) {}
+      http_(std::move(options.http)) {}
 
 absl::Status AdminServer::Start() {
   if (http_wanted_) {

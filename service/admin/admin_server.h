@@ -32,8 +32,12 @@ namespace admin {
 class AdminServer {
  public:
   // Each server: nothing if its address is empty.
-  AdminServer(lifecycle::Process& process, rpc::ServerHost::Options grpc,
-              const HttpServer::Options& http = {});
+  struct Options {
+    rpc::ServerHost::Options grpc{.address = ""};
+    HttpServer::Options http{};
+  };
+
+  AdminServer(lifecycle::Process& process, Options options);
 
   // Errors: those of ServerHost::Start(), OpenListener() and HttpServer::Start().
   absl::Status Start();

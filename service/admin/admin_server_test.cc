@@ -88,8 +88,8 @@ class AdminServerTest : public testing::Test {
     budget.lame_duck = lame_duck;
     process_.emplace(budget, observer_);
     admin_.emplace(*process_,
-                   rpc::ServerHost::Options{.address = "127.0.0.1:0", .port_file = port_file},
-                   HttpServer::Options{.address = "127.0.0.1:0"});
+                   AdminServer::Options{.grpc = {.address = "127.0.0.1:0", .port_file = port_file},
+                                        .http = {.address = "127.0.0.1:0"}});
     EXPECT_TRUE(admin_->Start().ok());
     std::string address;
     std::ifstream(port_file) >> address;
@@ -152,12 +152,12 @@ class AdminServerTest : public testing::Test {
 };
 
 TEST_F(AdminServerTest, ServesNobodyWithoutAnAddress) {
-  AdminServer nobody(*process_, {.address = ""});
+  AdminServer nobody(*process_, {});
   EXPECT_TRUE(nobody.Start().ok());
 }
 
 TEST_F(AdminServerTest, SaysWhyItCannotStart) {
-  AdminServer nowhere(*process_, {.address = "nowhere"});
+  AdminServer nowhere(*process_, {.grpc = {.address = "nowhere"}});
   EXPECT_FALSE(nowhere.Start().ok());
 }
 
@@ -352,7 +352,7 @@ TEST_F(AdminServerTest, TellsWhenTheCertificateExpires) {
 }
 
 TEST_F(AdminServerTest, SaysWhyHttpCannotStart) {
-  AdminServer nowhere(*process_, {.address = ""}, {.address = "nowhere"});
+  AdminServer nowhere(*process_, {.http = {.address = "nowhere"}});
   EXPECT_THAT(nowhere.Start().message(), testing::HasSubstr("--admin_http_address: \"nowhere\""));
 }
 

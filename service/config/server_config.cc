@@ -363,7 +363,7 @@ void SetTls(ServerConfig& config) {
       rpc::ServerTls(config.tls, absl::GetFlag(FLAGS_tls_require_client_certificate)
                                      ? rpc::CallerCertificate::kRequired
                                      : rpc::CallerCertificate::kOptional);
-  if (absl::GetFlag(FLAGS_admin_tls)) config.admin.credentials = config.server.credentials;
+  if (absl::GetFlag(FLAGS_admin_tls)) config.admin.grpc.credentials = config.server.credentials;
 }
 
 // Only from this machine: "127.0.0.1:50060", "[::1]:0", "localhost:50060", "unix:/run/admin.sock".
@@ -428,7 +428,7 @@ void SetAccessLog(ServerConfig& config) {
       Positive("access_log_per_second", absl::GetFlag(FLAGS_access_log_per_second));
   if (!absl::GetFlag(FLAGS_access_log)) return;
   config.access_log = std::make_shared<rpc::AccessLog>(per_second);
-  config.log.tags = TraceTags;
+  config.log.log.tags = TraceTags;
   config.server.interceptors = [log = config.access_log] {
     rpc::ServerHost::InterceptorFactories interceptors;
     interceptors.push_back(log->NewInterceptors());
@@ -510,26 +510,26 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.budget = BudgetFromFlags();
   config.server.address = absl::GetFlag(FLAGS_address);
   config.server.port_file = absl::GetFlag(FLAGS_port_file);
-  config.shutdown_report = absl::GetFlag(FLAGS_shutdown_report);
-  config.systemd_extend_timeout = absl::GetFlag(FLAGS_systemd_extend_timeout);
-  config.log = LogFromFlags();
+  config.log.report_file = absl::GetFlag(FLAGS_shutdown_report);
+  config.log.systemd.extend_timeout = absl::GetFlag(FLAGS_systemd_extend_timeout);
+  config.log.log = LogFromFlags();
   SetAccessLog(config);
   const bool tls = TlsIsWanted();
   CheckAdminAddresses();
   config.server.limits = LimitsFromFlags();
-  config.admin.address = absl::GetFlag(FLAGS_admin_address);
+  config.admin.grpc.address = absl::GetFlag(FLAGS_admin_address);
   // Operators must get in when nobody else does.
-  config.admin.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;
-  config.admin.limits.max_connections = 0;
-  config.admin.port_file = absl::GetFlag(FLAGS_admin_port_file);
-  config.admin_http_address = absl::GetFlag(FLAGS_admin_http_address);
-  config.admin_http_port_file = absl::GetFlag(FLAGS_admin_http_port_file);
+  config.admin.grpc.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;
+  config.admin.grpc.limits.max_connections = 0;
+  config.admin.grpc.port_file = absl::GetFlag(FLAGS_admin_port_file);
+  config.admin.http.address = absl::GetFlag(FLAGS_admin_http_address);
+  config.admin.http.port_file = absl::GetFlag(FLAGS_admin_http_port_file);
   config.server.takeover = absl::GetFlag(FLAGS_takeover);
   const std::optional<PlatformGrace> platform = PlatformFromFlags(config.budget);
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
-  CheckReportFile(config.shutdown_report);
-  config.server.inherited = config.admin.inherited =
-      InheritedBy({config.server.address, config.admin.address});
+  CheckReportFile(config.log.report_file);
+  config.server.inherited = config.admin.grpc.inherited =
+      InheritedBy({config.server.address, config.admin.grpc.address});
   if (tls) SetTls(config);
   SetAuthorization(config);
   for (const auto& [name, value] : FlagValues(config)) {
@@ -538,13 +538,15 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   return config;
 }
 
-void ServerConfig::LogCallsTo(observability::LogWriter& writer) const {
+void ServerConfig::LogTo(observability::ProcessLog& log) {
+  server.log = admin.grpc.log = log.Warner();
+  if (tls != nullptr) tls->LogTo(log.Warner());
   if (access_log == nullptr) return;
-  access_log->LogTo(
-      [&writer](const rpc::EndedCall& call) { writer.Log('I', "call", FieldsOf(call)); },
-      [&writer](std::int64_t calls) {
-        writer.Log('W', absl::StrCat(calls, " calls were not logged (--access_log_per_second)"));
-      });
+  access_log->LogTo([&writer = log.writer()](
+                        const rpc::EndedCall& call) { writer.Log('I', "call", FieldsOf(call)); },
+                    [warn = log.Warner()](std::int64_t calls) {
+                      warn(absl::StrCat(calls, " calls were not logged (--access_log_per_second)"));
+                    });
 }
 
 void UsageError(const std::string& what) {

@@ -1,14 +1,14 @@
 #ifndef SERVICE_CONFIG_SERVER_CONFIG_H_
 #define SERVICE_CONFIG_SERVER_CONFIG_H_
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "service/admin/admin_server.h"
 #include "service/lifecycle/shutdown_budget.h"
-#include "service/observability/log_writer.h"
+#include "service/observability/process_log.h"
 #include "service/rpc/access_log.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/tls_files.h"
@@ -20,39 +20,24 @@ struct ServerConfig {
   // --address, --takeover, --port_file, the --tls_... files, --authorization_policy, the limits on
   // connections, and the sockets that were passed to the process.
   rpc::ServerHost::Options server;
-  // --admin_address (empty: no admin server), --admin_port_file, --admin_tls.
-  rpc::ServerHost::Options admin;
+  // --admin_address (empty: no gRPC), --admin_port_file, --admin_tls, --admin_http_address (empty: no
+  // HTTP), --admin_http_port_file.
+  admin::AdminServer::Options admin;
   // --tls_certificate, --tls_key, --tls_client_ca; null: plaintext.
   std::shared_ptr<rpc::TlsFiles> tls;
-  // --admin_http_address; empty: no HTTP.
-  std::string admin_http_address;
-  // --admin_http_port_file
-  std::string admin_http_port_file;
   // --termination_grace and the --shutdown_... shares.
   lifecycle::ShutdownBudget budget;
-  // --log_format, --log_level.
-  observability::LogOptions log;
+  // --log_format, --log_level, --shutdown_report (empty: no file), --systemd_extend_timeout.
+  observability::ProcessLog::Options log;
   // --access_log; null: calls are not logged.
   std::shared_ptr<rpc::AccessLog> access_log;
-  // --shutdown_report; empty: no file.
-  std::string shutdown_report;
-  // --systemd_extend_timeout.
-  bool systemd_extend_timeout = false;
 
   // Every flag's name and value, in order, passwords masked.
   std::vector<std::pair<std::string, std::string>> flags;
 
-  // Logs calls, if --access_log says so, to `writer`, which outlives the servers. Not those on the
-  // admin address.
-  void LogCallsTo(observability::LogWriter& writer) const;
-
-  // Sends the warnings of the servers and of their TLS files to `warn`, which must not block and
-  // outlives them.
-  void WarnThrough(const std::function<void(const std::string& line)>& warn) {
-    server.log = warn;
-    admin.log = warn;
-    if (tls != nullptr) tls->LogTo(warn);
-  }
+  // Logs the warnings of the servers and of their TLS files; with --access_log also the calls of the
+  // server. Requires: it is not started yet.
+  void LogTo(observability::ProcessLog& log);
 };
 
 // Parses the command line into the flags of the whole program. `usage` describes the program in a

@@ -55,13 +55,10 @@ int main(int argc, char** argv) {
       config::ParseCommandLine("The stock that orders are served from.", argc, argv);
   const inventory::StockStore::Quantities stock = StockFromFlag();
   const std::chrono::milliseconds latency = LatencyFromFlag();
-  observability::ProcessLog log("inventory", config.shutdown_report,
-                                {.extend_timeout = config.systemd_extend_timeout}, config.log);
-  config.WarnThrough(log.Warner());
-  config.LogCallsTo(log.writer());
+  observability::ProcessLog log("inventory", config.log);
+  config.LogTo(log);
   lifecycle::Process process(config.budget, log);
-  admin::AdminServer admin(process, config.admin,
-                           {config.admin_http_address, config.admin_http_port_file});
+  admin::AdminServer admin(process, config.admin);
   admin.pages().Show(log, config.flags);
   admin.pages().Show(config.tls);
   if (const absl::Status started = admin.Start(); !started.ok()) {

@@ -72,10 +72,9 @@ std::string Line(const lifecycle::Event& event, std::optional<Clock::TimePoint> 
 
 }  // namespace
 
-ProcessLog::ProcessLog(const std::string& program, const std::string& report_file,
-                       const SystemdNotifier::Options& systemd, const LogOptions& options)
-    : ProcessLog(program, report_file, SetUp(program, options)) {
-  systemd_ = SystemdNotifier::FromEnvironment(systemd);
+ProcessLog::ProcessLog(const std::string& program, const Options& options)
+    : ProcessLog(program, options.report_file, SetUp(program, options.log)) {
+  systemd_ = SystemdNotifier::FromEnvironment(options.systemd);
 }
 
 ProcessLog::ProcessLog(std::string program, const std::string& report_file, LogWriter& writer)

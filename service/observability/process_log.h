@@ -35,13 +35,18 @@ namespace observability {
 // Lifetime: the process's LogWriter lives until the process ends, as gRPC's threads do.
 class ProcessLog final : public lifecycle::Observer {
  public:
-  // `program`: the name in the log and the report. `report_file`: file that also receives the
-  // report; empty: none. `options`: of its LogWriter.
+  struct Options {
+    // File that also receives the report; empty: none.
+    std::string report_file = "";
+    LogOptions log{};
+    SystemdNotifier::Options systemd{};
+  };
+
+  // `program`: the name in the log and the report.
   //
   // Takes over the logs of spdlog, gRPC and Protobuf. Requires: one per process; created before
   // anything is logged and before gRPC is used.
-  ProcessLog(const std::string& program, const std::string& report_file,
-             const SystemdNotifier::Options& systemd = {}, const LogOptions& options = {});
+  ProcessLog(const std::string& program, const Options& options);
 
   // Takes over no library's log, and tells systemd nothing. `writer` outlives it.
   ProcessLog(std::string program, const std::string& report_file, LogWriter& writer);

@@ -35,7 +35,7 @@ TEST(ProcessLog, LogsAndReportsTheShutdownUnderOneName) {
   const testkit::TempDir directory;
   const std::string path = directory.File("report.json");
   testing::internal::CaptureStderr();
-  ProcessLog log("echo", path);
+  ProcessLog log("echo", {.report_file = path});
   const lifecycle::Clock::TimePoint now = lifecycle::Clock::Steady().Now();
   log.OnEvent({.type = lifecycle::EventType::kShutdownRequested,
                .phase = lifecycle::Phase::kServing,

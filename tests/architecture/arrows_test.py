@@ -29,7 +29,7 @@ ARROWS = {
     "service/rpc/channelz": set(),
     "service/admin": CORE | {"service/files", "service/observability", "service/rpc", "proto/report", "proto/admin", "proto/google/rpc", "proto/grpc/health"},
     "service/observability": CORE | {"service/files", "proto/report"},
-    "service/config": CORE | {"service/files", "service/observability", "service/rpc"},
+    "service/config": CORE | {"service/admin", "service/files", "service/observability", "service/rpc"},
     "service/sqlite": set(),
     "service/postgres": set(),
     "service/inventory": CORE | {"service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},

@@ -27,7 +27,7 @@ std::string Logged(const std::vector<lifecycle::Event>& life) {
   const std::string path = directory.File("log");
   const int saved = dup(STDERR_FILENO);
   if (freopen(path.c_str(), "w", stderr) == nullptr) return "";
-  observability::ProcessLog log("orders", "");
+  observability::ProcessLog log("orders", {});
   for (const lifecycle::Event& event : life) log.OnEvent(event);
   lifecycle::End end;
   log.OnEnd(end);  // By then everything is written.

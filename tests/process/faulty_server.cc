@@ -260,10 +260,8 @@ int main(int argc, char** argv) {
   config::ServerConfig config =
       config::ParseCommandLine("Serves bench.Bench, and misbehaves as --fault says.", argc, argv);
   const Faults faults = FaultsFromFlag();
-  observability::ProcessLog log("faulty", config.shutdown_report,
-                                {.extend_timeout = config.systemd_extend_timeout}, config.log);
-  config.WarnThrough(log.Warner());
-  config.LogCallsTo(log.writer());
+  observability::ProcessLog log("faulty", config.log);
+  config.LogTo(log);
   spdlog::sink_ptr& sink = spdlog::default_logger()->sinks()[0];
   sink = std::make_shared<HangingSink>(sink);
   lifecycle::Process process(config.budget, log);

@@ -119,13 +119,10 @@ class Service final : public v1::Hello::CallbackService {
 int main(int argc, char** argv) {
   lifecycle::BlockShutdownSignals();  // Before there is any other thread.
   config::ServerConfig config = config::ParseCommandLine("Says hello.", argc, argv);
-  observability::ProcessLog log("hello", config.shutdown_report,
-                                {.extend_timeout = config.systemd_extend_timeout}, config.log);
-  config.WarnThrough(log.Warner());
-  config.LogCallsTo(log.writer());
+  observability::ProcessLog log("hello", config.log);
+  config.LogTo(log);
   lifecycle::Process process(config.budget, log);
-  admin::AdminServer admin(process, config.admin,
-                           {config.admin_http_address, config.admin_http_port_file});
+  admin::AdminServer admin(process, config.admin);
   admin.pages().Show(log, config.flags);
   if (const absl::Status started = admin.Start(); !started.ok()) {
     return process.CouldNotStart(started);
