@@ -23,6 +23,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "service/admin/build_info.h"
 #include "service/config/platform_grace.h"
 #include "service/config/shown_value.h"
 #include "service/files/write_file.h"
@@ -501,6 +502,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   // Without this, --help lists only the flags of main.cc.
   absl::FlagsUsageConfig help;
   help.contains_help_flags = IsOurs;
+  help.version_string = [] { return admin::BuildInfo() + "\n"; };
   absl::SetFlagsUsageConfig(help);
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   if (words.size() > 1) {

@@ -44,6 +44,8 @@ struct ServerConfig {
 // sentence or two: --help prints it, followed by the program's own flags without those of
 // libraries, and exits with code 1, as Abseil does.
 //
+// For --version, prints what was built (admin::BuildInfo()) and exits with code 0.
+//
 // Warns on stderr when the platform is known to kill before the shutdown can end. For
 // --print_config, exits with code 0.
 //

@@ -19,6 +19,7 @@ namespace process_test {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -136,6 +137,13 @@ struct BadFlag {
 };
 
 class BadFlagTest : public ::testing::TestWithParam<BadFlag> {};
+
+TEST(VersionTest, IsTheStampOfTheBuild) {
+  ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"), "--version"});
+  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(0));
+  EXPECT_THAT(server.Output(),
+              ContainsRegex("^build [0-9a-f]{12}, (not )?optimized, gRPC [0-9.]+\n$"));
+}
 
 TEST_P(BadFlagTest, IsNamedInOneLineAndEndsTheStartWith1) {
   const Printed printed = PrintConfig({GetParam().flag});
