@@ -28,6 +28,13 @@ v1::Order NewOrder(const v1::PlaceOrderRequest& request) {
   return order;
 }
 
+absl::StatusOr<OrderStore::Placed> PlaceOne(OrderStore& store, OrderStore::NewOrder order,
+                                            OrderStore::Deadline deadline) {
+  std::vector<absl::StatusOr<OrderStore::Placed>> placed =
+      store.Place({std::move(order)}, deadline);
+  return std::move(placed.front());
+}
+
 }  // namespace
 
 OrderPlacer::OrderPlacer(OrderStore& store, InventoryClient& inventory, rpc::BlockingPool& pool,
@@ -77,13 +84,11 @@ void OrderPlacer::Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& 
 absl::StatusOr<v1::Order> OrderPlacer::Store(const rpc::Call& caller,
                                              const v1::PlaceOrderRequest& request,
                                              const std::string& reservation_id) {
-  absl::Status gone = caller.Abandoned();
-  absl::StatusOr<OrderStore::Placed> placed =
-      gone.ok() ? std::move(store_
-                                .Place({{NewOrder(request), reservation_id}},
-                                       caller.DeadlineWithin(OrderStore::kTimeout))
-                                .front())
-                : gone;
+  const absl::Status gone = caller.Abandoned();
+  const absl::StatusOr<OrderStore::Placed> placed =
+      gone.ok() ? PlaceOne(store_, {NewOrder(request), reservation_id},
+                           caller.DeadlineWithin(OrderStore::kTimeout))
+                : absl::StatusOr<OrderStore::Placed>(gone);
   // Where the outcome is open, the order may have its reservation, which else expires.
   const bool unused = placed.ok() ? !placed->created : !absl::IsUnknown(placed.status());
   if (unused) inventory_.Abandon(reservation_id);
@@ -91,7 +96,7 @@ absl::StatusOr<v1::Order> OrderPlacer::Store(const rpc::Call& caller,
   if (absl::IsAlreadyExists(placed.status())) return RequestIdReused(request.request_id());
   if (!placed.ok()) return FromStore(placed.status());
   if (placed->created) hooks_.on_stored();
-  return std::move(placed->order);
+  return placed->order;
 }
 
 }  // namespace orders

@@ -11,14 +11,23 @@
 
 namespace orders {
 
+// Each method gets messages, but WatchOrders bytes: CallbackService's would be hidden by it.
+using RawWatchOrders = v1::OrdersService::WithRawCallbackMethod_WatchOrders<
+    v1::OrdersService::WithCallbackMethod_PlaceOrder<v1::OrdersService::WithCallbackMethod_GetOrder<
+        v1::OrdersService::WithCallbackMethod_CancelOrder<
+            v1::OrdersService::WithCallbackMethod_GetSales<
+                v1::OrdersService::WithCallbackMethod_ListOrders<
+                    v1::OrdersService::WithCallbackMethod_ImportOrders<
+                        v1::OrdersService::WithCallbackMethod_TrackOrders<
+                            v1::OrdersService::Service>>>>>>>>;
+
 // What orders.proto promises. Every method validates, hands what may block to the
 // pool, and returns at once.
 //
 // WatchOrders is served raw: its messages are serialised once for all of its callers.
 //
 // Lifetime: outlives the server, and is outlived by what it is given.
-class OrdersService final : public v1::OrdersService::WithRawCallbackMethod_WatchOrders<
-                                v1::OrdersService::CallbackService> {
+class OrdersService final : public RawWatchOrders {
  public:
   OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed, const Sales& sales,
                 rpc::BlockingPool& pool, const rpc::GoodbyeSignal& goodbye);
