@@ -38,8 +38,9 @@ std::string PlaceOf(std::string_view file, int line) {
   return absl::StrCat(std::string(file.substr(file.rfind('/') + 1)), ":", line);
 }
 
-// For a library that aborts the process right after this line.
-void FlushLastWords() { taken_writer.load()->Flush(std::chrono::milliseconds(100)); }
+// For a library that aborts the process right after this line. A busy machine may run the writer's
+// thread late; a reader who does not read ends the wait sooner.
+void FlushLastWords() { taken_writer.load()->Flush(std::chrono::seconds(1)); }
 
 #if GRPC_LOGS_ITSELF
 void OnGrpcLog(gpr_log_func_args* args) {
