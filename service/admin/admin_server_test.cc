@@ -233,7 +233,7 @@ TEST_F(LameDuckTest, UndoesADrainDuringTheLameDuck) {
   EXPECT_TRUE(Undrain(&response).ok()) << "there is none any more";
 }
 
-TEST_F(AdminServerTest, RefusesToUndoADrainOnceCallersAreTurnedAway) {
+TEST_F(AdminServerTest, RefusesToUndoADrainAfterTheLameDuck) {
   Serve();
   OpenDrain draining(*stub_);
   EXPECT_TRUE(draining.AwaitEnd().ok());
@@ -282,7 +282,7 @@ TEST_F(AdminServerTest, IsClosedAfterEverythingElse) {
                           "Closed admin server", "Closed admin HTTP", "Stopped"));
 }
 
-TEST_F(AdminServerTest, IsAliveToTheEndAndReadyOnlyWhileServing) {
+TEST_F(AdminServerTest, IsAliveToTheEndReadyWhileServing) {
   traffic_.on_call = [this](const std::string& step) { observer_.Note(step + ": " + Probes()); };
   process_->registry().Register("channel", [this](lifecycle::Clock::TimePoint) {
     observer_.Note("close: " + Probes() + (IsHealthy("livez") ? " SERVING" : ""));

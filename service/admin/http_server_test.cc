@@ -108,7 +108,7 @@ TEST_F(HttpServerTest, TakesARequestByteByByte) {
   EXPECT_EQ(caller.AwaitAnswer().body, "quick\n");
 }
 
-TEST_F(HttpServerTest, AnswersAlthoughThePeerHasSentMoreThanWasRead) {
+TEST_F(HttpServerTest, AnswersAPeerThatSendsTooMuch) {
   Start(kPatient);
   HttpCaller caller(server_->address());
   ASSERT_TRUE(caller.Send("GET /page HTTP/1.1\r\n\r\n" + std::string(100'000, 'x')));

@@ -87,7 +87,7 @@ TEST_F(WriteFileTest, CreatesNothingThroughADanglingLink) {
   EXPECT_EQ(Count(), 1);
 }
 
-TEST_F(WriteFileTest, KeepsANamedPipeAndDoesNotWaitForItsReader) {
+TEST_F(WriteFileTest, KeepsANamedPipeWithoutWaitingForAReader) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   EXPECT_TRUE(CheckWritable(path_).ok());
   EXPECT_THAT(Problem(WriteFile(path_, "text", kForOwner)), EndsWith(": nobody reads it"));

@@ -179,7 +179,7 @@ TEST_F(InventoryServiceTest, ReservesConfirmsAndReleases) {
   EXPECT_EQ(Apples(), "10 = 7 + 2 + 1");
 }
 
-TEST_F(InventoryServiceTest, TellsWhenAReservationExpiresAndRenewsItWhenItIsAskedAgain) {
+TEST_F(InventoryServiceTest, RenewsAReservationThatIsAskedForAgain) {
   v1::ReserveRequest request = MakeReserve("r", {{"apple", 1}});
   request.mutable_ttl()->set_seconds(60);
   v1::ReserveResponse first;
@@ -203,7 +203,7 @@ TEST_F(InventoryServiceTest, TakesASaleBackOnlyWhenToldSo) {
   EXPECT_EQ(Apples(), "10 = 10 + 0 + 0");
 }
 
-TEST_F(InventoryServiceTest, TellsTheStockOfAllSkusWhenNoneIsChosen) {
+TEST_F(InventoryServiceTest, TellsTheStockOfAllSkusByDefault) {
   v1::GetStockResponse response;
   ASSERT_TRUE(GetStock({}, &response).ok());
   ASSERT_EQ(response.stock_size(), 2);
@@ -211,7 +211,7 @@ TEST_F(InventoryServiceTest, TellsTheStockOfAllSkusWhenNoneIsChosen) {
   EXPECT_EQ(response.stock(1).sku(), "pear");
 }
 
-TEST_F(InventoryServiceTest, SendsTheReasonAndWhatAProgramNeedsWithARefusal) {
+TEST_F(InventoryServiceTest, SendsReasonAndDetailsWithARefusal) {
   const grpc::Status status = Reserve(MakeReserve("r", {{"pear", 6}}));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_EQ(status.error_message(), "only 5 of pear are left");
@@ -248,7 +248,7 @@ TEST_F(InventoryServiceTest, AllowsATtlOfUpToADay) {
   EXPECT_TRUE(Reserve(request).ok());
 }
 
-TEST_F(InventoryServiceTest, RefusesAReservationIdThatIsEmptyOrTooLong) {
+TEST_F(InventoryServiceTest, RefusesAnEmptyOrTooLongReservationId) {
   for (const std::string& id : {std::string(), std::string(129, 'x')}) {
     EXPECT_THAT(WrongFields(Confirm(id)), ElementsAre("reservation_id"));
     EXPECT_THAT(WrongFields(Release(id)), ElementsAre("reservation_id"));
@@ -264,7 +264,7 @@ TEST_F(InventoryServiceTest, RefusesCallsWhenTooManyWaitForTheDatabase) {
   EXPECT_TRUE(DetailOf<google::rpc::RetryInfo>(status).has_retry_delay());
 }
 
-TEST_F(InventoryServiceTest, TellsCallersToTryAgainWhenTheDatabaseIsClosed) {
+TEST_F(InventoryServiceTest, IsUnavailableWhenTheDatabaseIsClosed) {
   ASSERT_TRUE(store_->Close(std::chrono::steady_clock::now() + testkit::kLong).ok());
   const grpc::Status status = Confirm("r");
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);

@@ -115,7 +115,7 @@ TEST_F(StockStoreTest, ReservesAllItemsOrNone) {
   EXPECT_THAT(Stock(), ElementsAre("apple 10 = 6 + 4 + 0", "pear 5 = 0 + 5 + 0"));
 }
 
-TEST_F(StockStoreTest, SaysWhatIsOutOfStockAndHowMuchIsLeft) {
+TEST_F(StockStoreTest, SaysHowMuchStockIsLeft) {
   const absl::Status status =
       store_->Reserve("r", {{"apple", 1}, {"pear", 6}}, minutes(1), Soon()).status();
   EXPECT_THAT(InfoOf(status).metadata(),
@@ -187,7 +187,7 @@ TEST_F(StockStoreTest, RefusesAReservationThatArrivesAfterItsRelease) {
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 10 + 0 + 0"));
 }
 
-TEST_F(StockStoreTest, GivesBackWhatIsSoldWhenItIsToldToDoSo) {
+TEST_F(StockStoreTest, GivesBackWhatIsSoldWhenAsked) {
   ASSERT_EQ(Reserve("r", {{"apple", 4}, {"pear", 1}}), "OK");
   ASSERT_EQ(Confirm("r"), "OK");
   EXPECT_EQ(Refusal(store_->Release("r", /*even_confirmed=*/true, Soon())), "OK");
@@ -235,7 +235,7 @@ TEST_F(StockStoreTest, KeepsItsSumWhateverHappensInWhateverOrder) {
   EXPECT_THAT(Stock(), ElementsAre("apple 10 = 10 + 0 + 0", "pear 5 = 5 + 0 + 0"));
 }
 
-TEST_F(StockStoreTest, HasAReservationsStockAvailableAgainWhenItsTtlIsOver) {
+TEST_F(StockStoreTest, FreesTheStockOfAnExpiredReservation) {
   ASSERT_EQ(Reserve("short", {{"apple", 4}}, milliseconds(1000)), "OK");
   ASSERT_EQ(Reserve("long", {{"apple", 1}, {"pear", 1}}, milliseconds(1001)), "OK");
   now_ += milliseconds(999);
@@ -255,7 +255,7 @@ TEST_F(StockStoreTest, TakesAnExpiredReservationAgainWhenItIsConfirmed) {
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 0 + 4"));
 }
 
-TEST_F(StockStoreTest, TakesAnExpiredReservationAgainWhenItIsReservedAgain) {
+TEST_F(StockStoreTest, TakesAnExpiredReservationAgain) {
   ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(1)), "OK");
   now_ += minutes(1);
   EXPECT_EQ(Reserve("r", {{"apple", 5}}), "ALREADY_EXISTS RESERVATION_ID_REUSED");
@@ -266,7 +266,7 @@ TEST_F(StockStoreTest, TakesAnExpiredReservationAgainWhenItIsReservedAgain) {
   EXPECT_EQ(Reserve("r", {{"apple", 4}}), "FAILED_PRECONDITION OUT_OF_STOCK");
 }
 
-TEST_F(StockStoreTest, RefusesToConfirmAnExpiredReservationWhoseStockIsGone) {
+TEST_F(StockStoreTest, RefusesToConfirmWhenTheStockIsGone) {
   ASSERT_EQ(Reserve("r", {{"apple", 4}, {"pear", 1}}, minutes(1)), "OK");
   now_ += minutes(1);
   ASSERT_EQ(Reserve("faster", {{"apple", 7}}), "OK");
@@ -299,7 +299,7 @@ TEST_F(StockStoreTest, GoesOnWhereItWasWhenOpenedAgain) {
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 5 + 0 + 5"));
 }
 
-TEST_F(StockStoreTest, NeverSellsMoreThanThereIsWhenTwoProcessesReserveAtOnce) {
+TEST_F(StockStoreTest, TwoProcessesNeverSellMoreThanThereIs) {
   const std::unique_ptr<StockStore> other = Open();
   StockStore* const stores[] = {store_.get(), other.get()};
   std::atomic<int> reserved = 0;

@@ -124,7 +124,7 @@ TEST_F(LogWriterTest, WritesJsonWhereAskedTo) {
 }
 
 // Everything that a peer may send.
-TEST_F(LogWriterTest, ItsJsonIsOneValidLineOfLimitedLengthWhateverIsLogged) {
+TEST_F(LogWriterTest, ItsJsonIsOneValidLimitedLine) {
   Use({.json = true});
   std::mt19937 random(1);
   for (int i = 0; i < 500; ++i) {
@@ -180,7 +180,7 @@ TEST_F(LogWriterTest, MistakesNoWordsForAReport) {
   EXPECT_THAT(Read(), EndsWith(" I orders: [log] shutdown report: {\"version\":1}\n"));
 }
 
-TEST_F(LogWriterTest, CutsALineSoThatItReachesAPipeWhole) {
+TEST_F(LogWriterTest, CutsALineThatAPipeWouldSplit) {
   std::string text;
   for (int i = 0; i < 2000; ++i) text += "\xE2\x98\x83";
   writer_->Log('I', text);

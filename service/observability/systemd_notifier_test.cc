@@ -128,7 +128,7 @@ TEST_F(SystemdNotifierTest, SaysWhatHoldsTheShutdown) {
   EXPECT_TRUE(said);
 }
 
-TEST_F(SystemdNotifierTest, GivesSignsOfLifeAsLongAsTheProcessIsAlive) {
+TEST_F(SystemdNotifierTest, GivesSignsOfLifeWhileTheProcessIsAlive) {
   SystemdNotifier notifier(path_, milliseconds(2), {});
   EXPECT_TRUE(systemd_.Await("WATCHDOG=1"));  // It may be starting for long.
   lifecycle::FakeTraffic traffic;
@@ -148,7 +148,7 @@ TEST_F(SystemdNotifierTest, GivesSignsOfLifeAsLongAsTheProcessIsAlive) {
   EXPECT_EQ(code.get(), 0);
 }
 
-TEST_F(SystemdNotifierTest, DoesNotWaitForSystemdAndSendsAgainWhatMatters) {
+TEST_F(SystemdNotifierTest, SendsAgainWhatMattersWithoutWaiting) {
   // Nobody reads: the kernel holds a few datagrams, and refuses the rest.
   SystemdNotifier notifier(path_, kNoWatchdog, {.status_interval = milliseconds(1)});
   for (int i = 0; i < 10000; ++i) {
@@ -158,7 +158,7 @@ TEST_F(SystemdNotifierTest, DoesNotWaitForSystemdAndSendsAgainWhatMatters) {
   EXPECT_TRUE(systemd_.Await("READY=1"));
 }
 
-TEST_F(SystemdNotifierTest, IsMadeFromTheEnvironmentWhichChildrenDoNotSee) {
+TEST_F(SystemdNotifierTest, HidesItsEnvironmentFromChildren) {
   EXPECT_EQ(FromEnvironment(), nullptr);
   setenv("NOTIFY_SOCKET", path_.c_str(), 1);
   setenv("WATCHDOG_USEC", "2000", 1);
