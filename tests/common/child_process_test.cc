@@ -98,7 +98,7 @@ TEST(ChildProcessTest, HasNoFileOfItsParentsOpen) {
                                     Not(HasSubstr("[" + std::to_string(leaking) + "]"))));
 }
 
-TEST(ChildProcessTest, IsInItsOwnProcessGroupAwayFromCtrlC) {
+TEST(ChildProcessTest, IsInItsOwnProcessGroup) {
   ChildProcess child(Shell("echo ready; exec sleep 1000"));
   ASSERT_TRUE(child.AwaitOutput("ready", kLimit));
   EXPECT_EQ(getpgid(child.pid()), child.pid());
@@ -126,7 +126,7 @@ TEST(ChildProcessTest, OutputIsBothStreamsInTheOrderWritten) {
   EXPECT_EQ(child.Output(/*from=*/4), "two\nthree\n");
 }
 
-TEST(ChildProcessTest, OutputHasWhatIsWrittenToBothStreamsAtOnce) {
+TEST(ChildProcessTest, OutputHasBothStreams) {
   constexpr int kEach = 100'000;
   // Each writes a line at a time.
   const std::string lines = "seq " + std::to_string(kEach) + " | sed -u ''";

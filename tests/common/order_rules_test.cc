@@ -147,7 +147,7 @@ TEST(OrderRulesTest, AreKeptByManualDrainsThatWereUndone) {
               KeepsTheOrderOfAShutdown(kClean));
 }
 
-TEST(OrderRulesTest, ForwardIsBrokenByAStepBackWithoutAManualDrain) {
+TEST(OrderRulesTest, ForwardIsBrokenByAStepBack) {
   EXPECT_THAT(BrokenRules(kServing + kEnteredByHand + kStory, kClean),
               testing::Contains("FORWARD: Serving in Serving after LameDuck"));
   EXPECT_THAT(
@@ -157,7 +157,7 @@ TEST(OrderRulesTest, ForwardIsBrokenByAStepBackWithoutAManualDrain) {
               testing::Contains("FORWARD: Serving in Serving after LameDuck"));
 }
 
-TEST(OrderRulesTest, InItsPhaseIsBrokenByARequestInAnEarlierPhase) {
+TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEarlyRequest) {
   EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
               KeepsTheOrderOfAShutdown(kClean));
   EXPECT_THAT(BrokenRules(DrainedByHand(kDrainedFirst + RequestIn("LameDuck")), kClean),
@@ -174,7 +174,7 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByAMisplacedRequest) {
               testing::Contains("LISTENER_FIRST: ShutdownRequested after LameDuckEntered"));
 }
 
-TEST(OrderRulesTest, ListenerFirstIsBrokenByBeingDrainedWithoutAManualDrain) {
+TEST(OrderRulesTest, ListenerFirstIsBrokenWithoutAManualDrain) {
   const std::string goodbye = LineOf("GoodbyeSaid");
   const std::string drained =
       "12:00:01.003 I orders: shutdown +0.003s DrainingConnections Drained\n";
@@ -186,7 +186,7 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByBeingDrainedWithoutAManualDrain) {
               testing::Contains("LISTENER_FIRST: Drained is not of a manual drain"));
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByADrainWithoutALameDuck) {
+TEST(OrderRulesTest, EveryRunEndsIsBrokenWithoutALameDuck) {
   EXPECT_THAT(
       BrokenRules(DrainedByHand(kDrainRequested + kLeftByHand + RequestIn("DrainingConnections")),
                   kClean),
@@ -241,7 +241,7 @@ TEST(OrderRulesTest, ForwardIsBrokenByAPhaseThatComesAgain) {
                   "FORWARD: ServerStopped in DrainingConnections after DrainingCalls"));
 }
 
-TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEventInThePhaseBeforeItsOwn) {
+TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEarlyEvent) {
   EXPECT_THAT(
       Broken({{"StoppingWorkers     WorkersStopped", "CancellingCalls     WorkersStopped"}}),
       ElementsAre("IN_ITS_PHASE: WorkersStopped in CancellingCalls instead of StoppingWorkers"));
@@ -255,12 +255,12 @@ TEST(OrderRulesTest, InItsPhaseIsBrokenByAnUnknownEvent) {
               ElementsAre("IN_ITS_PHASE: AuRevoirSaid is no event of a shutdown"));
 }
 
-TEST(OrderRulesTest, ListenerFirstIsBrokenByAGoodbyeBeforeTheListenerIsClosed) {
+TEST(OrderRulesTest, ListenerFirstIsBrokenByAnEarlyGoodbye) {
   EXPECT_THAT(Broken({{"ListenerClosed", "GoodbyeSaid"}, {"GoodbyeSaid: 2", "ListenerClosed: 2"}}),
               ElementsAre("LISTENER_FIRST: ListenerClosed after GoodbyeSaid"));
 }
 
-TEST(OrderRulesTest, ListenerFirstIsBrokenByAShutdownBeforeTheListenerIsClosed) {
+TEST(OrderRulesTest, ListenerFirstIsBrokenByAnEarlyShutdown) {
   const std::string listener = LineOf("ListenerClosed");
   const std::string shutdown = LineOf("NewCallsRefused");
   EXPECT_THAT(Broken({{listener, ""}, {shutdown, shutdown + listener}}),
@@ -322,7 +322,7 @@ TEST(OrderRulesTest, CleanIsBrokenByAWarningAboutASuccess) {
               ElementsAre("CLEAN: ConnectionsGone as a warning"));
 }
 
-TEST(OrderRulesTest, CleanIsBrokenByLastWordsThatContradictTheExitCode) {
+TEST(OrderRulesTest, CleanIsBrokenByContradictingLastWords) {
   EXPECT_THAT(BrokenRules(kStory, Ending::Exited(5)),
               ElementsAre("CLEAN: the watchdog's exit code without its last words"));
   EXPECT_THAT(BrokenRules(kStory, Ending::Exited(6)),
@@ -345,7 +345,7 @@ TEST(OrderRulesTest, EveryRunEndsIsBrokenByAMissingEvent) {
   }
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByALameDuckAfterAnInterrupt) {
+TEST(OrderRulesTest, EveryRunEndsIsBrokenByALateLameDuck) {
   EXPECT_THAT(
       Broken({{"terminate", "interrupt"}}),
       ElementsAre(
@@ -368,7 +368,7 @@ TEST(OrderRulesTest, TimeIsBrokenWhenItRunsBackwards) {
               ElementsAre("TIME: WorkersStopped is earlier than what was told before it"));
 }
 
-TEST(OrderRulesTest, TimeIsBrokenByARequestThatIsNotAtZero) {
+TEST(OrderRulesTest, TimeIsBrokenByALateRequest) {
   EXPECT_THAT(Broken({{"+0.000s", "+0.001s"}}),
               ElementsAre("TIME: ShutdownRequested is not at +0.000s"));
 }

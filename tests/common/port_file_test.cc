@@ -45,7 +45,7 @@ TEST_F(AwaitPortFileTest, IsNotContentWithHalfALine) {
   EXPECT_EQ(*address, "127.0.0.1:1234");
 }
 
-TEST_F(AwaitPortFileTest, FailsAtOnceWithItsWordsWhenTheServerHasEnded) {
+TEST_F(AwaitPortFileTest, FailsAtOnceWhenTheServerHasEnded) {
   ChildProcess server(Shell("echo cannot bind >&2; exit 2"));
   const absl::StatusOr<std::string> address = AwaitPortFile(path_, server, std::chrono::hours(1));
   EXPECT_EQ(address.status().code(), absl::StatusCode::kFailedPrecondition);
@@ -53,7 +53,7 @@ TEST_F(AwaitPortFileTest, FailsAtOnceWithItsWordsWhenTheServerHasEnded) {
               AllOf(HasSubstr("exit code 2"), HasSubstr("cannot bind")));
 }
 
-TEST_F(AwaitPortFileTest, FailsWithItsWordsWhenTheServerDoesNotServeInTime) {
+TEST_F(AwaitPortFileTest, FailsWhenTheServerDoesNotServeInTime) {
   ChildProcess server(Shell("echo thinking; exec sleep 1000"));
   ASSERT_TRUE(server.AwaitOutput("thinking", kLimit));
   const absl::StatusOr<std::string> address = AwaitPortFile(path_, server, milliseconds(10));

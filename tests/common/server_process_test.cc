@@ -13,7 +13,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-TEST(ServerProcessTest, IsStartedWithItsFlagsAndServesWhereItSays) {
+TEST(ServerProcessTest, IsStartedWithItsFlags) {
   const auto server = ServerProcess::Start(
       {.binary = "tests/common/fake_server.sh", .flags = {"--more"}, .address = "1.2.3.4:0"});
   ASSERT_TRUE(server.ok()) << server.status();

@@ -165,7 +165,7 @@ TEST_F(SlowLinkTest, LeavesWithTheServerWhatItHasNotPassed) {
   EXPECT_EQ(caller_.Receive(100000).size(), 100000u);
 }
 
-TEST_F(SlowLinkTest, PassesAResetOnAndCountsThoseOfTheServer) {
+TEST_F(SlowLinkTest, PassesAResetOnAndCountsIt) {
   Connect({});
   server_->Reset();
   EXPECT_EQ(caller_.Receive(1), "");
@@ -173,7 +173,7 @@ TEST_F(SlowLinkTest, PassesAResetOnAndCountsThoseOfTheServer) {
   EXPECT_EQ(link_->resets(), 1);
 }
 
-TEST_F(SlowLinkTest, PassesTheResetOfACallerOnWhichIsNoneOfTheServers) {
+TEST_F(SlowLinkTest, PassesOnTheResetOfACaller) {
   Connect({});
   caller_.Reset();
   EXPECT_EQ(server_->Receive(1), "");
