@@ -20,9 +20,11 @@ namespace rpc {
 //
 // Guarantees: Latest() is always a set that was complete and valid when it was read. Files that
 // have become wrong are one line in the log, after the second look at them; until they are right
-// again the previous ones are used. Threads that still use TLS when the process exits do not crash:
-// open the files before anything else uses OpenSSL. A line says when new ones are used, and, once a day in its last
+// again the previous ones are used. A line says when new ones are used, and, once a day in its last
 // week, when the certificate expires. A file system that hangs delays nothing but the renewal.
+//
+// Requires: Open() comes before anything else uses OpenSSL. gRPC's threads, which may be in a
+// handshake when the process exits, do not crash then.
 //
 // Threads: all methods may be called from any thread; Open() reads the files, the rest does not
 // block.
