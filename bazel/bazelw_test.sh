@@ -8,6 +8,7 @@ root="$PWD"
 clone="$(dirname "$(readlink -f bazelw)")" # Where Bazel's link to it leads.
 work="$(mktemp -d "${TEST_TMPDIR:-/tmp}/bazelw.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
+unset BAZELW_STRICT
 export CALLS="$work/calls" INSTALLED="$work/installed" HOME="$work"
 failed=0
 from_packages="bazelw: dependencies from packages: there is neither Bazelisk nor a Bazel 7 of another's that runs"
@@ -94,6 +95,10 @@ is "what is called" "$called" "bazel [run] [//:demo] [--] [two words] []"
 is "the exit code" "$code" 7
 is "what is said" "$said" "$from_packages"
 is "Bazel's process" "$(cat "$CALLS.pid")" "$pid"
+
+case="warnings are errors"
+BAZELW_STRICT=1 bazelw build
+is "what is called" "$called" "bazel [--bazelrc=$clone/bazel/strict.bazelrc] [build]"
 
 case="packages are missing"
 machine build test
