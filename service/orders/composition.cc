@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/strip.h"
+#include "service/observability/metrics.h"
 #include "service/orders/postgres_order_store.h"
 #include "service/orders/sqlite_order_store.h"
 #include "service/postgres/url.h"
@@ -28,6 +29,7 @@ constexpr std::size_t kPoolCapacity = 10000;
 constexpr std::chrono::milliseconds kMaxWait(500);
 
 absl::StatusOr<std::shared_ptr<OrderStore>> OpenStore(const Config& config) {
+  if (config.keep_events < 0) return absl::InvalidArgumentError("--keep_events must be 0 or more");
   if (postgres::Url::Is(config.database)) {
     if (config.database_connections < 1) {
       return absl::InvalidArgumentError("--database_connections must be 1 or more");
@@ -112,6 +114,10 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
                             TellWhetherReachable(it.inventory_, inventory, stop);
                             it.relay_.Run(stop);
                           });
+  if (config.keep_events > 0) {
+    process.workers().Start("event retention",
+                            [&it](std::stop_token stop) { it.retention_.Run(stop); });
+  }
   return all;
 }
 
@@ -124,6 +130,7 @@ Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore
       inventory_(config.inventory, goodbye.answer_now(), std::move(tls), config.inventory_tls_name),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_),
+      retention_(*store_, config.keep_events),
       pool_(
           kPoolThreads, kPoolCapacity,
           [&process](const absl::Status& failure) {
@@ -144,22 +151,34 @@ std::vector<admin::ReadinessCheck> Composition::readiness() {
     if (inventory_.AwaitConnected(Clock::Steady().Now() + kMoment)) return absl::OkStatus();
     return absl::UnavailableError("no connection: PlaceOrder and ImportOrders are refused");
   };
-  const auto outbox = [this] {
-    const OutboxStatus status = relay_.Status();
-    if (!status.pushing_back) return absl::OkStatus();
-    return absl::UnavailableError(
-        absl::StrCat(status.depth, " orders wait for the inventory, the oldest for ",
-                     status.oldest_age.count() / 1000, " s: new orders are refused"));
-  };
+  const auto outbox = [this] { return relay_.Health(); };
   return {{"database", database}, {"inventory", inventory}, {"outbox", outbox}};
 }
 
 void Composition::AddMetrics(admin::Pages& pages) {
-  pages.AddGauge("orders_outbox_items", "Orders that are stored and not confirmed yet.",
-                 [this] { return static_cast<double>(relay_.Status().depth); });
-  pages.AddGauge("orders_outbox_oldest_seconds", "How long the oldest of them has waited.", [this] {
-    return std::chrono::duration<double>(relay_.Status().oldest_age).count();
-  });
+  pages.metrics().Add([this] { return ReadMetrics(); });
+}
+
+std::vector<prometheus::MetricFamily> Composition::ReadMetrics() const {
+  using observability::Counter;
+  using observability::Gauge;
+  const OutboxStatus outbox = relay_.Status();
+  const auto one = [](auto value) {
+    return std::vector<observability::Sample>{{static_cast<double>(value)}};
+  };
+  return {Gauge("orders_outbox_items",
+                "Orders whose reservation must still be confirmed or released.", one(outbox.depth)),
+          Gauge("orders_outbox_oldest_seconds", "How long the oldest of them has waited.",
+                one(std::chrono::duration<double>(outbox.oldest_age).count())),
+          Gauge("orders_outbox_pushing_back", "1: new orders are refused until it has caught up.",
+                one(outbox.pushing_back ? 1 : 0)),
+          Counter("orders_outbox_settled_total", "Items that this replica has settled.",
+                  one(outbox.settled)),
+          Counter("orders_outbox_troubles_total",
+                  "How often the database or the inventory has failed the outbox.",
+                  one(outbox.troubles)),
+          Counter("orders_store_commits_total", "Commits that this replica has begun.",
+                  one(store_->Commits()))};
 }
 
 rpc::ServerHost::NamedService Composition::service() {

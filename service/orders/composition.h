@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "prometheus/metric_family.h"
 #include "service/admin/pages.h"
 #include "service/admin/readiness.h"
 #include "service/lifecycle/process.h"
 #include "service/orders/config.h"
 #include "service/orders/event_feed.h"
+#include "service/orders/event_retention.h"
 #include "service/orders/inventory_client.h"
 #include "service/orders/order_placer.h"
 #include "service/orders/order_store.h"
@@ -40,12 +42,15 @@ class Composition {
 
   // For as long as this lives, also when it is closed.
   std::vector<admin::ReadinessCheck> readiness();
+
+  // The outbox and the store, for Prometheus.
   void AddMetrics(admin::Pages& pages);
 
  private:
   Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
               std::unique_ptr<Sales> sales, const Config& config,
               std::shared_ptr<const rpc::TlsFiles> tls, const rpc::GoodbyeSignal& goodbye);
+  std::vector<prometheus::MetricFamily> ReadMetrics() const;
 
   // Each uses only what stands above it.
   const std::shared_ptr<OrderStore> store_;
@@ -53,6 +58,7 @@ class Composition {
   InventoryClient inventory_;
   EventFeed feed_;
   OutboxRelay relay_;
+  EventRetention retention_;
   rpc::BlockingPool pool_;  // Work in it uses all of these.
   OrderPlacer placer_;
   OrdersService service_;

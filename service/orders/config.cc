@@ -8,6 +8,9 @@ ABSL_FLAG(std::string, database, "orders.sqlite3",
           "password into PGPASSWORD or a passfile: others can read a command line.");
 ABSL_FLAG(int, database_connections, 8,
           "Connections to a PostgreSQL database, beside one that listens for events.");
+ABSL_FLAG(std::int64_t, keep_events, 0,
+          "Events that are kept for watchers that resume; older ones are removed, orders never; "
+          "0: all are kept.");
 ABSL_FLAG(std::string, inventory, "127.0.0.1:50052",
           "Where the inventory server listens: HOST:PORT.");
 ABSL_FLAG(std::string, inventory_tls_ca, "",
@@ -24,6 +27,7 @@ namespace orders {
 Config ConfigFromFlags() {
   return {.database = absl::GetFlag(FLAGS_database),
           .database_connections = absl::GetFlag(FLAGS_database_connections),
+          .keep_events = absl::GetFlag(FLAGS_keep_events),
           .inventory = absl::GetFlag(FLAGS_inventory),
           .inventory_tls = {.certificate = absl::GetFlag(FLAGS_inventory_tls_certificate),
                             .key = absl::GetFlag(FLAGS_inventory_tls_key),

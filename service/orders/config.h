@@ -1,6 +1,7 @@
 #ifndef SERVICE_ORDERS_CONFIG_H_
 #define SERVICE_ORDERS_CONFIG_H_
 
+#include <cstdint>
 #include <string>
 
 #include "service/rpc/tls_files.h"
@@ -13,6 +14,8 @@ struct Config {
   std::string database;
   // --database_connections: to PostgreSQL, at most.
   int database_connections = 0;
+  // --keep_events: the last so many; 0: all.
+  std::int64_t keep_events = 0;
   // --inventory: where the inventory serves, HOST:PORT.
   std::string inventory;
   // --inventory_tls_...; without a CA: plaintext.

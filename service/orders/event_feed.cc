@@ -47,6 +47,11 @@ absl::StatusOr<std::int64_t> EventFeed::CatchUp() {
   for (;;) {
     absl::StatusOr<std::vector<OrderEvent>> events =
         store_.EventsAfter(last_sequence(), kPage, OrderStore::DefaultDeadline());
+    if (absl::IsOutOfRange(events.status())) {
+      const std::int64_t before = last_sequence();
+      if (absl::Status skipped = SkipRemoved(); !skipped.ok()) return skipped;
+      if (last_sequence() > before) continue;
+    }
     if (!events.ok()) return events.status();
     if (events->empty()) return count;
     count += TakeIn(*std::move(events));
@@ -65,6 +70,10 @@ void EventFeed::Run(std::stop_token stop) {
       TakeIn(*std::move(events));
       continue;
     }
+    if (absl::IsOutOfRange(events.status())) {
+      const std::int64_t before = last_sequence();
+      if (SkipRemoved().ok() && last_sequence() > before) continue;
+    }
     if (std::exchange(readable, false)) {
       spdlog::warn("the order log cannot be read, and events wait until it can: {}",
                    events.status().ToString());
@@ -72,6 +81,26 @@ void EventFeed::Run(std::stop_token stop) {
     Pause(stop, backoff);
     backoff = std::min(2 * backoff, kMaxBackoff);
   }
+}
+
+absl::Status EventFeed::SkipRemoved() {
+  std::lock_guard taking_in(taking_in_);
+  absl::Status loaded = sales_.CatchUpWithSaved(OrderStore::DefaultDeadline());
+  const std::int64_t reached = sales_.totals().sequence;
+  FeedEvents old;  // Destroyed without the lock.
+  {
+    std::lock_guard lock(mutex_);
+    if (!loaded.ok() || reached <= last_sequence_) return loaded;
+    spdlog::warn(
+        "the events {} to {} of the order log were removed before this replica has read "
+        "them; watchers that need them are told",
+        last_sequence_ + 1, reached);
+    old.assign(recent_.begin(), recent_.end());
+    recent_.clear();
+    last_sequence_ = reached;
+  }
+  TellSubscribers();
+  return absl::OkStatus();
 }
 
 void EventFeed::Pause(const std::stop_token& stop, std::chrono::milliseconds duration) {

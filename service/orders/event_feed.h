@@ -79,6 +79,9 @@ class EventFeed {
   // The next events of the log; those that are known already do no harm. Returns how many were new.
   std::int64_t TakeIn(std::vector<OrderEvent> events);
   void TellSubscribers();
+  // When the next events were removed: goes on from the totals that another replica has saved, which
+  // include them. Watchers hear from the store that they missed them.
+  absl::Status SkipRemoved();
   void Pause(const std::stop_token& stop, std::chrono::milliseconds duration);
 
   OrderStore& store_;

@@ -140,6 +140,23 @@ TEST_F(EventFeedTest, SaysThatTheLogCannotBeRead) {
   EXPECT_TRUE(absl::IsUnavailable(feed_.CatchUp().status()));
 }
 
+TEST_F(EventFeedTest, GoesOnBehindEventsThatWereRemovedBeforeItReadThem) {
+  log_.Append(10);
+  ASSERT_TRUE(feed_.CatchUp().ok());
+  log_.Append(90);
+  log_.Remove(60);
+  EXPECT_EQ(*feed_.CatchUp(), 40);
+  EXPECT_EQ(feed_.last_sequence(), 100);
+  EXPECT_EQ(sales_->totals().quantity_by_sku.at("tea"), 100 * 101 / 2);
+  EXPECT_EQ(feed_.After(10, 100), std::nullopt) << "the store says that they are gone";
+  EXPECT_THAT(Sequences(feed_.After(98, 100)), ElementsAre(99, 100));
+
+  log_.Append(90);
+  log_.Remove(150);
+  std::jthread runs([this](std::stop_token stop) { feed_.Run(stop); });
+  EXPECT_TRUE(testkit::Eventually([this] { return feed_.last_sequence() == 190; }));
+}
+
 TEST_F(EventFeedTest, FindsWhatOthersHaveWrittenByItself) {
   std::jthread runs([this](std::stop_token stop) { feed_.Run(stop); });
   log_.Append(1);

@@ -155,7 +155,8 @@ class OrderStore {
   virtual absl::StatusOr<std::int64_t> LastSequence(Deadline deadline) = 0;
 
   // Removes events with a sequence below `before`, except the last event and those that the saved
-  // totals do not include. Returns how many.
+  // totals do not include. Returns how many. Many are removed in several commits, so that nobody
+  // waits for all of them; at the deadline some may be left.
   virtual absl::StatusOr<std::int64_t> Trim(std::int64_t before, Deadline deadline) = 0;
 
   // Claims at most `limit` outbox items that are due and that nobody holds, those that became due
@@ -186,6 +187,9 @@ class OrderStore {
 
   // The totals as they are now, from all orders. Slow.
   virtual absl::StatusOr<SalesTotals> ComputeTotals(Deadline deadline) = 0;
+
+  // How many commits its writer has begun in this process. Does not block.
+  virtual std::int64_t Commits() const = 0;
 
   // 32 hexadecimal digits, chosen at random when the database was created. Two databases never have
   // the same one. Does not block.

@@ -116,7 +116,22 @@ OutboxStatus OutboxRelay::Status() const {
   return status_;
 }
 
+absl::Status OutboxRelay::Health() const {
+  const OutboxStatus status = Status();
+  if (!status.in_trouble && status.oldest_age <= kOld) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(
+      Describe(status), status.troubles == 0 ? "" : "; the last trouble: ", status.last_trouble));
+}
+
 OutboxRelay::Worked OutboxRelay::WorkOnPage(const std::stop_token& stop) {
+  const std::int64_t before = Status().troubles;
+  const Worked worked = TryPage(stop);
+  std::lock_guard lock(mutex_);
+  status_.in_trouble = status_.troubles != before;
+  return worked;
+}
+
+OutboxRelay::Worked OutboxRelay::TryPage(const std::stop_token& stop) {
   const absl::StatusOr<std::vector<OutboxItem>> items =
       store_.Claim(kPage, kLease, OrderStore::DefaultDeadline());
   if (!items.ok()) {
@@ -207,6 +222,10 @@ absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const A
   }
   absl::Status status;
   if (!settlements.empty()) status = store_.Settle(settlements, OrderStore::DefaultDeadline());
+  if (status.ok()) {
+    std::lock_guard lock(mutex_);
+    status_.settled += static_cast<std::int64_t>(settlements.size());
+  }
   for (const auto& [delay, postponed] : later) {
     status.Update(store_.Postpone(postponed, delay, OrderStore::DefaultDeadline()));
   }
@@ -228,10 +247,10 @@ void OutboxRelay::LookAtBacklog() {
     ReportTrouble(absl::StrCat("the outbox cannot be counted: ", backlog.status().ToString()));
     return;
   }
-  OutboxStatus status{.depth = backlog->depth,
-                      .oldest_age = backlog->oldest_age,
-                      .pushing_back = backlog->oldest_age > kMaxAge};
-  const bool before = Status().pushing_back;
+  OutboxStatus status = Status();
+  const bool before = std::exchange(status.pushing_back, backlog->oldest_age > kMaxAge);
+  status.depth = backlog->depth;
+  status.oldest_age = backlog->oldest_age;
   if (before && !status.pushing_back) {
     spdlog::info("the outbox relay has caught up, new orders are accepted: {}", Describe(status));
   }
@@ -239,10 +258,15 @@ void OutboxRelay::LookAtBacklog() {
     std::lock_guard lock(mutex_);
     status_ = status;
   }
-  if (status.pushing_back) ReportTrouble("it is behind");
+  if (status.pushing_back) trouble_.Count(absl::StrCat("it is behind; ", Describe(status)));
 }
 
 void OutboxRelay::ReportTrouble(const std::string& what) {
+  {
+    std::lock_guard lock(mutex_);
+    ++status_.troubles;
+    status_.last_trouble = what;
+  }
   trouble_.Count(absl::StrCat(what, "; ", Describe(Status())));
 }
 

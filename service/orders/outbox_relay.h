@@ -17,10 +17,16 @@
 
 namespace orders {
 
-// How far the relay is behind, as of its last look.
+// How far the relay is behind, as of its last look, and how it fares.
 struct OutboxStatus {
   std::int64_t depth = 0;
   std::chrono::milliseconds oldest_age{0};
+  // Items that this relay has settled.
+  std::int64_t settled = 0;
+  // How often it has had trouble, what it was the last time, and whether it has it now.
+  std::int64_t troubles = 0;
+  std::string last_trouble = {};
+  bool in_trouble = false;
   // New orders are refused until the relay has caught up.
   bool pushing_back = false;
 };
@@ -55,15 +61,19 @@ class OutboxRelay {
   // Signals that there is a new item. Does not block.
   void Wake();
 
-  // Cheap: looks at no store.
+  // These are cheap: they look at no store.
   OutboxStatus Status() const;
+  // UNAVAILABLE, in a sentence for operators: it has trouble, or the oldest item is older than kOld.
+  absl::Status Health() const;
+  static constexpr std::chrono::seconds kOld{10};
 
  private:
   enum class Worked { kAll, kSome, kTrouble };
   struct Answers;
 
-  // Works through one page.
+  // Works through one page, and says what of it is trouble.
   Worked WorkOnPage(const std::stop_token& stop);
+  Worked TryPage(const std::stop_token& stop);
   // Asks the inventory about each item, at most `parallel_` at once.
   Answers Ask(const std::vector<OutboxItem>& items, const std::stop_token& stop);
   void AskAboutOne(const OutboxItem& item, std::stop_token give_up, InventoryClient::Done done);

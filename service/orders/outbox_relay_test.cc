@@ -22,7 +22,9 @@ namespace orders {
 namespace {
 
 using std::chrono::milliseconds;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
@@ -263,6 +265,10 @@ class FakeOutbox final : public FakeOrderLog {
       item.reservation_id = std::to_string(i);
     }
   }
+  void FailClaims(absl::Status fault) {
+    std::lock_guard lock(mutex_);
+    fault_ = std::move(fault);
+  }
   std::vector<std::size_t> settled() {
     std::lock_guard lock(mutex_);
     return settled_;
@@ -270,6 +276,7 @@ class FakeOutbox final : public FakeOrderLog {
 
   absl::StatusOr<std::vector<OutboxItem>> Claim(int, milliseconds, Deadline) override {
     std::lock_guard lock(mutex_);
+    if (!fault_.ok()) return fault_;
     return std::exchange(items_, {});
   }
   absl::Status Settle(const std::vector<Settlement>& settlements, Deadline) override {
@@ -287,6 +294,7 @@ class FakeOutbox final : public FakeOrderLog {
 
  private:
   std::mutex mutex_;
+  absl::Status fault_;                // Guarded by mutex_.
   Backlog backlog_;                   // Guarded by mutex_.
   std::vector<OutboxItem> items_;     // Guarded by mutex_.
   std::vector<std::size_t> settled_;  // Guarded by mutex_.
@@ -328,6 +336,25 @@ TEST_F(OutboxRelayClockTest, PushesBackOnceTheOldestItemIsOlderThanHalfOfAReserv
   EXPECT_FALSE(After(second, {3, milliseconds(10)}).pushing_back);
 }
 
+TEST_F(OutboxRelayClockTest, SaysWhatIsWrongWhileItIs) {
+  Start();
+  EXPECT_TRUE(relay_.Health().ok());
+  outbox_.FailClaims(absl::UnavailableError("no server"));
+  const OutboxStatus failing = After(milliseconds(1000), {7, milliseconds(20)});
+  EXPECT_TRUE(failing.in_trouble);
+  EXPECT_GT(failing.troubles, 0);
+  EXPECT_THAT(relay_.Health().ToString(), AllOf(HasSubstr("7 items wait"), HasSubstr("no server")));
+
+  outbox_.FailClaims(absl::OkStatus());
+  EXPECT_FALSE(After(milliseconds(2000), {7, milliseconds(20)}).in_trouble);
+  EXPECT_TRUE(relay_.Health().ok());
+  // What it was stays known.
+  EXPECT_THAT(relay_.Status().last_trouble, HasSubstr("no server"));
+
+  After(milliseconds(1000), {7, milliseconds(11'000)});
+  EXPECT_THAT(relay_.Health().ToString(), HasSubstr("the oldest for 11 s"));
+}
+
 TEST_F(OutboxRelayClockTest, LooksAtTheBacklogOnceASecondAndNotForEachPage) {
   Start();
   EXPECT_EQ(After(milliseconds(500), {5, milliseconds(1)}).depth, 0);
@@ -339,6 +366,7 @@ TEST_F(OutboxRelayClockTest, SettlesAPageInOneTransaction) {
   Start();
   ASSERT_TRUE(testkit::Eventually([this] { return !outbox_.settled().empty(); }));
   EXPECT_THAT(outbox_.settled(), ElementsAre(100u));
+  EXPECT_TRUE(testkit::Eventually([this] { return relay_.Status().settled == 100; }));
   EXPECT_EQ(inventory_.confirms().size(), 100u);
 }
 

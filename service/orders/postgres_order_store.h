@@ -75,6 +75,7 @@ class PostgresOrderStore final : public OrderStore {
   absl::StatusOr<SalesTotals> LoadTotals(Deadline deadline) override;
   absl::Status SaveTotals(const SalesTotals& totals, Deadline deadline) override;
   absl::StatusOr<SalesTotals> ComputeTotals(Deadline deadline) override;
+  std::int64_t Commits() const override { return static_cast<std::int64_t>(writer_.commits()); }
   const std::string& DatabaseId() const override { return database_id_; }
   absl::Status Close(Deadline deadline) override;
 

@@ -43,6 +43,14 @@ SalesTotals Sales::totals() const {
   return totals_;
 }
 
+absl::Status Sales::CatchUpWithSaved(OrderStore::Deadline deadline) {
+  absl::StatusOr<SalesTotals> saved = store_.LoadTotals(deadline);
+  if (!saved.ok()) return saved.status();
+  std::lock_guard lock(mutex_);
+  if (saved->sequence > totals_.sequence) totals_ = *std::move(saved);
+  return absl::OkStatus();
+}
+
 absl::Status Sales::Save(OrderStore::Deadline deadline) {
   return store_.SaveTotals(totals(), deadline);
 }

@@ -26,6 +26,9 @@ class Sales {
 
   SalesTotals totals() const;
 
+  // Goes on from what was last saved, if that is further: for a log whose next events were removed.
+  absl::Status CatchUpWithSaved(OrderStore::Deadline deadline);
+
   absl::Status Save(OrderStore::Deadline deadline);
 
  private:

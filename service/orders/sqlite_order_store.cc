@@ -18,6 +18,8 @@ using v1::Order;
 using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+// In one commit: others wait for that.
+constexpr std::int64_t kTrimmedAtOnce = 2000;
 // How late an event of another process may be.
 constexpr milliseconds kLook(20);
 // No lease and no delay is longer. What is due later than that was stored before the clock was set
@@ -366,15 +368,22 @@ absl::StatusOr<std::int64_t> SqliteOrderStore::LastSequence(Deadline deadline) {
 }
 
 absl::StatusOr<std::int64_t> SqliteOrderStore::Trim(std::int64_t before, Deadline deadline) {
-  return connections_->Write<std::int64_t>(
-      deadline, [before](Database& database) -> absl::StatusOr<std::int64_t> {
-        absl::Status status = database.Run(
-            "DELETE FROM events WHERE sequence < ? AND sequence < (SELECT max(sequence) FROM "
-            "events) AND sequence <= (SELECT sequence FROM sales_totals_reach)",
-            before);
-        if (!status.ok()) return status;
-        return database.Changes();
-      });
+  const auto remove_some = [before](Database& database) -> absl::StatusOr<std::int64_t> {
+    absl::Status status = database.Run(
+        "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence < ?1 AND "
+        "sequence < (SELECT max(sequence) FROM events) AND sequence <= (SELECT sequence FROM "
+        "sales_totals_reach) ORDER BY sequence LIMIT ?2)",
+        before, kTrimmedAtOnce);
+    if (!status.ok()) return status;
+    return database.Changes();
+  };
+  for (std::int64_t all = 0;;) {
+    const absl::StatusOr<std::int64_t> removed =
+        connections_->Write<std::int64_t>(deadline, remove_some);
+    if (!removed.ok()) return removed.status();
+    all += *removed;
+    if (*removed < kTrimmedAtOnce) return all;
+  }
 }
 
 absl::StatusOr<std::vector<OutboxItem>> SqliteOrderStore::Claim(int limit, milliseconds lease,

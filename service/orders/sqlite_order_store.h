@@ -59,6 +59,7 @@ class SqliteOrderStore final : public OrderStore {
   absl::Status SaveTotals(const SalesTotals& totals, Deadline deadline) override;
   absl::StatusOr<SalesTotals> ComputeTotals(Deadline deadline) override;
 
+  std::int64_t Commits() const override { return connections_->commits(); }
   const std::string& DatabaseId() const override { return database_id_; }
   absl::Status Close(Deadline deadline) override;
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -74,6 +75,9 @@ class Connections {
   absl::Status Write(TimePoint deadline, Writer::Work work) {
     return writer_->Run(deadline, std::move(work));
   }
+
+  // The writer's.
+  std::int64_t commits() const { return static_cast<std::int64_t>(writer_->commits()); }
 
   // Lends nothing more, waits for every loan to end, and closes the writer: see Writer::Close().
   // DEADLINE_EXCEEDED: something still runs; then nothing of this may be destroyed. A second call

@@ -34,10 +34,10 @@ ARROWS = {
     "service/postgres": set(),
     "service/inventory": CORE | {"service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
     "service/orders": CORE
-    | {"service/admin", "service/rpc", "service/sqlite", "service/postgres", "proto/google/rpc", "proto/inventory", "proto/orders"},
+    | {"service/admin", "service/observability", "service/rpc", "service/sqlite", "service/postgres", "proto/google/rpc", "proto/inventory", "proto/orders"},
     # Callers, who happen to start their servers themselves.
     "service/orders/demo": {"client", "client/orders", "proto/inventory", "proto/orders"},
-    "service/orders/process": {"client", "proto/admin", "proto/orders", "service", "service/inventory", "service/postgres"},
+    "service/orders/process": {"client", "service/admin", "proto/admin", "proto/orders", "service", "service/inventory", "service/postgres"},
     "client": {"proto/admin", "proto/google/rpc", "proto/grpc/health", "proto/report"},
     "client/orders": {"client", "proto/google/rpc", "proto/inventory", "proto/orders"},
 }

@@ -49,6 +49,7 @@ def check_names(names):
     expect("names that only the dashboard or the alerts know", used - names, set())
     with open(DOCUMENT) as file:
         documented = set(re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram) \|", file.read(), re.M))
+    documented = set(filter(METRIC.match, documented))  # Services have metrics of their own.
     expect("metrics that docs/operations.md does not have", names - documented, set())
     expect("metrics that only docs/operations.md has", documented - names, set())
 

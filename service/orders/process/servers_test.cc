@@ -20,9 +20,11 @@
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "orders/v1/orders.grpc.pb.h"
+#include "service/admin/testing/http_caller.h"
 #include "service/orders/process/servers_under_test.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
+#include "tests/common/eventually.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
@@ -137,6 +139,37 @@ TEST_F(ServersTest, AManualDrainAnswersEveryOrderAndSavesState) {
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
   EXPECT_THAT(orders().Output(), HasSubstr("replayed 0 events"));
   EXPECT_EQ(StoredRequestIds().size(), 8u);
+}
+
+TEST_F(ServersTest, OperatorsSeeWhatTheOutboxWaitsFor) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  const std::string port_file = directory_.File("http");
+  ASSERT_NO_FATAL_FAILURE(
+      StartOrders(inventory_->address(),
+                  {"--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port_file}));
+  std::string http;
+  std::ifstream(port_file) >> http;
+  const auto shows = [&http](const std::string& path, const std::string& text) {
+    return testkit::Eventually(
+        [&] { return admin::Get(http, path).body.find(text) != std::string::npos; });
+  };
+  ASSERT_TRUE(Place("one").ok());
+  EXPECT_TRUE(shows("/metrics", "\norders_outbox_settled_total 1\n"));
+  EXPECT_TRUE(shows("/metrics", "\norders_outbox_items 0\n"));
+  EXPECT_TRUE(shows("/metrics", "\norders_store_commits_total "));
+  EXPECT_TRUE(shows("/readyz?verbose", "[+]outbox: ok"));
+
+  inventory_.reset();
+  grpc::ClientContext context;
+  v1::CancelOrderRequest cancel;
+  cancel.set_order_id(StoredOrders().front().order_id());
+  v1::CancelOrderResponse cancelled;
+  ASSERT_TRUE(stub_->CancelOrder(&context, cancel, &cancelled).ok());
+  EXPECT_TRUE(shows("/readyz?verbose", "[-]outbox: UNAVAILABLE: 1 items wait"));
+  EXPECT_TRUE(shows("/readyz?verbose", "the last trouble: the inventory: UNAVAILABLE"));
+  EXPECT_TRUE(shows("/statusz", "1 items wait"));
+  EXPECT_TRUE(shows("/metrics", "\norders_outbox_items 1\n"));
+  EXPECT_EQ(admin::Get(http, "/readyz").status, 200) << "it serves whatever else it can";
 }
 
 TEST_F(ServersTest, AWatcherResumesAndMissesNothing) {

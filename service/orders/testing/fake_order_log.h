@@ -36,6 +36,13 @@ class FakeOrderLog : public OrderStore {
     changed_.notify_all();
   }
 
+  // Removes the events up to `sequence`; the totals, which include them, are saved.
+  void Remove(std::int64_t sequence) {
+    std::lock_guard lock(mutex_);
+    removed_ = sequence;
+    saved_ = {.sequence = sequence, .quantity_by_sku = {{"tea", sequence * (sequence + 1) / 2}}};
+  }
+
   // Holds reads until Release().
   void Hold() {
     std::lock_guard lock(mutex_);
@@ -94,6 +101,7 @@ class FakeOrderLog : public OrderStore {
     saved_ = totals;
     return absl::OkStatus();
   }
+  std::int64_t Commits() const override { return 0; }
   const std::string& DatabaseId() const override { return database_id_; }
 
   std::vector<absl::StatusOr<Placed>> Place(std::vector<NewOrder> orders, Deadline) override {
@@ -135,6 +143,7 @@ class FakeOrderLog : public OrderStore {
   // Requires: mutex_ is held.
   absl::StatusOr<std::vector<OrderEvent>> Read(std::int64_t after, int limit) const {
     if (!fault_.ok()) return fault_;
+    if (after < removed_) return absl::OutOfRangeError("removed");
     std::vector<OrderEvent> events;
     for (std::int64_t i = after + 1; i <= std::min(last_, after + limit); ++i) {
       OrderEvent& event = events.emplace_back();
@@ -153,13 +162,14 @@ class FakeOrderLog : public OrderStore {
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::int64_t last_ = 0;  // Guarded by mutex_.
-  absl::Status fault_;     // Guarded by mutex_.
-  bool held_ = false;      // Guarded by mutex_.
-  int standing_ = 0;       // Guarded by mutex_.
-  int reads_ = 0;          // Guarded by mutex_.
-  int finds_ = 0;          // Guarded by mutex_.
-  SalesTotals saved_;      // Guarded by mutex_.
+  std::int64_t last_ = 0;     // Guarded by mutex_.
+  std::int64_t removed_ = 0;  // Guarded by mutex_.
+  absl::Status fault_;        // Guarded by mutex_.
+  bool held_ = false;         // Guarded by mutex_.
+  int standing_ = 0;          // Guarded by mutex_.
+  int reads_ = 0;             // Guarded by mutex_.
+  int finds_ = 0;             // Guarded by mutex_.
+  SalesTotals saved_;         // Guarded by mutex_.
 };
 
 }  // namespace orders
