@@ -12,6 +12,22 @@ namespace rpc {
 
 using lifecycle::Clock;
 
+namespace {
+
+// A channel that fails every call at once, because it has no credentials.
+//
+// Never destroyed, and so gRPC's threads for callbacks are never ended: whoever releases the last
+// channel ends them, and the last canary may come back when nobody else has one. It would be one of
+// these threads, which cannot wait for its own end and would go on with a queue that is gone
+// (completion_queue_cc.cc, CallbackAlternativeCQ::Unref()).
+const std::shared_ptr<grpc::Channel>& Nowhere() {
+  static const auto& nowhere =
+      *new std::shared_ptr<grpc::Channel>(grpc::CreateChannel("", nullptr));
+  return nowhere;
+}
+
+}  // namespace
+
 // One call. Shared with gRPC, which may never finish it.
 struct BlockedThreads::Canary {
   explicit Canary(std::shared_ptr<grpc::Channel> nowhere) : stub(std::move(nowhere)) {}
@@ -45,8 +61,7 @@ BlockedThreads::BlockedThreads(std::function<void()> on_blocked, Clock::Duration
 
 void BlockedThreads::Watch(const std::stop_token& stop) {
   Clock& clock = Clock::Steady();
-  // Without credentials it fails every call at once.
-  const std::shared_ptr<grpc::Channel> nowhere = grpc::CreateChannel("", nullptr);
+  const std::shared_ptr<grpc::Channel>& nowhere = Nowhere();
   Clock::TimePoint next_word = Clock::TimePoint::min();
   while (!stop.stop_requested()) {
     const std::shared_ptr<Canary> canary = Canary::Send(nowhere);

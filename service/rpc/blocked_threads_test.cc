@@ -6,6 +6,7 @@
 #include <chrono>
 #include <future>
 #include <list>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -72,6 +73,30 @@ TEST(BlockedThreads, AreNotBlockedOnceTheyHaveRecovered) {
   EXPECT_TRUE(testkit::Eventually([&] { return blocked.blocked(); }));
   blocker.reset();
   EXPECT_TRUE(testkit::Eventually([&] { return !blocked.blocked(); }));
+}
+
+// gRPC's threads release the last channel, which ends them if there is no other.
+TEST(BlockedThreads, MayRecoverWhenNobodyElseHasAChannel) {
+  struct Call {
+    grpc::ClientContext context;
+    const grpc::Slice nothing;
+    const grpc::ByteBuffer request{&nothing, 1};
+    grpc::ByteBuffer response;
+  };
+  std::promise<void> released;
+  const std::shared_future<void> free = released.get_future().share();
+  for (int i = 0; i < 16; ++i) {
+    const auto call = std::make_shared<Call>();
+    grpc::GenericStub(grpc::CreateChannel("", nullptr))
+        .UnaryCall(&call->context, "/nowhere/Blocks", {}, &call->request, &call->response,
+                   [call, free](const grpc::Status&) { free.wait(); });
+  }
+  {
+    const BlockedThreads blocked([] {}, milliseconds(1));
+    ASSERT_TRUE(testkit::Eventually([&] { return blocked.blocked(); }));
+  }
+  released.set_value();
+  const Blocker calls_that_come_back;
 }
 
 TEST(BlockedThreads, ThatRecoverInTimeAreNotReported) {
