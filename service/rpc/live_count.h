@@ -1,6 +1,7 @@
 #ifndef SERVICE_RPC_LIVE_COUNT_H_
 #define SERVICE_RPC_LIVE_COUNT_H_
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -21,10 +22,12 @@ class LiveCount {
   // defeat the purpose, so each thread reads them only now and then until it is true: it may become
   // true late, by a sixteenth of `most`.
   bool Exceeds(std::int64_t most) {
-    static thread_local std::int64_t until_look = 0;
-    if (--until_look > 0) return false;
+    const std::int64_t interval = most / std::int64_t{16 * std::tuple_size_v<decltype(shards_)>};
+    static thread_local std::int64_t until_look = 0;  // It may be another count that set it.
+    until_look = std::min(until_look - 1, interval);
+    if (until_look > 0) return false;
     if (live() > most) return true;
-    until_look = most / std::int64_t{16 * std::tuple_size_v<decltype(shards_)>};
+    until_look = interval;
     return false;
   }
 

@@ -44,6 +44,15 @@ TEST(LiveCount, ExceedsALargeNumberOnlyALittleLate) {
   EXPECT_LE(begun, kMost + kMost / 16);
 }
 
+TEST(LiveCount, ExceedsASmallNumberBesideAnotherCountAsWell) {
+  LiveCount large, small;
+  EXPECT_FALSE(large.Exceeds(1 << 14));
+  small.Begin();
+  EXPECT_FALSE(small.Exceeds(1));
+  small.Begin();
+  EXPECT_TRUE(small.Exceeds(1));
+}
+
 // One that hands over to the next before it ends: there is always one.
 TEST(LiveCount, IsNeverTooSmallWhileItIsRead) {
   LiveCount count;
