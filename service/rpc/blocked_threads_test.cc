@@ -22,12 +22,20 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// Of a call that leads nowhere.
+struct Call {
+  grpc::ClientContext context;
+  const grpc::Slice nothing;
+  const grpc::ByteBuffer request{&nothing, 1};
+  grpc::ByteBuffer response;
+};
+
 // Blocks as many of gRPC's threads as there can be, until it goes.
 class Blocker {
  public:
   Blocker() {
     for (int i = 0; i < 16; ++i) {
-      Call& call = calls_.emplace_back();
+      Awaited& call = calls_.emplace_back();
       stub_.UnaryCall(&call.context, "/nowhere/Blocks", {}, &call.request, &call.response,
                       [this, &call](const grpc::Status&) {
                         free_.wait();
@@ -37,22 +45,18 @@ class Blocker {
   }
   ~Blocker() {
     released_.set_value();
-    for (Call& call : calls_) call.ended.get_future().wait();
+    for (Awaited& call : calls_) call.ended.get_future().wait();
   }
 
  private:
-  struct Call {
-    grpc::ClientContext context;
-    const grpc::Slice nothing;
-    const grpc::ByteBuffer request{&nothing, 1};
-    grpc::ByteBuffer response;
+  struct Awaited : Call {
     std::promise<void> ended;
   };
 
   std::promise<void> released_;
   std::shared_future<void> free_ = released_.get_future().share();
   grpc::GenericStub stub_{grpc::CreateChannel("", nullptr)};
-  std::list<Call> calls_;
+  std::list<Awaited> calls_;
 };
 
 TEST(BlockedThreads, AreReportedOnceInAWhile) {
@@ -77,12 +81,6 @@ TEST(BlockedThreads, AreNotBlockedOnceTheyHaveRecovered) {
 
 // gRPC's threads release the last channel, which ends them if there is no other.
 TEST(BlockedThreads, MayRecoverWhenNobodyElseHasAChannel) {
-  struct Call {
-    grpc::ClientContext context;
-    const grpc::Slice nothing;
-    const grpc::ByteBuffer request{&nothing, 1};
-    grpc::ByteBuffer response;
-  };
   std::promise<void> released;
   const std::shared_future<void> free = released.get_future().share();
   for (int i = 0; i < 16; ++i) {
