@@ -189,14 +189,19 @@ class Front final : public Probe::CallbackService {
   }
 
   absl::Status Close() { return backend_.Close(lifecycle::Clock::Steady().Now() + testkit::kLong); }
-  const std::vector<std::string>& seen() const { return seen_; }
+  std::vector<std::string> seen() const {
+    std::lock_guard lock(mutex_);
+    return seen_;
+  }
 
  private:
   void See() {
     const auto trace = Trace::Current();
+    std::lock_guard lock(mutex_);
     seen_.push_back(trace == nullptr ? "none" : trace->Traceparent());
   }
 
+  mutable std::mutex mutex_;
   std::vector<std::string> seen_;  // One after the other.
   Backend<Probe> backend_;
   BlockingPool pool_{1, 10, [](const absl::Status&) {}};
@@ -222,7 +227,8 @@ TEST_F(AccessLogTest, TheTraceGoesWithTheWorkAndOnToBackends) {
     Note note;
     EXPECT_TRUE(
         Probe::NewStub(NewConnection(server.address()))->Hold(context.get(), note, &note).ok());
-    EXPECT_EQ(front.seen().back(), AwaitCalls(3).back().trace.Traceparent());
+    const EndedCall third = AwaitCalls(3).back();
+    EXPECT_EQ(front.seen().back(), third.trace.Traceparent());
   }
   EXPECT_TRUE(front.Close().ok());
 }
