@@ -20,6 +20,7 @@ LATER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b(?!\([^)]+\): \S)")
 ROOMS = ("bazel/", "client/", "deploy/", "docs/", "proto/", "service/", "tests/", ".ci/")
 EXAMPLE = (
     "client/orders",
+    "deploy/prometheus/orders",
     "proto/inventory",
     "proto/orders",
     "service/inventory",
