@@ -61,8 +61,10 @@ struct Writer::Item {
   }
 };
 
-Writer::Writer(std::unique_ptr<Database> database)
-    : database_(std::move(database)), thread_([this] { Loop(); }) {}
+Writer::Writer(std::unique_ptr<Database> database) : Writer(std::move(database), Bounds()) {}
+
+Writer::Writer(std::unique_ptr<Database> database, const Bounds& bounds)
+    : bounds_(bounds), database_(std::move(database)), thread_([this] { Loop(); }) {}
 
 Writer::~Writer() {
   Close(TimePoint::max()).IgnoreError();
@@ -77,7 +79,7 @@ absl::Status Writer::Run(TimePoint deadline, Work work) {
   if (now >= deadline) return absl::DeadlineExceededError("the deadline is over already");
   if (!queue_.empty()) {
     const Clock::duration waited = now - queue_.front()->queued;
-    if (waited > kMaxWait || waited > deadline - now) {
+    if (waited > bounds_.wait || waited > deadline - now) {
       return absl::ResourceExhaustedError("too much waits to be written");
     }
   }
@@ -150,7 +152,7 @@ void Writer::WriteBatch() {
 Writer::Items Writer::RunWork(const Transaction& transaction) {
   const TimePoint begun = Clock::now();
   Items batch;
-  while (batch.size() < kMaxBatch && Clock::now() - begun < kMaxBatchTime) {
+  while (batch.size() < bounds_.batch && Clock::now() - begun < bounds_.batch_time) {
     const std::shared_ptr<Item> item = Take();
     if (item == nullptr) break;
     item->status = RunOne(*database_, item->work);

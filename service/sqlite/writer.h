@@ -28,7 +28,7 @@ namespace sqlite {
 //
 // Errors of work, beside its own; after these, nothing was stored:
 //   DEADLINE_EXCEEDED    its deadline came before it had begun
-//   RESOURCE_EXHAUSTED   others wait already for longer than its deadline, or kMaxWait, allows
+//   RESOURCE_EXHAUSTED   others wait already for longer than its deadline, or Bounds::wait, allows
 //   UNAVAILABLE          the database is busy or full
 //   FAILED_PRECONDITION  the writer was closed, or the database file was moved away
 // and after this one, it may or may not be stored:
@@ -42,14 +42,17 @@ class Writer {
   // writer's thread, perhaps after its caller has gone: it owns all that it uses.
   using Work = std::function<absl::Status(Database&)>;
 
-  // Bounds of one commit, so that nobody waits long for those in front.
-  static constexpr std::size_t kMaxBatch = 512;
-  static constexpr std::chrono::milliseconds kMaxBatchTime{20};
-  // Capacity is a time: when the first in line has waited this long, no more is taken.
-  static constexpr std::chrono::milliseconds kMaxWait{2000};
+  struct Bounds {
+    // Of one commit, so that nobody waits long for those in front.
+    std::size_t batch = 512;
+    std::chrono::milliseconds batch_time{20};
+    // Capacity is a time: when the first in line has waited this long, no more is taken.
+    std::chrono::milliseconds wait{2000};
+  };
 
   // `database` is not for reading only. Throws std::system_error when a thread cannot be created.
   explicit Writer(std::unique_ptr<Database> database);
+  Writer(std::unique_ptr<Database> database, const Bounds& bounds);
   // Like Close(), without a limit.
   ~Writer();
   Writer(const Writer&) = delete;
@@ -105,6 +108,7 @@ class Writer {
   void SetLocked(bool locked);
   absl::Status CloseDatabase();
 
+  const Bounds bounds_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::list<std::shared_ptr<Item>> queue_;  // Guarded by mutex_.

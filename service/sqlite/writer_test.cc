@@ -40,10 +40,13 @@ Writer::Work Add(const std::string& text) {
 
 class WriterTest : public ::testing::Test {
  protected:
-  WriterTest() {
+  WriterTest() { Open(Writer::Bounds()); }
+
+  void Open(const Writer::Bounds& bounds) {
+    writer_ = nullptr;
     absl::StatusOr<std::unique_ptr<Database>> database = Database::Open(path_, kNotes, {});
-    EXPECT_TRUE(database.ok()) << database.status();
-    writer_ = std::make_unique<Writer>(*std::move(database));
+    ASSERT_TRUE(database.ok()) << database.status();
+    writer_ = std::make_unique<Writer>(*std::move(database), bounds);
   }
 
   // Work that holds the writer until Release().
@@ -129,7 +132,7 @@ TEST_F(WriterTest, TakesNothingMoreIntoACommitThatHasLastedLong) {
   for (int i = 0; i < 3; ++i) {
     callers.emplace_back([this] {
       const auto slow = [](Database&) {
-        std::this_thread::sleep_for(Writer::kMaxBatchTime);
+        std::this_thread::sleep_for(Writer::Bounds().batch_time);
         return absl::OkStatus();
       };
       EXPECT_TRUE(writer_->Run(Soon(), slow).ok());
@@ -140,6 +143,22 @@ TEST_F(WriterTest, TakesNothingMoreIntoACommitThatHasLastedLong) {
   for (std::thread& caller : callers) caller.join();
   // The first one may have joined the commit that was under way.
   EXPECT_GE(writer_->commits() - before, 3u);
+}
+
+TEST_F(WriterTest, TakesNoMoreIntoOneCommitThanItsBound) {
+  Open({.batch = 2, .batch_time = testkit::kLong});
+  const std::size_t before = writer_->commits();
+  Hold();
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 5; ++i) {
+    callers.emplace_back(
+        [this, i] { EXPECT_TRUE(writer_->Run(Soon(), Add(std::to_string(i))).ok()); });
+  }
+  ASSERT_TRUE(testkit::Eventually([this] { return writer_->waiting() == 5; }));
+  Release();
+  for (std::thread& caller : callers) caller.join();
+  // Two of the six in each.
+  EXPECT_EQ(writer_->commits() - before, 3u);
 }
 
 TEST_F(WriterTest, UndoesWorkThatFailsAndKeepsTheOthersOfItsCommit) {
@@ -196,6 +215,7 @@ TEST_F(WriterTest, SaysThatTheOutcomeIsOpenWhenTheDeadlineComesDuringTheWork) {
 }
 
 TEST_F(WriterTest, RefusesWorkWhoseDeadlineIsShorterThanTheQueue) {
+  Open({.wait = testkit::kLong});
   Hold();
   std::future<absl::Status> first =
       std::async(std::launch::async, [this] { return writer_->Run(Soon(), Add("first")); });
@@ -207,6 +227,20 @@ TEST_F(WriterTest, RefusesWorkWhoseDeadlineIsShorterThanTheQueue) {
   Release();
   EXPECT_TRUE(first.get().ok());
   EXPECT_THAT(Notes(), ElementsAre("first"));
+}
+
+TEST_F(WriterTest, RefusesWorkOfAnyDeadlineWhileTheFirstInLineHasWaitedTooLong) {
+  Open({.wait = std::chrono::milliseconds(0)});
+  Hold();
+  std::future<absl::Status> first =
+      std::async(std::launch::async, [this] { return writer_->Run(Soon(), Add("first")); });
+  ASSERT_TRUE(testkit::Eventually([&] { return writer_->waiting() == 1; }));
+  const absl::Status refused = writer_->Run(Soon(), Add("never"));
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  Release();
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(writer_->Run(Soon(), Add("next")).ok()) << "nobody waits any more";
+  EXPECT_THAT(Notes(), ElementsAre("first", "next"));
 }
 
 TEST_F(WriterTest, LetsWhoWaitsForAnotherProcessGoAtTheDeadline) {
