@@ -36,14 +36,23 @@ class PostgresDatabase final : public DatabaseUnderTest {
     return std::unique_ptr<OrderStore>(*std::move(store));
   }
 
+  absl::Status RunSql(const std::string& sql) override {
+    const auto connection =
+        postgres::Connection::Open(*postgres::Url::Parse(*url_), {}, InAMinute());
+    return connection.ok() ? (*connection)->RunScript(sql, InAMinute()) : connection.status();
+  }
+
  private:
   const absl::StatusOr<std::string> url_ = postgres::Environment().server->CreateDatabase();
 };
 
-INSTANTIATE_TEST_SUITE_P(Postgres, OrderStoreContract,
-                         ::testing::Values(StoreKind{.name = "PostgreSQL", .make_database = [] {
-                                                       return std::make_unique<PostgresDatabase>();
-                                                     }}));
+INSTANTIATE_TEST_SUITE_P(
+    Postgres, OrderStoreContract,
+    ::testing::Values(StoreKind{
+        .name = "PostgreSQL",
+        .make_database = [] { return std::make_unique<PostgresDatabase>(); },
+        .new_id_sql =
+            "UPDATE database_identity SET id = replace(gen_random_uuid()::text, '-', '')"}));
 
 class PostgresOrderStoreTest : public postgres::ServerUnderTest {
  protected:

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/orders/sqlite_order_schema.h"
 #include "service/orders/testing/order_store_contract.h"
 #include "service/sqlite/database.h"
 #include "tests/common/eventually.h"
@@ -32,15 +33,22 @@ class SqliteFile final : public DatabaseUnderTest {
     if (!store.ok()) return store.status();
     return std::unique_ptr<OrderStore>(*std::move(store));
   }
+  absl::Status RunSql(const std::string& sql) override {
+    const auto database =
+        sqlite::Database::Open(directory_.File("orders.sqlite3"), SqliteOrderSchema(), {});
+    return database.ok() ? (*database)->RunScript(sql) : database.status();
+  }
 
  private:
   const testkit::TempDir directory_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Sqlite, OrderStoreContract,
-                         ::testing::Values(StoreKind{.name = "SQLite", .make_database = [] {
-                                                       return std::make_unique<SqliteFile>();
-                                                     }}));
+INSTANTIATE_TEST_SUITE_P(
+    Sqlite, OrderStoreContract,
+    ::testing::Values(StoreKind{
+        .name = "SQLite",
+        .make_database = [] { return std::make_unique<SqliteFile>(); },
+        .new_id_sql = "UPDATE database_identity SET id = lower(hex(randomblob(16)))"}));
 
 class SqliteOrderStoreTest : public ::testing::Test {
  protected:

@@ -3,8 +3,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <fstream>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -24,6 +26,7 @@ namespace orders {
 using google::protobuf::util::MessageDifferencer;
 using orders::v1::Order;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::SizeIs;
@@ -684,6 +687,27 @@ TEST_P(OrderStoreContract, HasAnIdThatStays) {
   store.reset();
   EXPECT_EQ(Open()->DatabaseId(), id);
   EXPECT_NE(GetParam().make_database()->Open().value()->DatabaseId(), id);
+}
+
+std::string OperationsManual() {
+  std::stringstream text;
+  text << std::ifstream("docs/operations.md").rdbuf();
+  return text.str();
+}
+
+TEST_P(OrderStoreContract, HasAnotherIdOnceAnOperatorHasRestoredItAndGivenItOne) {
+  auto store = Open();
+  Place(*store, MakeOrder("order-1", "request-1"));
+  const std::string id = store->DatabaseId();
+  store.reset();
+  EXPECT_THAT(OperationsManual(), HasSubstr('"' + GetParam().new_id_sql + '"'));
+  ASSERT_TRUE(RunSql(GetParam().new_id_sql).ok());
+
+  store = Open();
+  EXPECT_THAT(store->DatabaseId(), ::testing::MatchesRegex("[0-9a-f]{32}"));
+  EXPECT_NE(store->DatabaseId(), id);
+  Place(*store, MakeOrder("order-2", "request-2"));
+  EXPECT_EQ(*store->LastSequence(Soon()), 2);
 }
 
 TEST_P(OrderStoreContract, SharesCommitsBetweenCallersAndKeepsEachCallWhole) {

@@ -6,6 +6,7 @@
 #include <ostream>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
 #include "service/orders/order_store.h"
@@ -18,6 +19,8 @@ class DatabaseUnderTest {
   // Everything opened is destroyed before this.
   virtual ~DatabaseUnderTest() = default;
   virtual absl::StatusOr<std::unique_ptr<OrderStore>> Open() = 0;
+  // What an operator does with the database's own tool.
+  virtual absl::Status RunSql(const std::string& sql) = 0;
 };
 
 // One kind of store, for
@@ -26,6 +29,8 @@ class DatabaseUnderTest {
 struct StoreKind {
   std::string name;
   std::function<std::unique_ptr<DatabaseUnderTest>()> make_database;
+  // Gives a restored database another id; in docs/operations.md, word for word.
+  std::string new_id_sql;
 
   friend std::ostream& operator<<(std::ostream& out, const StoreKind& kind) {
     return out << kind.name;
@@ -37,6 +42,7 @@ class OrderStoreContract : public ::testing::TestWithParam<StoreKind> {
  protected:
   // Null, with the test failed, when it cannot be opened.
   std::unique_ptr<OrderStore> Open();
+  absl::Status RunSql(const std::string& sql) { return database_->RunSql(sql); }
 
  private:
   const std::unique_ptr<DatabaseUnderTest> database_ = GetParam().make_database();
