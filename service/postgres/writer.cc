@@ -33,12 +33,13 @@ struct Writer::Work {
 struct Writer::State {
   using Batch = std::vector<std::shared_ptr<Work>>;
 
-  State(std::shared_ptr<Pool> pool, Statements first, Statements last)
-      : pool(std::move(pool)), first(std::move(first)), last(std::move(last)) {}
+  State(std::shared_ptr<Pool> pool, Statements first, Statements last, const Bounds& bounds)
+      : pool(std::move(pool)), first(std::move(first)), last(std::move(last)), bounds(bounds) {}
 
   const std::shared_ptr<Pool> pool;
   const Statements first;
   const Statements last;
+  const Bounds bounds;
 
   mutable std::mutex mutex;
   std::condition_variable changed;
@@ -61,7 +62,7 @@ void Writer::State::Loop() {
 bool Writer::State::TakeBatch(Batch& batch) {
   std::unique_lock lock(mutex);
   changed.wait(lock, [this] { return closing || !queue.empty(); });
-  for (; !queue.empty() && batch.size() < kMaxBatch; queue.pop_front()) {
+  for (; !queue.empty() && batch.size() < bounds.batch; queue.pop_front()) {
     queue.front()->begun = true;
     batch.push_back(std::move(queue.front()));
   }
@@ -77,7 +78,7 @@ void Writer::State::Commit(const Batch& batch) {
     deadline = std::max(deadline, work->deadline);
   }
   statements.insert(statements.end(), last.begin(), last.end());
-  deadline = std::min(deadline, Clock::now() + kMaxCommitTime);
+  deadline = std::min(deadline, Clock::now() + bounds.commit_time);
 
   absl::StatusOr<Answers> all = pool->Commit(statements, deadline);
   if (!all.ok() && ConcernsOne(all.status()) && batch.size() > 1) {
@@ -105,7 +106,10 @@ void Writer::State::Finish(Work& work, absl::StatusOr<Answers> answers) {
 }
 
 Writer::Writer(std::shared_ptr<Pool> pool, Statements first, Statements last)
-    : state_(std::make_shared<State>(std::move(pool), std::move(first), std::move(last))),
+    : Writer(std::move(pool), std::move(first), std::move(last), Bounds()) {}
+
+Writer::Writer(std::shared_ptr<Pool> pool, Statements first, Statements last, const Bounds& bounds)
+    : state_(std::make_shared<State>(std::move(pool), std::move(first), std::move(last), bounds)),
       thread_([state = state_] { state->Loop(); }) {}
 
 Writer::~Writer() { Close(Clock::now()).IgnoreError(); }
@@ -119,7 +123,7 @@ absl::StatusOr<Answers> Writer::Run(Statements statements, TimePoint deadline) {
   std::unique_lock lock(state.mutex);
   if (state.closing) return absl::FailedPreconditionError("the database is closed");
   if (work->since >= deadline) return absl::DeadlineExceededError("database: no time was left");
-  if (!state.queue.empty() && work->since - state.queue.front()->since > kMaxWait) {
+  if (!state.queue.empty() && work->since - state.queue.front()->since > state.bounds.wait) {
     return absl::ResourceExhaustedError("database: too many others wait to write");
   }
   state.queue.push_back(work);

@@ -26,23 +26,26 @@ namespace postgres {
 //
 // Errors of work, beside those of Pool::Commit(); after these, nothing was stored:
 //   DEADLINE_EXCEEDED    its deadline came before it had begun
-//   RESOURCE_EXHAUSTED   others wait already for longer than kMaxWait
+//   RESOURCE_EXHAUSTED   others wait already for longer than Bounds::wait
 //   FAILED_PRECONDITION  the writer was closed
 // and IsOutcomeOpen() is also true when the deadline came during the commit.
 //
 // Threads: all methods may be called from any thread.
 class Writer {
  public:
-  // Bounds of one commit, so that nobody waits long for those in front.
-  static constexpr std::size_t kMaxBatch = 128;
-  static constexpr std::chrono::seconds kMaxCommitTime{10};
-  // Capacity is a time: when the first in line has waited this long, no more is taken.
-  static constexpr std::chrono::milliseconds kMaxWait{2000};
+  struct Bounds {
+    // Of one commit, so that nobody waits long for those in front.
+    std::size_t batch = 128;
+    std::chrono::milliseconds commit_time{10'000};
+    // Capacity is a time: when the first in line has waited this long, no more is taken.
+    std::chrono::milliseconds wait{2000};
+  };
 
   using Statements = std::vector<Statement>;
 
   // `first` and `last`: what each commit begins and ends with.
   Writer(std::shared_ptr<Pool> pool, Statements first, Statements last);
+  Writer(std::shared_ptr<Pool> pool, Statements first, Statements last, const Bounds& bounds);
 
   // Closes, and waits for nobody.
   ~Writer();

@@ -34,9 +34,32 @@ class WriterTest : public ServerUnderTest {
     auto pool = Pool::Open(url(), {}, InAMinute());
     ASSERT_TRUE(pool.ok()) << pool.status();
     pool_ = *std::move(pool);
+    Begin(Writer::Bounds());
+  }
+
+  void Begin(const Writer::Bounds& bounds) {
     writer_ = std::make_unique<Writer>(
         pool_, Writer::Statements{Statement("SELECT one FROM lock FOR UPDATE")},
-        Writer::Statements{Statement("INSERT INTO log VALUES (1)")});
+        Writer::Statements{Statement("INSERT INTO log VALUES (1)")}, bounds);
+  }
+
+  // A connection that holds this lock until Unlock().
+  std::unique_ptr<Connection> Lock(std::int64_t number) {
+    auto connection = Connect();
+    EXPECT_TRUE(
+        connection->Query(Statement("SELECT pg_advisory_lock($1)", number), InAMinute()).ok());
+    return connection;
+  }
+  static void Unlock(Connection& connection) {
+    EXPECT_TRUE(connection.Query(Statement("SELECT pg_advisory_unlock_all()"), InAMinute()).ok());
+  }
+  // Work that ends when this lock is free.
+  std::future<absl::Status> WriteOnceUnlocked(std::int64_t number) {
+    return Write({Statement("SELECT pg_advisory_xact_lock($1)", number)});
+  }
+  bool Eventually(std::size_t commits, std::size_t waiting) {
+    return testkit::Eventually(
+        [&] { return writer_->commits() == commits && writer_->waiting() == waiting; });
   }
 
   static Writer::Statements Insert(std::int64_t id) {
@@ -103,6 +126,25 @@ TEST_F(WriterTest, KeepsTheOthersOfACommitInWhichOneIsRefused) {
   EXPECT_EQ(Count("t"), 3);
 }
 
+TEST_F(WriterTest, TriesNothingAgainWhenTheConnectionIsLostInACommit) {
+  const auto one = Lock(1);
+  const auto two = Lock(2);
+  auto first = WriteOnceUnlocked(1);
+  ASSERT_TRUE(Eventually(1, 0));
+  auto hanging = WriteOnceUnlocked(2);
+  auto other = Write(Insert(1));
+  ASSERT_TRUE(Eventually(1, 2));
+  Unlock(*one);
+  ASSERT_TRUE(first.get().ok());
+  const Statement terminate(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'");
+  ASSERT_TRUE(
+      testkit::Eventually([&] { return Connect()->Query(terminate, InAMinute())->size() == 1; }));
+  EXPECT_FALSE(other.get().ok());
+  EXPECT_FALSE(hanging.get().ok());
+  EXPECT_EQ(Count("t"), 0);
+}
+
 TEST_F(WriterTest, BeginsNothingWhoseDeadlineHasComeWhileOthersWrote) {
   const auto lock = Connect();
   ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
@@ -112,7 +154,67 @@ TEST_F(WriterTest, BeginsNothingWhoseDeadlineHasComeWhileOthersWrote) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(short_of_time.get())) << "it has not begun";
   ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
   EXPECT_TRUE(patient.get().ok());
-  EXPECT_EQ(Count("t"), 0);
+  ASSERT_TRUE(Write(Insert(2)).get().ok());
+  EXPECT_EQ(Count("t"), 1);
+}
+
+TEST_F(WriterTest, TakesNoMoreIntoOneCommitThanItsBound) {
+  Begin({.batch = 2});
+  const auto lock = Lock(1);
+  auto first = WriteOnceUnlocked(1);
+  ASSERT_TRUE(Eventually(1, 0));
+  std::vector<std::future<absl::Status>> others;
+  for (std::int64_t id = 0; id < 5; ++id) others.push_back(Write(Insert(id)));
+  ASSERT_TRUE(Eventually(1, 5));
+  Unlock(*lock);
+  for (auto& other : others) EXPECT_TRUE(other.get().ok());
+  EXPECT_EQ(writer_->commits(), 4u);
+}
+
+TEST_F(WriterTest, RefusesWorkWhileTheFirstInLineHasWaitedTooLong) {
+  Begin({.wait = milliseconds(0)});
+  const auto lock = Lock(1);
+  auto first = WriteOnceUnlocked(1);
+  ASSERT_TRUE(Eventually(1, 0));
+  auto second = Write(Insert(1));
+  ASSERT_TRUE(Eventually(1, 1));
+  const absl::Status refused = Write(Insert(2)).get();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  Unlock(*lock);
+  EXPECT_TRUE(second.get().ok());
+  EXPECT_TRUE(Write(Insert(3)).get().ok()) << "nobody waits any more";
+}
+
+TEST_F(WriterTest, GivesACommitUpThatTakesTooLongWhateverTimeItsCallersHave) {
+  Begin({.commit_time = milliseconds(200)});
+  const auto lock = Lock(1);
+  auto hanging = WriteOnceUnlocked(1);
+  ASSERT_EQ(hanging.wait_for(testkit::kLong), std::future_status::ready);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(hanging.get()));
+  EXPECT_TRUE(Write(Insert(1)).get().ok());
+}
+
+TEST_F(WriterTest, SaysThatTheOutcomeIsOpenWhenOnesDeadlineComesDuringTheCommitOfAll) {
+  absl::Status open;
+  std::int64_t tries = 0;
+  // A machine that is busy may not even begin before a short deadline.
+  for (milliseconds patience(250); !absl::IsUnknown(open) && patience < milliseconds(10'000);
+       patience *= 2) {
+    const auto one = Lock(1);
+    const auto two = Lock(2);
+    const std::size_t commits = writer_->commits();
+    auto first = WriteOnceUnlocked(1);
+    ASSERT_TRUE(Eventually(commits + 1, 0));
+    auto hanging = WriteOnceUnlocked(2);
+    ASSERT_TRUE(Eventually(commits + 1, 1));
+    auto short_of_time = Write(Insert(++tries), steady_clock::now() + patience);
+    Unlock(*one);
+    open = short_of_time.get();
+    Unlock(*two);
+    EXPECT_TRUE(hanging.get().ok());
+  }
+  EXPECT_TRUE(absl::IsUnknown(open)) << open;
+  EXPECT_EQ(Count("t"), 1) << "it was stored";
 }
 
 TEST_F(WriterTest, CommitsWhatWaitsWhenItIsClosedAndRefusesWhatComesLater) {
