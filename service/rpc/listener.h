@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "service/rpc/bound_sockets.h"
 #include "service/rpc/inherited_sockets.h"
 
 namespace rpc {
@@ -29,9 +30,9 @@ namespace rpc {
 // timeout, although another replica would serve. Here callers are refused until Listen().
 //
 // Guarantees: once started, every connection that was established when Close() was called is handed
-// over, not reset; later ones are refused, or wait for the successor that shares the socket. Close() ends however fast peers connect. A connection
-// for which the process has too few descriptors is accepted and reset, so that its caller knows at
-// once.
+// over, not reset; later ones are refused, or wait for the successor that shares the socket.
+// Close() ends however fast peers connect. A connection for which the process has too few
+// descriptors is accepted and reset, so that its caller knows at once.
 //
 // Threads: Close() and the destructor on one thread, the rest on any. `accept` and `refused` run on
 // the listener's own thread.
@@ -41,23 +42,14 @@ class Listener {
   // socket that accepted it.
   using Accept = std::function<void(int listener_fd, int fd)>;
 
-  // "HOST:PORT" or "[::1]:PORT"; port 0 picks a free one. A host name means every address that it
-  // has on this machine, all with the same port. "unix:PATH" is a socket file: one on which nobody
-  // listens any more is replaced, and Close() removes its own. "fd:NAME" is what systemd, or
-  // whoever started the process, passes under this name (inherited_sockets.h).
+  // Binds an address (bound_sockets.h), or takes its sockets from `inherited`: others listen on those
+  // already, and go on when this listener is closed; callers who wait to be accepted are then left
+  // to them. The file of a "unix:PATH" that was bound here goes with Close().
   //
-  // Takes the sockets of this address from `inherited` if it has them, whichever form the address
-  // has. Others listen there already, and go on when this listener is closed: callers who wait to be
-  // accepted are then left to them.
+  // Connections are refused before Listen(). The accepting thread already exists, so that Start()
+  // cannot fail.
   //
-  // Binds only: connections are refused before Listen(). A socket file is listened to at once,
-  // because other processes tell by that whether it is in use. The accepting thread already exists,
-  // so that Start() cannot fail.
-  //
-  // Errors, each with the address and what to do: INVALID_ARGUMENT (also a socket that was passed
-  // and does not listen for connections), NOT_FOUND (no such host, or nothing was passed under that
-  // name), ALREADY_EXISTS (in use), PERMISSION_DENIED, UNAVAILABLE (also when a thread cannot be
-  // created).
+  // Errors: those of BindAddress(), and UNAVAILABLE when a thread cannot be created.
   static absl::StatusOr<std::unique_ptr<Listener>> Bind(const std::string& address,
                                                         InheritedSockets* inherited = nullptr);
 
@@ -112,20 +104,7 @@ class Listener {
   const std::string& address() const { return address_; }
 
  private:
-  // Closed with the object.
-  struct Socket {
-    explicit Socket(int fd);
-    ~Socket();
-    Socket(const Socket&) = delete;
-    Socket& operator=(const Socket&) = delete;
-    const int fd;
-  };
-  using Sockets = std::vector<std::unique_ptr<Socket>>;
-
-  Listener(Sockets sockets, std::unique_ptr<Socket> wake, std::string unix_path, bool shared);
-  static absl::StatusOr<Sockets> Adopt(const std::string& address, InheritedSockets* inherited);
-  static absl::StatusOr<Sockets> BindTcp(const std::string& address);
-  static absl::StatusOr<Sockets> BindUnix(const std::string& address, const std::string& path);
+  Listener(BoundSockets bound, Socket wake);
   // Waits for Start(), or for Close() without it.
   void Run();
   // Accepts up to `most` connections from a socket. False: it cannot for the moment, for example
@@ -133,9 +112,9 @@ class Listener {
   bool AcceptArrived(int listener_fd, int most);
 
   mutable std::mutex closing_;
-  Sockets sockets_;                     // Empty: closed. Changed with closing_ held.
-  const std::unique_ptr<Socket> wake_;  // An eventfd, readable once Close() is called.
-  const std::string local_;             // The sockets' local address, as LocalAddress() has it.
+  std::vector<Socket> sockets_;  // Empty: closed. Changed with closing_ held.
+  const Socket wake_;            // An eventfd, readable once Close() is called.
+  const std::string local_;      // The sockets' local address, as LocalAddress() has it.
   const std::string address_;
   const std::string unix_path_;              // Of the socket file; empty for TCP.
   const std::pair<dev_t, ino_t> unix_file_;  // Which file that was.
