@@ -19,6 +19,8 @@ int main(int argc, char** argv) {
   lifecycle::BlockShutdownSignals();  // Before there is any other thread.
   config::ServerConfig config =
       config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
+  const auto orders_config = orders::ConfigFromFlags();                           // example
+  if (!orders_config.ok()) config::UsageError(orders_config.status().message());  // example
   observability::ProcessLog log("orders", config.log);
   config.LogTo(log);
   lifecycle::Process process(config.budget, log);
@@ -31,12 +33,11 @@ int main(int argc, char** argv) {
 
   rpc::GoodbyeSignal goodbye;
   std::vector<rpc::ServerHost::NamedService> services;
-  auto orders =                                                                // example
-      orders::Composition::Open(orders::ConfigFromFlags(), process, goodbye);  // example
-  if (!orders.ok()) return process.CouldNotStart(orders.status());             // example
-  services.push_back((*orders)->service());                                    // example
-  for (auto& each : (*orders)->readiness()) admin.pages().Add(each);           // example
-  (*orders)->AddMetrics(admin.pages());                                        // example
+  auto orders = orders::Composition::Open(*orders_config, process, goodbye);  // example
+  if (!orders.ok()) return process.CouldNotStart(orders.status());            // example
+  services.push_back((*orders)->service());                                   // example
+  for (auto& each : (*orders)->readiness()) admin.pages().Add(each);          // example
+  (*orders)->AddMetrics(admin.pages());                                       // example
 
   rpc::ServerHost server(config.server, std::move(services), goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {

@@ -106,33 +106,33 @@ ABSL_FLAG(
 ABSL_FLAG(bool, print_config, false,
           "Print every setting and the resulting budgets, as a file for --flagfile, and exit.");
 
-// Unset: a share of what the others leave. See ShutdownBudget::Split().
+// Shares that are unset divide what the others leave: ShutdownBudget::Split().
 ABSL_FLAG(
     std::optional<absl::Duration>, shutdown_lame_duck, std::nullopt,
     "How long health says NOT_SERVING while calls are still served, so that load balancers can "
-    "notice. Always spent in full, on SIGTERM and in a manual drain.");
+    "notice. Always spent in full, on SIGTERM and in a manual drain. Unset: 10/60 of the grace.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_drain_connections, std::nullopt,
           "Guaranteed share of the grace, plus what earlier phases leave over: until callers' "
-          "connections are gone or silent.");
+          "connections are gone or silent. Unset: 24/60 of the grace.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_drain_calls, std::nullopt,
           "Guaranteed share of the grace, plus what earlier phases leave over: until calls in "
-          "flight are answered.");
+          "flight are answered. Unset: 10/60 of the grace.");
 ABSL_FLAG(
     std::optional<absl::Duration>, shutdown_cancel_calls, std::nullopt,
     "Guaranteed share of the grace, plus what earlier phases leave over: until cancelled calls "
-    "have ended.");
+    "have ended. Unset: 4/60 of the grace.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_stop_workers, std::nullopt,
           "Guaranteed share of the grace, plus what earlier phases leave over: until background "
-          "workers have finished their current item.");
+          "workers have finished their current item. Unset: 3/60 of the grace.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_save_state, std::nullopt,
           "Guaranteed share of the grace, plus what earlier phases leave over: until state is "
-          "saved.");
+          "saved. Unset: 3/60 of the grace.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_close_resources, std::nullopt,
           "Guaranteed share of the grace, plus what earlier phases leave over: until every "
-          "resource is closed.");
+          "resource is closed. Unset: 4/60 of the grace.");
 ABSL_FLAG(std::optional<absl::Duration>, shutdown_reserve, std::nullopt,
           "Share of the grace that is held back for the report and the exit; the watchdog ends the "
-          "process when half of it is left.");
+          "process when half of it is left. Unset: 2/60 of the grace.");
 
 // Limits on connections: service/rpc/connection_limits.h has the reasons.
 ABSL_FLAG(
@@ -174,7 +174,8 @@ ABSL_FLAG(
     "down.");
 ABSL_FLAG(absl::Duration, default_deadline,
           absl::FromChrono(rpc::ConnectionLimits().default_deadline),
-          "The same for a unary call without a deadline; at most max_deadline, and 0 means that.");
+          "Longest time that a unary call may run whose caller has set no deadline; at most "
+          "max_deadline; 0: max_deadline.");
 ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().max_resets_per_second,
           "End a connection when this many of its calls, and more than half of them, fail within a "
           "second, because resetting calls costs a caller nothing; 0: never.");
@@ -551,8 +552,8 @@ void ServerConfig::LogTo(observability::ProcessLog& log) {
                     });
 }
 
-void UsageError(const std::string& what) {
-  lifecycle::WriteLastWords({"usage: ", what});
+void UsageError(absl::string_view what) {
+  lifecycle::WriteLastWords({"usage: ", std::string(what)});
   std::exit(static_cast<int>(lifecycle::ExitCode::kUsage));
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "service/admin/admin_server.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/observability/process_log.h"
@@ -58,7 +59,7 @@ struct ServerConfig {
 ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv);
 
 // Exits in the same way; for a program's own flags.
-[[noreturn]] void UsageError(const std::string& what);
+[[noreturn]] void UsageError(absl::string_view what);
 
 }  // namespace config
 

@@ -1,6 +1,8 @@
 #include "service/orders/config.h"
 
 #include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 
 ABSL_FLAG(std::string, database, "orders.sqlite3",
           "What holds the orders: an SQLite file, created if it does not exist; or a PostgreSQL "
@@ -23,16 +25,44 @@ ABSL_FLAG(std::string, inventory_tls_name, "",
           "The name in the inventory's certificate; empty: the host of --inventory.");
 
 namespace orders {
+namespace {
 
-Config ConfigFromFlags() {
-  return {.database = absl::GetFlag(FLAGS_database),
-          .database_connections = absl::GetFlag(FLAGS_database_connections),
-          .keep_events = absl::GetFlag(FLAGS_keep_events),
-          .inventory = absl::GetFlag(FLAGS_inventory),
-          .inventory_tls = {.certificate = absl::GetFlag(FLAGS_inventory_tls_certificate),
-                            .key = absl::GetFlag(FLAGS_inventory_tls_key),
-                            .ca = absl::GetFlag(FLAGS_inventory_tls_ca)},
-          .inventory_tls_name = absl::GetFlag(FLAGS_inventory_tls_name)};
+absl::Status Check(const Config& config) {
+  if (config.database.empty()) {
+    return absl::InvalidArgumentError("--database must be a file or a URL, is empty");
+  }
+  if (config.database_connections < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("--database_connections must be at least 1, is ",
+                                                   config.database_connections));
+  }
+  if (config.keep_events < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--keep_events must be at least 0, is ", config.keep_events));
+  }
+  if (config.inventory.empty()) {
+    return absl::InvalidArgumentError("--inventory must be HOST:PORT, is empty");
+  }
+  const rpc::TlsFiles::Paths& tls = config.inventory_tls;
+  if (tls.ca.empty() && !(tls.certificate.empty() && tls.key.empty())) {
+    return absl::InvalidArgumentError(
+        "--inventory_tls_certificate and --inventory_tls_key need --inventory_tls_ca");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Config> ConfigFromFlags() {
+  Config config = {.database = absl::GetFlag(FLAGS_database),
+                   .database_connections = absl::GetFlag(FLAGS_database_connections),
+                   .keep_events = absl::GetFlag(FLAGS_keep_events),
+                   .inventory = absl::GetFlag(FLAGS_inventory),
+                   .inventory_tls = {.certificate = absl::GetFlag(FLAGS_inventory_tls_certificate),
+                                     .key = absl::GetFlag(FLAGS_inventory_tls_key),
+                                     .ca = absl::GetFlag(FLAGS_inventory_tls_ca)},
+                   .inventory_tls_name = absl::GetFlag(FLAGS_inventory_tls_name)};
+  if (absl::Status valid = Check(config); !valid.ok()) return valid;
+  return config;
 }
 
 }  // namespace orders

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "service/rpc/tls_files.h"
 
 namespace orders {
@@ -24,7 +25,9 @@ struct Config {
 };
 
 // Requires: the command line was parsed.
-Config ConfigFromFlags();
+//
+// Errors: INVALID_ARGUMENT with the flag and what it must be.
+absl::StatusOr<Config> ConfigFromFlags();
 
 }  // namespace orders
 

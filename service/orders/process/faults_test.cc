@@ -348,6 +348,13 @@ TEST_F(OrdersFaultsTest, AReportOnAMountPointIsWrittenInPlace) {
   EXPECT_EQ(umount2(report.c_str(), MNT_DETACH), 0);
 }
 
+TEST_F(OrdersFaultsTest, AFlagThatCannotBeIsNamedBeforeAnythingIsOpened) {
+  testkit::ChildProcess server({testkit::RunfileOrDie("service/orders_server"),
+                                "--inventory=", "--database=/nowhere/at.all"});
+  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
+  EXPECT_EQ(server.Output(), "usage: --inventory must be HOST:PORT, is empty\n");
+}
+
 TEST_F(OrdersFaultsTest, APortThatIsTakenRollsTheStartBack) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   testkit::ChildProcess second({testkit::RunfileOrDie("service/orders_server"),
