@@ -40,7 +40,7 @@ TEST(CommandLineTest, TheLastOfTwoWins) {
   EXPECT_EQ(ParseCommandLine({"--name=a", "--name=b"}, Known())->Get("name"), "b");
 }
 
-TEST(CommandLineTest, ADashIsAWordAndTwoDashesEndTheFlags) {
+TEST(CommandLineTest, OneDashIsAWordTwoEndFlags) {
   const auto line = ParseCommandLine({"-", "--", "--json", "-x"}, Known());
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_FALSE(line->Has("json"));
@@ -55,7 +55,7 @@ TEST(CommandLineTest, ErrorsSayWhatWouldBeValid) {
   EXPECT_EQ(ErrorOf({"--json=yes"}), "--json takes no value");
 }
 
-TEST(CommandLineTest, ADurationHasAUnitAndIsWithinReason) {
+TEST(CommandLineTest, ADurationHasAUnitAndALimit) {
   EXPECT_EQ(*ParseTime("1.5s"), milliseconds(1500));
   EXPECT_EQ(*ParseTime("2m"), milliseconds(120000));
   for (const char* wrong : {"", "10", "0s", "-1s", "inf", "25h", "1us", "soon"}) {
@@ -63,7 +63,7 @@ TEST(CommandLineTest, ADurationHasAUnitAndIsWithinReason) {
   }
 }
 
-TEST(CommandLineTest, ACountIsAWholeNumberOfAtLeastOne) {
+TEST(CommandLineTest, ACountIsAPositiveWholeNumber) {
   EXPECT_EQ(*ParseCount("3000000000"), 3000000000);
   for (const char* wrong : {"", "0", "-1", "1.5", "x", "99999999999999999999"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(ParseCount(wrong).status())) << wrong;

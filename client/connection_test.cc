@@ -43,7 +43,7 @@ void AnswerCalls(FakeServer& server, int times) {
   }
 }
 
-TEST(ConnectionTest, AnUnhealthyServerIsLeftForAHealthyOne) {
+TEST(ConnectionTest, LeavesAnUnhealthyServerForAHealthyOne) {
   FakeServer leaving(FakeServer::Health::kServed);
   FakeServer staying(FakeServer::Health::kServed);
   leaving.SetServing(false);

@@ -44,7 +44,7 @@ TEST(ErrorDetailsTest, EveryFieldViolationCanBeRead) {
   EXPECT_EQ(bad->field_violations(1).field(), "items");
 }
 
-TEST(ErrorDetailsTest, AStatusWithoutDetailsOrWithGarbageHasNone) {
+TEST(ErrorDetailsTest, MissingAndGarbledDetailsAreNone) {
   for (const std::string& details : {std::string(), std::string("\xff\xff garbage")}) {
     const absl::Status status =
         FromGrpc(grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone", details));
@@ -54,7 +54,7 @@ TEST(ErrorDetailsTest, AStatusWithoutDetailsOrWithGarbageHasNone) {
   }
 }
 
-TEST(ErrorDetailsTest, ARetryDelayIsRoundedUpAndKeptWithinReason) {
+TEST(ErrorDetailsTest, ARetryDelayIsRoundedUpAndLimited) {
   EXPECT_THAT(RetryDelay(WithRetryDelay(0, 1)), Optional(milliseconds(1)));
   EXPECT_THAT(RetryDelay(WithRetryDelay(1, 500000000)), Optional(milliseconds(1500)));
   EXPECT_THAT(RetryDelay(WithRetryDelay(-1, -5)), Optional(milliseconds(0)));

@@ -22,7 +22,7 @@ constexpr std::chrono::seconds kLimit{40};
 constexpr char kReport[] = R"({"version":2,"program":"orders","reason":"terminate","took_ms":1,)"
                            R"("grace_ms":30000,"exit_code":0})";
 
-TEST(MainTest, PathsAreRelativeToTheShellThatRanBazel) {
+TEST(MainTest, PathsAreRelativeToTheCallersDirectory) {
   const testkit::TempDir shell;
   std::ofstream(shell.File("report.json")) << kReport;
   ChildProcess client(
@@ -69,7 +69,7 @@ TEST(MainTest, APipeThatNobodyReadsIsAnError) {
   EXPECT_EQ(output, "client help: cannot write its output: Broken pipe\n");
 }
 
-TEST(MainTest, AClosedOutputIsAnErrorAndNoConnectionTakesItsPlace) {
+TEST(MainTest, ClosedOutputFailsAndNoConnectionReplacesIt) {
   std::string output;
   EXPECT_EQ(Shell("exec \"$CLIENT\" help >&-", &output), Ending::Exited(5)) << output;
   EXPECT_EQ(output, "client help: cannot write its output: Bad file descriptor\n");

@@ -32,7 +32,7 @@ class CliTest : public CliUnderTest {
   FakeServer server_;
 };
 
-TEST_F(CliTest, HelpExistsForEveryCommandAndFitsATerminal) { ExpectHelp(); }
+TEST_F(CliTest, EveryCommandHasHelpThatFitsATerminal) { ExpectHelp(); }
 
 TEST_F(CliTest, HelpHasEveryExitCode) {
   EXPECT_EQ(Run({"help"}), kDone);
@@ -41,7 +41,7 @@ TEST_F(CliTest, HelpHasEveryExitCode) {
   }
 }
 
-TEST_F(CliTest, NoCommandAndAnUnknownOneAreUsageErrors) {
+TEST_F(CliTest, MissingAndUnknownCommandsAreUsageErrors) {
   EXPECT_EQ(Run({}), kUsage);
   EXPECT_THAT(err(), HasSubstr("client drain"));
   EXPECT_EQ(out(), "");
@@ -50,7 +50,7 @@ TEST_F(CliTest, NoCommandAndAnUnknownOneAreUsageErrors) {
   EXPECT_EQ(Run({"help", "darin"}), kUsage);
 }
 
-TEST_F(CliTest, AUsageErrorIsOneLineThatSaysWhatIsValid) {
+TEST_F(CliTest, UsageErrorsListValidChoicesInOneLine) {
   ExpectUsageError({"drain"}, "which server? --admin=HOST:PORT, its --admin_address");
   ExpectUsageError({"undrain", "all"}, "takes flags only");
   ExpectUsageError({"state", "--admin=x", "--timeout=10"},

@@ -45,7 +45,7 @@ TEST(RetryTest, CallersThatFailTogetherDoNotRetryTogether) {
   EXPECT_GT(std::set(sleeps.begin(), sleeps.end()).size(), 10u);
 }
 
-TEST(RetryTest, WaitsAtLeastAsLongAsTheServerAsks) {
+TEST(RetryTest, WaitsNoShorterThanTheServerAsks) {
   FakeClock clock;
   const RetryOptions options{.initial_backoff = milliseconds(100)};
   Retry retry(options, clock, {});
@@ -63,7 +63,7 @@ TEST(RetryTest, StartsOverWhenTheServerHasAnswered) {
   EXPECT_LE(clock.sleeps().back(), seconds(1));
 }
 
-TEST(RetryTest, GivesUpWhenTheServerWasAwayForTooLong) {
+TEST(RetryTest, GivesUpOnAServerAwayTooLong) {
   FakeClock clock;
   const RetryOptions options{
       .initial_backoff = seconds(2), .max_backoff = seconds(2), .give_up_after = seconds(10)};
@@ -74,7 +74,7 @@ TEST(RetryTest, GivesUpWhenTheServerWasAwayForTooLong) {
   EXPECT_THAT(clock.Now() - start, Between(seconds(8), seconds(10)));
 }
 
-TEST(RetryTest, CountsTheLimitFromTheFailureNotFromTheLastAnswer) {
+TEST(RetryTest, CountsTheLimitFromTheFirstFailure) {
   FakeClock clock;
   const RetryOptions options{.give_up_after = seconds(10)};
   Retry retry(options, clock, {});
@@ -108,7 +108,7 @@ TEST(RetryTest, DoesNotWaitWhenAStopIsRequested) {
   EXPECT_THAT(clock.sleeps(), SizeIs(0));
 }
 
-TEST(RetryTest, DoesNotTryAgainWhenAStopIsRequestedDuringTheWait) {
+TEST(RetryTest, AStopDuringTheWaitPreventsARetry) {
   FakeClock clock;
   std::stop_source stop;
   clock.OnSleep([&] { stop.request_stop(); });
@@ -132,7 +132,7 @@ TEST(RetryTest, ReportsWhyAndHowLongItWaits) {
   EXPECT_THAT(told, ElementsAre("broken1", "broken2", "broken1"));
 }
 
-TEST(RetryTest, SurvivesWhatAProxyLeavesBehindUntilItHappensAgainAndAgain) {
+TEST(RetryTest, SurvivesWhatAProxyLeavesUnlessItRepeats) {
   FakeClock clock;
   const RetryOptions options{.max_unexplained = 3};
   for (const auto& status : {absl::UnknownError(""), absl::InternalError("RST_STREAM")}) {

@@ -107,7 +107,7 @@ TEST(TimelineOf, SummarizesTheShutdownAndItsCalls) {
                           "  /a.B/C: 3 finished, 1 cancelled, 0 left", "streams: 2 ended, 1 cut"));
 }
 
-TEST(TimelineOf, HasAnAxisWithRoundTicksForEveryBar) {
+TEST(TimelineOf, AxisHasRoundTicksForEveryBar) {
   EXPECT_THAT(Drawn().ticks, ElementsAre(0, 500, 1000, 1500, 2000));
   EXPECT_EQ(Drawn().length, 2000U);
   EXPECT_THAT(Drawn(R"({"version": 2})").ticks, ElementsAre(0, 1, 2));
@@ -115,7 +115,7 @@ TEST(TimelineOf, HasAnAxisWithRoundTicksForEveryBar) {
               ElementsAre(0, 1000000000, 2000000000, 3000000000, 4000000000, 5000000000));
 }
 
-TEST(TimelineOf, BeginsWithTheRequestEvenAfterAManualDrain) {
+TEST(TimelineOf, BeginsWithTheRequestDespiteAManualDrain) {
   const Timeline timeline = Drawn(R"json({"version": 2, "took_ms": 100, "phases": [
     {"name": "LameDuck", "start_ms": -3600000, "took_ms": 1000, "budget_ms": 5000},
     {"name": "DrainingConnections", "start_ms": -3599000, "took_ms": 3599040},

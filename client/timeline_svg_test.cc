@@ -61,14 +61,14 @@ std::vector<std::string> Unbalanced(const std::string& xml) {
   return open;
 }
 
-TEST(TimelineSvg, HasABarForEachRowWhereItsTimeIs) {
+TEST(TimelineSvg, HasEachRowsBarAtItsTime) {
   const std::string svg = TimelineSvg(Example());
   EXPECT_THAT(Boxes(svg, "forced"), ElementsAre("194.0 250.0"));
   EXPECT_THAT(Boxes(svg, "phase"), ElementsAre("444.0 125.0"));
   EXPECT_THAT(Boxes(svg, "nested"), ElementsAre("444.0 125.0"));
 }
 
-TEST(TimelineSvg, OutlinesABudgetAndLeavesItOpenBeyondTheAxis) {
+TEST(TimelineSvg, OutlinesBudgetsLeavingThemOpenBeyondTheAxis) {
   const std::string svg = TimelineSvg(Example());
   EXPECT_THAT(svg, HasSubstr("H569.0 V"));  // To 1500, and down.
   EXPECT_THAT(svg, HasSubstr("M694.0"));    // From the end, back, down, and to the end.
@@ -95,7 +95,7 @@ TEST(TimelineSvg, IsXmlWhateverTheWords) {
   EXPECT_THAT(Unbalanced(svg), IsEmpty());
 }
 
-TEST(TimelineSvg, TruncatesLongTextAndKeepsItInTheTooltip) {
+TEST(TimelineSvg, KeepsTruncatedTextInTheTooltip) {
   Timeline timeline = Example();
   const std::string name(200, 'x');
   timeline.rows[0].label = name;

@@ -44,7 +44,7 @@ TEST(TimelineText, IsADrawing) {
             "calls: none\n");
 }
 
-TEST(TimelineText, ShowsBarsAtAndBeyondTheEndOfTheAxis) {
+TEST(TimelineText, ShowsBarsAtAndBeyondTheAxisEnd) {
   const Timeline timeline = {.rows = {{.label = "a", .start = 10, .end = 10},
                                       {.label = "b", .start = 50, .end = 90, .budget_end = 99}},
                              .length = 10,

@@ -95,7 +95,7 @@ TEST_F(OrderTrackerTest, DeliversEachOrdersStateAndItsChanges) {
   EXPECT_THAT(told_, ElementsAre("a PLACED", "b UNSPECIFIED", "a CONFIRMED"));
 }
 
-TEST_F(OrderTrackerTest, FollowsTheSameIdsOnANewStreamWithoutDuplicates) {
+TEST_F(OrderTrackerTest, FollowsTheSameIdsOnceAfterReconnecting) {
   fake_.track
       .Then([](FakeOrders::Track& stream) {
         EXPECT_THAT(Asked(stream), ElementsAre("a", "b"));
@@ -164,7 +164,7 @@ TEST_F(OrderTrackerTest, AddsFromAnotherThreadWhileNothingHappens) {
   EXPECT_TRUE(RunUntil("b PLACED").status.ok());
 }
 
-TEST_F(OrderTrackerTest, ReadsOnWhileTheServerDoesNotReadWhatIsAdded) {
+TEST_F(OrderTrackerTest, ReadsOnWhileTheServerReadsNothing) {
   std::latch confirmed(1);
   fake_.track.Then([&confirmed](FakeOrders::Track& stream) {
     EXPECT_THAT(Asked(stream), ElementsAre("a"));
@@ -200,7 +200,7 @@ TEST_F(OrderTrackerTest, AsksForManyInMoreThanOneRequest) {
   EXPECT_TRUE(RunUntil("7 PLACED").status.ok());
 }
 
-TEST_F(OrderTrackerTest, EndsWhenAStopIsRequestedWhileNothingHappens) {
+TEST_F(OrderTrackerTest, AStopEndsItWhileNothingHappens) {
   fake_.track.Then([&](FakeOrders::Track& stream) {
     EXPECT_THAT(Asked(stream), ElementsAre("a"));
     stop_.request_stop();

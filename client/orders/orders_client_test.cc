@@ -92,7 +92,7 @@ TEST_F(OrdersClientUnaryTest, PlaceOrderAnswersWithTheOrder) {
   EXPECT_EQ(order->request_id(), "mine");
 }
 
-TEST_F(OrdersClientUnaryTest, PlaceOrderIsRepeatedWithTheSameRequestIdOfItsOwn) {
+TEST_F(OrdersClientUnaryTest, RepeatsPlaceOrderWithItsOwnRequestId) {
   Recorded<std::string> ids;
   const auto broken = [&ids](const PlaceOrderRequest& request, Order&) {
     ids.Add(request.request_id());
@@ -123,7 +123,7 @@ TEST_F(OrdersClientUnaryTest, ACallCancelledByAShutdownIsRepeated) {
   EXPECT_EQ(order->order_id(), "o1");
 }
 
-TEST_F(OrdersClientUnaryTest, ARefusalIsNotRetriedAndKeepsItsDetails) {
+TEST_F(OrdersClientUnaryTest, ARefusalKeepsItsDetailsWithoutARetry) {
   fake_.place.Then([](const PlaceOrderRequest&, Order&) {
     return BadRequest({{"customer", "must not be empty"}});
   });
@@ -135,7 +135,7 @@ TEST_F(OrdersClientUnaryTest, ARefusalIsNotRetriedAndKeepsItsDetails) {
   EXPECT_EQ(fake_.place.calls(), 1u);
 }
 
-TEST_F(OrdersClientUnaryTest, ListOrdersReadsPageAfterPageAndNoneTooEarly) {
+TEST_F(OrdersClientUnaryTest, ListOrdersReadsEachPageOnlyWhenNeeded) {
   const auto page = [](std::string token, std::vector<std::string> ids, std::string next) {
     return [=](const ListOrdersRequest& request, ListOrdersResponse& response) {
       EXPECT_EQ(request.page_token(), token);
@@ -160,7 +160,7 @@ TEST_F(OrdersClientUnaryTest, ListOrdersReadsPageAfterPageAndNoneTooEarly) {
   EXPECT_EQ(fake_.list.calls(), 3u);
 }
 
-TEST_F(OrdersClientUnaryTest, ListOrdersAsksForTheSamePageAgainAfterAnError) {
+TEST_F(OrdersClientUnaryTest, ListOrdersRepeatsAPageAfterAnError) {
   fake_.list
       .Then([](const ListOrdersRequest&, ListOrdersResponse&) {
         return grpc::Status(grpc::StatusCode::INTERNAL, "");
@@ -237,7 +237,7 @@ TEST_F(OrdersClientWatchTest, ResumesAfterAGoodbyeWithoutGapOrDuplicate) {
   EXPECT_EQ(seen_, Numbers(1, 6));
 }
 
-TEST_F(OrdersClientWatchTest, ResumesAfterTheLastEventWhenTheStreamBreaks) {
+TEST_F(OrdersClientWatchTest, ABrokenStreamResumesAfterTheLastEvent) {
   Serve(0, 2, kBroken);
   Serve(2, 5, grpc::Status(grpc::StatusCode::CANCELLED, ""));
   Serve(5, 7, kOk);
@@ -246,7 +246,7 @@ TEST_F(OrdersClientWatchTest, ResumesAfterTheLastEventWhenTheStreamBreaks) {
   EXPECT_EQ(seen_, Numbers(1, 8));
 }
 
-TEST_F(OrdersClientWatchTest, TrustsTheEventsItGotMoreThanTheGoodbye) {
+TEST_F(OrdersClientWatchTest, TrustsItsEventsMoreThanTheGoodbye) {
   Serve(0, 2, Goodbye("resume_token", "9", 1));
   Serve(2, 3, kBroken);
   EXPECT_TRUE(WatchUntil(3).status.ok());
@@ -262,7 +262,7 @@ TEST_F(OrdersClientWatchTest, WaitsAsLongAsTheGoodbyeAsks) {
               ElementsAre(AllOf(Ge(seconds(30)), Le(milliseconds(30100))), Le(milliseconds(100))));
 }
 
-TEST_F(OrdersClientWatchTest, UsesTheGoodbyesTokenWhenItHasNoOther) {
+TEST_F(OrdersClientWatchTest, UsesTheGoodbyesTokenWithoutAnother) {
   fake_.watch.Then([](const WatchOrdersRequest& request, FakeOrders::Watch&) {
     EXPECT_EQ(request.resume_token(), "");
     return Goodbye("resume_token", "5", 1);
@@ -317,7 +317,7 @@ TEST_F(OrdersClientWatchTest, DoesNotTryAgainWhatWillNeverSucceed) {
   EXPECT_THAT(clock_->sleeps(), IsEmpty());
 }
 
-TEST_F(OrdersClientWatchTest, GivesUpAfterTheLimitWhenNobodyIsThere) {
+TEST_F(OrdersClientWatchTest, GivesUpAfterTheLimitWithoutAServer) {
   ClientOptions options = Options();
   options.retry.give_up_after = seconds(60);
   const auto start = clock_->Now();
@@ -339,7 +339,7 @@ TEST_F(OrdersClientWatchTest, ReportsEachInterruption) {
   EXPECT_THAT(reasons, ElementsAre("SERVER_DRAINING", ""));
 }
 
-TEST_F(OrdersClientWatchTest, EndsAtOnceWhenAStopIsRequestedWhileNothingHappens) {
+TEST_F(OrdersClientWatchTest, AStopEndsItAtOnceWhileIdle) {
   std::stop_source stop;
   std::stop_source released;
   fake_.watch.Then([&](const WatchOrdersRequest&, FakeOrders::Watch& writer) {
@@ -448,7 +448,7 @@ TEST_F(OrdersClientImportTest, ContinuesAfterWhatTheGoodbyeSaysIsStored) {
   EXPECT_THAT(clock_->sleeps(), ElementsAre(Ge(seconds(2)), Ge(seconds(2))));
 }
 
-TEST_F(OrdersClientImportTest, ResendsAllWithTheSameIdsWhenTheStreamBreaks) {
+TEST_F(OrdersClientImportTest, ResendsTheSameIdsAfterABrokenStream) {
   Serve(3, kBroken);
   Serve(kAll, kOk);
   const ImportEnd end = Import(4);
@@ -479,7 +479,7 @@ TEST_F(OrdersClientImportTest, OpensNoStreamForNothing) {
   EXPECT_EQ(fake_.import.calls(), 1u);
 }
 
-TEST_F(OrdersClientImportTest, EndsAtTheOrderThatIsRefusedAndSaysHowManyAreStored) {
+TEST_F(OrdersClientImportTest, EndsAtARefusedOrderCountingTheStored) {
   Serve(kAll, kOk);
   Serve(2, Refusal(grpc::StatusCode::FAILED_PRECONDITION, "not enough stock", "OUT_OF_STOCK",
                    {{"sku", "pear"}, {"durable_orders", "1"}}));
@@ -489,14 +489,14 @@ TEST_F(OrdersClientImportTest, EndsAtTheOrderThatIsRefusedAndSaysHowManyAreStore
   EXPECT_EQ(end.durable_orders, 5);
 }
 
-TEST_F(OrdersClientImportTest, DistrustsAServerThatStoredMoreThanItGot) {
+TEST_F(OrdersClientImportTest, DistrustsCountsBeyondWhatWasSent) {
   Serve(2, Goodbye("durable_orders", "7", 1));
   const ImportEnd end = Import(3);
   EXPECT_TRUE(absl::IsInternal(end.status)) << end.status;
   EXPECT_EQ(end.durable_orders, 0);
 }
 
-TEST_F(OrdersClientImportTest, TakesNoMoreOrdersOnceAStopIsRequested) {
+TEST_F(OrdersClientImportTest, TakesNoMoreOrdersAfterAStop) {
   Serve(kAll, kOk);
   std::stop_source stop;
   int taken = 0;
@@ -511,7 +511,7 @@ TEST_F(OrdersClientImportTest, TakesNoMoreOrdersOnceAStopIsRequested) {
   EXPECT_EQ(taken, 3);
 }
 
-TEST_F(OrdersClientImportTest, IsCancelledEvenWhenTheServerShutsDownAtOnce) {
+TEST_F(OrdersClientImportTest, IsCancelledDuringAnImmediateShutdown) {
   Serve(2, Goodbye("durable_orders", "2", 1));
   std::stop_source stop;
   int taken = 0;
@@ -525,7 +525,7 @@ TEST_F(OrdersClientImportTest, IsCancelledEvenWhenTheServerShutsDownAtOnce) {
   EXPECT_EQ(end.durable_orders, 2);
 }
 
-TEST_F(OrdersClientImportTest, GivesUpAfterTheLimitAndSaysHowManyAreStored) {
+TEST_F(OrdersClientImportTest, GivesUpAfterTheLimitCountingTheStored) {
   Serve(2, kBroken);
   for (int i = 0; i < 100; ++i) Serve(0, kBroken);
   ClientOptions options = Options();
@@ -548,7 +548,7 @@ TEST_F(OrdersClientImportTest, SurvivesWhatAProxyMakesOfItsEnd) {
   EXPECT_THAT(std::set(ids.begin(), ids.end()), SizeIs(3));
 }
 
-TEST_F(OrdersClientImportTest, EndsThoughTheServerDoesNotAnswerAStop) {
+TEST_F(OrdersClientImportTest, EndsWithoutAnAnswerToItsStop) {
   std::stop_source stop;
   std::stop_source released;
   fake_.import.Then([&](FakeOrders::Import& reader, ImportOrdersResponse&) {

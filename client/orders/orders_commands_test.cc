@@ -57,9 +57,9 @@ class CliTest : public CliUnderTest {
 
 using CliHelpTest = CliTest;
 
-TEST_F(CliHelpTest, IsThereForEveryCommandAndNoWiderThanATerminal) { ExpectHelp(); }
+TEST_F(CliHelpTest, ExistsForEveryCommandAndFitsATerminal) { ExpectHelp(); }
 
-TEST_F(CliHelpTest, ShowsACommandsFlagsWhicheverWayItIsAsked) {
+TEST_F(CliHelpTest, ShowsACommandsFlagsHoweverItIsAsked) {
   EXPECT_EQ(Run({"help", "place"}), kDone);
   const std::string help = out();
   EXPECT_THAT(help, StartsWith("client place --customer=NAME SKU=QUANTITY...: place an order\n"));
@@ -70,7 +70,7 @@ TEST_F(CliHelpTest, ShowsACommandsFlagsWhicheverWayItIsAsked) {
   EXPECT_EQ(out(), help);
 }
 
-TEST_F(CliHelpTest, AUsageErrorIsOneLineThatSaysWhatIsValid) {
+TEST_F(CliHelpTest, UsageErrorsListValidChoicesInOneLine) {
   ExpectUsageError({"place", "apple=2"}, "who orders? --customer=NAME");
   ExpectUsageError({"place", "--customer=ann"}, "what is ordered? SKU=QUANTITY...");
   ExpectUsageError({"place", "--customer=ann", "apple"},
@@ -128,7 +128,7 @@ TEST_F(CliPlaceTest, PrintsEveryFieldAsJson) {
             "\"ORDER_STATE_UNSPECIFIED\"}\n");
 }
 
-TEST_F(CliPlaceTest, SaysThatTheOrderIsStoredThoughItCannotBePrinted) {
+TEST_F(CliPlaceTest, LostOutputStillSaysTheOrderIsStored) {
   fake_.place.Then([](const PlaceOrderRequest&, Order& order) {
     order = MakeOrder("a", ORDER_STATE_PLACED);
     return grpc::Status::OK;
@@ -161,7 +161,7 @@ TEST_F(CliPlaceTest, SaysWhatToDoWhenStockIsOut) {
             "`client stock` shows what is left.\n");
 }
 
-TEST_F(CliPlaceTest, GivesTheRequestIdWhenTheOutcomeIsOpen) {
+TEST_F(CliPlaceTest, GivesTheRequestIdOfAnOpenOutcome) {
   Recorded<std::string> ids;
   fake_.place.Then([&ids](const PlaceOrderRequest& request, Order&) {
     ids.Add(request.request_id());
@@ -206,14 +206,14 @@ TEST_F(CliGetTest, AnUnknownOrderIsRefused) {
             "orders there are.\n");
 }
 
-TEST_F(CliGetTest, NoServerIsExitCodeThreeAndNamesTheAddress) {
+TEST_F(CliGetTest, WithoutAServerNamesTheAddressExiting3) {
   EXPECT_EQ(Run({"get", "x", "--address=127.0.0.1:1", "--timeout=50ms"}), kTryAgain);
   EXPECT_EQ(err(),
             "client get: UNAVAILABLE: no server serves at 127.0.0.1:1 (waited 50ms). "
             "Does the server run, and is its address right?\n");
 }
 
-TEST_F(CliPlaceTest, SaysHowToMakeSureOfAnOrderThatNobodyAnswered) {
+TEST_F(CliPlaceTest, SaysHowToCheckAnUnansweredOrder) {
   EXPECT_EQ(Run({"place", "--customer=ann", "apple=1", "--request-id=r1", "--address=127.0.0.1:1",
                  "--timeout=50ms"}),
             kTryAgain);
@@ -324,7 +324,7 @@ TEST_F(CliWatchTest, PrintsEachEventOnceAcrossARestart) {
   EXPECT_EQ(err(), "client watch: go on with: client watch --from=4\n");
 }
 
-TEST_F(CliWatchTest, SaysWhereToGoOnBeforeWhatItsOutputLost) {
+TEST_F(CliWatchTest, SaysWhereToResumeBeforeItsLostOutput) {
   Serve("start", 1, 5, broken_);
   const std::string line = "o1  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n";
   // The third is written in part.
@@ -343,7 +343,7 @@ TEST_F(CliWatchTest, PrintsEventsAsJson) {
   EXPECT_EQ(event.order().order_id(), "o7");
 }
 
-TEST_F(CliWatchTest, SaysOnceThatTheServerIsAwayUnlessItDrains) {
+TEST_F(CliWatchTest, ReportsABrokenStreamOnceAGoodbyeNever) {
   Serve("start", 1, 1, Goodbye("resume_token", "1", 0));
   Serve("1", 1, 0, broken_);
   Serve("1", 1, 0, broken_);
@@ -354,7 +354,7 @@ TEST_F(CliWatchTest, SaysOnceThatTheServerIsAwayUnlessItDrains) {
             "client watch: go on with: client watch --from=2\n");
 }
 
-TEST_F(CliWatchTest, CtrlCEndsCleanlyAndSaysWhereToResume) {
+TEST_F(CliWatchTest, CtrlCEndsCleanlySayingWhereToResume) {
   Serve("", 1, 1, broken_);
   fake_.watch.Then([this](const WatchOrdersRequest&, FakeOrders::Watch&) {
     interrupt_.request_stop();
@@ -447,7 +447,7 @@ TEST_F(CliImportTest, PlacesEveryLineOfStdinAcrossADrain) {
   EXPECT_THAT(ids_.all(), ElementsAre("monday-1", "mine", "monday-4"));
 }
 
-TEST_F(CliImportTest, SaysHowMuchIsStoredThoughItsOutputIsLost) {
+TEST_F(CliImportTest, SaysHowMuchIsStoredDespiteLostOutput) {
   in_.str("{}\n{}\n");
   Serve(kAll, grpc::Status::OK);
   EXPECT_EQ(Client({"import", "-"}, /*output_takes=*/3), kOutputLost);
@@ -464,7 +464,7 @@ TEST_F(CliImportTest, ReadsAFile) {
   EXPECT_EQ(out(), "{\"durableOrders\":\"1\"}\n");
 }
 
-TEST_F(CliImportTest, AMalformedLineIsNamedAndNothingIsSent) {
+TEST_F(CliImportTest, NamesAMalformedLineAndSendsNothing) {
   in_.str("{\"customer\": \"a\"}\n{\"custmer\": \"b\"}\n");
   EXPECT_EQ(Client({"import", "-"}), kUsage);
   EXPECT_THAT(err(), MatchesRegex("client import: -: line 2: .*custmer.*. Nothing was sent.\n"));
@@ -493,7 +493,7 @@ TEST_F(CliImportTest, TheLineThatIsRefusedIsNamed) {
   EXPECT_EQ(out(), "");
 }
 
-TEST_F(CliImportTest, CtrlCSaysHowMuchIsStoredAndHowToContinue) {
+TEST_F(CliImportTest, CtrlCSaysWhatIsStoredAndNext) {
   in_.str("{}\n{}\n{}\n");
   fake_.import.Then([this](FakeOrders::Import& reader, ImportOrdersResponse&) {
     ImportOrdersRequest request;

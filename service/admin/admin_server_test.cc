@@ -233,7 +233,7 @@ TEST_F(LameDuckTest, UndoesADrainDuringTheLameDuck) {
   EXPECT_TRUE(Undrain(&response).ok()) << "there is none any more";
 }
 
-TEST_F(AdminServerTest, RefusesToUndoADrainAfterTheLameDuck) {
+TEST_F(AdminServerTest, RefusesUndrainAfterTheLameDuck) {
   Serve();
   OpenDrain draining(*stub_);
   EXPECT_TRUE(draining.AwaitEnd().ok());
@@ -257,7 +257,7 @@ TEST_F(AdminServerTest, KeepsDrainingWhenItsClientDisconnects) {
   traffic_.connections = lifecycle::Traffic::Departure::kGone;
 }
 
-TEST_F(LameDuckTest, OpenStreamEndsWithTheShutdownWithoutDelayingIt) {
+TEST_F(LameDuckTest, OpenStreamEndsWithoutDelayingTheShutdown) {
   Serve();
   OpenDrain draining(*stub_);
   ASSERT_TRUE(draining.Await(v1::PHASE_LAME_DUCK));
@@ -313,7 +313,7 @@ TEST_F(AdminServerTest, IsAliveWhenItIsDrained) {
   EXPECT_TRUE(IsHealthy(""));  // Of this address; the main one's says whether it is ready.
 }
 
-TEST_F(AdminServerTest, LivenessIsAHealthServiceOfItsOwnName) {
+TEST_F(AdminServerTest, LivenessIsAHealthServiceByName) {
   EXPECT_TRUE(IsHealthy("livez"));
   EXPECT_FALSE(IsHealthy("readyz"));
 }

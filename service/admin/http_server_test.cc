@@ -150,7 +150,7 @@ TEST_F(HttpServerTest, EndsAConnectionWhoseRequestTakesTooLong) {
   }
 }
 
-TEST_F(HttpServerTest, EndsAConnectionThatDoesNotTakeItsAnswer) {
+TEST_F(HttpServerTest, EndsAConnectionThatReadsNoAnswer) {
   HttpLimits limits = kPatient;
   limits.for_answer = milliseconds(50);
   Start(limits);
@@ -159,7 +159,7 @@ TEST_F(HttpServerTest, EndsAConnectionThatDoesNotTakeItsAnswer) {
   }
 }
 
-TEST_F(HttpServerTest, ClosesTheOldestConnectionWhenThereAreTooMany) {
+TEST_F(HttpServerTest, ClosesTheOldestOfTooManyConnections) {
   Start(kPatient);
   std::list<std::unique_ptr<HttpCaller>> half;
   for (int i = 0; i < kPatient.connections; ++i) half.push_back(Send("GET /quick"));
@@ -180,7 +180,7 @@ TEST_F(HttpServerTest, ClosesAlthoughPeersDoNothing) {
   EXPECT_TRUE(server_->Close().ok());
 }
 
-TEST_F(HttpServerTest, SaysThatAPageStillBlocksWhenItCloses) {
+TEST_F(HttpServerTest, ClosingNamesAPageThatStillBlocks) {
   Start(kPatient);
   const auto blocked = Send("GET /blocked HTTP/1.1\r\n\r\n");
   blocked_.get_future().wait();

@@ -48,7 +48,7 @@ class WriteFileTest : public ::testing::Test {
   const std::string path_ = directory_.File("report");
 };
 
-TEST_F(WriteFileTest, CreatesAFileWithItsModeAndNothingElse) {
+TEST_F(WriteFileTest, CreatesOnlyAFileWithItsMode) {
   umask(022);
   EXPECT_TRUE(CheckWritable(path_).ok());
   EXPECT_EQ(WriteFile(path_, "text", kForOwner), absl::OkStatus());
@@ -87,7 +87,7 @@ TEST_F(WriteFileTest, CreatesNothingThroughADanglingLink) {
   EXPECT_EQ(Count(), 1);
 }
 
-TEST_F(WriteFileTest, KeepsANamedPipeWithoutWaitingForAReader) {
+TEST_F(WriteFileTest, KeepsANamedPipeThatNobodyReads) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   EXPECT_TRUE(CheckWritable(path_).ok());
   EXPECT_THAT(Problem(WriteFile(path_, "text", kForOwner)), EndsWith(": nobody reads it"));
@@ -151,7 +151,7 @@ TEST_F(WriteFileTest, NamesAMissingDirectory) {
   EXPECT_FALSE(CheckWritable("").ok());
 }
 
-TEST_F(WriteFileTest, KeepsTheOldFileWhenTheDiskIsFull) {
+TEST_F(WriteFileTest, AFullDiskKeepsTheOldFile) {
   std::ofstream(path_) << "old";
   signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};
@@ -187,7 +187,7 @@ class AsNobodyTest : public WriteFileTest {
   __user_cap_data_struct had_[2] = {};
 };
 
-TEST_F(AsNobodyTest, WritesInPlaceWhenTheDirectoryIsReadOnly) {
+TEST_F(AsNobodyTest, WritesInPlaceInAReadOnlyDirectory) {
   EXPECT_TRUE(CheckWritable(path_).ok());
   EXPECT_EQ(WriteFile(path_, "text", kForOwner), absl::OkStatus());
   EXPECT_EQ(Read(path_), "text");

@@ -255,7 +255,7 @@ TEST_F(InventoryServiceTest, RefusesAnEmptyOrTooLongReservationId) {
   }
 }
 
-TEST_F(InventoryServiceTest, RefusesCallsWhenTooManyWaitForTheDatabase) {
+TEST_F(InventoryServiceTest, RefusesCallsWhenTooManyAwaitTheDatabase) {
   const Occupied occupied(*pool_);
   ASSERT_TRUE(pool_->Run([] {}));  // Now nothing more may wait.
   const grpc::Status status = Confirm("r");

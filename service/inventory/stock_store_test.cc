@@ -93,7 +93,7 @@ TEST_F(StockStoreTest, HasAllOfItAvailableAtFirst) {
   EXPECT_THAT(Stock(), ElementsAre("apple 10 = 10 + 0 + 0", "pear 5 = 5 + 0 + 0"));
 }
 
-TEST_F(StockStoreTest, TakesInOnlySkusThatItDoesNotKnow) {
+TEST_F(StockStoreTest, TakesInOnlySkusUnknownToIt) {
   ASSERT_EQ(Reserve("r", {{"apple", 1}}), "OK");
   ASSERT_TRUE(store_->Seed({{"apple", 99}, {"fig", 3}}, Soon()).ok());
   EXPECT_THAT(Stock(),
@@ -131,7 +131,7 @@ TEST_F(StockStoreTest, ReservesOnceHoweverOftenItIsAsked) {
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 6 + 0 + 4"));
 }
 
-TEST_F(StockStoreTest, RepeatedReserveRenewsTheReservationAndNeverShortensIt) {
+TEST_F(StockStoreTest, RepeatedReserveRenewsButNeverShortens) {
   using Life = std::optional<StockStore::TimePoint>;
   const StockStore::Quantities items{{"apple", 4}};
   EXPECT_EQ(*store_->Reserve("r", items, minutes(2), Soon()), Life(now_ + minutes(2)));
@@ -247,7 +247,7 @@ TEST_F(StockStoreTest, FreesTheStockOfAnExpiredReservation) {
   EXPECT_THAT(Stock(), ElementsAre("apple 10 = 0 + 10 + 0", "pear 5 = 4 + 1 + 0"));
 }
 
-TEST_F(StockStoreTest, TakesAnExpiredReservationAgainWhenItIsConfirmed) {
+TEST_F(StockStoreTest, ConfirmingTakesAnExpiredReservationAgain) {
   ASSERT_EQ(Reserve("r", {{"apple", 4}}, minutes(1)), "OK");
   now_ += minutes(1);
   EXPECT_THAT(Stock({"apple"}), ElementsAre("apple 10 = 10 + 0 + 0"));

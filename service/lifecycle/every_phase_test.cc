@@ -108,7 +108,7 @@ class EveryPhaseTest : public testing::TestWithParam<Point> {
   }
 };
 
-TEST_P(EveryPhaseTest, ASecondSignalKeepsTheOrderAndSavesState) {
+TEST_P(EveryPhaseTest, ASecondSignalKeepsOrderAndSavesState) {
   const std::string in_order =
       "told: " + ToldOrder(ShutdownReason::kTerminate, /*served=*/true) + ", exit code ";
   EXPECT_EXIT(
@@ -125,7 +125,7 @@ TEST_P(EveryPhaseTest, ASecondSignalKeepsTheOrderAndSavesState) {
                                                    " (Save|Close)Failed .*Stopped, exit code 4")));
 }
 
-TEST_P(EveryPhaseTest, TheWatchdogEndsAShutdownThatHangsAndSaysWhere) {
+TEST_P(EveryPhaseTest, TheWatchdogEndsAHungShutdownSayingWhere) {
   EXPECT_EXIT(Stop(milliseconds(1000),
                    [](Process&) {
                      for (;;) pause();

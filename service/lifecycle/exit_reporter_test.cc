@@ -117,7 +117,7 @@ TEST_F(ExitReporterDeathTest, AnExitIsNotContradictedByAReturn) {
       ExitedWithCode(6), "^third signal\n$");
 }
 
-TEST_F(ExitReporterDeathTest, AnExitDoesNotWaitForAHangingReport) {
+TEST_F(ExitReporterDeathTest, AHangingReportDelaysNoExit) {
   EXPECT_EXIT(
       {
         ExitReporter* exit_reporter = nullptr;

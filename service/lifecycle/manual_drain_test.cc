@@ -94,7 +94,7 @@ TEST_F(ManualDrainTest, CanBeUndoneByTwoAtOnce) {
   EXPECT_TRUE(second.get().ok());
 }
 
-TEST_F(ManualDrainTest, CannotBeUndoneOnceTheLameDuckIsOver) {
+TEST_F(ManualDrainTest, CannotBeUndoneAfterTheLameDuck) {
   const ManualDrain::Id drain = drain_.Request();
   EXPECT_TRUE(drain_.EndLameDuck());
   EXPECT_TRUE(absl::IsFailedPrecondition(drain_.Undo()));

@@ -168,7 +168,7 @@ TEST(Patience, CatchesUpOnceAndNotForLong) {
   EXPECT_TRUE(patience.Over());
 }
 
-TEST(Patience, CatchesUpWithNothingWhereItHadNoTime) {
+TEST(Patience, CatchesUpNothingWhereItHadNoTime) {
   FakeClock clock;
   Patience patience(clock, seconds(0), {});
   clock.Advance(seconds(1));

@@ -68,7 +68,7 @@ class ProcessTest : public testing::Test {
   FakeTraffic traffic_;
 };
 
-TEST_F(ProcessTest, ServesUntilItsShutdownAndClosesEverythingInOrder) {
+TEST_F(ProcessTest, ServesUntilShutdownAndClosesInOrder) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   process.registry().Register("channel", Returns());
@@ -106,7 +106,7 @@ TEST_F(ProcessTest, ReportsItsEndOnceWithTheCalls) {
   EXPECT_EQ(ends[0].calls.methods[0].finished, 7);
 }
 
-TEST_F(ProcessTest, DrainsWithoutALameDuckWhenAnotherProcessHasTakenOver) {
+TEST_F(ProcessTest, DrainsWithoutALameDuckAfterATakeover) {
   Process process(AmpleBudget(), observer_);
   std::future<int> code =
       std::async(std::launch::async, [&] { return process.ServeUntilShutdown(traffic_); });
@@ -137,7 +137,7 @@ TEST_F(ProcessTest, IsAliveUnlessItsServerServesNobody) {
   EXPECT_EQ(observer_.process(), nullptr);
 }
 
-TEST_F(ProcessTest, SkipsTheLameDuckWhenShutDownBeforeServing) {
+TEST_F(ProcessTest, AShutdownBeforeServingSkipsTheLameDuck) {
   Process process(AmpleBudget(), observer_);
   process.shutdown_request().Request(ShutdownReason::kTerminate);
   EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kClean));
@@ -147,7 +147,7 @@ TEST_F(ProcessTest, SkipsTheLameDuckWhenShutDownBeforeServing) {
   EXPECT_EQ(observer_.Events()[0].phase, Phase::kStarting);
 }
 
-TEST_F(ProcessTest, CouldNotStartWhenItCannotLetCallersIn) {
+TEST_F(ProcessTest, CannotStartWithoutLettingCallersIn) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   traffic_.opens = absl::UnavailableError("no port file");
@@ -200,7 +200,7 @@ TEST_F(ProcessTest, SavesEverythingAtOnce) {
   EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kClean));
 }
 
-TEST_F(ProcessTest, ReturnsTheCodeOfAFailureThatLeftNothingRunning) {
+TEST_F(ProcessTest, ReturnsTheCodeOfAFailedClose) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database",
                               [](Clock::TimePoint) { return absl::DataLossError("disk full"); });
@@ -208,7 +208,7 @@ TEST_F(ProcessTest, ReturnsTheCodeOfAFailureThatLeftNothingRunning) {
   EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kCloseFailed));
 }
 
-TEST_F(ProcessTest, ClosesWhatWasOpenedWhenItCouldNotStart) {
+TEST_F(ProcessTest, AFailedStartClosesWhatWasOpened) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
   process.registry().Register("channel",
@@ -245,7 +245,7 @@ TEST_F(ProcessDeathTest, ShutsDownCleanlyAtSigterm) {
               ExitedWithCode(0), "");
 }
 
-TEST_F(ProcessDeathTest, ShutsDownCleanlyAtSighupWithoutALameDuck) {
+TEST_F(ProcessDeathTest, SighupShutsDownWithoutALameDuck) {
   EXPECT_EXIT(
       {
         const int code = Run(AmpleBudget(), [](Process& process, FakeTraffic& traffic) {
@@ -260,7 +260,7 @@ TEST_F(ProcessDeathTest, ShutsDownCleanlyAtSighupWithoutALameDuck) {
       ExitedWithCode(0), "");
 }
 
-TEST_F(ProcessDeathTest, ShowsWhatIsInFlightAtSigquitAndContinues) {
+TEST_F(ProcessDeathTest, SigquitShowsCallsInFlightAndServingContinues) {
   EXPECT_EXIT(_exit(Run(AmpleBudget(),
                         [](Process& process, FakeTraffic& traffic) {
                           traffic.calls_that_do_not_finish = 1;
@@ -293,7 +293,7 @@ TEST_F(ProcessDeathTest, RollsBackAStartThatThrows) {
       ExitedWithCode(2), "uncaught exception: .*\n(.*\n)*database closed\n");
 }
 
-TEST_F(ProcessDeathTest, IsABugWhenAnExceptionEndsAThreadWhileItServes) {
+TEST_F(ProcessDeathTest, AnExceptionEndingAThreadIsABug) {
   EXPECT_EXIT(Run(AmpleBudget(),
                   [](Process&, FakeTraffic& traffic) {
                     traffic.on_call = [](const std::string& method) {
@@ -305,7 +305,7 @@ TEST_F(ProcessDeathTest, IsABugWhenAnExceptionEndsAThreadWhileItServes) {
               ExitedWithCode(7), "^unplanned end: uncaught exception: ");
 }
 
-TEST_F(ProcessDeathTest, IsABugWhenExitIsCalledWhileItServes) {
+TEST_F(ProcessDeathTest, ExitWhileServingIsABug) {
   EXPECT_EXIT(Run(AmpleBudget(),
                   [](Process&, FakeTraffic& traffic) {
                     traffic.on_call = [](const std::string& method) {
@@ -322,7 +322,7 @@ TEST_F(ProcessDeathTest, SaysSoWhenMainReturnsWithoutServing) {
               "main.. returned without ServeUntilShutdown.. or CouldNotStart");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAStaticDestructorHangs) {
+TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingStaticDestructor) {
   EXPECT_EXIT(
       {
         {
@@ -402,7 +402,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserDoesNotReturn) {
       ExitedWithCode(4), "");
 }
 
-TEST_F(ProcessDeathTest, DestroysNothingWhenACloserReportsThatItGaveUp) {
+TEST_F(ProcessDeathTest, DestroysNothingAfterACloserGaveUp) {
   EXPECT_EXIT(
       {
         OfMain of_main;
@@ -416,7 +416,7 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenACloserReportsThatItGaveUp) {
       ExitedWithCode(4), "");
 }
 
-TEST_F(ProcessDeathTest, DestroysNothingWhenACloserHangsAfterAFailedStart) {
+TEST_F(ProcessDeathTest, DestroysNothingWhenARollBackHangs) {
   EXPECT_EXIT(
       {
         OfMain of_main;
@@ -482,7 +482,7 @@ TEST_F(ProcessDeathTest, WatchdogShowsWhereEachThreadIs) {
               "exit code 5\n(.*\n)*thread .*\n(.*\n)*.*HangForEver(.*\n)*watchdog: closing");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAServerCallHangs) {
+TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingServerCall) {
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic& traffic) {
                     traffic.on_call = [](const std::string& method) {
@@ -493,7 +493,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAServerCallHangs) {
               ExitedWithCode(5), "stuck in phase DrainingCalls; exit code 5\n");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItsStartHangs) {
+TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingStart) {
   EXPECT_EXIT(Run(Short(),
                   [](Process&, FakeTraffic&) {
                     Send(SIGTERM);
@@ -502,7 +502,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenItsStartHangs) {
               ExitedWithCode(5), "stuck in phase Starting; exit code 5\n");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
+TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingDestructorOfMain) {
   EXPECT_EXIT(
       {
         Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
@@ -513,7 +513,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenADestructorOfMainHangs) {
       ExitedWithCode(5), "stuck after the shutdown, in main; exit code 5\n");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenAFailedStartHangs) {
+TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingFailedStart) {
   EXPECT_EXIT(
       {
         Process process(Short(), observer_);
@@ -542,7 +542,7 @@ void HaveAStderrThatBlocks() {
   dup2(end, STDERR_FILENO);
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenEvenItsLastWordsHang) {
+TEST_F(ProcessDeathTest, TheWatchdogEndsHangingLastWords) {
   if (access("/dev/ptmx", W_OK) != 0) GTEST_SKIP() << "no terminal is to be had here";
   EXPECT_EXIT(Run(Short(),
                   [](Process& process, FakeTraffic&) {
@@ -553,7 +553,7 @@ TEST_F(ProcessDeathTest, IsEndedByTheWatchdogWhenEvenItsLastWordsHang) {
               ExitedWithCode(5), "");
 }
 
-TEST_F(ProcessDeathTest, IsEndedByTheThirdSignalWhenReportingHangs) {
+TEST_F(ProcessDeathTest, TheThirdSignalEndsAHangingReport) {
   struct Hanging final : Observer {
     void OnEvent(const Event&) override {}
     void OnEnd(const End&) override { HangForEver(); }

@@ -41,14 +41,14 @@ TEST(ShutdownBudget, SplitsTheUsualGraceIntoRoundNumbers) {
             "close_resources 2s + reserve 1s = 30s");
 }
 
-TEST(ShutdownBudget, GivesEveryShareItsMinimumWhenTheGraceIsTiny) {
+TEST(ShutdownBudget, ATinyGraceGivesEveryShareItsMinimum) {
   const absl::StatusOr<ShutdownBudget> budget = ShutdownBudget::Split(milliseconds(80), {});
   ASSERT_TRUE(budget.ok()) << budget.status();
   EXPECT_EQ(Smallest(*budget), milliseconds(10));
   EXPECT_EQ(Sum(*budget), milliseconds(80));
 }
 
-TEST(ShutdownBudget, ReservesTimeForABusyMachineEvenFromAShortGrace) {
+TEST(ShutdownBudget, AShortGraceStillReservesBusyMachineTime) {
   EXPECT_EQ(ShutdownBudget::Split(seconds(2), {})->reserve, milliseconds(200));
   EXPECT_EQ(ShutdownBudget::Split(milliseconds(900), {})->reserve, milliseconds(150));
   EXPECT_EQ(ShutdownBudget::Split(seconds(60), {})->reserve, seconds(2));
@@ -74,7 +74,7 @@ TEST(ShutdownBudget, RejectsNoTimeForSavingOrClosing) {
 }
 
 // Every set of parts that can be set by hand, from the least grace on upwards.
-TEST(ShutdownBudget, SharesHaveTheirMinimumAndAddUpToTheGrace) {
+TEST(ShutdownBudget, SharesReachTheirMinimumAndFillTheGrace) {
   using Overrides = ShutdownBudget::Overrides;
   constexpr std::optional<Clock::Duration> Overrides::*kFields[] = {
       &Overrides::lame_duck,       &Overrides::drain_connections,
@@ -110,7 +110,7 @@ TEST(ShutdownBudget, DividesWhatSharesSetByHandLeave) {
             "close_resources 4s + reserve 2s = 1m");
 }
 
-TEST(ShutdownBudget, MayBeLessThanTheGraceWhenSetByHand) {
+TEST(ShutdownBudget, MayBeLessThanTheGraceByHand) {
   const ShutdownBudget::Overrides by_hand = {.lame_duck = seconds(0),
                                              .drain_connections = seconds(1),
                                              .drain_calls = seconds(2),
@@ -130,7 +130,7 @@ TEST(ShutdownBudget, MayBeLessThanTheGraceWhenSetByHand) {
   EXPECT_FALSE(ShutdownBudget::Split(seconds(27), by_hand).ok());
 }
 
-TEST(ShutdownBudget, RejectsSharesThatDoNotFitWithTheNumbers) {
+TEST(ShutdownBudget, RejectsTooLargeSharesWithTheNumbers) {
   EXPECT_EQ(ErrorOf(seconds(10), {.lame_duck = seconds(4), .drain_calls = seconds(6)}),
             "the shutdown does not fit its termination grace of 10s: lame_duck 4s + drain_calls 6s "
             "leaves 0; the other 6 shares need at least 60ms");
@@ -141,7 +141,7 @@ TEST(ShutdownBudget, RejectsANegativeShare) {
             "the save_state budget of -1s is negative");
 }
 
-TEST(ShutdownBudget, LetsAPhaseUseAllThatIsNotGuaranteedLater) {
+TEST(ShutdownBudget, LetsAPhaseUseAllUnguaranteedTime) {
   const absl::StatusOr<ShutdownBudget> budget = ShutdownBudget::Split(seconds(30), {});
   ASSERT_TRUE(budget.ok()) << budget.status();
   EXPECT_EQ(budget->EndOf(Phase::kLameDuck), seconds(5));

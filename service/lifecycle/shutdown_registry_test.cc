@@ -142,7 +142,7 @@ TEST_F(ShutdownRegistryTest, ClosesLastWhatIsUsedByAll) {
   EXPECT_EQ(told.back(), "admin");
 }
 
-TEST_F(ShutdownRegistryTest, ClosesADiamondTopFirstAndSidesInParallel) {
+TEST_F(ShutdownRegistryTest, ClosesADiamondsTopThenSidesInParallel) {
   const Handle bottom = Register("bottom");
   const Handle left = RegisterMeeting("left", {bottom});
   const Handle right = RegisterMeeting("right", {bottom});
@@ -172,7 +172,7 @@ TEST_F(ShutdownRegistryTest, ClosesNothingThatIsStillUsed) {
                                          ElementsAre("user", "other", "used")));
 }
 
-TEST_F(ShutdownRegistryTest, PassesOverACloserThatHangsAndClosesTheRest) {
+TEST_F(ShutdownRegistryTest, PassesOverOnlyTheCloserThatHangs) {
   Held hangs;
   Register("database");
   registry_.Register("channel", hangs.Closer(), {.limit = seconds(2)});
@@ -183,7 +183,7 @@ TEST_F(ShutdownRegistryTest, PassesOverACloserThatHangsAndClosesTheRest) {
   EXPECT_THAT(told.get(), ElementsAre("cache", "channel passed over", "database"));
 }
 
-TEST_F(ShutdownRegistryTest, DoesNotPassOverACloserBeforeItsLimit) {
+TEST_F(ShutdownRegistryTest, PassesOverNoCloserBeforeItsLimit) {
   Held slow;
   registry_.Register("slow", slow.Closer(), {.limit = seconds(2)});
   auto told = StartCloseAll();
@@ -194,7 +194,7 @@ TEST_F(ShutdownRegistryTest, DoesNotPassOverACloserBeforeItsLimit) {
   EXPECT_THAT(told.get(), ElementsAre("slow"));
 }
 
-TEST_F(ShutdownRegistryTest, PassesOverNoCloserThatWasSuspendedWithIt) {
+TEST_F(ShutdownRegistryTest, PassesOverNoCloserSuspendedWithIt) {
   Held one, two, hangs;
   registry_.Register("one", one.Closer(),
                      {.uses = ShutdownRegistry::kUsesNothing, .limit = seconds(2)});
@@ -215,7 +215,7 @@ TEST_F(ShutdownRegistryTest, PassesOverNoCloserThatWasSuspendedWithIt) {
   EXPECT_THAT(told.get(), UnorderedElementsAre("one", "two", "hangs passed over"));
 }
 
-TEST_F(ShutdownRegistryTest, GivesACloserAllTimeNotGuaranteedToOthers) {
+TEST_F(ShutdownRegistryTest, GivesACloserAllUnguaranteedTime) {
   Held first, second, third;
   registry_.Register("third", third.Closer());
   registry_.Register("second", second.Closer());
@@ -232,7 +232,7 @@ TEST_F(ShutdownRegistryTest, GivesACloserAllTimeNotGuaranteedToOthers) {
               ElementsAre("first passed over", "second passed over", "third passed over"));
 }
 
-TEST_F(ShutdownRegistryTest, GuaranteesHalfOfAShortTimeToThoseBelow) {
+TEST_F(ShutdownRegistryTest, GuaranteesThoseBelowHalfAShortTime) {
   Held first, second;
   registry_.Register("second", second.Closer());
   registry_.Register("first", first.Closer());
@@ -256,7 +256,7 @@ TEST_F(ShutdownRegistryTest, PassesOnTheTimeThatACloserLeaves) {
   EXPECT_THAT(told.get(), ElementsAre("first", "second"));
 }
 
-TEST_F(ShutdownRegistryTest, ReportsACloserThatGivesUpAtItsDeadline) {
+TEST_F(ShutdownRegistryTest, ReportsACloserGivingUpAtItsDeadline) {
   registry_.Register("channel", [this](Clock::TimePoint deadline) {
     clock_.Advance(deadline - clock_.Now());
     return absl::DeadlineExceededError("2 calls still use it");
@@ -295,7 +295,7 @@ TEST_F(ShutdownRegistryTest, IsShortFromTheStartWhenAlreadyExpedited) {
   EXPECT_THAT(told.get(), ElementsAre("hangs passed over", "below"));
 }
 
-TEST_F(ShutdownRegistryTest, NamesEveryEntryInOrderWhenThereIsNoTimeAtAll) {
+TEST_F(ShutdownRegistryTest, NamesEveryEntryInOrderWithoutAnyTime) {
   Held one, two;
   registry_.Register("one", one.Closer());
   registry_.Register("two", two.Closer());
@@ -337,7 +337,7 @@ TEST_F(ShutdownRegistryTest, ClosesWhatIsRegisteredWhileACloserHangs) {
   EXPECT_THAT(told.get(), UnorderedElementsAre("late", "hangs"));
 }
 
-TEST_F(ShutdownRegistryTest, TreatsACloserThatGivesUpAsPassedOver) {
+TEST_F(ShutdownRegistryTest, ACloserThatGivesUpIsPassedOver) {
   registry_.Register("pool", [](Clock::TimePoint) {
     return absl::DeadlineExceededError("work is still running");
   });
@@ -363,7 +363,7 @@ TEST_F(ShutdownRegistryTest, ClosesWhatIsRegisteredWhileItCloses) {
   EXPECT_THAT(CloseAll(), testing::UnorderedElementsAre("first", "registered meanwhile"));
 }
 
-TEST_F(ShutdownRegistryTest, ClosesInParallelWhatIsRegisteredWhileItCloses) {
+TEST_F(ShutdownRegistryTest, ClosesLateRegistrationsInParallel) {
   registry_.Register("first", [this](Clock::TimePoint) {
     RegisterMeeting("one", {});
     RegisterMeeting("two", {});
@@ -379,7 +379,7 @@ TEST_F(ShutdownRegistryTest, ClosesTensOfThousandsInARow) {
   EXPECT_THAT(CloseAll(), testing::SizeIs(kMany));
 }
 
-TEST_F(ShutdownRegistryTest, ClosesTensOfThousandsSideBySideWithAFewThreads) {
+TEST_F(ShutdownRegistryTest, ClosesTensOfThousandsWithAFewThreads) {
   constexpr std::size_t kMany = 30'000;
   std::set<std::thread::id> threads;
   for (std::size_t i = 0; i < kMany; ++i) {
@@ -430,7 +430,7 @@ TEST_F(ShutdownRegistryTest, ReleasesACloserBeforeReportingIt) {
   EXPECT_EQ(uses, 1);
 }
 
-TEST_F(ShutdownRegistryTest, CountsACloserAsRunningUntilWhatItCapturedIsGone) {
+TEST_F(ShutdownRegistryTest, ACloserRunsUntilItsCapturesAreGone) {
   Held destructor;
   std::shared_ptr<void> slow_to_go(
       nullptr, [hangs = destructor.Closer()](void*) { hangs(Clock::TimePoint()).IgnoreError(); });
@@ -442,7 +442,7 @@ TEST_F(ShutdownRegistryTest, CountsACloserAsRunningUntilWhatItCapturedIsGone) {
   EXPECT_THAT(told.get(), ElementsAre("entry passed over"));
 }
 
-TEST_F(ShutdownRegistryTest, IgnoresACloserThatReturnsAfterBeingPassedOver) {
+TEST_F(ShutdownRegistryTest, IgnoresPassedOverClosersThatReturn) {
   static std::promise<void> thread_ended;
   struct TellsTheEnd {
     ~TellsTheEnd() { thread_ended.set_value(); }
@@ -480,7 +480,7 @@ TEST_F(ShutdownRegistryTest, LeavesNoThreadOfACloserThatReturned) {
   EXPECT_EQ(alive, 0);
 }
 
-TEST_F(ShutdownRegistryTest, MayBeDestroyedWhileACloserThatWasPassedOverStillRuns) {
+TEST_F(ShutdownRegistryTest, MayBeDestroyedDuringAPassedOverCloser) {
   Held hangs;
   {
     ShutdownRegistry registry;
@@ -496,7 +496,7 @@ TEST_F(ShutdownRegistryTest, MayBeDestroyedWhileACloserThatWasPassedOverStillRun
   hangs.LetGo();
 }
 
-TEST_F(ShutdownRegistryTest, ClosesOnItsOwnThreadWhenNoneCanBeCreated) {
+TEST_F(ShutdownRegistryTest, ClosesOnItsOwnThreadWithoutNewThreads) {
   Register("database");
   Register("channel");
   pthread_attr_t usual;

@@ -206,7 +206,7 @@ TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAfterAHandover) {
   EXPECT_EQ(clock_.Now(), start);
 }
 
-TEST_F(ShutdownSequenceTest, DoesNotWaitWhenThereIsNothingToWaitFor) {
+TEST_F(ShutdownSequenceTest, DoesNotWaitWithoutNeed) {
   const Clock::TimePoint start = clock_.Now();
   Run(ShutdownReason::kTerminate);
   EXPECT_EQ(clock_.Now(), start);
@@ -247,7 +247,7 @@ TEST_F(ShutdownSequenceTest, GivesEachPhaseAllTimeNotGuaranteedLater) {
                           phase(Phase::kStopped)));
 }
 
-TEST_F(ShutdownSequenceTest, ReportsHowLongACloserTookAndItsFate) {
+TEST_F(ShutdownSequenceTest, ReportsEachClosersTimeAndFate) {
   channel_ = Hangs("channel");
   auto future = Start(ShutdownReason::kTerminate);
   observer_.Await("channel hangs");
@@ -336,7 +336,7 @@ TEST_F(ShutdownSequenceTest, ReportsALateCallThatWasCut) {
   EXPECT_EQ(DetailOf("LateCallsCut"), "1 calls");
 }
 
-TEST_F(ShutdownSequenceTest, AbandonsAServerThatDoesNotEndButStillSaves) {
+TEST_F(ShutdownSequenceTest, SavesAfterAbandoningAServerThatHangs) {
   traffic_.calls_that_do_not_finish = 1;
   traffic_.ends = false;
   auto future = Start(ShutdownReason::kTerminate);
@@ -444,7 +444,7 @@ TEST_F(ShutdownSequenceTest, ReturnsTheHighestCodeThatApplies) {
   EXPECT_EQ(Run(ShutdownReason::kTerminate).exit_code, ExitCode::kCloseFailed);
 }
 
-TEST_F(ShutdownSequenceTest, MarksEveryFailureForAPersonToLookAt) {
+TEST_F(ShutdownSequenceTest, MarksEveryFailureAsAFailure) {
   saver_ = Returns(absl::DataLossError("disk full"));
   channel_ = Returns(absl::UnavailableError("gone"));
   worker_ = [](std::stop_token) { throw std::runtime_error("no disk"); };
@@ -536,7 +536,7 @@ TEST_F(ShutdownSequenceTest, ServesWhenTheShutdownIsRequestedWhileOpening) {
               ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed"));
 }
 
-TEST_F(ShutdownSequenceTest, ServesNobodyWhenTheCallersCannotBeLetIn) {
+TEST_F(ShutdownSequenceTest, ServesNobodyWhenCallersCannotBeAdmitted) {
   traffic_.opens = absl::UnavailableError("no port file");
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
   EXPECT_EQ(sequence.Open(traffic_), traffic_.opens);
@@ -556,7 +556,7 @@ TEST_F(ShutdownSequenceTest, RollsBackAFailedStartWithoutSaving) {
   EXPECT_EQ(DetailOf("CouldNotStart"), "UNAVAILABLE: port in use");
 }
 
-TEST_F(ShutdownSequenceTest, CouldNotStartWhateverElseFailsInTheRollBack) {
+TEST_F(ShutdownSequenceTest, CouldNotStartWhateverTheRollBackDoes) {
   worker_ = WorksForEver();
   channel_ = Returns(absl::DataLossError("broken"));
   SetTheOthersUp();
@@ -625,7 +625,7 @@ TEST_F(ManualDrainTest, IsALameDuckForItsFullTime) {
   outcome.get();
 }
 
-TEST_F(ManualDrainTest, ReportsTheRemainingLameDuckAndNoLimitAfterIt) {
+TEST_F(ManualDrainTest, ReportsNoLimitAfterTheRemainingLameDuck) {
   budget_.lame_duck = seconds(5);
   traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Drain();
@@ -643,7 +643,7 @@ TEST_F(ManualDrainTest, ReportsTheRemainingLameDuckAndNoLimitAfterIt) {
   outcome.get();
 }
 
-TEST_F(ManualDrainTest, ReportsEachPhaseAndThatDrainingHasNoLimit) {
+TEST_F(ManualDrainTest, ReportsEachPhaseAndUnlimitedDraining) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   clock_.AwaitWaiters(1);
@@ -664,7 +664,7 @@ TEST_F(ManualDrainTest, ReportsEachPhaseAndThatDrainingHasNoLimit) {
                           "StoppingWorkers", "SavingState", "ClosingResources", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, IsNotDrainedBeforeTheLastCallerIsGone) {
+TEST_F(ManualDrainTest, IsDrainedOnlyOnceTheLastCallerLeft) {
   traffic_.connections = Traffic::Departure::kBusy;
   auto outcome = Drain();
   observer_.Await("AwaitConnectionsGone()");
@@ -686,7 +686,7 @@ TEST_F(ManualDrainTest, IsNotDrainedBeforeTheLastCallerIsGone) {
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, ServesAsBeforeWhenUndoneDuringTheLameDuck) {
+TEST_F(ManualDrainTest, UndoneDuringTheLameDuckServesAsBefore) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   observer_.Await("LameDuckEntered");
@@ -752,7 +752,7 @@ TEST_F(ManualDrainTest, ChangesNothingWhenRequestedDuringAShutdown) {
                           "Closed database", "Stopped"));
 }
 
-TEST_F(ManualDrainTest, KeepsItsLameDuckWhenAShutdownIsRequested) {
+TEST_F(ManualDrainTest, AShutdownRequestKeepsItsLameDuck) {
   budget_.lame_duck = seconds(5);
   budget_.grace = seconds(35);
   auto outcome = Drain();
@@ -768,7 +768,7 @@ TEST_F(ManualDrainTest, KeepsItsLameDuckWhenAShutdownIsRequested) {
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
 
-TEST_F(ManualDrainTest, SkipsTheRestOfTheLameDuckAtAnInterrupt) {
+TEST_F(ManualDrainTest, AnInterruptEndsTheLameDuck) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();
   clock_.AwaitWaiters(1);

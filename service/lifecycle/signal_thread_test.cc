@@ -74,7 +74,7 @@ class BlockShutdownSignalsDeathTest : public testing::Test {
   }
 };
 
-TEST_F(BlockShutdownSignalsDeathTest, ASignalBeforeAnythingIsOpenEndsTheProcess) {
+TEST_F(BlockShutdownSignalsDeathTest, ASignalBeforeOpeningAnythingEndsTheProcess) {
   for (const int each : {SIGTERM, SIGINT, SIGHUP}) {
     EXPECT_EXIT(
         {
@@ -85,7 +85,7 @@ TEST_F(BlockShutdownSignalsDeathTest, ASignalBeforeAnythingIsOpenEndsTheProcess)
   }
 }
 
-TEST_F(BlockShutdownSignalsDeathTest, AThirdSignalEndsTheProcessEvenWithoutAListener) {
+TEST_F(BlockShutdownSignalsDeathTest, AThirdSignalWithoutAListenerEndsIt) {
   EXPECT_EXIT(
       {
         BlockShutdownSignals();

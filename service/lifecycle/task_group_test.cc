@@ -81,7 +81,7 @@ TEST(TaskGroup, ReportsFailuresThatAreNotTasks) {
   EXPECT_THAT(Told(group.Join(patience)), ElementsAre("pool: INTERNAL: threw"));
 }
 
-TEST(TaskGroupDeathTest, SaysSoWhenATaskIsStartedTooLate) {
+TEST(TaskGroupDeathTest, RefusesALateTaskWithAMessage) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   FakeClock clock;
   TaskGroup group;
@@ -94,7 +94,7 @@ TEST(TaskGroupDeathTest, SaysSoWhenATaskIsStartedTooLate) {
       "broken precondition: TaskGroup::Start..late.. after Join");
 }
 
-TEST(TaskGroup, NamesATaskThatDoesNotEndInTime) {
+TEST(TaskGroup, NamesATaskThatOverrunsItsTime) {
   FakeClock clock;
   std::promise<void> released;
   TaskGroup group;
@@ -160,7 +160,7 @@ TEST(TaskGroup, ReleasesATaskBeforeItIsJoined) {
   EXPECT_EQ(captured.use_count(), 1);
 }
 
-TEST(TaskGroup, CountsATaskAsRunningUntilWhatItCapturedIsGone) {
+TEST(TaskGroup, ATaskRunsUntilItsCapturesAreGone) {
   FakeClock clock;
   std::promise<void> going;
   std::promise<void> released;

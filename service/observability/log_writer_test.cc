@@ -190,7 +190,7 @@ TEST_F(LogWriterTest, CutsALineThatAPipeWouldSplit) {
   EXPECT_THAT(line, EndsWith("\xE2\x98\x83...\n"));
 }
 
-TEST_F(LogWriterTest, WritesAnyReportEvenWhenTheQueueIsFull) {
+TEST_F(LogWriterTest, WritesAnyReportDespiteAFullQueue) {
   FillThePipe();
   for (int i = 0; i < 1000; ++i) writer_->Log('I', std::string(4000, 'x'));
   const std::string json = "{" + std::string(3 << 20, 'y') + "}";

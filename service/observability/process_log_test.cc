@@ -103,7 +103,7 @@ class ReportTest : public testing::Test {
   const Clock::TimePoint start_ = Clock::Steady().Now();
 };
 
-TEST_F(ReportTest, IsTheSameInTheLogAndTheFile) {
+TEST_F(ReportTest, IsTheSameInLogAndFile) {
   writer_.Log('I', "before");
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   EXPECT_THAT(Log(), testing::EndsWith(" I echo: shutdown report: " + Text()));
@@ -124,7 +124,7 @@ TEST_F(ReportTest, KeepsTheLastEnd) {
   EXPECT_EQ(Read().exit_code(), 5U);
 }
 
-TEST_F(ReportTest, IsStillInTheLogWhenItsFileFails) {
+TEST_F(ReportTest, IsInTheLogWhenItsFileFails) {
   ASSERT_EQ(mkdir(path_.c_str(), 0755), 0);
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   const std::string log = Log();

@@ -149,7 +149,7 @@ TEST_F(ShutdownReportTest, HasTheCallsByMethodAndInTotal) {
   EXPECT_EQ(report.streams().cut(), 6U);
 }
 
-TEST_F(ShutdownReportTest, SaysInWhichPhaseTheProcessEndedAndWhy) {
+TEST_F(ShutdownReportTest, SaysInWhichPhaseItEndedAndWhy) {
   record_.OnPhase(Phase::kSavingState, start_, seconds(1));
   record_.OnPhase(Phase::kClosingResources, start_ + milliseconds(5), seconds(1));
   const report::v1::ShutdownReport report =

@@ -128,7 +128,7 @@ TEST_F(SystemdNotifierTest, SaysWhatHoldsTheShutdown) {
   EXPECT_TRUE(said);
 }
 
-TEST_F(SystemdNotifierTest, GivesSignsOfLifeWhileTheProcessIsAlive) {
+TEST_F(SystemdNotifierTest, SignalsLifeWhileTheProcessIsAlive) {
   SystemdNotifier notifier(path_, milliseconds(2), {});
   EXPECT_TRUE(systemd_.Await("WATCHDOG=1"));  // It may be starting for long.
   lifecycle::FakeTraffic traffic;

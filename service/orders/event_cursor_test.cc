@@ -97,7 +97,7 @@ TEST_F(EventCursorTest, ReadsNoFasterThanItsStream) {
   EXPECT_THAT(Written(*stream), ElementsAre(91, 92, 93, 94));
 }
 
-TEST_F(EventCursorTest, FetchesOldEventsFromTheStoreAndThenGoesOnFromMemory) {
+TEST_F(EventCursorTest, ReadsTheStoreFirstAndThenMemory) {
   AppendAndTell(1000);
   // As after a restart: nothing in memory.
   feed_.emplace(log_, *sales_);
@@ -117,7 +117,7 @@ TEST_F(EventCursorTest, MayBeginAheadOfTheFeed) {
   EXPECT_EQ(Written(*stream), FromTo(9, 12));
 }
 
-TEST_F(EventCursorTest, MayBeginAtTheVeryEndOfALogThatTheFeedHasNotReadYet) {
+TEST_F(EventCursorTest, MayBeginAtAnEndStillUnread) {
   log_.Append(10);
   const auto stream = Begin(10);
   ASSERT_TRUE(testkit::Eventually([this] { return feed_->last_sequence() == 10; }));
@@ -126,7 +126,7 @@ TEST_F(EventCursorTest, MayBeginAtTheVeryEndOfALogThatTheFeedHasNotReadYet) {
   EXPECT_EQ(Written(*stream), FromTo(11, 11));
 }
 
-TEST_F(EventCursorTest, FailsWhenItBeginsBeyondTheEndOfTheLog) {
+TEST_F(EventCursorTest, FailsBeyondTheEndOfTheLog) {
   log_.Append(10);
   const auto stream = Begin(11);
   const absl::Status failure = stream->AwaitEnd().value_or(absl::OkStatus());
@@ -170,7 +170,7 @@ TEST_F(EventCursorTest, MayGoWhileTheStoreFails) {
   ASSERT_TRUE(pool_.Close(lifecycle::Clock::TimePoint::max()).ok());
 }
 
-TEST_F(EventCursorTest, SendsEveryEventOnceAndInOrderWhileTheLogGrows) {
+TEST_F(EventCursorTest, AGrowingLogIsSentInOrder) {
   constexpr int kEvents = 20000;
   const auto stream = Begin(0);
   std::jthread feeds([this](std::stop_token stop) { feed_->Run(stop); });

@@ -63,7 +63,7 @@ TEST_F(EventFeedTest, HasTheEventsAfterAPosition) {
   EXPECT_THAT(Sequences(feed_.After(5, 100)), IsEmpty());
 }
 
-TEST_F(EventFeedTest, SendsToTheStoreForWhatItHasNot) {
+TEST_F(EventFeedTest, SendsReadersToTheStoreForOlderEvents) {
   EXPECT_THAT(Sequences(feed_.After(0, 100)), IsEmpty());
   log_.Append(3);
   ASSERT_TRUE(feed_.CatchUp().ok());
@@ -125,7 +125,7 @@ TEST_F(EventFeedTest, SavesTheSalesNowAndThen) {
   EXPECT_GT(log_.saved(), 3000);
 }
 
-TEST_F(EventFeedTest, TakesNothingInTwiceWhenTwoCatchUpAtOnce) {
+TEST_F(EventFeedTest, TwoThatCatchUpTakeNothingTwice) {
   log_.Append(2000);
   std::int64_t others = 0;
   std::thread other([&] { others = *feed_.CatchUp(); });
@@ -140,7 +140,7 @@ TEST_F(EventFeedTest, SaysThatTheLogCannotBeRead) {
   EXPECT_TRUE(absl::IsUnavailable(feed_.CatchUp().status()));
 }
 
-TEST_F(EventFeedTest, GoesOnBehindEventsThatWereRemovedBeforeItReadThem) {
+TEST_F(EventFeedTest, ContinuesBehindEventsRemovedUnread) {
   log_.Append(10);
   ASSERT_TRUE(feed_.CatchUp().ok());
   log_.Append(90);
@@ -163,7 +163,7 @@ TEST_F(EventFeedTest, FindsWhatOthersHaveWrittenByItself) {
   EXPECT_TRUE(testkit::Eventually([this] { return feed_.last_sequence() == 1; }));
 }
 
-TEST_F(EventFeedTest, GoesOnWhenTheLogCanBeReadAgain) {
+TEST_F(EventFeedTest, ContinuesWhenTheLogIsReadableAgain) {
   log_.FailWith(absl::UnavailableError("busy"));
   log_.Append(1);
   std::jthread runs([this](std::stop_token stop) { feed_.Run(stop); });
@@ -173,7 +173,7 @@ TEST_F(EventFeedTest, GoesOnWhenTheLogCanBeReadAgain) {
   EXPECT_TRUE(testkit::Eventually([this] { return feed_.last_sequence() == 1; }));
 }
 
-TEST_F(EventFeedTest, TriesEverLessOftenWhileTheLogCannotBeReadAndLogsOnlyTheChange) {
+TEST_F(EventFeedTest, BacksOffFromUnreadableLogsAndLogsChanges) {
   const LoggedLines logged;
   lifecycle::FakeClock clock;
   EventFeed feed(log_, *sales_, clock);

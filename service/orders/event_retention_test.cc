@@ -68,7 +68,7 @@ TEST_F(EventRetentionTest, RemovesNothingWhileThereAreFewEvents) {
   EXPECT_THAT(log_.trims(), IsEmpty());
 }
 
-TEST_F(EventRetentionTest, KeepsTheLastEventsAndLooksAgainForThoseThatHaveBecomeOld) {
+TEST_F(EventRetentionTest, KeepsLastEventsAndRemovesOldOnesLater) {
   log_.Append(150);
   Start();
   log_.Append(30);
@@ -77,7 +77,7 @@ TEST_F(EventRetentionTest, KeepsTheLastEventsAndLooksAgainForThoseThatHaveBecome
   EXPECT_THAT(log_.trims(), ElementsAre(51, 81));
 }
 
-TEST_F(EventRetentionTest, TriesAgainAndLogsOnlyTheChangeWhileNothingCanBeRemoved) {
+TEST_F(EventRetentionTest, RetriesAFailedRemovalAndLogsOnlyChanges) {
   const LoggedLines logged;
   log_.Append(101);
   log_.FailTrims(absl::UnavailableError("no server"));

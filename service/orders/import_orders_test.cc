@@ -73,7 +73,7 @@ class ImportOrdersTest : public ::testing::Test {
   const std::unique_ptr<v1::OrdersService::Stub> stub_ = orders_.NewStub();
 };
 
-TEST_F(ImportOrdersTest, StoresEveryOrderInTheOrderInWhichTheyAreSent) {
+TEST_F(ImportOrdersTest, StoresOrdersInTheOrderTheyAreSent) {
   Import import(*stub_);
   for (const char* id : {"r3", "r1", "r2"}) ASSERT_TRUE(import.Send(NewRequest(id)));
   const absl::Status status = import.End();
@@ -88,7 +88,7 @@ TEST_F(ImportOrdersTest, MayBeEmpty) {
   EXPECT_EQ(import.durable_orders(), 0);
 }
 
-TEST_F(ImportOrdersTest, CountsOrdersThatWereThereAndStoresThemOnce) {
+TEST_F(ImportOrdersTest, CountsKnownOrdersWithoutStoringThemAgain) {
   ASSERT_TRUE(Place(*stub_, NewRequest("r1")).ok());
   Import import(*stub_);
   for (const char* id : {"r1", "r2", "r2"}) ASSERT_TRUE(import.Send(NewRequest(id)));
@@ -109,7 +109,7 @@ TEST_F(ImportOrdersTest, StopsAtAnOrderThatIsWrong) {
   EXPECT_THAT(Stored(), ElementsAre("r1"));
 }
 
-TEST_F(ImportOrdersTest, StopsAtAnOrderThatIsRefusedWithItsOwnReason) {
+TEST_F(ImportOrdersTest, StopsAtARefusedOrderWithItsReason) {
   ASSERT_TRUE(Place(*stub_, NewRequest("r2", "tea", 9)).ok());
   Import import(*stub_);
   import.Send(NewRequest("r1"));
@@ -179,7 +179,7 @@ TEST_F(ImportOrdersTest, SaysGoodbyeBetweenTwoOrders) {
   ExpectGoodbye(import.AwaitEnd(), 1);
 }
 
-TEST_F(ImportOrdersTest, SaysGoodbyeOnceTheOrderAtHandIsStored) {
+TEST_F(ImportOrdersTest, SaysGoodbyeAfterStoringTheCurrentOrder) {
   Import import(*stub_);
   import.Send(NewRequest("r1"));
   ASSERT_TRUE(testkit::Eventually([this] { return !Stored().empty(); }));
@@ -195,7 +195,7 @@ TEST_F(ImportOrdersTest, SaysGoodbyeOnceTheOrderAtHandIsStored) {
   EXPECT_THAT(Stored(), ElementsAre("r1", "r2"));
 }
 
-TEST_F(ImportOrdersTest, TellsOfAnOrderThatIsRefusedWhileTheServerDrains) {
+TEST_F(ImportOrdersTest, ReportsARefusedOrderDuringADrain) {
   Import import(*stub_);
   inventory_.Hold();
   import.Send(NewRequest("r1"));
@@ -208,7 +208,7 @@ TEST_F(ImportOrdersTest, TellsOfAnOrderThatIsRefusedWhileTheServerDrains) {
   EXPECT_EQ(Metadata(status, "durable_orders"), "0");
 }
 
-TEST_F(ImportOrdersTest, SaysGoodbyeAtOnceWhenTheServerDrainsAlready) {
+TEST_F(ImportOrdersTest, DuringADrainSaysGoodbyeAtOnce) {
   orders_.Drain();
   Import import(*stub_);
   import.Send(NewRequest("r1"));
@@ -216,7 +216,7 @@ TEST_F(ImportOrdersTest, SaysGoodbyeAtOnceWhenTheServerDrainsAlready) {
   EXPECT_THAT(Stored(), IsEmpty());
 }
 
-TEST_F(ImportOrdersTest, StoresEveryOrderOnceThoughTheServerDrainsMeanwhile) {
+TEST_F(ImportOrdersTest, StoresEveryOrderOnceAcrossADrain) {
   constexpr int kOrders = 300;
   OrdersUnderTest next(database_, inventory_);
   const auto next_stub = next.NewStub();
@@ -238,7 +238,7 @@ TEST_F(ImportOrdersTest, StoresEveryOrderOnceThoughTheServerDrainsMeanwhile) {
   EXPECT_EQ(Stored().size(), static_cast<std::size_t>(kOrders));
 }
 
-TEST_F(ImportOrdersTest, StoresNothingOfTheOrderAtHandWhenItsCallerLeaves) {
+TEST_F(ImportOrdersTest, StoresNothingOnceItsCallerHasLeft) {
   inventory_.Hold();
   Import import(*stub_);
   import.Send(NewRequest("r1"));

@@ -69,7 +69,7 @@ class InventoryClientTest : public ::testing::Test {
   const rpc::Call caller_{context_};
 };
 
-TEST_F(InventoryClientTest, ReservesAllItemsForTheLifeOfAReservation) {
+TEST_F(InventoryClientTest, ReservesAllItemsForAReservationsLife) {
   EXPECT_TRUE(Reserve().ok());
   const auto reserves = inventory_.reserves();
   ASSERT_EQ(reserves.size(), 1u);
@@ -82,7 +82,7 @@ TEST_F(InventoryClientTest, ReservesAllItemsForTheLifeOfAReservation) {
   EXPECT_EQ(reserves[0].items(1).sku(), "milk");
 }
 
-TEST_F(InventoryClientTest, TellsWhatWasRefusedInTheWordsOfOrders) {
+TEST_F(InventoryClientTest, ExplainsARefusalInTheWordsOfOrders) {
   const std::pair<grpc::StatusCode, std::string> answers[] = {
       {grpc::StatusCode::FAILED_PRECONDITION, "FAILED_PRECONDITION OUT_OF_STOCK"},
       {grpc::StatusCode::NOT_FOUND, "FAILED_PRECONDITION UNKNOWN_SKU"},
@@ -131,7 +131,7 @@ TEST_F(InventoryClientTest, IsUnavailableWhenTheInventoryHangs) {
   EXPECT_TRUE(inventory_.AwaitCancelled(1));
 }
 
-TEST_F(InventoryClientTest, GivesUpReservingOnceAnswersAreDemandedAndConfirmsOn) {
+TEST_F(InventoryClientTest, AnswerNowEndsReservingButNotConfirming) {
   inventory_.Hold();
   auto reserved = StartReserve();
   ASSERT_TRUE(inventory_.AwaitReserves(1));
@@ -180,7 +180,7 @@ TEST_F(InventoryClientTest, RefusesEverythingOnceItIsClosed) {
   EXPECT_TRUE(client_.Close(Late()).ok());
 }
 
-TEST_F(InventoryClientTest, CancelsInCloseWhatStillRunsAndTellsItAsUnavailable) {
+TEST_F(InventoryClientTest, CloseCancelsCallsAsUnavailable) {
   inventory_.Hold();
   auto reserved = StartReserve();
   ASSERT_TRUE(inventory_.AwaitReserves(1));

@@ -12,7 +12,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-TEST(OrderErrorsTest, CallsThatMeetAStoreThatIsAwayDoNotFillTheLog) {
+TEST(OrderErrorsTest, AnUnreachableStoreDoesNotFillTheLog) {
   const LoggedLines logged;
   for (int i = 0; i < 1000; ++i) {
     EXPECT_TRUE(absl::IsUnavailable(FromStore(absl::UnavailableError("no server"))));

@@ -134,7 +134,7 @@ TEST_F(OrderPlacerTest, RefusesAnIdThatAnotherOrderTakesMeanwhile) {
   EXPECT_EQ(CodeAndReason(Get(std::move(answer)).status()), "ALREADY_EXISTS REQUEST_ID_REUSED");
 }
 
-TEST_F(OrderPlacerTest, ReservesUnderAnIdOfItsOwnEachTime) {
+TEST_F(OrderPlacerTest, ReservesUnderANewIdEachTime) {
   inventory_.AnswerReserve({grpc::StatusCode::FAILED_PRECONDITION, "no tea"});
   for (int i = 0; i < 20; ++i) EXPECT_FALSE(Place(NewRequest("r1")).ok());
   std::set<std::string> ids;
@@ -142,7 +142,7 @@ TEST_F(OrderPlacerTest, ReservesUnderAnIdOfItsOwnEachTime) {
   EXPECT_EQ(ids.size(), 20u);
 }
 
-TEST_F(OrderPlacerTest, GivesStockBackAtOnceWhenTheOrderCannotBeStored) {
+TEST_F(OrderPlacerTest, ReturnsStockWhenTheOrderIsNotStored) {
   const v1::PlaceOrderRequest request = NewRequest("r1");
   inventory_.Hold();
   auto answer = Start(request);
@@ -154,13 +154,13 @@ TEST_F(OrderPlacerTest, GivesStockBackAtOnceWhenTheOrderCannotBeStored) {
   EXPECT_THAT(inventory_.releases(), ElementsAre(inventory_.reserves().at(0).reservation_id()));
 }
 
-TEST_F(OrderPlacerTest, GivesStockBackWhenItCannotKnowWhetherItIsReserved) {
+TEST_F(OrderPlacerTest, GivesStockBackWhenReservingIsUncertain) {
   inventory_.AnswerReserve({grpc::StatusCode::DEADLINE_EXCEEDED, "too slow"});
   EXPECT_EQ(CodeAndReason(Place(NewRequest("r1")).status()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
   EXPECT_TRUE(inventory_.AwaitReleases(1));
 }
 
-TEST_F(OrderPlacerTest, AcceptsNoNewOrderWhileTheRelayIsBehind) {
+TEST_F(OrderPlacerTest, AcceptsNoOrderWhileTheRelayIsBehind) {
   const Answer before = Place(NewRequest("r1"));
   behind_ = true;
   const absl::Status refused = Place(NewRequest("r2")).status();
@@ -181,7 +181,7 @@ TEST_F(OrderPlacerTest, IsOverloadedWhenThePoolIs) {
   EXPECT_TRUE(SaysWhenToRetry(status));
 }
 
-TEST_F(OrderPlacerTest, IsOverloadedWhenThePoolIsAfterTheReservation) {
+TEST_F(OrderPlacerTest, APoolFullAfterTheReservationMeansOverload) {
   const v1::PlaceOrderRequest request = NewRequest("r1");
   inventory_.Hold();
   auto answer = Start(request);

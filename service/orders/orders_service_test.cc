@@ -71,7 +71,7 @@ TEST_F(OrdersServiceTest, AnswersARepeatedRequestAtEveryReplica) {
   EXPECT_EQ(first->order_id(), again->order_id());
 }
 
-TEST_F(OrdersServiceTest, PlacesOneOrderWhenTheSameRequestComesManyTimesAtOnce) {
+TEST_F(OrdersServiceTest, ConcurrentRepeatsOfARequestPlaceOneOrder) {
   OrdersUnderTest replica(database_, inventory_);
   const auto other_stub = replica.NewStub();
   std::vector<std::future<absl::StatusOr<v1::Order>>> calls;
@@ -99,7 +99,7 @@ TEST_F(OrdersServiceTest, RefusesAnIdThatComesWithOtherContent) {
   EXPECT_EQ(CodeAndReason(status), "ALREADY_EXISTS REQUEST_ID_REUSED");
 }
 
-TEST_F(OrdersServiceTest, TakesOneOfManyContentsThatComeUnderOneIdAtOnce) {
+TEST_F(OrdersServiceTest, ConcurrentContentsOfOneIdStoreOneOrder) {
   std::vector<std::future<absl::StatusOr<v1::Order>>> calls;
   inventory_.Hold();
   for (int i = 1; i <= 8; ++i) {
@@ -150,7 +150,7 @@ TEST_F(OrdersServiceTest, StoresNothingWhenTheInventoryCannotBeReached) {
   EXPECT_EQ(Stored(), 0u);
 }
 
-TEST_F(OrdersServiceTest, SaysOfEveryMethodThatTheDatabaseIsGone) {
+TEST_F(OrdersServiceTest, EveryMethodReportsAMissingDatabase) {
   ASSERT_TRUE(orders_.store().Close(Soon()).ok());
   for (const absl::Status& status : {Place(*stub_, NewRequest("r1")).status(),
                                      Get(*stub_, "o").status(), List(*stub_).status()}) {
@@ -249,7 +249,7 @@ TEST_F(OrdersServiceTest, BeginsNothingForCallersWhoHaveGivenUp) {
   EXPECT_EQ(Stored(), 5u);
 }
 
-TEST_F(OrdersServiceTest, StoresNothingForACallerWhoGivesUpOnceItIsReserved) {
+TEST_F(OrdersServiceTest, ACallerLeavingAfterTheReservationStoresNothing) {
   OrdersUnderTest slow(database_, inventory_, {.pool_threads = 1, .pool_capacity = 1000});
   const auto stub = slow.NewStub();
   inventory_.Hold();
@@ -270,7 +270,7 @@ TEST_F(OrdersServiceTest, StoresNothingForACallerWhoGivesUpOnceItIsReserved) {
   EXPECT_EQ(Stored(), 0u);
 }
 
-TEST_F(OrdersServiceTest, ListsTheLargestOrdersOnPagesThatCallersCanReceive) {
+TEST_F(OrdersServiceTest, ListsTheLargestOrdersOnReceivablePages) {
   constexpr int kOrders = 200;
   const auto characters = [](int count) {
     std::string text;
@@ -383,7 +383,7 @@ TEST_F(OrdersServiceTest, AnswersWhatItAcceptedThoughItDrains) {
   EXPECT_TRUE(placing.get().ok());
 }
 
-TEST_F(OrdersServiceTest, StoresNothingForACallerWhoLeavesBeforeTheStockIsReserved) {
+TEST_F(OrdersServiceTest, ACallerLeavingBeforeTheReservationStoresNothing) {
   inventory_.Hold();
   CallContext context;
   auto placing = std::async(std::launch::async, [&] {
@@ -400,7 +400,7 @@ TEST_F(OrdersServiceTest, StoresNothingForACallerWhoLeavesBeforeTheStockIsReserv
   EXPECT_TRUE(Place(*stub_, NewRequest("r1")).ok());
 }
 
-TEST_F(OrdersServiceTest, GivesTheInventoryNoLongerThanItsCallerHas) {
+TEST_F(OrdersServiceTest, GivesTheInventoryItsCallersRemainingTime) {
   inventory_.Hold();
   // On a busy machine the first may be too late before it gets there.
   while (inventory_.reserves().empty()) {
@@ -415,7 +415,7 @@ TEST_F(OrdersServiceTest, GivesTheInventoryNoLongerThanItsCallerHas) {
   EXPECT_TRUE(inventory_.AwaitCancelled(1));
 }
 
-TEST_F(OrdersServiceTest, OutlivesCallersWhoLeaveWhileTheDatabaseIsSlow) {
+TEST_F(OrdersServiceTest, SurvivesCallersLeavingASlowDatabase) {
   OrdersUnderTest slow(database_, inventory_, {.pool_threads = 1, .pool_capacity = 100});
   const auto stub = slow.NewStub();
   // The connection stands before the calls are made.

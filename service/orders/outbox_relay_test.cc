@@ -116,7 +116,7 @@ TEST_F(OutboxRelayTest, ReleasesTheStockOfACancelledOrder) {
   EXPECT_EQ(*store_->LastSequence(Soon()), 2);
 }
 
-TEST_F(OutboxRelayTest, ReleasesTheStockOfAnOrderThatIsCancelledWhileItIsConfirmed) {
+TEST_F(OutboxRelayTest, ReleasesAnOrderCancelledDuringItsConfirmation) {
   PlaceIn(*store_, "r1");
   inventory_.Hold();
   Start();
@@ -136,7 +136,7 @@ TEST_F(OutboxRelayTest, TriesAgainUntilTheInventoryIsBack) {
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
 }
 
-TEST_F(OutboxRelayTest, AsksTheInventoryAboutSoManyAtOnceAndNoMore) {
+TEST_F(OutboxRelayTest, LimitsItsConcurrentCallsToTheInventory) {
   Place(40);
   inventory_.Hold();
   Start();
@@ -147,7 +147,7 @@ TEST_F(OutboxRelayTest, AsksTheInventoryAboutSoManyAtOnceAndNoMore) {
   EXPECT_EQ(inventory_.confirms().size(), 40u);
 }
 
-TEST_F(OutboxRelayTest, AsksNoFurtherOnceTheInventoryIsOverloadedAndKeepsEachItem) {
+TEST_F(OutboxRelayTest, PausesForAnOverloadedInventoryKeepingEachItem) {
   for (const auto code : {grpc::StatusCode::RESOURCE_EXHAUSTED, grpc::StatusCode::UNAVAILABLE,
                           grpc::StatusCode::DEADLINE_EXCEEDED}) {
     FakeInventory overloaded;
@@ -172,7 +172,7 @@ TEST_F(OutboxRelayTest, AsksNoFurtherOnceTheInventoryIsOverloadedAndKeepsEachIte
   EXPECT_EQ(StateOf("r99"), v1::ORDER_STATE_CONFIRMED);
 }
 
-TEST_F(OutboxRelayTest, IsNotHeldUpByOneOrderThatCannotBeConfirmed) {
+TEST_F(OutboxRelayTest, OneUnconfirmableOrderHoldsUpNoOther) {
   inventory_.AnswerConfirmOf("order/r1", {grpc::StatusCode::INTERNAL, "a bug"});
   for (const char* id : {"r1", "r2"}) PlaceIn(*store_, id);
   Start();
@@ -182,7 +182,7 @@ TEST_F(OutboxRelayTest, IsNotHeldUpByOneOrderThatCannotBeConfirmed) {
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
 }
 
-TEST_F(OutboxRelayTest, SettlesWhatIsAnsweredAndGivesTheRestBackWhenStopped) {
+TEST_F(OutboxRelayTest, AStopSettlesAnswersAndReturnsTheRest) {
   Place(20);
   inventory_.Hold();
   Start();
@@ -198,7 +198,7 @@ TEST_F(OutboxRelayTest, SettlesWhatIsAnsweredAndGivesTheRestBackWhenStopped) {
   EXPECT_EQ(rest->size(), 4u);
 }
 
-TEST_F(OutboxRelayTest, LeavesItsItemForTheNextStartWhenTheInventoryHangs) {
+TEST_F(OutboxRelayTest, AHangingInventoryLeavesItsItemForLater) {
   PlaceIn(*store_, "r1");
   inventory_.Hold();
   Start();
@@ -213,7 +213,7 @@ TEST_F(OutboxRelayTest, LeavesItsItemForTheNextStartWhenTheInventoryHangs) {
   EXPECT_TRUE(AwaitState("r1", v1::ORDER_STATE_CONFIRMED));
 }
 
-TEST_F(OutboxRelayTest, EndsWhenItIsStoppedWhileItBacksOff) {
+TEST_F(OutboxRelayTest, AStopEndsItsBackoff) {
   inventory_.Stop();
   PlaceIn(*store_, "r1");
   Start();
@@ -228,7 +228,7 @@ TEST_F(OutboxRelayTest, GoesOnWhenTheStoreIsClosed) {
   Stop();
 }
 
-TEST_F(OutboxRelayTest, ConfirmsEachOrderOnceThoughThreeReplicasShareTheOutbox) {
+TEST_F(OutboxRelayTest, ThreeReplicasConfirmEachOrderOnce) {
   constexpr int kOrders = 300;
   const auto second = database_.Open();
   const auto third = database_.Open();
@@ -324,7 +324,7 @@ class OutboxRelayClockTest : public ::testing::Test {
   std::jthread thread_;
 };
 
-TEST_F(OutboxRelayClockTest, PushesBackOnceTheOldestItemIsOlderThanHalfOfAReservationsLife) {
+TEST_F(OutboxRelayClockTest, PushesBackFromHalfAReservationsLife) {
   Start();
   EXPECT_EQ(OutboxRelay::kMaxAge * 2, milliseconds(InventoryClient::kReservationLife));
   const milliseconds second(1000);
@@ -355,7 +355,7 @@ TEST_F(OutboxRelayClockTest, SaysWhatIsWrongWhileItIs) {
   EXPECT_THAT(relay_.Health().ToString(), HasSubstr("the oldest for 11 s"));
 }
 
-TEST_F(OutboxRelayClockTest, LooksAtTheBacklogOnceASecondAndNotForEachPage) {
+TEST_F(OutboxRelayClockTest, ReadsTheBacklogOnceASecond) {
   Start();
   EXPECT_EQ(After(milliseconds(500), {5, milliseconds(1)}).depth, 0);
   EXPECT_EQ(After(milliseconds(500), {6, milliseconds(1)}).depth, 6);

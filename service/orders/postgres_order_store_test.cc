@@ -104,7 +104,7 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
 };
 
 // A reader that has seen event 2 must never meet event 1 later.
-TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeThoseInFrontOfIt) {
+TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {
   // One that has its place in the log and is not committed.
   const auto slow = Stranger();
   ASSERT_TRUE(slow->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
@@ -139,7 +139,7 @@ TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeThoseInFrontOfIt) {
   EXPECT_EQ(events->at(1).order.order_id(), "order fast");
 }
 
-TEST_F(PostgresOrderStoreTest, LeavesNoGapInTheLogWhenATransactionIsRolledBack) {
+TEST_F(PostgresOrderStoreTest, RollingBackLeavesNoGapInTheLog) {
   ASSERT_TRUE(Place(*store_, "1").ok());
   OrderStore::NewOrder bad = NewOrder("2");
   bad.order.set_request_id(std::string("zero\0byte", 9));
@@ -162,7 +162,7 @@ TEST_F(PostgresOrderStoreTest, WakesWhoeverWaitsForEventsOfAnotherProcess) {
   }
 }
 
-TEST_F(PostgresOrderStoreTest, FailsWhileTheServerIsAwayAndServesAgainAfterwards) {
+TEST_F(PostgresOrderStoreTest, FailsOnlyWhileTheServerIsAway) {
   ASSERT_TRUE(Place(*store_, "1").ok());
   server_->Kill();
   const absl::Status away = Place(*store_, "2");
@@ -178,7 +178,7 @@ TEST_F(PostgresOrderStoreTest, FailsWhileTheServerIsAwayAndServesAgainAfterwards
   EXPECT_EQ(waiting.get()->size(), 1u);
 }
 
-TEST_F(PostgresOrderStoreTest, SettlesAnOpenOutcomeWhenTheSameOrderIsPlacedAgain) {
+TEST_F(PostgresOrderStoreTest, PlacingAgainSettlesAnOpenOutcome) {
   // The commit has begun, and does not end in time.
   ASSERT_TRUE(Stranger()
                   ->RunScript("CREATE FUNCTION hang() RETURNS trigger AS $$ BEGIN PERFORM "

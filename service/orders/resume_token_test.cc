@@ -37,7 +37,7 @@ TEST(ResumeToken, OfAnotherDatabaseIsNone) {
   EXPECT_FALSE(ReadToken(TokenKind::kPage, there, MakeToken(TokenKind::kPage, kHere, 7)));
 }
 
-TEST(ResumeToken, IsNoneWhenAnyOfItsCharactersIsAnother) {
+TEST(ResumeToken, IsNoneWithAnyCharacterChanged) {
   const std::string token = MakeToken(TokenKind::kWatch, kHere, 1234567);
   for (std::size_t i = 0; i < token.size(); ++i) {
     std::string changed = token;

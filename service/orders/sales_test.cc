@@ -43,7 +43,7 @@ class SalesTest : public ::testing::Test {
   const std::unique_ptr<OrderStore> store_ = database_.Open();
 };
 
-TEST_F(SalesTest, CountAnOrderFromItsPlacingUntilItIsCancelled) {
+TEST_F(SalesTest, CountAnOrderUntilItIsCancelled) {
   const auto sales = Load();
   sales->Apply(Event(1, v1::ORDER_STATE_PLACED, 5));
   sales->Apply(Event(2, v1::ORDER_STATE_PLACED, 2));
@@ -93,7 +93,7 @@ TEST_F(SalesTest, ReplayOnlyTheTailAfterAKill) {
   EXPECT_THAT(after->totals().quantity_by_sku, ElementsAre(Pair("tea", 7)));
 }
 
-TEST_F(SalesTest, OfAReplicaThatIsBehindDoNotReplaceLaterOnes) {
+TEST_F(SalesTest, OfALateReplicaNeverReplaceLaterOnes) {
   const auto behind = Load();
   PlaceIn(*store_, "r1", "tea", 3);
   const auto ahead = Load();

@@ -65,7 +65,7 @@ class OrdersSqliteFaultsTest : public ::testing::Test {
   sqlite::FailingDisk disk_;
 };
 
-TEST_F(OrdersSqliteFaultsTest, StoresNothingOnAFullDiskAndGoesOnWhenThereIsRoom) {
+TEST_F(OrdersSqliteFaultsTest, StoresAgainOnceAFullDiskHasRoom) {
   const auto store = Open();
   ASSERT_TRUE(Place(*store, "1").ok());
   disk_.FailWrites(ENOSPC);
@@ -77,7 +77,7 @@ TEST_F(OrdersSqliteFaultsTest, StoresNothingOnAFullDiskAndGoesOnWhenThereIsRoom)
   EXPECT_EQ(*store->LastSequence(Soon()), 2);
 }
 
-TEST_F(OrdersSqliteFaultsTest, SaysThatTheOutcomeIsOpenWhenTheDiskFailsInACommit) {
+TEST_F(OrdersSqliteFaultsTest, ADiskFailureLeavesACommitOpen) {
   const auto store = Open();
   disk_.FailSyncs(EIO);
   const absl::Status open = Place(*store, "1").status();
@@ -106,7 +106,7 @@ TEST_F(OrdersSqliteFaultsTest, SettlesNothingHalfOnAFullDisk) {
   EXPECT_EQ(*store->LastSequence(Soon()), 4);
 }
 
-TEST_F(OrdersSqliteFaultsTest, NoticesDamagedTotalsAndPutsThemAsideWhenTheyAreSavedAnew) {
+TEST_F(OrdersSqliteFaultsTest, NoticesAndReplacesDamagedTotals) {
   const auto store = Open();
   ASSERT_TRUE(store->SaveTotals({.sequence = 9, .quantity_by_sku = {{"tea", 7}}}, Soon()).ok());
   const auto raw = OpenRaw(2);
@@ -123,7 +123,7 @@ TEST_F(OrdersSqliteFaultsTest, NoticesDamagedTotalsAndPutsThemAsideWhenTheyAreSa
   EXPECT_EQ(aside.Int64(2), 9);
 }
 
-TEST_F(OrdersSqliteFaultsTest, WorksBesideAProgramThatKnowsOnlyTheFirstSchema) {
+TEST_F(OrdersSqliteFaultsTest, WorksBesideAProgramWithTheFirstSchema) {
   const auto running = OpenRaw(1);
   const auto store = Open();
   const auto rolled_back = OpenRaw(1);
@@ -156,7 +156,7 @@ TEST_F(OrdersSqliteFaultsTest, WorksBesideAProgramThatKnowsOnlyTheFirstSchema) {
   EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 1);
 }
 
-TEST_F(OrdersSqliteFaultsTest, WritesNothingMoreWhenItsFileIsGoneAndLeavesAnotherFileAlone) {
+TEST_F(OrdersSqliteFaultsTest, WritesNowhereOnceItsFileIsGone) {
   const std::string other = directory_.File("other.sqlite3");
   {
     const auto store = *SqliteOrderStore::Open(other);

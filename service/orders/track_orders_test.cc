@@ -82,7 +82,7 @@ class TrackOrdersTest : public ::testing::Test {
   const std::unique_ptr<v1::OrdersService::Stub> stub_ = orders_.NewStub();
 };
 
-TEST_F(TrackOrdersTest, TellsEachOrdersPresentStateAndThenItsChanges) {
+TEST_F(TrackOrdersTest, SendsEachOrdersStateAndThenItsChanges) {
   PlaceIn(orders_.store(), "r1");
   PlaceIn(orders_.store(), "r2");
   Settle("r2", v1::ORDER_STATE_CONFIRMED);
@@ -117,7 +117,7 @@ TEST_F(TrackOrdersTest, FollowsAnOrderThatIsNotThereYet) {
   EXPECT_EQ(track.Next(), "order of r1 PLACED");
 }
 
-TEST_F(TrackOrdersTest, TellsNothingOfAnOrderThatIsNoLongerFollowed) {
+TEST_F(TrackOrdersTest, SendsNothingOfOrdersNoLongerFollowed) {
   for (const char* id : {"r1", "r2"}) PlaceIn(orders_.store(), id);
   Track track(*stub_);
   track.Add({"order of r1", "order of r2"});
@@ -131,7 +131,7 @@ TEST_F(TrackOrdersTest, TellsNothingOfAnOrderThatIsNoLongerFollowed) {
   EXPECT_EQ(track.Next(), "order of r2 CONFIRMED");
 }
 
-TEST_F(TrackOrdersTest, TellsThePresentStateAgainWhenAnOrderIsAddedAgain) {
+TEST_F(TrackOrdersTest, SendsTheStateOfAnOrderAddedAgain) {
   PlaceIn(orders_.store(), "r1");
   Track track(*stub_);
   track.Add({"order of r1"});
@@ -161,13 +161,13 @@ TEST_F(TrackOrdersTest, EndsWellWhenItsCallerCloses) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-TEST_F(TrackOrdersTest, EndsWellWhenItsCallerClosesWithoutAWord) {
+TEST_F(TrackOrdersTest, EndsWellWhenItsCallerSendsNothing) {
   Track track(*stub_);
   track.CloseOwnSide();
   EXPECT_TRUE(track.End().ok());
 }
 
-TEST_F(TrackOrdersTest, TellsTheLastStateOfEachOrderWhileAllOfThemChange) {
+TEST_F(TrackOrdersTest, SendsEachLastStateWhileOrdersChange) {
   constexpr int kOrders = 200;
   orders_.StartRelay();
   Track track(*stub_);
@@ -218,7 +218,7 @@ std::vector<std::string> Ids(int count, const std::string& prefix = "o") {
   return ids;
 }
 
-TEST_F(TrackOrdersTest, RefusesAMessageOfTooManyIdsAndSaysHowManyAreAllowed) {
+TEST_F(TrackOrdersTest, RefusesTooManyIdsAndNamesTheLimit) {
   Track track(*stub_);
   track.Add(Ids(1000));
   EXPECT_EQ(track.Next(), "o0 UNSPECIFIED");
@@ -260,7 +260,7 @@ TEST_F(TrackOrdersTest, RefusesWhatIsNoId) {
   }
 }
 
-TEST(TrackOrders, LooksNothingMoreUpWhenItsCallerHasGone) {
+TEST(TrackOrders, LooksNothingUpForADepartedCaller) {
   FakeOrderLog log;
   const auto sales = *Sales::Load(log, {});
   EventFeed feed(log, *sales);
@@ -290,7 +290,7 @@ TEST_F(TrackOrdersTest, SaysGoodbyeWhenTheServerDrains) {
   EXPECT_EQ(Metadata(status, "resume_token"), track.resume_token());
 }
 
-TEST_F(TrackOrdersTest, SaysGoodbyeAtOnceWhenTheServerDrainsAlready) {
+TEST_F(TrackOrdersTest, DuringADrainSaysGoodbyeAtOnce) {
   orders_.Drain();
   Track track(*stub_);
   track.Add({"order of r1"});

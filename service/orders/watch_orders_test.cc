@@ -69,7 +69,7 @@ TEST_F(WatchOrdersTest, SaysFirstThatItStands) {
   EXPECT_EQ(first->resume_token(), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 0));
 }
 
-TEST_F(WatchOrdersTest, TellsFromNowOnWhatIsPlacedAndWhatBecomesOfIt) {
+TEST_F(WatchOrdersTest, SendsNewOrdersAndWhatBecomesOfThem) {
   ASSERT_TRUE(Place(*stub_, NewRequest("r1")).ok());
   ASSERT_EQ(Stand("start")->Next(1), Ids(1, 1));  // So the feed has it.
   const auto watch = Stand("");
@@ -100,7 +100,7 @@ TEST_F(WatchOrdersTest, GoesOnAfterEachResumeToken) {
   }
 }
 
-TEST_F(WatchOrdersTest, GoesOnAtAnotherReplicaAndAfterARestart) {
+TEST_F(WatchOrdersTest, ResumesAtAnotherReplicaAndAfterARestart) {
   PlaceAll(Ids(1, 3));
   const auto watch = Stand("start");
   ASSERT_EQ(watch->Next(2), Ids(1, 2));
@@ -111,7 +111,7 @@ TEST_F(WatchOrdersTest, GoesOnAtAnotherReplicaAndAfterARestart) {
   EXPECT_EQ(resumed.Next(1), Ids(3, 3));
 }
 
-TEST_F(WatchOrdersTest, RefusesATokenThatIsNoneOfThisServices) {
+TEST_F(WatchOrdersTest, RefusesATokenThatIsNotThisServices) {
   for (const std::string& token : {std::string("junk"), std::string("START"),
                                    MakeToken(TokenKind::kPage, orders_.store().DatabaseId(), 0)}) {
     Watch watch(*stub_, token);
@@ -129,7 +129,7 @@ TEST_F(WatchOrdersTest, RefusesATokenOfAnotherDatabase) {
   EXPECT_EQ(CodeAndReason(watch.End()), "INVALID_ARGUMENT");
 }
 
-TEST_F(WatchOrdersTest, SaysThatEventsWereRemovedInsteadOfLeavingThemOut) {
+TEST_F(WatchOrdersTest, ReportsRemovedEventsInsteadOfSkippingThem) {
   PlaceAll(Ids(1, 4));
   ASSERT_TRUE(orders_.store().SaveTotals({.sequence = 4, .quantity_by_sku = {}}, Soon()).ok());
   ASSERT_EQ(*orders_.store().Trim(3, Soon()), 2);
@@ -160,7 +160,7 @@ TEST_F(WatchOrdersTest, RefusesARequestThatIsNone) {
   EXPECT_EQ(ended.get_future().get().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
-TEST_F(WatchOrdersTest, RefusesAPositionBeyondTheEndOfTheLog) {
+TEST_F(WatchOrdersTest, RefusesAPositionBeyondTheLog) {
   PlaceAll(Ids(1, 3));
   Watch watch(*stub_, MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 4));
   const absl::Status status = watch.End();
@@ -168,7 +168,7 @@ TEST_F(WatchOrdersTest, RefusesAPositionBeyondTheEndOfTheLog) {
   EXPECT_THAT(WrongFields(status), ElementsAre("resume_token"));
 }
 
-TEST_F(WatchOrdersTest, TellsEveryEventOnceAndInOrderWhileManyPlaceOrders) {
+TEST_F(WatchOrdersTest, SendsEveryEventInOrderWhileManyOrder) {
   constexpr int kThreads = 4;
   constexpr int kOrders = 50;
   orders_.StartRelay();
@@ -203,7 +203,7 @@ TEST_F(WatchOrdersTest, TellsEveryEventOnceAndInOrderWhileManyPlaceOrders) {
   EXPECT_EQ(at_replica.Next(kEvents), all);
 }
 
-TEST_F(WatchOrdersTest, CatchesUpFromFarBehindWhileTheLogGrows) {
+TEST_F(WatchOrdersTest, CatchesUpFromAfarWhileTheLogGrows) {
   PlaceAll(Ids(1, 300));
   // Begins with a feed that keeps nothing of them.
   {
@@ -221,7 +221,7 @@ TEST_F(WatchOrdersTest, CatchesUpFromFarBehindWhileTheLogGrows) {
   EXPECT_EQ(watch.Next(400), Ids(1, 400));
 }
 
-TEST_F(WatchOrdersTest, IsNotHeldUpByOneThatReadsNothing) {
+TEST_F(WatchOrdersTest, OneThatReadsNothingDelaysNoOther) {
   const auto slow = Stand("");
   const auto other_stub = orders_.NewStub();
   Watch quick(*other_stub, "");
@@ -243,7 +243,7 @@ TEST_F(WatchOrdersTest, IsNotHeldUpByOneThatReadsNothing) {
   EXPECT_EQ(slow->Next(kOrders), Ids(1, kOrders));
 }
 
-TEST_F(WatchOrdersTest, EndsWithAResumableGoodbyeWhenTheServerDrains) {
+TEST_F(WatchOrdersTest, ADrainEndsItWithAResumableGoodbye) {
   PlaceAll(Ids(1, 3));
   const auto watch = Stand("start");
   ASSERT_EQ(watch->Next(3), Ids(1, 3));
@@ -253,7 +253,7 @@ TEST_F(WatchOrdersTest, EndsWithAResumableGoodbyeWhenTheServerDrains) {
   ExpectGoodbye(idle->End(), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 3));
 }
 
-TEST_F(WatchOrdersTest, EndsWithAGoodbyeThatLosesNothingOnceTheServerDrains) {
+TEST_F(WatchOrdersTest, ADrainsGoodbyeLosesNothing) {
   orders_.Drain();
   PlaceAll(Ids(1, 3));
   Watch watch(*stub_, MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 2));
@@ -261,7 +261,7 @@ TEST_F(WatchOrdersTest, EndsWithAGoodbyeThatLosesNothingOnceTheServerDrains) {
   ExpectGoodbye(watch.End(), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 2));
 }
 
-TEST_F(WatchOrdersTest, TellsEveryEventOnceAndInOrderThoughTheServerDrainsMeanwhile) {
+TEST_F(WatchOrdersTest, SendsEveryEventInOrderAcrossADrain) {
   constexpr int kWatches = 10;
   constexpr int kOrders = 300;
   std::vector<std::unique_ptr<Watch>> watches;
@@ -291,7 +291,7 @@ TEST_F(WatchOrdersTest, TellsEveryEventOnceAndInOrderThoughTheServerDrainsMeanwh
   for (auto& told : all) EXPECT_EQ(told.get(), Ids(1, kOrders));
 }
 
-TEST_F(WatchOrdersTest, MayBeLeftByItsCallerAtAnyMoment) {
+TEST_F(WatchOrdersTest, ItsCallerMayLeaveAtAnyMoment) {
   std::jthread places([this](std::stop_token stop) {
     for (int i = 0; !stop.stop_requested(); ++i) PlaceIn(orders_.store(), std::to_string(i));
   });
@@ -303,7 +303,7 @@ TEST_F(WatchOrdersTest, MayBeLeftByItsCallerAtAnyMoment) {
   }
 }
 
-TEST_F(WatchOrdersTest, MayBeLeftByItsCallerWhileTheServerDrains) {
+TEST_F(WatchOrdersTest, ItsCallerMayLeaveDuringADrain) {
   std::vector<std::unique_ptr<Watch>> watches;
   for (int i = 0; i < 100; ++i) watches.push_back(Stand(""));
   std::jthread leave([&] {

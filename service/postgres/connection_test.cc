@@ -146,7 +146,7 @@ TEST_F(ConnectionTest, EndsAStatementAtItsDeadline) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(connection->Query(Statement("SELECT 1"), In({})).status()));
 }
 
-TEST_F(ConnectionTest, CanBeUsedAfterTheServerHasEndedAStatement) {
+TEST_F(ConnectionTest, CanBeUsedAfterAnEndedStatement) {
   ASSERT_NO_FATAL_FAILURE(MakeTable());
   const auto connection = Connect();
   auto running = std::async(std::launch::async, [&] {
@@ -164,7 +164,7 @@ TEST_F(ConnectionTest, CanBeUsedAfterTheServerHasEndedAStatement) {
   EXPECT_EQ(Count("t"), 1) << "nothing is stored of what was ended";
 }
 
-TEST_F(ConnectionTest, StoresNothingWhenALockIsNotFreeInTime) {
+TEST_F(ConnectionTest, ALockNotFreeInTimeStoresNothing) {
   ASSERT_NO_FATAL_FAILURE(MakeTable());
   const auto holder = Connect();
   ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
@@ -202,7 +202,7 @@ TEST_F(ConnectionTest, CancelsWhatRunsWhenAStopIsRequested) {
   EXPECT_TRUE(absl::IsUnavailable(connection->Query(Statement("SELECT 1"), InAMinute()).status()));
 }
 
-TEST_F(ConnectionTest, SaysThatNothingWasStoredWhenTheServerWentAwayBefore) {
+TEST_F(ConnectionTest, AServerLostBeforeTheCommitStoresNothing) {
   ASSERT_NO_FATAL_FAILURE(MakeTable());
   const auto connection = Connect();
   server_->Stop();
@@ -213,7 +213,7 @@ TEST_F(ConnectionTest, SaysThatNothingWasStoredWhenTheServerWentAwayBefore) {
   EXPECT_EQ(Count("t"), 0);
 }
 
-TEST_F(ConnectionTest, SaysThatTheOutcomeIsOpenWhenTheConnectionBreaksInACommit) {
+TEST_F(ConnectionTest, AConnectionBreakingLeavesACommitOpen) {
   ASSERT_NO_FATAL_FAILURE(MakeCommitsHang());
   const auto connection = Connect();
   auto running = std::async(std::launch::async,
@@ -226,7 +226,7 @@ TEST_F(ConnectionTest, SaysThatTheOutcomeIsOpenWhenTheConnectionBreaksInACommit)
   EXPECT_EQ(Count("t"), 0);
 }
 
-TEST_F(ConnectionTest, SaysThatTheOutcomeIsOpenWhenTheServerGoesDownInACommit) {
+TEST_F(ConnectionTest, AServerGoingDownLeavesACommitOpen) {
   ASSERT_NO_FATAL_FAILURE(MakeCommitsHang());
   const auto connection = Connect();
   auto running = std::async(std::launch::async,
@@ -238,7 +238,7 @@ TEST_F(ConnectionTest, SaysThatTheOutcomeIsOpenWhenTheServerGoesDownInACommit) {
   ASSERT_TRUE(server_->StartAgain().ok());
 }
 
-TEST_F(ConnectionTest, SaysThatTheOutcomeIsOpenWhenACommitDoesNotAnswerInTime) {
+TEST_F(ConnectionTest, ALateAnswerLeavesACommitOpen) {
   ASSERT_NO_FATAL_FAILURE(MakeTable());
   const auto connection = Connect();
   ASSERT_TRUE(connection->Commit({Insert(1)}, InAMinute()).ok());
@@ -255,7 +255,7 @@ TEST_F(ConnectionTest, RefusesATextThatTheDatabaseCannotHold) {
   EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
 }
 
-TEST_F(ConnectionTest, RunsAScriptAsAWholeOrNotAtAll) {
+TEST_F(ConnectionTest, RunsAScriptAllOrNothing) {
   const auto connection = Connect();
   EXPECT_TRUE(absl::IsInternal(connection->RunScript(
       "CREATE TABLE a (id bigint); CREATE TABLE a (id bigint)", InAMinute())));
@@ -278,7 +278,7 @@ class ConnectionErrorTest : public ServerUnderTest {
   }
 };
 
-TEST_F(ConnectionErrorTest, TellsAWrongPasswordFromAMissingDatabaseAndFromAServerThatIsAway) {
+TEST_F(ConnectionErrorTest, DistinguishesWrongPasswordMissingDatabaseAndAbsentServer) {
   const std::string there = server_->address();
   EXPECT_TRUE(absl::IsPermissionDenied(Refusal("postgresql://tester:wr0ng@" + there + "/test1")));
   EXPECT_TRUE(absl::IsNotFound(Refusal(server_->Url("nowhere"))));
@@ -289,7 +289,7 @@ TEST_F(ConnectionErrorTest, TellsAWrongPasswordFromAMissingDatabaseAndFromAServe
       << "what the URL says about TLS is heeded";
 }
 
-TEST_F(ConnectionErrorTest, RefusesADatabaseWhoseTextsAreNotUtf8) {
+TEST_F(ConnectionErrorTest, RefusesADatabaseThatIsNotUtf8) {
   ASSERT_TRUE(
       Connect()
           ->RunScript("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0", InAMinute())

@@ -34,7 +34,7 @@ TEST_F(ListenerTest, TellsOfEachNotification) {
   EXPECT_TRUE(Told(3));
 }
 
-TEST_F(ListenerTest, TellsThatTheConnectionIsLostAndThatItListensAgain) {
+TEST_F(ListenerTest, ReportsALostConnectionAndListeningAgain) {
   Listener listener(url(), "news", [this] { ++told_; });
   ASSERT_TRUE(Told(1));
   server_->Kill();

@@ -32,7 +32,7 @@ class MigrationsTest : public ServerUnderTest {
   }
 };
 
-TEST_F(MigrationsTest, BringsAnEmptyDatabaseAndAnOldOneToTheSameVersion) {
+TEST_F(MigrationsTest, BringsEmptyAndOldDatabasesToOneVersion) {
   ASSERT_TRUE(Migrated(kOld).ok());
   EXPECT_TRUE(Has("id"));
   EXPECT_FALSE(Has("name"));
@@ -41,7 +41,7 @@ TEST_F(MigrationsTest, BringsAnEmptyDatabaseAndAnOldOneToTheSameVersion) {
   EXPECT_TRUE(Migrated(kExpanded).ok()) << "nothing is left to do";
 }
 
-TEST_F(MigrationsTest, LetsAnOlderProgramServeBesideANewerOneUntilItContracts) {
+TEST_F(MigrationsTest, OlderProgramsServeUntilTheSchemaContracts) {
   ASSERT_TRUE(Migrated(kExpanded).ok());
   EXPECT_TRUE(Migrated(kOld).ok());
   EXPECT_TRUE(Has("id, name")) << "what is newer is left as it is";

@@ -55,7 +55,7 @@ class PoolTest : public ServerUnderTest {
   }
 };
 
-TEST_F(PoolTest, UsesOneConnectionForOneCallAfterTheOther) {
+TEST_F(PoolTest, SerialCallsShareOneConnection) {
   const auto pool = Open();
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(pool->Query(Statement("SELECT 1"), InAMinute()).ok());
   EXPECT_EQ(Sessions(), 1);
@@ -85,7 +85,7 @@ TEST_F(PoolTest, LendsAConnectionToWhoeverWaitsForIt) {
   EXPECT_LE(Sessions(), 2);
 }
 
-TEST_F(PoolTest, FailsAtOnceWhileTheServerIsAwayAndWorksAgainAfterwards) {
+TEST_F(PoolTest, FailsFastOnlyWhileTheServerIsAway) {
   const auto pool = Open();
   server_->Kill();
   int calls = 0;
@@ -101,7 +101,7 @@ TEST_F(PoolTest, FailsAtOnceWhileTheServerIsAwayAndWorksAgainAfterwards) {
       testkit::Eventually([&] { return pool->Query(Statement("SELECT 1"), InAMinute()).ok(); }));
 }
 
-TEST_F(PoolTest, TakesAnotherConnectionWhenAnIdleOneWasEnded) {
+TEST_F(PoolTest, ReplacesAnIdleConnectionThatWasEnded) {
   const auto pool = Open();
   ASSERT_TRUE(
       Connect()
@@ -126,7 +126,7 @@ TEST_F(PoolTest, CancelsWhatStillRunsWhenItIsClosed) {
   EXPECT_TRUE(Sleeping(0));
 }
 
-TEST_F(PoolTest, KeepsTheDeadlineOfACloseWhenTheServerIsFrozen) {
+TEST_F(PoolTest, ClosesInTimeWhenTheServerIsFrozen) {
   const auto pool = Open();
   auto one = Sleep(*pool);
   ASSERT_TRUE(Sleeping(1));
@@ -137,7 +137,7 @@ TEST_F(PoolTest, KeepsTheDeadlineOfACloseWhenTheServerIsFrozen) {
   server_->Resume();
 }
 
-TEST_F(PoolTest, WaitsForWhatRunsWhenItIsClosedAndRefusesWhatComesLater) {
+TEST_F(PoolTest, CloseAwaitsRunningWorkAndRefusesNew) {
   const auto pool = Open();
   const auto holder = Connect();
   ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
@@ -157,7 +157,7 @@ TEST_F(PoolTest, WaitsForWhatRunsWhenItIsClosedAndRefusesWhatComesLater) {
   EXPECT_TRUE(testkit::Eventually([&] { return Sessions() == 1; }));
 }
 
-TEST_F(PoolTest, SaysWhatToDoWhenItCannotBeOpened) {
+TEST_F(PoolTest, AFailedOpenSaysWhatToDo) {
   const auto wrong = Url::Parse("postgresql://tester:wr0ng@" + server_->address() + "/postgres");
   const absl::Status denied = Pool::Open(*wrong, {}, InAMinute()).status();
   EXPECT_TRUE(absl::IsPermissionDenied(denied)) << denied;

@@ -27,7 +27,7 @@ TEST(Statement, DecodesIntegersOfEverySize) {
   EXPECT_EQ(DecodeInteger("", 0), 0);
 }
 
-TEST(Statement, EncodesAnArrayWithTheSizeOfEachElement) {
+TEST(Statement, EncodesAnArrayWithEachElementsSize) {
   EXPECT_EQ(Encode(std::vector<std::string>{"a", ""}).bytes,
             "\0\0\0\1\0\0\0\0\0\0\0\x19"s  // One dimension, no nulls, of text.
             "\0\0\0\2\0\0\0\1"s            // Two elements, from 1 on.

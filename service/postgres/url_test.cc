@@ -40,7 +40,7 @@ TEST(Url, HidesItsSecretsInWhateverOthersSay) {
   EXPECT_EQ(url->Hide("a p@ss, and p@ss again, with k3y"), "a ***, and *** again, with ***");
 }
 
-TEST(Url, RepeatsNothingOfATextThatItCannotRead) {
+TEST(Url, RepeatsNothingOfUnreadableText) {
   for (const char* text :
        {"postgresql://ada:s3cret%zz@db/orders", "postgresql://ada:s3cret@db:1/o?x=y",
         "postgresql://ada:s3cret@[db/orders", "host=db password=s3cret"}) {

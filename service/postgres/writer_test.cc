@@ -109,7 +109,7 @@ TEST_F(WriterTest, CommitsTogetherWhatWaitsDuringACommit) {
   EXPECT_EQ(Count("log"), 2);
 }
 
-TEST_F(WriterTest, KeepsTheOthersOfACommitInWhichOneIsRefused) {
+TEST_F(WriterTest, ARefusedStatementKeepsItsCommitsOthers) {
   ASSERT_TRUE(Write(Insert(7)).get().ok());
   const auto lock = Connect();
   ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
@@ -126,7 +126,7 @@ TEST_F(WriterTest, KeepsTheOthersOfACommitInWhichOneIsRefused) {
   EXPECT_EQ(Count("t"), 3);
 }
 
-TEST_F(WriterTest, TriesNothingAgainWhenTheConnectionIsLostInACommit) {
+TEST_F(WriterTest, RetriesNothingLostDuringACommit) {
   const auto one = Lock(1);
   const auto two = Lock(2);
   auto first = WriteOnceUnlocked(1);
@@ -145,7 +145,7 @@ TEST_F(WriterTest, TriesNothingAgainWhenTheConnectionIsLostInACommit) {
   EXPECT_EQ(Count("t"), 0);
 }
 
-TEST_F(WriterTest, BeginsNothingWhoseDeadlineHasComeWhileOthersWrote) {
+TEST_F(WriterTest, BeginsNoWorkPastItsDeadline) {
   const auto lock = Connect();
   ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
   auto patient = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
@@ -158,7 +158,7 @@ TEST_F(WriterTest, BeginsNothingWhoseDeadlineHasComeWhileOthersWrote) {
   EXPECT_EQ(Count("t"), 1);
 }
 
-TEST_F(WriterTest, TakesNoMoreIntoOneCommitThanItsBound) {
+TEST_F(WriterTest, ACommitTakesNoMoreThanItsBound) {
   Begin({.batch = 2});
   const auto lock = Lock(1);
   auto first = WriteOnceUnlocked(1);
@@ -171,7 +171,7 @@ TEST_F(WriterTest, TakesNoMoreIntoOneCommitThanItsBound) {
   EXPECT_EQ(writer_->commits(), 4u);
 }
 
-TEST_F(WriterTest, RefusesWorkWhileTheFirstInLineHasWaitedTooLong) {
+TEST_F(WriterTest, RefusesWorkWhileTheOldestWaitsTooLong) {
   Begin({.wait = milliseconds(0)});
   const auto lock = Lock(1);
   auto first = WriteOnceUnlocked(1);
@@ -185,7 +185,7 @@ TEST_F(WriterTest, RefusesWorkWhileTheFirstInLineHasWaitedTooLong) {
   EXPECT_TRUE(Write(Insert(3)).get().ok()) << "nobody waits any more";
 }
 
-TEST_F(WriterTest, GivesACommitUpThatTakesTooLongWhateverTimeItsCallersHave) {
+TEST_F(WriterTest, EndsALongCommitBeforeItsCallersDeadlines) {
   Begin({.commit_time = milliseconds(200)});
   const auto lock = Lock(1);
   auto hanging = WriteOnceUnlocked(1);
@@ -194,7 +194,7 @@ TEST_F(WriterTest, GivesACommitUpThatTakesTooLongWhateverTimeItsCallersHave) {
   EXPECT_TRUE(Write(Insert(1)).get().ok());
 }
 
-TEST_F(WriterTest, SaysThatTheOutcomeIsOpenWhenOnesDeadlineComesDuringTheCommitOfAll) {
+TEST_F(WriterTest, ADeadlineDuringACommitLeavesItOpen) {
   absl::Status open;
   std::int64_t tries = 0;
   // A machine that is busy may not even begin before a short deadline.
@@ -217,7 +217,7 @@ TEST_F(WriterTest, SaysThatTheOutcomeIsOpenWhenOnesDeadlineComesDuringTheCommitO
   EXPECT_EQ(Count("t"), 1) << "it was stored";
 }
 
-TEST_F(WriterTest, CommitsWhatWaitsWhenItIsClosedAndRefusesWhatComesLater) {
+TEST_F(WriterTest, CloseCommitsWaitingWorkAndRefusesNew) {
   std::vector<std::future<absl::Status>> callers;
   for (std::int64_t id = 0; id < 10; ++id) callers.push_back(Write(Insert(id)));
   EXPECT_TRUE(writer_->Close(InAMinute()).ok());

@@ -100,7 +100,7 @@ class AccessLogTest : public testing::Test {
   ProbeService probe_;
 };
 
-TEST_F(AccessLogTest, TellsWhatACallWasAndHowItEnded) {
+TEST_F(AccessLogTest, RecordsACallAndHowItEnded) {
   Logged server(log_, probe_);
   const auto before = std::chrono::system_clock::now();
   EXPECT_EQ(Echo(server.address(), {{"traceparent", kTraceparent}, {"x-request-id", "42"}}),
@@ -133,7 +133,7 @@ TEST_F(AccessLogTest, TellsOfStreamsAndOfWhatIsRefused) {
   EXPECT_EQ(AwaitCalls(2).back().code, grpc::StatusCode::INVALID_ARGUMENT);
 }
 
-TEST_F(AccessLogTest, BeginsATraceWhereTheCallersIsMissingOrInvalid) {
+TEST_F(AccessLogTest, BeginsATraceWithoutAValidOne) {
   Logged server(log_, probe_);
   Echo(server.address(), {});
   Echo(server.address(), {{"traceparent", "00-x"}});
@@ -145,7 +145,7 @@ TEST_F(AccessLogTest, BeginsATraceWhereTheCallersIsMissingOrInvalid) {
   }
 }
 
-TEST_F(AccessLogTest, TellsSoManyASecondAndCountsTheRest) {
+TEST_F(AccessLogTest, LimitsLinesASecondAndCountsOthers) {
   lifecycle::FakeClock clock;
   AccessLog log(2, clock);
   Receive(log);
@@ -207,7 +207,7 @@ class Front final : public Probe::CallbackService {
   BlockingPool pool_{1, 10, [](const absl::Status&) {}};
 };
 
-TEST_F(AccessLogTest, TheTraceGoesWithTheWorkAndOnToBackends) {
+TEST_F(AccessLogTest, TheTraceFollowsWorkAndReachesBackends) {
   Logged back(log_, probe_);
   Front front(back.address());
   {
@@ -233,7 +233,7 @@ TEST_F(AccessLogTest, TheTraceGoesWithTheWorkAndOnToBackends) {
   EXPECT_TRUE(front.Close().ok());
 }
 
-TEST_F(AccessLogTest, WithoutOneTheCallersTraceIsPassedOnAsItIs) {
+TEST_F(AccessLogTest, WithoutOneTheCallersTraceIsForwarded) {
   Logged back(log_, probe_);
   Front front(back.address());
   {

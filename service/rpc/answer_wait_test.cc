@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::chrono::hours kForEver(1);
 
-TEST(AnswerWaitTest, GetsWhatIsSetBeforeOrWhileItWaits) {
+TEST(AnswerWaitTest, GetsAnAnswerBeforeOrDuringItsWait) {
   AnswerWait<int> wait;
   wait.Set(1);
   EXPECT_EQ(wait.Get({}, kForEver, [] { FAIL(); }), 1);

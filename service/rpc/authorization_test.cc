@@ -159,7 +159,7 @@ TEST_F(AuthorizationTest, AllowsWhomTheRuleNames) {
                                   HasSubstr(" as dns:support.shop")));
 }
 
-TEST_F(AuthorizationTest, GoesByTheRuleOfTheMethodBeforeThatOfItsService) {
+TEST_F(AuthorizationTest, AMethodsRuleComesBeforeItsServices) {
   ASSERT_TRUE(Serve("/probe.Probe/* everyone\n/probe.Probe/Echo authenticated").ok());
   EXPECT_EQ(Echo(Connect()).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_TRUE(Echo(Connect(&support_)).ok());
@@ -221,7 +221,7 @@ TEST_F(AuthorizationTest, FollowsItsFile) {
   EXPECT_TRUE(Echo(checkout).ok());
 }
 
-TEST_F(AuthorizationTest, StartsNoServerWithoutTheMethodOfARule) {
+TEST_F(AuthorizationTest, ARuleForNoMethodStartsNoServer) {
   const absl::Status status = Serve("/probe.Probe/Ecko everyone");
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("no method /probe.Probe/Ecko"));

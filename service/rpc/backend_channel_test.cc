@@ -118,7 +118,7 @@ TEST(BackendChannel, GivesUpAfterTheFourthAttempt) {
   EXPECT_EQ(flaky.calls(), 4);
 }
 
-TEST(BackendChannel, DoesNotTryAgainWhatFailsForAnotherReason) {
+TEST(BackendChannel, DoesNotRetryOtherFailures) {
   Flaky flaky(100, grpc::FAILED_PRECONDITION);
   const Server server(flaky);
   BackendChannel backend(To(server));
@@ -127,7 +127,7 @@ TEST(BackendChannel, DoesNotTryAgainWhatFailsForAnotherReason) {
 }
 
 // As TLS to another continent does, or a backend that has just been started on a busy machine.
-TEST(BackendChannel, WaitsForAConnectionThatTakesLongerThanASecond) {
+TEST(BackendChannel, WaitsForAConnectionBeyondASecond) {
   ProbeService probe;
   const Server server(probe);
   testkit::SlowLink link(server.address(), {.delay = milliseconds(1100)});
@@ -346,7 +346,7 @@ TEST(BackendChannelClose, WaitsForTheLastHolder) {
   EXPECT_TRUE(closed.get().ok());
 }
 
-TEST(BackendChannelClose, WaitsForAContextWhoseCallHasNotBegunAndNeverWill) {
+TEST(BackendChannelClose, WaitsForAContextWhoseCallNeverBegins) {
   ProbeService probe;
   const Server server(probe);
   BackendChannel backend(To(server));
@@ -463,7 +463,7 @@ class RudeBackend {
   std::atomic<int> fd_ = -1;
 };
 
-TEST(BackendChannelClose, ReportsAnOpenSocketWhenTheBackendDoesNotRead) {
+TEST(BackendChannelClose, ReportsTheSocketOfAnUnreadingBackend) {
   RudeBackend rude;
   BackendChannel backend({.target = rude.address(), .service = "probe.Probe"});
   ASSERT_TRUE(backend.AwaitConnected(Soon()));

@@ -68,7 +68,7 @@ class BackendTest : public ::testing::Test {
   std::unique_ptr<Backend<Probe>> backend_;
 };
 
-TEST_F(BackendTest, AnswersCallsOnACallersBehalfAndOnNobodys) {
+TEST_F(BackendTest, AnswersCallsWithAndWithoutACaller) {
   const absl::StatusOr<Note> answer = Begin(&Stub::async::Echo, "a").get();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->text(), "a");
@@ -94,7 +94,7 @@ TEST_F(BackendTest, IsClosedThoughCallsRun) {
   EXPECT_TRUE(absl::IsUnavailable(Begin(&Stub::async::Echo, "a").get().status()));
 }
 
-TEST_F(BackendTest, WaitsForNobodyLongOnceAStopIsRequested) {
+TEST_F(BackendTest, AStopRequestCutsWaitsShort) {
   std::stop_source stop;
   stop.request_stop();
   const absl::StatusOr<Note> answer = backend_->CallAndWait(

@@ -76,7 +76,7 @@ TEST(BlockingPoolDeathTest, EndsTheProcessWithoutAFailureCallback) {
       "threw: no disk");
 }
 
-TEST(BlockingPool, LeavesNoThreadBehindWhenThereAreNotEnough) {
+TEST(BlockingPool, LeavesNoThreadWhenItCannotStartAll) {
   pthread_attr_t usual;
   pthread_getattr_default_np(&usual);
   pthread_attr_t impossible;
@@ -87,7 +87,7 @@ TEST(BlockingPool, LeavesNoThreadBehindWhenThereAreNotEnough) {
   pthread_setattr_default_np(&usual);
 }
 
-TEST(BlockingPool, RunsAsMuchAtOnceAsItHasThreads) {
+TEST(BlockingPool, RunsOneItemPerThreadAtOnce) {
   Gate first, second;
   BlockingPool pool(/*threads=*/2, /*capacity=*/10);
   ASSERT_TRUE(pool.Run(std::ref(first)));
@@ -160,7 +160,7 @@ TEST(BlockingPool, ReleasesWorkBeforeCountingItAsEnded) {
   EXPECT_TRUE(watched.expired());
 }
 
-TEST(BlockingPoolTest, RefusesNewWorkWhileTheOldestWaitsTooLong) {
+TEST(BlockingPoolTest, RefusesWorkWhileTheOldestWaitsTooLong) {
   lifecycle::FakeClock clock;
   BlockingPool pool(1, 100, nullptr, std::chrono::milliseconds(500), clock);
   Gate gate;
@@ -180,7 +180,7 @@ TEST(BlockingPoolTest, RefusesNewWorkWhileTheOldestWaitsTooLong) {
   EXPECT_EQ(run, 2);
 }
 
-TEST(BlockingPoolTest, ContinuesWhatHasBegunBeforeItBeginsWhatIsNew) {
+TEST(BlockingPoolTest, ContinuesBegunWorkBeforeNewWork) {
   lifecycle::FakeClock clock;
   BlockingPool pool(1, 2, nullptr, std::chrono::milliseconds(500), clock);
   Gate gate;

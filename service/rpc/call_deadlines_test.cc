@@ -125,20 +125,20 @@ class CallDeadlinesTest : public ::testing::Test {
   std::shared_ptr<grpc::Channel> channel_;
 };
 
-TEST_F(CallDeadlinesTest, ShortensALaterDeadlineAndSetsAMissingOne) {
+TEST_F(CallDeadlinesTest, ShortensLaterDeadlinesAndSetsMissingOnes) {
   Start({.max = kHour});
   EXPECT_LE(LeftWith(2 * kHour), kHour);
   EXPECT_LE(LeftWith(milliseconds(0)), kHour);
   EXPECT_LE(LeftWith(kHour / 2), kHour * 3 / 4) << "an earlier one stays";
 }
 
-TEST_F(CallDeadlinesTest, HasALimitOfItsOwnForCallsWithoutADeadline) {
+TEST_F(CallDeadlinesTest, HasAnOwnLimitForMissingDeadlines) {
   Start({.max = 4 * kHour, .when_unset = kHour});
   EXPECT_LE(LeftWith(milliseconds(0)), kHour);
   EXPECT_GT(LeftWith(3 * kHour), 2 * kHour);
 }
 
-TEST_F(CallDeadlinesTest, LeavesDeadlinesAloneWhenOnlyMissingOnesAreSet) {
+TEST_F(CallDeadlinesTest, LeavesDeadlinesAloneThatCallersSet) {
   Start({.when_unset = kHour});
   EXPECT_GT(LeftWith(3 * kHour), 2 * kHour);
 }

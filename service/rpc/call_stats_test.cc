@@ -81,7 +81,7 @@ TEST(CallStatsTest, CountsInventedNamesTogether) {
   EXPECT_THAT(Ended(*stats), ElementsAre("other 12: 1"));
 }
 
-TEST(CallStatsTest, LosesNoCallWhenThereAreMoreMethodsThanPlaces) {
+TEST(CallStatsTest, LosesNoCallOfTooManyMethods) {
   const auto stats = std::make_unique<CallStats>();
   const std::vector<std::string> names(2000, "/a.B/Get");
   for (const std::string& name : names) stats->Begin(name.c_str());

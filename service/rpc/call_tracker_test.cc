@@ -166,7 +166,7 @@ TEST_F(CallTrackerTest, CountsUnaryCallsUntilTheyAreAnswered) {
   EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
 }
 
-TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneUntilItsHandlerIsDone) {
+TEST_F(CallTrackerTest, CountsAnAbandonedCallUntilItsHandlerEnds) {
   Start(probe_);
   const std::unique_ptr<grpc::ClientContext> context = Bounded();
   std::thread caller([&] {
@@ -219,7 +219,7 @@ TEST_F(CallTrackerTest, CountsCallsByMethodAndStatus) {
   }
 }
 
-TEST_F(CallTrackerTest, TakesTheStatusOfAUnaryCallFromItsHarness) {
+TEST_F(CallTrackerTest, TakesAUnaryCallsStatusFromItsHarness) {
   class Reports final : public probe::Probe::CallbackService {
    public:
     explicit Reports(CallTracker& tracker) : tracker_(tracker) {}
@@ -393,7 +393,7 @@ TEST_F(CallTrackerTest, HintsStreamsHoweverTheyAreAnswered) {
   EXPECT_EQ(tracker_.hinted(), 2);
 }
 
-TEST_F(CallTrackerTest, HintsNeitherHealthChecksNorCallsOfTheSyncApi) {
+TEST_F(CallTrackerTest, HintsNeitherHealthChecksNorSyncCalls) {
   Start(sync_probe_);
   tracker_.Hint(true);
   const auto checking = Bounded();
@@ -445,7 +445,7 @@ TEST_F(CallTrackerTest, ForgetsCountsByMethodWhenItStopsCounting) {
   EXPECT_THAT(Tally(), ElementsAre());
 }
 
-TEST_F(CallTrackerTest, CountsACallWhoseCallerHasGoneAsCancelled) {
+TEST_F(CallTrackerTest, CountsAnAbandonedCallAsCancelled) {
   Start(probe_);
   tracker_.CountByMethod(true);
   const std::unique_ptr<grpc::ClientContext> context = Bounded();
@@ -524,7 +524,7 @@ TEST_F(CallTrackerTest, NamesNoMethodThatCallersInvent) {
   EXPECT_THAT(Tally(), ElementsAre(" 20 0 0"));
 }
 
-TEST_F(CallTrackerTest, CountsAServiceNamedLikeGrpcsOwnAsWork) {
+TEST_F(CallTrackerTest, CountsServicesNamedLikeGrpcsAsWork) {
   builder_.RegisterCallbackGenericService(&parrot_);
   Start();
   std::vector<std::unique_ptr<RawStream>> streams;

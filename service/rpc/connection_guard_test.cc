@@ -130,7 +130,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerThatResetsItsStreams) {
   EXPECT_THAT(AwaitLine(), HasSubstr("too many"));
 }
 
-TEST_F(ConnectionGuardTest, EndsAPeerThatResetsStreamsOneAtATime) {
+TEST_F(ConnectionGuardTest, EndsAPeerResettingStreamsOneByOne) {
   Start({.resets = 500});
   RawPeer peer(listener_->address());
   for (int i = 0; i < 20000 && peer.open(); ++i) {
@@ -143,7 +143,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerThatResetsStreamsOneAtATime) {
   EXPECT_THAT(AwaitLine(), HasSubstr("too many resets"));
 }
 
-TEST_F(ConnectionGuardTest, EndsTheLargestWhenThereAreTooManyInTotal) {
+TEST_F(ConnectionGuardTest, EndsTheLargestWhenTheTotalIsExceeded) {
   Start({.total_streams = 1000});
   RawPeer small(listener_->address(), {.acknowledge_settings = false});
   RawPeer large(listener_->address(), {.acknowledge_settings = false});

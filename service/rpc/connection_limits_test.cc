@@ -123,7 +123,7 @@ TEST_F(ConnectionLimitsTest, DisconnectACallerThatPingsTooOften) {
   EXPECT_TRUE(caller.AwaitEnd());
 }
 
-TEST_F(ConnectionLimitsTest, LetACallerPingAsOftenAsItMay) {
+TEST_F(ConnectionLimitsTest, LetACallerPingAsAllowed) {
   Start({.min_ping_interval_without_data = milliseconds(0)});
   RawConnection caller(address_);
   caller.Send(Http2Preface());

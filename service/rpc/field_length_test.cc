@@ -30,7 +30,7 @@ TEST(CountCharacters, CountsCodePointsAndNotBytes) {
   EXPECT_EQ(CountCharacters(Times(5, kEuro) + kSmile), 6u);
 }
 
-TEST(RequireLength, AcceptsAsManyCharactersAsItSaysHoweverManyBytesTheyHave) {
+TEST(RequireLength, CountsCharactersAndNotBytes) {
   for (const std::string& one : {std::string("a"), std::string(kEuro), std::string(kSmile)}) {
     EXPECT_TRUE(Checked(one, 64).ok()) << one;
     EXPECT_TRUE(Checked(Times(64, one), 64).ok()) << one;

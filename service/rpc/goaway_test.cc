@@ -102,7 +102,7 @@ INSTANTIATE_TEST_SUITE_P(Wire, GoawayTest, ::testing::Bool(), [](const auto& inf
 
 TEST_P(GoawayTest, IsAvailable) { EXPECT_TRUE(GoawaySender::Available()); }
 
-TEST_P(GoawayTest, LetsAnIdleConnectionGoOnceItsPingHasComeBack) {
+TEST_P(GoawayTest, AnIdleConnectionLeavesAfterItsPing) {
   RawPeer peer(address_, options_);
   ASSERT_TRUE(Echo(peer));
   Send();
@@ -171,7 +171,7 @@ TEST_P(GoawayTest, IsHarmlessWhenItIsRepeated) {
   EXPECT_TRUE(peer.AwaitEnd());
 }
 
-TEST_P(GoawayTest, MayBeAskedForWhileARoundIsUnderWay) {
+TEST_P(GoawayTest, MayBeRequestedDuringARound) {
   RawPeer peer(address_, options_);
   ASSERT_TRUE(Echo(peer));
   for (int i = 0; i < 100; ++i) sender_->Send();
@@ -180,7 +180,7 @@ TEST_P(GoawayTest, MayBeAskedForWhileARoundIsUnderWay) {
   EXPECT_TRUE(testkit::Eventually([&] { return sender_->Idle(); }));
 }
 
-TEST_P(GoawayTest, SaysSoWhenItIsDestroyedWhileItSends) {
+TEST_P(GoawayTest, ReportsBeingDestroyedWhileItSends) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {

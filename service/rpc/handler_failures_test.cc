@@ -21,7 +21,7 @@ class Heard final : public HandlerFailures {
   std::vector<std::string> told;
 };
 
-TEST(HandlerFailuresTest, AreTheInnermostRunningHandlersOnItsThreadOnly) {
+TEST(HandlerFailuresTest, BelongToTheInnermostHandlerOfTheirThread) {
   const auto outer = std::make_shared<Heard>();
   const auto inner = std::make_shared<Heard>();
   const std::shared_ptr<HandlerFailures> announced = outer;

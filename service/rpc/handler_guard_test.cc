@@ -210,7 +210,7 @@ TEST(HandlerGuard, RefusesCallsAboveTheLimit) {
   EXPECT_TRUE(host.Call("Echo").ok());
 }
 
-TEST(HandlerGuard, GuardsAServiceOfALaterServerAsWell) {
+TEST(HandlerGuard, GuardsALaterServersServicesToo) {
   Throwing service;
   { EXPECT_EQ(Host(service).Call("Hold").error_code(), grpc::INTERNAL); }
   Host host(service);

@@ -62,7 +62,7 @@ class PassedTest : public ::testing::Test {
   int before_[2];
 };
 
-TEST(InheritedSockets, AreNoneUnlessTheyWerePassedToThisProcess) {
+TEST(InheritedSockets, AreNoneUnlessPassedToThisProcess) {
   EXPECT_EQ((*From({}))->Describe(), "no socket was passed");
   EXPECT_EQ((*From({{"LISTEN_PID", "1"}, {"LISTEN_FDS", "2"}}))->Describe(),
             "no socket was passed");

@@ -19,7 +19,7 @@ class LimitLogTest : public ::testing::Test {
   LimitLog::Clock::time_point now_ = LimitLog::Clock::now();
 };
 
-TEST_F(LimitLogTest, LogsTheFirstAtOnceThenOnceAMinute) {
+TEST_F(LimitLogTest, LogsAtOnceThenOnceAMinute) {
   log_.Count("a", now_);
   EXPECT_THAT(lines_, ElementsAre("refused: 1 time in the last minute (a)"));
   for (int i = 0; i < 1000; ++i) log_.Count("b", now_ + std::chrono::seconds(59));

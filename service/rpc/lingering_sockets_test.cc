@@ -100,7 +100,7 @@ TEST_P(LingeringSocketsTest, AreNoneWhereEverythingHasLeft) {
   EXPECT_EQ(CallerReadsToTheEnd(), 0);
 }
 
-TEST_P(LingeringSocketsTest, SendWhatTheyHoldWhileTheCallerKeepsSending) {
+TEST_P(LingeringSocketsTest, SendTheirBytesWhileTheCallerKeepsSending) {
   LingeringSockets sockets({port_});
   ServerSends(kMuch);
   ServerCloses();
@@ -120,7 +120,7 @@ TEST_P(LingeringSocketsTest, SendWhatTheyHoldDespiteUnreadBytes) {
   EXPECT_TRUE(testkit::Eventually([&] { return sockets.Count() == 0; }));
 }
 
-TEST_P(LingeringSocketsTest, SendWhatTheyHoldToAHalfClosedCaller) {
+TEST_P(LingeringSocketsTest, SendTheirBytesToAHalfClosedCaller) {
   LingeringSockets sockets({port_});
   ServerSends(kMuch);
   ServerCloses();
@@ -173,7 +173,7 @@ TEST_P(LingeringSocketsTest, AreSeenByNoPollerAnyMore) {
   close(poller);
 }
 
-TEST_P(LingeringSocketsTest, AreNotKeptWhenTheCallerGoesWithoutReading) {
+TEST_P(LingeringSocketsTest, AreNotKeptForACallerThatLeaves) {
   LingeringSockets sockets({port_});
   ServerSends(kMuch);
   ServerCloses();
@@ -198,7 +198,7 @@ TEST_P(LingeringSocketsTest, AreNotThoseOfOtherPorts) {
   EXPECT_LT(CallerReadsToTheEnd(), kMuch) << "it takes more than a small buffer to show anything";
 }
 
-TEST_P(LingeringSocketsTest, AreNotThoseThatAreClosedForSendingAlone) {
+TEST_P(LingeringSocketsTest, AreNotThoseClosedForSendingOnly) {
   LingeringSockets sockets({port_});
   ServerSends(kMuch);
   shutdown(server_, SHUT_WR);
@@ -232,7 +232,7 @@ INSTANTIATE_TEST_SUITE_P(Wire, OfGrpcTest, ::testing::Bool(), [](const auto& inf
   return info.param ? std::string("Tls") : std::string("Plaintext");
 });
 
-TEST_P(OfGrpcTest, AnAnswerThatIsWrittenAfterTheLastGoawayArrivesWhole) {
+TEST_P(OfGrpcTest, AnAnswerAfterTheLastGoawayArrivesWhole) {
   ProbeService service;
   grpc::ServerBuilder builder;
   int port = 0;

@@ -192,7 +192,7 @@ TEST(Listener, CutsOnlyItsOwnConnections) {
   EXPECT_TRUE(other_caller.Receive("more"));
 }
 
-TEST(Listener, RefusesCallersUntilItListensAndLetsThemWaitUntilItStarts) {
+TEST(Listener, RefusesUntilItListensThenQueuesUntilStarted) {
   Host host;
   const auto listener = BindOrDie();
   EXPECT_FALSE(RawConnection(listener->address()).connected());
@@ -388,7 +388,7 @@ bool HasIPv6() {
   return bound;
 }
 
-TEST(Listener, ListensOnIPv6OrSaysThatThereIsNone) {
+TEST(Listener, ListensOnIPv6OrReportsNone) {
   Host host;
   const absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind("[::1]:0");
   if (!HasIPv6()) {
@@ -419,7 +419,7 @@ TEST(Listener, ListensOnEveryAddressOfAName) {
   EXPECT_TRUE(RawConnection("127.0.0.2" + port).Receive("hello"));
 }
 
-TEST(Listener, ListensOnAllAddressesOfANameOrOnNone) {
+TEST(Listener, ListensOnAllAddressesOrNone) {
   const auto second = ListenOrDie("127.0.0.2:0");
   const std::string port = second->address().substr(second->address().rfind(':'));
   const absl::Status status = BindError(kTwoIPv4 + port);
@@ -642,7 +642,7 @@ TEST_F(SharedSocketTest, KeepsWhoArrivesWhileNobodyAccepts) {
 }
 
 // A listener that is not started has a caller waiting when it is closed, whatever the threads do.
-TEST_F(SharedSocketTest, LeavesWhoWaitsToTheOthersWhenItIsClosed) {
+TEST_F(SharedSocketTest, ClosingLeavesWaitingCallersToOthers) {
   Host second;
   auto listener = Adopt("fd:orders");
   RawConnection waiting(keeper_->address());
@@ -652,7 +652,7 @@ TEST_F(SharedSocketTest, LeavesWhoWaitsToTheOthersWhenItIsClosed) {
   EXPECT_TRUE(waiting.Receive("hello"));
 }
 
-TEST_F(SharedSocketTest, IsTakenOverByTheNameOfItsAddress) {
+TEST_F(SharedSocketTest, IsTakenOverByItsAddressName) {
   Host host;
   const auto listener = Adopt("localhost:50051");
   EXPECT_EQ(listener->address(), keeper_->address());

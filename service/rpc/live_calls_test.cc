@@ -26,7 +26,7 @@ std::vector<std::string> Methods(const LiveCalls& calls) {
   return methods;
 }
 
-TEST(LiveCalls, KnowsTheMethodOfEachCallUntilItEnds) {
+TEST(LiveCalls, KnowsEachCallsMethodUntilItEnds) {
   const auto calls = std::make_unique<LiveCalls>();
   const int first = 0;
   const int second = 0;
@@ -39,7 +39,7 @@ TEST(LiveCalls, KnowsTheMethodOfEachCallUntilItEnds) {
   EXPECT_THAT(Methods(*calls), IsEmpty());
 }
 
-TEST(LiveCalls, DoesNotKnowACallThatHasEndedOrNeverBegan) {
+TEST(LiveCalls, KnowsNoCallThatDoesNotRun) {
   const auto calls = std::make_unique<LiveCalls>();
   const int call = 0;
   EXPECT_EQ(calls->End(&call).method, nullptr);
@@ -48,7 +48,7 @@ TEST(LiveCalls, DoesNotKnowACallThatHasEndedOrNeverBegan) {
   EXPECT_EQ(calls->End(&call).method, nullptr);
 }
 
-TEST(LiveCalls, KnowsSinceWhenACallRunsAndItsStatus) {
+TEST(LiveCalls, KnowsACallsBeginningAndStatus) {
   const auto calls = std::make_unique<LiveCalls>();
   const lifecycle::Clock::TimePoint begun = lifecycle::Clock::Steady().Now();
   const int call = 0;
@@ -63,7 +63,7 @@ TEST(LiveCalls, KnowsSinceWhenACallRunsAndItsStatus) {
   EXPECT_EQ(calls->End(&call).status, CallStats::kNotReported);
 }
 
-TEST(LiveCalls, SaysWhenItIsFullUntilACallEnds) {
+TEST(LiveCalls, IsFullUntilACallEnds) {
   const auto calls = std::make_unique<LiveCalls>();
   const std::vector<char> objects(100000);
   std::vector<const char*> noted;
@@ -77,7 +77,7 @@ TEST(LiveCalls, SaysWhenItIsFullUntilACallEnds) {
   EXPECT_TRUE(calls->Begin(&objects.back(), kGet));
 }
 
-TEST(LiveCalls, HasPlaceForAThousandOfASizeAtOnce) {
+TEST(LiveCalls, HasPlaceForAThousandCallsPerSize) {
   const auto calls = std::make_unique<LiveCalls>();
   const std::vector<std::array<char, 1024>> contexts(1000);
   int refused = 0;

@@ -44,7 +44,7 @@ TEST(LiveCount, ExceedsALargeNumberOnlyALittleLate) {
   EXPECT_LE(begun, kMost + kMost / 16);
 }
 
-TEST(LiveCount, ExceedsASmallNumberBesideAnotherCountAsWell) {
+TEST(LiveCount, TwoCountsExceedSmallNumbersIndependently) {
   LiveCount large, small;
   EXPECT_FALSE(large.Exceeds(1 << 14));
   small.Begin();

@@ -37,18 +37,18 @@ TEST_F(ReachabilityTest, IsToldOnceForEachChange) {
                                   "inventory:1 cannot be reached: connection refused"));
 }
 
-TEST_F(ReachabilityTest, IsNotKnownFromCallsThatWereCutShort) {
+TEST_F(ReachabilityTest, IsUnknownFromCallsCutShort) {
   Hear(grpc::CANCELLED);
   Hear(grpc::DEADLINE_EXCEEDED);
   EXPECT_THAT(lines_, IsEmpty());
 }
 
-TEST_F(ReachabilityTest, IsNotDeniedByABackendThatSaysItselfThatItIsBusy) {
+TEST_F(ReachabilityTest, ABusyBackendIsReachable) {
   Hear(grpc::UNAVAILABLE, "details");
   EXPECT_THAT(lines_, ElementsAre("inventory:1 can be reached"));
 }
 
-TEST_F(ReachabilityTest, NamesTheProxyThatIsInTheWayAndNotItsPassword) {
+TEST_F(ReachabilityTest, NamesAProxyWithoutItsPassword) {
   setenv("http_proxy", "http://user:password@proxy", 1);
   Hear(grpc::UNAVAILABLE);
   EXPECT_THAT(lines_, ElementsAre(HasSubstr("http_proxy is set")));

@@ -149,7 +149,7 @@ TEST_F(ServerHostTest, ServesWhatItIsGiven) {
             grpc::UNIMPLEMENTED);
 }
 
-TEST_F(ServerHostTest, IsHealthyAsAWholeAndByTheNameOfEachService) {
+TEST_F(ServerHostTest, IsHealthyAsAWholeAndPerService) {
   Start();
   const auto channel = Connect();
   EXPECT_EQ(HealthOf(channel, ""), kServing);
@@ -174,7 +174,7 @@ TEST_F(ServerHostTest, RefusesAMessageThatIsTooLarge) {
   EXPECT_EQ(Echo(Connect(), std::string(1100, 'x')).error_code(), grpc::RESOURCE_EXHAUSTED);
 }
 
-TEST_F(ServerHostTest, HasAHostBesideItInTheSameProcess) {
+TEST_F(ServerHostTest, SharesItsProcessWithAnotherHost) {
   Start();
   ProbeService other_probe;
   GoodbyeSignal other_drain;
@@ -365,7 +365,7 @@ TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
   EXPECT_THAT(AwaitLine(), HasSubstr("refused a call"));
 }
 
-TEST_F(ServerHostLimitsTest, EndACallWhoseCallerWaitsLongerThanItMay) {
+TEST_F(ServerHostLimitsTest, EndACallBeyondTheLongestDeadline) {
   Start({.limits = {.max_deadline = milliseconds(30)}, .log = Log()});
   EXPECT_EQ(Hold(Connect()).get().error_code(), grpc::DEADLINE_EXCEEDED);
   EXPECT_EQ(host_->Refused().overdue_calls, 1);
@@ -408,7 +408,7 @@ TEST_F(ServerHostTest, CannotStartOnAnAddressInUse) {
   EXPECT_TRUE(Echo(Connect()).ok());
 }
 
-TEST_F(ServerHostTest, WritesThePortFileWholeOrNotAtAll) {
+TEST_F(ServerHostTest, WritesThePortFileWholeOrNot) {
   const std::string directory = ::testing::TempDir() + "port_file";
   std::filesystem::create_directory(directory);
   const std::string path = directory + "/port";
@@ -426,7 +426,7 @@ TEST_F(ServerHostTest, WritesThePortFileWholeOrNotAtAll) {
 }
 
 // Else who has two would wait for the one that is about to start, up to gRPC's 20 s.
-TEST_F(ServerHostTest, RefusesCallersUntilItIsOpenedSoThatAnotherReplicaServesThem) {
+TEST_F(ServerHostTest, RefusesCallersUntilItIsOpened) {
   Start();
   GoodbyeSignal goodbye;
   ServerHost starting({}, Services(), goodbye);
@@ -438,7 +438,7 @@ TEST_F(ServerHostTest, RefusesCallersUntilItIsOpenedSoThatAnotherReplicaServesTh
   starting.CloseListener();
 }
 
-TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
+TEST_F(ServerHostTest, ServesNobodyWithoutItsPortFile) {
   const std::string path = ::testing::TempDir() + "no_such_directory/port";
   host_.emplace(ServerHost::Options{.port_file = path}, Services(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
@@ -452,7 +452,7 @@ TEST_F(ServerHostTest, ServesNobodyWhenThePortFileCannotBeWritten) {
   EXPECT_FALSE(caller.Receive(std::string("\0\0", 2))) << "it was connected";
 }
 
-TEST_F(ServerHostTest, FailsHealthChecksAndServesOnInLameDuck) {
+TEST_F(ServerHostTest, InLameDuckServesButFailsHealthChecks) {
   Start();
   const auto old = Connect();
   EXPECT_TRUE(Echo(old).ok());
@@ -468,7 +468,7 @@ TEST_F(ServerHostTest, FailsHealthChecksAndServesOnInLameDuck) {
   }
 }
 
-TEST_F(ServerHostTest, HintsDuringTheLameDuckUntilItIsUndone) {
+TEST_F(ServerHostTest, HintsDuringALameDuckUntilUndone) {
   Start();
   const auto channel = Connect();
   const auto hints = [&channel] {
@@ -630,7 +630,7 @@ TEST_F(ServerHostTest, AnswersCallsInFlight) {
   EXPECT_EQ(host_->TryCallsRunning(), 0);
 }
 
-TEST_F(ServerHostTest, DemandsAnswersAMomentBeforeCallsAreCutOff) {
+TEST_F(ServerHostTest, DemandsAnswersBeforeCallsAreCutOff) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
@@ -655,7 +655,7 @@ TEST_F(ServerHostTest, DemandsAnswersAMomentBeforeCallsAreCutOff) {
 }
 
 // As in a process that was suspended beyond its deadline.
-TEST_F(ServerHostTest, WaitsLongerForCallsIfItIsLateItself) {
+TEST_F(ServerHostTest, WaitsLongerForCallsWhenLateItself) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
@@ -711,7 +711,7 @@ TEST_F(ServerHostTest, AnswersCallsThatHeedTheDemandWhenExpedited) {
   EXPECT_TRUE(held.get().ok());
 }
 
-TEST_F(ServerHostTest, CountsARequestThatDoesNotArriveAsCut) {
+TEST_F(ServerHostTest, CountsAnUnfinishedRequestAsCut) {
   Start();
   RawPeer halfway(host_->address());
   halfway.Open("/probe.Probe/Echo");
@@ -769,7 +769,7 @@ TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
   EXPECT_TRUE(held.get().ok());
 }
 
-TEST_F(ServerHostTest, IsNotDelayedByOpenHealthAndReflectionStreams) {
+TEST_F(ServerHostTest, OpenHealthAndReflectionStreamsDelayNothing) {
   Start();
   RawStream health(Connect(), kHealthWatch);
   EXPECT_NE(health.Ask(""), "");

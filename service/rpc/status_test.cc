@@ -52,7 +52,7 @@ TEST(Status, KeepsCodeAndMessageBothWays) {
   EXPECT_TRUE(FromGrpc(grpc::Status::OK).ok());
 }
 
-TEST(Status, SendsTheSameCodeAndMessageInTheTrailer) {
+TEST(Status, SendsTheSameStatusInTheTrailer) {
   const grpc::Status sent = ToGrpc(WithErrorInfo(absl::NotFoundError("no order 7"), "d", "R"));
   EXPECT_EQ(Trailer(sent).code(), grpc::NOT_FOUND);
   EXPECT_EQ(Trailer(sent).message(), "no order 7");
@@ -128,7 +128,7 @@ TEST(BadRequest, NamesEveryWrongField) {
   EXPECT_EQ(detail.field_violations(1).field(), "items[2].quantity");
 }
 
-TEST(BadRequest, NamesTheFirstOfVeryManyAndCountsTheRest) {
+TEST(BadRequest, NamesTheFirstAndCountsTheRest) {
   BadRequest wrong;
   for (int i = 0; i < 1000; ++i) {
     wrong.Add("items[" + std::to_string(i) + "].quantity", "must be between 1 and 1000");
@@ -140,7 +140,7 @@ TEST(BadRequest, NamesTheFirstOfVeryManyAndCountsTheRest) {
   EXPECT_THAT(sent.error_message(), EndsWith("; and " + std::to_string(1000 - named) + " more"));
 }
 
-TEST(ErrorMetadata, IsAddedToTheErrorInfoThatIsThere) {
+TEST(ErrorMetadata, IsAddedToAnExistingErrorInfo) {
   absl::Status status = WithErrorInfo(absl::AbortedError("x"), "orders.v1", "FIRST", {{"a", "1"}});
   status = WithErrorMetadata(status, "other", "SECOND", {{"b", "2"}});
   const auto info = DetailOf<google::rpc::ErrorInfo>(status);

@@ -186,7 +186,7 @@ class FakeCall final : public StreamOrder::Transport {
   std::optional<absl::Status> status_;
 };
 
-TEST(StreamOrderTest, WritesTheFirstAloneAndThenTogetherWhatIsAtHand) {
+TEST(StreamOrderTest, WritesTheFirstAloneTheRestTogether) {
   Script script;
   script.news = 4;
   const auto call = FakeCall::Begin(script);
@@ -206,7 +206,7 @@ TEST(StreamOrderTest, WritesTheFirstAloneAndThenTogetherWhatIsAtHand) {
   call->EndAll();
 }
 
-TEST(StreamOrderTest, HoldsNoMoreBackThanABoundOfBytes) {
+TEST(StreamOrderTest, HoldsBackABoundedNumberOfBytes) {
   Script script;
   script.news = 1000000;
   const auto call = FakeCall::Begin(script);
@@ -221,7 +221,7 @@ TEST(StreamOrderTest, HoldsNoMoreBackThanABoundOfBytes) {
   call->EndAll();
 }
 
-TEST(StreamOrderTest, AsksForNoMoreThanOneMessageBeforeTheOneInTheAirHasLeft) {
+TEST(StreamOrderTest, FillsOnlyOneMessageAhead) {
   Script script;
   script.news = 100;
   const auto call = FakeCall::Begin(script);
@@ -248,7 +248,7 @@ TEST(StreamOrderTest, SaysGoodbyeBehindAllThatWasFilled) {
   EXPECT_TRUE(script.destroyed || call->over());
 }
 
-TEST(StreamOrderTest, SaysGoodbyeBehindTheFirstMessageWhenTheDrainHasBegunAlready) {
+TEST(StreamOrderTest, DuringADrainSaysGoodbyeAfterOneMessage) {
   Script script;
   script.news = 100;
   std::stop_source drain;
@@ -326,7 +326,7 @@ TEST(StreamOrderTest, BeatsOnlyWhenNothingWasWritten) {
   call->EndAll();
 }
 
-TEST(StreamOrderTest, EndsWithAnInternalErrorWhenAMethodThrows) {
+TEST(StreamOrderTest, AThrowingMethodEndsItWithInternal) {
   Script script;
   script.on_message = [] { throw std::runtime_error("out of luck"); };
   const auto call = FakeCall::Begin(script);
@@ -558,7 +558,7 @@ TEST(StreamOrderTest, KeepsItsPromisesWhenEverythingHappensAtOnce) {
 }
 
 // Each thread waits for its own event, so a single one that is lost is seen.
-TEST(StreamOrderTest, LosesNoEventThatComesJustWhenTheLastOneIsWorkedOff) {
+TEST(StreamOrderTest, LosesNoEventAtTheLastMoment) {
   Script script;
   const auto call = FakeCall::Begin(script);
   std::atomic<bool> lost{false};

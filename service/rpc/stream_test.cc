@@ -224,7 +224,7 @@ TEST_F(StreamTest, MayEndBeforeItBegins) {
   EXPECT_TRUE(absl::IsFailedPrecondition(watching->End()));
 }
 
-TEST_F(StreamTest, SaysGoodbyeWithThePositionThatItsCallerHasReached) {
+TEST_F(StreamTest, SaysGoodbyeWithItsCallersPosition) {
   std::vector<std::jthread> callers;
   std::atomic<int> reached{0};
   for (int i = 0; i < 8; ++i) {
@@ -252,7 +252,7 @@ TEST_F(StreamTest, EndsThoughItsCallerReadsNothing) {
   EXPECT_TRUE(testkit::Eventually([] { return alive == 0; }));
 }
 
-TEST_F(StreamTest, AnswersEachMessageAndEndsWhenItsCallerHasSentAll) {
+TEST_F(StreamTest, AnswersEachMessageThenEndsWithItsCaller) {
   const auto context = Bounded();
   const auto chat = stub_->Chat(context.get());
   Note note;
@@ -267,7 +267,7 @@ TEST_F(StreamTest, AnswersEachMessageAndEndsWhenItsCallerHasSentAll) {
   EXPECT_TRUE(chat->Finish().ok());
 }
 
-TEST_F(StreamTest, TellsACallerWhoSendsGarbageAndNobodyElse) {
+TEST_F(StreamTest, RefusesGarbageOnlyToItsSender) {
   const absl::Status chat = Send("Chat", {"", "", kGarbage});
   EXPECT_TRUE(absl::IsInvalidArgument(chat)) << chat;
   EXPECT_EQ(Resume(chat), "2");

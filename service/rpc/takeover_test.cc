@@ -97,7 +97,7 @@ TEST_F(TakeoverTest, OfNobodyTakesNothing) {
   EXPECT_EQ(inherited.FirstNotIn({}), "");
 }
 
-TEST_F(TakeoverTest, GetsTheSocketsAndTellsWhoseTheyWereOnceItServes) {
+TEST_F(TakeoverTest, GetsTheSocketsAndOnceServingReportsIt) {
   const auto old = Serves();
   InheritedSockets inherited;
   const auto takeover = Begin(inherited);
@@ -109,7 +109,7 @@ TEST_F(TakeoverTest, GetsTheSocketsAndTellsWhoseTheyWereOnceItServes) {
   EXPECT_THAT(Notes(), ElementsAre("to " + myself_));
 }
 
-TEST_F(TakeoverTest, ThatFailsLeavesTheOldOneAsItWas) {
+TEST_F(TakeoverTest, ThatFailsLeavesTheOldOneAlone) {
   const auto old = Serves();
   for (std::size_t attempt = 1; attempt <= 2; ++attempt) {
     InheritedSockets inherited;

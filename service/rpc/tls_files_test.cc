@@ -217,7 +217,7 @@ TEST_F(RenewedTlsFilesTest, AreUsedWhenBothAreThere) {
   EXPECT_THAT(Lines().back(), StartsWith("TLS: the renewed " + certificate_ + " is used from now"));
 }
 
-TEST_F(RenewedTlsFilesTest, AreNotUsedWhenTheyAreWrongWhichIsSaidOnce) {
+TEST_F(RenewedTlsFilesTest, WrongOnesAreReportedOnceAndNotUsed) {
   const SelfSigned expired({.begins = hours(-48), .ends = hours(-24)});
   Replace(certificate_, "garbage");
   ASSERT_TRUE(AwaitLines(1));
@@ -246,7 +246,7 @@ TEST_F(RenewedTlsFilesTest, MayBeGoneForAWhile) {
   ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
 }
 
-TEST_F(RenewedTlsFilesTest, SayOnceADayWhenTheCertificateExpiresSoon) {
+TEST_F(RenewedTlsFilesTest, ReportDailyThatACertificateExpiresSoon) {
   const SelfSigned second;
   Replace(key_, second.key);
   Replace(certificate_, second.certificate);

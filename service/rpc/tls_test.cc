@@ -96,7 +96,7 @@ TEST_F(TlsTest, IsSpokenAndPlaintextIsNot) {
   EXPECT_TRUE(plaintext.AwaitEnd());
 }
 
-TEST_F(TlsTest, EveryAddressHasItsOwnCredentialsAndIsDrained) {
+TEST_F(TlsTest, EachAddressHasOwnCredentialsAndDrains) {
   const testkit::TempDir sockets("/tmp");  // Short enough for a socket's name.
   const std::string path = sockets.File("socket");
   host_.emplace(ServerHost::Options{.address = "127.0.0.1:0",
@@ -131,7 +131,7 @@ TEST_F(TlsTest, EveryAddressHasItsOwnCredentialsAndIsDrained) {
   EXPECT_TRUE(host_->Cancel(patience));
 }
 
-TEST_F(TlsTest, NewConnectionsGetTheRenewedCertificateAndOpenOnesGoOn) {
+TEST_F(TlsTest, RenewalConcernsOnlyNewConnections) {
   Serve();
   const auto before = NewCaller(server_);
   EXPECT_EQ(Call(*before), grpc::StatusCode::OK);
@@ -151,7 +151,7 @@ TEST_F(TlsTest, CallersMustShowACertificateOfTheCa) {
   EXPECT_EQ(Call(*NewCaller(server_, &stranger)), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(TlsTest, CallersMayShowNoneButNoWrongOneWhereItIsOptional) {
+TEST_F(TlsTest, OptionalMeansNoneOrARightOne) {
   const SelfSigned known({.names = "URI:spiffe://test/caller"});
   const SelfSigned stranger({.names = "URI:spiffe://test/caller"});
   Serve(known.certificate, CallerCertificate::kOptional);

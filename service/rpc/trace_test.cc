@@ -60,7 +60,7 @@ TEST(Trace, BeginsAnewWithoutOne) {
   EXPECT_EQ(ids.size(), 200U);
 }
 
-TEST(Trace, IsThatOfTheThreadWhichHasAnnouncedIt) {
+TEST(Trace, BelongsToTheThreadThatAnnouncedIt) {
   EXPECT_EQ(Trace::Current(), nullptr);
   const auto outer = std::make_shared<const Trace>(Trace::Begin(""));
   {

@@ -158,7 +158,7 @@ TEST_F(UnaryTest, AnswersWithWhatItsHandlerReturns) {
   }
 }
 
-TEST_F(UnaryTest, HasTheEarlierDeadlineOfItsCallerAndALimit) {
+TEST_F(UnaryTest, HasItsCallersDeadlineOrAnEarlierLimit) {
   EXPECT_TRUE(Ask("Echo", "a").ok());
   EXPECT_GE(service_.in_a_second.load(), std::chrono::seconds(1));
   EXPECT_LT(service_.in_a_second.load(), std::chrono::seconds(60));

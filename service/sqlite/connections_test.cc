@@ -108,7 +108,7 @@ TEST_F(ConnectionsTest, CloseWaitsForLoansAndLendsNothingMeanwhile) {
   EXPECT_FALSE(fs::exists(path() + "-wal"));
 }
 
-TEST_F(ConnectionsTest, CloseGivesUpAtItsDeadlineAndSaysSo) {
+TEST_F(ConnectionsTest, CloseReportsGivingUpAtItsDeadline) {
   const std::unique_ptr<Connections> connections = Open(/*readers=*/1);
   const absl::StatusOr<Connections::Loan> reader = connections->Reader(Soon());
   ASSERT_TRUE(reader.ok());

@@ -109,7 +109,7 @@ TEST_F(DatabaseTest, CreatesDataFilesForTheirOwnerOnly) {
   }
 }
 
-TEST_F(DatabaseTest, LeavesTheModeOfAFileThatIsThere) {
+TEST_F(DatabaseTest, LeavesAnExistingFilesMode) {
   WriteFile(path_, "");
   fs::permissions(path_, fs::perms(0660));
   const std::unique_ptr<Database> database = OpenNotes();
@@ -119,7 +119,7 @@ TEST_F(DatabaseTest, LeavesTheModeOfAFileThatIsThere) {
   }
 }
 
-TEST_F(DatabaseTest, OpensNoPipeAndWaitsForNobodyToWriteIt) {
+TEST_F(DatabaseTest, RefusesAPipeWithoutWaiting) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   const absl::Status status = FailToOpen(path_);
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
@@ -133,7 +133,7 @@ TEST_F(DatabaseTest, FollowsNoDanglingLink) {
   EXPECT_FALSE(fs::exists(directory_.File("elsewhere")));
 }
 
-TEST_F(DatabaseTest, FollowsNoLinkThatSomebodyLeftForItsTurnstile) {
+TEST_F(DatabaseTest, FollowsNoLinkAtItsTurnstilesName) {
   fs::create_symlink("elsewhere", path_ + "-turn");
   EXPECT_TRUE(absl::IsPermissionDenied(Database::Open(path_, kNotes, kImpatient).status()));
   EXPECT_FALSE(fs::exists(directory_.File("elsewhere")));
@@ -201,7 +201,7 @@ TEST_F(DatabaseTest, TransactionIsRolledBackUnlessCommitted) {
   EXPECT_THAT(Notes(*database), ElementsAre("kept"));
 }
 
-TEST_F(DatabaseTest, IsUnavailableToASecondWriterAfterTheBusyTimeout) {
+TEST_F(DatabaseTest, ASecondWriterIsUnavailableAfterTheTimeout) {
   const std::unique_ptr<Database> one = OpenNotes();
   const std::unique_ptr<Database> other = OpenNotes(kImpatient);
   absl::StatusOr<Transaction> transaction = Transaction::Begin(*one);
@@ -240,7 +240,7 @@ TEST_F(DatabaseTest, WritesEvenWhenTheTurnstileStaysOccupied) {
   EXPECT_TRUE(Transaction::Begin(*database).ok());
 }
 
-TEST_F(DatabaseTest, ReadersSeeTheLastCommitWhileAWriterIsAtWork) {
+TEST_F(DatabaseTest, ReadersSeeTheLastCommitDuringAWrite) {
   const std::unique_ptr<Database> writer = OpenNotes();
   ASSERT_TRUE(AddNote(*writer, "committed").ok());
   const auto reader = Database::OpenForReading(path_, kImpatient);
@@ -260,7 +260,7 @@ TEST_F(DatabaseTest, ConnectionForReadingDoesNotWrite) {
   EXPECT_FALSE(AddNote(**reader, "no").ok());
 }
 
-TEST_F(DatabaseTest, IsUnavailableAndUnchangedWhenTheDiskIsFull) {
+TEST_F(DatabaseTest, AFullDiskChangesNothingAndIsUnavailable) {
   const std::unique_ptr<Database> database = OpenNotes();
   ASSERT_TRUE(AddNote(*database, "small").ok());
   ASSERT_TRUE(database->RunScript("PRAGMA max_page_count = 3").ok());
@@ -304,7 +304,7 @@ TEST_F(DatabaseTest, MigratesAnOlderFile) {
   EXPECT_EQ(row.String(0) + " by " + row.String(1), "old by nobody");
 }
 
-TEST_F(DatabaseTest, LeavesAnOlderFileAsItIsWhenAMigrationFails) {
+TEST_F(DatabaseTest, AFailedMigrationChangesNothing) {
   ASSERT_TRUE(AddNote(*OpenNotes(), "old").ok());
   Schema newer = kNotes;
   newer.migrations.push_back("DELETE FROM notes");
@@ -313,7 +313,7 @@ TEST_F(DatabaseTest, LeavesAnOlderFileAsItIsWhenAMigrationFails) {
   EXPECT_THAT(Notes(*OpenNotes()), ElementsAre("old"));
 }
 
-TEST_F(DatabaseTest, IsCreatedOnceWhenManyOpenItAtOnce) {
+TEST_F(DatabaseTest, ConcurrentOpensCreateItOnce) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
@@ -327,7 +327,7 @@ TEST_F(DatabaseTest, IsCreatedOnceWhenManyOpenItAtOnce) {
   EXPECT_EQ(Notes(*OpenNotes()).size(), 8u);
 }
 
-TEST_F(DatabaseTest, RefusesAPathWithoutADirectoryAndNamesTheDirectory) {
+TEST_F(DatabaseTest, NamesTheDirectoryThatIsMissing) {
   const absl::Status status = FailToOpen(directory_.File("nowhere/notes.sqlite3"));
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_THAT(std::string(status.message()),
@@ -356,7 +356,7 @@ TEST_F(DatabaseTest, RefusesAReadOnlyFile) {
   }).join();
 }
 
-TEST_F(DatabaseTest, RefusesAFileThatMayNotBeReadOrCreated) {
+TEST_F(DatabaseTest, RefusesAFileThatItMayNotUse) {
   OpenNotes();
   ASSERT_EQ(chmod(path_.c_str(), 0), 0);
   ASSERT_EQ(chmod(directory_.path().c_str(), 0555), 0);
@@ -394,7 +394,7 @@ TEST_F(DatabaseTest, RefusesGarbageAndLeavesItAsItIs) {
   }
 }
 
-TEST_F(DatabaseTest, RefusesADatabaseOfAnotherApplicationAndLeavesItAsItIs) {
+TEST_F(DatabaseTest, RefusesAndKeepsAnotherApplicationsDatabase) {
   // One that numbers its files as this one does, and one that numbers nothing.
   const Schema others{.application_id = 8, .migrations = {"CREATE TABLE songs (title TEXT)"}};
   ASSERT_TRUE(Database::Open(path_, others, {}).ok());
@@ -412,7 +412,7 @@ TEST_F(DatabaseTest, RefusesADatabaseOfAnotherApplicationAndLeavesItAsItIs) {
   }
 }
 
-TEST_F(DatabaseTest, AnOlderProgramUsesAFileThatANewerOneHasExpanded) {
+TEST_F(DatabaseTest, AnOlderProgramUsesAnExpandedFile) {
   const std::unique_ptr<Database> before = OpenNotes();
   Schema newer = kNotes;
   newer.migrations.push_back("ALTER TABLE notes ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'");
@@ -430,7 +430,7 @@ TEST_F(DatabaseTest, AnOlderProgramUsesAFileThatANewerOneHasExpanded) {
   EXPECT_TRUE((*again)->Run("SELECT author FROM notes").ok());
 }
 
-TEST_F(DatabaseTest, RefusesAFileThatANewerVersionHasContracted) {
+TEST_F(DatabaseTest, RefusesAFileContractedByANewerVersion) {
   Schema newer = kNotes;
   newer.migrations.push_back("CREATE TABLE texts (text TEXT)");
   newer.migrations.push_back("DROP TABLE notes");
@@ -443,7 +443,7 @@ TEST_F(DatabaseTest, RefusesAFileThatANewerVersionHasContracted) {
                         "one knows 1)"));
 }
 
-TEST_F(DatabaseTest, NoticesThatItsFileWasMovedReplacedOrDeleted) {
+TEST_F(DatabaseTest, NoticesItsFileMovedReplacedOrDeleted) {
   const std::unique_ptr<Database> database = OpenNotes();
   EXPECT_FALSE(database->Moved());
   fs::rename(path_, path_ + ".moved");

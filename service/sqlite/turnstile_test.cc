@@ -33,7 +33,7 @@ TEST_F(TurnstileTest, LetsOneInAtATime) {
   EXPECT_FALSE(one->Enter(Clock::now()));
 }
 
-TEST_F(TurnstileTest, LetsTheNextInWhenItsHolderIsGone) {
+TEST_F(TurnstileTest, AdmitsTheNextWhenItsHolderDies) {
   auto one = Open();
   const auto other = Open();
   ASSERT_TRUE(one->Enter(Clock::now()));

@@ -125,7 +125,7 @@ TEST_F(WriterTest, CommitsTogetherWhatWaitsWhileItIsBusy) {
   EXPECT_LE(writer_->commits() - before, 2u);
 }
 
-TEST_F(WriterTest, TakesNothingMoreIntoACommitThatHasLastedLong) {
+TEST_F(WriterTest, TakesNothingMoreIntoALongCommit) {
   const std::size_t before = writer_->commits();
   Hold();
   std::vector<std::thread> callers;
@@ -145,7 +145,7 @@ TEST_F(WriterTest, TakesNothingMoreIntoACommitThatHasLastedLong) {
   EXPECT_GE(writer_->commits() - before, 3u);
 }
 
-TEST_F(WriterTest, TakesNoMoreIntoOneCommitThanItsBound) {
+TEST_F(WriterTest, ACommitTakesNoMoreThanItsBound) {
   Open({.batch = 2, .batch_time = testkit::kLong});
   const std::size_t before = writer_->commits();
   Hold();
@@ -161,7 +161,7 @@ TEST_F(WriterTest, TakesNoMoreIntoOneCommitThanItsBound) {
   EXPECT_EQ(writer_->commits() - before, 3u);
 }
 
-TEST_F(WriterTest, UndoesWorkThatFailsAndKeepsTheOthersOfItsCommit) {
+TEST_F(WriterTest, UndoesOnlyTheWorkThatFails) {
   Hold();
   std::vector<std::future<absl::Status>> answers;
   const auto add = [&](Writer::Work work) {
@@ -201,7 +201,7 @@ TEST_F(WriterTest, DoesNotBeginWorkWhoseDeadlineIsOver) {
   EXPECT_THAT(Notes(), ElementsAre("next"));
 }
 
-TEST_F(WriterTest, SaysThatTheOutcomeIsOpenWhenTheDeadlineComesDuringTheWork) {
+TEST_F(WriterTest, ADeadlineDuringTheWorkLeavesItOpen) {
   std::promise<void> release;
   const absl::Status status =
       writer_->Run(In(std::chrono::milliseconds(20)), [&release](Database& database) {
@@ -214,7 +214,7 @@ TEST_F(WriterTest, SaysThatTheOutcomeIsOpenWhenTheDeadlineComesDuringTheWork) {
   EXPECT_THAT(Notes(), ElementsAre("stored", "next"));
 }
 
-TEST_F(WriterTest, RefusesWorkWhoseDeadlineIsShorterThanTheQueue) {
+TEST_F(WriterTest, RefusesWorkDueBeforeItsTurn) {
   Open({.wait = testkit::kLong});
   Hold();
   std::future<absl::Status> first =
@@ -229,7 +229,7 @@ TEST_F(WriterTest, RefusesWorkWhoseDeadlineIsShorterThanTheQueue) {
   EXPECT_THAT(Notes(), ElementsAre("first"));
 }
 
-TEST_F(WriterTest, RefusesWorkOfAnyDeadlineWhileTheFirstInLineHasWaitedTooLong) {
+TEST_F(WriterTest, RefusesAnyWorkWhileTheOldestIsLate) {
   Open({.wait = std::chrono::milliseconds(0)});
   Hold();
   std::future<absl::Status> first =
@@ -243,7 +243,7 @@ TEST_F(WriterTest, RefusesWorkOfAnyDeadlineWhileTheFirstInLineHasWaitedTooLong) 
   EXPECT_THAT(Notes(), ElementsAre("first", "next"));
 }
 
-TEST_F(WriterTest, LetsWhoWaitsForAnotherProcessGoAtTheDeadline) {
+TEST_F(WriterTest, WaitsForAnotherProcessUntilTheDeadline) {
   const auto other = Database::Open(path_, kNotes, {});
   {
     const absl::StatusOr<Transaction> transaction = Transaction::Begin(**other);
@@ -255,7 +255,7 @@ TEST_F(WriterTest, LetsWhoWaitsForAnotherProcessGoAtTheDeadline) {
   EXPECT_THAT(Notes(), ElementsAre("next"));
 }
 
-TEST_F(WriterTest, CommitsWhatWaitsWhenItIsClosedAndTakesNoMore) {
+TEST_F(WriterTest, CloseCommitsWhatWaitsAndTakesNoMore) {
   Hold();
   std::future<absl::Status> waiting =
       std::async(std::launch::async, [this] { return writer_->Run(Soon(), Add("waited")); });
@@ -274,7 +274,7 @@ TEST_F(WriterTest, CommitsWhatWaitsWhenItIsClosedAndTakesNoMore) {
   EXPECT_THAT(Notes(), ElementsAre("waited"));
 }
 
-TEST_F(WriterTest, GivesUpClosingAtTheDeadlineAndStoresNothingThatHasNotBegun) {
+TEST_F(WriterTest, AtItsDeadlineCloseDropsWorkNotBegun) {
   Hold();
   std::future<absl::Status> waiting =
       std::async(std::launch::async, [this] { return writer_->Run(Soon(), Add("waited")); });
@@ -286,7 +286,7 @@ TEST_F(WriterTest, GivesUpClosingAtTheDeadlineAndStoresNothingThatHasNotBegun) {
   EXPECT_THAT(Notes(), IsEmpty());
 }
 
-TEST_F(WriterTest, WritesNothingMoreWhenTheFileWasMovedAway) {
+TEST_F(WriterTest, WritesNothingOnceItsFileHasMoved) {
   ASSERT_TRUE(writer_->Run(Soon(), Add("before")).ok());
   fs::rename(path_, path_ + ".moved");
   const absl::Status refused = writer_->Run(Soon(), Add("after"));
@@ -295,7 +295,7 @@ TEST_F(WriterTest, WritesNothingMoreWhenTheFileWasMovedAway) {
   EXPECT_TRUE(absl::IsFailedPrecondition(writer_->Close(Soon())));
 }
 
-TEST_F(WriterTest, SaysThatTheOutcomeIsOpenWhenTheFileIsMovedDuringACommit) {
+TEST_F(WriterTest, AMovedFileLeavesTheCommitOpen) {
   const absl::Status status = writer_->Run(Soon(), [this](Database& database) {
     fs::rename(path_, path_ + ".moved");
     return database.Run("INSERT INTO notes VALUES ('lost?')");

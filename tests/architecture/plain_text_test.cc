@@ -31,7 +31,7 @@ TEST(PlainTextTest, ClientAndServiceEscapeTheSameCharacters) {
   }
 }
 
-TEST(PlainTextTest, ClientAndServiceAgreeOnWhatIsUtf8) {
+TEST(PlainTextTest, ClientAndServiceAgreeOnUtf8) {
   for (int first = 0; first < 0x100; ++first) {
     for (int second = 0; second < 0x100; ++second) {
       for (const char third : {'\x7F', '\x80', '\xC0'}) {

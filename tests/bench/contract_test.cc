@@ -64,7 +64,7 @@ TEST_P(ContractTest, EchoAnswersNoSoonerThanItIsTold) {
   EXPECT_GE(Clock::now() - start, milliseconds(50));
 }
 
-TEST_P(ContractTest, EchoThatIsToHangForEverDoesNotAnswer) {
+TEST_P(ContractTest, EchoToldToHangDoesNotAnswer) {
   EchoRequest request;
   request.set_sleep_ms(std::numeric_limits<std::uint32_t>::max());
   EchoReply reply;
@@ -73,7 +73,7 @@ TEST_P(ContractTest, EchoThatIsToHangForEverDoesNotAnswer) {
             grpc::StatusCode::DEADLINE_EXCEEDED);
 }
 
-TEST_P(ContractTest, WatchCountsEventsFromOneAndCarriesThePayload) {
+TEST_P(ContractTest, WatchCountsFromOneCarryingThePayload) {
   WatchRequest request;
   request.set_payload("payload");
   const auto stream = stub_->Watch(&context_, request);
@@ -98,7 +98,7 @@ TEST_P(ContractTest, WatchPausesBetweenEvents) {
   context_.TryCancel();
 }
 
-TEST_P(ContractTest, ChatSendsBackWhatComesAndEndsWhenTheCallerDoes) {
+TEST_P(ContractTest, ChatEchoesUntilItsCallerEnds) {
   const auto stream = stub_->Chat(&context_);
   for (std::uint64_t seq = 1; seq <= 100; ++seq) {
     ChatMessage message;
@@ -117,7 +117,7 @@ TEST_P(ContractTest, ChatSendsBackWhatComesAndEndsWhenTheCallerDoes) {
   EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
-TEST_P(ContractTest, TheServerEndsWellWhenItIsToldTo) {
+TEST_P(ContractTest, TheServerEndsWellWhenTold) {
   testkit::ChildProcess& process = server_->process();
   process.Signal(SIGTERM);
   const testkit::Ending ending = process.Wait(kLimit);

@@ -27,7 +27,7 @@ TEST(HotPathTest, ComparesBothServersForEveryPayload) {
   }
 }
 
-TEST(HotPathTest, MakesUpNoNumberWhenAServerIsDown) {
+TEST(HotPathTest, InventsNoNumberForADeadServer) {
   testkit::ChildProcess run(
       {testkit::RunfileOrDie("tests/bench/hot_path"), "--harness_flags=--no_such_flag"});
   EXPECT_EQ(run.Wait(kLimit), testkit::Ending::Exited(1));

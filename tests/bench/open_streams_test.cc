@@ -12,7 +12,7 @@ namespace {
 
 using ::testing::ContainsRegex;
 
-TEST(OpenStreamsTest, TheHarnessSaysGoodbyeAndTheBareServerDoesNot) {
+TEST(OpenStreamsTest, OnlyTheHarnessSaysGoodbye) {
   testkit::ChildProcess run(
       {testkit::RunfileOrDie("tests/bench/open_streams"), "--streams=1000", "--connections=2"});
   EXPECT_EQ(run.Wait(std::chrono::minutes(2)), testkit::Ending::Exited(0)) << run.Output();

@@ -70,7 +70,7 @@ TEST_F(VerdictTest, FindsAnOrderThatNobodyWasToldOf) {
   ExpectOne("nobody was told of order two");
 }
 
-TEST_F(VerdictTest, FindsAnOrderThatIsCancelledForWantOfStock) {
+TEST_F(VerdictTest, FindsAnOrderCancelledForWantOfStock) {
   told_.cancelled.clear();
   ExpectOne("nobody has asked");
 }
@@ -97,7 +97,7 @@ TEST_F(VerdictTest, FindsATrackerThatWasToldBackwards) {
   ExpectOne("2 after 3");
 }
 
-TEST_F(VerdictTest, FindsATrackerThatWasNotToldTheEnd) {
+TEST_F(VerdictTest, FindsATrackerNotToldTheEnd) {
   told_.tracked["tracker"].pop_back();
   ExpectOne("not told of the end of two");
 }
@@ -108,7 +108,7 @@ TEST_F(VerdictTest, FindsStockThatIsSoldTwice) {
   ExpectOne("the orders have bought 2");
 }
 
-TEST_F(VerdictTest, FindsSalesThatAreNotThoseOfTheOrders) {
+TEST_F(VerdictTest, FindsSalesThatContradictTheOrders) {
   stored_.sales.mutable_sales(0)->set_quantity(4);
   ExpectOne("sales of tea");
 }

@@ -43,12 +43,12 @@ TEST(ChildProcessTest, ReportsTheSignalThatKilledIt) {
   EXPECT_EQ(child.Wait(kLimit), Ending::Killed(SIGUSR1));
 }
 
-TEST(ChildProcessTest, StillRunsWhenTheLimitOfAWaitIsOver) {
+TEST(ChildProcessTest, OutlivesTheLimitOfAWait) {
   ChildProcess child({"/bin/sleep", "1000"});
   EXPECT_EQ(child.Wait(milliseconds(1)), Ending());
 }
 
-TEST(ChildProcessTest, IsSentASignalAndOnlyWhileItRuns) {
+TEST(ChildProcessTest, IsSignalledOnlyWhileItRuns) {
   ChildProcess child(Shell("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done"));
   ASSERT_TRUE(child.AwaitOutput("ready", kLimit));
   child.Signal(SIGTERM);
@@ -73,7 +73,7 @@ TEST(ChildProcessTest, StartsWithNoSignalBlockedOrIgnored) {
   EXPECT_THAT(child.Output(), MatchesRegex("SigBlk:\t0{16}\nSigIgn:\t0{7}[01][08]0{7}\n"));
 }
 
-TEST(ChildProcessTest, HasWhatItIsPassedAsItsFirstDescriptors) {
+TEST(ChildProcessTest, HasPassedDescriptorsAsItsFirst) {
   int first[2], second[2];
   ASSERT_EQ(pipe2(first, O_CLOEXEC), 0);
   ASSERT_EQ(pipe2(second, O_CLOEXEC), 0);
@@ -104,7 +104,7 @@ TEST(ChildProcessTest, IsInItsOwnProcessGroup) {
   EXPECT_EQ(getpgid(child.pid()), child.pid());
 }
 
-TEST(ChildProcessTest, IsGivenTheEnvironmentOnTopOfItsParents) {
+TEST(ChildProcessTest, AddsItsEnvironmentToItsParents) {
   setenv("OF_THE_PARENT", "kept", 1);
   setenv("OF_BOTH", "old", 1);
   ChildProcess child(Shell("echo $OF_THE_PARENT $OF_BOTH $ADDED"),
@@ -147,12 +147,12 @@ TEST(ChildProcessTest, AwaitOutputSeesWhatWasWrittenLast) {
   EXPECT_TRUE(child.AwaitOutput("bye\n", milliseconds(0)));
 }
 
-TEST(ChildProcessTest, AwaitOutputGivesUpWhenTheChildHasEnded) {
+TEST(ChildProcessTest, AwaitOutputEndsWithTheChild) {
   ChildProcess child(Shell("echo something else"));
   EXPECT_FALSE(child.AwaitOutput("ready", std::chrono::hours(1)));
 }
 
-TEST(ChildProcessTest, AwaitOutputGivesUpWhenTheLimitIsOver) {
+TEST(ChildProcessTest, AwaitOutputGivesUpAtItsLimit) {
   ChildProcess child({"/bin/sleep", "1000"});
   EXPECT_FALSE(child.AwaitOutput("ready", milliseconds(1)));
 }
@@ -177,7 +177,7 @@ TEST(ChildProcessTest, IsKilledWhenItsParentDies) {
   EXPECT_EQ(child->Wait(kLimit), Ending::Killed(SIGKILL));
 }
 
-TEST(ChildProcessTest, ThatCannotBeStartedSaysWhyAndEndsWith127) {
+TEST(ChildProcessTest, ThatCannotStartSaysWhyAndReturns127) {
   ChildProcess child({"/no/such/program"});
   EXPECT_EQ(child.Wait(kLimit), Ending::Exited(127));
   EXPECT_THAT(child.Output(),

@@ -69,7 +69,7 @@ TEST(OrderRulesTest, AreKeptByACleanShutdown) {
   EXPECT_THAT(kStory, KeepsTheOrderOfAShutdown(kClean, Uses{{"channel", "database"}}));
 }
 
-TEST(OrderRulesTest, AreKeptByAShutdownInWhichEverythingFails) {
+TEST(OrderRulesTest, AreKeptThoughEverythingFails) {
   const Changes all = {
       {"ConnectionsGone", "ConnectionsRemain"},
       {"I orders: shutdown +0.006s DrainingCalls       CallsFinished",
@@ -120,12 +120,12 @@ std::string DrainedByHand(const std::string& story) {
 
 const std::string kDrainedFirst = kDrainRequested + kEnteredByHand + kLeftByHand + kDrained;
 
-TEST(OrderRulesTest, AreKeptByAShutdownAfterAManualDrain) {
+TEST(OrderRulesTest, AreKeptByShutdownAfterManualDrain) {
   EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
               KeepsTheOrderOfAShutdown(kClean));
 }
 
-TEST(OrderRulesTest, AreKeptByAShutdownDuringAManualDrain) {
+TEST(OrderRulesTest, AreKeptByShutdownDuringManualDrain) {
   EXPECT_THAT(DrainedByHand(kDrainRequested + kEnteredByHand + kLeftByHand +
                             RequestIn("DrainingConnections")),
               KeepsTheOrderOfAShutdown(kClean));
@@ -134,7 +134,7 @@ TEST(OrderRulesTest, AreKeptByAShutdownDuringAManualDrain) {
               KeepsTheOrderOfAShutdown(kClean));
 }
 
-TEST(OrderRulesTest, AreKeptByAnInterruptDuringAManualDrain) {
+TEST(OrderRulesTest, AreKeptByInterruptDuringManualDrain) {
   std::string story = DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections"));
   story.replace(story.find("terminate"), 9, "interrupt");
   EXPECT_THAT(story, KeepsTheOrderOfAShutdown(kClean));
@@ -157,7 +157,7 @@ TEST(OrderRulesTest, ForwardIsBrokenByAStepBack) {
               testing::Contains("FORWARD: Serving in Serving after LameDuck"));
 }
 
-TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEarlyRequest) {
+TEST(OrderRulesTest, InItsPhaseForbidsAnEarlyRequest) {
   EXPECT_THAT(DrainedByHand(kDrainedFirst + RequestIn("DrainingConnections")),
               KeepsTheOrderOfAShutdown(kClean));
   EXPECT_THAT(BrokenRules(DrainedByHand(kDrainedFirst + RequestIn("LameDuck")), kClean),
@@ -186,7 +186,7 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenWithoutAManualDrain) {
               testing::Contains("LISTENER_FIRST: Drained is not of a manual drain"));
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenWithoutALameDuck) {
+TEST(OrderRulesTest, EveryRunEndsRequiresALameDuck) {
   EXPECT_THAT(
       BrokenRules(DrainedByHand(kDrainRequested + kLeftByHand + RequestIn("DrainingConnections")),
                   kClean),
@@ -200,7 +200,7 @@ TEST(OrderRulesTest, AreKeptByAShutdownBeforeServing) {
               IsEmpty());
 }
 
-TEST(OrderRulesTest, AreKeptByAShutdownBeforeAnythingIsOpen) {
+TEST(OrderRulesTest, AreKeptByShutdownBeforeAnythingOpens) {
   EXPECT_THAT(BrokenRules("stopped before anything was opened; exit code 0\n", kClean), IsEmpty());
 }
 
@@ -234,20 +234,20 @@ TEST(OrderRulesTest, AreKeptByAFailedStart) {
                           "TOLD: Stopped tells \"exit code 0\", but it was exit code 2"));
 }
 
-TEST(OrderRulesTest, ForwardIsBrokenByAPhaseThatComesAgain) {
+TEST(OrderRulesTest, ForwardForbidsARepeatedPhase) {
   EXPECT_THAT(
       Broken({{"CancellingCalls     ServerStopped", "DrainingConnections ServerStopped"}}),
       ElementsAre("IN_ITS_PHASE: ServerStopped in DrainingConnections instead of CancellingCalls",
                   "FORWARD: ServerStopped in DrainingConnections after DrainingCalls"));
 }
 
-TEST(OrderRulesTest, InItsPhaseIsBrokenByAnEarlyEvent) {
+TEST(OrderRulesTest, InItsPhaseForbidsAnEarlyEvent) {
   EXPECT_THAT(
       Broken({{"StoppingWorkers     WorkersStopped", "CancellingCalls     WorkersStopped"}}),
       ElementsAre("IN_ITS_PHASE: WorkersStopped in CancellingCalls instead of StoppingWorkers"));
 }
 
-TEST(OrderRulesTest, InItsPhaseIsBrokenByAnUnknownEvent) {
+TEST(OrderRulesTest, InItsPhaseForbidsAnUnknownEvent) {
   EXPECT_THAT(Broken({{"GoodbyeSaid: 2 streams",
                        "GoodbyeSaid\n"
                        "12:00:01.003 I orders: shutdown +0.003s DrainingConnections     "
@@ -289,18 +289,18 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByContradictoryEvents) {
       ElementsAre("LISTENER_FIRST: WorkerFailed \"x\" besides WorkersStopped"));
 }
 
-TEST(OrderRulesTest, NotInUseIsBrokenByClosingADependencyFirst) {
+TEST(OrderRulesTest, NotInUseForbidsClosingADependencyFirst) {
   EXPECT_THAT(Broken({}, kClean, {{"database", "channel"}}),
               ElementsAre("NOT_IN_USE: \"channel\" is closed before \"database\", which uses it"));
 }
 
-TEST(OrderRulesTest, NotInUseIsBrokenByNeverClosingAUser) {
+TEST(OrderRulesTest, NotInUseForbidsLeavingAUserOpen) {
   EXPECT_THAT(Broken({}, kClean, {{"pool", "database"}}),
               ElementsAre("NOT_IN_USE: \"database\" is closed before \"pool\", which uses it",
                           "every_run_ends: \"pool\" was not closed"));
 }
 
-TEST(OrderRulesTest, CleanIsBrokenByAWarningBeforeExitCode0) {
+TEST(OrderRulesTest, CleanForbidsAWarningBeforeExitCode0) {
   EXPECT_THAT(Broken({{"I orders: shutdown +0.011s ClosingResources    Closed",
                        "W orders: shutdown +0.011s ClosingResources    CloseFailed"}}),
               ElementsAre("CLEAN: exit code 0, but what is told leads to 4"));
@@ -311,13 +311,13 @@ TEST(OrderRulesTest, CleanIsBrokenByAnUnexplainedExitCode) {
               ElementsAre("CLEAN: exit code 3, but what is told leads to 0"));
 }
 
-TEST(OrderRulesTest, CleanIsBrokenByAFailureWithoutItsWarning) {
+TEST(OrderRulesTest, CleanForbidsAFailureWithoutItsWarning) {
   EXPECT_THAT(
       Broken({{"CallsFinished", "CallsCut"}, {"exit code 0", "exit code 3"}}, Ending::Exited(3)),
       ElementsAre("CLEAN: CallsCut without a warning"));
 }
 
-TEST(OrderRulesTest, CleanIsBrokenByAWarningAboutASuccess) {
+TEST(OrderRulesTest, CleanForbidsAWarningAboutASuccess) {
   EXPECT_THAT(Broken({{"I orders: shutdown +0.004s", "W orders: shutdown +0.004s"}}),
               ElementsAre("CLEAN: ConnectionsGone as a warning"));
 }
@@ -335,7 +335,7 @@ TEST(OrderRulesTest, CleanIsBrokenByContradictingLastWords) {
               IsEmpty());
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByAMissingEvent) {
+TEST(OrderRulesTest, EveryRunEndsForbidsAMissingEvent) {
   for (const std::string event :
        {"LameDuckEntered", "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused",
         "CallsFinished", "ServerStopped", "WorkersStopped", "Stopped:"}) {
@@ -345,7 +345,7 @@ TEST(OrderRulesTest, EveryRunEndsIsBrokenByAMissingEvent) {
   }
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByALateLameDuck) {
+TEST(OrderRulesTest, EveryRunEndsForbidsALateLameDuck) {
   EXPECT_THAT(
       Broken({{"terminate", "interrupt"}}),
       ElementsAre(
@@ -353,7 +353,7 @@ TEST(OrderRulesTest, EveryRunEndsIsBrokenByALateLameDuck) {
           "served"));
 }
 
-TEST(OrderRulesTest, EveryRunEndsIsBrokenByARunningProcess) {
+TEST(OrderRulesTest, EveryRunEndsForbidsARunningProcess) {
   EXPECT_THAT(BrokenRules(UpTo("Stopped:"), Ending()),
               ElementsAre("every_run_ends: the process still runs"));
 }

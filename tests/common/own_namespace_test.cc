@@ -42,7 +42,7 @@ void ForbidNamespaces() {
   _exit(missing.empty() ? 0 : 1);
 }
 
-TEST(OwnNamespaceDeathTest, SaysWhatIsMissingAndHowToGiveIt) {
+TEST(OwnNamespaceDeathTest, SaysWhatIsMissingAndItsRemedy) {
   EXPECT_EXIT(
       (ForbidNamespaces(), SayAndExit(GetOwnMounts())), ExitedWithCode(1),
       "^mounts of the test's own cannot be had here \\(unshare: Operation not permitted\\); "

@@ -29,7 +29,7 @@ class AwaitPortFileTest : public ::testing::Test {
   const std::string path_ = directory_.File("port");
 };
 
-TEST_F(AwaitPortFileTest, ReturnsWhatTheServerWroteOnceItIsThere) {
+TEST_F(AwaitPortFileTest, ReturnsWhatTheServerWrote) {
   ChildProcess server(Shell("sleep 0.05; echo 127.0.0.1:1234 >\"$1\"; sleep 1000"));
   const absl::StatusOr<std::string> address = AwaitPortFile(path_, server, kLimit);
   ASSERT_TRUE(address.ok()) << address.status();
@@ -53,7 +53,7 @@ TEST_F(AwaitPortFileTest, FailsAtOnceWhenTheServerHasEnded) {
               AllOf(HasSubstr("exit code 2"), HasSubstr("cannot bind")));
 }
 
-TEST_F(AwaitPortFileTest, FailsWhenTheServerDoesNotServeInTime) {
+TEST_F(AwaitPortFileTest, FailsWhenTheServerIsLate) {
   ChildProcess server(Shell("echo thinking; exec sleep 1000"));
   ASSERT_TRUE(server.AwaitOutput("thinking", kLimit));
   const absl::StatusOr<std::string> address = AwaitPortFile(path_, server, milliseconds(10));

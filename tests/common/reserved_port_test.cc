@@ -47,7 +47,7 @@ TEST_F(ReservedPortTest, SaysWhichPortItIs) {
   EXPECT_THAT(port_.address(), StartsWith("127.0.0.1:"));
 }
 
-TEST_F(ReservedPortTest, AServerMayListenOnItAgainAndAgain) {
+TEST_F(ReservedPortTest, AServerMayListenOnItRepeatedly) {
   for (int start = 0; start < 3; ++start) close(Server(address()));
 }
 

@@ -29,7 +29,7 @@ TEST(ServerProcessTest, RunsUnderAnotherProgramWhenAsked) {
   EXPECT_THAT((*server)->process().Output(), HasSubstr("under: env\n"));
 }
 
-TEST(ServerProcessTest, ThatEndsAtOnceIsAnErrorWithItsWords) {
+TEST(ServerProcessTest, EndingAtOnceIsReportedWithItsOutput) {
   const auto server =
       ServerProcess::Start({.binary = "tests/common/fake_server.sh", .flags = {"--fail"}});
   EXPECT_EQ(server.status().code(), absl::StatusCode::kFailedPrecondition);

@@ -130,7 +130,7 @@ TEST_F(SlowLinkTest, PassesBytesBothWaysAndBothEnds) {
   EXPECT_EQ(link_->resets(), 0);
 }
 
-TEST_F(SlowLinkTest, PassesNoMoreThanSoManyBytesASecond) {
+TEST_F(SlowLinkTest, PassesLimitedBytesASecond) {
   Connect({.bytes_per_second = 100000});
   const auto begin = std::chrono::steady_clock::now();
   server_->Send(std::string(50000, 'x'));
@@ -157,7 +157,7 @@ TEST_F(SlowLinkTest, PassesNothingWhileItsRateIs0) {
   EXPECT_EQ(caller_.Receive(4), "late");
 }
 
-TEST_F(SlowLinkTest, LeavesWithTheServerWhatItHasNotPassed) {
+TEST_F(SlowLinkTest, LeavesUnpassedBytesWithTheServer) {
   Connect({.bytes_per_second = 0, .receive_buffer = 4096});
   server_->Send(std::string(100000, 'x'));
   EXPECT_GT(server_->Unacknowledged(), 90000);

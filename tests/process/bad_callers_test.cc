@@ -101,7 +101,7 @@ TEST_F(BadCallersTest, ThoseWhoSpeakAnotherProtocol) {
   StopsAsIfNobodyWereThere();
 }
 
-TEST_F(BadCallersTest, AHalfClosedConnectionThatOwesTheMessageOfItsCall) {
+TEST_F(BadCallersTest, AHalfClosedConnectionThatOwesAMessage) {
   RawConnection caller(address());
   caller.Send(rpc::Http2Preface() + rpc::Http2Headers("/bench.Bench/Echo"));
   caller.EndSending();
@@ -109,7 +109,7 @@ TEST_F(BadCallersTest, AHalfClosedConnectionThatOwesTheMessageOfItsCall) {
   StopsAsIfNobodyWereThere();
 }
 
-TEST_F(BadCallersTest, ThoseWhoNeverCompleteARequestAreCutAndCounted) {
+TEST_F(BadCallersTest, IncompleteRequestsAreCutAndCounted) {
   Start("tests/servers/echo/echo_server",
         {"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
          "--shutdown_drain_calls=100ms"});

@@ -145,7 +145,7 @@ TEST(VersionTest, IsTheStampOfTheBuild) {
               ContainsRegex("^build [0-9a-f]{12}, (not )?optimized, gRPC [0-9.]+\n$"));
 }
 
-TEST_P(BadFlagTest, IsNamedInOneLineAndEndsTheStartWith1) {
+TEST_P(BadFlagTest, IsNamedAndEndsTheStartWith1) {
   const Printed printed = PrintConfig({GetParam().flag});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
   EXPECT_THAT(printed.text, HasSubstr(GetParam().said));
@@ -181,7 +181,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "--admin_address=[::]:0 can be reached from"}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
 
-TEST(DeadlineFlagsTest, RejectADefaultThatIsLongerThanTheMost) {
+TEST(DeadlineFlagsTest, RejectADefaultAboveTheMaximum) {
   const Printed printed = PrintConfig({"--max_deadline=1s", "--default_deadline=2s"});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
   EXPECT_THAT(printed.text, HasSubstr("--default_deadline must not be longer than --max_deadline"));

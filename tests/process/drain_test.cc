@@ -197,7 +197,7 @@ TEST_F(DrainTest, AnswersEveryCallAndReportsItsProgress) {
       << Output();
 }
 
-TEST_F(DrainTest, ServesAsBeforeWhenUndoneInTheLameDuck) {
+TEST_F(DrainTest, UndoneInTheLameDuckServesAsBefore) {
   Start(kLongLameDuck);
   OpenStream watch(rpc::NewConnection(address()), "/grpc.health.v1.Health/Watch", "", kLimit);
   const auto health = [&watch] {
@@ -230,7 +230,7 @@ TEST_F(DrainTest, ServesAsBeforeWhenUndoneInTheLameDuck) {
       << Output();
 }
 
-TEST_F(DrainTest, CanBeUndoneThroughoutTheLameDuckWithoutCallers) {
+TEST_F(DrainTest, CanBeUndoneThroughoutACallerlessLameDuck) {
   Start({"--shutdown_lame_duck=4s"});
   Operator drain(*admin_);
   for (const bool late : {false, true}) {
@@ -259,7 +259,7 @@ TEST_F(DrainTest, CannotBeUndoneOnceCallersAreTurnedAway) {
   EXPECT_TRUE(Runs());
 }
 
-TEST_F(DrainTest, ASigtermInItsLameDuckContinuesAndLosesNothing) {
+TEST_F(DrainTest, ASigtermInItsLameDuckLosesNothing) {
   Start({"--shutdown_lame_duck=4s"});
   BusyCaller busy(address());
   Operator drain(*admin_);
@@ -276,7 +276,7 @@ TEST_F(DrainTest, ASigtermInItsLameDuckContinuesAndLosesNothing) {
       << Output();
 }
 
-TEST_F(DrainTest, ASigtermDuringTheDrainGivesCallersTheirTime) {
+TEST_F(DrainTest, ASigtermDuringItGivesCallersTheirTime) {
   Start(kShortLameDuck);
   grpc::Status held;
   std::jthread holder([&] { held = Echo(*rpc::Bounded(), /*sleep_ms=*/4000); });
@@ -295,7 +295,7 @@ TEST_F(DrainTest, ASigtermDuringTheDrainGivesCallersTheirTime) {
       << Output();
 }
 
-TEST_F(DrainTest, ASecondSignalEndsTheWaitsOfTheFirst) {
+TEST_F(DrainTest, ASecondSignalEndsTheFirstsWaits) {
   Start(kLongLameDuck);
   Operator drain(*admin_);
   AwaitEvent("LameDuckEntered");

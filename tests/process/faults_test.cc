@@ -127,7 +127,7 @@ TEST_F(FaultsTest, ACallThatNeverFinishesIsGivenUp) {
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
 }
 
-TEST_F(FaultsTest, HandlersThatBlockEveryThreadOfGrpcAreGivenUp) {
+TEST_F(FaultsTest, HandlersBlockingEveryGrpcThreadAreGivenUp) {
   Start("handler=hangs");
   ASSERT_TRUE(Echo().ok());
   // gRPC has 16 such threads at most; more calls than that never reach a handler.
@@ -145,7 +145,7 @@ TEST_F(FaultsTest, HandlersThatBlockEveryThreadOfGrpcAreGivenUp) {
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
 }
 
-TEST_F(FaultsTest, AGoodbyeThatHangsIsEndedByTheWatchdog) {
+TEST_F(FaultsTest, TheWatchdogEndsAHangingGoodbye) {
   Start("goodbye=hangs", {"--termination_grace=4s", "--shutdown_reserve=2s"});
   EXPECT_EQ(Stop(std::chrono::seconds(4)), Ending::Exited(5)) << Output();
   EXPECT_THAT(Output(),
@@ -155,7 +155,7 @@ TEST_F(FaultsTest, AGoodbyeThatHangsIsEndedByTheWatchdog) {
 }
 
 // The shutdown's own lines bypass it.
-TEST_F(FaultsTest, ALogWhoseLockIsNeverReleasedBlocksOnlyWhoeverLogs) {
+TEST_F(FaultsTest, AStuckLogBlocksOnlyThoseWhoLog) {
   Start("log=hangs", kBudget);
   EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
   EXPECT_THAT(Told(false), ElementsAre(HasSubstr("SaveFailed saver")));
@@ -180,7 +180,7 @@ TEST_F(FaultsTest, AShutdownNeedsNoNewThread) {
   EXPECT_THAT(written, HasSubstr("\"exit_code\":0"));
 }
 
-TEST_F(FaultsTest, WorkInAPoolThatThrowsStartsAGracefulShutdown) {
+TEST_F(FaultsTest, ThrowingPoolWorkStartsAGracefulShutdown) {
   Start("work=throws");
   const auto asked = steady_clock::now();
   const auto stream = Open("/bench.Bench/Watch");
@@ -192,7 +192,7 @@ TEST_F(FaultsTest, WorkInAPoolThatThrowsStartsAGracefulShutdown) {
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
 }
 
-TEST_F(FaultsTest, AHandlerThatCallsExitEndsTheProcessWithAMessage) {
+TEST_F(FaultsTest, ExitInAHandlerEndsWithAMessage) {
   Start("handler=exits");
   const auto stream = Open("/bench.Bench/Watch");
   EXPECT_EQ(process().Wait(kLimit), Ending::Exited(7)) << Output();
@@ -200,7 +200,7 @@ TEST_F(FaultsTest, AHandlerThatCallsExitEndsTheProcessWithAMessage) {
   EXPECT_THAT(Output(), HasSubstr("\"exit_code\":7"));
 }
 
-TEST_F(FaultsTest, AStaticDestructorThatHangsIsEndedByTheWatchdog) {
+TEST_F(FaultsTest, TheWatchdogEndsAHangingStaticDestructor) {
   Start("static=hangs", {"--termination_grace=8s", "--shutdown_reserve=2s",
                          "--shutdown_close_resources=1s", "--shutdown_lame_duck=0"});
   EXPECT_EQ(Stop(std::chrono::seconds(8)), Ending::Exited(5)) << Output();
@@ -314,7 +314,7 @@ TEST_F(FaultsTest, ACloserThatThrowsIsNamed) {
               IsSupersetOf({"StateSaved saver", "Closed pool", "Closed channel", "Closed files"}));
 }
 
-TEST_F(FaultsTest, ACloserThatHangsInTheKernelIsPassedOver) {
+TEST_F(FaultsTest, PassesOverACloserStuckInTheKernel) {
   Start("database=hangs");
   EXPECT_EQ(Stop(), Ending::Exited(4)) << Output();
   EXPECT_THAT(Told(false), ElementsAre(std::string("CloseFailed database: ") + kLate));
@@ -322,7 +322,7 @@ TEST_F(FaultsTest, ACloserThatHangsInTheKernelIsPassedOver) {
               IsSupersetOf({"StateSaved saver", "Closed pool", "Closed channel", "Closed files"}));
 }
 
-TEST_F(FaultsTest, ACloserGetsTheTimeThatNobodyElseNeeds) {
+TEST_F(FaultsTest, ACloserGetsAllUnneededTime) {
   // Nobody is connected; its own share would be 2 s.
   for (const int signal : {SIGTERM, SIGINT}) {
     Start("database=slow", {"--termination_grace=30s", "--shutdown_lame_duck=0"});
@@ -345,7 +345,7 @@ TEST_F(FaultsTest, ASecondServerIsDrainedWithTheFirst) {
   EXPECT_THAT(Output(), ::testing::ContainsRegex("\"calls\":\\{\"finished\":[234],"));
 }
 
-TEST_F(FaultsTest, AServerThatIsNotShutDownDoesNotCutSilently) {
+TEST_F(FaultsTest, AServerWithoutShutdownReportsItsCuts) {
   Start("second=forgotten");
   const std::unique_ptr<bench::Bench::Stub> second = SecondServer();
   EchoCall call(*second, /*sleep_ms=*/3'600'000, kLimit);
@@ -357,7 +357,7 @@ TEST_F(FaultsTest, AServerThatIsNotShutDownDoesNotCutSilently) {
   EXPECT_THAT(Output(), HasSubstr("\"exit_code\":7"));
 }
 
-TEST_F(FaultsTest, ADestructorInMainThatHangsIsEndedByTheWatchdog) {
+TEST_F(FaultsTest, TheWatchdogEndsAHangingDestructorOfMain) {
   // What comes before the destructor has most of the time, on a busy machine, too.
   Start("destructor=hangs", {"--termination_grace=8s", "--shutdown_reserve=2s",
                              "--shutdown_close_resources=1s", "--shutdown_lame_duck=0"});

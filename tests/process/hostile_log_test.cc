@@ -107,7 +107,7 @@ TEST_F(HostileLogTest, ThatNobodyReadsBlocksNobodyWhateverTeIs) {
   ExpectAllIsWell();
 }
 
-TEST_F(HostileLogTest, ThatNobodyReadsBlocksNobodyWhoDisconnectsAtOnce) {
+TEST_F(HostileLogTest, ThatNobodyReadsDelaysNoDisconnectingCaller) {
   StartWithUnreadLog();
   for (int i = 0; i < 30000; ++i) ASSERT_NO_FATAL_FAILURE(ConnectAndReset());
   ExpectAllIsWell();

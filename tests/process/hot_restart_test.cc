@@ -131,7 +131,7 @@ TEST_F(HotRestartTest, CallersWhoDoNotWaitLoseNothing) {
   RestartUnder(callers);
 }
 
-TEST_F(HotRestartTest, CallersWhoDoNotWaitLoseNothingWithTls) {
+TEST_F(HotRestartTest, WithTlsImpatientCallersLoseNothing) {
   const rpc::SelfSigned identity;
   std::ofstream(directory_.File("certificate")) << identity.certificate;
   std::ofstream(directory_.File("key")) << identity.key;
@@ -171,7 +171,7 @@ TEST_F(HotRestartTest, AReplacementThatCannotStartChangesNothing) {
   EXPECT_TRUE(Serves());
 }
 
-TEST_F(HotRestartTest, AReplacementThatDiesWhileItStartsChangesNothing) {
+TEST_F(HotRestartTest, AReplacementDyingAtStartChangesNothing) {
   ASSERT_NO_FATAL_FAILURE(Start());
   {
     ChildProcess bad = StartsBadly("tests/process/faulty_server", "--fault=start=callers");
@@ -190,7 +190,7 @@ TEST_F(HotRestartTest, AReplacementThatDiesWhileItStartsChangesNothing) {
 }
 
 // It has bound its address, and would be closed by nobody.
-TEST_F(HotRestartTest, TakesNoAddressThatTheNewOneDoesNotName) {
+TEST_F(HotRestartTest, TakesOnlyAddressesThatItNames) {
   ASSERT_NO_FATAL_FAILURE(Start());
   const std::string before = server_->address();
   ASSERT_NO_FATAL_FAILURE(Start({"--address=localhost:0"}));

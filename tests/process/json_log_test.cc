@@ -26,7 +26,7 @@ using testing::SizeIs;
 
 using JsonLogTest = ServerUnderTest;
 
-TEST_F(JsonLogTest, IsJsonInEachLineWithEachCallAndItsTrace) {
+TEST_F(JsonLogTest, HasEachCallAndTraceAsJson) {
   Start("tests/servers/echo/echo_server",
         {"--termination_grace=1h", "--shutdown_lame_duck=0", "--log_format=json", "--access_log"});
   const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -162,7 +162,7 @@ TEST_F(LimitsTest, ReserveDescriptorsForOperators) {
   StopsCleanly();
 }
 
-TEST_F(LimitsTest, AreNotKeptOpenByAStormOfConnections) {
+TEST_F(LimitsTest, AStormOfConnectionsKeepsNoneOpen) {
   Serve();
   std::atomic<bool> over{false};
   std::vector<std::thread> storm;

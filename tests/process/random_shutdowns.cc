@@ -369,7 +369,7 @@ void ExpectValid(const std::string& reports) {
   EXPECT_EQ(validator.Wait(kLimit), Ending::Exited(0)) << validator.Output();
 }
 
-TEST(RandomStops, EndInsideTheirGraceWithTheRightExitCodeAndKeepTheRules) {
+TEST(RandomStops, EndInTimeAndKeepTheRules) {
   const unsigned only = absl::GetFlag(FLAGS_seed);
   const unsigned last = only != 0 ? only : absl::GetFlag(FLAGS_stops) / kSlowness;
   std::atomic<unsigned> next = only != 0 ? only : 1;

@@ -338,7 +338,7 @@ TEST_F(ShutdownReportTest, DescribesTheCallsThatTheWatchdogEnded) {
   EXPECT_EQ(report.calls().methods(0).left(), 1U);
 }
 
-TEST_F(ShutdownReportTest, IsInItsFileEvenWhenNobodyReadsTheLog) {
+TEST_F(ShutdownReportTest, IsInItsFileDespiteAnUnreadLog) {
   const std::string log = directory_.File("log");
   ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
   const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -352,14 +352,14 @@ TEST_F(ShutdownReportTest, IsInItsFileEvenWhenNobodyReadsTheLog) {
   close(reader);
 }
 
-TEST_F(ShutdownReportTest, IsWrittenEvenWhenTheLogsLockIsNeverReleased) {
+TEST_F(ShutdownReportTest, IsWrittenWhenTheLogIsStuck) {
   StartFaulty("log=hangs");
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(4));
   EXPECT_THAT(ReportOf(server_->process()).why(), StartsWith("SaveFailed saver"));
 }
 
-TEST_F(ShutdownReportTest, IsInItsFileEvenAtAThirdSignalDuringAHangingLog) {
+TEST_F(ShutdownReportTest, AThirdSignalStillWritesItsFile) {
   StartFaulty("log=hangs");
   server_->process().Signal(SIGINT);
   ASSERT_TRUE(server_->process().AwaitOutput("log hangs\n", kLimit));

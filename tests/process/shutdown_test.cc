@@ -46,7 +46,7 @@ class ShutdownTest : public ServerUnderTest {
   }
 };
 
-TEST_F(ShutdownTest, AnIdleServerGoesThroughEveryPhaseAtSigterm) {
+TEST_F(ShutdownTest, SigtermTakesAnIdleServerThroughEveryPhase) {
   Start(kAllTheTime);
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(0));
@@ -78,7 +78,7 @@ TEST_F(ShutdownTest, AConnectionThatIsIdleDelaysNothing) {
   Event("CallsFinished");
 }
 
-TEST_F(ShutdownTest, AConnectionThatNeverSaysAWordDelaysNothing) {
+TEST_F(ShutdownTest, ASilentConnectionDelaysNothing) {
   Start(kAllTheTime);
   EXPECT_TRUE(Echo().ok());
   rpc::RawConnection silent(address());
@@ -97,7 +97,7 @@ TEST_F(ShutdownTest, ARunningCallIsAnsweredWhileConnectionsLeave) {
   Event("ConnectionsGone");
 }
 
-TEST_F(ShutdownTest, ARunningCallIsAnsweredEvenAfterShutdownBegins) {
+TEST_F(ShutdownTest, ARunningCallIsAnsweredDuringTheShutdown) {
   Start(
       {"--termination_grace=1h", "--shutdown_lame_duck=10ms", "--shutdown_drain_connections=10ms"});
   const auto call = AcceptedEcho(/*sleep_ms=*/3000);
@@ -128,7 +128,7 @@ TEST_F(ShutdownTest, ClosingTheListenerRefusesOnlyNewConnections) {
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 
-TEST_F(ShutdownTest, AnOpenHealthWatchIsNotifiedAndDelaysNothing) {
+TEST_F(ShutdownTest, AnOpenHealthWatchHearsAndDelaysNothing) {
   Start(kAllTheTime);
   const auto watch = Open("/grpc.health.v1.Health/Watch");
   HealthCheckResponse health;
@@ -181,7 +181,7 @@ TEST_F(ShutdownTest, AnEndlessStreamEndsWithAGoodbye) {
   Event("CallsFinished");
 }
 
-TEST_F(ShutdownTest, AStreamWhoseCallerDoesNotReadIsCutAndCounted) {
+TEST_F(ShutdownTest, AnUnreadStreamIsCutAndCounted) {
   Start({"--termination_grace=1h", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
          "--shutdown_drain_calls=100ms"});
   // Or flow control lets ever more go unread.
@@ -253,7 +253,7 @@ TEST_F(ShutdownTest, ASecondSignalExpeditesAndKeepsTheOrder) {
   EXPECT_EQ(call->Status().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(ShutdownTest, ASigtermRepeatedByThePlatformIsNotASecondSignal) {
+TEST_F(ShutdownTest, ARepeatedSigtermIsNotASecondSignal) {
   Start(kAllTheTime);
   const auto call = AcceptedEcho(/*sleep_ms=*/1500);
   process().Signal(SIGTERM);
@@ -277,7 +277,7 @@ TEST_F(ShutdownTest, AThirdSignalExitsAtOnceWith6) {
   EXPECT_THAT(EventNames(), Not(Contains("Stopped")));
 }
 
-TEST_F(ShutdownTest, ACallThatNeverEndsIsGivenUpWithinTheGraceWith3) {
+TEST_F(ShutdownTest, AnEndlessCallIsGivenUpWith3) {
   Start({"--termination_grace=5s", "--shutdown_lame_duck=10ms"});
   const auto call = AcceptedEcho(kForEver);
   process().Signal(SIGTERM);

@@ -44,7 +44,7 @@ TEST_F(SignalsTest, SighupIsAnInterrupt) {
   EXPECT_THAT(EventNames(), Not(Contains("LameDuckEntered")));
 }
 
-TEST_F(SignalsTest, SigquitShowsWhatIsInFlightAndTheServerContinues) {
+TEST_F(SignalsTest, SigquitShowsCallsInFlightAndServingContinues) {
   Start("saver=hangs");
   const auto call = AcceptedEcho(kForEver);
   process().Signal(SIGQUIT);
@@ -69,7 +69,7 @@ std::vector<int> WithoutMeaning() {
   return signals;
 }
 
-TEST_F(SignalsTest, NoOtherSignalKillsAServerOrItsDrain) {
+TEST_F(SignalsTest, OtherSignalsKillNeitherServerNorDrain) {
   Start();
   for (const int each : WithoutMeaning()) process().Signal(each);
   const auto call = AcceptedEcho(/*sleep_ms=*/1000);
@@ -80,7 +80,7 @@ TEST_F(SignalsTest, NoOtherSignalKillsAServerOrItsDrain) {
   EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(0)) << Output();
 }
 
-TEST_F(SignalsTest, ASignalIsHeardWhileFlagsAreReadFromAPipe) {
+TEST_F(SignalsTest, ASignalIsHeardWhileReadingFlags) {
   for (const int each : {SIGTERM, SIGINT, SIGHUP}) {
     const testkit::TempDir directory;
     const std::string pipe = directory.File("flags");

@@ -112,7 +112,7 @@ TEST_P(AnswerTest, FromAHandlerThatEndsWhileDrainingArrives) {
 }
 
 // For longer than a connection must be silent to be ended.
-TEST_P(AnswerTest, OnALinkThatStallsForAWhileArrives) {
+TEST_P(AnswerTest, OnAStallingLinkArrives) {
   Start(kAllTheTime);
   const auto call = AcceptedFarCall(/*sleep_ms=*/200, GetParam().bytes);
   link_->SetRate(GetParam().bytes_per_second);
@@ -127,7 +127,7 @@ TEST_P(AnswerTest, OnALinkThatStallsForAWhileArrives) {
   EXPECT_EQ(link_->resets(), 0);
 }
 
-TEST_F(SlowLinksTest, AStreamWhoseCallerReadsSlowlyGetsItsGoodbye) {
+TEST_F(SlowLinksTest, ASlowlyReadStreamGetsItsGoodbye) {
   Start(kAllTheTime);
   // Or gRPC takes the queue for a fast link, and more and more lies in it: for minutes.
   grpc::ChannelArguments fixed_window;
@@ -157,7 +157,7 @@ TEST_F(SlowLinksTest, ARequestThatIsStillArrivingIsAnswered) {
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 
-TEST_F(SlowLinksTest, AnAnswerThatDoesNotArriveInTimeIsCountedAsCut) {
+TEST_F(SlowLinksTest, ALateAnswerIsCountedAsCut) {
   Start({"--termination_grace=4s", "--shutdown_lame_duck=0"});
   const auto call = AcceptedFarCall(/*sleep_ms=*/200, 250 * kKilobyte);
   link_->SetRate(16 * kKilobyte);
@@ -169,7 +169,7 @@ TEST_F(SlowLinksTest, AnAnswerThatDoesNotArriveInTimeIsCountedAsCut) {
   EXPECT_FALSE(call->Status().ok());
 }
 
-TEST_F(SlowLinksTest, ARequestThatDoesNotArriveInTimeIsCountedAsCut) {
+TEST_F(SlowLinksTest, ALateRequestIsCountedAsCut) {
   Start({"--termination_grace=4s", "--shutdown_lame_duck=0"});
   link_->SetRate(64 * kKilobyte);
   EchoCall call(*far_stub_, 0, kLimit, std::string(3900 * kKilobyte, 'x'));
@@ -182,7 +182,7 @@ TEST_F(SlowLinksTest, ARequestThatDoesNotArriveInTimeIsCountedAsCut) {
 
 // Its caller and its report agree, whichever deadline a stopped clock has passed. The call
 // would end long after all of them.
-TEST_F(SlowLinksTest, AProcessFrozenDuringItsShutdownReportsWhatItCut) {
+TEST_F(SlowLinksTest, AFrozenShutdownReportsWhatItCut) {
   Start({"--termination_grace=30s", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms",
          "--shutdown_drain_calls=1s"});
   const auto call = AcceptedEcho(/*sleep_ms=*/20000);

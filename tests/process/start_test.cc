@@ -53,7 +53,7 @@ MATCHER(IsOneLine, "is one line") {
   return lines == testkit::EventsIn(arg).size() + report + 1 && arg.back() == '\n';
 }
 
-TEST(StartTest, ASecondServerOnTheSamePortExitsWith2) {
+TEST(StartTest, SecondServerOnAPortExitsWith2) {
   const auto first = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(EchoServer({"--address=" + (*first)->address()}));
@@ -71,7 +71,7 @@ TEST(StartTest, AnAdminAddressInUseExitsWith2) {
   EXPECT_THAT(second.Output(), AllOf(IsOneLine(), HasSubstr((*first)->address())));
 }
 
-TEST(StartTest, AnAdminHttpAddressInUseExitsWith2) {
+TEST(StartTest, AUsedAdminHttpAddressExitsWith2) {
   const auto first = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server"});
   ASSERT_TRUE(first.ok()) << first.status();
   ChildProcess second(
@@ -101,7 +101,7 @@ TEST(StartTest, AnInvalidAddressExitsWith2) {
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("nowhere")));
 }
 
-TEST(StartTest, APortFileThatIsNotWritableExitsWith2) {
+TEST(StartTest, AnUnwritablePortFileExitsWith2) {
   const testkit::TempDir directory;
   const std::string path = directory.File("missing") + "/port";
   ChildProcess server(EchoServer({"--address=127.0.0.1:0", "--port_file=" + path}));
@@ -124,19 +124,19 @@ TEST(StartTest, AnUnknownFlagExitsWith1) {
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("no_such_flag")));
 }
 
-TEST(StartTest, AnArgumentThatIsNotAFlagExitsWith1) {
+TEST(StartTest, AnUnknownArgumentExitsWith1) {
   ChildProcess server(EchoServer({"please"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("please")));
 }
 
-TEST(StartTest, ABudgetThatDoesNotFitExitsWith1) {
+TEST(StartTest, ATooLargeBudgetExitsWith1) {
   ChildProcess server(EchoServer({"--termination_grace=1s", "--shutdown_drain_calls=2s"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("1s"), HasSubstr("2s")));
 }
 
-TEST(StartTest, ASignalAtAnyMomentOfTheStartEndsTheServer) {
+TEST(StartTest, ASignalAtAnyMomentEndsAStart) {
   for (int ms = 0; ms < 30; ++ms) {
     const testkit::TempDir directory;
     const std::string port_file = directory.File("port");
@@ -211,7 +211,7 @@ class SlowStartTest : public ::testing::TestWithParam<std::string> {
 // Neither uses the other.
 const auto kClosedInParallel = AnyOf("Closed channel", "Closed database");
 
-TEST_P(SlowStartTest, ASignalRollsTheStartBackAndLetsNobodyIn) {
+TEST_P(SlowStartTest, ASignalRollsBackAdmittingNobody) {
   for (const int signal : {SIGTERM, SIGINT}) {
     ASSERT_NO_FATAL_FAILURE(Start("", {}));
     Signal(signal);
@@ -252,7 +252,7 @@ TEST_P(SlowStartTest, AThirdSignalExitsAtOnceWith6) {
   EXPECT_THAT(Told(), IsEmpty());
 }
 
-TEST_P(SlowStartTest, ThatHangsIsEndedByTheWatchdogAfterASignal) {
+TEST_P(SlowStartTest, TheWatchdogEndsOneHangingAfterASignal) {
   ASSERT_NO_FATAL_FAILURE(
       Start("opener=hangs", {"--termination_grace=1s", "--shutdown_reserve=800ms"}));
   Signal(SIGTERM);

@@ -70,7 +70,7 @@ class NotifyTest : public ::testing::Test {
   std::unique_ptr<testkit::ServerProcess> server_;
 };
 
-TEST_F(NotifyTest, IsToldWhenItIsReadyAndEachPhaseOfTheShutdown) {
+TEST_F(NotifyTest, HearsOfReadinessAndEachShutdownPhase) {
   Start("tests/servers/echo/echo_server", {});
   EXPECT_TRUE(systemd_.Await("READY=1"));
   EXPECT_TRUE(rpc::RawConnection(server_->address()).connected());
@@ -85,7 +85,7 @@ TEST_F(NotifyTest, IsToldWhenItIsReadyAndEachPhaseOfTheShutdown) {
   EXPECT_THAT(systemd_.Received(), Not(::testing::Contains(StartsWith("EXTEND_TIMEOUT_USEC"))));
 }
 
-TEST_F(NotifyTest, IsAskedForMoreTimeIfAFlagSaysSo) {
+TEST_F(NotifyTest, IsAskedForMoreTimeByAFlag) {
   Start("tests/servers/echo/echo_server", {"--systemd_extend_timeout"});
   process().Signal(SIGTERM);
   EXPECT_EQ(testkit::AwaitShutdown(process(), kLimit), Ending::Exited(0));
@@ -102,7 +102,7 @@ TEST_F(NotifyTest, IsToldWhatHoldsTheShutdown) {
 }
 
 // Each stream of this server blocks one of gRPC's threads for ever.
-TEST_F(NotifyTest, GetsNoSignOfLifeFromAServerThatServesNobody) {
+TEST_F(NotifyTest, GetsNoSignOfLifeFromBlockedServers) {
   Start("tests/process/faulty_server", {"--fault=handler=hangs"}, {{"WATCHDOG_USEC", "200000"}});
   EXPECT_TRUE(systemd_.Await("READY=1"));
   const auto before = systemd_.Count("WATCHDOG=1");
@@ -175,7 +175,7 @@ class SocketActivationTest : public ::testing::Test {
   std::unique_ptr<testkit::ServerProcess> server_;
 };
 
-TEST_F(SocketActivationTest, CallersWhoDoNotWaitLoseNothingInARestart) {
+TEST_F(SocketActivationTest, ImpatientCallersLoseNothingInARestart) {
   ASSERT_NO_FATAL_FAILURE(Start());
   Callers callers(8, std::chrono::milliseconds(0), {address_}, grpc::InsecureChannelCredentials(),
                   Callers::Unreachable::kFail);
@@ -190,13 +190,13 @@ TEST_F(SocketActivationTest, CallersWhoDoNotWaitLoseNothingInARestart) {
   EXPECT_THAT(callers.lost(), IsEmpty());
 }
 
-TEST_F(SocketActivationTest, ASocketThatNoAddressNamesEndsTheStart) {
+TEST_F(SocketActivationTest, AnUnnamedSocketEndsTheStart) {
   EXPECT_THAT(StartsBadly("--address=127.0.0.1:0"),
               HasSubstr("usage: a socket was passed as fd:orders, where nobody would listen: "
                         "--address=fd:orders serves there"));
 }
 
-TEST_F(SocketActivationTest, AnAddressThatWasNotPassedEndsTheStart) {
+TEST_F(SocketActivationTest, AnAddressNotPassedEndsTheStart) {
   EXPECT_THAT(StartsBadly("--address=fd:orders,fd:admin"),
               HasSubstr("could not start: cannot listen on fd:admin: "));
 }

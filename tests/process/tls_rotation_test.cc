@@ -141,7 +141,7 @@ TEST_F(TlsRotationTest, LosesNoCall) {
   std::printf("%d calls over %d rotations\n", answered, Rotations());
 }
 
-TEST_F(TlsRotationTest, ToSomethingWrongIsOneLineAndTheOldOneServes) {
+TEST_F(TlsRotationTest, ToSomethingWrongKeepsTheOldOne) {
   Serve();
   Caller caller(address(), grpc::SslCredentials(trusted_));
   Replace("certificate", identities_[1].certificate);

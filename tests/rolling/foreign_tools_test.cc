@@ -16,7 +16,7 @@ TEST(ForeignToolsTest, NamesWhatIsMissingAndWhatInstallsIt) {
   EXPECT_THAT(tools.status().message(), HasSubstr("This installs it: "));
 }
 
-TEST(ForeignToolsTest, NamesWhatIsMissingWhenItIsToldNothing) {
+TEST(ForeignToolsTest, WithoutSettingsNamesWhatIsMissing) {
   EXPECT_EQ(ForeignTools::Find("", "").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 

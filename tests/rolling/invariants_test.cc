@@ -49,7 +49,7 @@ TEST(CheckOrdersTest, FindsAnAcknowledgedOrderThatIsNotStored) {
   EXPECT_THAT(CheckOrders({}, {{"r1", "o1"}}), ElementsAre(HasSubstr("r1")));
 }
 
-TEST(CheckOrdersTest, FindsAnOrderThatWasAnsweredUnderAnotherId) {
+TEST(CheckOrdersTest, FindsAnOrderAnsweredUnderAnotherId) {
   EXPECT_THAT(CheckOrders({Order("o1", "r1")}, {{"r1", "o2"}}), ElementsAre(HasSubstr("o2")));
 }
 
@@ -63,11 +63,11 @@ TEST(CheckOrdersTest, FindsAnOrderThatIsStoredTwice) {
               ElementsAre(HasSubstr("o1")));
 }
 
-TEST(CheckLogTest, FindsNothingWhenEveryOrderWasPlacedAndConfirmed) {
+TEST(CheckLogTest, FindsNothingWhenEveryOrderIsConfirmed) {
   EXPECT_THAT(CheckLog({kPlaced, kConfirmed}, {Order("o1", "r1")}), IsEmpty());
 }
 
-TEST(CheckLogTest, FindsAnOrderThatIsConfirmedTwiceOrNever) {
+TEST(CheckLogTest, FindsAnOrderConfirmedTwiceOrNever) {
   EXPECT_THAT(CheckLog({kPlaced, kConfirmed, kConfirmed}, {Order("o1", "r1")}),
               ElementsAre(HasSubstr("o1")));
   EXPECT_THAT(CheckLog({kPlaced}, {Order("o1", "r1")}), ElementsAre(HasSubstr("o1")));
@@ -107,7 +107,7 @@ TEST(CheckTrackTest, FindsAnOrderThatWasNotAllTold) {
   EXPECT_THAT(CheckTrack("ann", {"o1"}, {kPlaced}), ElementsAre(HasSubstr("never")));
 }
 
-TEST(CheckTrackTest, FindsAChangeThatWasToldTwiceOrBackwards) {
+TEST(CheckTrackTest, FindsAChangeToldTwiceOrBackwards) {
   EXPECT_THAT(CheckTrack("ann", {"o1"}, {kConfirmed, kConfirmed}), ElementsAre(HasSubstr("after")));
   EXPECT_THAT(CheckTrack("ann", {"o1"}, {kConfirmed, kPlaced, kConfirmed}),
               ElementsAre(HasSubstr("after")));

@@ -41,7 +41,7 @@ TEST_F(LastWordsTest, AreOneLine) {
   EXPECT_EQ(Read(), "so long\n");
 }
 
-TEST_F(LastWordsTest, AreOneLineWhateverMethodNameAPeerSends) {
+TEST_F(LastWordsTest, AreOneLineWhateverMethodPeersName) {
   WriteLastWords({"calls running: /a\n12:00:00.000 I echo: \x1b[2J", "\r\x7f", "\xC3\xA9"});
   EXPECT_EQ(Read(), "calls running: /a 12:00:00.000 I echo:  [2J  \xC3\xA9\n");
 }

@@ -84,7 +84,7 @@ TEST_F(WatchdogDeathTest, EndsTheProcessEvenWhenItsMessageHangs) {
       ExitedWithCode(5), "^$");
 }
 
-TEST_F(WatchdogDeathTest, EndsTheProcessEvenWhenAllThreadsBlockAllSignals) {
+TEST_F(WatchdogDeathTest, EndsTheProcessDespiteBlockedSignals) {
   EXPECT_EXIT(
       {
         sigset_t all;
@@ -160,7 +160,7 @@ TEST_F(WatchdogDeathTest, ExitsNoLaterThanRequested) {
       ExitedWithCode(5), "^$");
 }
 
-TEST_F(WatchdogDeathTest, DoesNothingBeforeAShutdownOrAfterBeingCalledOff) {
+TEST_F(WatchdogDeathTest, DoesNothingBeforeAShutdownOrOnceDisarmed) {
   EXPECT_EXIT(
       {
         { const Watchdog called_off(request_, milliseconds(0), milliseconds(0), HangForEver); }

@@ -54,7 +54,7 @@ TEST_F(WriteWithoutBlockingTest, WritesAsManyPiecesAsFit) {
   EXPECT_EQ(Read(), std::string(8192, 'x'));
 }
 
-TEST_F(WriteWithoutBlockingTest, WritesNothingOfAPieceThatDoesNotFit) {
+TEST_F(WriteWithoutBlockingTest, WritesNoPartOfWhatDoesNotFit) {
   HaveRoom(8192);
   ASSERT_EQ(WriteWithoutBlocking(ends_[1], std::string(PIPE_BUF + 1, 'x')), PIPE_BUF + 1U);
   EXPECT_EQ(WriteWithoutBlocking(ends_[1], std::string(PIPE_BUF, 'y')), 0U);
@@ -66,7 +66,7 @@ TEST_F(WriteWithoutBlockingTest, WaitsForRoomAndGivesUpInTime) {
             4096U);
 }
 
-TEST_F(WriteWithoutBlockingTest, SharesAFullPipeWithOtherWritersAndEnds) {
+TEST_F(WriteWithoutBlockingTest, EndsThoughOthersFillItsPipe) {
   HaveRoom(4096);
   std::atomic<bool> done{false};
   std::thread reader([&] {

@@ -96,7 +96,7 @@ TEST(FakeClock, WakesAWaiterThatIsInterrupted) {
   EXPECT_FALSE(waiting.Result());
 }
 
-TEST(FakeClock, DoesNotCountAWaiterThatIsAboutToReturn) {
+TEST(FakeClock, DoesNotCountAReturningWaiter) {
   FakeClock clock;
   std::mutex mutex;
   std::condition_variable_any changed;

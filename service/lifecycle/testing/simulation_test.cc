@@ -57,7 +57,7 @@ TEST_F(SimulationTest, AdvancesToTheFirstDeadlineOnceAllWait) {
   simulation_->LetGo();
 }
 
-TEST_F(SimulationTest, CountsAThreadUntilWhatItWasStartedForIsRecorded) {
+TEST_F(SimulationTest, CountsAThreadUntilItsWorkIsRecorded) {
   std::promise<void> entered, paused, recorded;
   std::jthread thread([&] {
     simulation_->Enter();

@@ -19,7 +19,7 @@ TEST(ScreenTest, SaysWhenAndWhat) {
   EXPECT_THAT(out.str(), MatchesRegex(" +[0-9]+\\.[0-9][0-9]s   it began\n"));
 }
 
-TEST(ScreenTest, HasNoControlCharactersWhereThereIsNoTerminal) {
+TEST(ScreenTest, WithoutATerminalHasNoControlCharacters) {
   std::ostringstream out;
   {
     Screen screen(out, /*terminal=*/false);
@@ -32,7 +32,7 @@ TEST(ScreenTest, HasNoControlCharactersWhereThereIsNoTerminal) {
   EXPECT_THAT(out.str(), HasSubstr("latest\n"));
 }
 
-TEST(ScreenTest, CopiesTheLatestNoMoreThanOnceASecondWhereThereIsNoTerminal) {
+TEST(ScreenTest, WithoutATerminalCopiesOnceASecond) {
   std::ostringstream out;
   Screen screen(out, /*terminal=*/false);
   screen.Latest("first");

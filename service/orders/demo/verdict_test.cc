@@ -64,7 +64,7 @@ TEST(VerdictTest, EveryPromiseIsKeptWhenNothingWasLost) {
   EXPECT_THAT(Kept(AllWell()), ElementsAre(true, true, true, true, true)) << Proof(AllWell());
 }
 
-TEST(VerdictTest, AnAcknowledgedOrderThatIsNotStoredIsFound) {
+TEST(VerdictTest, FindsAnAcknowledgedOrderThatIsNotStored) {
   Evidence evidence = AllWell();
   evidence.acknowledged.push_back(Confirmed("3", 1));
   EXPECT_THAT(Kept(evidence), ElementsAre(false, true, true, true, true));
@@ -80,14 +80,14 @@ TEST(VerdictTest, AnOrderThatIsStoredTwiceIsFound) {
   EXPECT_THAT(Proof(evidence), HasSubstr("order o-1 is stored 2 times"));
 }
 
-TEST(VerdictTest, AnOrderThatIsStoredUnderAnotherIdIsFound) {
+TEST(VerdictTest, FindsAnOrderStoredUnderAnotherId) {
   Evidence evidence = AllWell();
   evidence.acknowledged[0].set_order_id("o-9");
   EXPECT_THAT(Kept(evidence), ElementsAre(false, true, true, true, true));
   EXPECT_EQ(Proof(evidence), "order o-9 is stored as o-1");
 }
 
-TEST(VerdictTest, AnOrderThatNobodyWasToldOfIsFound) {
+TEST(VerdictTest, FindsAnOrderThatNobodyWasTold) {
   Evidence evidence = AllWell();
   evidence.acknowledged.pop_back();
   EXPECT_THAT(Kept(evidence), ElementsAre(false, true, true, true, true));
@@ -103,7 +103,7 @@ TEST(VerdictTest, AnEventThatAWatcherMissedIsFound) {
             "order o-2 as event 2");
 }
 
-TEST(VerdictTest, AnEventThatAWatcherSawTwiceIsFound) {
+TEST(VerdictTest, FindsAnEventThatAWatcherSawTwice) {
   Evidence evidence = AllWell();
   evidence.watched[0].push_back(evidence.watched[0].back());
   EXPECT_THAT(Kept(evidence), ElementsAre(true, false, true, true, true));
@@ -116,7 +116,7 @@ TEST(VerdictTest, EventsInAnotherOrderAreFound) {
   EXPECT_THAT(Kept(evidence), ElementsAre(true, false, true, true, true));
 }
 
-TEST(VerdictTest, AnEventThatTheLogItselfLacksIsFound) {
+TEST(VerdictTest, FindsAnEventThatTheLogLacks) {
   Evidence evidence = AllWell();
   evidence.log.pop_back();
   for (std::vector<Told>& seen : evidence.watched) seen.pop_back();
@@ -124,7 +124,7 @@ TEST(VerdictTest, AnEventThatTheLogItselfLacksIsFound) {
   EXPECT_EQ(Proof(evidence), "order o-2, now ORDER_STATE_CONFIRMED, has 1 events");
 }
 
-TEST(VerdictTest, ACallThatFailedIsFoundAndMayHaveLeftAnOrder) {
+TEST(VerdictTest, FindsAFailedCallThatMayHaveStored) {
   Evidence evidence = AllWell();
   evidence.acknowledged.pop_back();
   evidence.failures = {"UNAVAILABLE: no server"};
@@ -132,7 +132,7 @@ TEST(VerdictTest, ACallThatFailedIsFoundAndMayHaveLeftAnOrder) {
   EXPECT_EQ(Proof(evidence), "1 failed, the first with UNAVAILABLE: no server");
 }
 
-TEST(VerdictTest, AServerThatDidNotEndWellIsFound) {
+TEST(VerdictTest, FindsAServerThatDidNotEndWell) {
   Evidence evidence = AllWell();
   evidence.server_ended = "exit code 3";
   EXPECT_THAT(Kept(evidence), ElementsAre(true, true, true, false, true));
@@ -146,7 +146,7 @@ TEST(VerdictTest, StockThatDoesNotAddUpIsFound) {
   EXPECT_EQ(Proof(evidence), "apple: 10 initial, 4 available, 0 reserved, 5 confirmed");
 }
 
-TEST(VerdictTest, StockThatWasSoldWithoutAnOrderIsFound) {
+TEST(VerdictTest, FindsStockSoldWithoutAnOrder) {
   Evidence evidence = AllWell();
   evidence.stock[0].set_available(4);
   evidence.stock[0].set_reserved(1);
@@ -154,7 +154,7 @@ TEST(VerdictTest, StockThatWasSoldWithoutAnOrderIsFound) {
   EXPECT_EQ(Proof(evidence), "apple: 1 reserved and 5 confirmed, but 5 ordered");
 }
 
-TEST(VerdictTest, AnOrderOfWhatIsNoStockIsFound) {
+TEST(VerdictTest, FindsAnOrderOfUnknownStock) {
   Evidence evidence = AllWell();
   evidence.stock.clear();
   EXPECT_THAT(Kept(evidence), ElementsAre(true, true, true, true, false));

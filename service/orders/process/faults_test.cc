@@ -180,7 +180,7 @@ TEST_F(OrdersFaultsTest, ABackendThatIsFrozen) {
   ExpectServedByTheNext();
 }
 
-TEST_F(OrdersFaultsTest, ABackendThatIsFrozenForLongerThanTheShutdown) {
+TEST_F(OrdersFaultsTest, ABackendFrozenForTheWholeShutdown) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   // Less than the 2 s that the inventory is waited for otherwise.
   ASSERT_NO_FATAL_FAILURE(StartOrders(
@@ -310,7 +310,7 @@ TEST_F(OrdersFullDiskTest, ADiskThatIsFull) {
   ExpectNothingLost(3);
 }
 
-TEST_F(OrdersFullDiskTest, AReportThatDoesNotFitIsSaidAndTheOldOneStays) {
+TEST_F(OrdersFullDiskTest, AReportThatDoesNotFitReplacesNothing) {
   const std::string report = disk_ + "/report.json";
   std::ofstream(report) << "old";
   ASSERT_NO_FATAL_FAILURE(StartInventory());
@@ -330,7 +330,7 @@ TEST_F(OrdersFullDiskTest, AReportThatDoesNotFitIsSaidAndTheOldOneStays) {
   EXPECT_EQ(ContentOf(report), "old");
 }
 
-TEST_F(OrdersFaultsTest, AReportOnAMountPointIsWrittenInPlace) {
+TEST_F(OrdersFaultsTest, AMountPointReportIsWrittenInPlace) {
   if (!no_mounts.empty()) {
     GTEST_SKIP() << no_mounts << ". It would have shown that Kubernetes gets the report.";
   }
@@ -348,14 +348,14 @@ TEST_F(OrdersFaultsTest, AReportOnAMountPointIsWrittenInPlace) {
   EXPECT_EQ(umount2(report.c_str(), MNT_DETACH), 0);
 }
 
-TEST_F(OrdersFaultsTest, AFlagThatCannotBeIsNamedBeforeAnythingIsOpened) {
+TEST_F(OrdersFaultsTest, ImpossibleFlagsAreNamedBeforeAnythingOpens) {
   testkit::ChildProcess server({testkit::RunfileOrDie("service/orders_server"),
                                 "--inventory=", "--database=/nowhere/at.all"});
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   EXPECT_EQ(server.Output(), "usage: --inventory must be HOST:PORT, is empty\n");
 }
 
-TEST_F(OrdersFaultsTest, APortThatIsTakenRollsTheStartBack) {
+TEST_F(OrdersFaultsTest, ATakenPortRollsTheStartBack) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   testkit::ChildProcess second({testkit::RunfileOrDie("service/orders_server"),
                                 "--address=" + inventory_->address(),

@@ -77,7 +77,7 @@ class OrdersOnPostgresTest : public ServersUnderTest {
   std::vector<std::string> acknowledged_;
 };
 
-TEST_F(OrdersOnPostgresTest, AnswersEveryCallThatItHasAcceptedBeforeItEnds) {
+TEST_F(OrdersOnPostgresTest, AnswersEveryAcceptedCallBeforeItEnds) {
   ASSERT_NO_FATAL_FAILURE(Start());
   ASSERT_NO_FATAL_FAILURE(PlaceAcknowledged("early-", 3));
   const auto calls = EightAcceptedOrders();
@@ -87,7 +87,7 @@ TEST_F(OrdersOnPostgresTest, AnswersEveryCallThatItHasAcceptedBeforeItEnds) {
   ExpectNothingLost();
 }
 
-TEST_F(OrdersOnPostgresTest, ServesAgainAfterTheDatabaseWasKilledAndRestarted) {
+TEST_F(OrdersOnPostgresTest, ServesAgainAfterADatabaseRestart) {
   ASSERT_NO_FATAL_FAILURE(Start());
   ASSERT_NO_FATAL_FAILURE(PlaceAcknowledged("early-", 3));
   postgres_->Kill();
@@ -101,7 +101,7 @@ TEST_F(OrdersOnPostgresTest, ServesAgainAfterTheDatabaseWasKilledAndRestarted) {
   ExpectNothingLost();
 }
 
-TEST_F(OrdersOnPostgresTest, EndsInTimeWhenTheDatabaseGoesAwayDuringTheShutdown) {
+TEST_F(OrdersOnPostgresTest, EndsInTimeThoughTheDatabaseGoesAway) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
   ASSERT_NO_FATAL_FAILURE(PlaceAcknowledged("early-", 3));

@@ -78,7 +78,7 @@ TEST_F(ServersTest, OrdersWaitingForASlowInventoryAreAnswered) {
   EXPECT_THAT(testkit::EventNamesIn(orders().Output()), ::testing::Contains("CallsFinished"));
 }
 
-TEST_F(ServersTest, AManualDrainAnswersEveryOrderAndSavesState) {
+TEST_F(ServersTest, ManualDrainAnswersEveryOrderAndSavesState) {
   ASSERT_NO_FATAL_FAILURE(StartInventory({"--latency=1s"}));
   const std::string port_file = directory_.File("admin");
   ASSERT_NO_FATAL_FAILURE(StartOrders(
@@ -232,7 +232,7 @@ TEST_F(ServersTest, OnlyTheTailIsReplayedAfterAKill) {
   EXPECT_THAT(StoredRequestIds(), ElementsAre("one", "two", "three"));
 }
 
-TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCanAndRefusesTheRest) {
+TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCan) {
   // An address where nobody listens, and that nobody else gets meanwhile.
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   const std::string address = inventory_->address();
@@ -289,7 +289,7 @@ MATCHER(IsOneLine, "is one line") {
   return lines == testkit::EventsIn(arg).size() + report + 1 && arg.back() == '\n';
 }
 
-TEST(HelpTest, OfEachServerHasItsOwnFlagsBesideThoseOfAll) {
+TEST(HelpTest, OfEachServerAddsItsOwnFlags) {
   const auto help = [](const std::string& binary) {
     ChildProcess server({testkit::RunfileOrDie(binary), "--help"});
     EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
@@ -303,7 +303,7 @@ TEST(HelpTest, OfEachServerHasItsOwnFlagsBesideThoseOfAll) {
                     HasSubstr("--address (")));
 }
 
-TEST(BadFlagTest, OfTheInventoryIsNamedInOneLineAndEndsTheStartWith1) {
+TEST(BadFlagTest, OfInventoryIsNamedAndExitsWith1) {
   for (const std::string flag : {"--stock=junk", "--stock=apple=-1", "--latency=-1s",
                                  "--latency=inf", "--latency=slow", "--database"}) {
     ChildProcess server(
@@ -326,7 +326,7 @@ class OrdersBadDatabaseTest : public ::testing::TestWithParam<std::string> {
   const testkit::TempDir directory_;
 };
 
-TEST_P(OrdersBadDatabaseTest, AFileThatIsNoDatabaseIsNamedAndLeftAsItIs) {
+TEST_P(OrdersBadDatabaseTest, KeepsAFileThatIsNoDatabase) {
   const std::string path = directory_.File("garbage");
   std::ofstream(path) << "this is no database, whatever its name may be";
   EXPECT_THAT(Output(path), AllOf(IsOneLine(), HasSubstr("could not start"), HasSubstr(path)));

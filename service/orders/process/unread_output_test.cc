@@ -69,7 +69,7 @@ TEST_F(OrdersUnreadOutputTest, EverybodyIsServedWhoseBadRequestsProtobufLogs) {
   EXPECT_GT(Report().log_lines_lost(), 0U);
 }
 
-TEST_F(OrdersUnreadOutputTest, AServerStartsAndServesWhoseStdoutIsFull) {
+TEST_F(OrdersUnreadOutputTest, AServerWhoseStdoutIsFullServes) {
   const testkit::UnreadPipe out;
   ASSERT_NO_FATAL_FAILURE(StartOrdersWith(out, "1"));
   EXPECT_TRUE(Place("one").ok());

@@ -126,7 +126,7 @@ std::vector<std::string> OrderIds(const std::vector<Order>& orders) {
   return ids;
 }
 
-TEST_P(OrderStoreContract, StoresAnOrderWithItsEventAndItsOutboxItem) {
+TEST_P(OrderStoreContract, StoresAnOrderWithEventAndOutboxItem) {
   const auto store = Open();
   const Order order = MakeOrder("order-1", "request-1");
   Place(*store, order);
@@ -156,7 +156,7 @@ TEST_P(OrderStoreContract, HasNothingWhenItIsNew) {
   EXPECT_THAT(store->LoadTotals(Soon())->quantity_by_sku, IsEmpty());
 }
 
-TEST_P(OrderStoreContract, AnswersARepeatedRequestWithTheFirstOrderAndStoresNothing) {
+TEST_P(OrderStoreContract, ARepeatedRequestGetsTheFirstOrder) {
   const auto store = Open();
   const Order first = MakeOrder("order-1", "request-1");
   Place(*store, first);
@@ -173,7 +173,7 @@ TEST_P(OrderStoreContract, AnswersARepeatedRequestWithTheFirstOrderAndStoresNoth
   EXPECT_EQ(WholeOutbox(*store).size(), 1u);
 }
 
-TEST_P(OrderStoreContract, AnswersARepeatedRequestWithTheOrderAsItIsNow) {
+TEST_P(OrderStoreContract, ARepeatedRequestGetsTheOrdersPresentState) {
   const auto store = Open();
   const Order order = MakeOrder("order-1", "request-1");
   Place(*store, order);
@@ -183,7 +183,7 @@ TEST_P(OrderStoreContract, AnswersARepeatedRequestWithTheOrderAsItIsNow) {
               EqualsOrder(InState(order, orders::v1::ORDER_STATE_CONFIRMED)));
 }
 
-TEST_P(OrderStoreContract, RefusesARequestIdThatWasUsedForAnotherOrder) {
+TEST_P(OrderStoreContract, RefusesARequestIdOfAnotherOrder) {
   const auto store = Open();
   Place(*store, MakeOrder("order-1", "request-1"));
   Order other_customer = MakeOrder("order-2", "request-1");
@@ -201,7 +201,7 @@ TEST_P(OrderStoreContract, RefusesARequestIdThatWasUsedForAnotherOrder) {
   EXPECT_EQ(WholeOutbox(*store).size(), 1u);
 }
 
-TEST_P(OrderStoreContract, ListsOrdersOldestFirstAPageAtATime) {
+TEST_P(OrderStoreContract, ListsOrdersOldestFirstByPage) {
   const auto store = Open();
   for (const char* id : {"c", "a", "b", "e", "d"}) Place(*store, MakeOrder(id, id));
 
@@ -215,7 +215,7 @@ TEST_P(OrderStoreContract, ListsOrdersOldestFirstAPageAtATime) {
   EXPECT_EQ(store->List(second->next, 1, Soon())->next, 0) << "a full last page is the last";
 }
 
-TEST_P(OrderStoreContract, TellsEventsAfterASequenceUpToTheLimit) {
+TEST_P(OrderStoreContract, ReturnsEventsAfterASequenceWithinALimit) {
   const auto store = Open();
   for (const char* id : {"a", "b", "c", "d"}) Place(*store, MakeOrder(id, id));
   EXPECT_THAT(ToStrings(*store->EventsAfter(1, 2, Soon())),
@@ -247,7 +247,7 @@ TEST_P(OrderStoreContract, SettlesAnItemOnce) {
                           "4: order-2 CANCELLED"));
 }
 
-TEST_P(OrderStoreContract, NeverGivesAnOutboxItemTheIdOfOneThatIsGone) {
+TEST_P(OrderStoreContract, NeverReusesTheIdOfAnOutboxItem) {
   auto store = Open();
   Place(*store, MakeOrder("order-1", "request-1"));
   const OutboxItem gone = WholeOutbox(*store)[0];
@@ -305,7 +305,7 @@ TEST_P(OrderStoreContract, SeesWhatAnotherProcessWrites) {
   EXPECT_THAT(ToStrings(AllEvents(*one)), ElementsAre("1: order-1 PLACED", "2: order-1 CONFIRMED"));
 }
 
-TEST_P(OrderStoreContract, CreatesEachRequestOnceWhenTwoProcessesWriteItAtOnce) {
+TEST_P(OrderStoreContract, TwoProcessesCreateEachRequestOnce) {
   constexpr int kRequests = 40;
   const std::unique_ptr<OrderStore> stores[] = {Open(), Open()};
   std::atomic<int> created = 0;
@@ -328,7 +328,7 @@ TEST_P(OrderStoreContract, CreatesEachRequestOnceWhenTwoProcessesWriteItAtOnce) 
   EXPECT_EQ(stores[1]->List(0, 1000, Soon())->orders.size(), static_cast<std::size_t>(kRequests));
 }
 
-TEST_P(OrderStoreContract, ShowsEveryEventOnceAndInOrderToAReaderWhileTwoProcessesWrite) {
+TEST_P(OrderStoreContract, ReadersSeeTwoProcessesEventsInOrder) {
   constexpr int kOrdersEach = 20;
   constexpr int kWriters = 4;
   const std::unique_ptr<OrderStore> stores[] = {Open(), Open()};
@@ -394,7 +394,7 @@ TEST_P(OrderStoreContract, RefusesEveryCallAfterItWasClosed) {
   }
 }
 
-TEST_P(OrderStoreContract, HasEveryOrderThatItAcknowledgedWhenClosedDuringCalls) {
+TEST_P(OrderStoreContract, ClosingDuringCallsKeepsAcknowledgedOrders) {
   auto store = Open();
   std::vector<std::string> acknowledged[4];
   std::atomic<int> at_work = 0;
@@ -470,7 +470,7 @@ TEST_P(OrderStoreContract, BeginsNothingAfterItsDeadline) {
   Place(*store, MakeOrder("order-1", "request-1"));
 }
 
-TEST_P(OrderStoreContract, ClaimsAnItemOnceForAsLongAsItsLease) {
+TEST_P(OrderStoreContract, ClaimsAnItemOncePerLease) {
   const auto one = Open();
   const auto other = Open();
   for (const char* id : {"a", "b", "c"}) Place(*one, MakeOrder(id, id));
@@ -479,7 +479,7 @@ TEST_P(OrderStoreContract, ClaimsAnItemOnceForAsLongAsItsLease) {
   EXPECT_THAT(OrderIdsOf(one->Claim(2, kLease, Soon())), IsEmpty());
 }
 
-TEST_P(OrderStoreContract, ClaimsAnItemAgainWhenItsLeaseIsOver) {
+TEST_P(OrderStoreContract, ClaimsAnItemAgainAfterItsLease) {
   const auto one = Open();
   Place(*one, MakeOrder("order-1", "request-1"));
   const auto claimed = one->Claim(10, kNoLease, Soon());
@@ -490,7 +490,7 @@ TEST_P(OrderStoreContract, ClaimsAnItemAgainWhenItsLeaseIsOver) {
   EXPECT_EQ(again->front().attempts, 2);
 }
 
-TEST_P(OrderStoreContract, ClaimsForOneOfManyWhoClaimAtOnce) {
+TEST_P(OrderStoreContract, GivesConcurrentClaimersDifferentItems) {
   constexpr int kOrders = 60;
   const std::unique_ptr<OrderStore> stores[] = {Open(), Open(), Open()};
   std::vector<OrderStore::NewOrder> orders;
@@ -520,7 +520,7 @@ TEST_P(OrderStoreContract, ClaimsForOneOfManyWhoClaimAtOnce) {
   EXPECT_THAT((std::set<std::string>(all.begin(), all.end())), SizeIs(kOrders));
 }
 
-TEST_P(OrderStoreContract, ClaimsAPostponedItemWhenItIsDueAgain) {
+TEST_P(OrderStoreContract, ClaimsAPostponedItemWhenDueAgain) {
   const auto store = Open();
   for (const char* id : {"a", "b"}) Place(*store, MakeOrder(id, id));
   const auto items = store->Claim(10, kLease, Soon());
@@ -531,7 +531,7 @@ TEST_P(OrderStoreContract, ClaimsAPostponedItemWhenItIsDueAgain) {
   EXPECT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), IsEmpty());
 }
 
-TEST_P(OrderStoreContract, LetsWhatWasPostponedNotGoBeforeWhatIsOlder) {
+TEST_P(OrderStoreContract, PostponedItemsComeAfterOlderOnes) {
   const auto store = Open();
   for (const char* id : {"a", "b"}) Place(*store, MakeOrder(id, id));
   const auto first = store->Claim(1, kLease, Soon());
@@ -540,7 +540,7 @@ TEST_P(OrderStoreContract, LetsWhatWasPostponedNotGoBeforeWhatIsOlder) {
   EXPECT_THAT(OrderIdsOf(store->Claim(1, kLease, Soon())), ElementsAre("b"));
 }
 
-TEST_P(OrderStoreContract, SettlesManyItemsAtOnceAndLeavesAnOrderWithoutANewStateAsItIs) {
+TEST_P(OrderStoreContract, SettlesManyItemsChangingOnlyNamedStates) {
   const auto store = Open();
   for (const char* id : {"a", "b", "c"}) Place(*store, MakeOrder(id, id));
   const auto items = store->Claim(10, kLease, Soon());
@@ -606,7 +606,7 @@ TEST_P(OrderStoreContract, CancelsNoOrderThatIsNotThere) {
   EXPECT_TRUE(absl::IsNotFound(Open()->Cancel("order-1", Soon()).status()));
 }
 
-TEST_P(OrderStoreContract, WaitsForEventsOfItsOwnAndOfOtherProcesses) {
+TEST_P(OrderStoreContract, WaitsForEventsOfAllProcesses) {
   const auto store = Open();
   const auto other = Open();
   for (OrderStore* writer : {store.get(), other.get()}) {
@@ -624,7 +624,7 @@ TEST_P(OrderStoreContract, WaitsForEventsOfItsOwnAndOfOtherProcesses) {
   EXPECT_THAT(*store->AwaitEventsAfter(0, 1, Soon(), {}), SizeIs(1)) << "it was there already";
 }
 
-TEST_P(OrderStoreContract, StopsWaitingForEventsWhenAskedOrAtTheDeadlineOrWhenClosed) {
+TEST_P(OrderStoreContract, AStopDeadlineOrCloseEndsAWait) {
   const auto store = Open();
   std::stop_source stop;
   std::thread stopped([&] {
@@ -695,7 +695,7 @@ std::string OperationsManual() {
   return text.str();
 }
 
-TEST_P(OrderStoreContract, HasAnotherIdOnceAnOperatorHasRestoredItAndGivenItOne) {
+TEST_P(OrderStoreContract, RestoredByTheManualHasAnotherId) {
   auto store = Open();
   Place(*store, MakeOrder("order-1", "request-1"));
   const std::string id = store->DatabaseId();
@@ -710,7 +710,7 @@ TEST_P(OrderStoreContract, HasAnotherIdOnceAnOperatorHasRestoredItAndGivenItOne)
   EXPECT_EQ(*store->LastSequence(Soon()), 2);
 }
 
-TEST_P(OrderStoreContract, SharesCommitsBetweenCallersAndKeepsEachCallWhole) {
+TEST_P(OrderStoreContract, SharesCommitsKeepingEachCallWhole) {
   constexpr int kCallers = 16;
   constexpr int kOrdersEach = 10;
   const auto store = Open();

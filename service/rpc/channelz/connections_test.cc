@@ -76,7 +76,7 @@ TEST(Connections, AreNoneOnceTheServerIsGone) {
   EXPECT_FALSE(bare.connections.Any());
 }
 
-TEST(Connections, AreThoseOfTheirOwnServerHoweverManyThereAre) {
+TEST(Connections, AreOnlyThoseOfTheirOwnServer) {
   // gRPC tells of a hundred servers at a time.
   std::vector<std::unique_ptr<Bare>> all(110);
   std::vector<std::thread> threads;

@@ -96,7 +96,7 @@ TEST_P(RawPeerTest, IsToldThatItsPingHasArrived) {
   EXPECT_EQ(ping->payload, "12345678");
 }
 
-TEST_P(RawPeerTest, SeesTheGoawayAndTheEndOfAServerThatShutsDown) {
+TEST_P(RawPeerTest, SeesAStoppingServersGoawayAndEnd) {
   RawPeer peer(address_, options_);
   ASSERT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
   server_->Shutdown(std::chrono::system_clock::now());

@@ -40,7 +40,7 @@ TEST_F(FailingDiskTest, FullDiskStoresNothingAndSaysSo) {
   EXPECT_EQ(row.Int64(0), 1);
 }
 
-TEST_F(FailingDiskTest, OutcomeOfACommitIsOpenWhenItsSyncFails) {
+TEST_F(FailingDiskTest, AFailedSyncLeavesTheOutcomeOpen) {
   disk_.FailSyncs(EIO);
   EXPECT_TRUE(absl::IsUnknown(Commit()));
   disk_.FailSyncs(0);

@@ -63,7 +63,7 @@ TEST_F(HelloTest, GreetsAndAsksItsElderFirst) {
   EXPECT_TRUE(server->process().AwaitOutput("cannot be reached", kLimit));
 }
 
-TEST_F(HelloTest, TellsWatchersAndSaysWhereToGoOnAndCountsOnAfterARestart) {
+TEST_F(HelloTest, WatchersResumeAndCountingContinuesAfterARestart) {
   auto server = Start("greeted");
   ASSERT_NE(server, nullptr);
   const auto stub = StubOf(*server);
