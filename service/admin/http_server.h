@@ -16,24 +16,24 @@ namespace admin {
 
 // Serves a few pages over HTTP/1.1 to operators, probes and Prometheus.
 //
-// The problem: it must answer when nothing else does, and nobody who connects to it may delay the
-// end of the process. HTTP libraries have a thread for each connection, and limit how long they
-// wait for the next byte but not for the last one, so that a few peers who send a byte now and then
-// keep everybody else out, and a shutdown waiting.
+// The problem: it must answer when nothing else does, and no peer may delay the end of the process.
+// HTTP libraries use a thread for each connection and limit the wait for the next byte but not the
+// whole request, so a few peers that send a byte now and then lock everybody else out and hold up a
+// shutdown.
 //
-// Guarantees: two threads and the listener's, however many peers there are. A peer has HttpLimits'
-// time for its request and for its answer, in all; above the limit of connections the oldest is
-// closed. A page that takes too long is answered with 503, and so are the ones that wait behind it;
-// pages that never block (Kind) are served meanwhile.
+// Guarantees: it uses two threads and the listener's, however many peers there are. HttpLimits
+// bounds the whole time for a request and for its response. Above the limit of connections the
+// oldest is closed. A page that takes too long is answered with 503, and so are those queued behind
+// it; pages that never block (Kind) are served meanwhile.
 //
-// Threads: Add() before Start(); the rest on one thread. Pages are made on the server's threads, one
-// at a time.
+// Threads: Add() before Start(); the other methods on one thread. Pages are rendered on the server's
+// threads, one at a time.
 class HttpServer {
  public:
   using Render = std::function<HttpResponse(const HttpRequest&)>;
   enum class Kind {
     kMayBlock,
-    kNeverBlocks,  // Takes no lock that is held where anything can block.
+    kNeverBlocks,  // Takes no lock whose holder may block.
   };
 
   struct Options {
@@ -45,15 +45,15 @@ class HttpServer {
   };
 
   explicit HttpServer(Options options);
-  // Closes it. A page that still blocks is left to its thread.
+  // Closes it. The thread of a page that still blocks is abandoned.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
   void Add(const std::string& path, Render render, Kind kind = Kind::kMayBlock);
 
-  // Listens, writes the port file and serves. Connections get no descriptor of `max_descriptors` or
-  // above.
+  // Listens, writes the port file and serves. Refuses a connection whose file descriptor would be
+  // `max_descriptors` or above.
   //
   // Errors: those of Listener::Bind() and Listen(); UNAVAILABLE when the port file cannot be
   // written, or a thread cannot be created.
@@ -62,10 +62,10 @@ class HttpServer {
   // "127.0.0.1:50080"; empty before Start().
   std::string address() const;
 
-  // Refuses new connections, and ends the others once they have their answers, after a moment in
-  // any case. Closing twice does nothing.
+  // Refuses new connections, and ends the others once they are answered, or after a short wait.
+  // Closing twice does nothing.
   //
-  // DEADLINE_EXCEEDED: a page still blocks, and what it uses must stay.
+  // DEADLINE_EXCEEDED: a page still blocks, and what it uses must not be destroyed.
   absl::Status Close();
 
  private:
@@ -80,7 +80,7 @@ class HttpServer {
   static void RenderPages(const std::shared_ptr<State>& state);
 
   const Options options_;
-  // Shared with the threads: the one that makes pages may hang forever.
+  // Shared with the threads: the one that renders pages may hang forever.
   const std::shared_ptr<State> state_;
   std::unique_ptr<rpc::Listener> listener_;
   std::thread connections_;

@@ -20,11 +20,11 @@
 
 namespace admin {
 
-// What operators see of a process over HTTP; admin_server.h has the list.
+// The pages that operators see over HTTP; admin_server.h lists them.
 //
 // Threads: all methods may be called from any thread.
-// Lifetime: what it is told to show outlives the closing of the admin server, which comes after
-// that of everything else that is registered with the process.
+// Lifetime: what is shown lives until the admin server is closed, which happens after everything
+// else that is registered with the process.
 class Pages {
  public:
   using Flags = std::vector<std::pair<std::string, std::string>>;
@@ -33,23 +33,24 @@ class Pages {
   Pages(const Pages&) = delete;
   Pages& operator=(const Pages&) = delete;
 
-  // Before the server is started.
+  // Adds the pages to `http`. Requires: `http` is not started yet.
   void AddTo(HttpServer& http);
 
-  // The shutdown as the log tells it, and the settings, without secrets.
+  // Shows the shutdown as `log` records it, and the flags, whose secrets are already masked.
   void Show(const observability::ProcessLog& log, Flags flags);
 
-  // Calls and limits.
+  // Shows calls and limits.
   void Show(const rpc::ServerHost& server);
 
-  // When the certificate expires; null: there is none.
+  // Shows when the certificate expires. Null: there is none.
   void Show(std::shared_ptr<const rpc::TlsFiles> tls);
 
+  // Runs `check` for each /readyz.
   void Add(ReadinessCheck check);
 
   observability::Metrics& metrics() { return metrics_; }
 
-  // A number of your own for /metrics, read when somebody asks; must not block.
+  // Adds a value to /metrics. `read` is called for each scrape and must not block.
   void AddGauge(std::string name, std::string help, std::function<double()> read);
 
  private:

@@ -10,14 +10,14 @@
 
 namespace admin {
 
-// What the harness counts, for Prometheus. docs/operations.md has the list.
+// The harness's counters for Prometheus. docs/operations.md lists them.
 
-// Phase, time left, and what holds the shutdown: calls, streams, connections; and what its closers
-// took.
+// The phase, the time left, what the shutdown waits for (calls, streams, connections), and how long
+// each closer took.
 std::vector<prometheus::MetricFamily> ReadLifecycleMetrics(const lifecycle::Process& process,
                                                            const observability::ProcessLog& log);
 
-// Calls by method, under gRPC's own names (gRFC A66), and the limits that were hit.
+// Calls by method, under the names of gRFC A66, and how often each limit was hit.
 std::vector<prometheus::MetricFamily> ReadServerMetrics(const rpc::ServerHost& server);
 
 }  // namespace admin

@@ -21,15 +21,15 @@ struct ServerStatus {
   std::string started_at;  // "2026-11-28 17:30:00 UTC"
   std::chrono::seconds uptime{0};
   lifecycle::ProcessStatus process;
-  std::string held_by;  // What a shutdown waits for: Process::InFlight().
+  std::string held_by;  // What a shutdown would wait for: Process::InFlight().
 
   struct Method {
     std::string name;
     std::int64_t running = 0;
     std::int64_t ended = 0;
-    std::int64_t failed = 0;  // Of these, with anything but OK.
+    std::int64_t failed = 0;  // Ended with any status but OK.
     double mean_ms = 0;
-    double slowest_ms = 0;  // The bound of the slowest call's bucket; infinite: above all.
+    double slowest_ms = 0;  // Upper bound of the slowest call's bucket; may be infinite.
   };
   std::vector<Method> methods;
 
@@ -48,12 +48,12 @@ struct ServerStatus {
   // Name and value; secrets are masked already.
   std::vector<std::pair<std::string, std::string>> flags;
 
-  // Of the shutdown or the manual drain that is under way; without phases: of none.
+  // The shutdown or manual drain that is under way; has no phases when there is none.
   report::v1::ShutdownReport report;
 };
 
-// One page of HTML: nothing is loaded from elsewhere, all text is escaped. A script replaces what it
-// shows every second; without it, the page is as of when it was asked for.
+// One self-contained page of HTML; all text is escaped. A script refreshes its content every second;
+// without scripts the page shows the moment of the request.
 std::string RenderStatusPage(const ServerStatus& status);
 
 }  // namespace admin

@@ -10,15 +10,14 @@
 
 namespace files {
 
-// Tells when a small file has changed.
+// Reports when a small file has changed.
 //
-// The problem: whoever changes a file may be in the middle of it when it is read, and a file system
-// may hang.
+// The problem: a file may be read while somebody is still writing it, and a file system may hang.
 //
-// Guarantees: a change is told once the file was the same in two looks, `interval` apart; so is that
-// it can no longer be read. A file system that hangs delays nothing else.
+// Guarantees: a change is reported when two reads, `interval` apart, have the same result; that the
+// file can no longer be read is such a result, too. A file system that hangs delays nothing else.
 //
-// Threads: `changed` is called on a thread of its own, and not again once the destructor has
+// Threads: `changed` is called on a thread of its own, and not any more once the destructor has
 // returned.
 class FileWatch {
  public:

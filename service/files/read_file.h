@@ -8,10 +8,10 @@
 
 namespace files {
 
-// The content of a small file that an operator chose.
+// Reads a small file that an operator chose.
 //
-// INVALID_ARGUMENT, naming the file: it cannot be read, is not a regular file (so nobody waits for
-// the writer of a pipe), or is larger than `max_bytes`.
+// INVALID_ARGUMENT, naming the file: it cannot be read, is larger than `max_bytes`, or is not a
+// regular file (a pipe could block forever).
 absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_bytes = 1 << 20);
 
 }  // namespace files

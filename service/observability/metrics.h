@@ -21,33 +21,33 @@ struct Sample {
   Labels labels{};
 };
 
-// A value that goes up and down.
+// A value that may go up and down.
 prometheus::MetricFamily Gauge(const std::string& name, const std::string& help,
                                const std::vector<Sample>& samples);
 // A count since the start of the process; its name ends in "_total".
 prometheus::MetricFamily Counter(const std::string& name, const std::string& help,
                                  const std::vector<Sample>& samples);
 
-// What a process tells Prometheus: values that somebody counts anyway, read when they are asked
-// for, and the counters and histograms of your own code.
+// The metrics of a process, for Prometheus: values that are counted elsewhere and read for each
+// scrape, and the counters and histograms of your own code.
 //
 // Threads: any.
 class Metrics {
  public:
-  // Reads values. Must not block for long: whoever scrapes waits.
+  // Reads values. Must not block for long, because the scraper waits.
   using Source = std::function<std::vector<prometheus::MetricFamily>()>;
 
   Metrics() = default;
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // What `source` uses lives as long as this is rendered.
+  // Requires: what `source` uses lives as long as Render() may be called.
   void Add(Source source);
 
-  // For instruments of your own: prometheus::BuildCounter().Name(...).Register(registry()).
+  // For your own metrics: prometheus::BuildCounter().Name(...).Register(registry()).
   prometheus::Registry& registry() { return registry_; }
 
-  // All of it, in Prometheus's text format. A metric of one name comes from one source.
+  // All metrics in Prometheus's text format. Requires: no two sources have a metric of one name.
   std::string Render() const;
 
  private:
@@ -56,8 +56,8 @@ class Metrics {
   std::vector<Source> sources_;  // Guarded by mutex_.
 };
 
-// Of the process, as every client library of Prometheus has them: processor time, memory,
-// descriptors, when it was started.
+// The process_* metrics of every Prometheus client library: CPU time, memory, file descriptors,
+// start time.
 std::vector<prometheus::MetricFamily> ReadProcessMetrics();
 
 }  // namespace observability

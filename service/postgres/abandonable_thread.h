@@ -7,16 +7,16 @@
 
 namespace postgres {
 
-// A thread that its owner may leave behind.
+// A thread that its owner may abandon while it still runs.
 //
-// The problem: libpq blocks without a limit where it asks for a host's address, and where it sends
-// a cancellation to a server that does not answer. Nothing can interrupt it there, and nobody may
-// wait for it.
+// The problem: libpq blocks without a limit while it resolves a host name, and while it sends a
+// cancel request to a server that does not answer. Nothing can interrupt it there, so nothing may
+// wait for it without a limit.
 //
-// Requires: `work` uses only what it owns itself (shared pointers), since it may run for as long as
-// the process lives. The destructor does not wait.
+// Requires: `work` owns all that it uses (shared pointers), because it may run until the process
+// ends.
 //
-// Threads: one at a time.
+// Threads: one at a time. The destructor does not wait for `work`.
 class AbandonableThread {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -24,7 +24,7 @@ class AbandonableThread {
   // Throws std::system_error when a thread cannot be created.
   explicit AbandonableThread(std::function<void()> work);
 
-  // Waits for the end of `work`. False: it still runs at the deadline.
+  // Waits until `work` has returned. False: it still runs at the deadline.
   bool Await(TimePoint deadline) const;
 
  private:

@@ -25,7 +25,7 @@ namespace postgres {
 
 using TimePoint = std::chrono::steady_clock::time_point;
 
-// What a statement has returned.
+// The rows that a statement returned.
 class Rows {
  public:
   int size() const;
@@ -43,24 +43,24 @@ class Rows {
   std::unique_ptr<pg_result, Clear> result_;
 };
 
-// Whether a transaction's outcome is open: it was sent, and the connection broke before the server
-// said whether it was committed.
+// Whether a transaction's outcome is open: the transaction was sent, and the connection broke before
+// the server said whether it was committed.
 inline bool IsOutcomeOpen(const absl::Status& status) { return absl::IsUnknown(status); }
 
 // One connection to a PostgreSQL server.
 //
-// The problem: libpq waits as long as the network does, and a transaction that waits for its client
-// between two statements holds its locks for as long as that client is frozen. So nothing here
-// waits for the socket without a deadline; and a transaction is sent as a whole, its COMMIT
-// included, which costs one round trip.
+// The problem: libpq waits for the network without a limit, and a transaction that waits for its
+// client between two statements holds its locks for as long as that client is frozen. So nothing
+// here waits for the socket without a deadline, and a transaction is sent as a whole, including its
+// COMMIT, in one round trip.
 //
-// Guarantees: a method returns by its deadline. A moment before, the server ends the statement by
-// itself (statement_timeout), or is asked to cancel it. When a stop is requested, what runs is
-// cancelled and returns within kCancelPatience. Only Open() may take longer, where it asks for a
-// host's address: see AbandonableThread.
+// Guarantees: a method returns by its deadline. Shortly before it, the server ends the statement
+// itself (statement_timeout) or is asked to cancel it. When a stop is requested, a running statement
+// is cancelled and its method returns within kCancelPatience. Only Open() may take longer, while it
+// resolves a host name: see AbandonableThread.
 //
-// Errors of every method: those of CodeForSqlState(); UNAVAILABLE when the connection is lost, or a
-// stop is requested; DEADLINE_EXCEEDED. No message has a secret of the URL in it.
+// Errors of every method: those of CodeForSqlState(); UNAVAILABLE when the connection is lost or a
+// stop is requested; DEADLINE_EXCEEDED. No message contains a secret from the URL.
 //
 // Threads: one at a time.
 class Connection {
@@ -75,26 +75,26 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Runs one statement that may be repeated without harm: if it writes and the connection is lost,
-  // nobody knows whether it did.
+  // Runs one statement outside a transaction. Requires: it may be repeated without harm, because
+  // when the connection is lost nobody knows whether it was executed.
   absl::StatusOr<Rows> Query(const Statement& statement, TimePoint deadline);
 
-  // Runs the statements in one transaction (READ COMMITTED), all or nothing, and returns what each
-  // has returned.
+  // Runs the statements in one transaction (READ COMMITTED), all or nothing, and returns the rows of
+  // each.
   //
-  // IsOutcomeOpen(): it may have been committed. With every other error nothing was stored.
+  // IsOutcomeOpen(): it may have been committed. After every other error nothing was stored.
   absl::StatusOr<std::vector<Rows>> Commit(absl::Span<const Statement> statements,
                                            TimePoint deadline);
 
-  // Runs several statements, separated by semicolons and without values, in one transaction unless
-  // they say otherwise.
+  // Runs several statements without parameters, separated by semicolons, in one transaction unless
+  // they contain BEGIN or COMMIT.
   absl::Status RunScript(const std::string& sql, TimePoint deadline);
 
   // Waits for a NOTIFY on a channel that this connection listens to. False: there was none by the
   // deadline.
   absl::StatusOr<bool> AwaitNotification(TimePoint deadline);
 
-  // Whether it can be used again. Notices that the server has closed it; does not wait.
+  // Whether it can still be used: false once the server has closed it. Does not wait.
   bool IsUsable();
 
  private:
@@ -125,7 +125,7 @@ class Connection {
   const int stop_signal_;  // An eventfd.
   pg_conn* connection_ = nullptr;
   bool broken_ = false;
-  // The names of statements that the server has prepared, by their text.
+  // The names of the statements that the server has prepared, by their SQL text.
   std::unordered_map<std::string, std::string> prepared_;
   int names_ = 0;
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;

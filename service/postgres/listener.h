@@ -12,25 +12,25 @@
 
 namespace postgres {
 
-// Hears every NOTIFY on one channel.
+// Calls `on_news` for every NOTIFY on one channel.
 //
-// The problem: a notification that is sent while nobody is connected is gone. So whoever waits is
-// also woken when the connection is made, and once when it is lost: they look for themselves, and
-// look now and then in any case.
+// The problem: a notification that is sent while nobody is connected is lost. So `on_news` is also
+// called whenever a connection is made, and once when it is lost. It says that there may be news,
+// not what they are: its user reads the tables, and reads them from time to time without it, too.
 //
-// Threads: Close() may be called from any thread. `on_news` runs on a thread of the listener's,
-// must not block, and is not called after Close() has returned.
+// Threads: Close() may be called from any thread. `on_news` runs on the listener's own thread, must
+// not block, and is not called after Close() has returned.
 class Listener {
  public:
-  // `channel`: a name that needs no quotes.
+  // `channel`: an SQL identifier that needs no quotes.
   Listener(const Url& url, const std::string& channel, std::function<void()> on_news);
 
-  // Closes, and waits for nobody.
+  // Closes without waiting.
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // DEADLINE_EXCEEDED: its thread is held up in the C library, and was left behind.
+  // DEADLINE_EXCEEDED: its thread is blocked in the C library and was abandoned.
   absl::Status Close(TimePoint deadline);
 
  private:

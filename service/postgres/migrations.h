@@ -10,26 +10,27 @@
 
 namespace postgres {
 
-// What a database must look like, and how to bring it there.
+// The tables that a program needs, as the steps that create and change them.
 struct Schema {
-  // Whose tables they are; never changed.
+  // The program that owns the tables. Never changes.
   std::string application;
   // migrations[n] is the SQL that leads from version n to n + 1. Append only; never edit.
   //
-  // While a new version is rolled out, and after its roll-back, older programs use the database
-  // beside newer ones. So expand first: add tables, and columns that have a default. Contract in a
-  // later release, when no program uses any more what is taken away.
+  // During a roll-out, and after a roll-back, older programs use the database beside newer ones. So
+  // expand first: add tables, and columns that have a default. Contract in a later release, when no
+  // program uses what is removed.
   std::vector<std::string> migrations;
-  // The number of the last migration that takes something away (its index + 1): programs that know
-  // fewer migrations must not use the database any more. 0: all of them only add.
+  // The number of the last migration that removes something (its index + 1): programs that know
+  // fewer migrations must no longer use the database. 0: all migrations only add.
   std::size_t contracted = 0;
 };
 
 // Brings the database to the schema's version; each migration is one transaction. When several
-// processes do it at once, one does, and the others wait. A newer version is left as it is.
+// processes call it at once, one migrates and the others wait. A database of a newer version is left
+// as it is.
 //
-// FAILED_PRECONDITION, in a sentence: the tables are another application's, or were contracted by a
-// migration that this program does not know. Else: Connection's errors.
+// FAILED_PRECONDITION, with a sentence: the tables belong to another application, or were contracted
+// by a migration that this program does not know. Otherwise: Connection's errors.
 absl::Status Migrate(Connection& connection, const Schema& schema, TimePoint deadline);
 
 }  // namespace postgres

@@ -15,17 +15,17 @@
 
 namespace postgres {
 
-// The connections of one process to one database: at most so many, made when they are needed.
+// A process's connections to one database: a bounded number, opened on demand.
 //
-// The problem: a connection serves one thread at a time, a server that is restarted takes all of
-// them with it, and callers must not pile up behind one that does not come back.
+// The problem: a connection serves one thread at a time, a restarted server ends all of them at
+// once, and callers must not queue up for a server that does not come back.
 //
-// Guarantees: while the server is away, a call fails at once with the reason, and a new connection
-// is tried at growing intervals, of kMaxBackoff at most: that is how long after the server has come
-// back calls may still fail. A call waits for a connection only while others use them all, or while
-// the first is made.
+// Guarantees: while the server cannot be reached, a call fails at once with the reason. A new
+// connection is attempted at growing intervals of at most kMaxBackoff, so calls may still fail that
+// long after the server is back. A call waits for a connection only while all are in use, or while
+// the first one is being opened.
 //
-// Threads: all methods may be called from any thread and may block, until their deadline.
+// Threads: all methods may be called from any thread and may block until their deadline.
 class Pool {
  public:
   static constexpr std::chrono::milliseconds kMinBackoff{50};
@@ -33,29 +33,30 @@ class Pool {
 
   struct Options {
     std::size_t connections = 8;
-    // How long one attempt to connect may take.
+    // The limit for one attempt to connect.
     std::chrono::milliseconds connect_timeout{5000};
   };
 
-  // Makes the first connection. Every error is one sentence with the server and what to do about
-  // it. PERMISSION_DENIED: wrong user or password. NOT_FOUND: there is no such database.
-  // FAILED_PRECONDITION: its encoding is not UTF8. UNAVAILABLE: the server is not there.
+  // Opens the first connection. Every error is one sentence that names the server and what to do.
+  // PERMISSION_DENIED: wrong user or password. NOT_FOUND: there is no such database.
+  // FAILED_PRECONDITION: see Connection::Open(). UNAVAILABLE: the server cannot be reached.
   static absl::StatusOr<std::unique_ptr<Pool>> Open(const Url& url, const Options& options,
                                                     TimePoint deadline);
 
-  // Closes, and waits for nobody.
+  // Closes without waiting.
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // These do what Connection's do, on a free connection. UNAVAILABLE: there is none to be had.
-  // FAILED_PRECONDITION: closed.
+  // As Connection's, on a free connection. UNAVAILABLE: no connection can be opened.
+  // FAILED_PRECONDITION: the pool is closed.
   absl::StatusOr<Rows> Query(const Statement& statement, TimePoint deadline);
   absl::StatusOr<std::vector<Rows>> Commit(absl::Span<const Statement> statements,
                                            TimePoint deadline);
 
-  // Lends nothing more and waits for what runs. A moment before the deadline, what still runs is
-  // cancelled, which DEADLINE_EXCEEDED tells. A second call waits for the first, and returns OK.
+  // Refuses new calls and waits for those that run. Shortly before the deadline, what still runs is
+  // cancelled, and the result is DEADLINE_EXCEEDED. A second call waits for the first and returns
+  // OK.
   absl::Status Close(TimePoint deadline);
 
  private:
@@ -65,7 +66,7 @@ class Pool {
   Pool(const Url& url, const Options& options);
   absl::StatusOr<Loan> Borrow(TimePoint deadline);
 
-  // Shared with threads that connect, which nobody waits for.
+  // Shared with the threads that open connections, which nothing waits for.
   const std::shared_ptr<State> state_;
 };
 

@@ -6,13 +6,13 @@
 
 namespace postgres {
 
-// What the server's five letters for an error mean to a caller.
+// Maps an SQLSTATE, PostgreSQL's five-character error code, to a status code.
 //
-// UNAVAILABLE: try again; the server is going away, coming up, full, read-only, or met a deadlock.
-// DEADLINE_EXCEEDED: it ended the statement in time. DATA_LOSS: a page or an index is damaged.
-// PERMISSION_DENIED: login or rights. NOT_FOUND: there is no such database. INVALID_ARGUMENT: a
-// value that the database cannot hold, such as a text with a zero byte. INTERNAL: the SQL is wrong,
-// or breaks a constraint.
+// UNAVAILABLE: try again; the server is shutting down, starting, full or read-only, or the
+// transaction was a deadlock's victim. DEADLINE_EXCEEDED: the server ended the statement at its time
+// limit. DATA_LOSS: a page or an index is damaged. PERMISSION_DENIED: wrong login or missing rights.
+// NOT_FOUND: there is no such database. INVALID_ARGUMENT: a value that the database cannot store,
+// such as text with a zero byte. INTERNAL: the SQL is wrong or violates a constraint.
 absl::StatusCode CodeForSqlState(absl::string_view sqlstate);
 
 }  // namespace postgres

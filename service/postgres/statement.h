@@ -9,17 +9,17 @@
 
 namespace postgres {
 
-// Bytes that are not text.
+// A bytea: bytes that are not text.
 struct Blob {
   std::string bytes;
 };
 
-// A parameter: int8, text, bytea, and arrays of them.
+// A parameter: int8, text, bytea, or an array of one of them.
 using Value = std::variant<std::int64_t, std::string, Blob, std::vector<std::int64_t>,
                            std::vector<std::string>, std::vector<Blob>>;
 
-// One SQL statement and the values of its $1, $2, ... A connection prepares each text once, so the
-// text must not carry values.
+// One SQL statement and the values of its $1, $2, ... A connection prepares each text once, so values
+// must be parameters and not part of the text.
 //
 //   Statement("SELECT name FROM t WHERE id > $1", id)
 struct Statement {
@@ -31,14 +31,14 @@ struct Statement {
   std::vector<Value> values;
 };
 
-// A value as PostgreSQL's binary format has it.
+// A value in PostgreSQL's binary format.
 struct EncodedValue {
-  unsigned int type = 0;  // The server's number for it.
+  unsigned int type = 0;  // The type's OID.
   std::string bytes = {};
 };
 EncodedValue Encode(const Value& value);
 
-// The reverse, for the integers: big-endian, 2, 4 or 8 bytes.
+// Decodes an integer of 2, 4 or 8 bytes, which is big-endian.
 std::int64_t DecodeInteger(const char* bytes, int size);
 
 }  // namespace postgres

@@ -10,20 +10,20 @@
 
 namespace postgres {
 
-// Where a PostgreSQL server is and how to log in: postgresql://USER:PASSWORD@HOST:PORT/DATABASE?...,
-// with every parameter that libpq knows (sslmode, sslrootcert, target_session_attrs, passfile, ...).
+// A PostgreSQL server's address and login: postgresql://USER:PASSWORD@HOST:PORT/DATABASE?..., with
+// every parameter that libpq knows (sslmode, sslrootcert, target_session_attrs, passfile, ...).
 //
-// The problem: a password in a URL must not reach a log or an error. So the text of the URL never
-// leaves this class, description() names the server without it, and every text that comes from
-// libpq goes through Hide().
+// The problem: a password in a URL must not reach a log or an error message. So the URL's text never
+// leaves this class, description() names the server without its password, and every text from libpq
+// goes through Hide().
 //
-// Threads: any; it never changes.
+// Threads: any; it is immutable.
 class Url {
  public:
-  // Whether `text` is meant as such a URL: it begins with postgresql:// or postgres://.
+  // Whether `text` begins with postgresql:// or postgres://.
   static bool Is(absl::string_view text);
 
-  // INVALID_ARGUMENT, in a sentence that repeats nothing of `text`: libpq cannot read it.
+  // INVALID_ARGUMENT: libpq cannot parse it; the message repeats nothing of `text`.
   static absl::StatusOr<Url> Parse(const std::string& text);
 
   // "postgresql://user@host:5432/database"
@@ -32,7 +32,7 @@ class Url {
   // `text` with "***" instead of each secret of this URL.
   std::string Hide(std::string text) const;
 
-  // The names and values of its parameters, for libpq.
+  // Names and values, for libpq.
   const std::vector<std::pair<std::string, std::string>>& parameters() const { return parameters_; }
 
  private:

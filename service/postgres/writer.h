@@ -15,51 +15,51 @@
 
 namespace postgres {
 
-// Commits together what many threads want to write.
+// Group commit: writes of many threads share a transaction.
 //
 // The problem: where transactions must be committed one after the other, each waits for the
-// server's disk alone. What waits while one commit is under way can share the next.
+// server's disk. Work that arrives during one commit can share the next.
 //
-// Guarantees: each piece of work is stored whole or not at all, whatever the others in its commit
-// do: when the server refuses one, each of them is tried alone. Work begins in the order in which
-// it came. Nobody waits longer than one commit for company.
+// Guarantees: each piece of work is stored whole or not at all, whatever happens to the others in
+// its commit: when the server refuses one, each of them is committed alone. Work begins in the order
+// in which it arrived, and waits for no others to share its commit.
 //
-// Errors of work, beside those of Pool::Commit(); after these, nothing was stored:
-//   DEADLINE_EXCEEDED    its deadline came before it had begun
-//   RESOURCE_EXHAUSTED   others wait already for longer than Bounds::wait
-//   FAILED_PRECONDITION  the writer was closed
-// and IsOutcomeOpen() is also true when the deadline came during the commit.
+// Errors of work, in addition to those of Pool::Commit(); after these, nothing was stored:
+//   DEADLINE_EXCEEDED    its deadline passed before it began
+//   RESOURCE_EXHAUSTED   the oldest work has waited longer than Bounds::wait
+//   FAILED_PRECONDITION  the writer is closed
+// IsOutcomeOpen() is also true when the deadline passed during the commit.
 //
 // Threads: all methods may be called from any thread.
 class Writer {
  public:
   struct Bounds {
-    // Of one commit, so that nobody waits long for those in front.
+    // Of one commit, so that no work waits long for the work before it.
     std::size_t batch = 128;
     std::chrono::milliseconds commit_time{10'000};
-    // Capacity is a time: when the first in line has waited this long, no more is taken.
+    // The queue is bounded by time: when its oldest work has waited this long, new work is refused.
     std::chrono::milliseconds wait{2000};
   };
 
   using Statements = std::vector<Statement>;
 
-  // `first` and `last`: what each commit begins and ends with.
+  // `first` and `last`: the statements that each commit begins and ends with.
   Writer(std::shared_ptr<Pool> pool, Statements first, Statements last);
   Writer(std::shared_ptr<Pool> pool, Statements first, Statements last, const Bounds& bounds);
 
-  // Closes, and waits for nobody.
+  // Closes without waiting.
   ~Writer();
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Returns what each of the statements has returned.
+  // Returns the rows of each statement.
   absl::StatusOr<std::vector<Rows>> Run(Statements statements, TimePoint deadline);
 
-  // Takes no more work, and commits what waits. DEADLINE_EXCEEDED: not all of it; what has not begun
-  // by then is refused. A second call waits for the first.
+  // Refuses new work and commits what waits. DEADLINE_EXCEEDED: not all was committed; work that had
+  // not begun is refused. A second call waits for the first.
   absl::Status Close(TimePoint deadline);
 
-  // How many commits have begun, and how much work waits for the next. For tests and figures.
+  // Commits begun, and work that waits for the next one. For tests and benchmarks.
   std::size_t commits() const;
   std::size_t waiting() const;
 

@@ -18,7 +18,7 @@ namespace rpc {
 // What an access log says about a call that has ended.
 struct EndedCall {
   std::string method;  // "/orders.v1.OrdersService/GetOrder", as the caller has sent it.
-  grpc::StatusCode code = grpc::StatusCode::CANCELLED;  // That, too, when no status was sent.
+  grpc::StatusCode code = grpc::StatusCode::CANCELLED;  // Also when no status was sent.
   std::string peer = {};                                // "ipv4:127.0.0.1:40312".
   std::string request_id = {};                          // `x-request-id`; empty: none.
   Trace trace = {};
@@ -26,16 +26,16 @@ struct EndedCall {
   std::chrono::nanoseconds duration = {};
 };
 
-// "NOT_FOUND"; "17" for what is no code.
+// "NOT_FOUND"; the number if it is no known code.
 std::string CodeName(grpc::StatusCode code);
 
-// Tells about every call of a server when it has ended, so many a second at most, and gives each
-// call a span of a trace (trace.h): below that of its caller, if it sends a `traceparent`.
+// Logs each call of a server when it ends, up to a number of calls a second, and gives each call a
+// trace span (trace.h): a child of its caller's, if the caller sends a `traceparent`.
 //
-// It is an interceptor, which costs each unary call an eighth of its instructions.
+// Cost: it is an interceptor, which adds an eighth to the instructions of a unary call.
 //
-// Guarantees: calls above the limit are counted, and the count is told before the next call that is
-// told, and in the end. A call has its span whether it is told or not.
+// Guarantees: calls above the limit are counted, and the count is logged before the next call that
+// is logged, and at the end. A call that is not logged has a span, too.
 //
 // Threads: any. Lifetime: outlives its servers.
 class AccessLog {
@@ -46,16 +46,16 @@ class AccessLog {
   explicit AccessLog(int calls_per_second,
                      const lifecycle::Clock& clock = lifecycle::Clock::Steady())
       : calls_per_second_(calls_per_second), clock_(clock) {}
-  // Tells what was skipped.
+  // Logs how many calls were skipped.
   ~AccessLog();
 
-  // Where calls are told; must not block. Nowhere before.
+  // Receives calls from now on; before, they are not logged. Must not block.
   void LogTo(Write write, WriteSkipped write_skipped);
 
-  // To be given to one server.
+  // Interceptors for one server.
   std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> NewInterceptors();
 
-  // How many calls were not told.
+  // How many calls were not logged.
   std::int64_t skipped() const;
 
  private:

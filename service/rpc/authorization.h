@@ -22,7 +22,7 @@
 
 namespace rpc {
 
-// Who may call which method. A policy is a text with a rule in each line:
+// Decides who may call which method, by a policy: a text with one rule a line.
 //
 //   # method                            who, separated by spaces
 //   /orders.v1.OrdersService/*          uri:spiffe://shop/checkout token:importer
@@ -30,12 +30,12 @@ namespace rpc {
 //   /orders.v1.OrdersService/ListOrders authenticated
 //   /catalog.v1.Catalog/*               everyone
 //
-// Names are those of PeerIdentity(); a `*` at the end stands for any end. `authenticated` is
-// whoever has proved a name. A rule for a method replaces that for its whole service. Nobody may
-// call a method without a rule.
+// Names are those of PeerIdentity(); a `*` at the end matches any ending. `authenticated` is every
+// caller with a verified name. A rule for a method replaces the rule for its service. Nobody may
+// call a method that has no rule.
 //
-// It covers the services that HandlerGuard guards: not health, reflection and channelz, which
-// platforms ask without a name.
+// It applies to the services that HandlerGuard guards: not to health, reflection and channelz, which
+// platforms call without a name.
 //
 // Threads: all methods but SetTokenCheck() may be called from any thread.
 class Authorization {
@@ -43,24 +43,23 @@ class Authorization {
   // INVALID_ARGUMENT with the line that is wrong.
   static absl::StatusOr<std::shared_ptr<Authorization>> Parse(const std::string& policy);
 
-  // The same from a file, named in the error. When the file has changed, its rules are in force a
-  // moment later, for calls that begin then. One that is wrong is a line in the log, and changes
-  // nothing.
+  // The same from a file, which the error names. When the file changes, its rules apply a moment
+  // later, to calls that begin then. An invalid file is logged and changes nothing.
   static absl::StatusOr<std::shared_ptr<Authorization>> FromFile(
       const std::string& path, std::chrono::milliseconds interval = files::FileWatch::kInterval);
 
   // Accepts bearer tokens. Requires: no server uses it yet.
   void SetTokenCheck(TokenCheck check) { check_token_ = std::move(check); }
 
-  // INVALID_ARGUMENT when a rule is for none of `methods`, "/orders.v1.OrdersService/GetOrder". From
-  // then on a changed file must pass this, too.
+  // INVALID_ARGUMENT when a rule matches none of `methods` ("/orders.v1.OrdersService/GetOrder"). A
+  // file that changes later must pass this check, too.
   absl::Status CheckMethods(const std::vector<std::string>& methods);
 
-  // OK; UNAUTHENTICATED when the caller has proved nothing, else PERMISSION_DENIED, both without
-  // saying who might.
+  // OK; UNAUTHENTICATED when the caller has no verified name; else PERMISSION_DENIED. Neither says
+  // who is allowed.
   grpc::Status Check(const std::string& method, const grpc::ServerContextBase& context);
 
-  // Where refused calls are logged, at most once a minute; null: nowhere.
+  // Receives a line about refused calls, at most once a minute; null: nothing is logged.
   void LogTo(LimitLog::Write write);
 
   // How many calls got each of these answers.

@@ -22,22 +22,22 @@
 
 namespace rpc {
 
-// A backend whose methods are called in one expression:
+// A backend service whose methods are called in one expression:
 //
 //   rpc::Backend<InventoryService> inventory({.target = "inventory:50052"}, log);
 //   inventory.Call(&InventoryService::Stub::async::Reserve, call, request, done);
 //
-// Everything that BackendChannel asks of those who call through it is done here: a stub and a
-// context for each call, deadline, retries and cancellation, and both dropped before `done` is
-// called, so that Close() need not wait for what comes after. A change in whether the backend can
-// be reached is a line in the log. The caller's trace goes with the call.
+// It does what BackendChannel requires of its users: each call has a stub and a context with
+// deadline, retries and cancellation, and both are released before `done` is called, so that Close()
+// does not wait for `done`. Logs when the backend becomes reachable or unreachable. Passes the
+// caller's trace on.
 //
 // Threads: all methods may be called from any thread.
 // Lifetime: outlives every call's `done`.
 template <typename Service>
 class Backend {
  public:
-  // Where `method` and these types come from: &Service::Stub::async::Method.
+  // A pointer to a method of the generated asynchronous stub: &Service::Stub::async::Method.
   template <typename Async, typename Request, typename Response>
   using Method = void (Async::*)(grpc::ClientContext*, const Request*, Response*,
                                  std::function<void(grpc::Status)>);
@@ -45,27 +45,28 @@ class Backend {
   template <typename Response>
   using Done = std::type_identity_t<std::function<void(absl::StatusOr<Response>)>>;
 
-  // `options.service` is filled in. `log`: Reachability's.
+  // Sets `options.service`. `log` receives lines about reachability; must not block.
   Backend(BackendChannel::Options options, Reachability::Write log)
       : reachability_(options.target, std::move(log)), channel_(Named(std::move(options))) {}
 
-  // Calls on behalf of `caller`, whose deadline and cancellation go with it. Does not block. `done`
-  // is called once, on a thread of gRPC's, or at once when the backend is closed: UNAVAILABLE.
+  // Calls on behalf of `caller`, whose deadline and cancellation apply to the call. Does not block.
+  // `done` is called once: on one of gRPC's threads, or, when the backend is closed, at once with
+  // UNAVAILABLE.
   template <typename Async, typename Request, typename Response>
   void Call(Method<Async, Request, Response> method, const rpc::Call& caller,
             std::type_identity_t<Request> request, Done<Response> done) {
     Begin(method, channel_.NewContext(caller.context()), std::move(request), std::move(done));
   }
 
-  // The same on nobody's behalf; cancelled when a stop is requested of `give_up`.
+  // The same without a caller; cancelled when a stop is requested of `give_up`.
   template <typename Async, typename Request, typename Response>
   void Call(Method<Async, Request, Response> method, std::stop_token give_up,
             std::type_identity_t<Request> request, Done<Response> done) {
     Begin(method, channel_.NewContext(std::move(give_up)), std::move(request), std::move(done));
   }
 
-  // Calls on nobody's behalf, and waits for the answer; for `patience` only once a stop is
-  // requested of `stop`: CANCELLED then.
+  // Calls without a caller and waits for the answer. Once a stop is requested of `stop`, it waits no
+  // longer than `patience`, and then returns CANCELLED.
   template <typename Async, typename Request, typename Response>
   absl::StatusOr<Response> CallAndWait(Method<Async, Request, Response> method,
                                        std::type_identity_t<Request> request, std::stop_token stop,
@@ -77,7 +78,7 @@ class Backend {
     return wait->Get(std::move(stop), patience, [&context] { context->TryCancel(); });
   }
 
-  // As BackendChannel's.
+  // See BackendChannel.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const {
     return channel_.AwaitConnected(deadline);
   }

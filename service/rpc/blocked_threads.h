@@ -14,14 +14,14 @@
 
 namespace rpc {
 
-// Detects that gRPC's threads are blocked.
+// Detects that handlers block all of gRPC's callback threads.
 //
 // The problem: the callback API runs on clamp(cores / 2, 2, 16) threads for the whole process.
 // Handlers that block all of them stop every call, including health checks, and nothing says why.
 //
-// So a call that cannot leave the process is made periodically, on a channel that leads nowhere.
-// gRPC reports its failure on the same threads (completion_queue_cc.cc, CallbackAlternativeCQ); if
-// they do not get to it within `limit`, `on_blocked` is called, at most once per kQuiet.
+// So a call that never leaves the process is made periodically, on a channel without credentials.
+// gRPC reports its failure on the same threads (completion_queue_cc.cc, CallbackAlternativeCQ); when
+// they do not report it within `limit`, `on_blocked` is called, at most once per kQuiet.
 //
 // Threads: `on_blocked` is called on a thread of its own; the destructor waits for it. Throws
 // std::system_error when a thread cannot be created.
@@ -32,7 +32,7 @@ class BlockedThreads {
   explicit BlockedThreads(std::function<void()> on_blocked,
                           lifecycle::Clock::Duration limit = std::chrono::seconds(1));
 
-  // Whether they are blocked now. From any thread.
+  // Whether the threads are blocked now. May be called from any thread.
   bool blocked() const { return blocked_; }
 
  private:

@@ -18,22 +18,21 @@ namespace rpc {
 
 // Bounds how long unary calls may run, whatever deadline their callers have set.
 //
-// The problem: gRPC accepts any deadline, and calls without one. A call whose caller waits for ever
-// holds its handler, what that uses, and its place among --max_calls_in_flight for ever.
+// The problem: gRPC accepts any deadline, and calls without one. A call whose caller waits forever
+// keeps its handler, the handler's resources, and its place among --max_calls_in_flight forever.
 //
-// Guarantees: a call whose deadline is more than `max` away, and one that has no deadline, is
-// treated as if its caller had set the shorter one. Its context says so, and so does what is passed
-// to backends. When it is over, the call is cancelled, and its caller gets DEADLINE_EXCEEDED. That
-// happens late by a tenth of the limit at most, or by a tenth of a second.
+// Guarantees: a call without a deadline, or with one more than `max` away, is treated as if its
+// caller had set the shorter one, which its context shows and which is passed on to backends. When
+// it passes, the call is cancelled, and its caller gets DEADLINE_EXCEEDED: late by at most a tenth
+// of the limit or a tenth of a second.
 //
-// Streams are not bounded, because they are long-lived on purpose: the caller of this class leaves
-// them out.
+// Streams are long-lived on purpose and have no such limit: callers of this class leave them out.
 //
 // It uses a private member of gRPC's server context, the deadline, through a pointer to it, which
 // does not compile where it has another name.
 //
-// Cost: a lock and an entry for each call whose deadline is shortened, and a thread that looks
-// through the entries at those intervals. Of a server without limits: none, it needs none of these.
+// Cost: a lock and an entry for each call whose deadline is shortened, and a thread that scans the
+// entries at those intervals. A server without limits needs no CallDeadlines.
 //
 // Threads: all methods may be called from any thread; it has its own thread until it is destroyed.
 // Lifetime: outlives the server whose calls it knows.
@@ -48,7 +47,7 @@ class CallDeadlines {
     bool any() const { return max.count() > 0 || when_unset.count() > 0; }
   };
 
-  // `write` receives a line when a call is ended, one a minute at most; must not block.
+  // `write` receives a line when a call is ended, at most one a minute; must not block.
   //
   // Throws std::system_error when a thread cannot be created.
   CallDeadlines(Limits limits, LimitLog::Write write);
@@ -56,15 +55,15 @@ class CallDeadlines {
   CallDeadlines(const CallDeadlines&) = delete;
   CallDeadlines& operator=(const CallDeadlines&) = delete;
 
-  // A call begins: before its handler is called, and once its context is bound to it.
+  // A call begins. Requires: its context is bound to it, and its handler has not been called.
   void Begin(grpc::ServerContextBase& context, const char* method);
-  // It has ended. Does nothing if its deadline was not shortened.
+  // The call has ended. Does nothing if its deadline was not shortened.
   void End(const void* context);
 
   // How many calls were ended.
   std::int64_t ended() const { return ended_.total(); }
 
-  // How many running calls have their deadline from it.
+  // How many running calls have a deadline that was set here.
   int bounded();
 
  private:
@@ -80,7 +79,7 @@ class CallDeadlines {
     std::unordered_map<const void*, Running> calls;  // Guarded by mutex. By context.
   };
 
-  // Of a call that begins now; 0: its own is early enough.
+  // The time that a call gets that begins now; 0: its own deadline is early enough.
   std::chrono::milliseconds Limit(gpr_timespec deadline) const;
   Shard& ShardOf(const void* context);
   void Run();

@@ -10,9 +10,9 @@
 
 namespace rpc {
 
-// A count of living things that threads update without sharing a cache line.
+// Counts live objects, such as running calls, without a cache line that all threads write to.
 //
-// Threads: any. End() of one comes after its Begin(), possibly on another thread.
+// Threads: any. An object's End() comes after its Begin(), possibly on another thread.
 class LiveCount {
  public:
   void Begin() { ++mine().begun; }
@@ -31,7 +31,7 @@ class LiveCount {
     return false;
   }
 
-  // Never too low, whatever begins and ends while it is read.
+  // Never too low, whatever begins or ends meanwhile.
   std::int64_t live() const {
     std::int64_t live = 0;
     for (const Shard& shard : shards_) live -= shard.ended;

@@ -5,12 +5,12 @@
 
 namespace rpc {
 
-// The file descriptors that the process has open; some may be closed or opened meanwhile. Where
-// /proc is not mounted, as in a bare chroot, each possible one is tried, which takes up to a tenth
+// The process's open file descriptors. Other threads may open and close some meanwhile. Where /proc
+// is not mounted, as in a bare chroot, each possible descriptor is tried, which takes up to a tenth
 // of a second.
 std::vector<int> OpenDescriptors();
 
-// Without /proc. For tests.
+// The same without /proc. For tests.
 std::vector<int> TryEveryDescriptor();
 
 }  // namespace rpc

@@ -19,8 +19,8 @@
 
 namespace rpc {
 
-// What streams are made of. A stream is a class that derives from ServerStream,
-// ClientStream or BidiStream, and says what its messages are and where a caller goes on:
+// Base classes for streaming handlers. A stream is a class that derives from ServerStream,
+// ClientStream or BidiStream, and says what its messages are and where a caller resumes:
 //
 //   class Count final : public rpc::ServerStream<v1::CountResponse> {
 //    public:
@@ -40,25 +40,27 @@ namespace rpc {
 //     int number_ = 0;
 //   };
 //
-// and a service's method serves it:
+// The service's method returns it:
 //
 //   grpc::ServerWriteReactor<v1::CountResponse>* Count(grpc::CallbackServerContext*,
 //                                                      const v1::CountRequest* request) override {
 //     return rpc::Serve<Count>(goodbye_.token(), *request);
 //   }
 //
-// Everything else is StreamOrder's, whose protected methods are there to be called.
-// What it is for and what it guarantees is said there. No method may block.
+// StreamOrder (stream_order.h) does everything else: it orders reads and writes, says the goodbye,
+// and ends the stream. Its protected methods, such as End() and WakeAfter(), are for streams to
+// call. No method may block.
 //
-// Messages are Protobuf's, or grpc::ByteBuffer where the method is raw.
+// Messages are Protobuf's, or grpc::ByteBuffer for a raw method.
 //
-// Lifetime: Serve() makes the stream; it is destroyed when its call is over. What it is
-// given outlives the server.
+// Lifetime: Serve() creates the stream, which is destroyed when its call is over. References that it
+// is given must outlive the server.
 
 namespace stream_internal {
 
-// gRPC tells an undecodable message and a caller's half-close in the same way. What parses
-// clears the message first: a field that no message can have is gone then.
+// gRPC reports a message that cannot be parsed like the caller's half-close. Parsing clears the
+// message first, so a field that no message can have tells them apart: it is still there after a
+// half-close.
 constexpr int kMark = (1 << 29) + 1;
 
 inline void Mark(google::protobuf::Message& message) {
@@ -72,12 +74,12 @@ inline std::size_t SizeOf(const google::protobuf::Message& message) {
   return message.ByteSizeLong();
 }
 
-// Bytes are never undecodable.
+// Raw bytes are not parsed.
 inline void Mark(grpc::ByteBuffer&) {}
 inline bool IsMarked(const grpc::ByteBuffer&) { return true; }
 inline std::size_t SizeOf(const grpc::ByteBuffer& message) { return message.Length(); }
 
-// One message is written while the next one is filled already.
+// Two messages: one is written while the next one is filled.
 template <typename Response>
 class Outbox {
  public:
@@ -105,20 +107,20 @@ class ServerStream : public StreamOrder {
  public:
   using Response = ResponseType;
 
-  // For transports.
+  // For the transport.
   const Response& outgoing() const { return outbox_.taken(); }
 
  protected:
   ServerStream() : StreamOrder(/*writes=*/true, /*reads=*/false) {}
 
-  // Fills the next message, which is empty. False: there is none yet; asked again after
-  // StreamHandle::Wake() or WakeAfter(), and whatever else happens.
+  // Fills the next message, which is empty. False: there is none yet; called again after
+  // StreamHandle::Wake(), after WakeAfter(), and after any other event of the stream.
   virtual bool Next(Response& message) = 0;
 
-  // The same, for a caller who has heard nothing for long. See BeatWhenIdle().
+  // As Next(), for a stream that has been idle. See BeatWhenIdle().
   virtual bool Heartbeat(Response& /*message*/) { return false; }
 
-  // Where to go on after what Next() has filled last.
+  // Where to resume after the last message that Next() filled.
   ResumePoint Goodbye() override = 0;
 
  private:
@@ -143,15 +145,15 @@ class ClientStream : public StreamOrder {
  protected:
   ClientStream() : StreamOrder(/*writes=*/false, /*reads=*/true) {}
 
-  // The caller has sent a message. The next one is read when this returns and nothing
-  // holds the stream; the message is as it is until then.
+  // The caller has sent a message, which stays valid until the next one is read: when this has
+  // returned and nothing holds the stream.
   virtual void OnMessage(Request& message) = 0;
 
-  // The caller has sent all: the stream ends with OK, unless it has ended. What the caller
-  // gets then is in the response that the service's method was given.
+  // The caller has sent all its messages. The stream ends with OK, unless it has ended already, and
+  // the caller gets the response that the service's method was given.
   virtual void OnAllSent() = 0;
 
-  // Where to go on after what OnMessage() was given last.
+  // Where to resume after the last message that OnMessage() was given.
   ResumePoint Goodbye() override = 0;
 
  private:
@@ -188,11 +190,11 @@ class BidiStream : public StreamOrder {
   // As in ClientStream.
   virtual void OnMessage(Request& message) = 0;
 
-  // The caller has sent all. Unless overridden: ends with OK.
+  // The caller has sent all its messages. Default: ends the stream with OK.
   void OnHalfClose() override { End(absl::OkStatus()); }
 
-  // Whether to read another message now. Unless overridden: when all that the last one
-  // brought about is written, so that what waits for a slow caller does not grow.
+  // Whether to read another message now. Default: once every answer to the last one is written, so
+  // that what waits for a slow caller does not grow.
   bool CanRead() override { return !writing(); }
 
   ResumePoint Goodbye() override = 0;
@@ -282,7 +284,7 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
 
   void Set(std::optional<grpc::Alarm>& alarm, std::chrono::milliseconds delay,
            StreamOrder::CallEvent event) {
-    // A new one each time: the last one may not have returned from its callback.
+    // A new alarm each time: the last one's callback may still run.
     alarm.emplace().Set(std::chrono::system_clock::now() + delay,
                         [self = self_, event](bool passed) {
                           if (passed) self->stream_->Post(event);
@@ -299,9 +301,8 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
 
 }  // namespace stream_internal
 
-// Begins a stream: constructs it from `arguments`, and returns what a method of a callback
-// service is to return. It says goodbye once a stop is requested of `draining`
-// (GoodbyeSignal::token()).
+// Constructs a stream from `arguments` and returns what the method of a callback service returns.
+// The stream says goodbye when a stop is requested of `draining` (GoodbyeSignal::token()).
 template <typename Stream, typename... Arguments>
 auto* Serve(const std::stop_token& draining, Arguments&&... arguments) {
   return std::make_shared<stream_internal::Call<Stream>>()->Begin(

@@ -19,48 +19,49 @@
 
 namespace rpc {
 
-// Replaces a server by another process on the same host, without a moment at which nobody listens:
-// a hot restart.
+// Hot restart: replaces the server by another process on the same host, and somebody listens at
+// every moment.
 //
-// The problem: a port that one process closes before the next one has opened it refuses callers in
-// between. SO_REUSEPORT does not help: each process has a queue of its own, and the callers in that
-// of the leaving process are reset when it closes. So both use the same sockets, which the old
-// process sends to the new one (SCM_RIGHTS) through a socket file that both know:
+// The problem: between one process closing a port and the next one opening it, callers are refused.
+// SO_REUSEPORT does not help: each process has its own accept queue, and the connections in the old
+// one's are reset when it closes. So both processes use the same sockets. The old one sends them to
+// the new one (SCM_RIGHTS) through a socket file whose path both know:
 //
 //   new process                         the one that serves
 //   Begin()          connects     -->   sends its listening sockets, goes on serving
 //   Publish()        its own socket file replaces the other's
 //   Serve()          "serving"    -->   leaves the sockets to the new one, and drains
 //
-// A new process that ends before it serves has changed nothing: the old one goes on, and waits for
+// A new process that ends before it serves changes nothing: the old one continues, and waits for
 // the next.
 //
-// Guarantees: only a process of the same user, or of root, is given the sockets or believed. One
-// successor at a time; another one waits.
+// Guarantees: only a process of the same user or of root gets the sockets, and only such a process
+// is believed. One successor at a time; another one waits.
 //
-// Threads: `host` is called on a thread of its own; Close() waits for it. The rest on one thread.
+// Threads: all methods on one thread. `Host` is called on Takeover's own thread, which Close() waits
+// for.
 class Takeover {
  public:
-  // The listening sockets of one address, whose descriptors belong to whoever has this.
+  // The listening sockets of one address. The receiver owns the descriptors.
   struct Shared {
     std::string address;
     std::vector<int> fds;
   };
   struct Host {
-    // Those that a successor needs. May be called several times.
+    // The sockets that a successor needs. May be called several times.
     std::function<std::vector<Shared>()> sockets;
-    // The successor serves. Called at most once. `to`: "process 123".
+    // The successor serves now. Called at most once. `to`: "process 123".
     std::function<void(const std::string& to)> handed_over;
-    // A successor ended before it served. A sentence for people.
+    // Receives a sentence when a successor ended before it served.
     std::function<void(const std::string& words)> log;
   };
 
   // Connects to the process that serves under `path`, if there is one, and adds its sockets to
   // `inherited`, each under its address.
   //
-  // Errors, each with the path and what to do: INVALID_ARGUMENT (too long, or something else than a
-  // socket is there), PERMISSION_DENIED (also another user's process), UNAVAILABLE (that process
-  // does not answer within a few seconds; no thread).
+  // Errors, each with the path and what to do: INVALID_ARGUMENT (the path is too long or is no
+  // socket), PERMISSION_DENIED (also: the process is another user's), UNAVAILABLE (the process does
+  // not answer within a few seconds, or no thread can be created).
   static absl::StatusOr<std::unique_ptr<Takeover>> Begin(const std::string& path,
                                                          InheritedSockets& inherited);
 
@@ -69,14 +70,14 @@ class Takeover {
   Takeover(const Takeover&) = delete;
   Takeover& operator=(const Takeover&) = delete;
 
-  // From now on the next process finds this one. Call it as soon as nothing else can fail.
+  // From now on the next process finds this one. Call it when nothing else can fail any more.
   absl::Status Publish();
 
-  // This process serves: tells the predecessor, which begins to drain, and waits for a successor.
+  // This process serves: tells the predecessor, which then drains; begins to wait for a successor.
   // Requires: Publish() was OK.
   void Serve(Host host);
 
-  // No successor is given anything any more. Closing twice does nothing.
+  // Sends nothing to any successor any more. Closing twice does nothing.
   void Close();
 
  private:
@@ -104,7 +105,7 @@ class Takeover {
   void Run();
   void AwaitSuccessors();
   void Admit();
-  // True: it serves.
+  // True: the successor serves.
   bool HearSuccessor();
 
   const std::string path_;

@@ -9,23 +9,24 @@
 
 namespace rpc {
 
-// What a caller must show to a server that has TlsFiles::Paths::ca. One whose certificate cannot be
-// verified is always refused.
+// Whether a server that has TlsFiles::Paths::ca requires a certificate of its callers. A certificate
+// that cannot be verified is always refused.
 enum class CallerCertificate { kRequired, kOptional };
 
-// TLS credentials, 1.2 at least, of a server: each new connection gets the latest files, and those
-// that are open keep what they have. With a CA, callers show certificates that it has signed.
+// A server's credentials for TLS 1.2 or later. A new connection gets the latest files; open ones
+// keep theirs. With a CA, callers' certificates must be signed by it.
 //
 // The problem: gRPC's own reloading (FileWatcherCertificateProvider) uses whatever is in the files.
-// What it has for servers besides, a function that is asked before each handshake and may say
-// "unchanged", is in the C API only.
+// Its other way, a function that is asked before each handshake and may answer "unchanged", exists
+// in the C API only.
 //
-// Requires: `files` has a certificate. The credentials outlive the servers that use them.
+// Requires: `files` has a certificate. Lifetime: the credentials outlive the servers that use
+// them.
 std::shared_ptr<grpc::ServerCredentials> ServerTls(std::shared_ptr<const TlsFiles> files,
                                                    CallerCertificate caller);
 
-// The same for a client, as the files are now: who signs servers (without a CA: those whom this
-// machine trusts), and the certificate to show, if there is one.
+// A client's credentials, from the files as they are now: the CA that signs servers' certificates
+// (default: the machine's trust store), and the client's own certificate, if it has one.
 std::shared_ptr<grpc::ChannelCredentials> ChannelTls(const TlsFiles::Contents& contents);
 
 }  // namespace rpc

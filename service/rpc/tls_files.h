@@ -12,29 +12,28 @@
 
 namespace rpc {
 
-// The PEM files that TLS needs, read again when they change.
+// The PEM files for TLS, reloaded when they change.
 //
-// The problem: certificates live for days or hours and are renewed by a tool that replaces one file
-// after the other. gRPC takes whatever it gets: a certificate that does not belong to its key, or
-// one that has expired, and every new connection fails.
+// The problem: certificates are valid for days or hours, and are renewed by a tool that replaces one
+// file after the other. gRPC uses whatever it reads: with a certificate that does not match its key,
+// or has expired, every new connection fails.
 //
-// Guarantees: Latest() is always a set that was complete and valid when it was read. Files that
-// have become wrong are one line in the log, after the second look at them; until they are right
-// again the previous ones are used. A line says when new ones are used, and, once a day in its last
-// week, when the certificate expires. A file system that hangs delays nothing but the renewal.
+// Guarantees: Latest() is always a set that was complete and valid when it was read. A fault is
+// logged once, when two reads in a row have found it, and the previous set stays in use until the
+// files are valid again. A line is logged when a new set is used and, once a day in the
+// certificate's last week, when it expires. A file system that hangs delays only the renewal.
 //
-// Requires: Open() comes before anything else uses OpenSSL. gRPC's threads, which may be in a
-// handshake when the process exits, do not crash then.
+// Requires: Open() is called before anything else uses OpenSSL. It prevents a crash of gRPC's
+// threads that are in a handshake when the process exits.
 //
-// Threads: all methods may be called from any thread; Open() reads the files, the rest does not
-// block.
+// Threads: all methods may be called from any thread; only Open() blocks, to read the files.
 class TlsFiles {
  public:
-  // Each may be empty: none. A certificate and its key come together.
+  // Empty: none. A certificate needs its key and the key its certificate.
   struct Paths {
-    std::string certificate = {};  // Followed by the intermediate ones.
+    std::string certificate = {};  // Followed by intermediate certificates.
     std::string key = {};
-    std::string ca = {};  // Who signs the peer's certificate.
+    std::string ca = {};  // The authorities that sign peers' certificates.
   };
 
   struct Contents {
@@ -47,12 +46,12 @@ class TlsFiles {
 
   using Write = std::function<void(const std::string& line)>;
 
-  // How often the files are looked at.
+  // How often the files are read.
   static constexpr std::chrono::milliseconds kInterval{1000};
 
-  // INVALID_ARGUMENT, naming the file and what to do: one that cannot be read, is not a regular
-  // file, is larger than a megabyte, or does not contain what it should; a certificate that has
-  // expired, is not valid yet, belongs to another key, or is too weak for TLS.
+  // INVALID_ARGUMENT, naming the file and what to do: a file cannot be read, is not a regular file,
+  // is larger than a megabyte, or has the wrong content; a certificate has expired, is not valid
+  // yet, does not match its key, or is too weak for TLS.
   static absl::StatusOr<std::shared_ptr<TlsFiles>> Open(
       Paths paths, Write write = nullptr, std::chrono::milliseconds interval = kInterval);
 
@@ -60,8 +59,8 @@ class TlsFiles {
   TlsFiles(const TlsFiles&) = delete;
   TlsFiles& operator=(const TlsFiles&) = delete;
 
-  // Where lines go from now on; null: stderr. `write` must not block, and
-  // is not called again once another call or the destructor has returned.
+  // Receives log lines from now on; null: stderr. `write` must not block. It is not called any more
+  // once another LogTo() or the destructor has returned.
   void LogTo(Write write);
 
   std::shared_ptr<const Contents> Latest() const;

@@ -20,8 +20,8 @@
 
 namespace rpc {
 
-// What unary handlers are made of: a method of a service hands what it was given, and a
-// function from the request to `absl::StatusOr<Response>`, to one of these:
+// Unary handlers are functions from a request to `absl::StatusOr<Response>`. A service's method
+// passes its arguments and that function to one of these:
 //
 //   grpc::ServerUnaryReactor* GetOrder(grpc::CallbackServerContext* context,
 //                                      const v1::GetOrderRequest* request,
@@ -33,27 +33,26 @@ namespace rpc {
 //   }
 //
 //   AnswerNow()        the function does not block
-//   AnswerFromPool()   it does: it runs in the pool, unless nobody waits for it any more when
-//                      its turn comes; when the pool is full, the caller is told
-//                      RESOURCE_EXHAUSTED, and when to try again
-//   AnswerLater()      it begins something that ends elsewhere, and hands its Answer on
+//   AnswerFromPool()   it blocks, and runs in the pool, unless its caller has stopped waiting when
+//                      its turn comes; when the pool is full, the caller gets RESOURCE_EXHAUSTED
+//                      and is told when to try again
+//   AnswerLater()      it starts something that ends elsewhere, and passes its Answer on
 //
-// What throws is answered with INTERNAL, and is a line in the log. Statuses are converted
-// by ToGrpc().
+// An exception is answered with INTERNAL and logged. ToGrpc() converts statuses.
 
-// The call that is answered.
+// The call that a handler answers.
 //
-// Lifetime: what it tells is there until the call is answered.
+// Lifetime: may be used until the call is answered.
 class Call {
  public:
   explicit Call(const grpc::CallbackServerContext& context) : context_(&context) {}
 
   const grpc::CallbackServerContext& context() const { return *context_; }
 
-  // CANCELLED, DEADLINE_EXCEEDED: nobody waits for the answer any more.
+  // CANCELLED or DEADLINE_EXCEEDED when the caller no longer waits for the answer; else OK.
   absl::Status Abandoned() const;
 
-  // When the caller stops waiting; the end of time when it does not say.
+  // When the caller stops waiting; TimePoint::max() when it set no deadline.
   lifecycle::Clock::TimePoint deadline() const;
 
   // deadline(), or `limit` from now if that is earlier.
@@ -63,24 +62,25 @@ class Call {
   const grpc::CallbackServerContext* context_;
 };
 
-// Answers one call. Copies answer the same call: one of them, once. When the last one is
-// gone and none has answered, the caller is told UNAVAILABLE.
+// Answers one call. Copies answer the same call, which is answered once. When the last copy is
+// destroyed without an answer, the caller gets UNAVAILABLE.
 //
 // Threads: all methods may be called from any thread.
 template <typename Response>
 class Answer {
  public:
-  // In a handler.
+  // Requires: it is constructed in the handler.
   Answer(grpc::ServerUnaryReactor& reactor, Response& response)
       : call_(std::make_shared<Unanswered>(reactor, response)) {}
 
-  // Answers. Requires: nobody has, the handler's request and context are not used any more.
+  // Answers. Requires: the call is not answered yet, and its request and context are no longer
+  // used.
   void operator()(absl::StatusOr<Response> response) const {
     if (response.ok()) *call_->response = *std::move(response);
     call_->Finish(response.status());
   }
 
-  // Answers with what `handler` returns; with INTERNAL when it throws.
+  // Answers with the result of `handler`; with INTERNAL when it throws.
   template <typename Handler>
   void From(Handler handler) const {
     absl::StatusOr<Response> response = absl::InternalError("the handler failed");
@@ -89,7 +89,7 @@ class Answer {
     (*this)(std::move(response));
   }
 
-  // Runs `begin`, which has a copy; answers INTERNAL when that throws and has not answered.
+  // Runs `begin`, which has a copy of this; answers INTERNAL when it throws without having answered.
   void IfThrown(const std::function<void()>& begin) const {
     if (!call_->failures->Survives(begin)) call_->TryFinish(absl::InternalError("it failed"));
   }
@@ -111,7 +111,7 @@ class Answer {
     }
 
     grpc::ServerUnaryReactor* const reactor;
-    Response* const response;  // The call's, so gone once it is answered.
+    Response* const response;  // gRPC's; gone once the call is answered.
     const std::shared_ptr<HandlerFailures> failures = HandlerFailures::Current();
     const void* const call = HandlerFailures::CurrentCall();
     const std::shared_ptr<const Trace> trace = Trace::Current();
@@ -138,7 +138,7 @@ grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, cons
   return reactor;
 }
 
-// The same as the next one, for a reactor of one's own.
+// As the next one, for a reactor other than the default one.
 template <typename Request, typename Response, typename Handler>
 void AnswerFromPool(BlockingPool& pool, grpc::ServerUnaryReactor& reactor,
                     const grpc::CallbackServerContext& context, const Request& request,

@@ -18,39 +18,40 @@
 
 namespace sqlite {
 
-// The thread that writes to a database: commits together what many threads want to write.
+// Group commit: one thread writes to the database, and writes of many threads share a transaction.
 //
 // The problem: a commit waits for the disk. One commit for each piece of work makes a server as
-// slow as its disk; what waits while one commit is under way can share the next.
+// slow as its disk; work that arrives during one commit can share the next.
 //
-// Guarantees: each piece of work is stored whole or not at all, whatever the others in its commit
-// do. Work begins in the order in which it came. Nobody waits longer than one commit for company.
+// Guarantees: each piece of work is stored whole or not at all, whatever happens to the others in
+// its commit. Work begins in the order in which it arrived, and waits for no others to share its
+// commit.
 //
-// Errors of work, beside its own; after these, nothing was stored:
-//   DEADLINE_EXCEEDED    its deadline came before it had begun
-//   RESOURCE_EXHAUSTED   others wait already for longer than its deadline, or Bounds::wait, allows
+// Errors of work, in addition to its own; after these, nothing was stored:
+//   DEADLINE_EXCEEDED    its deadline passed before it began
+//   RESOURCE_EXHAUSTED   the oldest work has waited longer than its deadline or Bounds::wait allows
 //   UNAVAILABLE          the database is busy or full
-//   FAILED_PRECONDITION  the writer was closed, or the database file was moved away
-// and after this one, it may or may not be stored:
-//   UNKNOWN              the commit has begun and failed, or its deadline came during it
+//   FAILED_PRECONDITION  the writer is closed, or the database file was moved
+// After this one, it may or may not be stored:
+//   UNKNOWN              the commit failed, or the deadline passed during it
 //
-// Threads: all methods may be called from any thread, but not from work.
+// Threads: all methods may be called from any thread, but not from within work.
 class Writer {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
-  // Reads and writes; what it has written is rolled back when it returns an error. Runs on the
-  // writer's thread, perhaps after its caller has gone: it owns all that it uses.
+  // Reads and writes; its writes are rolled back when it returns an error. Runs on the writer's
+  // thread, perhaps after Run() has returned, so it owns all that it uses.
   using Work = std::function<absl::Status(Database&)>;
 
   struct Bounds {
-    // Of one commit, so that nobody waits long for those in front.
+    // Of one commit, so that no work waits long for the work before it.
     std::size_t batch = 512;
     std::chrono::milliseconds batch_time{20};
-    // Capacity is a time: when the first in line has waited this long, no more is taken.
+    // The queue is bounded by time: when its oldest work has waited this long, new work is refused.
     std::chrono::milliseconds wait{2000};
   };
 
-  // `database` is not for reading only. Throws std::system_error when a thread cannot be created.
+  // Requires: `database` is not read-only. Throws std::system_error when no thread can be created.
   explicit Writer(std::unique_ptr<Database> database);
   Writer(std::unique_ptr<Database> database, const Bounds& bounds);
   // Like Close(), without a limit.
@@ -58,7 +59,7 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Returns when `work` was committed, has failed, or `deadline` has come.
+  // Returns when `work` is committed, has failed, or `deadline` has passed.
   absl::Status Run(TimePoint deadline, Work work);
 
   // The same for work with a result.
@@ -70,18 +71,18 @@ class Writer {
                                 *result = work(database);
                                 return result->status();
                               }));
-    // When it has not ended, the writer's thread may be using `result` now.
+    // After an error, the writer's thread may still be using `result`.
     if (!status.ok()) return status;
     return *std::move(result);
   }
 
-  // Takes no more work, commits what waits, moves the write-ahead log into the file, closes the
-  // database. DEADLINE_EXCEEDED: a commit is still under way; then the writer must not be
-  // destroyed. What has not begun by then is not stored. Another error: it is closed, but see
-  // Database::Checkpoint(). A second call waits for the first and returns the same.
+  // Refuses new work, commits what waits, moves the write-ahead log into the file, closes the
+  // database. DEADLINE_EXCEEDED: a commit is still under way, and the writer must not be destroyed;
+  // work that had not begun is not stored. Any other error is Database::Checkpoint()'s, and the
+  // database is closed. A second call waits for the first and returns the same.
   absl::Status Close(TimePoint deadline);
 
-  // How much work waits, and how many commits were tried. For tests and figures.
+  // Work that waits, and commits attempted. For tests and benchmarks.
   std::size_t waiting() const;
   std::size_t commits() const;
 
@@ -93,17 +94,17 @@ class Writer {
   void Loop();
   // Waits for work. False: there is none, and none will come.
   bool Await();
-  // Makes one commit of what waits; nothing while another process writes.
+  // Commits what waits, in one transaction. Does nothing while another process writes.
   void WriteBatch();
-  // Runs what waits, within the bounds of a batch or until the transaction is lost.
+  // Runs work that waits, until a batch is full or the transaction is lost.
   Items RunWork(const Transaction& transaction);
   // Null: nothing waits.
   std::shared_ptr<Item> Take();
-  // Ends work that was run. `committed` is that of all whose work has succeeded.
+  // Delivers results. `committed`: the result of all work that succeeded.
   void Deliver(const Items& batch, const absl::Status& committed);
-  // Ends all that waits.
+  // Ends all work that waits with `status`.
   void Refuse(const absl::Status& status);
-  // What is told to whoever has waited in vain. Requires: mutex_ is held.
+  // The error of work that was not begun in time. Requires: mutex_ is held.
   absl::Status TooLate() const;
   void SetLocked(bool locked);
   absl::Status CloseDatabase();
