@@ -49,12 +49,6 @@ bool IsGeneric(const grpc::ServerContextBase* context) {
          dynamic_cast<const grpc::GenericServerContext*>(context) != nullptr;
 }
 
-// What the caller of a cancelled call has seen.
-int StatusOfCancelled(const grpc::ServerContextBase& context) {
-  const bool over = context.deadline() <= std::chrono::system_clock::now();
-  return over ? grpc::StatusCode::DEADLINE_EXCEEDED : grpc::StatusCode::CANCELLED;
-}
-
 }  // namespace
 
 // Tells of a call that gRPC tells nobody else the end of: one of the sync or async API.
@@ -70,12 +64,12 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     // being told.
     if (entered_) {
       tracker_.Unbound(context_);
-      tracker_.Leave(this, /*cancelled=*/false, status_);
+      tracker_.Leave(this, {.cancelled = false, .status = status_});
     } else {
       tracker_.End(
           this,
           {.method = call_.method, .begun = call_.begun, .infrastructure = call_.infrastructure},
-          /*cancelled=*/false, status_);
+          {.cancelled = false, .status = status_});
     }
   }
 
@@ -158,17 +152,15 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
     tracker_.Unbound(call);
     const LiveCalls::Entry entry = tracker_.unary_.End(call);
     if (entry.method == nullptr) return Leave(*context);
-    const bool cancelled = context->IsCancelled();
-    tracker_.End(call, {.method = entry.method, .begun = entry.begun}, cancelled,
-                 cancelled ? StatusOfCancelled(*context) : entry.status);
+    tracker_.End(call, {.method = entry.method, .begun = entry.begun},
+                 OutcomeOf(*context, entry.status));
   }
   void Release(grpc::GenericCallbackServerContext* context) override { Leave(*context); }
 
  private:
   void Leave(const grpc::ServerContextBase& context) {
-    const int status = tracker_.statuses_.End(&context).status;
-    const bool cancelled = context.IsCancelled();
-    tracker_.Leave(&context, cancelled, cancelled ? StatusOfCancelled(context) : status);
+    const int reported = tracker_.statuses_.End(&context).status;
+    tracker_.Leave(&context, OutcomeOf(context, reported));
   }
 
   CallTracker& tracker_;
@@ -279,7 +271,7 @@ void CallTracker::Enter(const void* key, grpc::ServerContextBase& context, const
   shard.calls.emplace(key, Running{call, &context});
 }
 
-void CallTracker::Leave(const void* key, bool cancelled, int status) {
+void CallTracker::Leave(const void* key, Outcome outcome) {
   Shard& shard = ShardOf(key);
   std::unique_lock lock(shard.mutex);
   const auto found = shard.calls.find(key);
@@ -287,7 +279,15 @@ void CallTracker::Leave(const void* key, bool cancelled, int status) {
   const Call call = found->second.call;
   shard.calls.erase(found);
   lock.unlock();
-  End(key, call, cancelled || call.cut, call.cut ? grpc::StatusCode::CANCELLED : status);
+  if (call.cut) outcome = {.cancelled = true, .status = grpc::StatusCode::CANCELLED};
+  End(key, call, outcome);
+}
+
+CallTracker::Outcome CallTracker::OutcomeOf(const grpc::ServerContextBase& context, int reported) {
+  if (!context.IsCancelled()) return {.cancelled = false, .status = reported};
+  const bool over = context.deadline() <= std::chrono::system_clock::now();
+  return {.cancelled = true,
+          .status = over ? grpc::StatusCode::DEADLINE_EXCEEDED : grpc::StatusCode::CANCELLED};
 }
 
 void CallTracker::Bound(grpc::ServerContextBase& context, const Call& call) {
@@ -305,10 +305,10 @@ void CallTracker::Begin(const Call& call) {
   stats_.Begin(StatsName(call));
 }
 
-void CallTracker::End(const void* key, const Call& call, bool cancelled, int status) {
+void CallTracker::End(const void* key, const Call& call, Outcome outcome) {
   if (call.infrastructure) return infrastructure_.End();
-  stats_.End(StatsName(call), status, Clock::Steady().Now() - call.begun);
-  if (counting_) Count(key, call, cancelled);
+  stats_.End(StatsName(call), outcome.status, Clock::Steady().Now() - call.begun);
+  if (counting_) Count(key, call, outcome.cancelled);
   if (call.stream) streams_.End();
   calls_.End();
 }

@@ -109,6 +109,13 @@ class CallTracker {
     bool stream = false;
     bool cut = false;  // Cancel() has cancelled it.
   };
+
+  // How a call ended.
+  struct Outcome {
+    bool cancelled;
+    int status;  // What its caller has seen.
+  };
+
   struct Running {
     Call call;
     grpc::ServerContextBase* context;
@@ -144,9 +151,11 @@ class CallTracker {
   void Unbound(const void* context);
   Shard& ShardOf(const void* key);
   void Enter(const void* key, grpc::ServerContextBase& context, const Call& call);
-  void Leave(const void* key, bool cancelled, int status);
+  void Leave(const void* key, Outcome outcome);
+  // `reported`: the status that its harness has sent.
+  static Outcome OutcomeOf(const grpc::ServerContextBase& context, int reported);
   void Begin(const Call& call);
-  void End(const void* key, const Call& call, bool cancelled, int status);
+  void End(const void* key, const Call& call, Outcome outcome);
   // Requires: counting_.
   void Count(const void* key, const Call& call, bool cancelled);
   void Cancel(bool only_infrastructure);
