@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/files/read_file.h"
 #include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
@@ -17,6 +18,8 @@ namespace files {
 namespace {
 
 using ::testing::ElementsAre;
+
+using Watch = FileWatch<std::string>;
 
 class FileWatchTest : public ::testing::Test {
  protected:
@@ -37,14 +40,15 @@ class FileWatchTest : public ::testing::Test {
   const std::string path_ = directory_.File("watched");
   std::mutex mutex_;
   std::vector<std::string> told_;  // Guarded by mutex_.
-  const FileWatch::Changed changed_ = [this](const absl::StatusOr<std::string>& text) {
+  const Watch::Read read_ = [path = path_] { return ReadFile(path); };
+  const Watch::Changed changed_ = [this](const absl::StatusOr<std::string>& text) {
     std::lock_guard lock(mutex_);
     told_.push_back(text.ok() ? *text : "cannot be read");
   };
 };
 
 TEST_F(FileWatchTest, TellsEachChangeOnce) {
-  const FileWatch watch(path_, "old", changed_, std::chrono::milliseconds(5));
+  const Watch watch(read_, "old", changed_, std::chrono::milliseconds(5));
   Write("new");
   ASSERT_TRUE(testkit::Eventually([this] { return told().size() == 1; }));
   std::remove(path_.c_str());
@@ -55,7 +59,7 @@ TEST_F(FileWatchTest, TellsEachChangeOnce) {
 }
 
 TEST_F(FileWatchTest, TellsWhatChangedBeforeItBegan) {
-  const FileWatch watch(path_, "what was read before", changed_, std::chrono::milliseconds(5));
+  const Watch watch(read_, "what was read before", changed_, std::chrono::milliseconds(5));
   ASSERT_TRUE(testkit::Eventually([this] { return told().size() == 1; }));
   EXPECT_THAT(told(), ElementsAre("old"));
 }

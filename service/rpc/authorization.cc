@@ -79,7 +79,7 @@ absl::StatusOr<std::shared_ptr<Authorization>> Authorization::FromFile(
     policy->Renew(path, changed);
   };
   try {
-    policy->file_.emplace(path, *text, renew, interval);
+    policy->file_.emplace([path] { return files::ReadFile(path); }, *text, renew, interval);
   } catch (const std::system_error& error) {
     return absl::UnavailableError(absl::StrCat("no thread to watch ", path, ": ", error.what()));
   }

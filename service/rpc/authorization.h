@@ -46,7 +46,8 @@ class Authorization {
   // The same from a file, which the error names. When the file changes, its rules apply a moment
   // later, to calls that begin then. An invalid file is logged and changes nothing.
   static absl::StatusOr<std::shared_ptr<Authorization>> FromFile(
-      const std::string& path, std::chrono::milliseconds interval = files::FileWatch::kInterval);
+      const std::string& path,
+      std::chrono::milliseconds interval = files::FileWatch<std::string>::kInterval);
 
   // Accepts bearer tokens. Requires: no server uses it yet.
   void SetTokenCheck(TokenCheck check) { check_token_ = std::move(check); }
@@ -96,7 +97,7 @@ class Authorization {
   LimitLog::Write write_;                            // Guarded by mutex_.
   LimitLog unauthenticated_;
   LimitLog denied_;
-  std::optional<files::FileWatch> file_;  // Ends before the rest does.
+  std::optional<files::FileWatch<std::string>> file_;  // Ends before the rest does.
 };
 
 }  // namespace rpc

@@ -9,11 +9,9 @@
 #include <openssl/x509.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <ctime>
 #include <mutex>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -172,6 +170,13 @@ absl::Status Check(const TlsFiles::Paths& paths, const TlsFiles::Contents& conte
   return paths.ca.empty() ? absl::OkStatus() : CheckCa(paths.ca, contents.ca);
 }
 
+absl::StatusOr<TlsFiles::Contents> ReadValid(const TlsFiles::Paths& paths) {
+  absl::StatusOr<TlsFiles::Contents> contents = ReadAll(paths);
+  if (!contents.ok()) return contents;
+  if (absl::Status valid = Check(paths, *contents); !valid.ok()) return valid;
+  return contents;
+}
+
 std::time_t ExpiryOf(const TlsFiles::Contents& contents) {
   const std::vector<Owned<X509>> chain = CertificatesIn(contents.certificate);
   return chain.empty() ? 0 : Expires(*chain.front());
@@ -185,24 +190,12 @@ struct TlsFiles::State {
         latest(std::make_shared<Contents>(std::move(read))),
         expires(ExpiryOf(*latest)) {}
 
-  void Watch(std::chrono::milliseconds interval) {
-    std::unique_lock lock(mutex);
-    while (!changed.wait_for(lock, interval, [this] { return closed; })) {
-      lock.unlock();
-      Look();
-      lock.lock();
+  void Use(const absl::StatusOr<Contents>& read) {
+    if (!read.ok()) {
+      return Say(absl::StrCat("TLS: ", std::string(read.status().message()),
+                              "; the previous files are used until it is right"));
     }
-  }
-
-  void Look() {
-    const absl::StatusOr<Contents> read = ReadAll(paths);
-    if (read.ok() && *read == *Latest()) {
-      wrong.clear();
-      return SayWhenItExpires();
-    }
-    const absl::Status status = read.ok() ? Check(paths, *read) : read.status();
-    if (!status.ok()) return SayWhatIsWrong(std::string(status.message()));
-    wrong.clear();
+    if (*read == *Latest()) return;
     expires = ExpiryOf(*read);
     {
       std::lock_guard lock(mutex);
@@ -212,17 +205,6 @@ struct TlsFiles::State {
     const std::string until = expires == 0 ? "" : absl::StrCat(", valid until ", Text(expires));
     Say(absl::StrCat("TLS: the renewed ", paths.certificate.empty() ? paths.ca : paths.certificate,
                      " is used from now on", until));
-  }
-
-  // A tool that replaces one file after the other is in the middle of it at the first look.
-  void SayWhatIsWrong(const std::string& what) {
-    if (what != wrong) {
-      wrong = what;
-      said = false;
-    } else if (!std::exchange(said, true)) {
-      Say(absl::StrCat("TLS: ", what, "; the previous files are used until it is right"));
-    }
-    SayWhenItExpires();
   }
 
   void SayWhenItExpires() {
@@ -247,42 +229,39 @@ struct TlsFiles::State {
 
   const Paths paths;
   std::mutex mutex;
-  std::condition_variable changed;
-  bool closed = false;                     // Guarded by mutex.
   Write write;                             // Guarded by mutex.
   std::shared_ptr<const Contents> latest;  // Guarded by mutex.
   std::atomic<std::int64_t> generation{1};
   std::atomic<std::int64_t> expires;
-  // These are the thread's own.
-  std::string wrong;
-  bool said = false;
-  std::time_t next_reminder = 0;
+  std::time_t next_reminder = 0;  // The watch's own.
 };
 
 absl::StatusOr<std::shared_ptr<TlsFiles>> TlsFiles::Open(Paths paths, Write write,
                                                          std::chrono::milliseconds interval) {
   LeaveOpenSslToTheEnd();
-  absl::StatusOr<Contents> read = ReadAll(paths);
+  absl::StatusOr<Contents> read = ReadValid(paths);
   if (!read.ok()) return read.status();
-  if (absl::Status checked = Check(paths, *read); !checked.ok()) return checked;
   auto state = std::make_shared<State>(std::move(paths), *std::move(read));
   state->write = std::move(write);
   try {
-    std::thread([state, interval] { state->Watch(interval); }).detach();
+    return std::shared_ptr<TlsFiles>(new TlsFiles(std::move(state), interval));
   } catch (const std::system_error& error) {
     return absl::UnavailableError(absl::StrCat("no thread to watch TLS files: ", error.what()));
   }
-  return std::shared_ptr<TlsFiles>(new TlsFiles(std::move(state)));
 }
 
-TlsFiles::TlsFiles(std::shared_ptr<State> state) : state_(std::move(state)) {}
+TlsFiles::TlsFiles(std::shared_ptr<State> state, std::chrono::milliseconds interval)
+    : state_(std::move(state)),
+      watch_(
+          [state = state_] {
+            state->SayWhenItExpires();
+            return ReadValid(state->paths);
+          },
+          *state_->Latest(),
+          [state = state_.get()](const absl::StatusOr<Contents>& read) { state->Use(read); },
+          interval) {}
 
-TlsFiles::~TlsFiles() {
-  std::lock_guard lock(state_->mutex);
-  state_->write = nullptr;
-  state_->closed = true;
-  state_->changed.notify_all();
-}
+TlsFiles::~TlsFiles() { LogTo(nullptr); }
 
 void TlsFiles::LogTo(Write write) {
   std::lock_guard lock(state_->mutex);

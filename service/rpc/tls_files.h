@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "service/files/file_watch.h"
 
 namespace rpc {
 
@@ -18,9 +19,9 @@ namespace rpc {
 // file after the other. gRPC uses whatever it reads: with a certificate that does not match its key,
 // or has expired, every new connection fails.
 //
-// Guarantees: Latest() is always a set that was complete and valid when it was read. A fault is
-// logged once, when two reads in a row have found it, and the previous set stays in use until the
-// files are valid again. A line is logged when a new set is used and, once a day in the
+// Guarantees: Latest() is always a set that was complete and valid when it was read. When two reads
+// in a row find the same new set, it is used; when they find the same fault, it is logged once, and
+// the previous set stays in use. A line is logged when a new set is used and, once a day in the
 // certificate's last week, when it expires. A file system that hangs delays only the renewal.
 //
 // Requires: Open() is called before anything else uses OpenSSL. It prevents a crash of gRPC's
@@ -74,9 +75,10 @@ class TlsFiles {
  private:
   struct State;
 
-  explicit TlsFiles(std::shared_ptr<State> state);
+  TlsFiles(std::shared_ptr<State> state, std::chrono::milliseconds interval);
 
-  const std::shared_ptr<State> state_;  // Shared with the thread, which may hang in a read.
+  const std::shared_ptr<State> state_;  // Shared with the watch, which may hang in a read.
+  const files::FileWatch<Contents> watch_;
 };
 
 }  // namespace rpc
