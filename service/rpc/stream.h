@@ -114,7 +114,8 @@ class ServerStream : public StreamOrder {
   ServerStream() : StreamOrder(/*writes=*/true, /*reads=*/false) {}
 
   // Fills the next message, which is empty. False: there is none yet; called again after
-  // StreamHandle::Wake(), after WakeAfter(), and after any other event of the stream.
+  // StreamHandle::Wake(), after WakeAfter(), and after any other event of the stream: that it is
+  // called does not mean that there is news.
   virtual bool Next(Response& message) = 0;
 
   // As Next(), for a stream that has been idle. See BeatWhenIdle().
