@@ -1,8 +1,12 @@
 #include "service/files/file_watch.h"
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -62,6 +66,17 @@ TEST_F(FileWatchTest, TellsWhatChangedBeforeItBegan) {
   const Watch watch(read_, "what was read before", changed_, std::chrono::milliseconds(5));
   ASSERT_TRUE(testkit::Eventually([this] { return told().size() == 1; }));
   EXPECT_THAT(told(), ElementsAre("old"));
+}
+
+TEST_F(FileWatchTest, TellsOnlyWhatTwoReadsAgreeOn) {
+  const auto reads = std::make_shared<std::atomic<std::size_t>>(0);
+  const auto read = [reads]() -> absl::StatusOr<std::string> {
+    const std::vector<std::string> script = {"old", "half", "new", "new", "half", "new"};
+    return script[std::min((*reads)++, script.size() - 1)];
+  };
+  const Watch watch(read, "old", changed_, std::chrono::milliseconds(1));
+  ASSERT_TRUE(testkit::Eventually([&] { return *reads > 10; }));
+  EXPECT_THAT(told(), ElementsAre("new"));
 }
 
 }  // namespace
