@@ -76,6 +76,7 @@ class Answer {
   // Answers. Requires: the call is not answered yet, and its request and context are no longer
   // used.
   void operator()(absl::StatusOr<Response> response) const {
+    lifecycle::Require(call_->Claim(), "a call is answered once");
     if (response.ok()) *call_->response = *std::move(response);
     call_->Finish(response.status());
   }
@@ -99,15 +100,15 @@ class Answer {
     Unanswered(grpc::ServerUnaryReactor& answered_by, Response& answer)
         : reactor(&answered_by), response(&answer) {}
     ~Unanswered() { TryFinish(absl::UnavailableError("the call was given up; try again")); }
-    void Finish(const absl::Status& status) {
-      lifecycle::Require(TryFinish(status), "a call is answered once");
+    // Before anything of the call is touched: once it is answered, it may be gone.
+    bool Claim() { return !answered.exchange(true); }
+    void TryFinish(const absl::Status& status) {
+      if (Claim()) Finish(status);
     }
-    bool TryFinish(const absl::Status& status) {
-      if (answered.exchange(true)) return false;
+    void Finish(const absl::Status& status) {
       grpc::Status answer = ToGrpc(status);
       failures->Answered(call, answer.error_code());
       reactor->Finish(std::move(answer));
-      return true;
     }
 
     grpc::ServerUnaryReactor* const reactor;

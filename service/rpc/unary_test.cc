@@ -196,6 +196,17 @@ TEST_F(UnaryTest, IsAnsweredFromAnywhere) {
   EXPECT_EQ(calling->response.text(), "now");
 }
 
+using UnaryDeathTest = UnaryTest;
+
+TEST_F(UnaryDeathTest, IsAnsweredOnce) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto calling = Begin("Echo", "later");
+  const std::optional<Answer<Note>> answer = service_.later.get_future().get();
+  (*answer)(absl::NotFoundError("no"));
+  EXPECT_TRUE(absl::IsNotFound(calling->Await()));
+  EXPECT_DEATH((*answer)(Note()), "a call is answered once");
+}
+
 TEST_F(UnaryTest, IsUnavailableWhenItsAnswerIsDropped) {
   const auto calling = Begin("Echo", "later");
   service_.later.get_future().get().reset();
