@@ -1,7 +1,9 @@
 #include "service/rpc/backend_channel.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -11,12 +13,14 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdlib>
 #include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -33,6 +37,28 @@
 #include "service/rpc/testing/probe_service.h"
 #include "tests/common/eventually.h"
 #include "tests/common/slow_link.h"
+
+namespace {
+
+// "moving.test" is there, on this port of this host. 0: it cannot be found.
+std::atomic<int> moving_port{0};
+
+// gRPC asks this function, and no server, in a way that is the same everywhere.
+[[maybe_unused]] const int native_dns = setenv("GRPC_DNS_RESOLVER", "native", 1);
+
+}  // namespace
+
+// In the place of the system's.
+extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints,
+                           addrinfo** result) {
+  static const auto system =
+      reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  if (node == nullptr || std::string_view(node) != "moving.test") {
+    return system(node, service, hints, result);
+  }
+  if (moving_port == 0) return EAI_NONAME;
+  return system("127.0.0.1", std::to_string(moving_port).c_str(), hints, result);
+}
 
 namespace rpc {
 namespace {
@@ -64,6 +90,7 @@ class Server {
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
   }
 
+  int port() const { return port_; }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   const Connections& connections() const { return connections_; }
 
@@ -124,6 +151,25 @@ TEST(BackendChannel, DoesNotRetryOtherFailures) {
   BackendChannel backend(To(server));
   EXPECT_EQ(Echo(backend).error_code(), grpc::FAILED_PRECONDITION);
   EXPECT_EQ(flaky.calls(), 1);
+}
+
+// gRPC alone asks again after half a minute.
+TEST(BackendChannel, FindsABackendAgainUnderAnotherAddress) {
+  ProbeService probe;
+  auto first = std::make_optional<Server>(probe);
+  moving_port = first->port();
+  BackendChannel backend({.target = "moving.test:50051",
+                          .service = "probe.Probe",
+                          .timeout = std::chrono::minutes(1)});
+  ASSERT_TRUE(Echo(backend).ok());
+  const Server second(probe);
+  moving_port = second.port();
+  first.reset();
+  // Each attempt fails at once while the address is the old one.
+  const Clock::TimePoint limit = Clock::Steady().Now() + std::chrono::seconds(15);
+  bool found = false;
+  while (!found && Clock::Steady().Now() < limit) found = Echo(backend).ok();
+  EXPECT_TRUE(found);
 }
 
 // As TLS to another continent does, or a backend that has just been started on a busy machine.

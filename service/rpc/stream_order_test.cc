@@ -37,16 +37,26 @@ std::map<std::string, std::string> Metadata(const absl::Status& status) {
   return metadata;
 }
 
+constexpr milliseconds kTick(7);
+// Of what is written together.
+constexpr std::size_t kMaxBytes = 32 * 1024;
+
 // What the author of a stream sees, and what the test does through it.
 struct Script {
   std::function<void()> at_each_call = [] {};
   int news = 0;    // How many messages there are to write.
   int filled = 0;  // How many Next() has filled.
+  std::size_t padding = 0;
+  bool ticks = false;         // Asks for a timer when there is no news.
+  bool timer_wanted = false;  // It has, and none was set.
   std::vector<std::string> got;
   bool beats = false;
+  bool lingers = false;  // Goes on though its caller has sent all.
   std::optional<StreamHandle> handle;
   std::function<void()> on_message = [] {};
   std::function<void()> on_read = [] {};
+  std::function<void(bool hinted)> on_write = [](bool) {};
+  std::function<void()> on_finish = [] {};
   std::function<StreamHold()> hold;
   std::function<void(absl::Status)> end;
   bool destroyed = false;
@@ -66,8 +76,12 @@ class Scripted final : public BidiStream<Note, Note> {
   bool Next(Note& message) override {
     script_.at_each_call();
     EXPECT_EQ(message.text(), "");
-    if (script_.filled >= script_.news) return false;
-    message.set_text(std::to_string(++script_.filled));
+    if (script_.filled >= script_.news) {
+      if (script_.ticks) WakeAfter(kTick);
+      script_.timer_wanted = script_.ticks;
+      return false;
+    }
+    message.set_text(std::to_string(++script_.filled) + std::string(script_.padding, ' '));
     return true;
   }
   bool Heartbeat(Note& message) override {
@@ -79,6 +93,14 @@ class Scripted final : public BidiStream<Note, Note> {
     script_.at_each_call();
     script_.got.push_back(message.text());
     script_.on_message();
+  }
+  void OnHalfClose() override {
+    script_.at_each_call();
+    if (!script_.lingers) BidiStream::OnHalfClose();
+  }
+  bool CanRead() override {
+    script_.at_each_call();
+    return BidiStream::CanRead();
   }
   ResumePoint Goodbye() override {
     script_.at_each_call();
@@ -119,12 +141,18 @@ class FakeCall final : public StreamOrder::Transport {
     return {written_.begin(), written_.end() - static_cast<std::ptrdiff_t>(held_back_)};
   }
   std::size_t held_back() const { return held_back_; }
+  // How many writes did not wait for others.
+  std::size_t flushed() const { return flushed_; }
   const std::optional<absl::Status>& status() const { return status_; }
   std::optional<milliseconds> timer, idle_timer;
 
   void EndWrite() {
     writing_ = false;
     Post(cancelled_ ? StreamOrder::kWriteFailed : StreamOrder::kWritten);
+  }
+  void FailWrite() {
+    cancelled_ = true;
+    EndWrite();
   }
   void Send(const std::string& text) {
     reading_ = false;
@@ -133,6 +161,7 @@ class FakeCall final : public StreamOrder::Transport {
   }
   void EndRead(StreamOrder::CallEvent how) {
     reading_ = false;
+    ended_reading_ = true;
     Post(how);
   }
   void Cancel() {
@@ -140,6 +169,12 @@ class FakeCall final : public StreamOrder::Transport {
     Post(StreamOrder::kCancelled);
   }
   void Post(StreamOrder::CallEvent event) { stream_->Post(event); }
+  void PassIdleTime() {
+    if (!std::exchange(idle_timer, std::nullopt)) return;
+    beat_is_due_ = !wrote_since_idle_;
+    Post(StreamOrder::kIdle);
+    beat_is_due_ = false;
+  }
   // What gRPC does once Finish() was called.
   void EndAll() {
     if (writing_) EndWrite();
@@ -151,23 +186,38 @@ class FakeCall final : public StreamOrder::Transport {
   void Write(bool hinted) override {
     Expect(!writing_ && !status_, "a write before the last one has ended, or behind the end");
     Expect(!(written_.empty() && hinted), "the first write waits for another");
-    writing_ = true;
-    written_.push_back(stream_->outgoing().text());
+    const std::string& text = stream_->outgoing().text();
+    if (text == "beat") Expect(beat_is_due_, "a heartbeat for a caller who has heard something");
+    writing_ = wrote_since_idle_ = true;
+    written_.push_back(text.substr(0, text.find(' ')));
     held_back_ = hinted ? held_back_ + 1 : 0;
+    held_bytes_ = hinted ? held_bytes_ + text.size() : 0;
+    Expect(held_bytes_ <= kMaxBytes, "more is held back than it may");
+    flushed_ += hinted ? 0 : 1;
+    script_->on_write(hinted);
     if (writes_end_at_once()) EndWrite();
   }
   void Read() override {
     Expect(!reading_ && !status_, "a read before the last one has ended, or behind the end");
+    Expect(!ended_reading_, "a read when the caller has sent all");
+    Expect(!writing_, "a read while the caller has not got the answer to the last one");
     script_->on_read();
     reading_ = true;
   }
   void Finish(const absl::Status& status) override {
     Expect(!status_, "finished twice");
+    script_->on_finish();
     status_ = status;
     held_back_ = 0;
   }
-  void SetTimer(milliseconds delay) override { timer = delay; }
-  void SetIdleTimer(milliseconds delay) override { idle_timer = delay; }
+  void SetTimer(milliseconds delay) override {
+    Expect(std::exchange(script_->timer_wanted, false), "a timer that nobody has asked for");
+    timer = delay;
+  }
+  void SetIdleTimer(milliseconds delay) override {
+    wrote_since_idle_ = false;
+    idle_timer = delay;
+  }
   void Release() override {
     Expect(status_.has_value(), "let go before its end");
     const auto self = std::move(self_);
@@ -180,9 +230,14 @@ class FakeCall final : public StreamOrder::Transport {
   std::shared_ptr<FakeCall> self_;
   bool writing_ = false;
   bool reading_ = false;
+  bool ended_reading_ = false;
   bool cancelled_ = false;
+  bool wrote_since_idle_ = false;
+  bool beat_is_due_ = false;
   std::vector<std::string> written_;
   std::size_t held_back_ = 0;
+  std::size_t held_bytes_ = 0;
+  std::size_t flushed_ = 0;
   std::optional<absl::Status> status_;
 };
 
@@ -216,7 +271,8 @@ TEST(StreamOrderTest, HoldsBackABoundedNumberOfBytes) {
     most = std::max(most, call->held_back());
   }
   EXPECT_GT(most, 1000u);
-  EXPECT_LT(most, 32u * 1024u);
+  EXPECT_LT(most, kMaxBytes);
+  EXPECT_LT(call->flushed(), 50u) << "each of them may be as large";
   call->Cancel();
   call->EndAll();
 }
@@ -277,6 +333,58 @@ TEST(StreamOrderTest, TellsGarbageFromAHalfClose) {
   }
 }
 
+TEST(StreamOrderTest, MayGoOnAfterItsCallersHalfClose) {
+  Script script;
+  script.lingers = true;
+  const auto call = FakeCall::Begin(script);
+  call->EndRead(StreamOrder::kHalfClosed);
+  EXPECT_EQ(call->status(), std::nullopt);
+  script.news = 1;
+  script.handle->Wake();
+  EXPECT_THAT(call->written(), ElementsAre("1"));
+  call->Cancel();
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, EndsWhenAWriteFails) {
+  Script script;
+  script.news = 1;
+  const auto call = FakeCall::Begin(script);
+  call->FailWrite();
+  ASSERT_TRUE(call->status());
+  EXPECT_TRUE(absl::IsCancelled(*call->status()));
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, EndsWithTheFirstStatusThatItIsGiven) {
+  Script script;
+  script.on_message = [&] {
+    script.end(absl::OutOfRangeError("first"));
+    script.end(absl::InternalError("second"));
+  };
+  const auto call = FakeCall::Begin(script);
+  call->Send("a");
+  ASSERT_TRUE(call->status());
+  EXPECT_TRUE(absl::IsOutOfRange(*call->status()));
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, AsksAgainWhenItsTimerGoesOff) {
+  Script script;
+  script.ticks = true;
+  const auto call = FakeCall::Begin(script);
+  EXPECT_EQ(call->timer, kTick);
+  script.ticks = false;
+  call->timer.reset();
+  script.news = 1;
+  call->Post(StreamOrder::kTimer);
+  EXPECT_THAT(call->written(), ElementsAre("1"));
+  call->EndWrite();
+  EXPECT_EQ(call->timer, std::nullopt) << "once for each time that it was asked for";
+  call->Cancel();
+  call->EndAll();
+}
+
 TEST(StreamOrderTest, NeitherReadsNorEndsWhileItIsHeld) {
   Script script;
   StreamHold hold;
@@ -318,9 +426,12 @@ TEST(StreamOrderTest, BeatsOnlyWhenNothingWasWritten) {
   script.news = 2;
   call->EndWrite();  // Writes 2.
   call->EndWrite();
-  call->Post(StreamOrder::kIdle);
+  call->PassIdleTime();
   EXPECT_THAT(call->written(), ElementsAre("1", "2"));
-  call->Post(StreamOrder::kIdle);
+  call->PassIdleTime();
+  EXPECT_THAT(call->written(), ElementsAre("1", "2", "beat"));
+  call->EndWrite();
+  script.handle->Wake();
   EXPECT_THAT(call->written(), ElementsAre("1", "2", "beat"));
   call->Cancel();
   call->EndAll();
@@ -348,10 +459,15 @@ class RandomCall {
  public:
   explicit RandomCall(unsigned seed) : random_(seed) {
     script_.beats = OneIn(4);
+    script_.lingers = OneIn(4);
+    script_.ticks = OneIn(4);
+    if (OneIn(4)) script_.padding = kMaxBytes / 5;
     throws_ = OneIn(4);
     script_.at_each_call = [this] { AtEachCall(); };
     script_.on_message = [this] { OnMessage(); };
     script_.on_read = [this] { EXPECT_FALSE(held_) << "a read while the stream is held"; };
+    script_.on_finish = [this] { EXPECT_FALSE(at_work_) << "the end while the stream is held"; };
+    script_.on_write = [this](bool hinted) { OnWrite(hinted); };
     if (OneIn(8)) drain_.request_stop();
     script_.news = Below(4);
     call_ = FakeCall::Begin(script_, drain_.get_token());
@@ -374,9 +490,25 @@ class RandomCall {
     EXPECT_FALSE(call_ != nullptr && call_->status()) << "a method behind the end";
     EXPECT_FALSE(ended_) << "a method behind End() or a throw";
     if (throws_ && OneIn(20)) {
-      ended_ = true;
+      Ended(absl::StatusCode::kInternal);
       throw std::runtime_error("at random");
     }
+  }
+
+  // Nothing is asked of the stream's author any more.
+  void Ended(absl::StatusCode how) {
+    ended_ = true;
+    Expect(how);
+  }
+  // Of how the call ends, the first reason counts. Without any it is the drain.
+  void Expect(absl::StatusCode how) {
+    if (!expected_) expected_ = how;
+  }
+  bool Ends() const { return expected_ || drain_.stop_requested() || call_->cancelled(); }
+
+  void OnWrite(bool hinted) {
+    if (hinted || script_.padding > 0 || call_ == nullptr || call_->written().size() < 2) return;
+    EXPECT_TRUE(Ends() || script_.filled == script_.news) << "does not wait for what is at hand";
   }
 
   void OnMessage() {
@@ -389,14 +521,15 @@ class RandomCall {
       script_.handle->Run([this] { held_ = false; });
       hold = nullptr;
     } else if (what == 0) {
-      held_ = true;
+      held_ = at_work_ = true;
       work_.push_back([this, handle = *script_.handle, hold = script_.hold()]() mutable {
         handle.Run([this] {
           EXPECT_TRUE(held_);
           script_.at_each_call();
           ++script_.news;
+          if (OneIn(8)) EndIt();
         });
-        held_ = false;
+        held_ = at_work_ = false;
         hold = nullptr;
       });
     } else if (what == 1) {
@@ -407,9 +540,23 @@ class RandomCall {
         });
       });
     } else if (what == 2 && OneIn(3)) {
-      ended_ = true;
-      script_.end(absl::OutOfRangeError("enough"));
+      EndIt();
     }
+  }
+
+  void EndIt() {
+    Ended(absl::StatusCode::kOutOfRange);
+    script_.end(absl::OutOfRangeError("enough"));
+    if (OneIn(2)) script_.end(absl::AbortedError("too late"));
+  }
+
+  void EndRead(StreamOrder::CallEvent how) {
+    half_closed_ = true;
+    if (!drain_.stop_requested() && how == StreamOrder::kUndecodable) {
+      Expect(absl::StatusCode::kInvalidArgument);
+    }
+    call_->EndRead(how);
+    if (!drain_.stop_requested() && !script_.lingers) Expect(absl::StatusCode::kOk);
   }
 
   void Step() {
@@ -417,17 +564,17 @@ class RandomCall {
       case 0:
       case 1:
       case 2:
-        if (call_->writing()) call_->EndWrite();
+        if (call_->writing()) OneIn(30) ? call_->FailWrite() : call_->EndWrite();
         break;
       case 3:
       case 4:
         if (call_->reading()) call_->Send(std::to_string(++sent_));
         break;
       case 5:
-        if (call_->reading() && OneIn(4)) call_->EndRead(StreamOrder::kHalfClosed);
+        if (call_->reading() && OneIn(4)) EndRead(StreamOrder::kHalfClosed);
         break;
       case 6:
-        if (call_->reading() && OneIn(4)) call_->EndRead(StreamOrder::kUndecodable);
+        if (call_->reading() && OneIn(4)) EndRead(StreamOrder::kUndecodable);
         break;
       case 7:
         script_.news += Below(4);
@@ -443,7 +590,7 @@ class RandomCall {
         WorkOff();
         break;
       default:
-        call_->Post(OneIn(2) ? StreamOrder::kIdle : StreamOrder::kTimer);
+        OneIn(2) ? call_->PassIdleTime() : call_->Post(StreamOrder::kTimer);
     }
   }
 
@@ -466,7 +613,9 @@ class RandomCall {
     EXPECT_TRUE(held_ || !ended_) << "not ended though nothing is left to be written";
     EXPECT_TRUE(held_ || !drain_.stop_requested()) << "no goodbye";
     EXPECT_TRUE(ended_ || script_.filled == script_.news) << "news that nobody asked for";
-    EXPECT_TRUE(held_ || call_->reading()) << "neither reads, nor ends";
+    EXPECT_TRUE(held_ || call_->reading() || (script_.lingers && half_closed_))
+        << "neither reads, nor ends";
+    EXPECT_FALSE(script_.timer_wanted && !ended_) << "no timer, though one was asked for";
   }
 
   void CheckEnd() {
@@ -484,6 +633,7 @@ class RandomCall {
     std::vector<std::string> filled;
     for (int i = 1; i <= script_.filled; ++i) filled.push_back(std::to_string(i));
     EXPECT_EQ(written, filled) << status;
+    EXPECT_EQ(status.code(), expected_.value_or(absl::StatusCode::kUnavailable)) << status;
     // Without Goodbye() when that has thrown.
     if (absl::IsUnavailable(status) || (absl::IsInvalidArgument(status) && !ended_)) {
       EXPECT_EQ(Metadata(status)["filled"], std::to_string(script_.filled));
@@ -508,6 +658,9 @@ class RandomCall {
   bool throws_ = false;
   bool ended_ = false;
   bool held_ = false;
+  bool at_work_ = false;  // Elsewhere, with a hold.
+  bool half_closed_ = false;
+  std::optional<absl::StatusCode> expected_;
   int sent_ = 0;
   std::stop_source drain_;
   std::deque<std::function<void()>> work_;

@@ -29,6 +29,7 @@ namespace {
 using ::probe::Note;
 using ::probe::Probe;
 using std::chrono::milliseconds;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kGarbage[] = "\xff\xff\xff";
@@ -48,7 +49,7 @@ struct Counted {
 };
 
 // Counts up to what it is asked for, or for ever: "all"; slowly: "ticks"; or only shows
-// that it lives: "beats".
+// that it lives: "beats"; or says nothing: "silence".
 class Counting final : public ServerStream<Note> {
  public:
   explicit Counting(const Note& request) : what_(request.text()) {
@@ -59,7 +60,7 @@ class Counting final : public ServerStream<Note> {
  private:
   bool Next(Note& message) override {
     if (what_ == "throws") throw std::runtime_error("no more\nnumbers");
-    if (what_ == "beats") return false;
+    if (what_ == "beats" || what_ == "silence") return false;
     if (what_ == "ticks" && !std::exchange(waited_, true)) {
       WakeAfter(milliseconds(1));
       return false;
@@ -186,12 +187,17 @@ class StreamTest : public ::testing::Test {
   }
 
   std::mutex mutex_;
-  std::string line_;  // Guarded by mutex_.
+  std::string line_;           // Guarded by mutex_.
+  std::vector<int> statuses_;  // Guarded by mutex_.
   Streams service_;
   HandlerGuard guard_{[] { return false; },
                       [this](const std::string& line) {
                         std::lock_guard lock(mutex_);
                         line_ = line;
+                      },
+                      [this](const void*, int status) {
+                        std::lock_guard lock(mutex_);
+                        statuses_.push_back(status);
                       }};
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
@@ -250,6 +256,22 @@ TEST_F(StreamTest, EndsThoughItsCallerReadsNothing) {
   service_.goodbye.Announce();
   watching->context->TryCancel();
   EXPECT_TRUE(testkit::Eventually([] { return alive == 0; }));
+}
+
+TEST_F(StreamTest, EndsWhenASilentStreamsCallerLeaves) {
+  const auto watching = Watch("silence");
+  ASSERT_TRUE(testkit::Eventually([] { return alive == 1; }));
+  watching->context->TryCancel();
+  EXPECT_TRUE(testkit::Eventually([] { return alive == 0; }));
+}
+
+TEST_F(StreamTest, ReportsItsStatusOnce) {
+  const auto watching = Watch("1");
+  EXPECT_EQ(watching->Next(), "1");
+  EXPECT_EQ(watching->Next(), "end");
+  EXPECT_EQ(Watch("refused")->Next(), "end");
+  std::lock_guard lock(mutex_);
+  EXPECT_THAT(statuses_, ElementsAre(grpc::OK, grpc::FAILED_PRECONDITION));
 }
 
 TEST_F(StreamTest, AnswersEachMessageThenEndsWithItsCaller) {
