@@ -33,11 +33,10 @@ void ConnectionLimits::ApplyTo(grpc::ServerBuilder& builder) const {
                              static_cast<int>(min_ping_interval_without_data.count()));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              max_concurrent_streams == 0 ? INT_MAX : max_concurrent_streams);
-  if (memory_quota_bytes > 0) {
-    grpc::ResourceQuota quota;
-    quota.Resize(static_cast<std::size_t>(memory_quota_bytes));
-    builder.SetResourceQuota(quota);
-  }
+  grpc::ResourceQuota quota;
+  quota.SetMaxThreads(max_sync_threads);
+  if (memory_quota_bytes > 0) quota.Resize(static_cast<std::size_t>(memory_quota_bytes));
+  builder.SetResourceQuota(quota);
   for (const grpc_compression_algorithm each : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
     builder.SetCompressionAlgorithmSupportStatus(each, request_compression);
   }

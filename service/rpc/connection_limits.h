@@ -56,6 +56,9 @@ struct ConnectionLimits {
   // Memory that gRPC may use for what it reads and for its calls; above it, gRPC ends streams. An
   // announced message occupies memory until it is complete.
   std::int64_t memory_quota_bytes = 64 * 1024 * 1024;
+  // Threads for handlers of the synchronous API, each of which takes one; further calls of them fail
+  // with RESOURCE_EXHAUSTED.
+  int max_sync_threads = 256;
   // Whether compressed requests are accepted. A megabyte can expand to a gigabyte before its size
   // is known.
   bool request_compression = false;

@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
@@ -13,6 +16,7 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -29,11 +33,12 @@ std::string Ping(const std::string& bytes) {
 
 class ConnectionLimitsTest : public ::testing::Test {
  protected:
-  void Start(const ConnectionLimits& limits) {
+  void Start(const ConnectionLimits& limits) { Start(limits, probe_); }
+  void Start(const ConnectionLimits& limits, grpc::Service& service) {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(&probe_);
+    builder.RegisterService(&service);
     limits.ApplyTo(builder);
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
@@ -42,7 +47,7 @@ class ConnectionLimitsTest : public ::testing::Test {
 
   void TearDown() override {
     probe_.Release();
-    server_->Shutdown(std::chrono::system_clock::now());
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
   }
 
   grpc::StatusCode EchoOf(std::size_t size) const {
@@ -86,6 +91,48 @@ TEST_F(ConnectionLimitsTest, LetMoreCallsWaitAtTheirCaller) {
   probe_.Release();
   EXPECT_TRUE(held.get().ok());
   EXPECT_EQ(echo(std::chrono::seconds(45)), grpc::OK);
+}
+
+// Each call takes a thread until it is released.
+class SyncProbe final : public Probe::Service {
+ public:
+  grpc::Status Echo(grpc::ServerContext*, const Note*, Note*) override {
+    ++running;
+    released_.wait();
+    return grpc::Status::OK;
+  }
+  void Release() { release_.set_value(); }
+
+  std::atomic<int> running{0};
+
+ private:
+  std::promise<void> release_;
+  const std::shared_future<void> released_ = release_.get_future().share();
+};
+
+TEST_F(ConnectionLimitsTest, BoundTheThreadsOfTheSyncApi) {
+  constexpr int kThreads = 4;
+  constexpr int kCallers = 12;
+  SyncProbe sync;
+  Start({.max_sync_threads = kThreads}, sync);
+  std::atomic<int> answered{0}, refused{0};
+  std::vector<std::jthread> callers;
+  for (int i = 0; i < kCallers; ++i) {
+    callers.emplace_back([&] {
+      const grpc::StatusCode code = EchoOf(1);
+      answered += code == grpc::OK;
+      refused += code == grpc::RESOURCE_EXHAUSTED;
+    });
+  }
+  EXPECT_TRUE(testkit::Eventually([&] { return sync.running + refused == kCallers; }));
+  EXPECT_GT(sync.running, 0);
+  EXPECT_LE(sync.running, kThreads);
+  sync.Release();
+  callers.clear();
+  EXPECT_EQ(answered + refused, kCallers);
+  EXPECT_EQ(EchoOf(1), grpc::OK);
+  server_->Shutdown(std::chrono::system_clock::now());
+  server_ = nullptr;
 }
 
 TEST_F(ConnectionLimitsTest, CloseAConnectionWithoutCalls) {
