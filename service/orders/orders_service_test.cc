@@ -365,8 +365,10 @@ TEST_F(OrdersServiceTest, RefusesAPageThatCannotBe) {
   const absl::Status negative = List(*stub_, -1).status();
   EXPECT_EQ(CodeAndReason(negative), "INVALID_ARGUMENT");
   EXPECT_THAT(WrongFields(negative), ElementsAre("page_size"));
+  const TemporaryDatabase elsewhere;
   for (const std::string& token :
-       {std::string("junk"), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 1)}) {
+       {std::string("junk"), MakeToken(TokenKind::kWatch, orders_.store().DatabaseId(), 1),
+        MakeToken(TokenKind::kPage, elsewhere.Open()->DatabaseId(), 1)}) {
     const absl::Status status = List(*stub_, 0, token).status();
     EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT");
     EXPECT_THAT(WrongFields(status), ElementsAre("page_token"));
