@@ -8,8 +8,10 @@ ABSL_FLAG(std::string, database, "orders.sqlite3",
           "What holds the orders: an SQLite file, created if it does not exist; or a PostgreSQL "
           "database, postgresql://USER@HOST:PORT/DATABASE, for replicas on several hosts. Put its "
           "password into PGPASSWORD or a passfile: others can read a command line.");
-ABSL_FLAG(int, database_connections, 8,
-          "Connections to a PostgreSQL database, beside one that listens for events.");
+ABSL_FLAG(
+    int, database_connections, 8,
+    "Connections to a PostgreSQL database, beside one that writes orders and one that listens "
+    "for events.");
 ABSL_FLAG(std::int64_t, keep_events, 0,
           "Events that are kept for watchers that resume; older ones are removed, orders never; "
           "0: all are kept.");

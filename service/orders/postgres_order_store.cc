@@ -238,6 +238,8 @@ absl::StatusOr<std::unique_ptr<PostgresOrderStore>> PostgresOrderStore::Open(
     std::this_thread::sleep_for(postgres::Pool::kMinBackoff);
   } while (Clock::now() < deadline);
   if (!pool.ok()) return pool.status();
+  auto writers_pool = postgres::Pool::Open(*url, {.connections = 1}, deadline);
+  if (!writers_pool.ok()) return writers_pool.status();
 
   absl::StatusOr<std::unique_ptr<postgres::Connection>> connection =
       postgres::Connection::Open(*url, {}, Deadline::max());
@@ -257,15 +259,17 @@ absl::StatusOr<std::unique_ptr<PostgresOrderStore>> PostgresOrderStore::Open(
                         absl::StrCat("cannot use ", url->description(), ": ", status.message()));
   }
   return std::unique_ptr<PostgresOrderStore>(
-      new PostgresOrderStore(*url, *std::move(pool), std::move(id)));
+      new PostgresOrderStore(*url, *std::move(pool), *std::move(writers_pool), std::move(id)));
 }
 
 PostgresOrderStore::PostgresOrderStore(const postgres::Url& url,
                                        std::shared_ptr<postgres::Pool> pool,
+                                       std::shared_ptr<postgres::Pool> writers_pool,
                                        std::string database_id)
     : pool_(std::move(pool)),
+      writers_pool_(std::move(writers_pool)),
       database_id_(std::move(database_id)),
-      writer_(pool_, {LockLog()}, {TellListeners()}),
+      writer_(writers_pool_, {LockLog()}, {TellListeners()}),
       listener_(url, kChannel, [this] { TellOfEvents(); }) {}
 
 PlacedAll PostgresOrderStore::Place(std::vector<NewOrder> orders, Deadline deadline) {
@@ -492,6 +496,7 @@ absl::Status PostgresOrderStore::Close(Deadline deadline) {
   // What the writer cannot commit in time is cancelled with the rest.
   absl::Status status =
       writer_.Close(deadline - std::min<Clock::duration>((deadline - now) / 3, 2 * kMoment));
+  status.Update(writers_pool_->Close(deadline));
   status.Update(pool_->Close(deadline));
   status.Update(listener_.Close(deadline));
   TellOfEvents();

@@ -40,7 +40,8 @@ namespace orders {
 class PostgresOrderStore final : public OrderStore {
  public:
   struct Options {
-    // Beside these, one connection listens.
+    // Beside these, one connection writes what appends to the log, so that nobody else waits for
+    // it, and one listens.
     std::size_t connections = 8;
     // How long Open() tries to reach a server that is not there yet.
     std::chrono::milliseconds start_timeout{10'000};
@@ -81,7 +82,7 @@ class PostgresOrderStore final : public OrderStore {
 
  private:
   PostgresOrderStore(const postgres::Url& url, std::shared_ptr<postgres::Pool> pool,
-                     std::string database_id);
+                     std::shared_ptr<postgres::Pool> writers_pool, std::string database_id);
   absl::StatusOr<std::optional<orders::v1::Order>> FindWhere(const std::string& condition,
                                                              const std::string& value,
                                                              Deadline deadline);
@@ -90,6 +91,7 @@ class PostgresOrderStore final : public OrderStore {
   void TellOfEvents();
 
   const std::shared_ptr<postgres::Pool> pool_;
+  const std::shared_ptr<postgres::Pool> writers_pool_;
   const std::string database_id_;
   postgres::Writer writer_;
   std::mutex mutex_;

@@ -64,8 +64,8 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
     store_ = Open();
   }
 
-  std::unique_ptr<PostgresOrderStore> Open() {
-    auto store = PostgresOrderStore::Open(database_, {});
+  std::unique_ptr<PostgresOrderStore> Open(const PostgresOrderStore::Options& options = {}) {
+    auto store = PostgresOrderStore::Open(database_, options);
     EXPECT_TRUE(store.ok()) << store.status();
     return store.ok() ? *std::move(store) : nullptr;
   }
@@ -137,6 +137,55 @@ TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {
   ASSERT_EQ(events->size(), 2u);
   EXPECT_EQ(events->at(1).sequence, 2);
   EXPECT_EQ(events->at(1).order.order_id(), "order fast");
+}
+
+TEST_F(PostgresOrderStoreTest, ReadsAndClaimsWhileItsWriterWaits) {
+  const auto store = Open({.connections = 1});
+  ASSERT_TRUE(Place(*store, "1").ok());
+  const auto stranger = Stranger();
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  const auto replica = Stranger();
+  auto holder = std::async(std::launch::async, [&] {
+    return replica
+        ->Commit({Statement("SELECT last FROM log FOR UPDATE"),
+                  Statement("SELECT pg_advisory_xact_lock(1)")},
+                 InAMinute())
+        .status();
+  });
+  ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
+  auto waiting = std::async(std::launch::async, [&] { return Place(*store, "2"); });
+  ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'transactionid'"));
+
+  // A read that waited for the writer would do so until its deadline.
+  const auto deadline = [] { return steady_clock::now() + testkit::kLong; };
+  EXPECT_TRUE(store->Find("order 1", deadline()).ok());
+  EXPECT_TRUE(store->EventsAfter(0, 10, deadline()).ok());
+  EXPECT_TRUE(store->Claim(10, milliseconds(0), deadline()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(holder.get().ok());
+  EXPECT_TRUE(waiting.get().ok());
+}
+
+TEST_F(PostgresOrderStoreTest, ClaimsTheRestWhileAnotherProcessClaims) {
+  for (const char* id : {"1", "2"}) ASSERT_TRUE(Place(*store_, id).ok());
+  const auto stranger = Stranger();
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  const auto replica = Stranger();
+  auto claiming = std::async(std::launch::async, [&] {
+    return replica
+        ->Commit({Statement("UPDATE outbox SET due_at = now() + interval '1 hour' WHERE id = "
+                            "(SELECT min(id) FROM outbox)"),
+                  Statement("SELECT pg_advisory_xact_lock(1)")},
+                 InAMinute())
+        .status();
+  });
+  ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
+  const auto items = store_->Claim(10, std::chrono::hours(1), steady_clock::now() + testkit::kLong);
+  ASSERT_TRUE(items.ok()) << items.status();
+  ASSERT_EQ(items->size(), 1u);
+  EXPECT_EQ(items->front().order_id, "order 2");
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(claiming.get().ok());
 }
 
 TEST_F(PostgresOrderStoreTest, RollingBackLeavesNoGapInTheLog) {
