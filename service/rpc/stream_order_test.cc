@@ -356,7 +356,7 @@ TEST(StreamOrderTest, EndsWhenAWriteFails) {
   call->EndAll();
 }
 
-TEST(StreamOrderTest, EndsWithTheFirstStatusThatItIsGiven) {
+TEST(StreamOrderTest, EndsWithTheFirstStatusItIsGiven) {
   Script script;
   script.on_message = [&] {
     script.end(absl::OutOfRangeError("first"));

@@ -124,7 +124,7 @@ class HotRestartTest : public ::testing::Test {
   std::unique_ptr<bench::Bench::Stub> stub_;
 };
 
-TEST_F(HotRestartTest, CallersWhoDoNotWaitLoseNothing) {
+TEST_F(HotRestartTest, ImpatientCallersLoseNothing) {
   ASSERT_NO_FATAL_FAILURE(Start());
   Callers callers(8, std::chrono::milliseconds(0), {server_->address()},
                   grpc::InsecureChannelCredentials(), Callers::Unreachable::kFail);
