@@ -170,6 +170,7 @@ TEST_F(InventoryClientTest, ReleasesAlsoWhatNobodyWaitsFor) {
   client_.Abandon("unused");
   EXPECT_TRUE(inventory_.AwaitReleases(2));
   EXPECT_THAT(inventory_.releases(), ElementsAre("sold", "unused"));
+  EXPECT_THAT(inventory_.releases_even_if_confirmed(), ElementsAre("sold"));
 }
 
 TEST_F(InventoryClientTest, RefusesEverythingOnceItIsClosed) {

@@ -1,6 +1,8 @@
 #include "service/orders/order_placer.h"
 
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <optional>
@@ -14,6 +16,7 @@
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
+#include "service/sqlite/testing/failing_disk.h"
 #include "tests/common/eventually.h"
 
 namespace orders {
@@ -154,6 +157,17 @@ TEST_F(OrderPlacerTest, ReturnsStockWhenTheOrderIsNotStored) {
   EXPECT_THAT(inventory_.releases(), ElementsAre(inventory_.reserves().at(0).reservation_id()));
 }
 
+TEST_F(OrderPlacerTest, KeepsTheStockOfAnOrderWhoseOutcomeIsOpen) {
+  {
+    sqlite::FailingDisk disk;
+    disk.FailSyncs(EIO);
+    EXPECT_FALSE(Place(NewRequest("r1")).ok());
+  }
+  client_.Abandon("another");
+  EXPECT_TRUE(inventory_.AwaitReleases(1));
+  EXPECT_THAT(inventory_.releases(), Not(Contains(inventory_.reserves().at(0).reservation_id())));
+}
+
 TEST_F(OrderPlacerTest, GivesStockBackWhenReservingIsUncertain) {
   inventory_.AnswerReserve({grpc::StatusCode::DEADLINE_EXCEEDED, "too slow"});
   EXPECT_EQ(CodeAndReason(Place(NewRequest("r1")).status()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
@@ -191,6 +205,31 @@ TEST_F(OrderPlacerTest, APoolFullAfterTheReservationMeansOverload) {
   EXPECT_EQ(CodeAndReason(Get(std::move(answer)).status()), "RESOURCE_EXHAUSTED OVERLOADED");
   EXPECT_EQ(Stored(), 0u);
   EXPECT_TRUE(inventory_.AwaitReleases(1));
+}
+
+TEST_F(OrderPlacerTest, FinishesWhatIsReservedThoughThePoolIsFull) {
+  rpc::BlockingPool pool(1, 1);
+  OrderPlacer placer(*store_, client_, pool, {[] {}, [] { return false; }});
+  const v1::PlaceOrderRequest request = NewRequest("r1");
+  std::promise<Answer> answer;
+  std::future<Answer> answered = answer.get_future();
+  inventory_.Hold();
+  placer.Place(caller_, request, [&](Answer placed) { answer.set_value(std::move(placed)); });
+  ASSERT_TRUE(inventory_.AwaitReserves(1));
+  std::promise<void> begun, go;
+  ASSERT_TRUE(pool.Run([&] {
+    begun.set_value();
+    go.get_future().wait();
+  }));
+  begun.get_future().wait();
+  ASSERT_TRUE(pool.Run([] {}));
+  ASSERT_FALSE(pool.Run([] {})) << "it is full";
+  inventory_.Release();
+  EXPECT_EQ(answered.wait_for(std::chrono::milliseconds(200)), std::future_status::timeout)
+      << "it was refused";
+  go.set_value();
+  EXPECT_TRUE(Get(std::move(answered)).ok());
+  EXPECT_EQ(Stored(), 1u);
 }
 
 TEST_F(OrderPlacerTest, SaysThatTheStoreIsGone) {

@@ -128,6 +128,16 @@ TEST_F(OutboxRelayTest, ReleasesAnOrderCancelledDuringItsConfirmation) {
   EXPECT_EQ(StateOf("r1"), v1::ORDER_STATE_CANCELLED);
 }
 
+TEST_F(OutboxRelayTest, TriesAReleaseAgainUntilItSucceeds) {
+  PlaceIn(*store_, "r1");
+  ASSERT_TRUE(store_->Cancel("order of r1", Soon()).ok());
+  // More often than the channel itself tries.
+  inventory_.RefuseNext(9);
+  Start();
+  EXPECT_TRUE(inventory_.AwaitReleases(10));
+  EXPECT_TRUE(AwaitNothingWaits());
+}
+
 TEST_F(OutboxRelayTest, TriesAgainUntilTheInventoryIsBack) {
   // More often than the channel itself tries.
   inventory_.RefuseNext(9);

@@ -38,6 +38,9 @@ class FakeInventory::Service final : public inventory::v1::InventoryService::Ser
                        inventory::v1::ReleaseResponse*) override {
     std::lock_guard lock(fake_.mutex_);
     fake_.releases_.push_back(request->reservation_id());
+    if (request->even_confirmed()) {
+      fake_.releases_even_if_confirmed_.push_back(request->reservation_id());
+    }
     fake_.changed_.notify_all();
     return fake_.Refusal();
   }
@@ -122,6 +125,11 @@ std::vector<std::string> FakeInventory::confirms() const {
 std::vector<std::string> FakeInventory::releases() const {
   std::lock_guard lock(mutex_);
   return releases_;
+}
+
+std::vector<std::string> FakeInventory::releases_even_if_confirmed() const {
+  std::lock_guard lock(mutex_);
+  return releases_even_if_confirmed_;
 }
 
 void FakeInventory::Stop() {

@@ -47,8 +47,10 @@ class FakeInventory {
   std::vector<inventory::v1::ReserveRequest> reserves() const;
   // The reservation ids of the Confirm calls.
   std::vector<std::string> confirms() const;
-  // The same of the Release calls, which are never held.
+  // The same of the Release calls, which are never held; of all, and of those that also give back
+  // what is confirmed.
   std::vector<std::string> releases() const;
+  std::vector<std::string> releases_even_if_confirmed() const;
 
   // Stops listening, as if the server were gone.
   void Stop();
@@ -70,6 +72,7 @@ class FakeInventory {
   std::vector<inventory::v1::ReserveRequest> reserves_;  // Guarded by mutex_.
   std::vector<std::string> confirms_;                    // Guarded by mutex_.
   std::vector<std::string> releases_;                    // Guarded by mutex_.
+  std::vector<std::string> releases_even_if_confirmed_;  // Guarded by mutex_.
 
   std::unique_ptr<Service> service_;
   std::unique_ptr<grpc::Server> server_;
