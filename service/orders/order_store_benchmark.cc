@@ -1,5 +1,5 @@
 // How many orders a second a SqliteOrderStore takes and settles on a disk that needs its time for
-// each commit, beside how many commits a second that disk does.
+// each commit, beside how many commits a second that disk does; and how long its reads take.
 //
 //   ./bazelw run -c opt //service/orders:order_store_benchmark -- --directory=/var/tmp --sync_delay=2ms
 
@@ -17,6 +17,7 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/time/time.h"
+#include "service/orders/sqlite_order_schema.h"
 #include "service/orders/sqlite_order_store.h"
 #include "service/sqlite/database.h"
 #include "service/sqlite/testing/failing_disk.h"
@@ -127,6 +128,52 @@ Row Measure(orders::OrderStore& store, int threads, std::int64_t first) {
           .p99_ms = all[all.size() * 99 / 100]};
 }
 
+// How long a read takes that begins every half millisecond.
+void MeasureReads(orders::OrderStore& store, std::int64_t orders, const char* beside) {
+  std::vector<double> took;
+  const Clock::time_point end = End();
+  while (Clock::now() < end) {
+    const std::string id = "order-" + std::to_string(std::ssize(took) % orders);
+    const Clock::time_point called = Clock::now();
+    if (!store.Find(id, Soon()).ok()) std::printf("a read has failed\n");
+    took.push_back(SecondsSince(called) * 1000);
+    std::this_thread::sleep_for(std::chrono::microseconds(500));
+  }
+  std::sort(took.begin(), took.end());
+  std::printf("%-24s p50 %.3f ms, p99 %.3f ms, max %.3f ms\n", beside, took[took.size() / 2],
+              took[took.size() * 99 / 100], took.back());
+}
+
+void Place(orders::OrderStore& store, std::int64_t number) {
+  static_cast<void>(store.Place({{NewOrder(number), "reservation"}}, Soon()));
+}
+
+// Reads alone, while another process has the database locked, and beside many who write.
+void MeasureAllReads(orders::OrderStore& store, const std::string& path) {
+  constexpr std::int64_t kOrders = 500;
+  for (std::int64_t i = 0; i < kOrders; ++i) Place(store, i);
+  MeasureReads(store, kOrders, "reads, idle");
+  {
+    auto other = sqlite::Database::Open(path, orders::SqliteOrderSchema(), {});
+    if (!other.ok()) {
+      std::printf("%s\n", other.status().ToString().c_str());
+      return;
+    }
+    std::jthread writer;  // Ends when the lock is gone.
+    const auto lock = sqlite::Transaction::Begin(**other);
+    writer = std::jthread([&store] { Place(store, kOrders); });
+    MeasureReads(store, kOrders, "reads, a locked writer");
+  }
+  std::atomic<std::int64_t> next = kOrders + 1;
+  std::vector<std::jthread> writers;
+  for (int i = 0; i < 64; ++i) {
+    writers.emplace_back([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) Place(store, next++);
+    });
+  }
+  MeasureReads(store, kOrders, "reads, 64 writers");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -134,6 +181,11 @@ int main(int argc, char** argv) {
   const testkit::TempDir directory(absl::GetFlag(FLAGS_directory));
   sqlite::FailingDisk disk;
   disk.DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
+  {
+    const std::string path = directory.File("reads.sqlite3");
+    auto store = orders::SqliteOrderStore::Open(path);
+    if (store.ok()) MeasureAllReads(**store, path);
+  }
   const double commits = CommitsPerSecond(directory.File("bare.sqlite3"));
   std::printf("the disk: %.0f commits/s, one row each\n", commits);
   std::printf("%8s %10s %10s %10s %10s %10s %14s\n", "callers", "orders/s", "settled/s", "syncs/s",
