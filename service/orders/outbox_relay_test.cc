@@ -284,8 +284,14 @@ class FakeOutbox final : public FakeOrderLog {
     return settled_;
   }
 
-  absl::StatusOr<std::vector<OutboxItem>> Claim(int, milliseconds, Deadline) override {
+  milliseconds lease() {
     std::lock_guard lock(mutex_);
+    return lease_;
+  }
+
+  absl::StatusOr<std::vector<OutboxItem>> Claim(int, milliseconds lease, Deadline) override {
+    std::lock_guard lock(mutex_);
+    lease_ = lease;
     if (!fault_.ok()) return fault_;
     return std::exchange(items_, {});
   }
@@ -305,6 +311,7 @@ class FakeOutbox final : public FakeOrderLog {
  private:
   std::mutex mutex_;
   absl::Status fault_;                // Guarded by mutex_.
+  milliseconds lease_{0};             // Guarded by mutex_.
   Backlog backlog_;                   // Guarded by mutex_.
   std::vector<OutboxItem> items_;     // Guarded by mutex_.
   std::vector<std::size_t> settled_;  // Guarded by mutex_.
@@ -333,6 +340,13 @@ class OutboxRelayClockTest : public ::testing::Test {
   OutboxRelay relay_{outbox_, client_, clock_};
   std::jthread thread_;
 };
+
+TEST_F(OutboxRelayClockTest, LeasesForLongerThanAPageCanTake) {
+  Start();
+  // Calls begin for 3 s, the last one may take 5 s, and to settle takes as long as the store may.
+  EXPECT_GE(outbox_.lease(), std::chrono::seconds(3 + 5) + OrderStore::kTimeout);
+  EXPECT_LE(outbox_.lease(), std::chrono::minutes(1)) << "what a killed replica held waits as long";
+}
 
 TEST_F(OutboxRelayClockTest, PushesBackFromHalfAReservationsLife) {
   Start();

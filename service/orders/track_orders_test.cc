@@ -36,9 +36,9 @@ class Track {
     for (const std::string& id : ids) request.add_add_order_ids(id);
     return stream_->Write(request);
   }
-  bool Remove(const std::string& id) {
+  bool Remove(const std::vector<std::string>& ids) {
     v1::TrackOrdersRequest request;
-    request.add_remove_order_ids(id);
+    for (const std::string& id : ids) request.add_remove_order_ids(id);
     return stream_->Write(request);
   }
   // "order PLACED"; "end" when there is no more.
@@ -123,7 +123,7 @@ TEST_F(TrackOrdersTest, SendsNothingOfOrdersNoLongerFollowed) {
   track.Add({"order of r1", "order of r2"});
   EXPECT_EQ(track.Next(), "order of r1 PLACED");
   EXPECT_EQ(track.Next(), "order of r2 PLACED");
-  track.Remove("order of r1");
+  track.Remove({"order of r1"});
   track.Add({"order of r3"});
   EXPECT_EQ(track.Next(), "order of r3 UNSPECIFIED");  // So the removal was read.
   Settle("r1", v1::ORDER_STATE_CONFIRMED);
@@ -136,7 +136,7 @@ TEST_F(TrackOrdersTest, SendsTheStateOfAnOrderAddedAgain) {
   Track track(*stub_);
   track.Add({"order of r1"});
   EXPECT_EQ(track.Next(), "order of r1 PLACED");
-  track.Remove("order of r1");
+  track.Remove({"order of r1"});
   track.Add({"order of r1"});
   EXPECT_EQ(track.Next(), "order of r1 PLACED");
 }
@@ -227,6 +227,10 @@ TEST_F(TrackOrdersTest, RefusesTooManyIdsAndNamesTheLimit) {
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   EXPECT_THAT(WrongFields(status), ElementsAre("add_order_ids"));
   EXPECT_THAT(Descriptions(status), ElementsAre(HasSubstr("at most 1000 in one message")));
+
+  Track removing(*stub_);
+  removing.Remove(Ids(1001));
+  EXPECT_THAT(WrongFields(removing.End()), ElementsAre("remove_order_ids"));
 }
 
 // What once took 290 MB, and nine seconds of which a shutdown could cut none.
@@ -241,7 +245,7 @@ TEST_F(TrackOrdersTest, RefusesToFollowTooManyOrders) {
   Track track(*stub_);
   for (int i = 0; i < 10; ++i) track.Add(Ids(1000, std::to_string(i) + "."));
   for (int i = 0; i < 10000; ++i) ASSERT_NE(track.Next(), "end");
-  track.Remove("0.0");
+  track.Remove({"0.0"});
   track.Add({"one more"});
   EXPECT_EQ(track.Next(), "one more UNSPECIFIED");
   track.Add({"one too many"});
