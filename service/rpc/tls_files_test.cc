@@ -250,7 +250,9 @@ TEST_F(RenewedTlsFilesTest, AreNotRenewedByTheSameFiles) {
   // Gone, there again, gone: the second line proves that it has seen them in between.
   int looks = 0;
   ASSERT_TRUE(testkit::Eventually([&] {
-    if (looks % 100 == 0) EXPECT_EQ(unlink(certificate_.c_str()), 0);
+    if (looks % 100 == 0) {
+      EXPECT_EQ(unlink(certificate_.c_str()), 0);
+    }
     if (looks % 100 == 50) Replace(certificate_, first_.certificate);
     ++looks;
     return Lines().size() >= 2;
