@@ -19,7 +19,6 @@
 #include "absl/flags/usage_config.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -29,6 +28,7 @@
 #include "service/files/write_file.h"
 #include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/last_resort/last_words.h"
+#include "service/observability/utc_time.h"
 #include "service/rpc/authorization.h"
 #include "service/rpc/connection_limits.h"
 #include "service/rpc/inherited_sockets.h"
@@ -61,7 +61,7 @@ ABSL_FLAG(std::string, port_file, "",
 ABSL_FLAG(
     bool, access_log, false,
     "Log each call when it has ended, with its place in the caller's trace (W3C Trace Context), "
-    "and mark every line of a call with its trace. Costs an eighth of a unary call's "
+    "and mark every line of a call with its trace. Costs a third of a unary call's "
     "instructions.");
 ABSL_FLAG(int, access_log_per_second, 1000,
           "With --access_log: calls that are logged in a second; further ones are only counted.");
@@ -438,20 +438,23 @@ void SetAccessLog(ServerConfig& config) {
   };
 }
 
-std::string Rfc3339(std::chrono::system_clock::time_point time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::FromChrono(time), absl::UTCTimeZone());
+// With three digits after the point.
+std::string Milliseconds(std::chrono::nanoseconds duration) {
+  const auto microseconds = std::chrono::round<std::chrono::microseconds>(duration).count();
+  return absl::StrCat(microseconds / 1000, ".", absl::Dec(microseconds % 1000, absl::kZeroPad3));
 }
 
 observability::LogFields FieldsOf(const rpc::EndedCall& call) {
-  observability::LogFields fields = {
-      {"method", call.method},
-      {"code", rpc::CodeName(call.code)},
-      {"start", Rfc3339(call.started)},
-      {"duration_ms", absl::StrFormat("%.3f", static_cast<double>(call.duration.count()) / 1e6),
-       /*is_number=*/true},
-      {"peer", call.peer},
-      {"trace_id", call.trace.trace_id},
-      {"span_id", call.trace.span_id}};
+  observability::LogFields fields;  // Not from a list, which would be copied.
+  fields.reserve(9);
+  fields.push_back({"method", call.method});
+  fields.push_back({"code", rpc::CodeName(call.code)});
+  fields.push_back({"start", observability::UtcTime(call.started, /*digits=*/6)});
+  fields.push_back({"duration_ms", Milliseconds(call.duration),
+                    /*is_number=*/true});
+  fields.push_back({"peer", call.peer});
+  fields.push_back({"trace_id", call.trace.trace_id});
+  fields.push_back({"span_id", call.trace.span_id});
   if (!call.trace.parent_span_id.empty()) {
     fields.push_back({"parent_span_id", call.trace.parent_span_id});
   }

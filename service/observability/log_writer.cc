@@ -12,10 +12,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "service/lifecycle/last_resort/write_without_blocking.h"
 #include "service/observability/printable.h"
+#include "service/observability/utc_time.h"
 
 namespace observability {
 namespace {
@@ -31,17 +30,15 @@ constexpr std::string_view kReport = "shutdown report: {";
 constexpr std::size_t kMaxValue = 300;
 constexpr std::string_view kLevels = "DIWE";
 
-std::string Time() {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
-}
+std::string Now() { return UtcTime(std::chrono::system_clock::now(), /*digits=*/3); }
 
 std::string Head(char level, const std::string& program) {
-  return absl::StrCat(Time(), " ", std::string(1, level), " ", program, ": ");
+  return absl::StrCat(Now(), " ", std::string(1, level), " ", program, ": ");
 }
 
 std::string JsonHead(char level, const std::string& program) {
   constexpr const char* kNames[] = {"debug", "info", "warning", "error"};
-  return absl::StrCat("{\"time\":\"", Time(), "\",\"level\":\"", kNames[kLevels.find(level)],
+  return absl::StrCat("{\"time\":\"", Now(), "\",\"level\":\"", kNames[kLevels.find(level)],
                       "\",\"program\":", JsonString(program, kMaxValue), ",");
 }
 
@@ -58,16 +55,21 @@ void CutOff(std::string& line, std::size_t most) {
 
 std::string TextLine(char level, const std::string& program, std::string_view words,
                      const LogFields& fields) {
-  // It would be mistaken for a report by readers of the log.
-  const char* const mark = words.starts_with(kReport) ? "[log] " : "";
-  std::string line = absl::StrCat(Head(level, program), mark, Printable(words.substr(0, PIPE_BUF)));
   std::string rest;
+  rest.reserve(PIPE_BUF / 8);
   for (const LogField& field : fields) {
-    absl::StrAppend(&rest, " ", field.name, "=", Printable(field.value.substr(0, kMaxValue)));
+    rest.append(" ").append(field.name).append("=");
+    AppendPrintable(rest, std::string_view(field.value).substr(0, kMaxValue));
   }
   CutOff(rest, PIPE_BUF / 2);
+  words = words.substr(0, PIPE_BUF);
+  std::string line = Head(level, program);
+  line.reserve(line.size() + words.size() + rest.size() + 10);
+  // It would be mistaken for a report by readers of the log.
+  if (words.starts_with(kReport)) line += "[log] ";
+  AppendPrintable(line, words);
   CutOff(line, PIPE_BUF - 1 - rest.size());
-  return line + rest + "\n";
+  return line.append(rest).append("\n");
 }
 
 std::string JsonLine(char level, const std::string& program, std::string_view words,
@@ -216,14 +218,13 @@ LogWriter::~LogWriter() {
   queue_->Close();
 }
 
-void LogWriter::Log(char level, std::string_view words, const LogFields& fields) {
+void LogWriter::Log(char level, std::string_view words, LogFields fields) {
   if (kLevels.find(level) < kLevels.find(options_.level)) return;
-  LogFields all = fields;
   if (options_.tags) {
-    for (LogField& tag : options_.tags()) all.push_back(std::move(tag));
+    for (LogField& tag : options_.tags()) fields.push_back(std::move(tag));
   }
-  queue_->Add(options_.json ? JsonLine(level, program_, words, all)
-                            : TextLine(level, program_, words, all));
+  queue_->Add(options_.json ? JsonLine(level, program_, words, fields)
+                            : TextLine(level, program_, words, fields));
 }
 
 void LogWriter::LogReport(std::string_view json) {

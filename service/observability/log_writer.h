@@ -64,7 +64,7 @@ class LogWriter {
   LogWriter& operator=(const LogWriter&) = delete;
 
   // `level`: 'D', 'I', 'W' or 'E', as spdlog abbreviates them. Does nothing below LogOptions::level.
-  void Log(char level, std::string_view words, const LogFields& fields = {});
+  void Log(char level, std::string_view words, LogFields fields = {});
 
   // Logs the shutdown report, however long it is and however much is waiting. Requires: one line of
   // JSON.

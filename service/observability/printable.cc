@@ -49,6 +49,15 @@ bool IsPlain(char32_t c) {
                       [c](const auto& range) { return range.first <= c && c <= range.last; });
 }
 
+// The characters of ASCII at the beginning of `text` that IsPlain(), and that JSON does not escape
+// either: nearly all of what is logged.
+std::string_view PlainAscii(std::string_view text) {
+  std::size_t end = 0;
+  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; };
+  while (end < text.size() && is_plain(text[end])) ++end;
+  return text.substr(0, end);
+}
+
 std::string EscapedForJson(char32_t c) {
   if (c < 0x10000) return absl::StrFormat("\\u%04x", static_cast<unsigned>(c));
   const unsigned rest = static_cast<unsigned>(c) - 0x10000;
@@ -64,23 +73,30 @@ std::string Escaped(char32_t c) {
 
 }  // namespace
 
-std::string Printable(std::string_view text) {
-  std::string printable;
-  printable.reserve(text.size());
+void AppendPrintable(std::string& line, std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
+    const std::string_view ascii = PlainAscii(text.substr(at));
+    line += ascii;
+    at += ascii.size();
+    if (at == text.size()) return;
     const Character next = CharacterAt(text, at);
     if (next.length == 0) {
-      absl::StrAppendFormat(&printable, "\\x%02x",
-                            unsigned{static_cast<unsigned char>(text[at++])});
+      absl::StrAppendFormat(&line, "\\x%02x", unsigned{static_cast<unsigned char>(text[at++])});
       continue;
     }
     if (IsPlain(next.code_point)) {
-      printable += text.substr(at, next.length);
+      line += text.substr(at, next.length);
     } else {
-      printable += Escaped(next.code_point);
+      line += Escaped(next.code_point);
     }
     at += next.length;
   }
+}
+
+std::string Printable(std::string_view text) {
+  std::string printable;
+  printable.reserve(text.size());
+  AppendPrintable(printable, text);
   return printable;
 }
 
@@ -88,6 +104,12 @@ std::string JsonString(std::string_view text, std::size_t max_bytes) {
   constexpr std::string_view kMore = "...\"";
   std::string json = "\"";
   for (std::size_t at = 0; at < text.size();) {
+    const std::string_view ascii = PlainAscii(text.substr(at));
+    if (!ascii.empty() && json.size() + ascii.size() + kMore.size() <= max_bytes) {
+      json += ascii;
+      at += ascii.size();
+      continue;
+    }
     const Character next = CharacterAt(text, at);
     std::string part(text.substr(at, next.length));
     if (next.length == 0) {

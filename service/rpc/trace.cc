@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 
 namespace rpc {
 namespace {
@@ -23,16 +22,22 @@ bool IsId(std::string_view text) {
   return IsHex(text) && text.find_first_not_of('0') != std::string_view::npos;
 }
 
-// 16 digits that are not all 0.
-std::string RandomId() {
+// As an id must be, not 0.
+std::uint64_t Random() {
   static thread_local std::mt19937_64 random = [] {
     std::random_device device;
     std::seed_seq seed{device(), device(), device(), device(), device(), device()};
     return std::mt19937_64(seed);
   }();
-  std::uint64_t id = 0;
-  while (id == 0) id = random();
-  return absl::StrFormat("%016x", id);
+  std::uint64_t number = 0;
+  while (number == 0) number = random();
+  return number;
+}
+
+std::string NewSpanId() { return absl::StrCat(absl::Hex(Random(), absl::kZeroPad16)); }
+
+std::string NewTraceId() {
+  return absl::StrCat(absl::Hex(Random(), absl::kZeroPad16), absl::Hex(Random(), absl::kZeroPad16));
 }
 
 // Empty: the call has none, or several.
@@ -51,9 +56,9 @@ std::shared_ptr<const Trace>& OfThisThread() {
 
 Trace Trace::Begin(std::string_view traceparent) {
   std::optional<Trace> caller = Parse(traceparent);
-  if (!caller) return {.trace_id = RandomId() + RandomId(), .span_id = RandomId()};
+  if (!caller) return {.trace_id = NewTraceId(), .span_id = NewSpanId()};
   return {.trace_id = std::move(caller->trace_id),
-          .span_id = RandomId(),
+          .span_id = NewSpanId(),
           .parent_span_id = std::move(caller->span_id),
           .flags = std::move(caller->flags)};
 }
