@@ -176,6 +176,10 @@ ABSL_FLAG(absl::Duration, default_deadline,
           absl::FromChrono(rpc::ConnectionLimits().default_deadline),
           "Longest time that a unary call may run whose caller has set no deadline; at most "
           "max_deadline; 0: max_deadline.");
+ABSL_FLAG(
+    int, max_sync_threads, rpc::ConnectionLimits().max_sync_threads,
+    "Threads for handlers of gRPC's synchronous API, each of which occupies one; further calls "
+    "of them fail with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().max_resets_per_second,
           "End a connection when this many of its calls, and more than half of them, fail within a "
           "second, because resetting calls costs a caller nothing; 0: never.");
@@ -270,6 +274,7 @@ rpc::ConnectionLimits LimitsFromFlags() {
   if (limits.max_deadline.count() > 0 && limits.default_deadline > limits.max_deadline) {
     UsageError("--default_deadline must not be longer than --max_deadline");
   }
+  limits.max_sync_threads = Positive("max_sync_threads", absl::GetFlag(FLAGS_max_sync_threads));
   limits.max_resets_per_second =
       NotNegative("max_resets_per_second", absl::GetFlag(FLAGS_max_resets_per_second));
   limits.memory_quota_bytes =

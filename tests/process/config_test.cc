@@ -77,6 +77,7 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--max_receive_message_size=4194304\n"
             "--max_resets_per_second=500\n"
             "--max_send_message_size=4194304\n"
+            "--max_sync_threads=256\n"
             "--memory_quota_bytes=67108864\n"
             "--min_ping_interval_without_data=10s\n"
             "--port_file=\n"
@@ -167,6 +168,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--max_deadline=-1s", "--max_deadline must be from 0 to a week, is -1s"},
         BadFlag{"--default_deadline=inf", "--default_deadline must be from 0 to a week"},
         BadFlag{"--max_concurrent_streams=0", "--max_concurrent_streams must be at least 1"},
+        BadFlag{"--max_sync_threads=0", "--max_sync_threads must be at least 1, is 0"},
         BadFlag{"--max_receive_message_size=-1", "--max_receive_message_size must be at least 1"},
         BadFlag{"--max_send_message_size=all", "'all'"},
         BadFlag{"--access_log_per_second=0", "--access_log_per_second must be at least 1"},
