@@ -12,6 +12,8 @@ extern "C" const char* __tsan_default_suppressions() {
          "race:grpc::Server::CallbackRequest\n"
          "race:grpc::Server::SyncRequest\n"
          "race:grpc::ServerWriteReactor<grpc::ByteBuffer>\n"
+         // A std::set of the library's own, whose code the linker takes from us.
+         "race:grpc_core::channelz::ChannelNode\n"
          // Called by the library itself.
          "race:OnCancel\n"
          "race:OnDone\n";
