@@ -254,7 +254,9 @@ TEST_F(PostgresOrderStoreTest, ClosesInTimeWhileTheServerIsFrozen) {
   const absl::Status closed = store_->Close(steady_clock::now() + milliseconds(800));
   server_->Resume();
   EXPECT_TRUE(closed.ok() || absl::IsDeadlineExceeded(closed)) << closed;
-  EXPECT_FALSE(placing.get().ok());
+  // Its statements may end as soon as the server goes on; then it says so truly.
+  const bool placed = placing.get().ok();
+  EXPECT_TRUE(!placed || StrangerFinds("SELECT 1 FROM orders"));
   EXPECT_FALSE(waiting.get().ok());
 }
 
