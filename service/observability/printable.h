@@ -13,6 +13,7 @@ namespace observability {
 // including backslashes and the joiners of words and emoji, stays as it is. The client has the same
 // list (client/plain_text.h).
 std::string Printable(std::string_view text);
+// The same, at the end of `line`.
 void AppendPrintable(std::string& line, std::string_view text);
 
 // Replaces everything that is not UTF-8 in `text` by U+FFFD, because JSON allows nothing else.

@@ -7,12 +7,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "google/protobuf/util/json_util.h"
 #include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/phase.h"
 #include "service/observability/printable.h"
+#include "service/observability/utc_time.h"
 
 namespace observability {
 namespace {
@@ -120,10 +119,8 @@ report::v1::ShutdownReport ShutdownRecord::Report(const std::string& program, co
   report.set_program(ValidUtf8(program));
   report.set_reason(end.reason);
   report.set_expedited(end.expedited);
-  report.set_requested_at(
-      absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ",
-                       absl::Now() - absl::FromChrono(Clock::Steady().Now() - end.requested_at),
-                       absl::UTCTimeZone()));
+  report.set_requested_at(UtcTime(
+      std::chrono::system_clock::now() - (Clock::Steady().Now() - end.requested_at), /*digits=*/3));
   report.set_took_ms(Milliseconds(end.at - end.requested_at));
   report.set_grace_ms(Milliseconds(end.budget.grace));
   for (std::size_t i = 0; i < phases_.size(); ++i) {
