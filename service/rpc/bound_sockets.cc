@@ -126,7 +126,7 @@ absl::StatusOr<Sockets> Adopt(const std::string& address, InheritedSockets* inhe
     int type = 0;
     socklen_t size = sizeof type;
     if (getsockopt(socket.fd(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM ||
-        LocalAddress(socket.fd()).empty() || !IsListening(socket.fd())) {
+        LocalAddress(socket.fd()).empty() || Listens(socket.fd()) != true) {
       return absl::InvalidArgumentError(
           absl::StrCat("cannot listen on ", address,
                        ": what was passed is not a listening stream socket; a .socket unit needs "
@@ -280,6 +280,5 @@ std::string BoundAddress(int fd) {
 }
 
 bool IsConnected(int fd) { return Listens(fd) == false; }
-bool IsListening(int fd) { return Listens(fd) == true; }
 
 }  // namespace rpc

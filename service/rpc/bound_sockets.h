@@ -61,8 +61,7 @@ std::string LocalAddress(int fd);
 // The bound address: "127.0.0.1:50051", "[::1]:50051", "unix:/run/orders.sock".
 std::string BoundAddress(int fd);
 
-// Unlike a connected socket's, or no socket's.
-bool IsListening(int fd);
+// Whether it is a socket that does not listen.
 bool IsConnected(int fd);
 
 }  // namespace rpc
