@@ -84,6 +84,11 @@ void Relay(orders::OrderStore& store, std::atomic<std::int64_t>& settled,
   }
 }
 
+// Requires: sorted, and not empty.
+double Percentile(const std::vector<double>& sorted, std::size_t percent) {
+  return sorted[sorted.size() * percent / 100];
+}
+
 struct Row {
   double orders = 0;
   double settled = 0;
@@ -124,8 +129,8 @@ Row Measure(orders::OrderStore& store, int threads, std::int64_t first) {
   if (all.empty()) return {};
   return {.orders = static_cast<double>(all.size()) / seconds,
           .settled = settled_per_second,
-          .p50_ms = all[all.size() / 2],
-          .p99_ms = all[all.size() * 99 / 100]};
+          .p50_ms = Percentile(all, 50),
+          .p99_ms = Percentile(all, 99)};
 }
 
 // How long a read takes that begins every half millisecond.
@@ -140,8 +145,8 @@ void MeasureReads(orders::OrderStore& store, std::int64_t orders, const char* be
     std::this_thread::sleep_for(std::chrono::microseconds(500));
   }
   std::sort(took.begin(), took.end());
-  std::printf("%-24s p50 %.3f ms, p99 %.3f ms, max %.3f ms\n", beside, took[took.size() / 2],
-              took[took.size() * 99 / 100], took.back());
+  std::printf("%-24s p50 %.3f ms, p99 %.3f ms, max %.3f ms\n", beside, Percentile(took, 50),
+              Percentile(took, 99), took.back());
 }
 
 void Place(orders::OrderStore& store, std::int64_t number) {
