@@ -10,6 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "grpcpp/create_channel.h"
 
 extern "C" void __ubsan_handle_dynamic_type_cache_miss_abort() __attribute__((weak));
@@ -26,11 +28,40 @@ std::string Header(const std::string& name, const std::string& value) {
          static_cast<char>(value.size()) + value;
 }
 
+// gRPC 1.51 takes a lock between connect() and its look at errno (src/core/lib/iomgr/
+// tcp_client_posix.cc), and the first thread of a process that queues behind another for one of
+// Abseil's mutexes looks for a file that few machines have (UnscaledCycleClock::Frequency()). A
+// connection under way then counts as failed, with ENOENT. This has the file looked for before
+// anything connects.
+bool QueueForAMutex() {
+  struct First {
+    bool waits = false;
+    bool may_go = false;
+    static bool MayGo(First* first) {
+      first->waits = true;
+      return first->may_go;
+    }
+  };
+  absl::Mutex mutex;
+  First first;
+  std::jthread thread([&] {
+    mutex.LockWhen(absl::Condition(&First::MayGo, &first));
+    mutex.Unlock();
+  });
+  mutex.LockWhen(absl::Condition(&first.waits));
+  bool never = false;
+  mutex.AwaitWithTimeout(absl::Condition(&never), absl::Nanoseconds(1));
+  first.may_go = true;
+  mutex.Unlock();
+  return true;
+}
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> NewConnection(
     const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
     grpc::ChannelArguments arguments) {
+  [[maybe_unused]] static const bool queued = QueueForAMutex();
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   if (credentials == nullptr) {
     return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
