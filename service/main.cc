@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   }
 
   rpc::GoodbyeSignal goodbye;
-  std::vector<rpc::ServerHost::NamedService> services;
+  std::vector<grpc::Service*> services;
   auto orders = orders::Composition::Open(*orders_config, process, goodbye);  // example
   if (!orders.ok()) return process.CouldNotStart(orders.status());            // example
   services.push_back((*orders)->service());                                   // example

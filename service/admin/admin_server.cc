@@ -33,8 +33,7 @@ AdminServer::AdminServer(lifecycle::Process& process, Options options)
       http_wanted_(!options.http.address.empty()),
       limits_(options.grpc.limits),
       service_(process, closing_.token()),
-      host_(WithLiveness(std::move(options.grpc)),
-            {{v1::AdminService::service_full_name(), service_}}, closing_),
+      host_(WithLiveness(std::move(options.grpc)), {&service_}, closing_),
       pages_(process),
       http_(std::move(options.http)) {}
 

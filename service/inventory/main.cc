@@ -86,8 +86,7 @@ int main(int argc, char** argv) {
 
   inventory::InventoryService service(**store, pool, latency);
   rpc::GoodbyeSignal goodbye;
-  rpc::ServerHost server(
-      config.server, {{inventory::v1::InventoryService::service_full_name(), service}}, goodbye);
+  rpc::ServerHost server(config.server, {&service}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

@@ -173,8 +173,4 @@ std::vector<prometheus::MetricFamily> Composition::ReadMetrics() const {
                   one(store_->Commits()))};
 }
 
-rpc::ServerHost::NamedService Composition::service() {
-  return {v1::OrdersService::service_full_name(), service_};
-}
-
 }  // namespace orders

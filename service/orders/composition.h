@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "grpcpp/impl/service_type.h"
 #include "prometheus/metric_family.h"
 #include "service/admin/pages.h"
 #include "service/admin/readiness.h"
@@ -21,7 +22,6 @@
 #include "service/orders/sales.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/goodbye_signal.h"
-#include "service/rpc/server_host.h"
 #include "service/rpc/tls_files.h"
 
 namespace orders {
@@ -38,7 +38,7 @@ class Composition {
                                                            lifecycle::Process& process,
                                                            const rpc::GoodbyeSignal& goodbye);
 
-  rpc::ServerHost::NamedService service();
+  grpc::Service* service() { return &service_; }
 
   // For as long as this lives, also when it is closed.
   std::vector<admin::ReadinessCheck> readiness();

@@ -47,7 +47,7 @@ class Logged {
                      all.push_back(log.NewInterceptors());
                      return all;
                    }},
-              {{"probe.Probe", service}}, goodbye_) {
+              {&service}, goodbye_) {
     EXPECT_TRUE(host_.Start().ok());
     EXPECT_TRUE(host_.OpenListener().ok());
   }
@@ -238,7 +238,7 @@ TEST_F(AccessLogTest, WithoutOneTheCallersTraceIsForwarded) {
   Front front(back.address());
   {
     GoodbyeSignal goodbye;
-    ServerHost host({}, {{"probe.Probe", front}}, goodbye);
+    ServerHost host({}, {&front}, goodbye);
     ASSERT_TRUE(host.Start().ok());
     ASSERT_TRUE(host.OpenListener().ok());
     EXPECT_EQ(Echo(host.address(), {{"traceparent", kTraceparent}}), grpc::StatusCode::OK);

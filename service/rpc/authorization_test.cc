@@ -107,7 +107,7 @@ class AuthorizationTest : public testing::Test {
                                   std::lock_guard lock(mutex_);
                                   lines_.push_back(line);
                                 }},
-        std::vector<ServerHost::NamedService>{{"probe.Probe", service_}}, goodbye_);
+        std::vector<grpc::Service*>{&service_}, goodbye_);
     const absl::Status started = host_->Start();
     return started.ok() ? host_->OpenListener() : started;
   }

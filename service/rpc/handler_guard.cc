@@ -1,5 +1,6 @@
 #include "service/rpc/handler_guard.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <string>
@@ -222,6 +223,9 @@ std::string PackageOf(const std::string& method) {
   return end == std::string::npos || end == 0 ? "" : method.substr(1, end - 1);
 }
 
+// "orders.v1.OrdersService".
+std::string ServiceOf(const std::string& method) { return method.substr(1, method.rfind('/') - 1); }
+
 // Those of one method.
 class Failures final : public HandlerFailures {
  public:
@@ -368,7 +372,11 @@ HandlerGuard::HandlerGuard(std::function<bool()> overloaded, const LimitLog::Wri
 HandlerGuard::~HandlerGuard() { state_->over = true; }
 
 void HandlerGuard::Install(grpc::Service& service) {
-  for (const std::unique_ptr<RpcServiceMethod>& method : service.*MemberOf(Methods())) {
+  const auto& methods = service.*MemberOf(Methods());
+  const auto named = std::find_if(methods.begin(), methods.end(),
+                                  [](const auto& each) { return each != nullptr; });
+  if (named != methods.end()) services_.push_back(ServiceOf((*named)->name()));
+  for (const std::unique_ptr<RpcServiceMethod>& method : methods) {
     if (method == nullptr || method->handler() == nullptr) continue;  // Generic; asynchronous.
     methods_.emplace_back(method->name());
     if (auto* const guarded = dynamic_cast<GuardedHandler*>(method->handler())) {

@@ -66,6 +66,9 @@ class HandlerGuard {
   // Call it before the service is registered, and after its message allocators are set.
   void Install(grpc::Service& service);
 
+  // The names of the services that it was installed in, "orders.v1.OrdersService".
+  const std::vector<std::string>& services() const { return services_; }
+
   // The methods that are guarded, "/orders.v1.OrdersService/GetOrder".
   const std::vector<std::string>& methods() const { return methods_; }
 
@@ -78,6 +81,7 @@ class HandlerGuard {
 
  private:
   const std::shared_ptr<State> state_;  // Shared with the handlers.
+  std::vector<std::string> services_;
   std::vector<std::string> methods_;
 };
 

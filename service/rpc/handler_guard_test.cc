@@ -27,6 +27,7 @@ namespace {
 using ::probe::Note;
 using ::probe::Probe;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Echo answers, all the rest throw.
@@ -208,6 +209,20 @@ TEST(HandlerGuard, RefusesCallsAboveTheLimit) {
   EXPECT_THAT(host.line(), HasSubstr("too many calls"));
   overloaded = false;
   EXPECT_TRUE(host.Call("Echo").ok());
+}
+
+TEST(HandlerGuard, KnowsEachServiceByItsName) {
+  Probe::CallbackService service;
+  Probe::AsyncService asynchronous;
+  grpc::Service without_methods;
+  HandlerGuard guard([] { return false; }, [](const std::string&) {});
+  guard.Install(service);
+  guard.Install(asynchronous);
+  guard.Install(without_methods);
+  EXPECT_THAT(guard.services(), ElementsAre("probe.Probe", "probe.Probe"));
+  EXPECT_THAT(guard.methods(),
+              ElementsAre("/probe.Probe/Echo", "/probe.Probe/Hold", "/probe.Probe/Watch",
+                          "/probe.Probe/Chat", "/probe.Probe/Gather"));
 }
 
 TEST(HandlerGuard, GuardsALaterServersServicesToo) {

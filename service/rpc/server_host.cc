@@ -52,7 +52,8 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 
 }  // namespace
 
-ServerHost::ServerHost(Options options, std::vector<NamedService> services, GoodbyeSignal& goodbye)
+ServerHost::ServerHost(Options options, std::vector<grpc::Service*> services,
+                       GoodbyeSignal& goodbye)
     : options_(std::move(options)),
       services_(std::move(services)),
       goodbye_(goodbye),
@@ -94,11 +95,10 @@ absl::Status ServerHost::Start() {
   if (!GoawaySender::Available()) {
     WriteLog("this gRPC has no SendGoaways(): a shutdown cannot ask connections to leave");
   }
-  for (const NamedService& each : services_) {
-    server_->GetHealthCheckService()->SetServingStatus(each.name, true);
-  }
-  for (const std::string& name : options_.health_names) {
-    server_->GetHealthCheckService()->SetServingStatus(name, true);
+  for (const auto* const names : {&handler_guard_->services(), &options_.health_names}) {
+    for (const std::string& name : *names) {
+      server_->GetHealthCheckService()->SetServingStatus(name, true);
+    }
   }
   return absl::OkStatus();
 }
@@ -163,9 +163,9 @@ absl::Status ServerHost::BuildServer() {
         [this](const std::string& line) { WriteLog(line); },
         [this](const void* call, int status) { calls_.SetStatus(call, status); }, Authorize());
   }
-  for (const NamedService& each : services_) {
-    handler_guard_->Install(each.service);
-    builder.RegisterService(&each.service);
+  for (grpc::Service* const each : services_) {
+    handler_guard_->Install(*each);
+    builder.RegisterService(each);
   }
   if (options_.authorization != nullptr) {
     options_.authorization->LogTo([this](const std::string& line) { WriteLog(line); });

@@ -96,13 +96,8 @@ class ServerHost final : public lifecycle::Traffic {
     std::function<void(const std::string& line)> log = {};
   };
 
-  struct NamedService {
-    // The name for health checks, as in the proto: "orders.v1.OrdersService".
-    std::string name;
-    grpc::Service& service;
-  };
-
-  ServerHost(Options options, std::vector<NamedService> services, GoodbyeSignal& goodbye);
+  // Health checks know the services by their names in the proto, "orders.v1.OrdersService".
+  ServerHost(Options options, std::vector<grpc::Service*> services, GoodbyeSignal& goodbye);
   // Requires: if callers were let in, CloseListener() was called, as a shutdown does. Otherwise the
   // process ends here, because their calls would be cut without a report.
   //
@@ -179,7 +174,7 @@ class ServerHost final : public lifecycle::Traffic {
   void DropGuard(std::unique_ptr<Guard>& guard);
 
   const Options options_;
-  const std::vector<NamedService> services_;
+  const std::vector<grpc::Service*> services_;
   GoodbyeSignal& goodbye_;
 
   mutable CallTracker calls_;  // Also used by TryTally(), which is const.

@@ -91,7 +91,7 @@ class ServerHostTest : public ::testing::Test {
     ASSERT_TRUE(opened.ok()) << opened;
   }
 
-  std::vector<ServerHost::NamedService> Services() { return {{"probe.Probe", probe_}}; }
+  std::vector<grpc::Service*> Services() { return {&probe_}; }
 
   // Ends the server as the sequence does, and it must not need force.
   void StopCleanly() {
@@ -179,7 +179,7 @@ TEST_F(ServerHostTest, SharesItsProcessWithAnotherHost) {
   ProbeService other_probe;
   GoodbyeSignal other_drain;
   {
-    ServerHost other({}, {{"other", other_probe}}, other_drain);
+    ServerHost other({}, {&other_probe}, other_drain);
     ASSERT_TRUE(other.Start().ok());
     ASSERT_TRUE(other.OpenListener().ok());
     EXPECT_TRUE(Echo(NewConnection(other.address())).ok());
@@ -295,7 +295,7 @@ TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
                                           builder.RegisterService(&waits);
                                           builder.RegisterCallbackGenericService(&anything);
                                         }},
-                std::vector<ServerHost::NamedService>(), goodbye_);
+                std::vector<grpc::Service*>(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
   ASSERT_TRUE(host_->OpenListener().ok());
   const auto channel = Connect();

@@ -55,7 +55,7 @@ class TlsTest : public ::testing::Test {
     const auto credentials = ServerTls(files_, caller);
     host_.emplace(
         ServerHost::Options{.address = "127.0.0.1:0,127.0.0.1:0", .credentials = credentials},
-        std::vector<ServerHost::NamedService>{{"probe.Probe", service_}}, goodbye_);
+        std::vector<grpc::Service*>{&service_}, goodbye_);
     ASSERT_TRUE(host_->Start().ok());
     ASSERT_TRUE(host_->OpenListener().ok());
   }
@@ -102,7 +102,7 @@ TEST_F(TlsTest, EachAddressHasOwnCredentialsAndDrains) {
   host_.emplace(ServerHost::Options{.address = "127.0.0.1:0",
                                     .credentials = server_.Server(),
                                     .more_endpoints = {{"unix:" + path}}},
-                std::vector<ServerHost::NamedService>{{"probe.Probe", service_}}, goodbye_);
+                std::vector<grpc::Service*>{&service_}, goodbye_);
   ASSERT_TRUE(host_->Start().ok());
   ASSERT_TRUE(host_->OpenListener().ok());
   const auto hold = [](std::unique_ptr<probe::Probe::Stub> caller) {

@@ -54,7 +54,7 @@ int main(int argc, char** argv) {
 
   rpc::GoodbyeSignal goodbye;
   DemoService service;
-  rpc::ServerHost server(config.server, {{"grpc.examples.demo.Demo", service}}, goodbye);
+  rpc::ServerHost server(config.server, {&service}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

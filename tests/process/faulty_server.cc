@@ -324,12 +324,12 @@ int main(int argc, char** argv) {
     }
     return goodbye.token();
   });
-  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, goodbye);
+  rpc::ServerHost server(config.server, {&service}, goodbye);
   open("server");
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  rpc::ServerHost second({}, {{"bench.Bench", service}}, goodbye);
+  rpc::ServerHost second({}, {&service}, goodbye);
   std::vector<lifecycle::Traffic*> servers = {&server};
   if (const auto found = faults.find("second"); found != faults.end()) {
     absl::Status started = second.Start();

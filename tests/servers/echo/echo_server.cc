@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
 
   rpc::GoodbyeSignal goodbye;
   bench::BenchService service([&] { return goodbye.token(); });
-  rpc::ServerHost server(config.server, {{"bench.Bench", service}}, goodbye);
+  rpc::ServerHost server(config.server, {&service}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

@@ -141,8 +141,7 @@ int main(int argc, char** argv) {
                           [&](std::stop_token stop) { greeted.SaveNowAndThen(file, stop); });
   hello::Service service(greeted, elder_address.empty() ? nullptr : &elder, goodbye);
 
-  rpc::ServerHost server(config.server, {{hello::v1::Hello::service_full_name(), service}},
-                         goodbye);
+  rpc::ServerHost server(config.server, {&service}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
