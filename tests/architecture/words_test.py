@@ -2,7 +2,8 @@
 """One word for one thing, in the code, its model, the rules for its log and everything that people read.
 
  * phases, exit codes and steps: service/lifecycle/ and tests/model/shutdown.pml
- * phases, steps and flags: the table of phases in ARCHITECTURE.md
+ * phases, steps, shares and flags: the table of phases in ARCHITECTURE.md
+ * events and their phases: the shutdown that README.md shows
  * events, their order and phases: service/lifecycle/event.h and shutdown_sequence, which tells them
  * rules: tests/model/shutdown.pml and tests/common/order_rules.h
  * words that are not used, each with the reason: FORBIDDEN
@@ -82,13 +83,17 @@ def check_steps():
 
 
 def check_document():
-    rows = found(r"^\| (\w+) \| `(\w+)\(\)` \|[^\n]*\| (-|`--\w+`) \|$", ARCHITECTURE)
-    steps = [(step, "k" + phase) for phase, step, _ in rows]
+    rows = found(r"^\| (\w+) \| `(\w+)\(\)` \|[^\n]*\| (-|[\d.]+ s) \| (-|`--\w+`) \|$", ARCHITECTURE)
+    steps = [(step, "k" + phase) for phase, step, _, _ in rows]
     in_code = found(STEP + r"[^}]*?Enter\(Phase::(k\w+)", SEQUENCE + ".cc") + [("Run", "kStopped")]
     yield from unlike("phases of the steps", ARCHITECTURE, steps, SEQUENCE + ".cc", in_code)
-    flag_of = {phase: "`--shutdown_%s`" % name for phase, name in found(r"\{Phase::(k\w+), \"(\w+)\", \d", BUDGET)}
-    for phase, _, flag in rows:
+    shares = found(r"\{Phase::(k\w+), \"(\w+)\", (\d+)", BUDGET)
+    flag_of = {phase: "`--shutdown_%s`" % name for phase, name, _ in shares}
+    # Of the usual grace of 30 s, in sixtieths.
+    share_of = {phase: "%g s" % (int(sixtieths) / 2) for phase, _, sixtieths in shares}
+    for phase, _, share, flag in rows:
         yield from unlike("the flag of " + phase, ARCHITECTURE, flag, BUDGET, flag_of.get("k" + phase, "-"))
+        yield from unlike("the share of " + phase, ARCHITECTURE, share, BUDGET, share_of.get("k" + phase, "-"))
 
 
 def check_events():
@@ -109,6 +114,9 @@ def check_events():
     in_order = found(r"\b(?:[A-Z][a-z]+)+\b", SEQUENCE + ".h", drawn)
     yield from unlike("order of events", SEQUENCE + ".h", in_order, EVENT,
                       [event[1:] for event in phase_of if event[1:] in in_order])
+
+    for phase, event in re.findall(r"^ +\+\d+\.\d+s +(\w+) +(\w+)", sources.read("README.md"), re.M):
+        yield from unlike(event, "README.md", "k" + phase, EVENT, phase_of.get("k" + event))
 
 
 def check_rules():
