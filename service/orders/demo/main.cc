@@ -73,12 +73,12 @@ const std::map<EventType, std::string> kMeaning = {
     {EventType::kLameDuckEntered, "health says NOT_SERVING; calls are still served"},
     {EventType::kListenerClosed, "new connections are refused"},
     {EventType::kGoodbyeSaid, "streams end with a status that says where to resume"},
-    {EventType::kConnectionsGone, "every client has disconnected"},
+    {EventType::kConnectionsGone, "every client has left, after its last answer"},
     {EventType::kNewCallsRefused, "no new call is accepted"},
-    {EventType::kCallsFinished, "every accepted call is answered"},
+    {EventType::kCallsFinished, "no call is left to wait for"},
     {EventType::kServerStopped, "gRPC has released everything"},
     {EventType::kWorkersStopped, "each finished its current item"},
-    {EventType::kStateSaved, "while everything is still open"},
+    {EventType::kStateSaved, "while the database is still open"},
     {EventType::kClosed, "after everything that uses it"},
 };
 

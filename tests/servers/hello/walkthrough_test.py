@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What docs/make-it-yours.md shows as taken from a file stands there, line for line."""
+"""What README.md and docs/make-it-yours.md show as taken from a file stands there, line for line."""
 
 import os
 import re
@@ -13,7 +13,9 @@ def read(path):
         return file.read()
 
 
-quotes = re.findall(r"<!-- from: (\S+) -->\n\s*```cpp\n(.*?)\n\s*```", read("docs/make-it-yours.md"), re.DOTALL)
+quotes = re.findall(
+    r"<!-- from: (\S+) -->\n\s*```cpp\n(.*?)\n\s*```", read("README.md") + read("docs/make-it-yours.md"), re.DOTALL
+)
 missing = []
 for source, lines in quotes:
     there = {line.strip() for line in read(source).splitlines()}
