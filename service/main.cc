@@ -18,7 +18,7 @@
 int main(int argc, char** argv) {
   lifecycle::BlockShutdownSignals();  // Before there is any other thread.
   config::ServerConfig config =
-      config::ParseCommandLine("A gRPC service that stops without a caller noticing.", argc, argv);
+      config::ParseCommandLine("A gRPC service with a graceful shutdown.", argc, argv);
   const auto orders_config = orders::ConfigFromFlags();                           // example
   if (!orders_config.ok()) config::UsageError(orders_config.status().message());  // example
   observability::ProcessLog log("orders", config.log);

@@ -116,7 +116,7 @@ const char* Meaning(const lifecycle::ProcessStatus& process) {
     case Phase::kStoppingWorkers:
       return "Background workers finish what they are at.";
     case Phase::kSavingState:
-      return "State is saved, while everything is still open.";
+      return "State is saved, while databases and backend channels are still open.";
     case Phase::kClosingResources:
       return "Databases, backends and pools are closed, dependants first.";
     case Phase::kStopped:

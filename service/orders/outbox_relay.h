@@ -17,13 +17,13 @@
 
 namespace orders {
 
-// How far the relay is behind, as of its last look, and how it fares.
+// How far the relay was behind when it last looked, and whether it has trouble.
 struct OutboxStatus {
   std::int64_t depth = 0;
   std::chrono::milliseconds oldest_age{0};
   // Items that this relay has settled.
   std::int64_t settled = 0;
-  // How often it has had trouble, what it was the last time, and whether it has it now.
+  // How often it has had trouble, the last trouble in words, and whether it has any now.
   std::int64_t troubles = 0;
   std::string last_trouble = {};
   bool in_trouble = false;
@@ -41,10 +41,11 @@ struct OutboxStatus {
 // Guarantees:
 //   - an item is settled at least once, and settling it again changes nothing, so the relay may be
 //     killed at any moment
-//   - the relays of several replicas share the work: a claimed item is nobody else's for a while
-//   - an inventory that is overloaded or away is asked less at a time, and each item stays
-//   - one item that fails is tried again later, and holds nothing else up
-//   - when asked to stop, it settles what is being answered, and gives the rest back
+//   - the relays of several replicas share the work: a claimed item is left to its relay for a while
+//   - an inventory that is overloaded or unreachable gets fewer requests at a time, and no item is
+//     lost
+//   - an item that fails is tried again later and does not delay the others
+//   - when asked to stop, it settles the items whose answers are under way, and releases the others
 //
 // Threads: Run() on one, the others on any.
 class OutboxRelay {

@@ -50,32 +50,34 @@ class StreamHandle {
   std::weak_ptr<const void> owner_;
 };
 
-// As long as one of these lives, its stream reads no message and is not ended, though its
-// caller has gone: work elsewhere uses the call, or must not be left half done. What is to be
-// told of that work goes to StreamHandle::Run() first.
+// While one of these exists, its stream reads no message and does not end, even if its caller has
+// gone, because work elsewhere uses the call or must not be left half done. Pass the result of
+// that work to StreamHandle::Run() before releasing the hold.
 using StreamHold = std::shared_ptr<const void>;
 
-// In which order a stream does what: everything but the types of the messages and gRPC,
-// which are in stream.h, where the classes to derive from are.
+// Orders the operations of a stream: its reads and writes, its goodbye and its end. The classes to
+// derive from, which know the types of the messages and gRPC, are in stream.h.
 //
-// The problem: gRPC's callback API ends the process when a second write or read is started
-// before the first has ended, or anything after Finish(); and a write, a read, the caller's
-// going, the drain and what the stream waits for come on different threads at any moment.
+// The problem: gRPC's callback API ends the process when a second write or read is started before
+// the first has ended, or when anything follows Finish(). Yet the ends of writes and reads, the
+// caller's cancellation, the drain and whatever the stream waits for are reported on different
+// threads, at any moment.
 //
-// So everything is an event, and events are worked off in turns: by the thread that
-// brings one, unless another thread is at it already, which then goes on with it. Nobody
-// waits for a lock.
+// Each of these is therefore an event, and events are processed one at a time. The thread that
+// delivers an event processes it, unless another thread is already processing one; that thread then
+// processes the new one as well. No thread waits for a lock.
 //
 // Guarantees:
-//   - the methods that are to be overridden are called one at a time, none after the end, and
-//     with no lock held: they may call all methods of this class
-//   - one write and one read at a time; a message is asked for only when the one before the
+//   - the methods to override are called one at a time, never after the end, and with no lock
+//     held: they may call all methods of this class
+//   - one write and one read at a time; Next() is asked for a message only when the one before the
 //     last is written (back-pressure)
-//   - a message is held back for others to be sent with only when Next() has filled
-//     the next one already; the first never is
-//   - Finish() once: after all that Next() has filled; or at once when the caller has gone
-//   - a drain: nothing more is asked for or read, and the stream ends with Goodbye(),
-//     which is called when nothing holds the stream; so it tells of all that was filled
+//   - a message is held back, to be sent together with the next one, only when Next() has already
+//     filled that; the first message never is
+//   - Finish() is called once: after everything that Next() has filled, or at once when the caller
+//     has gone
+//   - in a drain, no more messages are asked for or read, and the stream ends with Goodbye(). It is
+//     called when no hold exists, so it covers everything that was filled
 //   - a message that cannot be parsed: INVALID_ARGUMENT, with Goodbye()'s resume point
 //   - a method that throws: INTERNAL, and a line in the log
 class StreamOrder {
