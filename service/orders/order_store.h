@@ -159,6 +159,12 @@ class OrderStore {
   // waits for all of them; at the deadline some may be left.
   virtual absl::StatusOr<std::int64_t> Trim(std::int64_t before, Deadline deadline) = 0;
 
+  // No lease and no delay is longer.
+  static constexpr std::chrono::milliseconds kLongestLease = std::chrono::hours(1);
+  // What is due later than this from now was stored before the clock was set back, and is due now.
+  // Well above the longest lease, because another replica may have looked at its clock later.
+  static constexpr std::chrono::milliseconds kLatestDue = 2 * kLongestLease;
+
   // Claims at most `limit` outbox items that are due and that nobody holds, those that became due
   // first in front, for as long as `lease`: until then, no other claim returns them, whichever
   // process makes it. An item that is neither settled nor postponed by then is due again.

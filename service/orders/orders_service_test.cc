@@ -375,6 +375,19 @@ TEST_F(OrdersServiceTest, RefusesAPageThatCannotBe) {
   }
 }
 
+TEST_F(OrdersServiceTest, RefusesAPageTokenOfAnotherDatabase) {
+  TemporaryDatabase elsewhere;
+  OrdersUnderTest other(elsewhere, inventory_);
+  const auto stub = other.NewStub();
+  for (const char* id : {"r1", "r2"}) ASSERT_TRUE(Place(*stub, NewRequest(id)).ok());
+  const auto page = List(*stub, 1);
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_TRUE(List(*stub, 1, page->next_page_token()).ok());
+  const absl::Status status = List(*stub_, 1, page->next_page_token()).status();
+  EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT");
+  EXPECT_THAT(WrongFields(status), ElementsAre("page_token"));
+}
+
 TEST_F(OrdersServiceTest, AnswersWhatItAcceptedThoughItDrains) {
   inventory_.Hold();
   auto placing = std::async(std::launch::async, [this] { return Place(*stub_, NewRequest("r1")); });

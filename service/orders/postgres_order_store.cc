@@ -94,10 +94,13 @@ constexpr char kSettle[] = R"sql(
     FROM changed, head
 )sql";
 
-// $1: how many; $2: the lease in milliseconds. What another process is claiming is left to it.
+// $1: how many; $2, $3: the lease and kLatestDue in milliseconds. What another process is
+// claiming is left to it.
 constexpr char kClaim[] = R"sql(
   WITH due AS (
-    SELECT id, due_at FROM outbox WHERE due_at <= now() ORDER BY due_at, id LIMIT $1
+    SELECT id, due_at FROM outbox
+      WHERE due_at <= now() OR due_at > now() + $3 * interval '1 millisecond'
+      ORDER BY due_at, id LIMIT $1
       FOR UPDATE SKIP LOCKED
   ), claimed AS (
     UPDATE outbox SET due_at = now() + $2 * interval '1 millisecond', attempts = attempts + 1
@@ -389,8 +392,11 @@ absl::StatusOr<std::int64_t> PostgresOrderStore::Trim(std::int64_t before, Deadl
 
 absl::StatusOr<std::vector<OutboxItem>> PostgresOrderStore::Claim(int limit, milliseconds lease,
                                                                   Deadline deadline) {
-  const absl::StatusOr<Rows> rows = Change(
-      Statement(kClaim, std::int64_t{std::max(limit, 0)}, std::int64_t{lease.count()}), deadline);
+  const absl::StatusOr<Rows> rows =
+      Change(Statement(kClaim, std::int64_t{std::max(limit, 0)},
+                       std::int64_t{std::min(lease, kLongestLease).count()},
+                       std::int64_t{kLatestDue.count()}),
+             deadline);
   if (!rows.ok()) return rows.status();
   std::vector<OutboxItem> items;
   for (int row = 0; row < rows->size(); ++row) {
@@ -418,7 +424,9 @@ absl::Status PostgresOrderStore::Postpone(const std::vector<OutboxItem>& items, 
                                           Deadline deadline) {
   std::vector<std::int64_t> ids;
   for (const OutboxItem& item : items) ids.push_back(item.id);
-  return Change(Statement(kPostpone, ids, std::int64_t{delay.count()}), deadline).status();
+  return Change(Statement(kPostpone, ids, std::int64_t{std::min(delay, kLongestLease).count()}),
+                deadline)
+      .status();
 }
 
 absl::StatusOr<Backlog> PostgresOrderStore::OutboxBacklog(Deadline deadline) {

@@ -51,8 +51,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(StoreKind{
         .name = "PostgreSQL",
         .make_database = [] { return std::make_unique<PostgresDatabase>(); },
-        .new_id_sql =
-            "UPDATE database_identity SET id = replace(gen_random_uuid()::text, '-', '')"}));
+        .new_id_sql = "UPDATE database_identity SET id = replace(gen_random_uuid()::text, '-', '')",
+        .clock_set_back_sql = "UPDATE outbox SET due_at = due_at + interval '1 week'"}));
 
 class PostgresOrderStoreTest : public postgres::ServerUnderTest {
  protected:
@@ -280,7 +280,8 @@ TEST_F(PostgresOrderStoreTest, LooksEverythingUpInAnIndex) {
         "SELECT body FROM orders WHERE order_id = 'o'",
         "SELECT body FROM orders WHERE position >= 5 ORDER BY position LIMIT 2",
         "SELECT state FROM events WHERE sequence > 5 ORDER BY sequence LIMIT 2",
-        "SELECT id FROM outbox WHERE due_at <= now() ORDER BY due_at, id LIMIT 2",
+        "SELECT id FROM outbox WHERE due_at <= now() OR due_at > now() + interval '2 hours' "
+        "ORDER BY due_at, id LIMIT 2",
         "SELECT created_at FROM outbox ORDER BY id LIMIT 1",
         "SELECT id FROM outbox WHERE position = 5"}) {
     const auto plan = stranger->Query(Statement("EXPLAIN " + query), InAMinute());

@@ -22,9 +22,6 @@ using std::chrono::milliseconds;
 constexpr std::int64_t kTrimmedAtOnce = 2000;
 // How late an event of another process may be.
 constexpr milliseconds kLook(20);
-// No lease and no delay is longer. What is due later than that was stored before the clock was set
-// back.
-constexpr milliseconds kLongestLease = std::chrono::hours(1);
 
 std::int64_t NowMillis() {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
@@ -163,7 +160,7 @@ absl::Status SettleIn(Database& database, const Settlement& settlement) {
 absl::StatusOr<std::vector<OutboxItem>> ClaimIn(Database& database, int limit, milliseconds lease) {
   const std::int64_t now = NowMillis();
   absl::Status status = database.Run("UPDATE outbox SET due_at = ? WHERE due_at > ?", now,
-                                     now + kLongestLease.count());
+                                     now + OrderStore::kLatestDue.count());
   if (!status.ok()) return status;
   std::vector<OutboxItem> items;
   {
@@ -396,14 +393,14 @@ absl::StatusOr<std::vector<OutboxItem>> SqliteOrderStore::Claim(int limit, milli
     Statement due = (*reader)->Query(
         "SELECT 1 FROM outbox WHERE due_at <= ?1 UNION ALL "
         "SELECT 1 FROM outbox WHERE due_at > ?1 + ?2 LIMIT 1",
-        now, std::int64_t{kLongestLease.count()});
+        now, std::int64_t{OrderStore::kLatestDue.count()});
     if (!due.Next()) {
       if (!due.status().ok()) return due.status();
       return std::vector<OutboxItem>();
     }
   }
   return connections_->Write<std::vector<OutboxItem>>(
-      deadline, [limit = std::max(limit, 0), lease = std::min(lease, kLongestLease)](
+      deadline, [limit = std::max(limit, 0), lease = std::min(lease, OrderStore::kLongestLease)](
                     Database& database) { return ClaimIn(database, limit, lease); });
 }
 

@@ -106,17 +106,6 @@ TEST_F(OrdersSqliteFaultsTest, SettlesNothingHalfOnAFullDisk) {
   EXPECT_EQ(*store->LastSequence(Soon()), 4);
 }
 
-TEST_F(OrdersSqliteFaultsTest, ClaimsAgainWhenTheClockWasSetBack) {
-  const auto store = Open();
-  ASSERT_TRUE(Place(*store, "1").ok());
-  ASSERT_EQ(store->Claim(1, std::chrono::minutes(1), Soon())->size(), 1u);
-  // By a week.
-  ASSERT_TRUE(OpenRaw(2)->Run("UPDATE outbox SET due_at = due_at + 604800000").ok());
-  const auto claimed = store->Claim(1, std::chrono::minutes(1), Soon());
-  ASSERT_TRUE(claimed.ok()) << claimed.status();
-  EXPECT_EQ(claimed->size(), 1u);
-}
-
 TEST_F(OrdersSqliteFaultsTest, NoticesAndReplacesDamagedTotals) {
   const auto store = Open();
   ASSERT_TRUE(store->SaveTotals({.sequence = 9, .quantity_by_sku = {{"tea", 7}}}, Soon()).ok());

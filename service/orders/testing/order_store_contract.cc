@@ -490,6 +490,26 @@ TEST_P(OrderStoreContract, ClaimsAnItemAgainAfterItsLease) {
   EXPECT_EQ(again->front().attempts, 2);
 }
 
+TEST_P(OrderStoreContract, ClaimsAgainWhenTheClockWasSetBack) {
+  const auto store = Open();
+  Place(*store, MakeOrder("order-1", "request-1"));
+  ASSERT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), ElementsAre("order-1"));
+  ASSERT_TRUE(RunSql(GetParam().clock_set_back_sql).ok());
+  EXPECT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), ElementsAre("order-1"));
+  EXPECT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), IsEmpty());
+}
+
+TEST_P(OrderStoreContract, LeasesForNoLongerThanTheLongestLease) {
+  const auto store = Open();
+  Place(*store, MakeOrder("order-1", "request-1"));
+  const auto items = store->Claim(10, 100 * OrderStore::kLongestLease, Soon());
+  ASSERT_THAT(OrderIdsOf(items), ElementsAre("order-1"));
+  // Longer, and it would count as stored before the clock was set back.
+  EXPECT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), IsEmpty());
+  ASSERT_TRUE(store->Postpone(*items, 100 * OrderStore::kLongestLease, Soon()).ok());
+  EXPECT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), IsEmpty());
+}
+
 TEST_P(OrderStoreContract, GivesConcurrentClaimersDifferentItems) {
   constexpr int kOrders = 60;
   const std::unique_ptr<OrderStore> stores[] = {Open(), Open(), Open()};
