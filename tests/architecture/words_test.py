@@ -21,6 +21,8 @@ SEQUENCE = "service/lifecycle/shutdown_sequence"
 MODEL = "tests/model/shutdown.pml"
 ARCHITECTURE = "ARCHITECTURE.md"
 BUDGET = "service/lifecycle/shutdown_budget.cc"
+CONFIG = "service/config/server_config.cc"
+OPERATIONS = "docs/operations.md"
 RULES = "tests/common/order_rules"
 
 # Words that said something else before, or the same as another. ARCHITECTURE.md has the ones that are used.
@@ -94,6 +96,12 @@ def check_document():
     for phase, _, share, flag in rows:
         yield from unlike("the flag of " + phase, ARCHITECTURE, flag, BUDGET, flag_of.get("k" + phase, "-"))
         yield from unlike("the share of " + phase, ARCHITECTURE, share, BUDGET, share_of.get("k" + phase, "-"))
+
+    in_sixtieths = {name: sixtieths for _, name, sixtieths in shares}
+    in_help = dict(found(r"shutdown_(\w+), std::nullopt,.*?(\d+)/60 of the grace", CONFIG))
+    yield from unlike("default shares", CONFIG, in_help, BUDGET, in_sixtieths)
+    in_manual = dict(found(r"^\| `--shutdown_(\w+)` \| all \| (\d+)/60", OPERATIONS))
+    yield from unlike("default shares", OPERATIONS, in_manual, BUDGET, in_sixtieths)
 
 
 def check_events():
