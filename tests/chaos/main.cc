@@ -39,8 +39,11 @@
 
 ABSL_FLAG(std::string, database, "", "sqlite or postgresql; empty: by turns.");
 ABSL_FLAG(int, replicas, 0, "Of the orders server; 0: three, and by turns one on SQLite.");
-ABSL_FLAG(absl::Duration, duration, absl::Seconds(10), "How long there are faults, in all rounds.");
-ABSL_FLAG(absl::Duration, round, absl::Seconds(20), "How long a round lasts, at most.");
+ABSL_FLAG(
+    absl::Duration, duration, absl::Seconds(10),
+    "How long until no more faults are made. Mending and comparing takes up to two minutes more.");
+ABSL_FLAG(absl::Duration, round, absl::Seconds(20),
+          "How long faults are made in a round, at most.");
 ABSL_FLAG(unsigned, seed, 0, "What happens when; 0: a new one.");
 
 namespace chaos {
@@ -275,25 +278,33 @@ class Round {
   std::vector<std::unique_ptr<Torment>> torments_;
 };
 
-void Print(const Summary& summary, Clock::duration took) {
+// In two lines.
+void PrintTotals(const Summary& summary, Clock::duration took) {
   int faults = 0;
   int kills = 0;
   for (const auto& [kind, count] : summary.tally.counts()) {
-    std::printf("%8d  %s\n", count, kind.c_str());
     const bool process = kind.find(" SIG") != std::string::npos;
     kills += process ? count : 0;
     faults += kind.find(':') == std::string::npos ? count : 0;
   }
-  std::printf("calls that failed after all retries, and were repeated\n");
-  for (const auto& [why, count] : summary.failures) std::printf("%8d  %s\n", count, why.c_str());
-  const std::vector<std::string> violations = summary.tally.violations();
   std::printf(
       "%d rounds in %ld s: %d faults, %d of them signals to processes\n"
       "%ld calls answered, %ld orders acknowledged, %ld of them cancelled by their callers, %ld "
-      "events\n%zu violations\n",
+      "events\n",
       summary.rounds, static_cast<long>(std::chrono::duration_cast<seconds>(took).count()), faults,
-      kills, summary.calls, summary.acknowledged, summary.cancelled, summary.events,
-      violations.size());
+      kills, summary.calls, summary.acknowledged, summary.cancelled, summary.events);
+  std::fflush(stdout);
+}
+
+void Print(const Summary& summary, Clock::duration took) {
+  for (const auto& [kind, count] : summary.tally.counts()) {
+    std::printf("%8d  %s\n", count, kind.c_str());
+  }
+  std::printf("calls that failed after all retries, and were repeated\n");
+  for (const auto& [why, count] : summary.failures) std::printf("%8d  %s\n", count, why.c_str());
+  PrintTotals(summary, took);
+  const std::vector<std::string> violations = summary.tally.violations();
+  std::printf("%zu violations\n", violations.size());
   for (std::size_t i = 0; i < violations.size() && i < 50; ++i) {
     std::printf("VIOLATION: %s\n", violations[i].c_str());
   }
@@ -307,19 +318,18 @@ bool RunAll() {
   const auto begun = Clock::now();
   const Clock::duration all = absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_duration));
   const Clock::duration one = absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_round));
-  Clock::duration done{0};
-  for (unsigned round = 0; done < all; ++round) {
+  for (unsigned round = 0; Clock::now() - begun < all; ++round) {
     const std::string database = absl::GetFlag(FLAGS_database);
     const bool on_postgres = database.empty() ? round % 2 == 0 : database == "postgresql";
     int replicas = absl::GetFlag(FLAGS_replicas);
     if (replicas == 0) replicas = !on_postgres && round / 2 % 2 == 1 ? 1 : 3;
-    const Clock::duration faults = std::min(one, all - done);
+    const Clock::duration faults = std::min(one, all - (Clock::now() - begun));
     std::printf("round %u: --seed=%u --database=%s --replicas=%d\n", round + 1, seed + round,
                 on_postgres ? "postgresql" : "sqlite", replicas);
     std::fflush(stdout);
     Round(seed + round, on_postgres, replicas, summary).Run(faults);
-    done += faults;
     if (!summary.tally.violations().empty()) break;
+    if (round % 10 == 9) PrintTotals(summary, Clock::now() - begun);
   }
   Print(summary, Clock::now() - begun);
   return summary.tally.violations().empty();
