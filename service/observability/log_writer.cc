@@ -30,15 +30,20 @@ constexpr std::string_view kReport = "shutdown report: {";
 constexpr std::size_t kMaxValue = 300;
 constexpr std::string_view kLevels = "DIWE";
 
-std::string Now() { return UtcTime(std::chrono::system_clock::now(), /*digits=*/3); }
+void AppendNow(std::string& line) {
+  AppendUtcTime(line, std::chrono::system_clock::now(), /*digits=*/3);
+}
 
-std::string Head(char level, const std::string& program) {
-  return absl::StrCat(Now(), " ", std::string(1, level), " ", program, ": ");
+void AppendHead(std::string& line, char level, const std::string& program) {
+  AppendNow(line);
+  line.append(1, ' ').append(1, level).append(1, ' ').append(program).append(": ");
 }
 
 std::string JsonHead(char level, const std::string& program) {
   constexpr const char* kNames[] = {"debug", "info", "warning", "error"};
-  return absl::StrCat("{\"time\":\"", Now(), "\",\"level\":\"", kNames[kLevels.find(level)],
+  std::string head = "{\"time\":\"";
+  AppendNow(head);
+  return absl::StrCat(head, "\",\"level\":\"", kNames[kLevels.find(level)],
                       "\",\"program\":", JsonString(program, kMaxValue), ",");
 }
 
@@ -53,23 +58,31 @@ void CutOff(std::string& line, std::size_t most) {
   line += kMore;
 }
 
+void AppendFields(std::string& line, const LogFields& fields) {
+  for (const LogField& field : fields) {
+    line.append(1, ' ').append(field.name).append(1, '=');
+    AppendPrintable(line, std::string_view(field.value).substr(0, kMaxValue));
+  }
+}
+
 std::string TextLine(char level, const std::string& program, std::string_view words,
                      const LogFields& fields) {
-  std::string rest;
-  rest.reserve(PIPE_BUF / 8);
-  for (const LogField& field : fields) {
-    rest.append(" ").append(field.name).append("=");
-    AppendPrintable(rest, std::string_view(field.value).substr(0, kMaxValue));
-  }
-  CutOff(rest, PIPE_BUF / 2);
-  words = words.substr(0, PIPE_BUF);
-  std::string line = Head(level, program);
-  line.reserve(line.size() + words.size() + rest.size() + 10);
+  std::string line;
+  line.reserve(PIPE_BUF / 8);  // Nearly every line has room in it.
+  AppendHead(line, level, program);
   // It would be mistaken for a report by readers of the log.
   if (words.starts_with(kReport)) line += "[log] ";
-  AppendPrintable(line, words);
-  CutOff(line, PIPE_BUF - 1 - rest.size());
-  return line.append(rest).append("\n");
+  AppendPrintable(line, words.substr(0, PIPE_BUF));
+  const std::size_t end_of_words = line.size();
+  AppendFields(line, fields);
+  if (line.size() > PIPE_BUF / 2) [[unlikely]] {
+    std::string rest = line.substr(end_of_words);
+    CutOff(rest, PIPE_BUF / 2);
+    line.resize(end_of_words);
+    CutOff(line, PIPE_BUF - 1 - rest.size());
+    line += rest;
+  }
+  return line.append(1, '\n');
 }
 
 std::string JsonLine(char level, const std::string& program, std::string_view words,
@@ -228,12 +241,14 @@ void LogWriter::Log(char level, std::string_view words, LogFields fields) {
 }
 
 void LogWriter::LogReport(std::string_view json) {
-  const std::string report(kReport.substr(0, kReport.size() - 1));
-  // One line, whose only other members are ours, so it is JSON as it is.
-  std::string line =
-      options_.json
-          ? absl::StrCat(JsonHead('I', program_), "\"shutdown_report\":", std::string(json), "}\n")
-          : absl::StrCat(Head('I', program_), report, Printable(json), "\n");
+  std::string line;
+  if (options_.json) {
+    // One line, whose only other members are ours, so it is JSON as it is.
+    line = absl::StrCat(JsonHead('I', program_), "\"shutdown_report\":", std::string(json), "}\n");
+  } else {
+    AppendHead(line, 'I', program_);
+    line.append(kReport.substr(0, kReport.size() - 1)).append(Printable(json)).append(1, '\n');
+  }
   queue_->Add(std::move(line), /*always=*/true);
 }
 

@@ -16,7 +16,7 @@ namespace observability {
 
 // What a line says besides its words; of the names, the program decides.
 struct LogField {
-  std::string name;
+  std::string_view name;  // Outlives the line: a literal.
   std::string value;
   bool is_number = false;  // In JSON: without quotes.
 };

@@ -8,6 +8,12 @@
 namespace observability {
 
 std::string UtcTime(std::chrono::system_clock::time_point time, int digits) {
+  std::string text;
+  AppendUtcTime(text, time, digits);
+  return text;
+}
+
+void AppendUtcTime(std::string& text, std::chrono::system_clock::time_point time, int digits) {
   struct Formatted {
     std::chrono::sys_seconds second = std::chrono::sys_seconds::min();
     std::string text;
@@ -19,17 +25,14 @@ std::string UtcTime(std::chrono::system_clock::time_point time, int digits) {
         absl::FormatTime("%Y-%m-%dT%H:%M:%S.", absl::FromChrono(second), absl::UTCTimeZone());
     last.second = second;
   }
-  std::int64_t fraction = std::chrono::nanoseconds(time - second).count();
-  constexpr std::size_t kDigits = 9;
-  std::string text;
-  text.reserve(last.text.size() + kDigits + 1);
-  text.append(last.text).append(kDigits, '0');
-  for (std::size_t at = text.size(); fraction > 0; fraction /= 10) {
-    text[--at] = static_cast<char>('0' + fraction % 10);
+  constexpr int kDigits = 9;
+  auto fraction = static_cast<std::uint32_t>(std::chrono::nanoseconds(time - second).count());
+  for (int left_out = digits; left_out < kDigits; ++left_out) fraction /= 10;
+  char shown[kDigits];
+  for (int at = digits; at-- > 0; fraction /= 10) {
+    shown[at] = static_cast<char>('0' + fraction % 10);
   }
-  text.resize(last.text.size() + static_cast<std::size_t>(digits));
-  text += 'Z';
-  return text;
+  text.append(last.text).append(shown, static_cast<std::size_t>(digits)).append(1, 'Z');
 }
 
 }  // namespace observability

@@ -16,6 +16,8 @@ namespace observability {
 //
 // Threads: any.
 std::string UtcTime(std::chrono::system_clock::time_point time, int digits);
+// The same, at the end of `text`.
+void AppendUtcTime(std::string& text, std::chrono::system_clock::time_point time, int digits);
 
 }  // namespace observability
 
