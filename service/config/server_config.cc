@@ -425,22 +425,17 @@ observability::LogOptions LogFromFlags() {
 
 // Of the call that the logging thread works for.
 observability::LogFields TraceTags() {
-  const auto trace = rpc::Trace::Current();
-  if (trace == nullptr) return {};
-  return {{"trace_id", trace->trace_id}, {"span_id", trace->span_id}};
+  const std::optional<rpc::Trace> trace = rpc::Trace::Current();
+  if (!trace) return {};
+  return {{"trace_id", trace->TraceId()}, {"span_id", trace->SpanId()}};
 }
 
 void SetAccessLog(ServerConfig& config) {
   const int per_second =
       Positive("access_log_per_second", absl::GetFlag(FLAGS_access_log_per_second));
   if (!absl::GetFlag(FLAGS_access_log)) return;
-  config.access_log = std::make_shared<rpc::AccessLog>(per_second);
+  config.server.access_log = std::make_shared<rpc::AccessLog>(per_second);
   config.log.log.tags = TraceTags;
-  config.server.interceptors = [log = config.access_log] {
-    rpc::ServerHost::InterceptorFactories interceptors;
-    interceptors.push_back(log->NewInterceptors());
-    return interceptors;
-  };
 }
 
 // With three digits after the point.
@@ -449,21 +444,19 @@ std::string Milliseconds(std::chrono::nanoseconds duration) {
   return absl::StrCat(microseconds / 1000, ".", absl::Dec(microseconds % 1000, absl::kZeroPad3));
 }
 
-observability::LogFields FieldsOf(const rpc::EndedCall& call) {
+observability::LogFields FieldsOf(rpc::EndedCall call) {
   observability::LogFields fields;  // Not from a list, which would be copied.
   fields.reserve(9);
-  fields.push_back({"method", call.method});
+  fields.push_back({"method", std::move(call.method)});
   fields.push_back({"code", rpc::CodeName(call.code)});
   fields.push_back({"start", observability::UtcTime(call.started, /*digits=*/6)});
   fields.push_back({"duration_ms", Milliseconds(call.duration),
                     /*is_number=*/true});
-  fields.push_back({"peer", call.peer});
-  fields.push_back({"trace_id", call.trace.trace_id});
-  fields.push_back({"span_id", call.trace.span_id});
-  if (!call.trace.parent_span_id.empty()) {
-    fields.push_back({"parent_span_id", call.trace.parent_span_id});
-  }
-  if (!call.request_id.empty()) fields.push_back({"request_id", call.request_id});
+  fields.push_back({"peer", std::move(call.peer)});
+  fields.push_back({"trace_id", call.trace.TraceId()});
+  fields.push_back({"span_id", call.trace.SpanId()});
+  if (call.trace.parent != 0) fields.push_back({"parent_span_id", call.trace.ParentSpanId()});
+  if (!call.request_id.empty()) fields.push_back({"request_id", std::move(call.request_id)});
   return fields;
 }
 
@@ -552,12 +545,14 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
 void ServerConfig::LogTo(observability::ProcessLog& log) {
   server.log = admin.grpc.log = log.Warner();
   if (tls != nullptr) tls->LogTo(log.Warner());
-  if (access_log == nullptr) return;
-  access_log->LogTo([&writer = log.writer()](
-                        const rpc::EndedCall& call) { writer.Log('I', "call", FieldsOf(call)); },
-                    [warn = log.Warner()](std::int64_t calls) {
-                      warn(absl::StrCat(calls, " calls were not logged (--access_log_per_second)"));
-                    });
+  if (server.access_log == nullptr) return;
+  server.access_log->LogTo(
+      [&writer = log.writer()](rpc::EndedCall call) {
+        writer.Log('I', "call", FieldsOf(std::move(call)));
+      },
+      [warn = log.Warner()](std::int64_t calls) {
+        warn(absl::StrCat(calls, " calls were not logged (--access_log_per_second)"));
+      });
 }
 
 void UsageError(absl::string_view what) {

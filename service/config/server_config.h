@@ -10,7 +10,6 @@
 #include "service/admin/admin_server.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/observability/process_log.h"
-#include "service/rpc/access_log.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/tls_files.h"
 
@@ -30,8 +29,6 @@ struct ServerConfig {
   lifecycle::ShutdownBudget budget;
   // --log_format, --log_level, --shutdown_report (empty: no file), --systemd_extend_timeout.
   observability::ProcessLog::Options log;
-  // --access_log; null: calls are not logged.
-  std::shared_ptr<rpc::AccessLog> access_log;
 
   // Every flag's name and value, in order, passwords masked.
   std::vector<std::pair<std::string, std::string>> flags;

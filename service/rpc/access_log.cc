@@ -1,27 +1,9 @@
 #include "service/rpc/access_log.h"
 
 #include <iterator>
-#include <map>
-#include <optional>
 #include <utility>
 
-#include "grpcpp/server_context.h"
-
 namespace rpc {
-namespace {
-
-using grpc::experimental::InterceptionHookPoints;
-using grpc::experimental::InterceptorBatchMethods;
-using grpc::experimental::ServerRpcInfo;
-using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
-
-std::string ValueOf(const Metadata& metadata, const char* name) {
-  const auto found = metadata.find(name);
-  return found == metadata.end() ? std::string()
-                                 : std::string(found->second.data(), found->second.size());
-}
-
-}  // namespace
 
 std::string CodeName(grpc::StatusCode code) {
   static constexpr const char* kNames[] = {"OK",
@@ -45,102 +27,51 @@ std::string CodeName(grpc::StatusCode code) {
   return number < std::size(kNames) ? kNames[number] : std::to_string(code);
 }
 
-class AccessLog::Interceptor final : public grpc::experimental::Interceptor {
- public:
-  Interceptor(AccessLog& log, ServerRpcInfo& info)
-      : log_(log), info_(info), call_{.method = info.method()} {}
-
-  ~Interceptor() override {
-    if (!begun_) return;  // It was never a call.
-    call_.duration = log_.clock_.Now() - *begun_;
-    const Trace::Scope nobody(nullptr);  // Its line says itself of which trace it is.
-    log_.Ended(call_);
-  }
-
-  void Intercept(InterceptorBatchMethods* methods) override {
-    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      Begin(*methods->GetRecvInitialMetadata());
-      // gRPC calls the handler in it; and the call, this included, may be gone afterwards.
-      const Trace::Scope scope(std::make_shared<const Trace>(call_.trace));
-      return methods->Proceed();
-    }
-    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
-      call_.code = methods->GetSendStatus().error_code();
-    }
-    methods->Proceed();
-  }
-
- private:
-  void Begin(Metadata& metadata) {
-    begun_ = log_.clock_.Now();
-    call_.started = std::chrono::system_clock::now();
-    call_.peer = info_.server_context()->peer();
-    call_.request_id = ValueOf(metadata, "x-request-id");
-    // Several are as good as none: nobody can say which is right.
-    const bool one = metadata.count("traceparent") == 1;
-    call_.trace = Trace::Begin(one ? ValueOf(metadata, "traceparent") : "");
-    span_ = call_.trace.Traceparent();
-    metadata.emplace(Trace::kMetadata, span_);
-  }
-
-  AccessLog& log_;
-  ServerRpcInfo& info_;
-  EndedCall call_;
-  std::string span_;  // The metadata refers to it.
-  std::optional<lifecycle::Clock::TimePoint> begun_;
-};
-
-class AccessLog::Factory final : public grpc::experimental::ServerInterceptorFactoryInterface {
- public:
-  explicit Factory(AccessLog& log) : log_(log) {}
-  grpc::experimental::Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
-    return new AccessLog::Interceptor(log_, *info);
-  }
-
- private:
-  AccessLog& log_;
-};
-
-AccessLog::~AccessLog() {
-  std::lock_guard lock(mutex_);
-  TellSkipped();
-}
+AccessLog::~AccessLog() { static_cast<void>(Told()); }
 
 void AccessLog::LogTo(Write write, WriteSkipped write_skipped) {
+  auto receiver =
+      std::make_shared<const Receiver>(Receiver{std::move(write), std::move(write_skipped)});
   std::lock_guard lock(mutex_);
-  write_ = std::move(write);
-  write_skipped_ = std::move(write_skipped);
+  receiver_ = std::move(receiver);
 }
 
-std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>
-AccessLog::NewInterceptors() {
-  return std::make_unique<Factory>(*this);
+bool AccessLog::IsFull(lifecycle::Clock::TimePoint now) const {
+  return now - second_.load(std::memory_order_relaxed) < std::chrono::seconds(1) &&
+         admitted_.load(std::memory_order_relaxed) >= calls_per_second_;
 }
 
-std::int64_t AccessLog::skipped() const {
-  std::lock_guard lock(mutex_);
-  return skipped_;
-}
-
-void AccessLog::Ended(const EndedCall& call) {
-  const lifecycle::Clock::TimePoint now = clock_.Now();
-  std::lock_guard lock(mutex_);
-  if (now - second_ >= std::chrono::seconds(1)) {
-    second_ = now;
-    told_ = 0;
+bool AccessLog::Admits(lifecycle::Clock::TimePoint now) {
+  if (!IsFull(now)) {
+    std::lock_guard lock(mutex_);
+    if (now - second_.load(std::memory_order_relaxed) >= std::chrono::seconds(1)) {
+      second_.store(now, std::memory_order_relaxed);
+      admitted_.store(0, std::memory_order_relaxed);
+    }
+    if (!IsFull(now)) {
+      admitted_.fetch_add(1, std::memory_order_relaxed);
+      return true;
+    }
   }
-  if (told_ >= calls_per_second_) {
-    ++skipped_;
-    return;
-  }
-  ++told_;
-  TellSkipped();
-  if (write_) write_(call);
+  skipped_.fetch_add(1, std::memory_order_relaxed);
+  return false;
 }
 
-void AccessLog::TellSkipped() {
-  const std::int64_t untold = skipped_ - std::exchange(skipped_told_, skipped_);
-  if (untold > 0 && write_skipped_) write_skipped_(untold);
+void AccessLog::Log(EndedCall call) {
+  const std::shared_ptr<const Receiver> receiver = Told();
+  if (receiver != nullptr && receiver->write) receiver->write(std::move(call));
+}
+
+std::shared_ptr<const AccessLog::Receiver> AccessLog::Told() {
+  std::unique_lock lock(mutex_);
+  std::shared_ptr<const Receiver> receiver = receiver_;
+  const std::int64_t all = skipped();
+  const std::int64_t untold = all - std::exchange(skipped_told_, all);
+  lock.unlock();
+  if (untold > 0 && receiver != nullptr && receiver->write_skipped) {
+    receiver->write_skipped(untold);
+  }
+  return receiver;
 }
 
 }  // namespace rpc

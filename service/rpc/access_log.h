@@ -1,6 +1,7 @@
 #ifndef SERVICE_RPC_ACCESS_LOG_H_
 #define SERVICE_RPC_ACCESS_LOG_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -8,7 +9,6 @@
 #include <mutex>
 #include <string>
 
-#include "grpcpp/support/server_interceptor.h"
 #include "grpcpp/support/status_code_enum.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/trace.h"
@@ -18,9 +18,10 @@ namespace rpc {
 // What an access log says about a call that has ended.
 struct EndedCall {
   std::string method;  // "/orders.v1.OrdersService/GetOrder", as the caller has sent it.
-  grpc::StatusCode code = grpc::StatusCode::CANCELLED;  // Also when no status was sent.
-  std::string peer = {};                                // "ipv4:127.0.0.1:40312".
-  std::string request_id = {};                          // `x-request-id`; empty: none.
+  // CANCELLED also when no status was sent; UNKNOWN also when nobody saw which one was.
+  grpc::StatusCode code = grpc::StatusCode::UNKNOWN;
+  std::string peer = {};        // "ipv4:127.0.0.1:40312".
+  std::string request_id = {};  // `x-request-id`; empty: none.
   Trace trace = {};
   std::chrono::system_clock::time_point started = {};
   std::chrono::nanoseconds duration = {};
@@ -29,53 +30,56 @@ struct EndedCall {
 // "NOT_FOUND"; the number if it is no known code.
 std::string CodeName(grpc::StatusCode code);
 
-// Logs each call of a server when it ends, up to a number of calls a second, and gives each call a
-// trace span (trace.h): a child of its caller's, if the caller sends a `traceparent`.
-//
-// Cost: a third of a unary call's instructions (docs/figures.md). An eighth of them is gRPC's, for
-// any interceptor; the rest is for the trace and the line.
+// Logs the calls of servers when they end, up to a number of calls a second. CallTracker
+// (call_tracker.h) tells it of them, and gives each call a trace span (trace.h): a child of its
+// caller's, if the caller sends a `traceparent`.
 //
 // Guarantees: calls above the limit are counted, and the count is logged before the next call that
 // is logged, and at the end. A call that is not logged has a span, too.
 //
-// Threads: any. Lifetime: outlives its servers.
+// Cost: about a tenth of a unary call's instructions, nearly all for its line (docs/figures.md); of a
+// call above the limit, a fiftieth.
+//
+// Threads: any. Calls that end at a time do not wait for each other's lines.
+// Lifetime: outlives its servers.
 class AccessLog {
  public:
-  using Write = std::function<void(const EndedCall& call)>;
+  using Write = std::function<void(EndedCall call)>;
   using WriteSkipped = std::function<void(std::int64_t calls)>;
 
-  explicit AccessLog(int calls_per_second,
-                     const lifecycle::Clock& clock = lifecycle::Clock::Steady())
-      : calls_per_second_(calls_per_second), clock_(clock) {}
+  explicit AccessLog(int calls_per_second) : calls_per_second_(calls_per_second) {}
   // Logs how many calls were skipped.
   ~AccessLog();
 
-  // Receives calls from now on; before, they are not logged. Must not block.
+  // Receives calls from now on; before, they are not logged. Must not block. What received them
+  // before may still receive one that has just ended.
   void LogTo(Write write, WriteSkipped write_skipped);
 
-  // Interceptors for one server.
-  std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> NewInterceptors();
+  // Whether a call that ends now is logged: Log() comes next. False: it is counted.
+  bool Admits(lifecycle::Clock::TimePoint now);
+  void Log(EndedCall call);
 
   // How many calls were not logged.
-  std::int64_t skipped() const;
+  std::int64_t skipped() const { return skipped_.load(std::memory_order_relaxed); }
 
  private:
-  class Interceptor;
-  class Factory;
+  struct Receiver {
+    Write write;
+    WriteSkipped write_skipped;
+  };
 
-  void Ended(const EndedCall& call);
-  void TellSkipped();  // Requires: the mutex is locked.
+  bool IsFull(lifecycle::Clock::TimePoint now) const;
+  // The receiver, once it knows how many calls were skipped.
+  std::shared_ptr<const Receiver> Told();
 
   const int calls_per_second_;
-  const lifecycle::Clock& clock_;
-  mutable std::mutex mutex_;
-  // All below: guarded by mutex_.
-  Write write_;
-  WriteSkipped write_skipped_;
-  lifecycle::Clock::TimePoint second_{};  // When the current one began.
-  int told_ = 0;                          // In it.
-  std::int64_t skipped_ = 0;
-  std::int64_t skipped_told_ = 0;
+  // Changed under mutex_; read without it by the calls above the limit.
+  std::atomic<lifecycle::Clock::TimePoint> second_{lifecycle::Clock::TimePoint()};  // Its begin.
+  std::atomic<int> admitted_{0};                                                    // In it.
+  std::atomic<std::int64_t> skipped_{0};
+  std::mutex mutex_;
+  std::int64_t skipped_told_ = 0;             // Guarded by mutex_.
+  std::shared_ptr<const Receiver> receiver_;  // Guarded by mutex_. Null: none yet.
 };
 
 }  // namespace rpc

@@ -1,17 +1,23 @@
 #include "service/rpc/access_log.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
+#include "grpcpp/generic/async_generic_service.h"
 #include "gtest/gtest.h"
-#include "service/lifecycle/testing/fake_clock.h"
+#include "service/lifecycle/traffic.h"
+#include "service/rpc/authorization.h"
 #include "service/rpc/backend.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/goodbye_signal.h"
@@ -28,6 +34,7 @@ namespace {
 
 using probe::Note;
 using probe::Probe;
+using testing::Each;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -37,27 +44,39 @@ const std::string kTrace = "4bf92f3577b34da6a3ce929d0e0e4736";
 const std::string kSpan = "00f067aa0ba902b7";
 const std::string kTraceparent = "00-" + kTrace + "-" + kSpan + "-01";
 
+// Who does not own the log: the test does.
+std::shared_ptr<AccessLog> Shared(AccessLog& log) { return {std::shared_ptr<void>(), &log}; }
+
 // A server whose calls are logged.
 class Logged {
  public:
-  Logged(AccessLog& log, grpc::Service& service)
-      : host_({.interceptors =
-                   [&log] {
-                     ServerHost::InterceptorFactories all;
-                     all.push_back(log.NewInterceptors());
-                     return all;
-                   }},
-              {&service}, goodbye_) {
+  Logged(AccessLog& log, grpc::Service& service, ServerHost::Options options = {})
+      : host_(With(log, std::move(options)), {&service}, goodbye_) {
     EXPECT_TRUE(host_.Start().ok());
     EXPECT_TRUE(host_.OpenListener().ok());
   }
-  ~Logged() { host_.CloseListener(); }
+  ~Logged() { End(); }
+
+  // Cancels what runs.
+  void End() {
+    if (std::exchange(ended_, true)) return;
+    host_.CloseListener();
+    host_.BeginShutdown();
+    lifecycle::Patience patience(lifecycle::Clock::Steady(), testkit::kLong, {});
+    EXPECT_TRUE(host_.Cancel(patience));
+  }
 
   std::string address() const { return host_.address(); }
 
  private:
+  static ServerHost::Options With(AccessLog& log, ServerHost::Options options) {
+    options.access_log = Shared(log);
+    return options;
+  }
+
   GoodbyeSignal goodbye_;
   ServerHost host_;
+  bool ended_ = false;
 };
 
 class AccessLogTest : public testing::Test {
@@ -85,6 +104,13 @@ class AccessLogTest : public testing::Test {
     return calls();
   }
 
+  std::vector<std::string> Methods() {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> methods;
+    for (const EndedCall& call : calls_) methods.push_back(call.method);
+    return methods;
+  }
+
   static grpc::StatusCode Echo(const std::string& address,
                                const std::vector<std::pair<std::string, std::string>>& metadata) {
     const auto context = Bounded();
@@ -110,8 +136,8 @@ TEST_F(AccessLogTest, RecordsACallAndHowItEnded) {
   EXPECT_EQ(call.code, grpc::StatusCode::OK);
   EXPECT_THAT(call.peer, StartsWith("ipv4:127.0.0.1:"));
   EXPECT_EQ(call.request_id, "42");
-  EXPECT_EQ(call.trace.trace_id, kTrace);
-  EXPECT_EQ(call.trace.parent_span_id, kSpan);
+  EXPECT_EQ(call.trace.TraceId(), kTrace);
+  EXPECT_EQ(call.trace.ParentSpanId(), kSpan);
   EXPECT_GE(call.started, before);
   EXPECT_GT(call.duration.count(), 0);
 }
@@ -139,25 +165,266 @@ TEST_F(AccessLogTest, BeginsATraceWithoutAValidOne) {
   Echo(server.address(), {{"traceparent", "00-x"}});
   Echo(server.address(), {{"traceparent", kTraceparent}, {"traceparent", kTraceparent}});
   for (const EndedCall& call : AwaitCalls(3)) {
-    EXPECT_EQ(call.trace.parent_span_id, "");
-    EXPECT_NE(call.trace.trace_id, kTrace);
-    EXPECT_THAT(call.trace.trace_id, SizeIs(32));
+    EXPECT_EQ(call.trace.ParentSpanId(), "");
+    EXPECT_NE(call.trace.TraceId(), kTrace);
+    EXPECT_THAT(call.trace.TraceId(), SizeIs(32));
   }
 }
 
 TEST_F(AccessLogTest, LimitsLinesASecondAndCountsOthers) {
-  lifecycle::FakeClock clock;
-  AccessLog log(2, clock);
+  AccessLog log(2);
   Receive(log);
-  Logged server(log, probe_);
-  for (int i = 0; i < 5; ++i) Echo(server.address(), {});
-  ASSERT_TRUE(testkit::Eventually([&log] { return log.skipped() == 3; }));
-  EXPECT_THAT(AwaitCalls(2), SizeIs(2));
+  const auto call_at = [&log,
+                        now = lifecycle::Clock::Steady().Now()](std::chrono::milliseconds at) {
+    if (!log.Admits(now + at)) return;
+    log.Log({.method = "/at/" + std::to_string(at.count())});
+  };
+  for (const int at : {0, 1, 998, 999, 999}) call_at(std::chrono::milliseconds(at));
+  EXPECT_EQ(log.skipped(), 3);
   EXPECT_THAT(skipped_, IsEmpty());
-  clock.Advance(std::chrono::seconds(1));
-  Echo(server.address(), {});
-  EXPECT_THAT(AwaitCalls(3), SizeIs(3));
+  call_at(std::chrono::seconds(1));
   EXPECT_THAT(skipped_, ElementsAre(3));
+  EXPECT_THAT(Methods(), ElementsAre("/at/0", "/at/1", "/at/1000"));
+}
+
+TEST_F(AccessLogTest, TellsAtTheEndWhatItSkipped) {
+  {
+    AccessLog log(0);
+    Receive(log);
+    EXPECT_FALSE(log.Admits(lifecycle::Clock::Steady().Now()));
+  }
+  EXPECT_THAT(skipped_, ElementsAre(1));
+}
+
+// "METHOD CODE" of each call, in order of their names.
+std::vector<std::string> Codes(const std::vector<EndedCall>& calls) {
+  std::vector<std::string> codes;
+  for (const EndedCall& call : calls) codes.push_back(call.method + " " + CodeName(call.code));
+  std::sort(codes.begin(), codes.end());
+  return codes;
+}
+
+grpc::Status CallRaw(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                     const std::string& bytes = "") {
+  RawStream stream(channel, method);
+  stream.Ask(bytes);
+  return stream.AwaitEnd();
+}
+
+// A service whose every method ends its call in another way.
+class Endings final : public Probe::CallbackService {
+ public:
+  // By the harness; with the text of the request for a code.
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
+                                 Note* response) override {
+    return AnswerNow(context, request, response, [](const Note& note, const Call&) {
+      if (note.text() == "throw") throw std::runtime_error("out of luck");
+      if (note.text() == "missing") return absl::StatusOr<Note>(absl::NotFoundError("no note"));
+      return absl::StatusOr<Note>(note);
+    });
+  }
+  // At once, by itself.
+  grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext* context, const Note*,
+                                 Note*) override {
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish({grpc::StatusCode::ABORTED, "by itself"});
+    return reactor;
+  }
+  // Gather and Watch are not there; Chat throws.
+  grpc::ServerBidiReactor<Note, Note>* Chat(grpc::CallbackServerContext*) override { throw 42; }
+};
+
+TEST_F(AccessLogTest, LogsEachCallOnceWithItsCode) {
+  Endings service;
+  {
+    Logged server(log_, service);
+    const auto channel = NewConnection(server.address());
+    const auto text = [](const std::string& words) {
+      Note note;
+      note.set_text(words);
+      return note.SerializeAsString();
+    };
+    // Twice: what is learned from the first one is used for the second.
+    for (int i = 0; i < 2; ++i) {
+      for (const char* words : {"", "throw", "missing"}) {
+        CallRaw(channel, "/probe.Probe/Echo", text(words));
+      }
+      CallRaw(channel, "/probe.Probe/Echo", "\n\xFF");
+      for (const char* method : {"Hold", "Gather", "Watch", "Chat"}) {
+        CallRaw(channel, std::string("/probe.Probe/") + method);
+      }
+      CallRaw(channel, "/grpc.health.v1.Health/Check");
+      CallRaw(channel, "/grpc.health.v1.Health/Check", "\n\1?");
+    }
+  }
+  EXPECT_THAT(
+      Codes(AwaitCalls(20)),
+      ElementsAre("/grpc.health.v1.Health/Check NOT_FOUND",
+                  "/grpc.health.v1.Health/Check NOT_FOUND", "/grpc.health.v1.Health/Check OK",
+                  "/grpc.health.v1.Health/Check OK", "/probe.Probe/Chat INTERNAL",
+                  "/probe.Probe/Chat INTERNAL", "/probe.Probe/Echo INTERNAL",
+                  "/probe.Probe/Echo INTERNAL", "/probe.Probe/Echo INVALID_ARGUMENT",
+                  "/probe.Probe/Echo INVALID_ARGUMENT", "/probe.Probe/Echo NOT_FOUND",
+                  "/probe.Probe/Echo NOT_FOUND", "/probe.Probe/Echo OK", "/probe.Probe/Echo OK",
+                  "/probe.Probe/Gather UNIMPLEMENTED", "/probe.Probe/Gather UNIMPLEMENTED",
+                  "/probe.Probe/Hold ABORTED", "/probe.Probe/Hold ABORTED",
+                  "/probe.Probe/Watch UNIMPLEMENTED", "/probe.Probe/Watch UNIMPLEMENTED"));
+}
+
+TEST_F(AccessLogTest, SeesTheCodeOfACallWhoseHandlerEndsItLater) {
+  Logged server(log_, probe_);
+  for (int i = 1; i <= 2; ++i) {
+    std::jthread caller([channel = NewConnection(server.address())] {
+      EXPECT_TRUE(CallRaw(channel, "/probe.Probe/Hold").ok());
+    });
+    ASSERT_TRUE(probe_.AwaitHeld(i));
+    probe_.Release();
+  }
+  EXPECT_THAT(Codes(AwaitCalls(2)), ElementsAre("/probe.Probe/Hold OK", "/probe.Probe/Hold OK"));
+}
+
+TEST_F(AccessLogTest, LogsACallThatItsCallerHasGivenUp) {
+  Logged server(log_, probe_);
+  const auto channel = NewConnection(server.address());
+  {
+    RawStream held(channel, "/probe.Probe/Hold");
+    std::jthread asks([&held] { held.Ask(""); });
+    ASSERT_TRUE(probe_.AwaitHeld(1));
+    held.Cancel();
+  }
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(1));
+  Note note;
+  Probe::NewStub(channel)->Hold(&context, note, &note);
+  // gRPC may not have passed the second one to a handler at all, and then nobody counts it.
+  const std::vector<std::string> codes = Codes(AwaitCalls(1));
+  EXPECT_EQ(codes.front(), "/probe.Probe/Hold CANCELLED");
+}
+
+TEST_F(AccessLogTest, LogsCallsThatAreRefused) {
+  auto policy = Authorization::Parse(
+      "/probe.Probe/Echo everyone\n/probe.Probe/Hold everyone\n/probe.Probe/Chat uri:a");
+  ASSERT_TRUE(policy.ok());
+  Logged server(log_, probe_, {.limits = {.max_calls_in_flight = 1}, .authorization = *policy});
+  const auto channel = NewConnection(server.address());
+  CallRaw(channel, "/probe.Probe/Chat");
+  AwaitCalls(1);
+  RawStream first(channel, "/probe.Probe/Hold");
+  std::jthread asks([&first] { first.Ask(""); });
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  CallRaw(channel, "/probe.Probe/Echo");
+  probe_.Release();
+  asks.join();
+  EXPECT_THAT(Codes(AwaitCalls(3)),
+              ElementsAre("/probe.Probe/Chat UNAUTHENTICATED",
+                          "/probe.Probe/Echo RESOURCE_EXHAUSTED", "/probe.Probe/Hold OK"));
+}
+
+// Tells of which trace its calls are.
+class Traced {
+ public:
+  void See() {
+    const std::optional<Trace> trace = Trace::Current();
+    std::lock_guard lock(mutex_);
+    seen_.push_back(trace ? trace->Traceparent() : "none");
+  }
+  std::vector<std::string> seen() const {
+    std::lock_guard lock(mutex_);
+    return seen_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> seen_;  // Guarded by mutex_.
+};
+
+class TracedSync final : public Probe::Service, public Traced {
+  grpc::Status Echo(grpc::ServerContext*, const Note*, Note*) override {
+    See();
+    return {grpc::StatusCode::ALREADY_EXISTS, "a note"};
+  }
+};
+
+class TracedGeneric final : public grpc::CallbackGenericService, public Traced {
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+    See();
+    class Ends final : public grpc::ServerGenericBidiReactor {
+     public:
+      Ends() { Finish({grpc::StatusCode::DATA_LOSS, "all gone"}); }
+      void OnDone() override { delete this; }
+    };
+    return new Ends;
+  }
+};
+
+class TracedCallback final : public Probe::CallbackService, public Traced {
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note*,
+                                 Note*) override {
+    See();
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+};
+
+TEST_F(AccessLogTest, LogsAndTracesSynchronousCalls) {
+  TracedSync service;
+  Logged server(log_, service);
+  EXPECT_EQ(Echo(server.address(), {}), grpc::StatusCode::ALREADY_EXISTS);
+  const EndedCall call = AwaitCalls(1).front();
+  EXPECT_EQ(call.code, grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_THAT(call.peer, StartsWith("ipv4:127.0.0.1:"));
+  EXPECT_THAT(service.seen(), ElementsAre(call.trace.Traceparent()));
+}
+
+TEST_F(AccessLogTest, LogsAndTracesCallsOfGenericServices) {
+  TracedGeneric generic;
+  Logged server(log_, probe_, {.prepare = [&generic](grpc::ServerBuilder& builder) {
+                  builder.RegisterCallbackGenericService(&generic);
+                }});
+  CallRaw(NewConnection(server.address()), "/made.up/Name");
+  const EndedCall call = AwaitCalls(1).front();
+  EXPECT_EQ(call.method, "/made.up/Name");
+  EXPECT_EQ(call.code, grpc::StatusCode::DATA_LOSS);
+  EXPECT_THAT(generic.seen(), ElementsAre(call.trace.Traceparent()));
+}
+
+TEST_F(AccessLogTest, ACallThatIsNotLoggedHasATrace) {
+  AccessLog log(0);
+  Receive(log);
+  TracedCallback service;
+  Logged server(log, service);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Echo(server.address(), {}), grpc::StatusCode::OK);
+  ASSERT_TRUE(testkit::Eventually([&log] { return log.skipped() == 3; }));
+  EXPECT_THAT(AwaitCalls(0), IsEmpty());
+  EXPECT_THAT(service.seen(), SizeIs(3));
+  EXPECT_THAT(service.seen(), Each(StartsWith("00-")));
+}
+
+TEST_F(AccessLogTest, AServerThatIsGoneHasLoggedAllItsCalls) {
+  {
+    Logged server(log_, probe_);
+    std::jthread caller(
+        [channel = NewConnection(server.address())] { CallRaw(channel, "/probe.Probe/Hold"); });
+    ASSERT_TRUE(probe_.AwaitHeld(1));
+    RawStream watch(NewConnection(server.address()), "/probe.Probe/Watch");
+    EXPECT_NE(watch.Ask("\n\1x"), "");
+    server.End();
+  }
+  std::lock_guard lock(mutex_);
+  EXPECT_THAT(Codes(calls_),
+              ElementsAre("/probe.Probe/Hold CANCELLED", "/probe.Probe/Watch CANCELLED"));
+}
+
+TEST_F(AccessLogTest, MayGetAnotherReceiverWhileCallsEnd) {
+  TracedCallback service;
+  Logged server(log_, service);
+  std::jthread changes([this](const std::stop_token& over) {
+    while (!over.stop_requested()) Receive(log_);
+  });
+  const auto channel = NewConnection(server.address());
+  for (int i = 0; i < 200; ++i) CallRaw(channel, "/probe.Probe/Echo");
+  EXPECT_THAT(AwaitCalls(200), SizeIs(200));
 }
 
 // What a handler sees of its trace, at once, in a pool, and when a backend has answered; it calls
@@ -198,7 +465,7 @@ class Front final : public Probe::CallbackService {
   void See() {
     const auto trace = Trace::Current();
     std::lock_guard lock(mutex_);
-    seen_.push_back(trace == nullptr ? "none" : trace->Traceparent());
+    seen_.push_back(trace ? trace->Traceparent() : "none");
   }
 
   mutable std::mutex mutex_;
@@ -215,11 +482,11 @@ TEST_F(AccessLogTest, TheTraceFollowsWorkAndReachesBackends) {
     EXPECT_EQ(Echo(server.address(), {{"traceparent", kTraceparent}, {"tracestate", "a=b"}}),
               grpc::StatusCode::OK);
     const std::vector<EndedCall> calls = AwaitCalls(2);
-    const EndedCall& first = calls[0].trace.parent_span_id == kSpan ? calls[0] : calls[1];
-    const EndedCall& second = calls[0].trace.parent_span_id == kSpan ? calls[1] : calls[0];
-    EXPECT_EQ(first.trace.parent_span_id, kSpan);
-    EXPECT_EQ(second.trace.parent_span_id, first.trace.span_id);
-    EXPECT_EQ(second.trace.trace_id, kTrace);
+    const EndedCall& first = calls[0].trace.ParentSpanId() == kSpan ? calls[0] : calls[1];
+    const EndedCall& second = calls[0].trace.ParentSpanId() == kSpan ? calls[1] : calls[0];
+    EXPECT_EQ(first.trace.ParentSpanId(), kSpan);
+    EXPECT_EQ(second.trace.ParentSpanId(), first.trace.SpanId());
+    EXPECT_EQ(second.trace.TraceId(), kTrace);
     EXPECT_THAT(front.seen(), ElementsAre(first.trace.Traceparent(), first.trace.Traceparent()));
 
     const auto context = Bounded();
@@ -247,8 +514,8 @@ TEST_F(AccessLogTest, WithoutOneTheCallersTraceIsForwarded) {
     host.CloseListener();
   }
   const std::vector<EndedCall> calls = AwaitCalls(2);
-  EXPECT_EQ(calls[0].trace.parent_span_id, kSpan);
-  EXPECT_EQ(calls[1].trace.parent_span_id, "");
+  EXPECT_EQ(calls[0].trace.ParentSpanId(), kSpan);
+  EXPECT_EQ(calls[1].trace.ParentSpanId(), "");
   EXPECT_THAT(front.seen(), ElementsAre("none", "none", "none", "none"));
   EXPECT_TRUE(front.Close().ok());
 }

@@ -62,6 +62,17 @@ void CallStats::End(const char* method, int status, Clock::Duration took) {
   mine.nanoseconds.fetch_add(nanoseconds, std::memory_order_relaxed);
 }
 
+bool CallStats::Reports(const char* method) {
+  const Method& of = MethodOf(method);
+  return of.reported.load(std::memory_order_relaxed) &&
+         !of.not_reported.load(std::memory_order_relaxed);
+}
+
+void CallStats::SetReports(const char* method, bool reports) {
+  Method& of = MethodOf(method);
+  (reports ? of.reported : of.not_reported).store(true, std::memory_order_relaxed);
+}
+
 CallStats::Method& CallStats::MethodOf(const char* name) {
   constexpr std::size_t kMostProbes = 8;
   if (name == nullptr) return other_;

@@ -41,6 +41,10 @@ class CallStats {
   void Begin(const char* method);
   void End(const char* method, int status, lifecycle::Clock::Duration took);
 
+  // Whether the status of a method's calls is reported: it was, and never was not.
+  bool Reports(const char* method);
+  void SetReports(const char* method, bool reports);
+
   struct Row {
     std::string method;  // "/orders.v1.OrdersService/PlaceOrder"; "other".
     int status = 0;
@@ -74,6 +78,8 @@ class CallStats {
   struct Method {
     std::array<Counter, kThreads> started;
     std::array<std::atomic<Cell*>, kStatuses> ended{};  // Made when it is needed.
+    std::atomic<bool> reported{false};
+    std::atomic<bool> not_reported{false};
   };
 
   Method& MethodOf(const char* name);

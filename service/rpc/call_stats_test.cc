@@ -111,5 +111,16 @@ TEST(CallStatsTest, LosesNoCallOfAnyThread) {
                                          "/a.B/Set 0: 40000", "/a.B/Set 1: 40000"));
 }
 
+TEST(CallStats, KnowsWhetherAllCallsOfAMethodReportTheirStatus) {
+  const auto stats = std::make_unique<CallStats>();
+  EXPECT_FALSE(stats->Reports(kGet)) << "nobody knows";
+  stats->SetReports(kGet, true);
+  EXPECT_TRUE(stats->Reports(kGet));
+  EXPECT_FALSE(stats->Reports(kSet));
+  stats->SetReports(kGet, false);
+  stats->SetReports(kGet, true);
+  EXPECT_FALSE(stats->Reports(kGet)) << "one has not";
+}
+
 }  // namespace
 }  // namespace rpc

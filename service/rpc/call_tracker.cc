@@ -39,7 +39,7 @@ bool IsInfrastructure(const char* method) {
 // Called for each call, and a dynamic_cast takes a hundred instructions.
 bool IsCallback(const grpc::ServerContextBase& context) {
   const std::type_info& type = typeid(context);
-  return type == typeid(grpc::CallbackServerContext) ||
+  return type == typeid(grpc::CallbackServerContext) || type == typeid(SpanContext) ||
          type == typeid(grpc::GenericCallbackServerContext);
 }
 
@@ -47,6 +47,18 @@ bool IsCallback(const grpc::ServerContextBase& context) {
 bool IsGeneric(const grpc::ServerContextBase* context) {
   return dynamic_cast<const grpc::GenericCallbackServerContext*>(context) != nullptr ||
          dynamic_cast<const grpc::GenericServerContext*>(context) != nullptr;
+}
+
+// What is logged of a call besides how it ended. `method`: "" if its caller has invented it.
+EndedCall CallerOf(const grpc::ServerContextBase& context, const char* method) {
+  EndedCall ended = {.method = method, .peer = context.peer()};
+  if (const auto* generic =
+          *method != '\0' ? nullptr
+                          : dynamic_cast<const grpc::GenericCallbackServerContext*>(&context)) {
+    ended.method = generic->method();
+  }
+  ended.request_id = MetadataOf(context, "x-request-id").first;
+  return ended;
 }
 
 }  // namespace
@@ -60,17 +72,22 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   }
 
   ~Interceptor() override {
+    if (!entered_) {
+      const Call call = {
+          .method = call_.method, .begun = call_.begun, .infrastructure = call_.infrastructure};
+      tracker_.End(this, call, {.cancelled = false, .status = status_});
+      return;
+    }
+    tracker_.Unbound(context_);
+    const Call call = tracker_.Leave(this);
     // With the older APIs, asking whether it was cancelled would wait for the very event that is
     // being told.
-    if (entered_) {
-      tracker_.Unbound(context_);
-      tracker_.Leave(this, {.cancelled = false, .status = status_});
-    } else {
-      tracker_.End(
-          this,
-          {.method = call_.method, .begun = call_.begun, .infrastructure = call_.infrastructure},
-          {.cancelled = false, .status = status_});
+    const Outcome outcome = {.cancelled = call.cut,
+                             .status = call.cut ? int{grpc::StatusCode::CANCELLED} : status_};
+    if (call.span != nullptr && tracker_.log_->Admits(outcome.at)) {
+      tracker_.Log(std::move(ended_), call, outcome);  // The context is being destroyed.
     }
+    tracker_.End(this, call, outcome);
   }
 
   void Intercept(InterceptorBatchMethods* methods) override {
@@ -79,10 +96,10 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     // Not in the constructor: the context is not bound to its call there yet.
     if (!entered_ &&
         methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      entered_ = true;
-      context_ = info_.server_context();
-      tracker_.Bound(*context_, call_);
-      tracker_.Enter(this, *context_, call_);
+      Enter();
+      // gRPC calls the handler in it; and the call, this included, may be gone afterwards.
+      const Trace::Scope scope(call_.span == nullptr ? std::nullopt : std::optional(span_.trace));
+      return methods->Proceed();
     }
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
       status_ = methods->GetSendStatus().error_code();
@@ -91,12 +108,59 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
   }
 
  private:
+  void Enter() {
+    entered_ = true;
+    context_ = info_.server_context();
+    tracker_.Bound(*context_, call_);
+    if (tracker_.log_ != nullptr) {
+      span_.trace = Trace::Begin(MetadataOf(*context_, "traceparent").only());
+      call_.span = &span_;
+      ended_ = CallerOf(*context_, info_.method());
+      ended_.code = grpc::StatusCode::CANCELLED;  // If it sends no status.
+    }
+    tracker_.Enter(this, *context_, call_);
+  }
+
   CallTracker& tracker_;
   ServerRpcInfo& info_;
-  const Call call_;
+  Call call_;
+  CallSpan span_;    // If calls are logged.
+  EndedCall ended_;  // The same.
   bool entered_ = false;
   grpc::ServerContextBase* context_ = nullptr;  // Since then; gone before this is.
   int status_ = CallStats::kNotReported;
+};
+
+// Learns the status of a callback call that nobody else may report.
+class CallTracker::StatusInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  // `method`: null unless other calls of the method may do without this.
+  StatusInterceptor(CallTracker& tracker, const char* method, CallSpan* span)
+      : tracker_(tracker), method_(method), span_(span == nullptr ? &own_ : span) {}
+
+  CallSpan& span() { return *span_; }
+
+  void Intercept(InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
+      // Nobody else announces it where handlers are not guarded (handler_guard.h). gRPC calls the
+      // handler in it; and the call, this included, may be gone afterwards.
+      const Trace::Scope scope(span_->trace);
+      return methods->Proceed();
+    }
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) {
+      int reported = CallSpan::kNoStatus;
+      const bool learnt =
+          span_->status.compare_exchange_strong(reported, methods->GetSendStatus().error_code());
+      if (method_ != nullptr) tracker_.stats_.SetReports(method_, !learnt);
+    }
+    methods->Proceed();
+  }
+
+ private:
+  CallTracker& tracker_;
+  const char* const method_;
+  CallSpan* const span_;
+  CallSpan own_;  // Of a call whose context has none.
 };
 
 // Asked first: intercepts the calls of the sync and async APIs before anybody else does.
@@ -122,45 +186,63 @@ class CallTracker::Records final : public grpc::experimental::ServerInterceptorF
   grpc::experimental::Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
     grpc::ServerContextBase* const context = info->server_context();
     if (!IsCallback(*context)) return nullptr;
-    const Call call = CallOf(*info);
+    Call call = CallOf(*info);
     tracker_.Begin(call);
     tracker_.Bound(*context, call);
-    if (!call.infrastructure) {
-      if (tracker_.hinting_.load(std::memory_order_relaxed)) {
-        context->AddTrailingMetadata(kHint, "1");
-        ++tracker_.hinted_;
-      }
-      if (!call.stream && tracker_.unary_.Begin(context, call.method, call.begun)) return nullptr;
-      static_cast<void>(tracker_.statuses_.Begin(context, call.method));
+    if (!call.infrastructure && tracker_.hinting_.load(std::memory_order_relaxed)) {
+      context->AddTrailingMetadata(kHint, "1");
+      ++tracker_.hinted_;
     }
-    tracker_.Enter(context, *context, call);
-    return nullptr;
+    std::unique_ptr<StatusInterceptor> interceptor = tracker_.BeginSpan(*context, call);
+    const bool unary = !call.stream && !call.infrastructure;
+    if (!unary || !tracker_.unary_.Begin(context, call.method, call.begun)) {
+      static_cast<void>(tracker_.statuses_.Begin(context, call.method));
+      tracker_.Enter(context, *context, call);
+    }
+    return interceptor.release();
   }
 
  private:
   CallTracker& tracker_;
 };
 
-// Allocates nothing: it exists only to be notified when the context of a callback call is no
-// longer needed, after its OnDone() and before gRPC lets go of the call.
+// Notified when the context of a callback call is no longer needed, after its OnDone() and before
+// gRPC lets go of the call. Allocates it only if it has a span; else gRPC does.
 class CallTracker::Releases final : public grpc::ContextAllocator {
  public:
   explicit Releases(CallTracker& tracker) : tracker_(tracker) {}
 
+  grpc::CallbackServerContext* NewCallbackServerContext() override {
+    return tracker_.log_ == nullptr ? nullptr : new SpanContext;
+  }
+
   void Release(grpc::CallbackServerContext* context) override {
     grpc::ServerContextBase* const call = context;
-    tracker_.Unbound(call);
+    CallSpan* const span = SpanOf(*call);
     const LiveCalls::Entry entry = tracker_.unary_.End(call);
-    if (entry.method == nullptr) return Leave(*context);
-    tracker_.End(call, {.method = entry.method, .begun = entry.begun},
-                 OutcomeOf(*context, entry.status));
+    if (entry.method == nullptr) {
+      Leave(*call);
+    } else {
+      End(*call, {.method = entry.method, .begun = entry.begun, .span = span}, entry.status);
+    }
+    if (span != nullptr) delete static_cast<SpanContext*>(context);
   }
   void Release(grpc::GenericCallbackServerContext* context) override { Leave(*context); }
 
  private:
   void Leave(const grpc::ServerContextBase& context) {
     const int reported = tracker_.statuses_.End(&context).status;
-    tracker_.Leave(&context, OutcomeOf(context, reported));
+    End(context, tracker_.Leave(&context), reported);
+  }
+
+  // `reported`: the status that its harness has sent.
+  void End(const grpc::ServerContextBase& context, const Call& call, int reported) {
+    tracker_.Unbound(&context);
+    if (call.span == nullptr)
+      return tracker_.End(&context, call, OutcomeOf(context, call, reported));
+    const Outcome outcome = OutcomeOf(context, call, call.span->status);
+    tracker_.Log(context, call, outcome);
+    tracker_.End(&context, call, outcome);
   }
 
   CallTracker& tracker_;
@@ -175,8 +257,9 @@ CallTracker::~CallTracker() {
 }
 
 void CallTracker::Install(grpc::ServerBuilder& builder, InterceptorFactories more,
-                          CallDeadlines* deadlines) {
+                          CallDeadlines* deadlines, AccessLog* log) {
   deadlines_ = deadlines;
+  log_ = log;
   InterceptorFactories factories;
   factories.push_back(std::make_unique<Intercepts>(*this));
   std::move(more.begin(), more.end(), std::back_inserter(factories));
@@ -245,6 +328,11 @@ lifecycle::CallTally CallTracker::TryTally() {
 }
 
 void CallTracker::SetStatus(const void* call, int status) {
+  if (log_ != nullptr) {
+    auto* const context = static_cast<grpc::ServerContextBase*>(const_cast<void*>(call));
+    if (CallSpan* const span = SpanOf(*context)) span->status = status;
+    return;
+  }
   if (!unary_.SetStatus(call, status)) statuses_.SetStatus(call, status);
 }
 
@@ -271,19 +359,19 @@ void CallTracker::Enter(const void* key, grpc::ServerContextBase& context, const
   shard.calls.emplace(key, Running{call, &context});
 }
 
-void CallTracker::Leave(const void* key, Outcome outcome) {
+CallTracker::Call CallTracker::Leave(const void* key) {
   Shard& shard = ShardOf(key);
-  std::unique_lock lock(shard.mutex);
+  std::lock_guard lock(shard.mutex);
   const auto found = shard.calls.find(key);
   lifecycle::Require(found != shard.calls.end(), "gRPC has released a call that never began");
   const Call call = found->second.call;
   shard.calls.erase(found);
-  lock.unlock();
-  if (call.cut) outcome = {.cancelled = true, .status = grpc::StatusCode::CANCELLED};
-  End(key, call, outcome);
+  return call;
 }
 
-CallTracker::Outcome CallTracker::OutcomeOf(const grpc::ServerContextBase& context, int reported) {
+CallTracker::Outcome CallTracker::OutcomeOf(const grpc::ServerContextBase& context,
+                                            const Call& call, int reported) {
+  if (call.cut) return {.cancelled = true, .status = grpc::StatusCode::CANCELLED};
   if (!context.IsCancelled()) return {.cancelled = false, .status = reported};
   const bool over = context.deadline() <= std::chrono::system_clock::now();
   return {.cancelled = true,
@@ -305,9 +393,43 @@ void CallTracker::Begin(const Call& call) {
   stats_.Begin(StatsName(call));
 }
 
-void CallTracker::End(const void* key, const Call& call, Outcome outcome) {
+std::unique_ptr<CallTracker::StatusInterceptor> CallTracker::BeginSpan(
+    grpc::ServerContextBase& context, Call& call) {
+  if (log_ == nullptr) return nullptr;
+  call.span = SpanOf(context);
+  const char* const method = call.infrastructure ? nullptr : StatsName(call);
+  std::unique_ptr<StatusInterceptor> interceptor;
+  if (call.span == nullptr || method == nullptr || !stats_.Reports(method)) {
+    interceptor = std::make_unique<StatusInterceptor>(*this, method, call.span);
+    call.span = &interceptor->span();
+  }
+  call.span->trace = Trace::Begin(MetadataOf(context, "traceparent").only());
+  return interceptor;
+}
+
+void CallTracker::Log(const grpc::ServerContextBase& context, const Call& call,
+                      const Outcome& outcome) {
+  if (outcome.status == CallStats::kNotReported && !call.infrastructure) {
+    stats_.SetReports(StatsName(call), false);
+  }
+  if (log_->Admits(outcome.at)) Log(CallerOf(context, call.method), call, outcome);
+}
+
+void CallTracker::Log(EndedCall ended, const Call& call, const Outcome& outcome) {
+  if (outcome.status != CallStats::kNotReported) {
+    ended.code = static_cast<grpc::StatusCode>(outcome.status);
+  }
+  ended.trace = call.span->trace;
+  ended.duration = outcome.at - call.begun;
+  ended.started = std::chrono::system_clock::now() -
+                  std::chrono::duration_cast<std::chrono::system_clock::duration>(ended.duration);
+  const Trace::Scope nobody(std::nullopt);  // Its line says itself of which trace it is.
+  log_->Log(std::move(ended));
+}
+
+void CallTracker::End(const void* key, const Call& call, const Outcome& outcome) {
   if (call.infrastructure) return infrastructure_.End();
-  stats_.End(StatsName(call), outcome.status, Clock::Steady().Now() - call.begun);
+  stats_.End(StatsName(call), outcome.status, outcome.at - call.begun);
   if (counting_) Count(key, call, outcome.cancelled);
   if (call.stream) streams_.End();
   calls_.End();

@@ -16,10 +16,12 @@
 #include "grpcpp/support/server_interceptor.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/traffic.h"
+#include "service/rpc/access_log.h"
 #include "service/rpc/call_deadlines.h"
 #include "service/rpc/call_stats.h"
 #include "service/rpc/live_calls.h"
 #include "service/rpc/live_count.h"
+#include "service/rpc/trace.h"
 
 namespace rpc {
 
@@ -43,6 +45,12 @@ namespace rpc {
 // metadata with the status, so nobody else writes there yet. Calls of the sync API and gRPC's own
 // services get no hint.
 //
+// And it tells an access log of the calls, and gives each its span (trace.h). With which status a
+// call ends is reported by its harness (SetStatus()), or else seen by an interceptor: calls to
+// gRPC's own and to generic services have one, and those of a method until one of them has been
+// reported. A method that reports only some of its calls has one as soon as that is noticed; the
+// calls until then are logged as UNKNOWN.
+//
 // Threads: all methods may be called from any thread.
 // Lifetime: outlives the server that it is installed in.
 class CallTracker {
@@ -56,10 +64,11 @@ class CallTracker {
       std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
 
   // Makes the server that `builder` builds report its calls. Call it once. `more`: interceptors
-  // that run after the tracker's. `deadlines`: told of every unary call, which it bounds; outlives the
-  // server; null: nobody does.
+  // that run after the tracker's. `deadlines`: told of every unary call, which it bounds; null:
+  // nobody does. `log`: told of every call when it has ended, before running() is lower; null: calls
+  // are not logged and have no span. Both outlive the server.
   void Install(grpc::ServerBuilder& builder, InterceptorFactories more = {},
-               CallDeadlines* deadlines = nullptr);
+               CallDeadlines* deadlines = nullptr, AccessLog* log = nullptr);
 
   // How many calls of the server's own services are running, unary and streaming.
   int running() const { return static_cast<int>(calls_.live()); }
@@ -89,7 +98,8 @@ class CallTracker {
   // calls to a generic service, whose callers invent names, are named "".
   lifecycle::CallTally TryTally();
 
-  // The status with which a call will end. `call`: its grpc::ServerContextBase. Waits for no lock.
+  // The status with which a call will end. `call`: its grpc::ServerContextBase, which is there until
+  // this returns. Waits for no lock.
   void SetStatus(const void* call, int status);
 
   // All calls of the server's own services so far. A call that was cancelled ended with CANCELLED,
@@ -107,13 +117,15 @@ class CallTracker {
     lifecycle::Clock::TimePoint begun{};
     bool infrastructure = false;
     bool stream = false;
-    bool cut = false;  // Cancel() has cancelled it.
+    bool cut = false;          // Cancel() has cancelled it.
+    CallSpan* span = nullptr;  // Null: it is not logged. Lives as long as the call.
   };
 
   // How a call ended.
   struct Outcome {
     bool cancelled;
     int status;  // What its caller has seen.
+    lifecycle::Clock::TimePoint at = lifecycle::Clock::Steady().Now();
   };
 
   struct Running {
@@ -141,6 +153,7 @@ class CallTracker {
 
   class Interceptor;
   class Intercepts;
+  class StatusInterceptor;
   class Records;
   class Releases;
 
@@ -151,11 +164,16 @@ class CallTracker {
   void Unbound(const void* context);
   Shard& ShardOf(const void* key);
   void Enter(const void* key, grpc::ServerContextBase& context, const Call& call);
-  void Leave(const void* key, Outcome outcome);
+  // Returns the call that was entered.
+  Call Leave(const void* key);
   // `reported`: the status that its harness has sent.
-  static Outcome OutcomeOf(const grpc::ServerContextBase& context, int reported);
+  static Outcome OutcomeOf(const grpc::ServerContextBase& context, const Call& call, int reported);
   void Begin(const Call& call);
-  void End(const void* key, const Call& call, Outcome outcome);
+  // Its span begins; with an interceptor if it needs one to learn its status.
+  std::unique_ptr<StatusInterceptor> BeginSpan(grpc::ServerContextBase& context, Call& call);
+  void Log(const grpc::ServerContextBase& context, const Call& call, const Outcome& outcome);
+  void Log(EndedCall ended, const Call& call, const Outcome& outcome);
+  void End(const void* key, const Call& call, const Outcome& outcome);
   // Requires: counting_.
   void Count(const void* key, const Call& call, bool cancelled);
   void Cancel(bool only_infrastructure);
@@ -166,6 +184,7 @@ class CallTracker {
   LiveCount streams_;  // Also counted among calls_.
   LiveCount infrastructure_;
   CallDeadlines* deadlines_ = nullptr;  // Null: nobody bounds calls. Set before any call begins.
+  AccessLog* log_ = nullptr;            // Null: nobody logs calls. Set before any call begins.
   std::atomic<bool> hinting_{false};
   std::atomic<std::int64_t> hinted_{0};
 

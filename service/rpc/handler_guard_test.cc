@@ -86,10 +86,16 @@ class Host {
  public:
   explicit Host(
       Served& service, std::function<bool()> overloaded = [] { return false; })
-      : guard_(std::move(overloaded), [this](const std::string& line) {
-          std::lock_guard lock(mutex_);
-          lines_.push_back(line);
-        }) {
+      : guard_(
+            std::move(overloaded),
+            [this](const std::string& line) {
+              std::lock_guard lock(mutex_);
+              lines_.push_back(line);
+            },
+            [this](const void*, int status) {
+              std::lock_guard lock(mutex_);
+              answered_.push_back(status);
+            }) {
     guard_.Install(service);
     grpc::ServerBuilder builder;
     int port = 0;
@@ -115,16 +121,34 @@ class Host {
     return lines_.empty() ? "" : lines_.back();
   }
 
+  // With which statuses its calls have ended, one after the other.
+  std::vector<int> answered() {
+    std::lock_guard lock(mutex_);
+    return answered_;
+  }
+
   HandlerGuard& guard() { return guard_; }
 
  private:
   std::mutex mutex_;
   std::vector<std::string> lines_;  // Guarded by mutex_.
+  std::vector<int> answered_;       // Guarded by mutex_.
   HandlerGuard guard_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   std::shared_ptr<grpc::Channel> channel_;
 };
+
+TEST(HandlerGuard, TellsWithWhichStatusAHandlerHasEndedItsCall) {
+  Throwing service;
+  Host host(service);
+  for (const char* method : {"Hold", "Chat"}) host.Call(method);
+  Empty empty;
+  Host none(empty);
+  for (const char* method : {"Echo", "Watch"}) none.Call(method);
+  EXPECT_THAT(host.answered(), ElementsAre(grpc::INTERNAL, grpc::INTERNAL));
+  EXPECT_THAT(none.answered(), ElementsAre(grpc::UNIMPLEMENTED, grpc::UNIMPLEMENTED));
+}
 
 TEST(HandlerGuard, AnswersForAHandlerThatThrows) {
   Throwing service;

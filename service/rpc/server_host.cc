@@ -179,7 +179,7 @@ absl::Status ServerHost::BuildServer() {
         deadlines, [this](const std::string& line) { WriteLog(line); });
   }
   calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories(),
-                 deadlines_.get());
+                 deadlines_.get(), options_.access_log.get());
   server_ = Connections::BuildAndStart(builder, connections_);
   if (server_ == nullptr) return absl::UnavailableError("gRPC could not build the server");
   if (connections_.HasPorts()) {

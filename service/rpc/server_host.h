@@ -20,6 +20,7 @@
 #include "grpcpp/server_builder.h"
 #include "grpcpp/support/server_interceptor.h"
 #include "service/lifecycle/traffic.h"
+#include "service/rpc/access_log.h"
 #include "service/rpc/authorization.h"
 #include "service/rpc/blocked_threads.h"
 #include "service/rpc/call_deadlines.h"
@@ -81,6 +82,8 @@ class ServerHost final : public lifecycle::Traffic {
     std::vector<std::string> health_names = {};
     // Whether server reflection is served.
     bool reflection = true;
+    // Logs each call (access_log.h); null: nobody does.
+    std::shared_ptr<AccessLog> access_log = nullptr;
     // Interceptors for each call, after the host's own. Having any costs each unary call an eighth
     // of its instructions.
     std::function<InterceptorFactories()> interceptors = {};

@@ -210,7 +210,7 @@ class StreamOrder {
 
   const std::weak_ptr<const void> owner_;
   const std::shared_ptr<HandlerFailures> failures_ = HandlerFailures::Current();
-  const std::shared_ptr<const Trace> trace_ = Trace::Current();
+  const std::optional<Trace> trace_ = Trace::Current();
   const bool writes_;
   const bool reads_;
 

@@ -1,25 +1,47 @@
 #include "service/rpc/trace.h"
 
-#include <algorithm>
-#include <cstdint>
+#include <cstddef>
 #include <random>
+#include <typeinfo>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "grpc/slice.h"
+#include "grpcpp/generic/async_generic_service.h"
 
 namespace rpc {
 namespace {
 
 constexpr std::size_t kTraceId = 32;
 constexpr std::size_t kSpanId = 16;
+constexpr std::size_t kFlags = 2;
 
-bool IsHex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+// Makes a private member reachable: an explicit instantiation may name it.
+template <typename Tag, typename Tag::Pointer kMember>
+struct Reveal {
+  friend typename Tag::Pointer MemberOf(Tag) { return kMember; }
+};
+
+struct ReceivedMetadata {
+  using Pointer = grpc::internal::MetadataMap grpc::ServerContextBase::*;
+  friend Pointer MemberOf(ReceivedMetadata);
+};
+template struct Reveal<ReceivedMetadata, &grpc::ServerContextBase::client_metadata_>;
+
+// False: it is not all hexadecimal digits in lower case.
+bool ReadHex(std::string_view text, std::uint64_t& number) {
+  number = 0;
+  for (const char c : text) {
+    const bool is_digit = c >= '0' && c <= '9';
+    if (!is_digit && (c < 'a' || c > 'f')) return false;
+    number = number << 4 | static_cast<std::uint64_t>(is_digit ? c - '0' : c - 'a' + 10);
+  }
+  return true;
 }
 
-bool IsId(std::string_view text) {
-  return IsHex(text) && text.find_first_not_of('0') != std::string_view::npos;
+void AppendHex(std::string& text, std::uint64_t number, std::size_t digits = kSpanId) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  while (digits-- > 0) text += kDigits[number >> (4 * digits) & 0xF];
 }
 
 // As an id must be, not 0.
@@ -34,77 +56,112 @@ std::uint64_t Random() {
   return number;
 }
 
-std::string NewSpanId() { return absl::StrCat(absl::Hex(Random(), absl::kZeroPad16)); }
+// A value, as what it was copied from may be gone when somebody asks: the handler of a call may
+// outlast the call.
+thread_local std::optional<Trace> current;
 
-std::string NewTraceId() {
-  return absl::StrCat(absl::Hex(Random(), absl::kZeroPad16), absl::Hex(Random(), absl::kZeroPad16));
-}
-
-// Empty: the call has none, or several.
-std::string_view MetadataOf(const grpc::ServerContextBase& call, const char* name) {
-  const auto [begin, end] = call.client_metadata().equal_range(name);
-  if (begin == end || std::next(begin) != end) return {};
-  return {begin->second.data(), begin->second.size()};
-}
-
-std::shared_ptr<const Trace>& OfThisThread() {
-  static thread_local std::shared_ptr<const Trace> current;
-  return current;
+std::string_view TextOf(const grpc_slice& slice) {
+  return {reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(slice)), GRPC_SLICE_LENGTH(slice)};
 }
 
 }  // namespace
 
 Trace Trace::Begin(std::string_view traceparent) {
-  std::optional<Trace> caller = Parse(traceparent);
-  if (!caller) return {.trace_id = NewTraceId(), .span_id = NewSpanId()};
-  return {.trace_id = std::move(caller->trace_id),
-          .span_id = NewSpanId(),
-          .parent_span_id = std::move(caller->span_id),
-          .flags = std::move(caller->flags)};
+  const std::optional<Trace> caller = Parse(traceparent);
+  if (!caller) return {.id_high = Random(), .id_low = Random(), .span = Random()};
+  Trace below = *caller;
+  below.parent = std::exchange(below.span, Random());
+  return below;
 }
 
 std::optional<Trace> Trace::Parse(std::string_view text) {
-  constexpr std::size_t kLength = 2 + 1 + kTraceId + 1 + kSpanId + 1 + 2;
+  constexpr std::size_t kLength = 2 + 1 + kTraceId + 1 + kSpanId + 1 + kFlags;
   if (text.size() < kLength) return std::nullopt;
-  const std::string_view version = text.substr(0, 2);
-  const std::string_view trace = text.substr(3, kTraceId);
-  const std::string_view span = text.substr(4 + kTraceId, kSpanId);
-  const std::string_view flags = text.substr(5 + kTraceId + kSpanId, 2);
+  const std::string_view id = text.substr(3, kTraceId);
+  std::uint64_t version = 0;
+  std::uint64_t flags = 0;
+  Trace trace;
+  const bool hex = ReadHex(text.substr(0, 2), version) &&
+                   ReadHex(id.substr(0, kTraceId / 2), trace.id_high) &&
+                   ReadHex(id.substr(kTraceId / 2), trace.id_low) &&
+                   ReadHex(text.substr(4 + kTraceId, kSpanId), trace.span) &&
+                   ReadHex(text.substr(5 + kTraceId + kSpanId, kFlags), flags);
   const bool dashes =
       text[2] == '-' && text[3 + kTraceId] == '-' && text[4 + kTraceId + kSpanId] == '-';
-  if (!dashes || !IsHex(version) || !IsId(trace) || !IsId(span) || !IsHex(flags)) {
+  if (!hex || !dashes || (trace.id_high | trace.id_low) == 0 || trace.span == 0) {
     return std::nullopt;
   }
   // Version ff is forbidden, 00 ends here, and a later one may go on behind a dash.
-  if (version == "ff" || (version == "00" && text.size() > kLength)) return std::nullopt;
+  if (version == 0xFF || (version == 0 && text.size() > kLength)) return std::nullopt;
   if (text.size() > kLength && text[kLength] != '-') return std::nullopt;
-  return Trace{
-      .trace_id = std::string(trace), .span_id = std::string(span), .flags = std::string(flags)};
+  trace.flags = static_cast<std::uint8_t>(flags);
+  return trace;
+}
+
+std::string Trace::TraceId() const {
+  std::string id;
+  id.reserve(kTraceId);
+  AppendHex(id, id_high);
+  AppendHex(id, id_low);
+  return id;
+}
+
+std::string Trace::SpanId() const {
+  std::string id;
+  AppendHex(id, span);
+  return id;
+}
+
+std::string Trace::ParentSpanId() const {
+  std::string id;
+  if (parent != 0) AppendHex(id, parent);
+  return id;
 }
 
 std::string Trace::Traceparent() const {
-  return absl::StrCat("00-", trace_id, "-", span_id, "-", flags);
+  std::string text = absl::StrCat("00-", TraceId(), "-", SpanId(), "-");
+  AppendHex(text, flags, kFlags);
+  return text;
 }
 
-std::shared_ptr<const Trace> Trace::Current() { return OfThisThread(); }
+std::optional<Trace> Trace::Current() { return current; }
 
-Trace::Scope::Scope(std::shared_ptr<const Trace> trace)
-    : outer_(std::exchange(OfThisThread(), std::move(trace))) {}
+Trace::Scope::Scope(const std::optional<Trace>& trace) : outer_(std::exchange(current, trace)) {}
 
-Trace::Scope::~Scope() { OfThisThread() = std::move(outer_); }
+Trace::Scope::~Scope() { current = outer_; }
 
-std::shared_ptr<const Trace> Trace::Of(const grpc::ServerContextBase& call) {
-  std::optional<Trace> span = Parse(MetadataOf(call, kMetadata));
-  return span ? std::make_shared<const Trace>(*std::move(span)) : nullptr;
+std::optional<Trace> Trace::Of(const grpc::ServerContextBase& call) {
+  // Asked for each call, and a dynamic_cast takes a hundred instructions.
+  const std::type_info& type = typeid(call);
+  if (type == typeid(SpanContext)) return static_cast<const SpanContext&>(call).trace;
+  if (type == typeid(grpc::GenericCallbackServerContext)) return current;
+  return std::nullopt;
+}
+
+CallSpan* SpanOf(grpc::ServerContextBase& call) {
+  return typeid(call) == typeid(SpanContext) ? &static_cast<SpanContext&>(call) : nullptr;
+}
+
+SentMetadata MetadataOf(const grpc::ServerContextBase& call, std::string_view name) {
+  // Mutable in the context, and only read here.
+  const grpc_metadata_array& all =
+      *(const_cast<grpc::ServerContextBase&>(call).*MemberOf(ReceivedMetadata())).arr();
+  SentMetadata found;
+  for (std::size_t i = 0; i < all.count; ++i) {
+    if (TextOf(all.metadata[i].key) != name) continue;
+    if (++found.count == 1) found.first = TextOf(all.metadata[i].value);
+  }
+  return found;
 }
 
 void PassTraceOn(const grpc::ServerContextBase& caller, grpc::ClientContext& call) {
-  std::string_view traceparent = MetadataOf(caller, Trace::kMetadata);
-  if (traceparent.empty()) traceparent = MetadataOf(caller, "traceparent");
-  if (!Trace::Parse(traceparent)) return;
-  call.AddMetadata("traceparent", std::string(traceparent));
+  const std::optional<Trace> span = Trace::Of(caller);
+  const std::string traceparent =
+      span ? span->Traceparent() : std::string(MetadataOf(caller, "traceparent").only());
+  if (!span && !Trace::Parse(traceparent)) return;
+  call.AddMetadata("traceparent", traceparent);
   constexpr std::size_t kMost = 512;  // What the standard wants passed on at least.
-  const std::string_view state = MetadataOf(caller, "tracestate");
+  const std::string_view state = MetadataOf(caller, "tracestate").only();
   if (!state.empty() && state.size() <= kMost) call.AddMetadata("tracestate", std::string(state));
 }
 

@@ -1,6 +1,6 @@
 #include "service/rpc/trace.h"
 
-#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -15,10 +15,16 @@ const std::string kSpan = "00f067aa0ba902b7";
 const std::string kTraceparent = "00-" + kTrace + "-" + kSpan + "-01";
 
 TEST(Trace, ReadsATraceparent) {
-  const Trace expected = {.trace_id = kTrace, .span_id = kSpan, .flags = "01"};
-  EXPECT_EQ(Trace::Parse(kTraceparent), expected);
-  EXPECT_EQ(Trace::Parse(kTraceparent)->Traceparent(), kTraceparent);
-  EXPECT_EQ(Trace::Parse("00-" + kTrace + "-" + kSpan + "-00")->flags, "00");
+  const std::optional<Trace> trace = Trace::Parse(kTraceparent);
+  ASSERT_TRUE(trace.has_value());
+  EXPECT_EQ(trace->TraceId(), kTrace);
+  EXPECT_EQ(trace->SpanId(), kSpan);
+  EXPECT_EQ(trace->ParentSpanId(), "");
+  EXPECT_EQ(trace->Traceparent(), kTraceparent);
+  for (const std::string flags : {"00", "01", "ff"}) {
+    const std::string other = "00-" + kTrace + "-" + kSpan + "-" + flags;
+    EXPECT_EQ(Trace::Parse(other)->Traceparent(), other);
+  }
 }
 
 TEST(Trace, ReadsThatOfALaterVersion) {
@@ -42,10 +48,10 @@ TEST(Trace, ReadsNothingInvalid) {
 
 TEST(Trace, BeginsBelowItsCaller) {
   const Trace span = Trace::Begin("00-" + kTrace + "-" + kSpan + "-00");
-  EXPECT_EQ(span.trace_id, kTrace);
-  EXPECT_EQ(span.parent_span_id, kSpan);
-  EXPECT_EQ(span.flags, "00");
-  EXPECT_NE(span.span_id, kSpan);
+  EXPECT_EQ(span.TraceId(), kTrace);
+  EXPECT_EQ(span.ParentSpanId(), kSpan);
+  EXPECT_EQ(span.flags, 0);
+  EXPECT_NE(span.SpanId(), kSpan);
   EXPECT_TRUE(Trace::Parse(span.Traceparent()).has_value());
 }
 
@@ -53,27 +59,27 @@ TEST(Trace, BeginsAnewWithoutOne) {
   std::set<std::string> ids;
   for (int i = 0; i < 100; ++i) {
     const Trace span = Trace::Begin("invalid");
-    EXPECT_EQ(span.parent_span_id, "");
+    EXPECT_EQ(span.ParentSpanId(), "");
     EXPECT_TRUE(Trace::Parse(span.Traceparent()).has_value()) << span.Traceparent();
-    ids.insert({span.trace_id, span.span_id});
+    ids.insert({span.TraceId(), span.SpanId()});
   }
   EXPECT_EQ(ids.size(), 200U);
 }
 
 TEST(Trace, BelongsToTheThreadThatAnnouncedIt) {
-  EXPECT_EQ(Trace::Current(), nullptr);
-  const auto outer = std::make_shared<const Trace>(Trace::Begin(""));
+  EXPECT_EQ(Trace::Current(), std::nullopt);
+  const std::optional<Trace> outer = Trace::Begin("");
   {
     const Trace::Scope scope(outer);
     EXPECT_EQ(Trace::Current(), outer);
     {
-      const Trace::Scope nobody(nullptr);
-      EXPECT_EQ(Trace::Current(), nullptr);
+      const Trace::Scope nobody(std::nullopt);
+      EXPECT_EQ(Trace::Current(), std::nullopt);
     }
     EXPECT_EQ(Trace::Current(), outer);
-    std::thread([] { EXPECT_EQ(Trace::Current(), nullptr); }).join();
+    std::thread([] { EXPECT_EQ(Trace::Current(), std::nullopt); }).join();
   }
-  EXPECT_EQ(Trace::Current(), nullptr);
+  EXPECT_EQ(Trace::Current(), std::nullopt);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -115,7 +116,7 @@ class Answer {
     Response* const response;  // gRPC's; gone once the call is answered.
     const std::shared_ptr<HandlerFailures> failures = HandlerFailures::Current();
     const void* const call = HandlerFailures::CurrentCall();
-    const std::shared_ptr<const Trace> trace = Trace::Current();
+    const std::optional<Trace> trace = Trace::Current();
     std::atomic<bool> answered{false};
   };
 
