@@ -51,6 +51,8 @@ bool IsPlain(char32_t c) {
                       [c](const auto& range) { return range.first <= c && c <= range.last; });
 }
 
+constexpr std::uint64_t kSpaces = 0x2020202020202020;
+
 // Whether PlainAscii() goes on, of eight characters at once. Each term has a byte's highest bit set
 // where one is what it asks for; where it errs, it is because a lower byte is.
 bool AllPlain(std::uint64_t bytes) {
@@ -67,10 +69,18 @@ bool AllPlain(std::uint64_t bytes) {
 // The characters of ASCII at the beginning of `text` that IsPlain(), and that JSON does not escape
 // either: nearly all of what is logged.
 std::string_view PlainAscii(std::string_view text) {
+  constexpr std::size_t kStep = sizeof(std::uint64_t);
   std::size_t end = 0;
-  for (std::uint64_t bytes = 0; text.size() - end >= sizeof bytes; end += sizeof bytes) {
-    std::memcpy(&bytes, text.data() + end, sizeof bytes);
+  while (end < text.size()) {
+    std::uint64_t bytes = kSpaces;
+    const std::size_t some = std::min(text.size() - end, kStep);
+    if (some == kStep) {
+      std::memcpy(&bytes, text.data() + end, kStep);  // An instruction.
+    } else {
+      std::memcpy(&bytes, text.data() + end, some);
+    }
     if (!AllPlain(bytes)) break;
+    end += some;
   }
   const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; };
   while (end < text.size() && is_plain(text[end])) ++end;

@@ -1,5 +1,6 @@
 #include "service/observability/printable.h"
 
+#include <cstddef>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -19,6 +20,22 @@ TEST(Printable, EscapesLineBreaksAndTerminalControls) {
                       "31m"),
             "\\u0085 \\u009b31m");
   EXPECT_EQ(Printable("\xE2\x80\xA8 \xE2\x80\xA9"), "\\u2028 \\u2029");
+}
+
+TEST(Printable, EscapesACharacterWhereverItIs) {
+  const std::string plain = "0123456789abcdefghi";
+  for (int ascii = 0; ascii < 0x80; ++ascii) {
+    const char c = static_cast<char>(ascii);
+    const bool escaped = c < 0x20 || c == 0x7F;
+    EXPECT_EQ(Printable(std::string(1, c)) != std::string(1, c), escaped) << ascii;
+    for (std::size_t at = 0; at < plain.size(); ++at) {
+      std::string text = plain;
+      text[at] = c;
+      EXPECT_EQ(Printable(text),
+                plain.substr(0, at) + Printable(std::string(1, c)) + plain.substr(at + 1));
+      EXPECT_EQ(JsonString(text, 100).size() == text.size() + 2, !escaped && c != '"' && c != '\\');
+    }
+  }
 }
 
 TEST(Printable, EscapesWhatReordersALine) {
