@@ -137,7 +137,7 @@ TEST_F(ServersTest, ManualDrainAnswersEveryOrderAndSavesState) {
   EXPECT_EQ(events[events.size() - 2].subject, "admin server");
 
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
-  EXPECT_THAT(orders().Output(), HasSubstr("replayed 0 events"));
+  EXPECT_TRUE(orders().AwaitOutput("replayed 0 events", kLimit)) << orders().Output();
   EXPECT_EQ(StoredRequestIds().size(), 8u);
 }
 
@@ -217,7 +217,7 @@ TEST_F(ServersTest, OnlyTheTailIsReplayedAfterAKill) {
   EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
 
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
-  EXPECT_THAT(orders().Output(), HasSubstr("replayed 0 events"));
+  EXPECT_TRUE(orders().AwaitOutput("replayed 0 events", kLimit)) << orders().Output();
   ASSERT_TRUE(Place("three").ok());
   orders().Signal(SIGKILL);
   EXPECT_EQ(orders().Wait(kLimit), Ending::Killed(SIGKILL));
