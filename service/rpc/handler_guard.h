@@ -49,8 +49,9 @@ namespace rpc {
 class HandlerGuard {
  public:
   // Receives the status with which a call ends, before it does, unless its handler finishes a
-  // reactor of its own; that of a unary call is looked at when the handler returns, if the call has a
-  // span (trace.h). `call`: its grpc::ServerContextBase.
+  // reactor of its own. That of a unary call is looked at when the handler returns, if the call has a
+  // span (trace.h); what it reports itself is then received twice. `call`: its
+  // grpc::ServerContextBase.
   using Answered = std::function<void(const void* call, int status)>;
 
   // Whether a call of `method`, "/orders.v1.OrdersService/GetOrder", is allowed: OK.
