@@ -198,9 +198,13 @@ auto Locked(Mutex& mutex) {
 }
 
 // With which status a handler has ended its call; a stream, or later: unknown. Looked for only where
-// it is logged: the lock costs 1,500 instructions where Abseil looks for deadlocks, as Debian's does.
+// it is logged and not known yet: the lock costs 1,500 instructions where Abseil looks for
+// deadlocks, as Debian's does.
 std::optional<int> EndedWith(grpc::ServerUnaryReactor& reactor) {
-  if (!Trace::Current()) return std::nullopt;
+  auto* const call =
+      static_cast<grpc::ServerContextBase*>(const_cast<void*>(HandlerFailures::CurrentCall()));
+  const CallSpan* const span = SpanOf(*call);  // RunHandler() has announced it.
+  if (span == nullptr || span->status != CallSpan::kNoStatus) return std::nullopt;
   const auto lock = Locked(reactor.*MemberOf(EarlyFinishMutex()));
   const auto& early = reactor.*MemberOf(EarlyFinish());
   if (!early.finish_wanted) return std::nullopt;
