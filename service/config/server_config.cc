@@ -61,7 +61,7 @@ ABSL_FLAG(std::string, port_file, "",
 ABSL_FLAG(
     bool, access_log, false,
     "Log each call when it has ended, with its place in the caller's trace (W3C Trace Context), "
-    "and mark every line of a call with its trace. Costs at most a quarter of a unary call's "
+    "and mark every line of a call with its trace. Costs about an eighth of a unary call's "
     "instructions.");
 ABSL_FLAG(int, access_log_per_second, 1000,
           "With --access_log: calls that are logged in a second; further ones are only counted.");

@@ -37,7 +37,7 @@ std::string CodeName(grpc::StatusCode code);
 // Guarantees: calls above the limit are counted, and the count is logged before the next call that
 // is logged, and at the end. A call that is not logged has a span, too.
 //
-// Cost: an eighth to a quarter of a unary call's instructions (docs/figures.md).
+// Cost: about an eighth of a unary call's instructions (docs/figures.md).
 //
 // Threads: any. Calls that end at a time do not wait for each other's lines.
 // Lifetime: outlives its servers.

@@ -41,7 +41,9 @@ bool ReadHex(std::string_view text, std::uint64_t& number) {
 
 void AppendHex(std::string& text, std::uint64_t number, std::size_t digits = kSpanId) {
   constexpr char kDigits[] = "0123456789abcdef";
-  while (digits-- > 0) text += kDigits[number >> (4 * digits) & 0xF];
+  std::array<char, kSpanId> written;
+  for (std::size_t i = digits; i-- > 0; number >>= 4) written[i] = kDigits[number & 0xF];
+  text.append(written.data(), digits);
 }
 
 // As an id must be, not 0.
