@@ -130,6 +130,19 @@ class ServerHostTest : public ::testing::Test {
     });
   }
 
+  // Waits for them as a shutdown does, on a thread of its own.
+  std::future<lifecycle::Traffic::Unfinished> AwaitCallsForEightSeconds(
+      lifecycle::FakeClock& clock) {
+    host_->CloseListener();
+    host_->BeginShutdown();
+    auto left = std::async(std::launch::async, [this, &clock] {
+      Patience patience(clock, std::chrono::seconds(8), {});
+      return host_->AwaitCallsFinished(patience);
+    });
+    clock.AwaitWaiters(1);
+    return left;
+  }
+
   static std::string HealthOf(const std::shared_ptr<grpc::Channel>& channel,
                               const std::string& service) {
     // HealthCheckRequest.service = 1.
@@ -634,14 +647,8 @@ TEST_F(ServerHostTest, DemandsAnswersBeforeCallsAreCutOff) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
-  host_->CloseListener();
-  host_->BeginShutdown();
   lifecycle::FakeClock clock;
-  std::future<lifecycle::Traffic::Unfinished> left = std::async(std::launch::async, [&] {
-    Patience patience(clock, std::chrono::seconds(8), {});
-    return host_->AwaitCallsFinished(patience);
-  });
-  clock.AwaitWaiters(1);
+  std::future<lifecycle::Traffic::Unfinished> left = AwaitCallsForEightSeconds(clock);
   clock.Advance(milliseconds(7490));
   clock.AwaitWaiters(1);
   EXPECT_FALSE(goodbye_.answer_now().stop_requested());
@@ -659,14 +666,8 @@ TEST_F(ServerHostTest, WaitsLongerForCallsWhenLateItself) {
   Start();
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
-  host_->CloseListener();
-  host_->BeginShutdown();
   lifecycle::FakeClock clock;
-  std::future<lifecycle::Traffic::Unfinished> left = std::async(std::launch::async, [&] {
-    Patience patience(clock, std::chrono::seconds(8), {});
-    return host_->AwaitCallsFinished(patience);
-  });
-  clock.AwaitWaiters(1);
+  std::future<lifecycle::Traffic::Unfinished> left = AwaitCallsForEightSeconds(clock);
   clock.Advance(std::chrono::seconds(8) + milliseconds(20));
   EXPECT_TRUE(testkit::Eventually([&] { return clock.Look().threads == 1; })) << "it has given up";
   probe_.Release();
