@@ -1,5 +1,6 @@
 #include "service/rpc/trace.h"
 
+#include <array>
 #include <cstddef>
 #include <random>
 #include <typeinfo>
