@@ -67,10 +67,10 @@ void TrackOrders::OnMessage(v1::TrackOrdersRequest& request) {
 absl::Status TrackOrders::Follow(const v1::TrackOrdersRequest& request) {
   if (absl::Status wrong = Validate(request); !wrong.ok()) return wrong;
   for (const std::string& id : request.add_order_ids()) {
-    if (told_.emplace(id, -1).second) unseen_.push_back(id);
+    if (followed_.try_emplace(id).second) unseen_.push_back(id);
   }
-  for (const std::string& id : request.remove_order_ids()) told_.erase(id);
-  if (told_.size() <= kMaxFollowed) return absl::OkStatus();
+  for (const std::string& id : request.remove_order_ids()) followed_.erase(id);
+  if (followed_.size() <= kMaxFollowed) return absl::OkStatus();
   return Wrong("add_order_ids",
                absl::StrCat("one call follows at most ", kMaxFollowed,
                             " orders; remove some, follow the others on another call, or watch all "
@@ -95,18 +95,29 @@ void TrackOrders::LookUp() {
 void TrackOrders::OnFound(const std::vector<std::string>& order_ids, const Found& found) {
   for (std::size_t i = 0; i < order_ids.size(); ++i) {
     if (!found[i].ok()) return End(FromStore(found[i].status()));
+    unseen_.pop_front();
+    const auto at = followed_.find(order_ids[i]);
+    if (at == followed_.end()) continue;  // Removed meanwhile.
+    Followed& followed = at->second;
+    followed.found = true;
     v1::Order unknown;
     unknown.set_order_id(order_ids[i]);
-    Tell(found[i]->value_or(unknown));
-    unseen_.pop_front();
+    Tell(found[i]->value_or(unknown), followed);
+    if (followed.news) Tell(*std::exchange(followed.news, std::nullopt), followed);
   }
   LookUp();
 }
 
-void TrackOrders::Tell(const v1::Order& order) {
-  const auto followed = told_.find(order.order_id());
-  if (followed == told_.end() || followed->second >= order.state()) return;
-  followed->second = order.state();
+void TrackOrders::OnEvent(const v1::Order& order) {
+  const auto at = followed_.find(order.order_id());
+  if (at == followed_.end()) return;
+  if (at->second.found) return Tell(order, at->second);
+  at->second.news = order;
+}
+
+void TrackOrders::Tell(const v1::Order& order, Followed& followed) {
+  if (followed.told >= order.state()) return;
+  followed.told = order.state();
   v1::TrackOrdersResponse& response = answers_.emplace_back();
   *response.mutable_order() = order;
   response.set_resume_token(MakeToken(TokenKind::kWatch, store_.DatabaseId(), cursor_.sequence()));
@@ -119,7 +130,7 @@ bool TrackOrders::Next(v1::TrackOrdersResponse& message) {
     const auto event = cursor_.Next();
     if (!event.ok()) End(event.status());
     if (!event.ok() || *event == nullptr) return false;
-    Tell((*event)->event.order);
+    OnEvent((*event)->event.order);
   }
   message = std::move(answers_.front());
   answers_.pop_front();

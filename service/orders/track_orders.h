@@ -23,9 +23,10 @@ namespace orders {
 // Bounded: ids in a message and ids that are followed, as orders.proto says. Orders are looked up
 // in batches, and no further once the call is over.
 //
-// An order is never told in an older state than before: its states only ever move
-// forward, so what a look into the store and the log tell of one order is put in
-// order by the state itself.
+// The problem: replicas read the log at different times. A caller who comes from one that is ahead
+// knows a later state than this one's feed. So an order is first told as the store has it, which is
+// never older than what any replica has told of it; what the log tells meanwhile waits. From then on
+// the state itself, which only ever moves forward, decides what is news.
 class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::TrackOrdersResponse> {
  public:
   TrackOrders(OrderStore& store, EventFeed& feed, rpc::BlockingPool& pool);
@@ -33,6 +34,12 @@ class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::Tra
 
  private:
   using Found = std::vector<absl::StatusOr<std::optional<v1::Order>>>;
+
+  struct Followed {
+    int told = -1;  // Its state; -1: none.
+    bool found = false;
+    std::optional<v1::Order> news{};  // From the log, before it was found.
+  };
 
   bool Next(v1::TrackOrdersResponse& message) override;
   void OnMessage(v1::TrackOrdersRequest& request) override;
@@ -46,8 +53,10 @@ class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::Tra
   // Looks the next ones of unseen_ up, in the pool.
   void LookUp();
   void OnFound(const std::vector<std::string>& order_ids, const Found& found);
-  // Puts it in line, unless the order is not followed or was told as far already.
-  void Tell(const v1::Order& order);
+  // What the log tells of an order.
+  void OnEvent(const v1::Order& order);
+  // Puts it in line, unless the order was told as far already.
+  void Tell(const v1::Order& order, Followed& followed);
 
   OrderStore& store_;
   rpc::BlockingPool& pool_;
@@ -57,7 +66,7 @@ class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::Tra
   std::string resume_token_;                     // Of the message that was filled last.
   std::deque<std::string> unseen_;               // Followed, and not looked up yet.
   std::deque<v1::TrackOrdersResponse> answers_;  // In line to be sent.
-  std::map<std::string, int> told_;              // id -> state, -1: none.
+  std::map<std::string, Followed> followed_;     // By id.
 };
 
 }  // namespace orders

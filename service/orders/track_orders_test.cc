@@ -1,5 +1,6 @@
 #include "service/orders/track_orders.h"
 
+#include <latch>
 #include <memory>
 #include <optional>
 #include <set>
@@ -86,10 +87,6 @@ TEST_F(TrackOrdersTest, SendsEachOrdersStateAndThenItsChanges) {
   PlaceIn(orders_.store(), "r1");
   PlaceIn(orders_.store(), "r2");
   Settle("r2", v1::ORDER_STATE_CONFIRMED);
-  // So the feed has all of it; else r2's states may both be told.
-  Watch watch(*stub_, "start");
-  ASSERT_TRUE(watch.Next());
-  ASSERT_EQ(watch.Next(3).size(), 3u);
   Track track(*stub_);
   track.Add({"order of r1", "order of r2"});
   EXPECT_EQ(track.Next(), "order of r1 PLACED");
@@ -280,6 +277,59 @@ TEST(TrackOrders, LooksNothingUpForADepartedCaller) {
   log.Release();
   EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
   EXPECT_EQ(log.finds(), 1);
+}
+
+// Looks order "1" up when the test says so; the log tells meanwhile that it was placed.
+class SlowStore final : public FakeOrderLog {
+ public:
+  explicit SlowStore(v1::OrderState found) : found_(found) {}
+
+  absl::StatusOr<std::optional<v1::Order>> Find(const std::string& id, Deadline) override {
+    finding_.count_down();
+    may_find_.wait();
+    if (found_ == v1::ORDER_STATE_UNSPECIFIED) return std::optional<v1::Order>();
+    v1::Order order;
+    order.set_order_id(id);
+    order.set_state(found_);
+    return std::optional(order);
+  }
+  void AwaitFinding() { finding_.wait(); }
+  void LetFind() { may_find_.count_down(); }
+
+ private:
+  const v1::OrderState found_;
+  std::latch finding_{1};
+  std::latch may_find_{1};
+};
+
+// What a caller who follows order "1" is told when the store finds it like that.
+std::vector<v1::OrderState> ToldWhenFound(v1::OrderState found) {
+  SlowStore store(found);
+  const auto sales = *Sales::Load(store, {});
+  EventFeed feed(store, *sales);
+  rpc::BlockingPool pool(1, 100);
+  rpc::StreamUnderTest<TrackOrders> stream(store, feed, pool);
+  stream.Read(10);
+  v1::TrackOrdersRequest request;
+  request.add_add_order_ids("1");
+  stream.Send(request);
+  store.AwaitFinding();
+  store.Append(1);
+  EXPECT_TRUE(feed.CatchUp().ok());
+  store.LetFind();
+  EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
+  std::vector<v1::OrderState> told;
+  for (const auto& response : stream.written()) told.push_back(response.order().state());
+  return told;
+}
+
+TEST(TrackOrders, TellsNothingOlderThanAnotherReplicaHas) {
+  EXPECT_THAT(ToldWhenFound(v1::ORDER_STATE_CONFIRMED), ElementsAre(v1::ORDER_STATE_CONFIRMED));
+}
+
+TEST(TrackOrders, ForgetsNoNewsWhileItLooksAnOrderUp) {
+  EXPECT_THAT(ToldWhenFound(v1::ORDER_STATE_UNSPECIFIED),
+              ElementsAre(v1::ORDER_STATE_UNSPECIFIED, v1::ORDER_STATE_PLACED));
 }
 
 TEST_F(TrackOrdersTest, SaysGoodbyeWhenTheServerDrains) {
