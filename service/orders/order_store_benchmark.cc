@@ -1,5 +1,6 @@
-// How many orders a second a SqliteOrderStore takes and settles on a disk that needs its time for
-// each commit, beside how many commits a second that disk does; and how long its reads take.
+// How many orders a second each OrderStore takes and settles on a disk that needs its time for each
+// commit, beside how many commits a second that disk does; and how long reads take. PostgreSQL runs
+// on this machine, with a temporary directory on the same kind of disk.
 //
 //   ./bazelw run -c opt //service/orders:order_store_benchmark -- --directory=/var/tmp --sync_delay=2ms
 
@@ -8,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -16,11 +18,15 @@
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
+#include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "service/orders/postgres_order_store.h"
 #include "service/orders/sqlite_order_schema.h"
 #include "service/orders/sqlite_order_store.h"
+#include "service/postgres/testing/postgres_server.h"
 #include "service/sqlite/database.h"
 #include "service/sqlite/testing/failing_disk.h"
+#include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 
 ABSL_FLAG(std::string, directory, "/var/tmp", "Where the database is made; a real disk.");
@@ -153,30 +159,97 @@ void Place(orders::OrderStore& store, std::int64_t number) {
   static_cast<void>(store.Place({{NewOrder(number), "reservation"}}, Soon()));
 }
 
-// Reads alone, while another process has the database locked, and beside many who write.
-void MeasureAllReads(orders::OrderStore& store, const std::string& path) {
-  constexpr std::int64_t kOrders = 500;
-  for (std::int64_t i = 0; i < kOrders; ++i) Place(store, i);
-  MeasureReads(store, kOrders, "reads, idle");
-  {
-    auto other = sqlite::Database::Open(path, orders::SqliteOrderSchema(), {});
-    if (!other.ok()) {
-      std::printf("%s\n", other.status().ToString().c_str());
-      return;
-    }
-    std::jthread writer;  // Ends when the lock is gone.
-    const auto lock = sqlite::Transaction::Begin(**other);
-    writer = std::jthread([&store] { Place(store, kOrders); });
-    MeasureReads(store, kOrders, "reads, a locked writer");
-  }
-  std::atomic<std::int64_t> next = kOrders + 1;
+constexpr std::int64_t kRead = 500;
+
+void MeasureReadsBesideWriters(orders::OrderStore& store, std::int64_t first) {
+  std::atomic<std::int64_t> next = first;
   std::vector<std::jthread> writers;
   for (int i = 0; i < 64; ++i) {
     writers.emplace_back([&](const std::stop_token& stop) {
       while (!stop.stop_requested()) Place(store, next++);
     });
   }
-  MeasureReads(store, kOrders, "reads, 64 writers");
+  MeasureReads(store, kRead, "reads, 64 writers");
+}
+
+void MeasureIdleReads(orders::OrderStore& store) {
+  for (std::int64_t i = 0; i < kRead; ++i) Place(store, i);
+  MeasureReads(store, kRead, "reads, idle");
+}
+
+// While another process has the database locked.
+void MeasureReadsBesideALock(orders::OrderStore& store, const std::string& path) {
+  auto other = sqlite::Database::Open(path, orders::SqliteOrderSchema(), {});
+  if (!other.ok()) {
+    std::printf("%s\n", other.status().ToString().c_str());
+    return;
+  }
+  std::jthread writer;  // Ends when the lock is gone.
+  const auto lock = sqlite::Transaction::Begin(**other);
+  writer = std::jthread([&store] { Place(store, kRead); });
+  MeasureReads(store, kRead, "reads, a locked writer");
+}
+
+// Rows of `store`, on a disk that can do so many commits a second.
+void MeasureRows(orders::OrderStore& store, const sqlite::FailingDisk& disk, double commits) {
+  std::printf("%8s %10s %10s %10s %10s %10s %14s\n", "callers", "orders/s", "settled/s", "syncs/s",
+              "p50 ms", "p99 ms", "orders/commit*");
+  std::int64_t first = 0;
+  for (const int threads : {1, 16, 64, 256}) {
+    const std::int64_t syncs = disk.syncs();
+    const Clock::time_point begun = Clock::now();
+    const Row row = Measure(store, threads, first += 100'000'000);
+    const double syncs_per_second = static_cast<double>(disk.syncs() - syncs) / SecondsSince(begun);
+    std::printf("%8d %10.0f %10.0f %10.0f %10.2f %10.2f %14.1f\n", threads, row.orders, row.settled,
+                syncs_per_second, row.p50_ms, row.p99_ms, row.orders / commits);
+  }
+}
+
+absl::Status MeasureSqlite(const testkit::TempDir& directory, double commits) {
+  sqlite::FailingDisk disk;
+  disk.DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
+  {
+    const std::string path = directory.File("reads.sqlite3");
+    auto store = orders::SqliteOrderStore::Open(path);
+    if (!store.ok()) return store.status();
+    MeasureIdleReads(**store);
+    MeasureReadsBesideALock(**store, path);
+    MeasureReadsBesideWriters(**store, kRead + 1);
+  }
+  auto store = orders::SqliteOrderStore::Open(directory.File("orders.sqlite3"));
+  if (!store.ok()) return store.status();
+  MeasureRows(**store, disk, commits);
+  return (*store)->Close(Soon());
+}
+
+absl::Status MeasurePostgres(double commits) {
+  // It may run as another user, who comes to neither this one's files nor this program's.
+  const testkit::TempDir directory("/tmp");
+  const std::string library = directory.File("failing_disk.so");
+  std::filesystem::copy_file(testkit::RunfileOrDie(sqlite::FailingDisk::kLibrary), library);
+  const std::string control = directory.File("disk");
+  sqlite::FailingDisk disk(control);
+  disk.DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
+  std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
+  std::filesystem::permissions(control, std::filesystem::perms(0666));
+  auto server = postgres::PostgresServer::Start(
+      {.settings = {"fsync=on", "full_page_writes=on"},
+       .environment = {{"LD_PRELOAD", library}, {sqlite::FailingDisk::kVariable, control}}});
+  if (!server.ok()) return server.status();
+  {
+    const auto url = (*server)->CreateDatabase();
+    if (!url.ok()) return url.status();
+    auto store = orders::PostgresOrderStore::Open(*url, {});
+    if (!store.ok()) return store.status();
+    MeasureIdleReads(**store);
+    MeasureReadsBesideWriters(**store, kRead + 1);
+  }
+  const auto url = (*server)->CreateDatabase();
+  if (!url.ok()) return url.status();
+  auto store = orders::PostgresOrderStore::Open(*url, {});
+  if (!store.ok()) return store.status();
+  MeasureRows(**store, disk, commits);
+  return (*store)->Close(Soon());
 }
 
 }  // namespace
@@ -184,31 +257,19 @@ void MeasureAllReads(orders::OrderStore& store, const std::string& path) {
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   const testkit::TempDir directory(absl::GetFlag(FLAGS_directory));
-  sqlite::FailingDisk disk;
-  disk.DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
+  double commits = 0;
   {
-    const std::string path = directory.File("reads.sqlite3");
-    auto store = orders::SqliteOrderStore::Open(path);
-    if (store.ok()) MeasureAllReads(**store, path);
+    sqlite::FailingDisk disk;
+    disk.DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
+    commits = CommitsPerSecond(directory.File("bare.sqlite3"));
   }
-  const double commits = CommitsPerSecond(directory.File("bare.sqlite3"));
-  std::printf("the disk: %.0f commits/s, one row each\n", commits);
-  std::printf("%8s %10s %10s %10s %10s %10s %14s\n", "callers", "orders/s", "settled/s", "syncs/s",
-              "p50 ms", "p99 ms", "orders/commit*");
-  auto store = orders::SqliteOrderStore::Open(directory.File("orders.sqlite3"));
-  if (!store.ok()) {
-    std::fprintf(stderr, "%s\n", store.status().ToString().c_str());
-    return 1;
-  }
-  std::int64_t first = 0;
-  for (const int threads : {1, 16, 64, 256}) {
-    const std::int64_t syncs = disk.syncs();
-    const Clock::time_point begun = Clock::now();
-    const Row row = Measure(**store, threads, first += 100'000'000);
-    const double syncs_per_second = static_cast<double>(disk.syncs() - syncs) / SecondsSince(begun);
-    std::printf("%8d %10.0f %10.0f %10.0f %10.2f %10.2f %14.1f\n", threads, row.orders, row.settled,
-                syncs_per_second, row.p50_ms, row.p99_ms, row.orders / commits);
+  std::printf("the disk: %.0f commits/s, one row each\nSQLite\n", commits);
+  absl::Status status = MeasureSqlite(directory, commits);
+  if (status.ok()) {
+    std::printf("PostgreSQL\n");
+    status = MeasurePostgres(commits);
   }
   std::printf("* orders/s by the disk's commits/s\n");
-  return (*store)->Close(Soon()).ok() ? 0 : 1;
+  if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  return status.ok() ? 0 : 1;
 }

@@ -56,13 +56,13 @@ class Patience {
   bool Left() {
     std::this_thread::sleep_for(kBeforeAgain);
     if (!stop_.stop_requested()) return true;
-    if (!end_) end_ = Clock::now() + kPatience;
-    return Clock::now() < *end_;
+    if (end_ == Clock::time_point::max()) end_ = Clock::now() + kPatience;
+    return Clock::now() < end_;
   }
 
  private:
   const std::stop_token stop_;
-  std::optional<Clock::time_point> end_;
+  Clock::time_point end_ = Clock::time_point::max();  // Unknown until it is requested.
 };
 
 }  // namespace

@@ -138,7 +138,8 @@ absl::Status PostgresServer::Launch() {
   const auto end = steady_clock::now() + kLimit;
   // Once more when the processes of one that was killed have not all ended yet.
   while (steady_clock::now() < end) {
-    process_ = std::make_unique<ChildProcess>(Command(programs_ + "/postgres", arguments));
+    process_ = std::make_unique<ChildProcess>(Command(programs_ + "/postgres", arguments),
+                                              options_.environment);
     while (process_->Wait(milliseconds(5)) == Ending()) {
       const PGPing answer = PQping(Url("postgres").c_str());
       if (answer == PQPING_OK) return absl::OkStatus();

@@ -29,6 +29,8 @@ class PostgresServer {
   struct Options {
     // "fsync=on"; by default nothing is synced, since nothing of it survives the test.
     std::vector<std::string> settings = {};
+    // Added to the environment of its processes, which may be those of another user.
+    testkit::ChildProcess::Environment environment = {};
   };
 
   // Returns once it serves. Every error is a sentence with what is missing.
