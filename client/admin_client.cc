@@ -21,14 +21,14 @@ absl::StatusOr<std::unique_ptr<AdminClient>> AdminClient::Create(const std::stri
   return std::unique_ptr<AdminClient>(new AdminClient(*std::move(connection)));
 }
 
-AdminClient::AdminClient(Connection connection)
-    : connection_(std::move(connection)), stub_(AdminService::NewStub(connection_.channel())) {}
+AdminClient::AdminClient(Connection connection) : connection_(std::move(connection)) {}
 
 absl::Status AdminClient::Drain(const std::function<void(const State&)>& on_state,
                                 std::optional<std::chrono::milliseconds> limit) {
+  const auto stub = AdminService::NewStub(connection_.channel());
   grpc::ClientContext context;
   if (limit) context.set_deadline(std::chrono::system_clock::now() + *limit);
-  const auto reader = stub_->Drain(&context, DrainRequest());
+  const auto reader = stub->Drain(&context, DrainRequest());
   DrainResponse response;
   while (reader->Read(&response)) on_state(response.state());
   return FromGrpc(reader->Finish());
@@ -36,14 +36,14 @@ absl::Status AdminClient::Drain(const std::function<void(const State&)>& on_stat
 
 absl::StatusOr<State> AdminClient::Undrain() {
   const auto response =
-      connection_.Call(*stub_, &AdminService::StubInterface::Undrain, UndrainRequest());
+      connection_.Call<AdminService>(&AdminService::StubInterface::Undrain, UndrainRequest());
   if (!response.ok()) return response.status();
   return response->state();
 }
 
 absl::StatusOr<State> AdminClient::GetState() {
   const auto response =
-      connection_.Call(*stub_, &AdminService::StubInterface::GetState, GetStateRequest());
+      connection_.Call<AdminService>(&AdminService::StubInterface::GetState, GetStateRequest());
   if (!response.ok()) return response.status();
   return response->state();
 }

@@ -36,7 +36,6 @@ class AdminClient {
   explicit AdminClient(Connection connection);
 
   const Connection connection_;
-  const std::unique_ptr<admin::v1::AdminService::StubInterface> stub_;
 };
 
 }  // namespace client

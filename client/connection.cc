@@ -18,7 +18,7 @@ namespace {
 // 5 seconds that the server is back.
 class SteadyClock final : public Clock {
  public:
-  explicit SteadyClock(std::shared_ptr<grpc::Channel> channel) : channel_(std::move(channel)) {}
+  explicit SteadyClock(std::shared_ptr<RenewedChannel> channel) : channel_(std::move(channel)) {}
 
   TimePoint Now() const override { return std::chrono::steady_clock::now(); }
 
@@ -26,22 +26,27 @@ class SteadyClock final : public Clock {
     const TimePoint end = Now() + duration;
     for (TimePoint now = Now(); now < end && !stop.stop_requested(); now = Now()) {
       const Duration piece = std::min<Duration>(end - now, std::chrono::milliseconds(100));
-      channel_->WaitForStateChange(channel_->GetState(/*try_to_connect=*/true),
-                                   std::chrono::system_clock::now() + piece);
+      const std::shared_ptr<grpc::Channel> channel = channel_->Latest();
+      channel->WaitForStateChange(channel->GetState(/*try_to_connect=*/true),
+                                  std::chrono::system_clock::now() + piece);
     }
   }
 
  private:
-  const std::shared_ptr<grpc::Channel> channel_;
+  const std::shared_ptr<RenewedChannel> channel_;
 };
 
 }  // namespace
 
-absl::StatusOr<Connection> Connection::Create(const std::string& target, ClientOptions options) {
+absl::StatusOr<Connection> Connection::Create(const std::string& target, ClientOptions options,
+                                              WithoutServer unary_calls) {
   if (target.empty()) return absl::InvalidArgumentError("the server's address is empty");
   if (options.timeout.count() <= 0) return absl::InvalidArgumentError("timeout must be positive");
   if (options.keepalive.count() <= 0) {
     return absl::InvalidArgumentError("keepalive must be positive");
+  }
+  if (options.tls != nullptr && options.credentials != nullptr) {
+    return absl::InvalidArgumentError("there are both TLS files and other credentials");
   }
   if (options.credentials == nullptr) options.credentials = grpc::InsecureChannelCredentials();
 
@@ -55,18 +60,39 @@ absl::StatusOr<Connection> Connection::Create(const std::string& target, ClientO
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(options.keepalive.count()));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
   if (!options.server_name.empty()) arguments.SetSslTargetNameOverride(options.server_name);
-  auto channel = grpc::CreateCustomChannel(target, options.credentials, arguments);
+  auto channel = std::make_shared<RenewedChannel>(
+      [tls = options.tls, fixed = options.credentials] {
+        return tls != nullptr ? tls->Latest() : fixed;
+      },
+      [target, arguments](const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+        return grpc::CreateCustomChannel(target, credentials, arguments);
+      });
   if (options.clock == nullptr) options.clock = std::make_shared<SteadyClock>(channel);
-  return Connection(target, std::move(options), std::move(channel));
+  return Connection(target, std::move(options), unary_calls, std::move(channel));
 }
 
-Connection::Connection(std::string target, ClientOptions options,
-                       std::shared_ptr<grpc::Channel> channel)
-    : target_(std::move(target)), options_(std::move(options)), channel_(std::move(channel)) {}
+Connection::Connection(std::string target, ClientOptions options, WithoutServer unary_calls,
+                       std::shared_ptr<RenewedChannel> channel)
+    : target_(std::move(target)),
+      options_(std::move(options)),
+      unary_calls_(unary_calls),
+      channel_(std::move(channel)) {}
 
-absl::Status Connection::Explain(const grpc::Status& status) const {
+std::shared_ptr<grpc::Channel> Connection::ChannelForCall(
+    std::chrono::system_clock::time_point deadline) const {
+  std::shared_ptr<grpc::Channel> latest = channel();
+  if (options_.tls == nullptr || unary_calls_ == WithoutServer::kFail) return latest;
+  for (auto now = std::chrono::system_clock::now(); now < deadline;
+       now = std::chrono::system_clock::now()) {
+    if (latest->WaitForConnected(std::min(deadline, now + TlsFiles::kInterval))) break;
+    latest = channel();
+  }
+  return latest;
+}
+
+absl::Status Connection::Explain(const grpc::Status& status, grpc::Channel& used) const {
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      channel_->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
+      used.GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
     return absl::UnavailableError(
         absl::StrCat("no server serves at ", target_, " (waited ",
                      absl::FormatDuration(absl::FromChrono(options_.timeout)), ")"));

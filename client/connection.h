@@ -8,7 +8,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/clock.h"
+#include "client/renewed_channel.h"
 #include "client/retry.h"
+#include "client/tls.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/security/credentials.h"
@@ -21,7 +23,9 @@ struct ClientOptions {
   std::chrono::milliseconds timeout{10000};
   // How broken streams are opened again.
   RetryOptions retry = {};
-  // Null: plain text.
+  // TLS with certificates from files, which may be renewed at any time. Null: see `credentials`.
+  std::shared_ptr<TlsFiles> tls = nullptr;
+  // Credentials that stay the same, without `tls`. Null: plain text.
   std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
   // The name that the servers' certificate must contain; empty: the target's host.
   std::string server_name = "";
@@ -34,47 +38,64 @@ struct ClientOptions {
 };
 
 // The channel to one service, with what every call on it needs: the service config of
-// client/service_config.json, quick reconnects, a deadline.
+// client/service_config.json, quick reconnects, a deadline. A call is sent with the newest
+// certificates, however long it has waited for a server; its retries keep them.
 //
 // Threads: all methods may be called from any thread.
 class Connection {
  public:
+  // What unary calls do while there is no server. The service config tells gRPC the same
+  // (waitForReady).
+  enum class WithoutServer { kFail, kWait };
+
   // `target` is a gRPC target: "localhost:50051", "dns:///orders:50051", or several servers:
   // "ipv4:127.0.0.1:50051,127.0.0.1:50061". Connects when the first call needs it; a server that is
   // not up yet is not an error.
   //
-  // INVALID_ARGUMENT: `target` is empty, or a duration is not positive.
-  static absl::StatusOr<Connection> Create(const std::string& target, ClientOptions options);
+  // INVALID_ARGUMENT: `target` is empty, a duration is not positive, or there are both kinds of
+  // credentials.
+  static absl::StatusOr<Connection> Create(const std::string& target, ClientOptions options,
+                                           WithoutServer unary_calls = WithoutServer::kFail);
 
-  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  // For creating a stub, which is cheap and made for each call: who keeps one keeps its
+  // certificates.
+  std::shared_ptr<grpc::Channel> channel() const { return channel_->Latest(); }
   const RetryOptions& retry() const { return options_.retry; }
   Clock& clock() const { return *options_.clock; }
 
-  // Makes one unary call; `method` is, for example, &OrdersService::StubInterface::GetOrder.
+  // Makes one unary call: Call<OrdersService>(&OrdersService::StubInterface::GetOrder, request).
   //
   // When no server could be reached, the error is UNAVAILABLE with a message that names the target,
   // instead of DEADLINE_EXCEEDED.
-  template <class Stub, class Request, class Response>
-  absl::StatusOr<Response> Call(Stub& stub,
-                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                             Response*),
+  template <class Service, class Request, class Response>
+  absl::StatusOr<Response> Call(grpc::Status (Service::StubInterface::*method)(grpc::ClientContext*,
+                                                                               const Request&,
+                                                                               Response*),
                                 const Request& request) const {
+    const auto deadline = std::chrono::system_clock::now() + options_.timeout;
+    const std::shared_ptr<grpc::Channel> used = ChannelForCall(deadline);
+    const auto stub = Service::NewStub(used);
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + options_.timeout);
+    context.set_deadline(deadline);
     Response response;
-    const absl::Status status = Explain((stub.*method)(&context, request, &response));
+    const absl::Status status = Explain(((*stub).*method)(&context, request, &response), *used);
     if (!status.ok()) return status;
     return response;
   }
 
  private:
-  Connection(std::string target, ClientOptions options, std::shared_ptr<grpc::Channel> channel);
+  Connection(std::string target, ClientOptions options, WithoutServer unary_calls,
+             std::shared_ptr<RenewedChannel> channel);
 
-  absl::Status Explain(const grpc::Status& status) const;
+  // Waits for a server if the call would, since gRPC would do so with the certificates of now.
+  std::shared_ptr<grpc::Channel> ChannelForCall(
+      std::chrono::system_clock::time_point deadline) const;
+  absl::Status Explain(const grpc::Status& status, grpc::Channel& used) const;
 
   std::string target_;
   ClientOptions options_;
-  std::shared_ptr<grpc::Channel> channel_;
+  WithoutServer unary_calls_;
+  std::shared_ptr<RenewedChannel> channel_;
 };
 
 }  // namespace client

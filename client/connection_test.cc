@@ -1,13 +1,20 @@
 #include "client/connection.h"
 
 #include <chrono>
+#include <fstream>
+#include <future>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "admin/v1/admin.grpc.pb.h"
+#include "client/testing/development_ca.h"
 #include "client/testing/fake_server.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/common/eventually.h"
+#include "tests/common/reserved_port.h"
+#include "tests/common/temp_dir.h"
 
 namespace client {
 namespace {
@@ -26,13 +33,11 @@ absl::Status CallOnce(const std::string& target, milliseconds timeout = seconds(
   options.timeout = timeout;
   const auto connection = Connection::Create(target, options);
   if (!connection.ok()) return connection.status();
-  const auto stub = AdminService::NewStub(connection->channel());
   absl::Status status;
   for (int i = 0; i < times && status.ok(); ++i) {
-    status = connection
-                 ->Call<AdminService::StubInterface>(*stub, &AdminService::StubInterface::GetState,
-                                                     GetStateRequest())
-                 .status();
+    status =
+        connection->Call<AdminService>(&AdminService::StubInterface::GetState, GetStateRequest())
+            .status();
   }
   return status;
 }
@@ -85,6 +90,102 @@ TEST(ConnectionTest, InvalidOptionsAreRejected) {
       absl::IsInvalidArgument(Connection::Create("localhost:1", {.timeout = seconds(0)}).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(
       Connection::Create("localhost:1", {.keepalive = seconds(-1)}).status()));
+  ClientOptions both;
+  both.tls = *TlsFiles::Open({});
+  both.credentials = grpc::InsecureChannelCredentials();
+  EXPECT_TRUE(absl::IsInvalidArgument(Connection::Create("localhost:1", both).status()));
+}
+
+// One client for all tests, of servers that trust one CA after the other, at the same address.
+class RenewalTest : public testing::Test {
+ protected:
+  RenewalTest() {
+    Replace("ca.pem", old_);
+    Replace("client.pem", old_);
+    Replace("client.key", old_);
+    ClientOptions options;
+    options.timeout = seconds(60);
+    options.tls = *TlsFiles::Open({.ca = files_.File("ca.pem"),
+                                   .certificate = files_.File("client.pem"),
+                                   .key = files_.File("client.key")},
+                                  milliseconds(0));
+    connection_ = *Connection::Create(port_.address(), options);
+    patient_ = *Connection::Create(port_.address(), options, Connection::WithoutServer::kWait);
+  }
+
+  void Replace(const std::string& name, const DevelopmentCa& from) {
+    std::ofstream(files_.File(name)) << from.Text(name);
+  }
+
+  // Ends the one before, with its connections.
+  void Serve(const DevelopmentCa& ca) {
+    grpc::SslServerCredentialsOptions options(
+        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+    options.pem_root_certs = ca.Text("ca.pem");
+    options.pem_key_cert_pairs.push_back({ca.Text("server.key"), ca.Text("server.pem")});
+    server_.reset();
+    server_.emplace(port_.address(), grpc::SslServerCredentials(options));
+    AnswerCalls(*server_, 20);
+  }
+
+  void RenewFiles() {
+    for (const char* const name : {"ca.pem", "client.pem", "client.key"}) Replace(name, new_);
+  }
+
+  absl::Status Call() { return Call(*connection_); }
+
+  static absl::Status Call(const Connection& connection) {
+    return connection.Call<AdminService>(&AdminService::StubInterface::GetState, GetStateRequest())
+        .status();
+  }
+
+  // A call that no server answers is not retried: the method is not in the service config.
+  absl::Status CallUntilAnswered() {
+    absl::Status status;
+    EXPECT_TRUE(testkit::Eventually([&] { return (status = Call()).ok(); })) << status;
+    return status;
+  }
+
+  const testkit::TempDir files_;
+  const testkit::ReservedPort port_;
+  const DevelopmentCa old_;
+  const DevelopmentCa new_;
+  std::optional<FakeServer> server_;
+  std::optional<Connection> connection_;
+  std::optional<Connection> patient_;
+};
+
+TEST_F(RenewalTest, NewConnectionsUseRenewedCertificates) {
+  Serve(old_);
+  EXPECT_TRUE(CallUntilAnswered().ok());
+  RenewFiles();
+  // The server wants the old ones, on new connections: the open one goes on.
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Call(), absl::OkStatus());
+  Serve(new_);
+  EXPECT_TRUE(CallUntilAnswered().ok());
+}
+
+TEST_F(RenewalTest, ACallThatWaitsUsesRenewedCertificates) {
+  Serve(new_);
+  auto call = std::async(std::launch::async, [this] { return Call(*patient_); });
+  ASSERT_TRUE(testkit::Eventually([this] {
+    return patient_->channel()->GetState(/*try_to_connect=*/false) ==
+           GRPC_CHANNEL_TRANSIENT_FAILURE;
+  }));
+  RenewFiles();
+  EXPECT_EQ(call.get(), absl::OkStatus());
+}
+
+TEST_F(RenewalTest, NewConnectionsUseTheLastGoodCertificates) {
+  Serve(old_);
+  EXPECT_TRUE(CallUntilAnswered().ok());
+  Replace("client.key", new_);
+  Serve(old_);
+  EXPECT_TRUE(CallUntilAnswered().ok());
+  Replace("client.pem", new_);
+  Replace("ca.pem", new_);
+  Serve(new_);
+  EXPECT_TRUE(CallUntilAnswered().ok());
 }
 
 }  // namespace

@@ -59,11 +59,15 @@ absl::StatusOr<ClientOptions> Invocation::Options(
     options.retry.give_up_after = *timeout;
   }
   if (line.Has("tls") || line.Has("tls-ca") || line.Has("tls-certificate") || line.Has("tls-key")) {
-    auto credentials = TlsFromFiles({.ca = line.Get("tls-ca"),
-                                     .certificate = line.Get("tls-certificate"),
-                                     .key = line.Get("tls-key")});
-    if (!credentials.ok()) return credentials.status();
-    options.credentials = *std::move(credentials);
+    auto tls = TlsFiles::Open({.ca = line.Get("tls-ca"),
+                               .certificate = line.Get("tls-certificate"),
+                               .key = line.Get("tls-key"),
+                               .on_fault = [this](const std::string& fault) {
+                                 Interject("TLS: " + fault +
+                                           "; the previous files are used until it is right");
+                               }});
+    if (!tls.ok()) return tls.status();
+    options.tls = *std::move(tls);
   }
   options.server_name = line.Get("tls-server-name");
   // Says once what is wrong. That the server drains is not wrong.
@@ -72,10 +76,14 @@ absl::StatusOr<ClientOptions> Invocation::Options(
     if (now.why.ok() || ErrorReason(now.why) == "SERVER_DRAINING") return;
     if (now.failures > 1 && what == said) return;
     said = what;
-    if (terminal.err_is_terminal) terminal.err << kEraseLine;
-    Say(what + ". Trying again.");
+    Interject(what + ". Trying again.");
   };
   return options;
+}
+
+void Invocation::Interject(const std::string& what) const {
+  if (terminal.err_is_terminal) terminal.err << kEraseLine;
+  Say(what);
 }
 
 void Invocation::Say(const std::string& what) const {

@@ -33,8 +33,10 @@ struct Invocation {
   absl::StatusOr<ClientOptions> Options(
       std::optional<std::chrono::milliseconds> patience = std::nullopt) const;
 
-  // These print one line on stderr. All but the first return the exit code.
+  // These print one line on stderr. All but the first two return the exit code.
   void Say(const std::string& what) const;
+  // While a progress bar may be there, which is drawn again.
+  void Interject(const std::string& what) const;
   int Complain(ExitCode code, const std::string& what) const;
   int UsageError(const std::string& what) const;
   int UsageError(const absl::Status& status) const;

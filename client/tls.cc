@@ -1,9 +1,18 @@
 #include "client/tls.h"
 
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -11,6 +20,15 @@
 
 namespace client {
 namespace {
+
+template <typename Object>
+using Owned = std::unique_ptr<Object, void (*)(Object*)>;
+
+char no_passphrase[] = "";  // Or the terminal would be asked for one.
+
+absl::Status Wrong(const std::string& file, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat(file, " ", what));
+}
 
 // Reads a file that must contain `what`: "CERTIFICATE-----".
 absl::StatusOr<std::string> Read(const std::string& file, const std::string& what) {
@@ -23,12 +41,58 @@ absl::StatusOr<std::string> Read(const std::string& file, const std::string& wha
   if (!stream.is_open()) return absl::InvalidArgumentError(absl::StrCat("cannot read ", file));
   std::string text{std::istreambuf_iterator<char>(stream), {}};
   if (absl::StrContains(text, what)) return text;
-  return absl::InvalidArgumentError(absl::StrCat(file, " has no -----BEGIN ", what));
+  return Wrong(file, absl::StrCat("has no -----BEGIN ", what));
+}
+
+Owned<BIO> Memory(const std::string& text) {
+  return {BIO_new_mem_buf(text.data(), static_cast<int>(text.size())),
+          [](BIO* memory) { BIO_free(memory); }};
+}
+
+// The first certificate. A file that is still being written ends within one.
+absl::StatusOr<Owned<X509>> FirstCertificate(const std::string& file, const std::string& text) {
+  const Owned<BIO> memory = Memory(text);
+  Owned<X509> first(nullptr, X509_free);
+  std::size_t begun = 0;
+  for (std::size_t at = text.find("-----BEGIN "); at != std::string::npos;
+       at = text.find("-----BEGIN ", at + 1)) {
+    const std::size_t end = text.find('\n', at);
+    if (absl::StrContains(text.substr(at, end - at), "CERTIFICATE-----")) ++begun;
+  }
+  for (std::size_t i = 0; i < begun; ++i) {
+    Owned<X509> next(PEM_read_bio_X509(memory.get(), nullptr, nullptr, no_passphrase), X509_free);
+    ERR_clear_error();
+    if (next == nullptr) {
+      return Wrong(file, "contains a certificate that is cut off or damaged");
+    }
+    if (first == nullptr) first = std::move(next);
+  }
+  if (first == nullptr) return Wrong(file, "has no -----BEGIN CERTIFICATE-----");
+  return first;
+}
+
+absl::Status CheckPair(const TlsOptions& files, const std::string& certificate,
+                       const std::string& key) {
+  const absl::StatusOr<Owned<X509>> own = FirstCertificate(files.certificate, certificate);
+  if (!own.ok()) return own.status();
+  const Owned<EVP_PKEY> parsed(
+      PEM_read_bio_PrivateKey(Memory(key).get(), nullptr, nullptr, no_passphrase), EVP_PKEY_free);
+  ERR_clear_error();
+  if (parsed == nullptr) {
+    return Wrong(files.key, "contains a private key that is cut off, damaged or encrypted");
+  }
+  const bool belongs = X509_check_private_key(own->get(), parsed.get()) == 1;
+  ERR_clear_error();
+  if (!belongs) {
+    return Wrong(files.key, absl::StrCat("is not the key of the certificate in ", files.certificate,
+                                         ": the client's own certificate must come first in it"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsFromFiles(const TlsOptions& options) {
+absl::StatusOr<TlsFiles::Contents> TlsFiles::ReadValid(const TlsOptions& options) {
   if (options.certificate.empty() != options.key.empty()) {
     return absl::InvalidArgumentError("a certificate and its key must be set together");
   }
@@ -38,7 +102,54 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsFromFiles(const Tls
   if (!certificate.ok()) return certificate.status();
   auto key = Read(options.key, "PRIVATE KEY-----");
   if (!key.ok()) return key.status();
-  return grpc::SslCredentials({*ca, *key, *certificate});
+  if (!ca->empty()) {
+    const auto first = FirstCertificate(options.ca, *ca);
+    if (!first.ok()) return first.status();
+  }
+  if (!certificate->empty()) {
+    const absl::Status pair = CheckPair(options, *certificate, *key);
+    if (!pair.ok()) return pair;
+  }
+  return Contents{*std::move(ca), *std::move(certificate), *std::move(key)};
+}
+
+std::shared_ptr<grpc::ChannelCredentials> TlsFiles::CredentialsOf(const Contents& contents) {
+  return grpc::SslCredentials({contents.ca, contents.key, contents.certificate});
+}
+
+absl::StatusOr<std::shared_ptr<TlsFiles>> TlsFiles::Open(TlsOptions options,
+                                                         std::chrono::milliseconds interval) {
+  absl::StatusOr<Contents> contents = ReadValid(options);
+  if (!contents.ok()) return contents.status();
+  return std::shared_ptr<TlsFiles>(
+      new TlsFiles(std::move(options), interval, *std::move(contents)));
+}
+
+TlsFiles::TlsFiles(TlsOptions options, std::chrono::milliseconds interval, Contents contents)
+    : options_(std::move(options)),
+      interval_(interval),
+      contents_(std::move(contents)),
+      credentials_(CredentialsOf(contents_)),
+      looked_(std::chrono::steady_clock::now()) {}
+
+std::shared_ptr<grpc::ChannelCredentials> TlsFiles::Latest() {
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (now - looked_ < interval_) return credentials_;
+  looked_ = now;
+  absl::StatusOr<Contents> read = ReadValid(options_);
+  Report(read.ok() ? "" : std::string(read.status().message()));
+  if (read.ok() && *read != contents_) {
+    contents_ = *std::move(read);
+    credentials_ = CredentialsOf(contents_);
+  }
+  return credentials_;
+}
+
+void TlsFiles::Report(const std::string& fault) {
+  const bool again = fault == std::exchange(seen_fault_, fault);
+  if (!again || fault == std::exchange(reported_fault_, fault)) return;
+  if (options_.on_fault && !fault.empty()) options_.on_fault(fault);
 }
 
 }  // namespace client

@@ -28,7 +28,6 @@ class InventoryClient {
   explicit InventoryClient(Connection connection);
 
   const Connection connection_;
-  const std::unique_ptr<inventory::v1::InventoryService::StubInterface> stub_;
 };
 
 }  // namespace client

@@ -36,8 +36,7 @@ class Batches {
 
 }  // namespace
 
-OrderTracker::OrderTracker(const Connection& connection, Stub& stub)
-    : connection_(connection), stub_(stub) {}
+OrderTracker::OrderTracker(const Connection& connection) : connection_(connection) {}
 
 void OrderTracker::Add(const std::vector<std::string>& order_ids) {
   const std::lock_guard lock(mutex_);
@@ -64,9 +63,10 @@ StreamEnd OrderTracker::Run(const std::function<bool(const Order&)>& on_change,
   absl::Status status;
   bool taken = true;
   do {
+    const auto stub = orders::v1::OrdersService::NewStub(connection_.channel());
     grpc::ClientContext context;
     const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-    const auto stream = stub_.TrackOrders(&context);
+    const auto stream = stub->TrackOrders(&context);
     StartOver();
     std::jthread writer([&](const std::stop_token& ended) { Write(*stream, ended); });
     TrackOrdersResponse response;

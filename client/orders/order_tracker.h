@@ -43,11 +43,10 @@ class OrderTracker {
 
  private:
   friend class OrdersClient;
-  using Stub = orders::v1::OrdersService::StubInterface;
   using Stream = grpc::ClientReaderWriterInterface<orders::v1::TrackOrdersRequest,
                                                    orders::v1::TrackOrdersResponse>;
 
-  OrderTracker(const Connection& connection, Stub& stub);
+  explicit OrderTracker(const Connection& connection);
 
   // Queues what a new stream must send first: all ids that are followed.
   void StartOver();
@@ -57,7 +56,6 @@ class OrderTracker {
   bool IsNews(const orders::v1::Order& order);
 
   const Connection& connection_;
-  Stub& stub_;
   std::mutex mutex_;
   // What is followed: id -> the order as it was told last, serialized; empty: not
   // yet. Guarded by mutex_.

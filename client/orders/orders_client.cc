@@ -130,17 +130,18 @@ absl::StatusOr<std::optional<Order>> OrderList::Next() {
 
 absl::StatusOr<std::unique_ptr<OrdersClient>> OrdersClient::Create(const std::string& target,
                                                                    ClientOptions options) {
-  auto connection = Connection::Create(target, std::move(options));
+  auto connection =
+      Connection::Create(target, std::move(options), Connection::WithoutServer::kWait);
   if (!connection.ok()) return connection.status();
   return std::unique_ptr<OrdersClient>(new OrdersClient(*std::move(connection)));
 }
 
-OrdersClient::OrdersClient(Connection connection)
-    : connection_(std::move(connection)), stub_(OrdersService::NewStub(connection_.channel())) {}
+OrdersClient::OrdersClient(Connection connection) : connection_(std::move(connection)) {}
 
 absl::StatusOr<Order> OrdersClient::PlaceOrder(PlaceOrderRequest request) {
   if (request.request_id().empty()) request.set_request_id(NewRequestId());
-  auto response = connection_.Call(*stub_, &OrdersService::StubInterface::PlaceOrder, request);
+  auto response =
+      connection_.Call<OrdersService>(&OrdersService::StubInterface::PlaceOrder, request);
   if (!response.ok()) return response.status();
   return std::move(*response->mutable_order());
 }
@@ -148,7 +149,7 @@ absl::StatusOr<Order> OrdersClient::PlaceOrder(PlaceOrderRequest request) {
 absl::StatusOr<Order> OrdersClient::GetOrder(const std::string& order_id) {
   orders::v1::GetOrderRequest request;
   request.set_order_id(order_id);
-  auto response = connection_.Call(*stub_, &OrdersService::StubInterface::GetOrder, request);
+  auto response = connection_.Call<OrdersService>(&OrdersService::StubInterface::GetOrder, request);
   if (!response.ok()) return response.status();
   return std::move(*response->mutable_order());
 }
@@ -156,20 +157,21 @@ absl::StatusOr<Order> OrdersClient::GetOrder(const std::string& order_id) {
 absl::StatusOr<Order> OrdersClient::CancelOrder(const std::string& order_id) {
   orders::v1::CancelOrderRequest request;
   request.set_order_id(order_id);
-  auto response = connection_.Call(*stub_, &OrdersService::StubInterface::CancelOrder, request);
+  auto response =
+      connection_.Call<OrdersService>(&OrdersService::StubInterface::CancelOrder, request);
   if (!response.ok()) return response.status();
   return std::move(*response->mutable_order());
 }
 
 absl::StatusOr<orders::v1::GetSalesResponse> OrdersClient::GetSales() {
-  return connection_.Call(*stub_, &OrdersService::StubInterface::GetSales,
-                          orders::v1::GetSalesRequest());
+  return connection_.Call<OrdersService>(&OrdersService::StubInterface::GetSales,
+                                         orders::v1::GetSalesRequest());
 }
 
 OrderList OrdersClient::ListOrders(int page_size) {
   return OrderList(
       [this](const ListOrdersRequest& request) {
-        return connection_.Call(*stub_, &OrdersService::StubInterface::ListOrders, request);
+        return connection_.Call<OrdersService>(&OrdersService::StubInterface::ListOrders, request);
       },
       page_size);
 }
@@ -182,9 +184,10 @@ StreamEnd OrdersClient::WatchOrders(const WatchOptions& options,
   request.set_resume_token(options.resume_token);
   absl::Status status;
   do {
+    const auto stub = OrdersService::NewStub(connection_.channel());
     grpc::ClientContext context;
     const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
-    const auto reader = stub_->WatchOrders(&context, request);
+    const auto reader = stub->WatchOrders(&context, request);
     WatchOrdersResponse response;
     while (!stop.stop_requested() && reader->Read(&response)) {
       retry.Succeeded();
@@ -218,10 +221,11 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
     return window.At(static_cast<std::size_t>(index));
   };
   while (next(0) != nullptr) {
+    const auto stub = OrdersService::NewStub(connection_.channel());
     grpc::ClientContext context;
     ImportOrdersResponse response;
     const CancelAfterStop cancel(context, stop, options.stop_limit);
-    const auto writer = stub_->ImportOrders(&context, &response);
+    const auto writer = stub->ImportOrders(&context, &response);
     std::int64_t sent = 0;
     while (sent < std::max(options.orders_per_stream, 1)) {
       const ImportOrdersRequest* order = next(sent);
@@ -249,7 +253,7 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
 }
 
 std::unique_ptr<OrderTracker> OrdersClient::TrackOrders() {
-  return std::unique_ptr<OrderTracker>(new OrderTracker(connection_, *stub_));
+  return std::unique_ptr<OrderTracker>(new OrderTracker(connection_));
 }
 
 std::string NewRequestId() {

@@ -131,7 +131,6 @@ class OrdersClient {
   explicit OrdersClient(Connection connection);
 
   const Connection connection_;
-  const std::unique_ptr<orders::v1::OrdersService::StubInterface> stub_;
 };
 
 // A random UUID.

@@ -323,7 +323,7 @@ std::vector<Command> OrdersCommands() {
        "print each change of any order",
        "Prints changes as they happen, until Ctrl-C. Goes on by itself when the server\n"
        "restarts; each change is printed once. At the end it says on stderr from where a later\n"
-       "watch goes on.\n",
+       "watch goes on. Renewed TLS files are used for new connections.\n",
        {{"from", "start|TOKEN", "begin with the first change there is, or behind TOKEN (now)"},
         count,
         address,
@@ -350,7 +350,7 @@ std::vector<Command> OrdersCommands() {
        "ID...",
        "print some orders and their changes",
        "Prints changes as they happen, until Ctrl-C. Goes on by itself when the server\n"
-       "restarts.\n",
+       "restarts. Renewed TLS files are used for new connections.\n",
        {count, address, patience, json},
        Track},
       {"sales",

@@ -79,8 +79,7 @@ class ThrottlingTest : public testing::Test {
 
   absl::StatusCode Call() {
     return connection_
-        .Call<OrdersService::StubInterface>(*stub_, &OrdersService::StubInterface::GetOrder,
-                                            orders::v1::GetOrderRequest())
+        .Call<OrdersService>(&OrdersService::StubInterface::GetOrder, orders::v1::GetOrderRequest())
         .status()
         .code();
   }
@@ -90,7 +89,6 @@ class ThrottlingTest : public testing::Test {
 
   FakeShop shop_;
   const Connection connection_;
-  const std::unique_ptr<OrdersService::Stub> stub_ = OrdersService::NewStub(connection_.channel());
 };
 
 TEST_F(ThrottlingTest, ManyFailuresPauseRetriesUntilCallsSucceed) {

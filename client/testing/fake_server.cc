@@ -6,7 +6,6 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpcpp/health_check_service_interface.h"
-#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 
 namespace client {
@@ -34,12 +33,21 @@ grpc::Status WithDetails(grpc::StatusCode code, const std::string& message,
 
 }  // namespace
 
-FakeServer::FakeServer(Health health, const std::vector<grpc::Service*>& services) {
+FakeServer::FakeServer(Health health, const std::vector<grpc::Service*>& services)
+    : FakeServer(health, services, "127.0.0.1:0", grpc::InsecureServerCredentials()) {}
+
+FakeServer::FakeServer(const std::string& address,
+                       const std::shared_ptr<grpc::ServerCredentials>& tls)
+    : FakeServer(Health::kNone, {}, address, tls) {}
+
+FakeServer::FakeServer(Health health, const std::vector<grpc::Service*>& services,
+                       const std::string& address,
+                       const std::shared_ptr<grpc::ServerCredentials>& credentials) {
   grpc::EnableDefaultHealthCheckService(health == Health::kServed);
   grpc::ServerBuilder builder;
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address, credentials, &port);
   builder.RegisterService(&admin);
   for (grpc::Service* service : services) builder.RegisterService(service);
   server_ = builder.BuildAndStart();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "admin/v1/admin.grpc.pb.h"
+#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 
 namespace client {
@@ -103,6 +104,8 @@ class FakeServer {
 
   explicit FakeServer(Health health = Health::kNone,
                       const std::vector<grpc::Service*>& services = {});
+  // With TLS, at "127.0.0.1:12345".
+  FakeServer(const std::string& address, const std::shared_ptr<grpc::ServerCredentials>& tls);
   ~FakeServer();
 
   // "127.0.0.1:12345"
@@ -114,6 +117,9 @@ class FakeServer {
   FakeAdmin admin;
 
  private:
+  FakeServer(Health health, const std::vector<grpc::Service*>& services, const std::string& address,
+             const std::shared_ptr<grpc::ServerCredentials>& credentials);
+
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
 };

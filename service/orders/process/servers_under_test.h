@@ -88,13 +88,15 @@ class ServersUnderTest : public ::testing::Test {
   }
 
   // `inventory`: where it looks for one. `flags` come after kAllTheTime. `under`: as
-  // ServerProcess has it.
+  // ServerProcess has it, and `address`.
   void StartOrders(const std::string& inventory, const std::vector<std::string>& flags = {},
-                   const std::vector<std::string>& under = {}) {
+                   const std::vector<std::string>& under = {},
+                   const std::string& address = "127.0.0.1:0") {
     auto server = testkit::ServerProcess::Start(
         {.binary = "service/orders_server",
          .flags = With({"--database=" + OrdersDatabase(), "--inventory=" + inventory},
                        With(kAllTheTime, flags)),
+         .address = address,
          .under = under});
     ASSERT_TRUE(server.ok()) << server.status();
     orders_ = *std::move(server);
