@@ -158,7 +158,8 @@ else
 fi
 
 stores() {
-  client place --customer=ann apple=2 && [[ -s /var/lib/private/orders/orders.sqlite3 && ! -O /var/lib/private/orders/orders.sqlite3 ]]
+  local -r file=/var/lib/private/orders/orders.sqlite3
+  client place --customer=ann apple=2 && [[ -s $file && ! -O $file ]]
 }
 [[ -z $example ]] || check "an order is stored in the state directory" stores
 check "an operator reaches the admin socket" client state --admin=unix:/run/orders/admin.sock
@@ -216,7 +217,9 @@ restarts_under_callers() {
 }
 check "three restarts behind the socket refuse nobody" restarts_under_callers
 keeps_orders() {
-  [[ $(client list | grep -c ' loop ') == $(cat /run/callers/orders*.answered | wc -l) && $(client list | grep -c ' ann ') == 1 ]]
+  client list >/run/orders_kept
+  [[ $(grep -c ' loop ' /run/orders_kept) == $(cat /run/callers/orders*.answered | wc -l) &&
+    $(grep -c ' ann ' /run/orders_kept) == 1 ]]
 }
 [[ -z $example ]] || check "every order is there after the restarts" keeps_orders
 
