@@ -318,10 +318,10 @@ TEST_F(AccessLogTest, NoticesAMethodThatEndsOnlySomeCallsLater) {
     CallRaw(channel, "/probe.Probe/Hold");
     CallRaw(channel, "/probe.Probe/Hold", now.SerializeAsString());
   }
-  EXPECT_THAT(Codes(AwaitCalls(6)),
-              ElementsAre("/probe.Probe/Hold OK", "/probe.Probe/Hold OK", "/probe.Probe/Hold OK",
-                          "/probe.Probe/Hold OK", "/probe.Probe/Hold OK",
-                          "/probe.Probe/Hold UNKNOWN"));
+  EXPECT_THAT(
+      Codes(AwaitCalls(6)),
+      ElementsAre("/probe.Probe/Hold OK", "/probe.Probe/Hold OK", "/probe.Probe/Hold OK",
+                  "/probe.Probe/Hold OK", "/probe.Probe/Hold OK", "/probe.Probe/Hold UNKNOWN"));
 }
 
 TEST_F(AccessLogTest, LogsACallThatItsCallerHasGivenUp) {
