@@ -178,15 +178,16 @@ class CallTracker::Intercepts final : public grpc::experimental::ServerIntercept
   CallTracker& tracker_;
 };
 
-// Asked last, when the context of a callback call is complete and may be cancelled: records it.
+// Asked last, when the context of a callback call is complete and may be cancelled: records it. And
+// intercepts the other calls if it is the only one that is asked.
 class CallTracker::Records final : public grpc::experimental::ServerInterceptorFactoryInterface {
  public:
-  explicit Records(CallTracker& tracker) : tracker_(tracker) {}
+  Records(CallTracker& tracker, bool only) : tracker_(tracker), only_(only) {}
 
   grpc::experimental::Interceptor* CreateServerInterceptor(ServerRpcInfo* info) override {
     grpc::ServerContextBase* const context = info->server_context();
-    if (!IsCallback(*context)) return nullptr;
     Call call = CallOf(*info);
+    if (!IsCallback(*context)) return only_ ? new Interceptor(tracker_, *info, call) : nullptr;
     tracker_.Begin(call);
     tracker_.Bound(*context, call);
     if (!call.infrastructure && tracker_.hinting_.load(std::memory_order_relaxed)) {
@@ -204,6 +205,7 @@ class CallTracker::Records final : public grpc::experimental::ServerInterceptorF
 
  private:
   CallTracker& tracker_;
+  const bool only_;
 };
 
 // Notified when the context of a callback call is no longer needed, after its OnDone() and before
@@ -261,9 +263,9 @@ void CallTracker::Install(grpc::ServerBuilder& builder, InterceptorFactories mor
   deadlines_ = deadlines;
   log_ = log;
   InterceptorFactories factories;
-  factories.push_back(std::make_unique<Intercepts>(*this));
+  if (!more.empty()) factories.push_back(std::make_unique<Intercepts>(*this));
   std::move(more.begin(), more.end(), std::back_inserter(factories));
-  factories.push_back(std::make_unique<Records>(*this));
+  factories.push_back(std::make_unique<Records>(*this, /*only=*/more.empty()));
   builder.experimental().SetInterceptorCreators(std::move(factories));
   builder.SetContextAllocator(std::make_unique<Releases>(*this));
 }
