@@ -14,7 +14,8 @@ namespace postgres {
 // wait for it without a limit.
 //
 // Requires: `work` owns all that it uses (shared pointers), because it may run until the process
-// ends.
+// ends. What was not awaited before the process exits may meet the libraries' exit handlers, and
+// crash there.
 //
 // Threads: one at a time. The destructor does not wait for `work`.
 class AbandonableThread {
@@ -23,8 +24,11 @@ class AbandonableThread {
 
   // Throws std::system_error when a thread cannot be created.
   explicit AbandonableThread(std::function<void()> work);
+  AbandonableThread(AbandonableThread&&) = default;
+  AbandonableThread& operator=(AbandonableThread&& other) noexcept;
+  ~AbandonableThread();
 
-  // Waits until `work` has returned. False: it still runs at the deadline.
+  // Waits until the thread is gone. False: `work` still runs at the deadline.
   bool Await(TimePoint deadline) const;
 
  private:

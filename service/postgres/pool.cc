@@ -54,6 +54,7 @@ struct Pool::State : std::enable_shared_from_this<Pool::State> {
   std::vector<std::unique_ptr<Connection>> idle;
   std::size_t lent = 0;
   std::size_t being_made = 0;
+  std::vector<AbandonableThread> connecting;  // Some of them may have ended.
   std::size_t waiting = 0;
   bool closing = false;
   bool closed = false;
@@ -106,9 +107,12 @@ bool Pool::State::MayConnect(TimePoint now) const {
 }
 
 void Pool::State::StartConnecting() {
+  std::erase_if(connecting, [](const AbandonableThread& thread) {
+    return thread.Await(TimePoint::min());
+  });
   ++being_made;
   try {
-    AbandonableThread([state = shared_from_this()] { state->Connect(); });
+    connecting.emplace_back([state = shared_from_this()] { state->Connect(); });
   } catch (const std::system_error& error) {
     Fail(absl::UnavailableError(absl::StrCat("database: no thread to connect: ", error.what())));
   }
@@ -159,9 +163,10 @@ absl::StatusOr<std::unique_ptr<Connection>> Pool::State::AwaitIdle(
 absl::StatusOr<std::unique_ptr<Pool>> Pool::Open(const Url& url, const Options& options,
                                                  TimePoint deadline) {
   std::unique_ptr<Pool> pool(new Pool(url, options));
-  const absl::StatusOr<Loan> first = pool->Borrow(deadline);
-  if (!first.ok()) return ToOpenStatus(url, first.status());
-  return pool;
+  const absl::Status first = pool->Borrow(deadline).status();
+  if (first.ok()) return pool;
+  pool->Close(Clock::now() + Connection::kCancelPatience).IgnoreError();
+  return ToOpenStatus(url, first);
 }
 
 Pool::Pool(const Url& url, const Options& options)
@@ -203,17 +208,25 @@ absl::Status Pool::Close(TimePoint deadline) {
   state.changed.notify_all();
   const bool in_time = state.changed.wait_until(lock, CancelAt(Clock::now(), deadline), done);
   const std::size_t cancelled = state.lent;
+  const std::vector<AbandonableThread> connecting = std::move(state.connecting);
   lock.unlock();
   state.cancel.request_stop();  // Also what only connects.
+  const auto hangs = std::count_if(
+      connecting.begin(), connecting.end(),
+      [deadline](const AbandonableThread& thread) { return !thread.Await(deadline); });
   lock.lock();
   const bool ended = state.changed.wait_until(lock, deadline, done);
   state.idle.clear();
   state.closed = true;
   state.changed.notify_all();
-  if (in_time) return absl::OkStatus();
-  return absl::DeadlineExceededError(absl::StrCat(
-      "database: ", cancelled,
-      ended ? " statements were cancelled" : " statements were cancelled, and some still run"));
+  if (!in_time) {
+    return absl::DeadlineExceededError(absl::StrCat(
+        "database: ", cancelled,
+        ended ? " statements were cancelled" : " statements were cancelled, and some still run"));
+  }
+  if (hangs == 0) return absl::OkStatus();
+  return absl::DeadlineExceededError(
+      absl::StrCat("database: ", hangs, " threads still ask for the server's address"));
 }
 
 }  // namespace postgres

@@ -55,8 +55,10 @@ class Pool {
                                            TimePoint deadline);
 
   // Refuses new calls and waits for those that run. Shortly before the deadline, what still runs is
-  // cancelled, and the result is DEADLINE_EXCEEDED. A second call waits for the first and returns
-  // OK.
+  // cancelled, and the result is DEADLINE_EXCEEDED. What only connects is given up. No thread of the
+  // pool is left, so that none uses libpq and OpenSSL while the process exits; one that still asks
+  // for the server's address is the exception, and DEADLINE_EXCEEDED says so. A second call waits
+  // for the first and returns OK.
   absl::Status Close(TimePoint deadline);
 
  private:
@@ -66,7 +68,7 @@ class Pool {
   Pool(const Url& url, const Options& options);
   absl::StatusOr<Loan> Borrow(TimePoint deadline);
 
-  // Shared with the threads that open connections, which nothing waits for.
+  // Shared with the threads that open connections.
   const std::shared_ptr<State> state_;
 };
 

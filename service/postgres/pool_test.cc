@@ -2,7 +2,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <filesystem>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "service/postgres/testing/server_under_test.h"
 #include "tests/common/eventually.h"
+#include "tests/common/slow_link.h"
 
 namespace postgres {
 namespace {
@@ -155,6 +159,37 @@ TEST_F(PoolTest, CloseAwaitsRunningWorkAndRefusesNew) {
   EXPECT_TRUE(pool->Close(InAMinute()).ok());
   // The holder's is left.
   EXPECT_TRUE(testkit::Eventually([&] { return Sessions() == 1; }));
+}
+
+// This process's.
+std::ptrdiff_t Threads() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
+
+// Libraries that the process unloads at its exit crash a thread that still uses them.
+TEST_F(PoolTest, LeavesNoThreadBehindThatConnects) {
+  testkit::SlowLink link(server_->address(), {});
+  const auto url = Url::Parse(server_->Url("postgres", link.address()));
+  const std::ptrdiff_t before = Threads();
+  const auto pool = Pool::Open(*url, {.connections = 2}, InAMinute());
+  ASSERT_TRUE(pool.ok()) << pool.status();
+  link.SetRate(0);
+  link.Cut();
+  ASSERT_TRUE(testkit::Eventually([&] {
+    const TimePoint soon = steady_clock::now() + milliseconds(100);
+    return absl::IsDeadlineExceeded((*pool)->Query(Statement("SELECT 1"), soon).status());
+  }));
+  EXPECT_GT(Threads(), before);
+  EXPECT_TRUE((*pool)->Close(InAMinute()).ok());
+  EXPECT_EQ(Threads(), before);
+}
+
+TEST_F(PoolTest, AFailedOpenLeavesNoThreadBehind) {
+  testkit::SlowLink link(server_->address(), {.bytes_per_second = 0});
+  const auto url = Url::Parse(server_->Url("postgres", link.address()));
+  const std::ptrdiff_t before = Threads();
+  EXPECT_FALSE(Pool::Open(*url, {}, steady_clock::now() + milliseconds(100)).ok());
+  EXPECT_EQ(Threads(), before);
 }
 
 TEST_F(PoolTest, AFailedOpenSaysWhatToDo) {
