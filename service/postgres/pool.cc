@@ -107,9 +107,8 @@ bool Pool::State::MayConnect(TimePoint now) const {
 }
 
 void Pool::State::StartConnecting() {
-  std::erase_if(connecting, [](const AbandonableThread& thread) {
-    return thread.Await(TimePoint::min());
-  });
+  std::erase_if(connecting,
+                [](const AbandonableThread& thread) { return thread.Await(TimePoint::min()); });
   ++being_made;
   try {
     connecting.emplace_back([state = shared_from_this()] { state->Connect(); });

@@ -32,6 +32,9 @@ class Server {
   // The end of what it has written since it was started last.
   std::string Output() const;
 
+  // Its process's, whenever it is started again.
+  sqlite::FailingDisk& disk() { return disk_; }
+
   std::vector<Fault> ProcessFaults();
   std::vector<Fault> LinkFaults();
   std::vector<Fault> DiskFaults();
