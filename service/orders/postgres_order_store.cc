@@ -245,9 +245,10 @@ absl::StatusOr<std::unique_ptr<PostgresOrderStore>> PostgresOrderStore::Open(
   if (!writers_pool.ok()) return writers_pool.status();
 
   absl::StatusOr<std::unique_ptr<postgres::Connection>> connection =
-      postgres::Connection::Open(*url, {}, Deadline::max());
+      postgres::Connection::Open(*url, {}, Clock::now() + options.start_timeout);
   absl::Status status = connection.status();
   if (status.ok()) {
+    // As long as it takes.
     status = postgres::Migrate(**connection, PostgresOrderSchema(), Deadline::max());
   }
   std::string id;
