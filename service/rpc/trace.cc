@@ -1,7 +1,9 @@
 #include "service/rpc/trace.h"
 
 #include <array>
+#include <bit>
 #include <cstddef>
+#include <cstring>
 #include <random>
 #include <typeinfo>
 #include <utility>
@@ -40,11 +42,24 @@ bool ReadHex(std::string_view text, std::uint64_t& number) {
   return true;
 }
 
+// Writes the eight hexadecimal digits of a number, all at once.
+void WriteHex(std::uint32_t number, char* to) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  std::uint64_t digits = number;  // One a byte.
+  digits = (digits | digits << 16) & 0x0000FFFF0000FFFF;
+  digits = (digits | digits << 8) & 0x00FF00FF00FF00FF;
+  digits = (digits | digits << 4) & 0x0F0F0F0F0F0F0F0F;
+  const std::uint64_t letters = (digits + 6 * kOnes) >> 4 & kOnes;  // 1 where it is above 9.
+  digits += '0' * kOnes + letters * ('a' - '0' - 10);
+  if (std::endian::native == std::endian::little) digits = __builtin_bswap64(digits);
+  std::memcpy(to, &digits, sizeof digits);
+}
+
 void AppendHex(std::string& text, std::uint64_t number, std::size_t digits = kSpanId) {
-  constexpr char kDigits[] = "0123456789abcdef";
   std::array<char, kSpanId> written;
-  for (std::size_t i = digits; i-- > 0; number >>= 4) written[i] = kDigits[number & 0xF];
-  text.append(written.data(), digits);
+  WriteHex(static_cast<std::uint32_t>(number >> 32), written.data());
+  WriteHex(static_cast<std::uint32_t>(number), written.data() + kSpanId / 2);
+  text.append(written.data() + kSpanId - digits, digits);
 }
 
 // As an id must be, not 0.
