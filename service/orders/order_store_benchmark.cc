@@ -77,7 +77,7 @@ orders::v1::Order NewOrder(std::int64_t number) {
 void Relay(orders::OrderStore& store, std::atomic<std::int64_t>& settled,
            const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    const auto items = store.Claim(256, std::chrono::seconds(30), Soon());
+    const auto items = store.Claim(512, std::chrono::seconds(30), Soon());
     if (!items.ok()) continue;
     if (items->empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::vector<orders::Settlement> settlements;

@@ -18,9 +18,11 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 // Settled in one transaction.
-constexpr int kPage = 128;
-// How many calls the inventory gets at once.
-constexpr int kMaxParallel = 16;
+constexpr int kPage = 512;
+// How many calls the inventory gets at once: usually, and while more than a page waits. It serves
+// those who place orders at the same time, and shares its time among all of them.
+constexpr int kParallel = 16;
+constexpr int kMaxParallel = 128;
 // Nothing more of a page is begun after this; what is running has the channel's timeout to end.
 constexpr seconds kPageTime(3);
 // Longer than a page can take: nobody else begins what is still being worked on. What a replica had
@@ -85,7 +87,7 @@ OutboxRelay::OutboxRelay(OrderStore& store, InventoryClient& inventory, Clock& c
       clock_(clock),
       trouble_("the outbox relay has trouble",
                [](const std::string& line) { spdlog::warn("{}", line); }),
-      parallel_(kMaxParallel) {}
+      parallel_(kParallel) {}
 
 void OutboxRelay::Run(std::stop_token stop) {
   milliseconds backoff = kFirstBackoff;
@@ -141,7 +143,8 @@ OutboxRelay::Worked OutboxRelay::TryPage(const std::stop_token& stop) {
   if (items->empty()) return Worked::kAll;
   const Answers answers = Ask(*items, stop);
   const absl::Status concluded = Conclude(*items, answers);
-  AdaptTo(answers);
+  const bool more = items->size() == kPage;
+  AdaptTo(answers, more);
   if (!concluded.ok()) {
     ReportTrouble(absl::StrCat("orders cannot be settled: ", concluded.ToString()));
     return Worked::kTrouble;
@@ -150,7 +153,7 @@ OutboxRelay::Worked OutboxRelay::TryPage(const std::stop_token& stop) {
     ReportTrouble(absl::StrCat("the inventory: ", answers.trouble.ToString()));
     return Worked::kTrouble;
   }
-  return items->size() < kPage ? Worked::kAll : Worked::kSome;
+  return more ? Worked::kSome : Worked::kAll;
 }
 
 OutboxRelay::Answers OutboxRelay::Ask(const std::vector<OutboxItem>& items,
@@ -233,9 +236,14 @@ absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const A
   return status;
 }
 
-void OutboxRelay::AdaptTo(const Answers& answers) {
-  parallel_ =
-      answers.trouble.ok() ? std::min(parallel_ + 2, kMaxParallel) : std::max(parallel_ / 2, 1);
+void OutboxRelay::AdaptTo(const Answers& answers, bool more) {
+  if (!answers.trouble.ok()) {
+    parallel_ = std::max(parallel_ / 2, 1);
+  } else if (more) {
+    parallel_ = std::min(parallel_ * 2, kMaxParallel);
+  } else {
+    parallel_ = std::min(parallel_ + 2, kParallel);
+  }
 }
 
 void OutboxRelay::LookAtBacklog() {

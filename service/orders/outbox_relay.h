@@ -35,8 +35,9 @@ struct OutboxStatus {
 // the reservations at the inventory, several at once, and settles the page in one transaction.
 //
 // The problem: an order whose reservation expires before it is confirmed loses its stock to
-// another. So the relay keeps up by construction, and says when it does not: once the oldest item
-// is older than half of a reservation's life, it pushes back, and no new order is accepted.
+// another. So the relay keeps up by construction: when much waits, it asks for more at a time, and
+// who places orders gets less of the inventory. It says when that is not enough: once the oldest
+// item is older than half of a reservation's life, it pushes back, and no new order is accepted.
 //
 // Guarantees:
 //   - an item is settled at least once, and settling it again changes nothing, so the relay may be
@@ -80,8 +81,9 @@ class OutboxRelay {
   void AskAboutOne(const OutboxItem& item, std::stop_token give_up, InventoryClient::Done done);
   // Settles what is answered, and gives the rest back.
   absl::Status Conclude(const std::vector<OutboxItem>& items, const Answers& answers);
-  // More at once when all is well, half as many when the inventory has trouble.
-  void AdaptTo(const Answers& answers);
+  // More at once when all is well, many when there is more than a page, half as many when the
+  // inventory has trouble.
+  void AdaptTo(const Answers& answers, bool more);
 
   // Looks how far the relay is behind, if that is long enough ago.
   void LookAtBacklog();

@@ -157,6 +157,18 @@ TEST_F(OutboxRelayTest, LimitsItsConcurrentCallsToTheInventory) {
   EXPECT_EQ(inventory_.confirms().size(), 40u);
 }
 
+// Pages of 512: twice as many at once after each one.
+TEST_F(OutboxRelayTest, AsksMoreAtOnceWhileMuchWaits) {
+  constexpr int kFree = 3 * 512;
+  Place(4 * 512);
+  inventory_.Hold(kFree);
+  Start();
+  ASSERT_TRUE(inventory_.AwaitConfirms(kFree + 128));
+  EXPECT_EQ(inventory_.confirms().size(), kFree + 128u);
+  inventory_.Release();
+  EXPECT_TRUE(AwaitNothingWaits());
+}
+
 TEST_F(OutboxRelayTest, PausesForAnOverloadedInventoryKeepingEachItem) {
   for (const auto code : {grpc::StatusCode::RESOURCE_EXHAUSTED, grpc::StatusCode::UNAVAILABLE,
                           grpc::StatusCode::DEADLINE_EXCEEDED}) {

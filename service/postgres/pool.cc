@@ -17,6 +17,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+// How long a pool that cannot be opened waits for its threads to give up.
+constexpr std::chrono::seconds kGiveUp{2};
+
 // For what still runs when a pool is closed: a fifth of the time, to hear that it was cancelled.
 TimePoint CancelAt(TimePoint now, TimePoint deadline) {
   return deadline -
@@ -164,7 +167,7 @@ absl::StatusOr<std::unique_ptr<Pool>> Pool::Open(const Url& url, const Options& 
   std::unique_ptr<Pool> pool(new Pool(url, options));
   const absl::Status first = pool->Borrow(deadline).status();
   if (first.ok()) return pool;
-  pool->Close(Clock::now() + Connection::kCancelPatience).IgnoreError();
+  pool->Close(Clock::now() + kGiveUp).IgnoreError();
   return ToOpenStatus(url, first);
 }
 

@@ -29,7 +29,7 @@ constexpr const char* kInfrastructure[] = {
     "/grpc.reflection.v1alpha.ServerReflection/", "/grpc.channelz.v1.Channelz/"};
 
 bool IsInfrastructure(const char* method) {
-  if (std::strncmp(method, "/grpc.", 6) != 0) return false;
+  if (method[0] != '/' || method[1] != 'g') return false;  // Nearly always.
   return std::any_of(std::begin(kInfrastructure), std::end(kInfrastructure),
                      [method](const char* service) {
                        return std::strncmp(method, service, std::strlen(service)) == 0;
@@ -194,7 +194,8 @@ class CallTracker::Records final : public grpc::experimental::ServerInterceptorF
       context->AddTrailingMetadata(kHint, "1");
       ++tracker_.hinted_;
     }
-    std::unique_ptr<StatusInterceptor> interceptor = tracker_.BeginSpan(*context, call);
+    std::unique_ptr<StatusInterceptor> interceptor;
+    if (tracker_.log_ != nullptr) interceptor = tracker_.BeginSpan(*context, call);
     const bool unary = !call.stream && !call.infrastructure;
     if (!unary || !tracker_.unary_.Begin(context, call.method, call.begun)) {
       static_cast<void>(tracker_.statuses_.Begin(context, call.method));
@@ -220,7 +221,7 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
 
   void Release(grpc::CallbackServerContext* context) override {
     grpc::ServerContextBase* const call = context;
-    CallSpan* const span = SpanOf(*call);
+    CallSpan* const span = tracker_.log_ == nullptr ? nullptr : SpanOf(*call);
     const LiveCalls::Entry entry = tracker_.unary_.End(call);
     if (entry.method == nullptr) {
       Leave(*call);
@@ -397,7 +398,6 @@ void CallTracker::Begin(const Call& call) {
 
 std::unique_ptr<CallTracker::StatusInterceptor> CallTracker::BeginSpan(
     grpc::ServerContextBase& context, Call& call) {
-  if (log_ == nullptr) return nullptr;
   call.span = SpanOf(context);
   const char* const method = call.infrastructure ? nullptr : StatsName(call);
   std::unique_ptr<StatusInterceptor> interceptor;

@@ -169,7 +169,7 @@ class CallTracker {
   // `reported`: the status that its harness has sent.
   static Outcome OutcomeOf(const grpc::ServerContextBase& context, const Call& call, int reported);
   void Begin(const Call& call);
-  // Its span begins; with an interceptor if it needs one to learn its status.
+  // Its span begins; with an interceptor if it needs one to learn its status. Requires: log_.
   std::unique_ptr<StatusInterceptor> BeginSpan(grpc::ServerContextBase& context, Call& call);
   void Log(const grpc::ServerContextBase& context, const Call& call, const Outcome& outcome);
   void Log(EndedCall ended, const Call& call, const Outcome& outcome);

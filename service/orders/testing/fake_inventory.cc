@@ -27,7 +27,7 @@ class FakeInventory::Service final : public inventory::v1::InventoryService::Ser
                        inventory::v1::ConfirmResponse*) override {
     std::unique_lock lock(fake_.mutex_);
     fake_.confirms_.push_back(request->reservation_id());
-    fake_.StandStill(lock, *context);
+    if (fake_.confirms_.size() > fake_.free_confirms_) fake_.StandStill(lock, *context);
     const grpc::Status refusal = fake_.Refusal();
     if (!refusal.ok()) return refusal;
     const auto own = fake_.confirm_answers_.find(request->reservation_id());
@@ -81,9 +81,10 @@ void FakeInventory::RefuseNext(int calls) {
   refuse_ = calls;
 }
 
-void FakeInventory::Hold() {
+void FakeInventory::Hold(std::size_t free_confirms) {
   std::lock_guard lock(mutex_);
   held_ = true;
+  free_confirms_ = free_confirms;
 }
 
 void FakeInventory::Release() {

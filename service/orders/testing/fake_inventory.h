@@ -33,8 +33,8 @@ class FakeInventory {
   // First refuses this many calls with UNAVAILABLE.
   void RefuseNext(int calls);
 
-  // Holds calls until Release(), or until they are cancelled.
-  void Hold();
+  // Holds calls until Release(), or until they are cancelled; but not the first Confirm calls.
+  void Hold(std::size_t free_confirms = 0);
   void Release();
 
   // Whether this many calls have arrived, including held and refused ones.
@@ -68,6 +68,7 @@ class FakeInventory {
   std::map<std::string, grpc::Status> confirm_answers_;  // Guarded by mutex_.
   int refuse_ = 0;                                       // Guarded by mutex_.
   bool held_ = false;                                    // Guarded by mutex_.
+  std::size_t free_confirms_ = 0;                        // Guarded by mutex_. Not held.
   int cancelled_ = 0;                                    // Guarded by mutex_.
   std::vector<inventory::v1::ReserveRequest> reserves_;  // Guarded by mutex_.
   std::vector<std::string> confirms_;                    // Guarded by mutex_.
