@@ -205,9 +205,8 @@ void MeasureRows(orders::OrderStore& store, const sqlite::FailingDisk& disk, dou
   }
 }
 
-absl::Status MeasureSqlite(const testkit::TempDir& directory, double commits) {
-  sqlite::FailingDisk disk;
-  disk.DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
+absl::Status MeasureSqlite(const testkit::TempDir& directory, const sqlite::FailingDisk& disk,
+                           double commits) {
   {
     const std::string path = directory.File("reads.sqlite3");
     auto store = orders::SqliteOrderStore::Open(path);
@@ -257,14 +256,11 @@ absl::Status MeasurePostgres(double commits) {
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   const testkit::TempDir directory(absl::GetFlag(FLAGS_directory));
-  double commits = 0;
-  {
-    sqlite::FailingDisk disk;
-    disk.DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
-    commits = CommitsPerSecond(directory.File("bare.sqlite3"));
-  }
+  sqlite::FailingDisk disk;
+  disk.DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
+  const double commits = CommitsPerSecond(directory.File("bare.sqlite3"));
   std::printf("the disk: %.0f commits/s, one row each\nSQLite\n", commits);
-  absl::Status status = MeasureSqlite(directory, commits);
+  absl::Status status = MeasureSqlite(directory, disk, commits);
   if (status.ok()) {
     std::printf("PostgreSQL\n");
     status = MeasurePostgres(commits);

@@ -99,7 +99,6 @@ void TrackOrders::OnFound(const std::vector<std::string>& order_ids, const Found
     const auto at = followed_.find(order_ids[i]);
     if (at == followed_.end()) continue;  // Removed meanwhile.
     Followed& followed = at->second;
-    followed.found = true;
     v1::Order unknown;
     unknown.set_order_id(order_ids[i]);
     Tell(found[i]->value_or(unknown), followed);
@@ -111,7 +110,7 @@ void TrackOrders::OnFound(const std::vector<std::string>& order_ids, const Found
 void TrackOrders::OnEvent(const v1::Order& order) {
   const auto at = followed_.find(order.order_id());
   if (at == followed_.end()) return;
-  if (at->second.found) return Tell(order, at->second);
+  if (at->second.told >= 0) return Tell(order, at->second);
   at->second.news = order;
 }
 
