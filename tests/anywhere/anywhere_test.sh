@@ -15,15 +15,8 @@ here="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 suite="$1" prepare="$2"
 shift 2
 (($#)) || set -- //...
-export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
-root="${ANYWHERE:-$HOME/.cache/anywhere}/$suite${prepare:+-${prepare%.sh}}"
-
-needs="$(root_folder_needs)"
-if [[ -n $needs ]]; then
-  echo "This test needs $needs. It would have built and tested everything on Debian $suite."
-  exit 1
-fi
-mkdir -p "${root%/*}"
+require_root_folder "built and tested everything on Debian $suite"
+root="$(kept_root_folders)/$suite${prepare:+-${prepare%.sh}}"
 make_root_folder "$root" "$suite"
 put_sources_into "$root" "$here/../.."
 if [[ -n $prepare ]]; then

@@ -10,14 +10,8 @@ here="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . "$here/root_folder.sh"
 sources="$(readlink -f "$here/../..")"
 
-needs="$(root_folder_needs)"
-if [[ -n $needs ]]; then
-  echo "This test needs $needs. It would have built deploy/Dockerfile."
-  exit 1
-fi
-export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
-kept="${ANYWHERE:-$HOME/.cache/anywhere}"
-mkdir -p "$kept"
+require_root_folder "built deploy/Dockerfile"
+kept="$(kept_root_folders)"
 work="$(mktemp -d "$kept/dockerfile.XXXXXX")"
 container=""
 clean_up() {

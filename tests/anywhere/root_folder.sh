@@ -13,6 +13,23 @@ root_folder_needs() {
   fi
 }
 
+# Ends the test, as a failure, where a root folder cannot be made.
+require_root_folder() { # what the test would have done
+  local needs
+  needs="$(root_folder_needs)"
+  [[ -n $needs ]] || return 0
+  echo "This test needs $needs. It would have $1."
+  exit 1
+}
+
+# Prints where root folders are kept for the next run. A test may have no HOME.
+kept_root_folders() {
+  local home="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
+  local kept="${ANYWHERE:-$home/.cache/anywhere}"
+  mkdir -p "$kept"
+  echo "$kept"
+}
+
 # The first of Debian's mirrors that this machine's apt knows.
 mirror() {
   # shellcheck disable=SC2016 # apt expands it.

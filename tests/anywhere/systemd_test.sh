@@ -12,21 +12,15 @@ here="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 # shellcheck source=/dev/null # Beside it.
 . "$here/root_folder.sh"
 
-needs="$(root_folder_needs)"
-if [[ -n $needs ]]; then
-  echo "This test needs $needs. It would have run the units of deploy/systemd under a real systemd."
-  exit 1
-fi
+require_root_folder "run the units of deploy/systemd under a real systemd"
 # All that is mounted below ends with the test.
 [[ -n ${ORDERS_OWN_MOUNTS:-} ]] || ORDERS_OWN_MOUNTS=yes exec unshare --mount --propagation private "$0" "$@"
 
 collect="$PWD/$1"
 shift
-export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
 # shellcheck source=/dev/null # This machine's.
 suite="$(. /etc/os-release && echo "$VERSION_CODENAME")"
-base="${ANYWHERE:-$HOME/.cache/anywhere}/$suite-systemd"
-mkdir -p "${base%/*}"
+base="$(kept_root_folders)/$suite-systemd"
 make_root_folder "$base" "$suite"
 mkdir -p "$base/src"
 in_root_folder "$base" '
