@@ -306,8 +306,8 @@ def system_packages():
     system_package(name = "sqlite3", apt = "libsqlite3-dev", libraries = {":sqlite3": ["sqlite3"]})
     system_package(name = "libpq", apt = "libpq-dev", libraries = {":libpq": ["libpq"]})
 
-    # TLS of tests alone. The registry's gRPC is linked with BoringSSL, the distribution's with OpenSSL: tests use what
-    # both have, under one name.
+    # The registry's gRPC is linked with BoringSSL, the distribution's with OpenSSL: what both have is used, under one
+    # name (bazel/openssl).
     system_package(
         name = "boringssl",
         apt = "libssl-dev",

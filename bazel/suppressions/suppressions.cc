@@ -3,7 +3,7 @@
 extern "C" const char* __lsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions();
 
-// OpenSSL must not free anything when the process exits (service/rpc/tls_files.cc), so what it keeps
+// OpenSSL must not free anything when the process exits (bazel/openssl), so what it keeps
 // for each of gRPC's threads is still there.
 extern "C" const char* __lsan_default_suppressions() { return "leak:libcrypto\n"; }
 

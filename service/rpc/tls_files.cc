@@ -1,7 +1,6 @@
 #include "service/rpc/tls_files.h"
 
 #include <openssl/bio.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -28,14 +27,6 @@ constexpr std::time_t kDay = 24 * 60 * 60;
 
 template <typename Object>
 using Owned = std::unique_ptr<Object, void (*)(Object*)>;
-
-// OpenSSL frees what it has when the process exits, and gRPC's threads, which nobody can end, may
-// still be in a handshake then: they crash. It is asked before its first use to leave that alone.
-void LeaveOpenSslToTheEnd() {
-#ifdef OPENSSL_INIT_NO_ATEXIT
-  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
-#endif
-}
 
 absl::Status Wrong(const std::string& file, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(file, " ", what));
@@ -238,7 +229,6 @@ struct TlsFiles::State {
 
 absl::StatusOr<std::shared_ptr<TlsFiles>> TlsFiles::Open(Paths paths, Write write,
                                                          std::chrono::milliseconds interval) {
-  LeaveOpenSslToTheEnd();
   absl::StatusOr<Contents> read = ReadValid(paths);
   if (!read.ok()) return read.status();
   auto state = std::make_shared<State>(std::move(paths), *std::move(read));

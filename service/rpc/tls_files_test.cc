@@ -1,17 +1,11 @@
 #include "service/rpc/tls_files.h"
 
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <sys/stat.h>
 
-#include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -32,35 +26,6 @@ using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-// The process exits while other threads are in handshakes, as gRPC's are.
-[[noreturn]] void ExitAmongHandshakes() {
-  const auto files = TlsFiles::Open({});
-  SSL_CTX* const tls = SSL_CTX_new(TLS_method());
-  static std::atomic<int> handshakes{0};
-  for (int i = 0; i < 4; ++i) {
-    std::thread([tls] {
-      for (;; ++handshakes) {
-        SSL* const connection = SSL_new(tls);
-        SSL_set_connect_state(connection);
-        SSL_set_bio(connection, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-        SSL_do_handshake(connection);
-        ERR_clear_error();
-        SSL_free(connection);
-      }
-    }).detach();
-  }
-  while (handshakes < 200) std::this_thread::yield();
-  std::exit(files.ok() ? 0 : 1);
-}
-
-// In a process of its own, in which nothing has used OpenSSL before.
-TEST(TlsFilesDeathTest, LetThreadsOutliveMain) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  for (int i = 0; i < 20; ++i) {
-    EXPECT_EXIT(ExitAmongHandshakes(), testing::ExitedWithCode(0), "");
-  }
-}
 
 class TlsFilesTest : public testing::Test {
  protected:
