@@ -110,7 +110,8 @@ class ServerHost final : public lifecycle::Traffic {
   ServerHost& operator=(const ServerHost&) = delete;
 
   // Binds, and gets ready to serve. Connections are refused until OpenListener(), so that callers try
-  // another replica.
+  // another replica. An optimised build (NDEBUG) turns off Abseil's search for deadlocks, in the whole
+  // process.
   //
   // Errors: those of Listener::Bind() and Takeover::Begin(); INVALID_ARGUMENT when there is nothing
   // to serve, when a port was added that the host cannot close first, or when the policy names an
