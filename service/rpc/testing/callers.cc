@@ -44,15 +44,13 @@ bool QueueForAMutex() {
   };
   absl::Mutex mutex;
   First first;
-  std::jthread thread([&] {
-    mutex.LockWhen(absl::Condition(&First::MayGo, &first));
-    mutex.Unlock();
-  });
-  mutex.LockWhen(absl::Condition(&first.waits));
+  // MutexLockMaybe: newer Abseil warns of a MutexLock that takes a pointer, the only one in older.
+  std::jthread thread(
+      [&] { const absl::MutexLockMaybe lock(&mutex, absl::Condition(&First::MayGo, &first)); });
+  const absl::MutexLockMaybe lock(&mutex, absl::Condition(&first.waits));
   bool never = false;
   mutex.AwaitWithTimeout(absl::Condition(&never), absl::Nanoseconds(1));
   first.may_go = true;
-  mutex.Unlock();
   return true;
 }
 
