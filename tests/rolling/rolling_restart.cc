@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
@@ -258,7 +259,7 @@ class RollingRestart {
               caller->Look();
               return caller->counts().answered > before;
             })) {
-          violations_.push_back(absl::StrCat(caller->name(), " had no answer after ", since));
+          Expect(Violations{absl::StrCat(caller->name(), " had no answer after ", since)});
         }
       }
     }
@@ -332,9 +333,11 @@ class RollingRestart {
   }
 
   void Expect(const absl::Status& status) {
-    if (!status.ok()) violations_.emplace_back(status.message());
+    if (!status.ok()) Expect(Violations{std::string(status.message())});
   }
+  // Told at once as well: a long run may be stopped by whoever sees it.
   void Expect(const Violations& found) {
+    for (const std::string& violation : found) std::fprintf(stderr, "%s\n", violation.c_str());
     violations_.insert(violations_.end(), found.begin(), found.end());
   }
 
