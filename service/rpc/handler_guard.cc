@@ -199,7 +199,7 @@ auto Locked(Mutex& mutex) {
 
 // With which status a handler has ended its call; a stream, or later: unknown. Looked for only where
 // it is logged and not known yet: the lock costs 1,500 instructions where Abseil looks for
-// deadlocks, as Debian's does.
+// deadlocks (server_host.cc).
 std::optional<int> EndedWith(grpc::ServerUnaryReactor& reactor) {
   auto* const call =
       static_cast<grpc::ServerContextBase*>(const_cast<void*>(HandlerFailures::CurrentCall()));
