@@ -1,6 +1,7 @@
 // The orders server: reads its flags, opens everything from the bottom up, serves
 // until it is told to stop, and stops (service/lifecycle/shutdown_sequence.h).
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,7 +33,7 @@ int main(int argc, char** argv) {
   }
 
   rpc::GoodbyeSignal goodbye;
-  std::vector<grpc::Service*> services;
+  std::vector<std::shared_ptr<grpc::Service>> services;
   auto orders = orders::Composition::Open(*orders_config, process, goodbye);  // example
   if (!orders.ok()) return process.CouldNotStart(orders.status());            // example
   services.push_back((*orders)->service());                                   // example

@@ -1,6 +1,7 @@
 #include "service/admin/admin_server.h"
 
 #include <chrono>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,8 +33,8 @@ AdminServer::AdminServer(lifecycle::Process& process, Options options)
       grpc_wanted_(!options.grpc.address.empty()),
       http_wanted_(!options.http.address.empty()),
       limits_(options.grpc.limits),
-      service_(process, closing_.token()),
-      host_(WithLiveness(std::move(options.grpc)), {&service_}, closing_),
+      host_(WithLiveness(std::move(options.grpc)),
+            {std::make_shared<AdminService>(process, closing_.token())}, closing_),
       pages_(process),
       http_(std::move(options.http)) {}
 

@@ -58,7 +58,6 @@ class AdminServer {
   const bool http_wanted_;
   const rpc::ConnectionLimits limits_;
   rpc::GoodbyeSignal closing_;
-  AdminService service_;
   rpc::ServerHost host_;
   Pages pages_;
   HttpServer http_;

@@ -77,16 +77,11 @@ absl::Status Validate(const v1::ReserveRequest& request) {
   return wrong.ToStatus();
 }
 
-// A handler that checks its request first.
-template <typename Response, typename Work>
-auto Checked(Work work) {
-  return [work](const auto& request, const rpc::Call& call) -> absl::StatusOr<Response> {
-    if (absl::Status wrong = Validate(request); !wrong.ok()) return wrong;
-    Response response;
-    absl::Status done = FromStore(work(request, response, call.DeadlineWithin(kStoreTimeout)));
-    if (!done.ok()) return done;
-    return response;
-  };
+// Validates the request, and then runs `work`, which has until the deadline that it is given.
+template <typename Request, typename Work>
+absl::Status Checked(const rpc::Call& call, const Request& request, const Work& work) {
+  if (absl::Status wrong = Validate(request); !wrong.ok()) return wrong;
+  return FromStore(work(call.DeadlineWithin(kStoreTimeout)));
 }
 
 absl::Status Reserve(StockStore& store, const v1::ReserveRequest& request,
@@ -125,12 +120,11 @@ grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext*
                                                     const v1::ReserveRequest* request,
                                                     v1::ReserveResponse* response) {
   const auto begin = [this, context, request, response](grpc::ServerUnaryReactor& call) {
-    rpc::AnswerFromPool(pool_, call, *context, *request, *response,
-                        Checked<v1::ReserveResponse>([this](const v1::ReserveRequest& reserve,
-                                                            v1::ReserveResponse& reserved,
-                                                            StockStore::Deadline deadline) {
-                          return inventory::Reserve(store_, reserve, reserved, deadline);
-                        }));
+    rpc::AnswerFromPool(pool_, call, *context, [=, this] {
+      return Checked(*context, *request, [&](StockStore::Deadline deadline) {
+        return inventory::Reserve(store_, *request, *response, deadline);
+      });
+    });
   };
   if (latency_ > milliseconds(0)) return new DelayedCall(latency_, begin);
   grpc::ServerUnaryReactor* call = context->DefaultReactor();
@@ -140,40 +134,35 @@ grpc::ServerUnaryReactor* InventoryService::Reserve(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* InventoryService::Confirm(grpc::CallbackServerContext* context,
                                                     const v1::ConfirmRequest* request,
-                                                    v1::ConfirmResponse* response) {
-  return rpc::AnswerFromPool(
-      pool_, context, request, response,
-      Checked<v1::ConfirmResponse>(
-          [this](const v1::ConfirmRequest& confirm, auto&, StockStore::Deadline deadline) {
-            return store_.Confirm(confirm.reservation_id(), deadline);
-          }));
+                                                    v1::ConfirmResponse*) {
+  return rpc::AnswerFromPool(pool_, context, [=, this] {
+    return Checked(*context, *request, [&](StockStore::Deadline deadline) {
+      return store_.Confirm(request->reservation_id(), deadline);
+    });
+  });
 }
 
 grpc::ServerUnaryReactor* InventoryService::Release(grpc::CallbackServerContext* context,
                                                     const v1::ReleaseRequest* request,
-                                                    v1::ReleaseResponse* response) {
-  return rpc::AnswerFromPool(
-      pool_, context, request, response,
-      Checked<v1::ReleaseResponse>(
-          [this](const v1::ReleaseRequest& release, auto&, StockStore::Deadline deadline) {
-            return store_.Release(release.reservation_id(), release.even_confirmed(), deadline);
-          }));
+                                                    v1::ReleaseResponse*) {
+  return rpc::AnswerFromPool(pool_, context, [=, this] {
+    return Checked(*context, *request, [&](StockStore::Deadline deadline) {
+      return store_.Release(request->reservation_id(), request->even_confirmed(), deadline);
+    });
+  });
 }
 
 grpc::ServerUnaryReactor* InventoryService::GetStock(grpc::CallbackServerContext* context,
                                                      const v1::GetStockRequest* request,
                                                      v1::GetStockResponse* response) {
-  return rpc::AnswerFromPool(pool_, context, request, response,
-                             [this](const v1::GetStockRequest& skus,
-                                    const rpc::Call& call) -> absl::StatusOr<v1::GetStockResponse> {
-                               absl::StatusOr<std::vector<v1::Stock>> stock =
-                                   store_.Get({skus.skus().begin(), skus.skus().end()},
-                                              call.DeadlineWithin(kStoreTimeout));
-                               if (!stock.ok()) return FromStore(stock.status());
-                               v1::GetStockResponse response;
-                               for (v1::Stock& one : *stock) *response.add_stock() = std::move(one);
-                               return response;
-                             });
+  return rpc::AnswerFromPool(pool_, context, [=, this] {
+    absl::StatusOr<std::vector<v1::Stock>> stock =
+        store_.Get({request->skus().begin(), request->skus().end()},
+                   rpc::Call(*context).DeadlineWithin(kStoreTimeout));
+    if (!stock.ok()) return FromStore(stock.status());
+    for (v1::Stock& one : *stock) *response->add_stock() = std::move(one);
+    return absl::OkStatus();
+  });
 }
 
 }  // namespace inventory

@@ -84,9 +84,9 @@ int main(int argc, char** argv) {
   process.registry().Register("store pool",
                               [&](Clock::TimePoint deadline) { return pool.Close(deadline); });
 
-  inventory::InventoryService service(**store, pool, latency);
+  const auto service = std::make_shared<inventory::InventoryService>(**store, pool, latency);
   rpc::GoodbyeSignal goodbye;
-  rpc::ServerHost server(config.server, {&service}, goodbye);
+  rpc::ServerHost server(config.server, {service}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <stop_token>
 #include <utility>
 
@@ -132,7 +133,7 @@ Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore
       placer_(*store_, inventory_, pool_,
               {.on_stored = [this] { relay_.Wake(); },
                .pushing_back = [this] { return relay_.Status().pushing_back; }}),
-      service_(*store_, placer_, feed_, *sales_, pool_, goodbye) {}
+      service_(std::make_shared<OrdersService>(*store_, placer_, feed_, *sales_, pool_)) {}
 
 std::vector<admin::ReadinessCheck> Composition::readiness() {
   const auto database = [this] {

@@ -38,7 +38,7 @@ class Composition {
                                                            lifecycle::Process& process,
                                                            const rpc::GoodbyeSignal& goodbye);
 
-  grpc::Service* service() { return &service_; }
+  std::shared_ptr<grpc::Service> service() { return service_; }
 
   // For as long as this lives, also when it is closed.
   std::vector<admin::ReadinessCheck> readiness();
@@ -61,7 +61,7 @@ class Composition {
   EventRetention retention_;
   rpc::BlockingPool pool_;  // Work in it uses all of these.
   OrderPlacer placer_;
-  OrdersService service_;
+  const std::shared_ptr<OrdersService> service_;
 };
 
 }  // namespace orders

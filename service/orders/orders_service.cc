@@ -37,19 +37,18 @@ absl::StatusOr<OrderStore::Page> ListWhatFits(OrderStore& store, std::int64_t fr
   }
 }
 
-absl::StatusOr<v1::GetOrderResponse> Get(OrderStore& store, const v1::GetOrderRequest& request,
-                                         const rpc::Call& call) {
+absl::Status Get(OrderStore& store, const rpc::Call& call, const v1::GetOrderRequest& request,
+                 v1::GetOrderResponse& response) {
   absl::StatusOr<std::optional<v1::Order>> order =
       store.Find(request.order_id(), call.DeadlineWithin(OrderStore::kTimeout));
   if (!order.ok()) return FromStore(order.status());
   if (!*order) return UnknownOrder(request.order_id());
-  v1::GetOrderResponse response;
   *response.mutable_order() = **std::move(order);
-  return response;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store, const v1::ListOrdersRequest& request,
-                                            const rpc::Call& call) {
+absl::Status List(OrderStore& store, const rpc::Call& call, const v1::ListOrdersRequest& request,
+                  v1::ListOrdersResponse& response) {
   if (request.page_size() < 0) {
     rpc::BadRequest wrong;
     wrong.Add("page_size", "must not be negative");
@@ -66,17 +65,15 @@ absl::StatusOr<v1::ListOrdersResponse> List(OrderStore& store, const v1::ListOrd
   absl::StatusOr<OrderStore::Page> page =
       ListWhatFits(store, from, size, call.DeadlineWithin(OrderStore::kTimeout));
   if (!page.ok()) return FromStore(page.status());
-  v1::ListOrdersResponse response;
   for (v1::Order& order : page->orders) *response.add_orders() = std::move(order);
   if (page->next != 0) {
     response.set_next_page_token(MakeToken(TokenKind::kPage, store.DatabaseId(), page->next));
   }
-  return response;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<v1::CancelOrderResponse> Cancel(OrderStore& store,
-                                               const v1::CancelOrderRequest& request,
-                                               const rpc::Call& call) {
+absl::Status Cancel(OrderStore& store, const rpc::Call& call, const v1::CancelOrderRequest& request,
+                    v1::CancelOrderResponse& response) {
   absl::StatusOr<v1::Order> order =
       store.Cancel(request.order_id(), call.DeadlineWithin(OrderStore::kTimeout));
   if (absl::IsNotFound(order.status())) return UnknownOrder(request.order_id());
@@ -86,90 +83,79 @@ absl::StatusOr<v1::CancelOrderResponse> Cancel(OrderStore& store,
     return OrderIsConfirmed(request.order_id());
   }
   if (!order.ok()) return FromStore(order.status());
-  v1::CancelOrderResponse response;
   *response.mutable_order() = *std::move(order);
-  return response;
+  return absl::OkStatus();
 }
 
-v1::GetSalesResponse SalesOf(const SalesTotals& totals) {
-  v1::GetSalesResponse response;
+void Show(const SalesTotals& totals, v1::GetSalesResponse& response) {
   for (const auto& [sku, quantity] : totals.quantity_by_sku) {
     v1::Sales& sales = *response.add_sales();
     sales.set_sku(sku);
     sales.set_quantity(quantity);
   }
   response.set_sequence(totals.sequence);
-  return response;
 }
 
 }  // namespace
 
 OrdersService::OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed,
-                             const Sales& sales, rpc::BlockingPool& pool,
-                             const rpc::GoodbyeSignal& goodbye)
-    : store_(store), placer_(placer), feed_(feed), sales_(sales), pool_(pool), goodbye_(goodbye) {}
+                             const Sales& sales, rpc::BlockingPool& pool)
+    : store_(store), placer_(placer), feed_(feed), sales_(sales), pool_(pool) {}
 
 grpc::ServerUnaryReactor* OrdersService::PlaceOrder(grpc::CallbackServerContext* context,
                                                     const v1::PlaceOrderRequest* request,
                                                     v1::PlaceOrderResponse* response) {
-  return rpc::AnswerLater(context, request, response,
-                          [this](const v1::PlaceOrderRequest& order, const rpc::Call& call,
-                                 const rpc::Answer<v1::PlaceOrderResponse>& answer) {
-                            placer_.Place(call, order, [answer](absl::StatusOr<v1::Order> placed) {
-                              if (!placed.ok()) return answer(placed.status());
-                              v1::PlaceOrderResponse response;
-                              *response.mutable_order() = *std::move(placed);
-                              answer(std::move(response));
-                            });
-                          });
+  return rpc::AnswerLater(context, response, [=, this](const auto& answer) {
+    placer_.Place(*context, *request, [response, answer](absl::StatusOr<v1::Order> placed) {
+      if (placed.ok()) *response->mutable_order() = *std::move(placed);
+      answer(placed.status());
+    });
+  });
 }
 
 grpc::ServerUnaryReactor* OrdersService::GetOrder(grpc::CallbackServerContext* context,
                                                   const v1::GetOrderRequest* request,
                                                   v1::GetOrderResponse* response) {
-  return rpc::AnswerFromPool(
-      pool_, context, request, response,
-      [this](const auto& order, const rpc::Call& call) { return Get(store_, order, call); });
+  return rpc::AnswerFromPool(pool_, context,
+                             [=, this] { return Get(store_, *context, *request, *response); });
 }
 
 grpc::ServerUnaryReactor* OrdersService::CancelOrder(grpc::CallbackServerContext* context,
                                                      const v1::CancelOrderRequest* request,
                                                      v1::CancelOrderResponse* response) {
-  return rpc::AnswerFromPool(
-      pool_, context, request, response,
-      [this](const auto& order, const auto& call) { return Cancel(store_, order, call); });
+  return rpc::AnswerFromPool(pool_, context,
+                             [=, this] { return Cancel(store_, *context, *request, *response); });
 }
 
 grpc::ServerUnaryReactor* OrdersService::GetSales(grpc::CallbackServerContext* context,
-                                                  const v1::GetSalesRequest* request,
+                                                  const v1::GetSalesRequest*,
                                                   v1::GetSalesResponse* response) {
-  return rpc::AnswerNow(context, request, response,
-                        [this](const auto&, const auto&) -> absl::StatusOr<v1::GetSalesResponse> {
-                          return SalesOf(sales_.totals());
-                        });
+  return rpc::AnswerNow(context, [=, this] {
+    Show(sales_.totals(), *response);
+    return absl::OkStatus();
+  });
 }
 
 grpc::ServerUnaryReactor* OrdersService::ListOrders(grpc::CallbackServerContext* context,
                                                     const v1::ListOrdersRequest* request,
                                                     v1::ListOrdersResponse* response) {
-  return rpc::AnswerFromPool(
-      pool_, context, request, response,
-      [this](const auto& page, const rpc::Call& call) { return List(store_, page, call); });
+  return rpc::AnswerFromPool(pool_, context,
+                             [=, this] { return List(store_, *context, *request, *response); });
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* OrdersService::WatchOrders(
     grpc::CallbackServerContext*, const grpc::ByteBuffer* request) {
-  return rpc::Serve<orders::WatchOrders>(goodbye_.token(), *request, store_, feed_, pool_);
+  return rpc::Serve<orders::WatchOrders>(*request, store_, feed_, pool_);
 }
 
 grpc::ServerReadReactor<v1::ImportOrdersRequest>* OrdersService::ImportOrders(
     grpc::CallbackServerContext* context, v1::ImportOrdersResponse* response) {
-  return rpc::Serve<orders::ImportOrders>(goodbye_.token(), *context, *response, placer_);
+  return rpc::Serve<orders::ImportOrders>(*context, *response, placer_);
 }
 
 grpc::ServerBidiReactor<v1::TrackOrdersRequest, v1::TrackOrdersResponse>*
 OrdersService::TrackOrders(grpc::CallbackServerContext*) {
-  return rpc::Serve<orders::TrackOrders>(goodbye_.token(), store_, feed_, pool_);
+  return rpc::Serve<orders::TrackOrders>(store_, feed_, pool_);
 }
 
 }  // namespace orders

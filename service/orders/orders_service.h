@@ -7,7 +7,6 @@
 #include "service/orders/order_store.h"
 #include "service/orders/sales.h"
 #include "service/rpc/blocking_pool.h"
-#include "service/rpc/goodbye_signal.h"
 
 namespace orders {
 
@@ -30,7 +29,7 @@ using RawWatchOrders = v1::OrdersService::WithRawCallbackMethod_WatchOrders<
 class OrdersService final : public RawWatchOrders {
  public:
   OrdersService(OrderStore& store, OrderPlacer& placer, EventFeed& feed, const Sales& sales,
-                rpc::BlockingPool& pool, const rpc::GoodbyeSignal& goodbye);
+                rpc::BlockingPool& pool);
 
   grpc::ServerUnaryReactor* PlaceOrder(grpc::CallbackServerContext* context,
                                        const v1::PlaceOrderRequest* request,
@@ -60,7 +59,6 @@ class OrdersService final : public RawWatchOrders {
   EventFeed& feed_;
   const Sales& sales_;
   rpc::BlockingPool& pool_;
-  const rpc::GoodbyeSignal& goodbye_;
 };
 
 }  // namespace orders

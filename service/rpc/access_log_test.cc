@@ -44,14 +44,17 @@ const std::string kTrace = "4bf92f3577b34da6a3ce929d0e0e4736";
 const std::string kSpan = "00f067aa0ba902b7";
 const std::string kTraceparent = "00-" + kTrace + "-" + kSpan + "-01";
 
-// Who does not own the log: the test does.
-std::shared_ptr<AccessLog> Shared(AccessLog& log) { return {std::shared_ptr<void>(), &log}; }
+// For who does not own it: the test does.
+template <typename Type>
+std::shared_ptr<Type> Shared(Type& object) {
+  return {std::shared_ptr<void>(), &object};
+}
 
 // A server whose calls are logged.
 class Logged {
  public:
   Logged(AccessLog& log, grpc::Service& service, ServerHost::Options options = {})
-      : host_(With(log, std::move(options)), {&service}, goodbye_) {
+      : host_(With(log, std::move(options)), {Shared(service)}, goodbye_) {
     EXPECT_TRUE(host_.Start().ok());
     EXPECT_TRUE(host_.OpenListener().ok());
   }
@@ -217,10 +220,11 @@ class Endings final : public Probe::CallbackService {
   // By the harness; with the text of the request for a code.
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
                                  Note* response) override {
-    return AnswerNow(context, request, response, [](const Note& note, const Call&) {
-      if (note.text() == "throw") throw std::runtime_error("out of luck");
-      if (note.text() == "missing") return absl::StatusOr<Note>(absl::NotFoundError("no note"));
-      return absl::StatusOr<Note>(note);
+    return AnswerNow(context, [=] {
+      if (request->text() == "throw") throw std::runtime_error("out of luck");
+      if (request->text() == "missing") return absl::NotFoundError("no note");
+      *response = *request;
+      return absl::OkStatus();
     });
   }
   // At once, by itself.
@@ -470,22 +474,21 @@ class Front final : public Probe::CallbackService {
 
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
                                  Note* response) override {
-    return AnswerLater(context, request, response,
-                       [this](const Note& note, const Call& call, const Answer<Note>& answer) {
-                         See();
-                         backend_.Call(&Probe::Stub::async::Echo, call, note,
-                                       [this, answer](absl::StatusOr<Note> answered) {
-                                         See();
-                                         answer(std::move(answered));
-                                       });
-                       });
+    return AnswerLater(context, response, [=, this](const auto& answer) {
+      See();
+      backend_.Call(&Probe::Stub::async::Echo, *context, *request,
+                    [this, answer](absl::StatusOr<Note> answered) {
+                      See();
+                      answer(std::move(answered));
+                    });
+    });
   }
 
-  grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext* context, const Note* request,
-                                 Note* response) override {
-    return AnswerFromPool(pool_, context, request, response, [this](const Note&, const Call&) {
+  grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext* context, const Note*,
+                                 Note*) override {
+    return AnswerFromPool(pool_, context, [this] {
       See();
-      return absl::StatusOr<Note>(Note());
+      return absl::OkStatus();
     });
   }
 
@@ -539,7 +542,7 @@ TEST_F(AccessLogTest, WithoutOneTheCallersTraceIsForwarded) {
   Front front(back.address());
   {
     GoodbyeSignal goodbye;
-    ServerHost host({}, {&front}, goodbye);
+    ServerHost host({}, {Shared(front)}, goodbye);
     ASSERT_TRUE(host.Start().ok());
     ASSERT_TRUE(host.OpenListener().ok());
     EXPECT_EQ(Echo(host.address(), {{"traceparent", kTraceparent}}), grpc::StatusCode::OK);

@@ -107,7 +107,7 @@ class AuthorizationTest : public testing::Test {
                                   std::lock_guard lock(mutex_);
                                   lines_.push_back(line);
                                 }},
-        std::vector<grpc::Service*>{&service_}, goodbye_);
+        std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
     const absl::Status started = host_->Start();
     return started.ok() ? host_->OpenListener() : started;
   }
@@ -131,7 +131,7 @@ class AuthorizationTest : public testing::Test {
   const SelfSigned support_{{.names = "DNS:support.shop"}};
   std::mutex mutex_;
   std::vector<std::string> lines_;  // Guarded by mutex_.
-  ProbeService service_;
+  const std::shared_ptr<ProbeService> service_ = std::make_shared<ProbeService>();
   GoodbyeSignal goodbye_;
   std::shared_ptr<Authorization> policy_;
   std::optional<ServerHost> host_;

@@ -50,10 +50,11 @@ class Service final : public Probe::CallbackService {
 
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
                                  Note* response) override {
-    return AnswerNow(context, request, response, [&](const Note& note, const Call& call) {
-      left = Left(call.context().deadline());
-      backends = Left(backend_.NewContext(call.context())->deadline());
-      return absl::StatusOr<Note>(note);
+    return AnswerNow(context, [=, this] {
+      left = Left(context->deadline());
+      backends = Left(backend_.NewContext(*context)->deadline());
+      *response = *request;
+      return absl::OkStatus();
     });
   }
   grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext* context, const Note* request,

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <memory>
 #include <numeric>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +20,8 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "service/rpc/goodbye_signal.h"
+#include "service/rpc/handler_guard.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
@@ -144,8 +145,7 @@ class CallTrackerTest : public ::testing::Test {
   }
 
   CallTracker tracker_;
-  std::stop_source drain_;
-  ProbeService probe_{drain_.get_token()};
+  ProbeService probe_;
   SyncProbe sync_probe_;
   Parrot parrot_;
   grpc::ServerBuilder builder_;
@@ -371,6 +371,9 @@ TEST_F(CallTrackerTest, HintsCallsThatBeginMeanwhileAndNoOthers) {
 }
 
 TEST_F(CallTrackerTest, HintsStreamsHoweverTheyAreAnswered) {
+  GoodbyeSignal goodbye;
+  HandlerGuard guard([] { return false; }, [](const std::string&) {}, {}, {}, &goodbye);
+  guard.Install(probe_);
   Start(probe_);
   tracker_.Hint(true);
   const auto stub = probe::Probe::NewStub(Connect());
@@ -386,7 +389,7 @@ TEST_F(CallTrackerTest, HintsStreamsHoweverTheyAreAnswered) {
   const auto watching = Bounded();
   const auto watch = stub->Watch(watching.get(), note);
   EXPECT_TRUE(watch->Read(&note));
-  drain_.request_stop();
+  goodbye.Announce();
   EXPECT_EQ(watch->Finish().error_code(), grpc::UNAVAILABLE);
   EXPECT_EQ(HintOf(*watching), "1");
   EXPECT_EQ(watching->GetServerTrailingMetadata().count("grpc-status-details-bin"), 1u);

@@ -26,7 +26,7 @@
 #include "grpcpp/support/server_callback.h"
 #include "grpcpp/support/status.h"
 #include "service/lifecycle/last_resort/precondition.h"
-#include "service/rpc/handler_failures.h"
+#include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
 #include "service/rpc/trace.h"
 
@@ -34,10 +34,12 @@ namespace rpc {
 
 struct HandlerGuard::State {
   State(std::function<bool()> is_overloaded, const LimitLog::Write& write,
-        HandlerGuard::Answered is_answered, HandlerGuard::Authorize may_call)
+        HandlerGuard::Answered is_answered, HandlerGuard::Authorize may_call,
+        const GoodbyeSignal* goodbye_of_server)
       : overloaded(std::move(is_overloaded)),
         answered(std::move(is_answered)),
         authorize(std::move(may_call)),
+        goodbye(goodbye_of_server),
         failed("a handler threw an exception", write),
         undecodable("a request could not be parsed", write),
         refused("refused a call: too many calls in flight", write) {}
@@ -45,7 +47,8 @@ struct HandlerGuard::State {
   const std::function<bool()> overloaded;
   const HandlerGuard::Answered answered;
   const HandlerGuard::Authorize authorize;
-  std::atomic<bool> over{false};  // The guard is gone.
+  const GoodbyeSignal* const goodbye;  // Null: nobody says it.
+  std::atomic<bool> over{false};       // The guard is gone.
   LimitLog failed;
   LimitLog undecodable;
   LimitLog refused;
@@ -202,7 +205,7 @@ auto Locked(Mutex& mutex) {
 // deadlocks (server_host.cc).
 std::optional<int> EndedWith(grpc::ServerUnaryReactor& reactor) {
   auto* const call =
-      static_cast<grpc::ServerContextBase*>(const_cast<void*>(HandlerFailures::CurrentCall()));
+      static_cast<grpc::ServerContextBase*>(const_cast<void*>(GuardedMethod::CurrentCall()));
   const CallSpan* const span = SpanOf(*call);  // RunHandler() has announced it.
   if (span == nullptr || span->status != CallSpan::kNoStatus) return std::nullopt;
   const auto lock = Locked(reactor.*MemberOf(EarlyFinishMutex()));
@@ -287,44 +290,48 @@ std::string PackageOf(const std::string& method) {
 // "orders.v1.OrdersService".
 std::string ServiceOf(const std::string& method) { return method.substr(1, method.rfind('/') - 1); }
 
-// Those of one method.
-class Failures final : public HandlerFailures {
+class Method final : public GuardedMethod {
  public:
-  Failures(std::string method, std::shared_ptr<HandlerGuard::State> state)
-      : method_(std::move(method)), state_(std::move(state)) {}
+  Method(std::string name, std::shared_ptr<HandlerGuard::State> state)
+      : name_(std::move(name)), state_(std::move(state)) {}
 
   void Threw(const std::string& what) override {
     constexpr std::size_t kMost = 200;
     if (state_->over) return;
     const std::string shown = absl::CHexEscape(what.substr(0, kMost));
-    state_->failed.Count(absl::StrCat(method_, ": ", shown));
+    state_->failed.Count(absl::StrCat(name_, ": ", shown));
   }
   void Undecodable() override {
-    if (!state_->over) state_->undecodable.Count(method_);
+    if (!state_->over) state_->undecodable.Count(name_);
   }
   void Answered(const void* call, int status) override {
     if (!state_->over && call != nullptr && state_->answered) state_->answered(call, status);
   }
+  std::stop_token Goodbye() const override {
+    if (state_->over || state_->goodbye == nullptr) return {};
+    return state_->goodbye->token();
+  }
+  std::string Package() const override { return PackageOf(name_); }
 
  private:
-  const std::string method_;
+  const std::string name_;
   const std::shared_ptr<HandlerGuard::State> state_;
 };
 
 class GuardedHandler final : public MethodHandler {
  public:
-  GuardedHandler(std::unique_ptr<MethodHandler> handler, bool callback, std::string method,
+  GuardedHandler(std::unique_ptr<MethodHandler> handler, bool callback, std::string name,
                  std::shared_ptr<HandlerGuard::State> state)
       : handler_(std::move(handler)),
         callback_(callback),
-        method_(std::move(method)),
-        refusal_(ToGrpc(rpc::Overloaded(PackageOf(method_), "too many calls in flight"))) {
+        name_(std::move(name)),
+        refusal_(ToGrpc(rpc::Overloaded(PackageOf(name_), "too many calls in flight"))) {
     Guard(std::move(state));
     const Ended ended = [this](int status) {
-      failures_->Answered(HandlerFailures::CurrentCall(), status);
+      method_->Answered(GuardedMethod::CurrentCall(), status);
     };
     const Failure failure = [this, ended](const char* thrown) {
-      failures_->Threw(thrown);
+      method_->Threw(thrown);
       ended(grpc::StatusCode::INTERNAL);
       // What was thrown is for us.
       return grpc::Status(grpc::StatusCode::INTERNAL, "the handler failed");
@@ -335,7 +342,7 @@ class GuardedHandler final : public MethodHandler {
   bool guarded() const { return !state_->over; }
 
   void Guard(std::shared_ptr<HandlerGuard::State> state) {
-    failures_ = std::make_shared<Failures>(method_, state);
+    method_ = std::make_shared<Method>(name_, state);
     state_ = std::move(state);
   }
 
@@ -360,7 +367,7 @@ class GuardedHandler final : public MethodHandler {
     // Deserialize() has not asked yet.
     if (parameter.request == nullptr && Overloaded()) [[unlikely]]
       return End(parameter, Refused());
-    const HandlerFailures::Running running(failures_, parameter.server_context);
+    const GuardedMethod::Running running(method_, parameter.server_context);
     // The span of a synchronous call is announced by its interceptor (call_tracker.h).
     const Trace::Scope scope(callback_ ? Trace::Of(*parameter.server_context) : Trace::Current());
     if (state_->authorize) [[unlikely]]
@@ -370,17 +377,17 @@ class GuardedHandler final : public MethodHandler {
 
  private:
   void RunIfAllowed(const HandlerParameter& parameter) {
-    const grpc::Status answer = state_->authorize(method_, *parameter.server_context);
+    const grpc::Status answer = state_->authorize(name_, *parameter.server_context);
     if (answer.ok()) return handler_->RunHandler(parameter);
     // What its request has allocated is lost then, which is better than to let it through.
     if (!catches_) return End(parameter, answer);
-    failures_->Answered(parameter.server_context, answer.error_code());
+    method_->Answered(parameter.server_context, answer.error_code());
     const Refusal refusal(answer);
     handler_->RunHandler(parameter);
   }
 
   void End(const HandlerParameter& parameter, const grpc::Status& status) const {
-    failures_->Answered(parameter.server_context, status.error_code());
+    method_->Answered(parameter.server_context, status.error_code());
     if (!callback_) return EndSync(parameter, status);
     ReleaseMessages(parameter.internal_data);
     using Reactor = grpc::ServerBidiReactor<Bytes, Bytes>;
@@ -410,31 +417,31 @@ class GuardedHandler final : public MethodHandler {
   bool Overloaded() const { return !state_->over && state_->overloaded(); }
 
   grpc::Status Refused() const {
-    state_->refused.Count(method_);
+    state_->refused.Count(name_);
     return refusal_;
   }
 
   grpc::Status Undecodable(bool arrived) const {
-    if (arrived) failures_->Undecodable();
+    if (arrived) method_->Undecodable();
     return {grpc::StatusCode::INVALID_ARGUMENT,
             "the request cannot be parsed as the method's request type"};
   }
 
   const std::unique_ptr<MethodHandler> handler_;
   const bool callback_;
-  const std::string method_;
+  const std::string name_;
   const grpc::Status refusal_;  // Of a call above the limit; made once, as it must cost little.
   bool catches_ = false;        // What the handler throws, and so Refusal.
   std::shared_ptr<HandlerGuard::State> state_;
-  std::shared_ptr<HandlerFailures> failures_;
+  std::shared_ptr<GuardedMethod> method_;
 };
 
 }  // namespace
 
 HandlerGuard::HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write,
-                           Answered answered, Authorize authorize)
+                           Answered answered, Authorize authorize, const GoodbyeSignal* goodbye)
     : state_(std::make_shared<State>(std::move(overloaded), write, std::move(answered),
-                                     std::move(authorize))) {}
+                                     std::move(authorize), goodbye)) {}
 
 HandlerGuard::~HandlerGuard() { state_->over = true; }
 

@@ -10,6 +10,7 @@
 #include "grpcpp/impl/service_type.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/status.h"
+#include "service/rpc/goodbye_signal.h"
 #include "service/rpc/limit_log.h"
 
 namespace rpc {
@@ -32,7 +33,7 @@ namespace rpc {
 //
 // Not covered: services of the asynchronous (completion queue) and generic APIs, which have no
 // handlers that gRPC calls; and what a reactor throws later, or later messages of a stream, unless
-// the reactor is one of stream.h or unary.h, which report to this guard (handler_failures.h).
+// the reactor is one of stream.h or unary.h, which know this guard (guarded_method.h).
 //
 // It uses private parts of gRPC: a method's handler (grpcpp/impl/rpc_service_method.h) and the
 // function in it that calls the service (support/method_handler.h,
@@ -59,8 +60,11 @@ class HandlerGuard {
                                                const grpc::ServerContextBase& context)>;
 
   // All are called for each call, and must be quick. Without `authorize` every call is allowed.
+  // `goodbye` is that of the server, for streams (stream.h), and outlives the guard; null: they get
+  // none.
   HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write,
-               Answered answered = {}, Authorize authorize = {});
+               Answered answered = {}, Authorize authorize = {},
+               const GoodbyeSignal* goodbye = nullptr);
   ~HandlerGuard();
   HandlerGuard(const HandlerGuard&) = delete;
   HandlerGuard& operator=(const HandlerGuard&) = delete;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "service/rpc/goodbye_signal.h"
+#include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
@@ -85,7 +88,8 @@ template <typename Served>
 class Host {
  public:
   explicit Host(
-      Served& service, std::function<bool()> overloaded = [] { return false; })
+      Served& service, std::function<bool()> overloaded = [] { return false; },
+      const GoodbyeSignal* goodbye = nullptr)
       : guard_(
             std::move(overloaded),
             [this](const std::string& line) {
@@ -95,7 +99,8 @@ class Host {
             [this](const void*, int status) {
               std::lock_guard lock(mutex_);
               answered_.push_back(status);
-            }) {
+            },
+            /*authorize=*/{}, goodbye) {
     guard_.Install(service);
     grpc::ServerBuilder builder;
     int port = 0;
@@ -248,6 +253,53 @@ TEST(HandlerGuard, KnowsEachServiceByItsName) {
   EXPECT_THAT(guard.methods(),
               ElementsAre("/probe.Probe/Echo", "/probe.Probe/Hold", "/probe.Probe/Watch",
                           "/probe.Probe/Chat", "/probe.Probe/Gather"));
+}
+
+// Asks in its handler what stream.h and unary.h ask.
+class Asking final : public Probe::CallbackService {
+ public:
+  std::stop_token goodbye;
+  std::string package;
+
+ private:
+  grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext* context, const Note*,
+                                 Note*) override {
+    goodbye = GuardedMethod::Current()->Goodbye();
+    package = GuardedMethod::Current()->Package();
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+};
+
+TEST(HandlerGuard, TellsAHandlerItsPackageAndItsServersGoodbye) {
+  GoodbyeSignal goodbye;
+  Asking service;
+  Host host(
+      service, [] { return false; }, &goodbye);
+  EXPECT_TRUE(host.Call("Hold").ok());
+  EXPECT_EQ(service.package, "probe");
+  EXPECT_FALSE(service.goodbye.stop_requested());
+  goodbye.Announce();
+  EXPECT_TRUE(service.goodbye.stop_requested());
+}
+
+TEST(HandlerGuard, HasNoGoodbyeOfAServerThatIsGone) {
+  Asking service;
+  {
+    GoodbyeSignal goodbye;
+    HandlerGuard guard([] { return false; }, [](const std::string&) {}, {}, {}, &goodbye);
+    guard.Install(service);
+  }
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service);
+  const auto server = builder.BuildAndStart();
+  RawStream stream(NewConnection("127.0.0.1:" + std::to_string(port)), "/probe.Probe/Hold");
+  stream.Ask("");
+  EXPECT_TRUE(stream.AwaitEnd().ok());
+  EXPECT_FALSE(service.goodbye.stop_possible());
 }
 
 TEST(HandlerGuard, GuardsALaterServersServicesToo) {

@@ -62,7 +62,7 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 
 }  // namespace
 
-ServerHost::ServerHost(Options options, std::vector<grpc::Service*> services,
+ServerHost::ServerHost(Options options, std::vector<std::shared_ptr<grpc::Service>> services,
                        GoodbyeSignal& goodbye)
     : options_(std::move(options)),
       services_(std::move(services)),
@@ -172,11 +172,12 @@ absl::Status ServerHost::BuildServer() {
           return most > 0 && calls_.TooMany(most);
         },
         [this](const std::string& line) { WriteLog(line); },
-        [this](const void* call, int status) { calls_.SetStatus(call, status); }, Authorize());
+        [this](const void* call, int status) { calls_.SetStatus(call, status); }, Authorize(),
+        &goodbye_);
   }
-  for (grpc::Service* const each : services_) {
+  for (const std::shared_ptr<grpc::Service>& each : services_) {
     handler_guard_->Install(*each);
-    builder.RegisterService(each);
+    builder.RegisterService(each.get());
   }
   if (options_.authorization != nullptr) {
     options_.authorization->LogTo([this](const std::string& line) { WriteLog(line); });
@@ -390,7 +391,7 @@ bool ServerHost::Cancel(Patience& patience) {
   shutdown_thread_.join();
   drain_of_connections_.reset();
   server_.reset();
-  DropGuard(handler_guard_);  // The services may be gone before the host.
+  DropGuard(handler_guard_);  // Another server may guard the services now.
   return true;
 }
 

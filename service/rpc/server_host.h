@@ -51,8 +51,7 @@ namespace rpc {
 //
 // Threads: Start(), the steps of a shutdown and the destructor on one thread. Look(), Answers(),
 // TryCallsRunning(), TryTally() and address() may be called from any thread.
-// Lifetime: the services, and what they use, outlive the gRPC server inside, which exists until
-// Cancel() has returned true; `goodbye` outlives the host.
+// Lifetime: keeps the services. What they use outlives the host, and so does `goodbye`.
 class ServerHost final : public lifecycle::Traffic {
  public:
   struct Endpoint {
@@ -99,8 +98,10 @@ class ServerHost final : public lifecycle::Traffic {
     std::function<void(const std::string& line)> log = {};
   };
 
-  // Health checks know the services by their names in the proto, "orders.v1.OrdersService".
-  ServerHost(Options options, std::vector<grpc::Service*> services, GoodbyeSignal& goodbye);
+  // Streams of the services say goodbye (stream.h) when `goodbye` is announced. Health checks know
+  // the services by their names in the proto, "orders.v1.OrdersService".
+  ServerHost(Options options, std::vector<std::shared_ptr<grpc::Service>> services,
+             GoodbyeSignal& goodbye);
   // Requires: if callers were let in, CloseListener() was called, as a shutdown does. Otherwise the
   // process ends here, because their calls would be cut without a report.
   //
@@ -178,7 +179,7 @@ class ServerHost final : public lifecycle::Traffic {
   void DropGuard(std::unique_ptr<Guard>& guard);
 
   const Options options_;
-  const std::vector<grpc::Service*> services_;
+  const std::vector<std::shared_ptr<grpc::Service>> services_;
   GoodbyeSignal& goodbye_;
 
   mutable CallTracker calls_;  // Also used by TryTally(), which is const.

@@ -91,7 +91,7 @@ class ServerHostTest : public ::testing::Test {
     ASSERT_TRUE(opened.ok()) << opened;
   }
 
-  std::vector<grpc::Service*> Services() { return {&probe_}; }
+  std::vector<std::shared_ptr<grpc::Service>> Services() { return {service_}; }
 
   // Ends the server as the sequence does, and it must not need force.
   void StopCleanly() {
@@ -151,7 +151,8 @@ class ServerHostTest : public ::testing::Test {
   }
 
   GoodbyeSignal goodbye_;
-  ProbeService probe_{goodbye_.token()};
+  const std::shared_ptr<ProbeService> service_ = std::make_shared<ProbeService>();
+  ProbeService& probe_ = *service_;
   std::optional<ServerHost> host_;
 };
 
@@ -189,10 +190,9 @@ TEST_F(ServerHostTest, RefusesAMessageThatIsTooLarge) {
 
 TEST_F(ServerHostTest, SharesItsProcessWithAnotherHost) {
   Start();
-  ProbeService other_probe;
   GoodbyeSignal other_drain;
   {
-    ServerHost other({}, {&other_probe}, other_drain);
+    ServerHost other({}, {std::make_shared<ProbeService>()}, other_drain);
     ASSERT_TRUE(other.Start().ok());
     ASSERT_TRUE(other.OpenListener().ok());
     EXPECT_TRUE(Echo(NewConnection(other.address())).ok());
@@ -200,6 +200,16 @@ TEST_F(ServerHostTest, SharesItsProcessWithAnotherHost) {
     other.CloseListener();
   }
   EXPECT_TRUE(Echo(Connect()).ok());
+}
+
+TEST_F(ServerHostTest, KeepsItsServicesAsLongAsItLives) {
+  auto service = std::make_shared<ProbeService>();
+  const std::weak_ptr<ProbeService> kept = service;
+  {
+    const ServerHost host({}, {std::move(service)}, goodbye_);
+    EXPECT_FALSE(kept.expired());
+  }
+  EXPECT_TRUE(kept.expired());
 }
 
 TEST_F(ServerHostTest, SaysThatItHasNothingToServe) {
@@ -308,7 +318,7 @@ TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
                                           builder.RegisterService(&waits);
                                           builder.RegisterCallbackGenericService(&anything);
                                         }},
-                std::vector<grpc::Service*>(), goodbye_);
+                std::vector<std::shared_ptr<grpc::Service>>(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
   ASSERT_TRUE(host_->OpenListener().ok());
   const auto channel = Connect();

@@ -6,14 +6,13 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <utility>
 
 #include "google/protobuf/message.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
-#include "service/rpc/handler_failures.h"
+#include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
 #include "service/rpc/stream_order.h"
 
@@ -44,7 +43,7 @@ namespace rpc {
 //
 //   grpc::ServerWriteReactor<v1::CountResponse>* Count(grpc::CallbackServerContext*,
 //                                                      const v1::CountRequest* request) override {
-//     return rpc::Serve<Count>(goodbye_.token(), *request);
+//     return rpc::Serve<Count>(*request);
 //   }
 //
 // StreamOrder (stream_order.h) does everything else: it orders reads and writes, says the goodbye,
@@ -228,14 +227,14 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   using Reactor = decltype(ReactorOf(std::declval<const Stream&>()));
 
   template <typename... Arguments>
-  Reactor* Begin(const std::stop_token& draining, Arguments&&... arguments) {
+  Reactor* Begin(Arguments&&... arguments) {
     {
       const StreamOrder::Making making(this->weak_from_this());
       stream_.emplace(std::forward<Arguments>(arguments)...);
     }
     self_ = this->shared_from_this();
     // gRPC has not got the reactor yet, so the call cannot be over before this returns.
-    stream_->Begin(*this, draining);
+    stream_->Begin(*this, method_->Goodbye());
     return this;
   }
 
@@ -268,7 +267,7 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   }
   void Finish(const absl::Status& status) override {
     const grpc::Status answer = ToGrpc(status);
-    failures_->Answered(call_, answer.error_code());
+    method_->Answered(call_, answer.error_code());
     Reactor::Finish(answer);
   }
   void SetTimer(std::chrono::milliseconds delay) override {
@@ -292,8 +291,8 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
                         });
   }
 
-  const std::shared_ptr<HandlerFailures> failures_ = HandlerFailures::Current();
-  const void* const call_ = HandlerFailures::CurrentCall();
+  const std::shared_ptr<GuardedMethod> method_ = GuardedMethod::Current();
+  const void* const call_ = GuardedMethod::CurrentCall();
   std::optional<Stream> stream_;
   std::optional<grpc::Alarm> timer_;
   std::optional<grpc::Alarm> idle_timer_;
@@ -302,12 +301,14 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
 
 }  // namespace stream_internal
 
-// Constructs a stream from `arguments` and returns what the method of a callback service returns.
-// The stream says goodbye when a stop is requested of `draining` (GoodbyeSignal::token()).
+// Constructs a stream from `arguments` and returns what the method of a callback service returns. In
+// a drain of its server (ServerHost) the stream says goodbye.
+//
+// Requires: it is called in the method.
 template <typename Stream, typename... Arguments>
-auto* Serve(const std::stop_token& draining, Arguments&&... arguments) {
+auto* Serve(Arguments&&... arguments) {
   return std::make_shared<stream_internal::Call<Stream>>()->Begin(
-      draining, std::forward<Arguments>(arguments)...);
+      std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace rpc

@@ -57,7 +57,7 @@ void StreamOrder::End(absl::Status status) {
 }
 
 void StreamOrder::EndUndecodable() {
-  failures_->Undecodable();
+  method_->Undecodable();
   End(absl::InvalidArgumentError("the last message cannot be parsed as the method's request type"));
 }
 
@@ -207,7 +207,7 @@ void StreamOrder::FinishIfDone() {
 template <typename Method>
 void StreamOrder::Try(Method method) {
   const Trace::Scope scope(trace_);
-  if (!failures_->Survives(method)) End(absl::InternalError("the stream failed"));
+  if (!method_->Survives(method)) End(absl::InternalError("the stream failed"));
 }
 
 }  // namespace rpc

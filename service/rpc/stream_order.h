@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "service/rpc/handler_failures.h"
+#include "service/rpc/guarded_method.h"
 #include "service/rpc/trace.h"
 
 namespace rpc {
@@ -209,7 +209,7 @@ class StreamOrder {
   };
 
   const std::weak_ptr<const void> owner_;
-  const std::shared_ptr<HandlerFailures> failures_ = HandlerFailures::Current();
+  const std::shared_ptr<GuardedMethod> method_ = GuardedMethod::Current();
   const std::optional<Trace> trace_ = Trace::Current();
   const bool writes_;
   const bool reads_;

@@ -126,19 +126,15 @@ class Gathering final : public ClientStream<Note> {
 };
 
 class Streams final : public Probe::CallbackService {
- public:
-  GoodbyeSignal goodbye;
-
- private:
   grpc::ServerWriteReactor<Note>* Watch(grpc::CallbackServerContext*,
                                         const Note* request) override {
-    return Serve<Counting>(goodbye.token(), *request);
+    return Serve<Counting>(*request);
   }
   grpc::ServerReadReactor<Note>* Gather(grpc::CallbackServerContext*, Note* response) override {
-    return Serve<Gathering>(goodbye.token(), *response);
+    return Serve<Gathering>(*response);
   }
   grpc::ServerBidiReactor<Note, Note>* Chat(grpc::CallbackServerContext*) override {
-    return Serve<Echoing>(goodbye.token());
+    return Serve<Echoing>();
   }
 };
 
@@ -190,6 +186,7 @@ class StreamTest : public ::testing::Test {
   std::string line_;           // Guarded by mutex_.
   std::vector<int> statuses_;  // Guarded by mutex_.
   Streams service_;
+  GoodbyeSignal goodbye_;
   HandlerGuard guard_{[] { return false; },
                       [this](const std::string& line) {
                         std::lock_guard lock(mutex_);
@@ -198,7 +195,8 @@ class StreamTest : public ::testing::Test {
                       [this](const void*, int status) {
                         std::lock_guard lock(mutex_);
                         statuses_.push_back(status);
-                      }};
+                      },
+                      /*authorize=*/{}, &goodbye_};
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Probe::Stub> stub_;
@@ -247,13 +245,13 @@ TEST_F(StreamTest, SaysGoodbyeWithItsCallersPosition) {
     });
   }
   EXPECT_TRUE(testkit::Eventually([&] { return reached == 8; }));
-  service_.goodbye.Announce();
+  goodbye_.Announce();
 }
 
 TEST_F(StreamTest, EndsThoughItsCallerReadsNothing) {
   const auto watching = Watch("all");
   ASSERT_EQ(watching->Next(), "1");
-  service_.goodbye.Announce();
+  goodbye_.Announce();
   watching->context->TryCancel();
   EXPECT_TRUE(testkit::Eventually([] { return alive == 0; }));
 }
@@ -344,7 +342,7 @@ TEST_F(StreamTest, MayEndInAnyWayAtAnyMoment) {
     });
   }
   EXPECT_TRUE(testkit::Eventually([&] { return rounds > 200; }));
-  service_.goodbye.Announce();
+  goodbye_.Announce();
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ class TlsTest : public ::testing::Test {
     const auto credentials = ServerTls(files_, caller);
     host_.emplace(
         ServerHost::Options{.address = "127.0.0.1:0,127.0.0.1:0", .credentials = credentials},
-        std::vector<grpc::Service*>{&service_}, goodbye_);
+        std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
     ASSERT_TRUE(host_->Start().ok());
     ASSERT_TRUE(host_->OpenListener().ok());
   }
@@ -82,7 +82,7 @@ class TlsTest : public ::testing::Test {
 
   const testkit::TempDir directory_;
   const SelfSigned server_;
-  ProbeService service_;
+  const std::shared_ptr<ProbeService> service_ = std::make_shared<ProbeService>();
   GoodbyeSignal goodbye_;
   std::shared_ptr<TlsFiles> files_;
   std::optional<ServerHost> host_;
@@ -102,7 +102,7 @@ TEST_F(TlsTest, EachAddressHasOwnCredentialsAndDrains) {
   host_.emplace(ServerHost::Options{.address = "127.0.0.1:0",
                                     .credentials = server_.Server(),
                                     .more_endpoints = {{"unix:" + path}}},
-                std::vector<grpc::Service*>{&service_}, goodbye_);
+                std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
   ASSERT_TRUE(host_->Start().ok());
   ASSERT_TRUE(host_->OpenListener().ok());
   const auto hold = [](std::unique_ptr<probe::Probe::Stub> caller) {
@@ -116,11 +116,11 @@ TEST_F(TlsTest, EachAddressHasOwnCredentialsAndDrains) {
   auto by_tls = hold(NewCaller(server_));
   auto by_file = hold(probe::Probe::NewStub(
       grpc::CreateChannel("unix:" + path, grpc::InsecureChannelCredentials())));
-  ASSERT_TRUE(service_.AwaitHeld(2));
+  ASSERT_TRUE(service_->AwaitHeld(2));
   EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 2; }));
   host_->CloseListener();
   EXPECT_FALSE(std::filesystem::exists(path));
-  service_.Release();
+  service_->Release();
   EXPECT_EQ(by_tls.get(), grpc::OK);
   EXPECT_EQ(by_file.get(), grpc::OK);
   lifecycle::Patience patience(lifecycle::Clock::Steady(), testkit::kLong, {});
@@ -199,14 +199,14 @@ TEST_F(TlsTest, ABackendIsCalledWithTheRenewedCertificates) {
   held_by->async()->Hold(context.get(), &note, &note, [&held](const grpc::Status& status) {
     held.set_value(status.error_code());
   });
-  ASSERT_TRUE(service_.AwaitHeld(1));
+  ASSERT_TRUE(service_->AwaitHeld(1));
   Write("ca", second.certificate);
   ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
   Write("own key", second.key);
   Write("own", second.certificate);
   ASSERT_TRUE(testkit::Eventually([&] { return (*files)->generation() == 2; }));
   EXPECT_EQ(call(), grpc::StatusCode::OK);
-  service_.Release();
+  service_->Release();
   EXPECT_EQ(held.get_future().get(), grpc::StatusCode::OK);
 }
 

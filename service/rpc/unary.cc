@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
+
+#include "service/lifecycle/last_resort/precondition.h"
 
 namespace rpc {
 
@@ -25,4 +28,26 @@ lifecycle::Clock::TimePoint Call::DeadlineWithin(lifecycle::Clock::Duration limi
   return std::min(deadline(), lifecycle::Clock::Steady().Now() + limit);
 }
 
+namespace unary_internal {
+
+Unanswered::~Unanswered() {
+  if (!answered_) Answer(absl::UnavailableError("the call was given up; try again"));
+}
+
+void Unanswered::Claim() {
+  lifecycle::Require(!answered_.exchange(true), "a call is answered once");
+}
+
+void Unanswered::Finish(const absl::Status& status) {
+  grpc::Status answer = ToGrpc(status);
+  method_->Answered(call_, answer.error_code());
+  reactor_.Finish(std::move(answer));
+}
+
+void Unanswered::IfThrown(const std::function<void()>& begin) {
+  if (method_->Survives(begin) || answered_.exchange(true)) return;
+  Finish(absl::InternalError("it failed"));
+}
+
+}  // namespace unary_internal
 }  // namespace rpc

@@ -13,24 +13,22 @@
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/server_callback.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/last_resort/precondition.h"
 #include "service/rpc/blocking_pool.h"
-#include "service/rpc/handler_failures.h"
+#include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
 #include "service/rpc/trace.h"
 
 namespace rpc {
 
-// Unary handlers are functions from a request to `absl::StatusOr<Response>`. A service's method
-// passes its arguments and that function to one of these:
+// A unary handler is a function that fills the response and returns an absl::Status. A service's
+// method passes it, with the method's own arguments in it, to one of these:
 //
 //   grpc::ServerUnaryReactor* GetOrder(grpc::CallbackServerContext* context,
 //                                      const v1::GetOrderRequest* request,
 //                                      v1::GetOrderResponse* response) override {
-//     return rpc::AnswerFromPool(pool_, context, request, response,
-//                                [this](const v1::GetOrderRequest& request, const rpc::Call&) {
-//                                  return Get(request);
-//                                });
+//     return rpc::AnswerFromPool(pool_, context, [=, this] {
+//       return store_.Read(request->order_id(), *response->mutable_order());
+//     });
 //   }
 //
 //   AnswerNow()        the function does not block
@@ -39,6 +37,7 @@ namespace rpc {
 //                      and is told when to try again
 //   AnswerLater()      it starts something that ends elsewhere, and passes its Answer on
 //
+// The method's arguments may be used until the call is answered. The response is sent with OK only.
 // An exception is answered with INTERNAL and logged. ToGrpc() converts statuses.
 
 // The call that a handler answers.
@@ -46,7 +45,8 @@ namespace rpc {
 // Lifetime: may be used until the call is answered.
 class Call {
  public:
-  explicit Call(const grpc::CallbackServerContext& context) : context_(&context) {}
+  // Implicit, so that a handler passes `*context` on.
+  Call(const grpc::CallbackServerContext& context) : context_(&context) {}
 
   const grpc::CallbackServerContext& context() const { return *context_; }
 
@@ -63,6 +63,51 @@ class Call {
   const grpc::CallbackServerContext* context_;
 };
 
+namespace unary_internal {
+
+// A call that is answered once. When it is destroyed without an answer, the caller gets UNAVAILABLE.
+class Unanswered {
+ public:
+  // Requires: it is constructed in the handler.
+  explicit Unanswered(grpc::ServerUnaryReactor& reactor) : reactor_(reactor) {}
+  ~Unanswered();
+  Unanswered(const Unanswered&) = delete;
+  Unanswered& operator=(const Unanswered&) = delete;
+
+  // Requires: it is not answered yet.
+  void Answer(const absl::Status& status) {
+    Claim();
+    Finish(status);
+  }
+  // The same in two steps, between which the response is filled: once the call is answered, it may
+  // be gone.
+  void Claim();
+  void Finish(const absl::Status& status);
+
+  // Answers with what `handler` returns; with INTERNAL when it throws.
+  template <typename Handler>
+  void AnswerWith(const Handler& handler) {
+    absl::Status status = absl::InternalError("the handler failed");
+    const Trace::Scope scope(trace_);
+    static_cast<void>(method_->Survives([&] { status = handler(); }));
+    Answer(status);
+  }
+
+  // Runs `begin`, which sees to the answer; answers INTERNAL when it throws without having answered.
+  void IfThrown(const std::function<void()>& begin);
+
+  std::string package() const { return method_->Package(); }
+
+ private:
+  grpc::ServerUnaryReactor& reactor_;
+  const std::shared_ptr<GuardedMethod> method_ = GuardedMethod::Current();
+  const void* const call_ = GuardedMethod::CurrentCall();
+  const std::optional<Trace> trace_ = Trace::Current();
+  std::atomic<bool> answered_{false};
+};
+
+}  // namespace unary_internal
+
 // Answers one call. Copies answer the same call, which is answered once. When the last copy is
 // destroyed without an answer, the caller gets UNAVAILABLE.
 //
@@ -70,96 +115,61 @@ class Call {
 template <typename Response>
 class Answer {
  public:
-  // Requires: it is constructed in the handler.
-  Answer(grpc::ServerUnaryReactor& reactor, Response& response)
-      : call_(std::make_shared<Unanswered>(reactor, response)) {}
+  // For AnswerLater().
+  Answer(std::shared_ptr<unary_internal::Unanswered> call, Response& response)
+      : call_(std::move(call)), response_(&response) {}
 
-  // Answers. Requires: the call is not answered yet, and its request and context are no longer
-  // used.
+  // These two require: the call is not answered yet, and the method's arguments are no longer used.
+  //
+  // OK: with the method's response, which is filled.
+  void operator()(const absl::Status& status) const { call_->Answer(status); }
+  // With this response, such as a backend's.
   void operator()(absl::StatusOr<Response> response) const {
-    lifecycle::Require(call_->Claim(), "a call is answered once");
-    if (response.ok()) *call_->response = *std::move(response);
+    call_->Claim();
+    if (response.ok()) *response_ = *std::move(response);
     call_->Finish(response.status());
   }
 
-  // Answers with the result of `handler`; with INTERNAL when it throws.
-  template <typename Handler>
-  void From(Handler handler) const {
-    absl::StatusOr<Response> response = absl::InternalError("the handler failed");
-    const Trace::Scope scope(call_->trace);
-    static_cast<void>(call_->failures->Survives([&] { response = handler(); }));
-    (*this)(std::move(response));
-  }
-
-  // Runs `begin`, which has a copy of this; answers INTERNAL when it throws without having answered.
-  void IfThrown(const std::function<void()>& begin) const {
-    if (!call_->failures->Survives(begin)) call_->TryFinish(absl::InternalError("it failed"));
-  }
-
  private:
-  struct Unanswered {
-    Unanswered(grpc::ServerUnaryReactor& answered_by, Response& answer)
-        : reactor(&answered_by), response(&answer) {}
-    ~Unanswered() { TryFinish(absl::UnavailableError("the call was given up; try again")); }
-    // Before anything of the call is touched: once it is answered, it may be gone.
-    bool Claim() { return !answered.exchange(true); }
-    void TryFinish(const absl::Status& status) {
-      if (Claim()) Finish(status);
-    }
-    void Finish(const absl::Status& status) {
-      grpc::Status answer = ToGrpc(status);
-      failures->Answered(call, answer.error_code());
-      reactor->Finish(std::move(answer));
-    }
-
-    grpc::ServerUnaryReactor* const reactor;
-    Response* const response;  // gRPC's; gone once the call is answered.
-    const std::shared_ptr<HandlerFailures> failures = HandlerFailures::Current();
-    const void* const call = HandlerFailures::CurrentCall();
-    const std::optional<Trace> trace = Trace::Current();
-    std::atomic<bool> answered{false};
-  };
-
-  std::shared_ptr<Unanswered> call_;
+  std::shared_ptr<unary_internal::Unanswered> call_;
+  Response* response_;  // gRPC's; gone once the call is answered.
 };
 
-template <typename Request, typename Response, typename Handler>
-grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context, const Request* request,
-                                    Response* response, Handler handler) {
+template <typename Handler>
+grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context, Handler handler) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  Answer<Response>(*reactor, *response).From([&] { return handler(*request, Call(*context)); });
+  unary_internal::Unanswered(*reactor).AnswerWith(handler);
   return reactor;
 }
 
-template <typename Request, typename Response, typename Handler>
-grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, const Request* request,
-                                      Response* response, Handler handler) {
+// `handler` gets an Answer<Response>.
+template <typename Response, typename Handler>
+grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, Response* response,
+                                      Handler handler) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const Answer<Response> answer(*reactor, *response);
-  answer.IfThrown([&] { handler(*request, Call(*context), answer); });
+  const auto call = std::make_shared<unary_internal::Unanswered>(*reactor);
+  const Answer<Response> answer(call, *response);
+  call->IfThrown([&] { handler(answer); });
   return reactor;
 }
 
 // As the next one, for a reactor other than the default one.
-template <typename Request, typename Response, typename Handler>
-void AnswerFromPool(BlockingPool& pool, grpc::ServerUnaryReactor& reactor,
-                    const grpc::CallbackServerContext& context, const Request& request,
-                    Response& response, Handler handler) {
-  const Answer<Response> answer(reactor, response);
-  const bool taken =
-      pool.Run([answer, call = Call(context), &request, handler = std::move(handler)] {
-        if (absl::Status gone = call.Abandoned(); !gone.ok()) return answer(std::move(gone));
-        answer.From([&] { return handler(request, call); });
-      });
-  if (!taken) answer(Overloaded(std::string(Response::descriptor()->file()->package())));
+template <typename Handler>
+void AnswerFromPool(BlockingPool& pool, grpc::ServerUnaryReactor& reactor, const Call& call,
+                    Handler handler) {
+  const auto unanswered = std::make_shared<unary_internal::Unanswered>(reactor);
+  const bool taken = pool.Run([unanswered, call, handler = std::move(handler)] {
+    if (const absl::Status gone = call.Abandoned(); !gone.ok()) return unanswered->Answer(gone);
+    unanswered->AnswerWith(handler);
+  });
+  if (!taken) unanswered->Answer(Overloaded(unanswered->package()));
 }
 
-template <typename Request, typename Response, typename Handler>
+template <typename Handler>
 grpc::ServerUnaryReactor* AnswerFromPool(BlockingPool& pool, grpc::CallbackServerContext* context,
-                                         const Request* request, Response* response,
                                          Handler handler) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  AnswerFromPool(pool, *reactor, *context, *request, *response, std::move(handler));
+  AnswerFromPool(pool, *reactor, *context, std::move(handler));
   return reactor;
 }
 

@@ -33,12 +33,11 @@ using ::probe::Probe;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-absl::StatusOr<Note> Twice(const Note& request, const Call&) {
+absl::Status Twice(const Note& request, Note& response) {
   if (request.text() == "throw") throw std::runtime_error("out of\nluck");
-  if (request.text().empty()) return absl::InvalidArgumentError("text: must not be empty");
-  Note response;
   response.set_text(request.text() + request.text());
-  return response;
+  if (request.text().empty()) return absl::InvalidArgumentError("text: must not be empty");
+  return absl::OkStatus();
 }
 
 // Echo answers now, or later when the test wants it; Hold answers from the pool.
@@ -60,18 +59,18 @@ class Unary final : public Probe::CallbackService {
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
                                  Note* response) override {
     if (request->text() != "later" && request->text() != "throw later") {
-      return AnswerNow(context, request, response, [this](const Note& note, const Call& call) {
+      return AnswerNow(context, [=, this] {
         const auto now = lifecycle::Clock::Steady().Now();
-        in_a_second = call.DeadlineWithin(std::chrono::seconds(1)) - now;
-        in_a_year = call.DeadlineWithin(std::chrono::hours(24 * 365)) - now;
-        return Twice(note, call);
+        in_a_second = Call(*context).DeadlineWithin(std::chrono::seconds(1)) - now;
+        in_a_year = Call(*context).DeadlineWithin(std::chrono::hours(24 * 365)) - now;
+        return Twice(*request, *response);
       });
     }
-    return AnswerLater(context, request, response,
-                       [this](const Note& note, const Call&, Answer<Note> answer) {
-                         if (note.text() != "later") throw std::runtime_error("no");
-                         later.set_value(std::move(answer));
-                       });
+    return AnswerLater(context, response, [=, this](const Answer<Note>& answer) {
+      if (request->text() != "later") throw std::runtime_error("no");
+      response->set_text("filled");
+      later.set_value(answer);
+    });
   }
   grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext* context, const Note* request,
                                  Note* response) override {
@@ -79,11 +78,10 @@ class Unary final : public Probe::CallbackService {
       std::lock_guard lock(mutex_);
       held_[request->text()] = context;
     }
-    return AnswerFromPool(pool, context, request, response,
-                          [this](const Note& note, const Call& call) {
-                            ++worked;
-                            return Twice(note, call);
-                          });
+    return AnswerFromPool(pool, context, [=, this] {
+      ++worked;
+      return Twice(*request, *response);
+    });
   }
 
   std::mutex mutex_;
@@ -196,6 +194,13 @@ TEST_F(UnaryTest, IsAnsweredFromAnywhere) {
   EXPECT_EQ(calling->response.text(), "now");
 }
 
+TEST_F(UnaryTest, IsAnsweredWithWhatWasFilled) {
+  const auto calling = Begin("Echo", "later");
+  (*service_.later.get_future().get())(absl::OkStatus());
+  EXPECT_TRUE(calling->Await().ok());
+  EXPECT_EQ(calling->response.text(), "filled");
+}
+
 using UnaryDeathTest = UnaryTest;
 
 TEST_F(UnaryDeathTest, IsAnsweredOnce) {
@@ -243,6 +248,10 @@ TEST_F(FullPoolTest, TellsWhenToTryAgain) {
   const absl::Status status = refused->Await();
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_TRUE(status.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
+  google::rpc::ErrorInfo info;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
+  ASSERT_TRUE(payload && info.ParseFromString(std::string(*payload)));
+  EXPECT_EQ(info.domain() + " " + info.reason(), "probe OVERLOADED");
   End();
   EXPECT_TRUE(waits->Await().ok());
 }

@@ -1,5 +1,6 @@
 // Serves grpc.examples.demo.Demo, as any other service.
 #include <chrono>
+#include <memory>
 #include <string>
 
 #include "grpcpp/alarm.h"
@@ -53,8 +54,7 @@ int main(int argc, char** argv) {
   }
 
   rpc::GoodbyeSignal goodbye;
-  DemoService service;
-  rpc::ServerHost server(config.server, {&service}, goodbye);
+  rpc::ServerHost server(config.server, {std::make_shared<DemoService>()}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

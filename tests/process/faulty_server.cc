@@ -320,8 +320,7 @@ int main(int argc, char** argv) {
   rpc::BlockingPool work(/*threads=*/1, /*capacity=*/10, [&process](const absl::Status& failure) {
     process.workers().Fail("work", failure);
   });
-  bench::BenchService service([&] {
-    // Each stream asks for its token here.
+  const auto service = std::make_shared<bench::BenchService>([&] {
     first_stream.request_stop();
     if (handler_is == "hangs") Hang("handler");
     if (handler_is == "exits") std::exit(0);
@@ -330,14 +329,13 @@ int main(int argc, char** argv) {
         !work.Run([] { throw std::runtime_error("as it was told to"); })) {
       std::abort();
     }
-    return goodbye.token();
   });
-  rpc::ServerHost server(config.server, {&service}, goodbye);
+  rpc::ServerHost server(config.server, {service}, goodbye);
   open("server");
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }
-  rpc::ServerHost second({}, {&service}, goodbye);
+  rpc::ServerHost second({}, {service}, goodbye);
   std::vector<lifecycle::Traffic*> servers = {&server};
   if (const auto found = faults.find("second"); found != faults.end()) {
     absl::Status started = second.Start();

@@ -28,8 +28,10 @@ OrdersUnderTest::OrdersUnderTest(const TemporaryDatabase& database, const FakeIn
       placer_(*store_, inventory_, pool_,
               {.on_stored = [this] { relay_.Wake(); },
                .pushing_back = [this] { return relay_.Status().pushing_back; }}),
-      service_(*store_, placer_, feed_, *sales_, pool_, goodbye_) {
+      service_(*store_, placer_, feed_, *sales_, pool_),
+      guard_([] { return false; }, [](const std::string&) {}, {}, {}, &goodbye_) {
   EXPECT_TRUE(feed_.CatchUp().ok());
+  guard_.Install(service_);
   int port = 0;
   grpc::ServerBuilder builder;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);

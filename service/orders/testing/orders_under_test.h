@@ -24,6 +24,7 @@
 #include "service/orders/testing/temporary_database.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/goodbye_signal.h"
+#include "service/rpc/handler_guard.h"
 
 namespace orders {
 
@@ -59,8 +60,9 @@ class OrdersUnderTest {
   OutboxRelay relay_;
   rpc::BlockingPool pool_;
   OrderPlacer placer_;
-  rpc::GoodbyeSignal goodbye_;
   OrdersService service_;
+  rpc::GoodbyeSignal goodbye_;
+  rpc::HandlerGuard guard_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   std::jthread feed_runs_;

@@ -66,7 +66,7 @@ class ProbeService::Holding final : public grpc::ServerUnaryReactor {
   const bool deaf_;
 };
 
-ProbeService::ProbeService(std::stop_token drain) : drain_(std::move(drain)) {}
+ProbeService::ProbeService() = default;
 
 ProbeService::~ProbeService() = default;
 
@@ -100,11 +100,11 @@ grpc::ServerUnaryReactor* ProbeService::Hold(grpc::CallbackServerContext*, const
 
 grpc::ServerWriteReactor<Note>* ProbeService::Watch(grpc::CallbackServerContext*,
                                                     const Note* request) {
-  return Serve<Watching>(drain_, *request);
+  return Serve<Watching>(*request);
 }
 
 grpc::ServerBidiReactor<Note, Note>* ProbeService::Chat(grpc::CallbackServerContext*) {
-  return Serve<Chatting>(drain_);
+  return Serve<Chatting>();
 }
 
 }  // namespace rpc

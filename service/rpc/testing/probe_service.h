@@ -4,7 +4,6 @@
 #include <condition_variable>
 #include <mutex>
 #include <set>
-#include <stop_token>
 
 #include "service/rpc/testing/probe.grpc.pb.h"
 
@@ -16,8 +15,7 @@ namespace rpc {
 // Lifetime: outlives its server.
 class ProbeService final : public probe::Probe::CallbackService {
  public:
-  // Streams end with Goodbye() once a stop is requested of `drain`.
-  explicit ProbeService(std::stop_token drain = {});
+  ProbeService();
   ~ProbeService() override;
 
   // Waits until so many calls of Hold have begun. False: it took too long.
@@ -38,7 +36,6 @@ class ProbeService final : public probe::Probe::CallbackService {
  private:
   class Holding;
 
-  const std::stop_token drain_;
   std::mutex mutex_;
   std::condition_variable changed_;
   int begun_ = 0;            // Guarded by mutex_: how often Hold was called.

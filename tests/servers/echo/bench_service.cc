@@ -94,12 +94,14 @@ grpc::ServerUnaryReactor* BenchService::Echo(grpc::CallbackServerContext* contex
 
 grpc::ServerWriteReactor<Event>* BenchService::Watch(grpc::CallbackServerContext*,
                                                      const WatchRequest* request) {
-  return rpc::Serve<Watching>(drain_(), *request);
+  if (on_stream_) on_stream_();
+  return rpc::Serve<Watching>(*request);
 }
 
 grpc::ServerBidiReactor<ChatMessage, ChatMessage>* BenchService::Chat(
     grpc::CallbackServerContext*) {
-  return rpc::Serve<Chatting>(drain_());
+  if (on_stream_) on_stream_();
+  return rpc::Serve<Chatting>();
 }
 
 }  // namespace bench

@@ -2,7 +2,6 @@
 #define TESTS_SERVERS_ECHO_BENCH_SERVICE_H_
 
 #include <functional>
-#include <stop_token>
 #include <utility>
 
 #include "tests/servers/echo/bench.grpc.pb.h"
@@ -16,8 +15,8 @@ namespace bench {
 // Lifetime: outlives its server.
 class BenchService final : public Bench::CallbackService {
  public:
-  // Each stream asks `drain` for a token of its own.
-  explicit BenchService(std::function<std::stop_token()> drain) : drain_(std::move(drain)) {}
+  // `on_stream` is called for each stream, before it begins; empty: nothing is.
+  explicit BenchService(std::function<void()> on_stream = {}) : on_stream_(std::move(on_stream)) {}
 
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const EchoRequest* request,
                                  EchoReply* reply) override;
@@ -27,7 +26,7 @@ class BenchService final : public Bench::CallbackService {
       grpc::CallbackServerContext* context) override;
 
  private:
-  const std::function<std::stop_token()> drain_;
+  const std::function<void()> on_stream_;
 };
 
 }  // namespace bench

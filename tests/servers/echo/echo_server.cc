@@ -1,5 +1,6 @@
 // The same service as bare_server.cc, through the harness: the smallest server that
 // it makes.
+#include <memory>
 #include <string>
 
 #include "service/admin/admin_server.h"
@@ -26,8 +27,7 @@ int main(int argc, char** argv) {
   }
 
   rpc::GoodbyeSignal goodbye;
-  bench::BenchService service([&] { return goodbye.token(); });
-  rpc::ServerHost server(config.server, {&service}, goodbye);
+  rpc::ServerHost server(config.server, {std::make_shared<bench::BenchService>()}, goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

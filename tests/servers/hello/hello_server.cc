@@ -1,4 +1,4 @@
-// The smallest service: one unary method, one stream, one backend, one worker, and state that is
+// The smallest service: two unary methods, one stream, one backend, one worker, and state that is
 // saved. docs/make-it-yours.md walks through it.
 
 #include <atomic>
@@ -6,11 +6,10 @@
 #include <condition_variable>
 #include <cstdint>
 #include <fstream>
-#include <functional>
+#include <memory>
 #include <mutex>
 #include <stop_token>
 #include <string>
-#include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
@@ -29,8 +28,7 @@
 #include "tests/servers/hello/hello.grpc.pb.h"
 
 ABSL_FLAG(std::string, count_file, "greeted", "Where the number of those greeted is kept.");
-ABSL_FLAG(std::string, elder, "",
-          "Another Hello, HOST:PORT, that is asked for its greeting first.");
+ABSL_FLAG(std::string, elder, "", "Another Hello, HOST:PORT, which AskElder has greet.");
 
 namespace hello {
 namespace {
@@ -84,33 +82,33 @@ class Watch final : public rpc::ServerStream<v1::WatchResponse> {
 
 class Service final : public v1::Hello::CallbackService {
  public:
-  Service(Greeted& greeted, Elder* elder, const rpc::GoodbyeSignal& goodbye)
-      : greeted_(greeted), elder_(elder), goodbye_(goodbye) {}
+  Service(Greeted& greeted, Elder& elder) : greeted_(greeted), elder_(elder) {}
 
  private:
   grpc::ServerUnaryReactor* Greet(grpc::CallbackServerContext* context,
                                   const v1::GreetRequest* request,
                                   v1::GreetResponse* response) override {
-    return rpc::AnswerLater(context, request, response,
-                            std::bind_front(&Service::GreetGuest, this));
+    return rpc::AnswerNow(context, [=, this] {
+      if (request->name().empty()) return absl::InvalidArgumentError("name: is empty");
+      ++greeted_.since;
+      response->set_greeting("Hello, " + request->name());
+      return absl::OkStatus();
+    });
   }
-  void GreetGuest(const v1::GreetRequest& guest, const rpc::Call& call,
-                  const rpc::Answer<v1::GreetResponse>& answer) {
-    if (guest.name().empty()) return answer(absl::InvalidArgumentError("name: is empty"));
-    ++greeted_.since;
-    if (elder_ != nullptr) return elder_->Call(&v1::Hello::Stub::async::Greet, call, guest, answer);
-    v1::GreetResponse greeting;
-    greeting.set_greeting("Hello, " + guest.name());
-    answer(std::move(greeting));
+  grpc::ServerUnaryReactor* AskElder(grpc::CallbackServerContext* context,
+                                     const v1::GreetRequest* request,
+                                     v1::GreetResponse* response) override {
+    return rpc::AnswerLater(context, response, [=, this](const auto& answer) {
+      elder_.Call(&v1::Hello::Stub::async::Greet, *context, *request, answer);
+    });
   }
   grpc::ServerWriteReactor<v1::WatchResponse>* Watch(grpc::CallbackServerContext*,
                                                      const v1::WatchRequest* request) override {
-    return rpc::Serve<hello::Watch>(goodbye_.token(), *request, greeted_);
+    return rpc::Serve<hello::Watch>(*request, greeted_);
   }
 
   Greeted& greeted_;
-  Elder* const elder_;
-  const rpc::GoodbyeSignal& goodbye_;
+  Elder& elder_;
 };
 
 }  // namespace
@@ -130,18 +128,18 @@ int main(int argc, char** argv) {
 
   rpc::GoodbyeSignal goodbye;
   const std::string file = absl::GetFlag(FLAGS_count_file);
-  const std::string elder_address = absl::GetFlag(FLAGS_elder);
   hello::Greeted greeted(file);
-  hello::Elder elder({.target = elder_address, .answer_now = goodbye.answer_now()}, log.Warner());
+  hello::Elder elder({.target = absl::GetFlag(FLAGS_elder), .answer_now = goodbye.answer_now()},
+                     log.Warner());
   process.registry().Register(
       "elder", [&](lifecycle::Clock::TimePoint deadline) { return elder.Close(deadline); });
   process.SaveOnShutdown("greeted",
                          [&](lifecycle::Clock::TimePoint) { return greeted.Save(file); });
   process.workers().Start("autosave",
                           [&](std::stop_token stop) { greeted.SaveNowAndThen(file, stop); });
-  hello::Service service(greeted, elder_address.empty() ? nullptr : &elder, goodbye);
 
-  rpc::ServerHost server(config.server, {&service}, goodbye);
+  rpc::ServerHost server(config.server, {std::make_shared<hello::Service>(greeted, elder)},
+                         goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {
     return process.CouldNotStart(started);
   }

@@ -31,12 +31,15 @@ class HelloTest : public ::testing::Test {
     EXPECT_TRUE(server.ok()) << server.status();
     return server.ok() ? *std::move(server) : nullptr;
   }
-  static absl::StatusOr<std::string> Greet(v1::Hello::Stub& stub, const std::string& name) {
+  using Method = grpc::Status (v1::Hello::Stub::*)(grpc::ClientContext*, const v1::GreetRequest&,
+                                                   v1::GreetResponse*);
+  static absl::StatusOr<std::string> Greet(v1::Hello::Stub& stub, const std::string& name,
+                                           Method method = &v1::Hello::Stub::Greet) {
     const auto context = rpc::Bounded();
     v1::GreetRequest request;
     request.set_name(name);
     v1::GreetResponse response;
-    const grpc::Status status = stub.Greet(context.get(), request, &response);
+    const grpc::Status status = (stub.*method)(context.get(), request, &response);
     if (!status.ok()) return rpc::FromGrpc(status);
     return response.greeting();
   }
@@ -47,19 +50,23 @@ class HelloTest : public ::testing::Test {
   const testkit::TempDir directory_;
 };
 
-TEST_F(HelloTest, GreetsAndAsksItsElderFirst) {
+TEST_F(HelloTest, GreetsAndHasItsElderGreet) {
   const auto elder = Start("elder");
   ASSERT_NE(elder, nullptr);
   const auto server = Start("greeted", elder->address());
   ASSERT_NE(server, nullptr);
   const auto stub = StubOf(*server);
-  const auto greeting = Greet(*stub, "Ada");
-  ASSERT_TRUE(greeting.ok()) << greeting.status();
-  EXPECT_EQ(*greeting, "Hello, Ada");
-  EXPECT_TRUE(absl::IsInvalidArgument(Greet(*stub, "").status()));
+  const auto ask_elder = &v1::Hello::Stub::AskElder;
+  for (const Method method : {&v1::Hello::Stub::Greet, ask_elder}) {
+    const auto greeting = Greet(*stub, "Ada", method);
+    ASSERT_TRUE(greeting.ok()) << greeting.status();
+    EXPECT_EQ(*greeting, "Hello, Ada");
+    EXPECT_TRUE(absl::IsInvalidArgument(Greet(*stub, "", method).status()));
+  }
   elder->process().Signal(SIGTERM);
   EXPECT_EQ(elder->process().Wait(kLimit), testkit::Ending::Exited(0));
-  EXPECT_TRUE(absl::IsUnavailable(Greet(*stub, "Ada").status()));
+  EXPECT_TRUE(absl::IsUnavailable(Greet(*stub, "Ada", ask_elder).status()));
+  EXPECT_TRUE(Greet(*stub, "Ada").ok());
   EXPECT_TRUE(server->process().AwaitOutput("cannot be reached", kLimit));
 }
 

@@ -1,22 +1,24 @@
-#ifndef SERVICE_RPC_HANDLER_FAILURES_H_
-#define SERVICE_RPC_HANDLER_FAILURES_H_
+#ifndef SERVICE_RPC_GUARDED_METHOD_H_
+#define SERVICE_RPC_GUARDED_METHOD_H_
 
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 namespace rpc {
 
-// Where it is counted and logged that a handler failed, and with which status a unary call ends.
+// The method whose handler runs, as unary.h and stream.h see it: where its failures and the statuses
+// of its calls are reported, and what its server tells it. HandlerGuard implements it.
 //
 // The problem: what a handler starts, work in a pool or a stream's next message, runs when
 // the handler has returned, where nobody knows its method any more. So it asks for
 // Current() while the handler runs, and keeps that.
 //
 // Threads: all methods may be called from any thread. They do not block.
-class HandlerFailures {
+class GuardedMethod {
  public:
-  virtual ~HandlerFailures() = default;
+  virtual ~GuardedMethod() = default;
 
   // Something was thrown; `what` is for operators.
   virtual void Threw(const std::string& what) = 0;
@@ -26,9 +28,16 @@ class HandlerFailures {
   // The call ends with this status. Called before it does; `call` is from CurrentCall().
   virtual void Answered(const void* /*call*/, int /*status*/) {}
 
-  // Those of the handler that runs on this thread, as HandlerGuard announces it. Never
-  // null; what is not guarded is neither counted nor logged.
-  static std::shared_ptr<HandlerFailures> Current();
+  // For one call: requested when its server says goodbye to it (goodbye_signal.h). Never, where
+  // there is no server that would.
+  virtual std::stop_token Goodbye() const { return {}; }
+
+  // The package of its proto, "orders.v1"; empty where it is not known.
+  virtual std::string Package() const { return ""; }
+
+  // That of the handler that runs on this thread, as HandlerGuard announces it. Never null; of what
+  // is not guarded nothing is counted, logged or known.
+  static std::shared_ptr<GuardedMethod> Current();
 
   // Identifies the call that the handler on this thread serves; null: unknown.
   static const void* CurrentCall();
@@ -36,14 +45,14 @@ class HandlerFailures {
   // Announces a handler as long as it lives, on the thread that made it.
   class Running {
    public:
-    // `failures` outlives it.
-    explicit Running(const std::shared_ptr<HandlerFailures>& failures, const void* call = nullptr);
+    // `method` outlives it.
+    explicit Running(const std::shared_ptr<GuardedMethod>& method, const void* call = nullptr);
     ~Running();
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
    private:
-    const std::shared_ptr<HandlerFailures>* const outer_;
+    const std::shared_ptr<GuardedMethod>* const outer_;
     const void* const outer_call_;
   };
 
@@ -53,4 +62,4 @@ class HandlerFailures {
 
 }  // namespace rpc
 
-#endif  // SERVICE_RPC_HANDLER_FAILURES_H_
+#endif  // SERVICE_RPC_GUARDED_METHOD_H_

@@ -1,4 +1,4 @@
-#include "service/rpc/handler_failures.h"
+#include "service/rpc/guarded_method.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class Heard final : public HandlerFailures {
+class Heard final : public GuardedMethod {
  public:
   void Threw(const std::string& what) override { told.push_back(what); }
   void Undecodable() override { told.push_back("undecodable"); }
@@ -21,26 +21,31 @@ class Heard final : public HandlerFailures {
   std::vector<std::string> told;
 };
 
-TEST(HandlerFailuresTest, BelongToTheInnermostHandlerOfTheirThread) {
+TEST(GuardedMethodTest, IsThatOfTheInnermostHandlerOnItsThread) {
   const auto outer = std::make_shared<Heard>();
   const auto inner = std::make_shared<Heard>();
-  const std::shared_ptr<HandlerFailures> announced = outer;
-  const std::shared_ptr<HandlerFailures> announced_within = inner;
+  const std::shared_ptr<GuardedMethod> announced = outer;
+  const std::shared_ptr<GuardedMethod> announced_within = inner;
   {
-    const HandlerFailures::Running running(announced);
+    const GuardedMethod::Running running(announced);
     {
-      const HandlerFailures::Running within(announced_within);
-      HandlerFailures::Current()->Undecodable();
+      const GuardedMethod::Running within(announced_within);
+      GuardedMethod::Current()->Undecodable();
     }
-    EXPECT_EQ(HandlerFailures::Current(), outer);
-    std::jthread([] { HandlerFailures::Current()->Threw("elsewhere"); });
+    EXPECT_EQ(GuardedMethod::Current(), outer);
+    std::jthread([] { GuardedMethod::Current()->Threw("elsewhere"); });
   }
-  HandlerFailures::Current()->Threw("in no handler");
+  GuardedMethod::Current()->Threw("in no handler");
   EXPECT_THAT(outer->told, IsEmpty());
   EXPECT_THAT(inner->told, ElementsAre("undecodable"));
 }
 
-TEST(HandlerFailuresTest, AreToldWhatWasThrown) {
+TEST(GuardedMethodTest, KnowsNothingWhereNothingIsGuarded) {
+  EXPECT_FALSE(GuardedMethod::Current()->Goodbye().stop_possible());
+  EXPECT_EQ(GuardedMethod::Current()->Package(), "");
+}
+
+TEST(GuardedMethodTest, IsToldWhatWasThrown) {
   Heard heard;
   EXPECT_TRUE(heard.Survives([] {}));
   EXPECT_FALSE(heard.Survives([] { throw std::runtime_error("out of luck"); }));

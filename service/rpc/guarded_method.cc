@@ -1,0 +1,48 @@
+#include "service/rpc/guarded_method.h"
+
+#include <exception>
+
+namespace rpc {
+namespace {
+
+thread_local const std::shared_ptr<GuardedMethod>* running = nullptr;
+thread_local const void* running_call = nullptr;
+
+class Unguarded final : public GuardedMethod {
+  void Threw(const std::string&) override {}
+  void Undecodable() override {}
+};
+
+}  // namespace
+
+std::shared_ptr<GuardedMethod> GuardedMethod::Current() {
+  if (running != nullptr) return *running;
+  return std::make_shared<Unguarded>();
+}
+
+const void* GuardedMethod::CurrentCall() { return running_call; }
+
+GuardedMethod::Running::Running(const std::shared_ptr<GuardedMethod>& method, const void* call)
+    : outer_(running), outer_call_(running_call) {
+  running = &method;
+  running_call = call;
+}
+
+GuardedMethod::Running::~Running() {
+  running = outer_;
+  running_call = outer_call_;
+}
+
+bool GuardedMethod::Survives(const std::function<void()>& work) {
+  try {
+    work();
+    return true;
+  } catch (const std::exception& thrown) {
+    Threw(thrown.what());
+  } catch (...) {
+    Threw("not a std::exception");
+  }
+  return false;
+}
+
+}  // namespace rpc
