@@ -87,10 +87,10 @@ class Unanswered {
   // Answers with what `handler` returns; with INTERNAL when it throws.
   template <typename Handler>
   void AnswerWith(const Handler& handler) {
-    absl::Status status = absl::InternalError("the handler failed");
+    absl::Status status;
     const Trace::Scope scope(trace_);
-    static_cast<void>(method_->Survives([&] { status = handler(); }));
-    Answer(status);
+    const bool returned = method_->Survives([&] { status = handler(); });
+    Answer(returned ? status : absl::InternalError("the handler failed"));
   }
 
   // Runs `begin`, which sees to the answer; answers INTERNAL when it throws without having answered.
