@@ -121,6 +121,8 @@ void Track(const Target& target, Tally& tally, const Journal<Acknowledged>& plac
       [&](const Order& order) {
         tally.Answered();
         tracked.events.Add({order.order_id(), order.state()});
+        // A call follows 10,000 orders at most, and a long run has more.
+        if (order.state() != orders::v1::ORDER_STATE_PLACED) tracker->Remove({order.order_id()});
         return true;
       },
       stop);
