@@ -66,8 +66,6 @@ class ProbeService::Holding final : public grpc::ServerUnaryReactor {
   const bool deaf_;
 };
 
-ProbeService::ProbeService() = default;
-
 ProbeService::~ProbeService() = default;
 
 bool ProbeService::AwaitHeld(int calls) {

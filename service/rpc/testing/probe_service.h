@@ -15,7 +15,6 @@ namespace rpc {
 // Lifetime: outlives its server.
 class ProbeService final : public probe::Probe::CallbackService {
  public:
-  ProbeService();
   ~ProbeService() override;
 
   // Waits until so many calls of Hold have begun. False: it took too long.
