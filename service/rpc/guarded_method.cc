@@ -6,7 +6,7 @@ namespace rpc {
 namespace {
 
 thread_local const std::shared_ptr<GuardedMethod>* running = nullptr;
-thread_local const void* running_call = nullptr;
+thread_local GuardedMethod::RunningCall running_call;
 
 class Unguarded final : public GuardedMethod {
   void Threw(const std::string&) override {}
@@ -20,9 +20,10 @@ std::shared_ptr<GuardedMethod> GuardedMethod::Current() {
   return std::make_shared<Unguarded>();
 }
 
-const void* GuardedMethod::CurrentCall() { return running_call; }
+GuardedMethod::RunningCall GuardedMethod::CurrentCall() { return running_call; }
 
-GuardedMethod::Running::Running(const std::shared_ptr<GuardedMethod>& method, const void* call)
+GuardedMethod::Running::Running(const std::shared_ptr<GuardedMethod>& method,
+                                const RunningCall& call)
     : outer_(running), outer_call_(running_call) {
   running = &method;
   running_call = call;

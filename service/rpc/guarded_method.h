@@ -6,6 +6,11 @@
 #include <stop_token>
 #include <string>
 
+namespace grpc {
+class CompletionQueue;
+class ServerContextBase;
+}  // namespace grpc
+
 namespace rpc {
 
 // The method whose handler runs, as unary.h and stream.h see it: where its failures and the statuses
@@ -25,8 +30,8 @@ class GuardedMethod {
   // A message could not be parsed.
   virtual void Undecodable() = 0;
 
-  // The call ends with this status. Called before it does; `call` is from CurrentCall().
-  virtual void Answered(const void* /*call*/, int /*status*/) {}
+  // The call ends with this status. Called before it does; `call` is CurrentCall().context.
+  virtual void Answered(const grpc::ServerContextBase* /*call*/, int /*status*/) {}
 
   // For one call: requested when its server says goodbye to it (goodbye_signal.h). Never, where
   // there is no server that would.
@@ -39,21 +44,25 @@ class GuardedMethod {
   // is not guarded nothing is counted, logged or known.
   static std::shared_ptr<GuardedMethod> Current();
 
-  // Identifies the call that the handler on this thread serves; null: unknown.
-  static const void* CurrentCall();
+  // What gRPC knows of the call that the handler on this thread serves. Nulls: there is none.
+  struct RunningCall {
+    grpc::ServerContextBase* context;
+    grpc::CompletionQueue* queue;  // Where it reports what it has done.
+  };
+  static RunningCall CurrentCall();
 
   // Announces a handler as long as it lives, on the thread that made it.
   class Running {
    public:
     // `method` outlives it.
-    explicit Running(const std::shared_ptr<GuardedMethod>& method, const void* call = nullptr);
+    explicit Running(const std::shared_ptr<GuardedMethod>& method, const RunningCall& call = {});
     ~Running();
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
    private:
     const std::shared_ptr<GuardedMethod>* const outer_;
-    const void* const outer_call_;
+    const RunningCall outer_call_;
   };
 
   // Runs `work`. False: it threw, which is counted.

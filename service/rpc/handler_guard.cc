@@ -204,9 +204,7 @@ auto Locked(Mutex& mutex) {
 // it is logged and not known yet: the lock costs 1,500 instructions where Abseil looks for
 // deadlocks (server_host.cc).
 std::optional<int> EndedWith(grpc::ServerUnaryReactor& reactor) {
-  auto* const call =
-      static_cast<grpc::ServerContextBase*>(const_cast<void*>(GuardedMethod::CurrentCall()));
-  const CallSpan* const span = SpanOf(*call);  // RunHandler() has announced it.
+  const CallSpan* const span = SpanOf(*GuardedMethod::CurrentCall().context);  // By RunHandler().
   if (span == nullptr || span->status != CallSpan::kNoStatus) return std::nullopt;
   const auto lock = Locked(reactor.*MemberOf(EarlyFinishMutex()));
   const auto& early = reactor.*MemberOf(EarlyFinish());
@@ -304,7 +302,7 @@ class Method final : public GuardedMethod {
   void Undecodable() override {
     if (!state_->over) state_->undecodable.Count(name_);
   }
-  void Answered(const void* call, int status) override {
+  void Answered(const grpc::ServerContextBase* call, int status) override {
     if (!state_->over && call != nullptr && state_->answered) state_->answered(call, status);
   }
   std::stop_token Goodbye() const override {
@@ -328,7 +326,7 @@ class GuardedHandler final : public MethodHandler {
         refusal_(ToGrpc(rpc::Overloaded(PackageOf(name_), "too many calls in flight"))) {
     Guard(std::move(state));
     const Ended ended = [this](int status) {
-      method_->Answered(GuardedMethod::CurrentCall(), status);
+      method_->Answered(GuardedMethod::CurrentCall().context, status);
     };
     const Failure failure = [this, ended](const char* thrown) {
       method_->Threw(thrown);
@@ -367,7 +365,7 @@ class GuardedHandler final : public MethodHandler {
     // Deserialize() has not asked yet.
     if (parameter.request == nullptr && Overloaded()) [[unlikely]]
       return End(parameter, Refused());
-    const GuardedMethod::Running running(method_, parameter.server_context);
+    const GuardedMethod::Running running(method_, {parameter.server_context, parameter.call->cq()});
     // The span of a synchronous call is announced by its interceptor (call_tracker.h).
     const Trace::Scope scope(callback_ ? Trace::Of(*parameter.server_context) : Trace::Current());
     if (state_->authorize) [[unlikely]]

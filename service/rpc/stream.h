@@ -12,6 +12,7 @@
 #include "grpcpp/alarm.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
+#include "service/rpc/follow_up.h"
 #include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
 #include "service/rpc/stream_order.h"
@@ -240,7 +241,9 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
 
  private:
   void OnWriteDone(bool ok) {
-    stream_->Post(ok ? StreamOrder::kWritten : StreamOrder::kWriteFailed);
+    const StreamOrder::CallEvent event = ok ? StreamOrder::kWritten : StreamOrder::kWriteFailed;
+    if (call_.queue == nullptr) return stream_->Post(event);
+    FollowUp(call_.queue, [this, event] { stream_->Post(event); });
   }
   void OnReadDone(bool ok) {
     if constexpr (requires { stream_->incoming(); }) {
@@ -267,7 +270,7 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   }
   void Finish(const absl::Status& status) override {
     const grpc::Status answer = ToGrpc(status);
-    method_->Answered(call_, answer.error_code());
+    method_->Answered(call_.context, answer.error_code());
     Reactor::Finish(answer);
   }
   void SetTimer(std::chrono::milliseconds delay) override {
@@ -292,7 +295,7 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   }
 
   const std::shared_ptr<GuardedMethod> method_ = GuardedMethod::Current();
-  const void* const call_ = GuardedMethod::CurrentCall();
+  const GuardedMethod::RunningCall call_ = GuardedMethod::CurrentCall();
   std::optional<Stream> stream_;
   std::optional<grpc::Alarm> timer_;
   std::optional<grpc::Alarm> idle_timer_;

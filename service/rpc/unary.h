@@ -101,7 +101,7 @@ class Unanswered {
  private:
   grpc::ServerUnaryReactor& reactor_;
   const std::shared_ptr<GuardedMethod> method_ = GuardedMethod::Current();
-  const void* const call_ = GuardedMethod::CurrentCall();
+  const grpc::ServerContextBase* const call_ = GuardedMethod::CurrentCall().context;
   const std::optional<Trace> trace_ = Trace::Current();
   std::atomic<bool> answered_{false};
 };
