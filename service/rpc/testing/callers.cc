@@ -34,23 +34,19 @@ std::string Header(const std::string& name, const std::string& value) {
 // connection under way then counts as failed, with ENOENT. This has the file looked for before
 // anything connects.
 bool QueueForAMutex() {
-  struct First {
-    bool waits = false;
-    bool may_go = false;
-    static bool MayGo(First* first) {
-      first->waits = true;
-      return first->may_go;
-    }
-  };
   absl::Mutex mutex;
-  First first;
+  bool waits = false;   // Guarded by mutex.
+  bool may_go = false;  // Guarded by mutex.
   // MutexLockMaybe: newer Abseil warns of a MutexLock that takes a pointer, the only one in older.
-  std::jthread thread(
-      [&] { const absl::MutexLockMaybe lock(&mutex, absl::Condition(&First::MayGo, &first)); });
-  const absl::MutexLockMaybe lock(&mutex, absl::Condition(&first.waits));
+  std::jthread thread([&] {
+    const absl::MutexLockMaybe lock(&mutex);
+    waits = true;
+    mutex.Await(absl::Condition(&may_go));
+  });
+  const absl::MutexLockMaybe lock(&mutex, absl::Condition(&waits));
   bool never = false;
   mutex.AwaitWithTimeout(absl::Condition(&never), absl::Nanoseconds(1));
-  first.may_go = true;
+  may_go = true;
   return true;
 }
 
