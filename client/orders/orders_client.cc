@@ -176,9 +176,9 @@ OrderList OrdersClient::ListOrders(int page_size) {
       page_size);
 }
 
-StreamEnd OrdersClient::WatchOrders(const WatchOptions& options,
-                                    const std::function<bool(const WatchOrdersResponse&)>& on_event,
-                                    std::stop_token stop) {
+StreamEnd OrdersClient::WatchOrders(
+    const WatchOptions& options,
+    const std::function<bool(const WatchOrdersResponse::Event&)>& on_event, std::stop_token stop) {
   Retry retry(connection_.retry(), connection_.clock(), stop);
   orders::v1::WatchOrdersRequest request;
   request.set_resume_token(options.resume_token);
@@ -191,12 +191,16 @@ StreamEnd OrdersClient::WatchOrders(const WatchOptions& options,
     WatchOrdersResponse response;
     while (!stop.stop_requested() && reader->Read(&response)) {
       retry.Succeeded();
-      if (response.has_order() && !on_event(response)) {
-        context.TryCancel();
-        reader->Finish();
-        return {absl::OkStatus(), request.resume_token()};
+      if (!response.resume_token().empty()) request.set_resume_token(response.resume_token());
+      for (const WatchOrdersResponse::Event& event : response.events()) {
+        if (stop.stop_requested()) break;
+        if (!on_event(event)) {
+          context.TryCancel();
+          reader->Finish();
+          return {absl::OkStatus(), request.resume_token()};
+        }
+        request.set_resume_token(event.resume_token());
       }
-      request.set_resume_token(response.resume_token());
     }
     status = FromGrpc(reader->Finish());
     // The last message says where to go on, whatever the goodbye says; a watch "from

@@ -112,9 +112,10 @@ class OrdersClient {
   //
   // `on_event` returns whether the event was taken. If not, the watch ends with OK, and would be
   // resumed with that event. After a stop is requested, `on_event` is not called again.
-  StreamEnd WatchOrders(const WatchOptions& options,
-                        const std::function<bool(const orders::v1::WatchOrdersResponse&)>& on_event,
-                        std::stop_token stop = {});
+  StreamEnd WatchOrders(
+      const WatchOptions& options,
+      const std::function<bool(const orders::v1::WatchOrdersResponse::Event&)>& on_event,
+      std::stop_token stop = {});
 
   // Places all orders of `source`, each exactly once, in order. Orders without request_id get one.
   // Ends at the first order that is refused.

@@ -49,7 +49,7 @@ std::vector<std::string> Numbers(int from, int to) {
 }
 
 // No event comes.
-bool Nothing(const WatchOrdersResponse&) {
+bool Nothing(const WatchOrdersResponse::Event&) {
   ADD_FAILURE() << "an event";
   return true;
 }
@@ -200,10 +200,15 @@ class OrdersClientWatchTest : public OrdersClientTest {
       WatchOrdersResponse response;
       response.set_resume_token(std::to_string(from));
       writer.Write(response);
+      response.clear_resume_token();
       for (int i = from + 1; i <= to; ++i) {
-        response.set_resume_token(std::to_string(i));
-        *response.mutable_order() = MakeOrder(std::to_string(i), orders::v1::ORDER_STATE_PLACED);
+        WatchOrdersResponse::Event& event = *response.add_events();
+        event.set_resume_token(std::to_string(i));
+        *event.mutable_order() = MakeOrder(std::to_string(i), orders::v1::ORDER_STATE_PLACED);
+        // Two in a message, where there are two.
+        if (response.events_size() < 2 && i < to) continue;
         writer.Write(response);
+        response.clear_events();
       }
       return end;
     });
@@ -215,8 +220,8 @@ class OrdersClientWatchTest : public OrdersClientTest {
     return Connect(server_.address(), options_)
         ->WatchOrders(
             {.resume_token = "start"},
-            [&, last](const WatchOrdersResponse& response) {
-              seen_.push_back(std::string(response.order().order_id()));
+            [&, last](const WatchOrdersResponse::Event& event) {
+              seen_.push_back(std::string(event.order().order_id()));
               if (seen_.back() == std::to_string(last)) stop.request_stop();
               return true;
             },
@@ -270,7 +275,7 @@ TEST_F(OrdersClientWatchTest, UsesTheGoodbyesTokenWithoutAnother) {
   Serve(5, 6, kBroken);
   std::stop_source stop;
   const StreamEnd end = Connect()->WatchOrders(
-      {}, [&](const WatchOrdersResponse&) { return stop.request_stop(); }, stop.get_token());
+      {}, [&](const WatchOrdersResponse::Event&) { return stop.request_stop(); }, stop.get_token());
   EXPECT_TRUE(end.status.ok()) << end.status;
   EXPECT_EQ(end.resume_token, "6");
 }
@@ -300,7 +305,7 @@ TEST_F(OrdersClientWatchTest, ResumesWithTheEventThatWasNotTaken) {
   Serve(0, 3, kBroken);
   int events = 0;
   const StreamEnd end = Connect()->WatchOrders(
-      {.resume_token = "start"}, [&](const WatchOrdersResponse&) { return ++events < 3; });
+      {.resume_token = "start"}, [&](const WatchOrdersResponse::Event&) { return ++events < 3; });
   EXPECT_TRUE(end.status.ok()) << end.status;
   EXPECT_EQ(events, 3);
   EXPECT_EQ(end.resume_token, "2");
@@ -362,8 +367,9 @@ TEST_F(OrdersClientWatchTest, ContinuesOnAnotherServerWhenItsOwnDies) {
   const auto next_event = [](const WatchOrdersRequest& request, FakeOrders::Watch& writer) {
     WatchOrdersResponse response;
     const auto next = std::to_string(std::stoi(request.resume_token()) + 1);
-    response.set_resume_token(next);
-    *response.mutable_order() = MakeOrder(next, orders::v1::ORDER_STATE_PLACED);
+    WatchOrdersResponse::Event& event = *response.add_events();
+    event.set_resume_token(next);
+    *event.mutable_order() = MakeOrder(next, orders::v1::ORDER_STATE_PLACED);
     writer.Write(response);
     return kBroken;
   };
@@ -375,8 +381,8 @@ TEST_F(OrdersClientWatchTest, ContinuesOnAnotherServerWhenItsOwnDies) {
   std::stop_source stop;
   const StreamEnd end = client->WatchOrders(
       {.resume_token = "0"},
-      [&](const WatchOrdersResponse& response) {
-        seen_.push_back(response.resume_token());
+      [&](const WatchOrdersResponse::Event& event) {
+        seen_.push_back(event.resume_token());
         if (seen_.size() == 3) mortal.reset();
         if (seen_.size() == 6) stop.request_stop();
         return true;

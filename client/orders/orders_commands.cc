@@ -197,7 +197,7 @@ int Watch(const Invocation& run) {
   return Follow(run, [&run](OrdersClient& client, const Printed& printed, std::stop_token stop) {
     return client.WatchOrders(
         {.resume_token = run.line.Get("from")},
-        [&](const WatchOrdersResponse& event) {
+        [&](const WatchOrdersResponse::Event& event) {
           return printed(run.line.Has("json") ? run.PrintJson(event)
                                               : PrintOrder(run, event.order()));
         },

@@ -301,9 +301,13 @@ class CliWatchTest : public CliTest {
       EXPECT_EQ(request.resume_token(), token);
       WatchOrdersResponse response;
       for (int i = from; i <= to; ++i) {
-        response.set_resume_token(std::to_string(i));
-        *response.mutable_order() = MakeOrder("o" + std::to_string(i), ORDER_STATE_PLACED);
+        WatchOrdersResponse::Event& event = *response.add_events();
+        event.set_resume_token(std::to_string(i));
+        *event.mutable_order() = MakeOrder("o" + std::to_string(i), ORDER_STATE_PLACED);
+        // Two in a message, where there are two.
+        if (response.events_size() < 2 && i < to) continue;
         writer.Write(response);
+        response.clear_events();
       }
       return end;
     });
@@ -337,7 +341,7 @@ TEST_F(CliWatchTest, SaysWhereToResumeBeforeItsLostOutput) {
 TEST_F(CliWatchTest, PrintsEventsAsJson) {
   Serve("", 7, 7, broken_);
   EXPECT_EQ(Client({"watch", "--json", "--count=1"}), kDone);
-  WatchOrdersResponse event;
+  WatchOrdersResponse::Event event;
   ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(out(), &event).ok()) << out();
   EXPECT_EQ(event.resume_token(), "7");
   EXPECT_EQ(event.order().order_id(), "o7");

@@ -41,7 +41,7 @@ class Reading final : public rpc::ServerStream<grpc::ByteBuffer> {
     if (!event.ok()) End(event.status());
     if (!event.ok() || *event == nullptr) return false;
     EXPECT_EQ((*event)->event.sequence, cursor_.sequence());
-    message = (*event)->response;
+    message = grpc::ByteBuffer(&(*event)->response, 1);
     return true;
   }
   rpc::ResumePoint Goodbye() override { return {}; }
@@ -68,8 +68,10 @@ class EventCursorTest : public ::testing::Test {
     for (const grpc::ByteBuffer& message : stream.written()) {
       v1::WatchOrdersResponse response;
       EXPECT_TRUE(rpc::FromBytes(message, response));
-      sequences.push_back(
-          ReadToken(TokenKind::kWatch, log_.DatabaseId(), response.resume_token()).value_or(-1));
+      for (const auto& event : response.events()) {
+        sequences.push_back(
+            ReadToken(TokenKind::kWatch, log_.DatabaseId(), event.resume_token()).value_or(-1));
+      }
     }
     return sequences;
   }

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "service/orders/resume_token.h"
-#include "service/rpc/bytes.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
@@ -31,10 +30,11 @@ FeedEvents ToFeedEvents(const std::string& database, std::vector<OrderEvent> eve
   all.reserve(events.size());
   for (OrderEvent& event : events) {
     v1::WatchOrdersResponse response;
-    response.set_resume_token(MakeToken(TokenKind::kWatch, database, event.sequence));
-    *response.mutable_order() = event.order;
-    all.push_back(std::make_shared<const FeedEvent>(
-        FeedEvent{.event = std::move(event), .response = rpc::ToBytes(response)}));
+    v1::WatchOrdersResponse::Event& told = *response.add_events();
+    told.set_resume_token(MakeToken(TokenKind::kWatch, database, event.sequence));
+    *told.mutable_order() = event.order;
+    all.push_back(std::make_shared<const FeedEvent>(FeedEvent{
+        .event = std::move(event), .response = grpc::Slice(response.SerializeAsString())}));
   }
   return all;
 }

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/slice.h"
 #include "service/lifecycle/clock.h"
 #include "service/orders/order_store.h"
 #include "service/orders/sales.h"
@@ -23,10 +23,11 @@
 namespace orders {
 
 // An event, and the WatchOrdersResponse that tells of it: serialised once, and sent to all
-// watchers without a copy.
+// watchers without a copy. The responses to several events, one behind the other, are one response
+// that tells of all: Protobuf appends what is repeated.
 struct FeedEvent {
   OrderEvent event;
-  grpc::ByteBuffer response;
+  grpc::Slice response;
 };
 using FeedEvents = std::vector<std::shared_ptr<const FeedEvent>>;
 

@@ -108,9 +108,10 @@ TEST_F(EventFeedTest, HasTheResponseOfEachEventReady) {
   ASSERT_TRUE(feed_.CatchUp().ok());
   const auto event = feed_.After(1, 1)->front();
   v1::WatchOrdersResponse response;
-  ASSERT_TRUE(rpc::FromBytes(event->response, response));
-  EXPECT_EQ(response.resume_token(), MakeToken(TokenKind::kWatch, log_.DatabaseId(), 2));
-  EXPECT_EQ(response.order().order_id(), event->event.order.order_id());
+  ASSERT_TRUE(rpc::FromBytes(grpc::ByteBuffer(&event->response, 1), response));
+  ASSERT_EQ(response.events_size(), 1);
+  EXPECT_EQ(response.events(0).resume_token(), MakeToken(TokenKind::kWatch, log_.DatabaseId(), 2));
+  EXPECT_EQ(response.events(0).order().order_id(), event->event.order.order_id());
 }
 
 TEST_F(EventFeedTest, SavesTheSalesNowAndThen) {

@@ -1,15 +1,24 @@
 #include "service/orders/watch_orders.h"
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "grpcpp/support/slice.h"
 #include "orders/v1/orders.pb.h"
 #include "service/orders/order_errors.h"
 #include "service/orders/resume_token.h"
 #include "service/rpc/bytes.h"
 
 namespace orders {
+namespace {
+
+// A message takes no more events when it has that many bytes.
+constexpr std::size_t kEnough = 32 * 1024;
+
+}  // namespace
 
 WatchOrders::WatchOrders(const grpc::ByteBuffer& request, OrderStore& store, EventFeed& feed,
                          rpc::BlockingPool& pool)
@@ -33,11 +42,16 @@ bool WatchOrders::Next(grpc::ByteBuffer& message) {
     message = rpc::ToBytes(response);
     return true;
   }
-  const absl::StatusOr<std::shared_ptr<const FeedEvent>> event = cursor_.Next();
-  if (!event.ok()) End(event.status());
-  if (!event.ok() || *event == nullptr) return false;
-  message = (*event)->response;
-  return true;
+  std::vector<grpc::Slice> events;
+  for (std::size_t bytes = 0; bytes < kEnough; bytes += events.back().size()) {
+    const absl::StatusOr<std::shared_ptr<const FeedEvent>> event = cursor_.Next();
+    // Told of when what came before it is: the cursor says it again.
+    if (!event.ok() && events.empty()) End(event.status());
+    if (!event.ok() || *event == nullptr) break;
+    events.push_back((*event)->response);
+  }
+  message = grpc::ByteBuffer(events.data(), events.size());
+  return !events.empty();
 }
 
 rpc::ResumePoint WatchOrders::Goodbye() {

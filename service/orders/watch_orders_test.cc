@@ -88,6 +88,45 @@ TEST_F(WatchOrdersTest, TellsEverythingFromTheStart) {
   EXPECT_EQ(Stand("start")->Next(5), Ids(1, 5));
 }
 
+TEST_F(WatchOrdersTest, SendsWhatIsAtHandInOneMessage) {
+  PlaceAll(Ids(1, 5));
+  ASSERT_EQ(Stand("start")->Next(5), Ids(1, 5));  // So the feed has it.
+  CallContext context;
+  v1::WatchOrdersRequest request;
+  request.set_resume_token("start");
+  const auto stream = stub_->WatchOrders(&context, request);
+  v1::WatchOrdersResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.events_size(), 0);
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.events_size(), 5);
+  context.TryCancel();
+}
+
+TEST_F(WatchOrdersTest, SendsNoEndlessMessage) {
+  constexpr int kOrders = 20;
+  constexpr std::size_t kBytes = 20'000;
+  for (const std::string& id : Ids(1, kOrders)) {
+    v1::Order stored;
+    stored.set_order_id(id);
+    stored.set_request_id(id);
+    stored.set_customer(std::string(kBytes, 'c'));
+    ASSERT_TRUE(orders_.store().Place({{stored, "reservation"}}, Soon())[0].ok());
+  }
+  ASSERT_EQ(Stand("start")->Next(kOrders), Ids(1, kOrders));
+  CallContext context;
+  v1::WatchOrdersRequest request;
+  request.set_resume_token("start");
+  const auto stream = stub_->WatchOrders(&context, request);
+  v1::WatchOrdersResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  for (int events = 0; events < kOrders; events += response.events_size()) {
+    ASSERT_TRUE(stream->Read(&response));
+    EXPECT_LT(response.ByteSizeLong(), 4 * kBytes);
+  }
+  context.TryCancel();
+}
+
 TEST_F(WatchOrdersTest, GoesOnAfterEachResumeToken) {
   PlaceAll(Ids(1, 5));
   const auto watch = Stand("start");

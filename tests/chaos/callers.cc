@@ -261,7 +261,7 @@ void Callers::Watch(client::OrdersClient& client, const std::string& name, std::
   while (!stop.stop_requested()) {
     const client::StreamEnd end = client.WatchOrders(
         {.resume_token = token},
-        [&](const orders::v1::WatchOrdersResponse& event) {
+        [&](const orders::v1::WatchOrdersResponse::Event& event) {
           std::lock_guard lock(mutex_);
           journal_.watched[name].push_back({event.order().order_id(), event.order().state()});
           return true;

@@ -234,7 +234,7 @@ class Round {
     });
     client.WatchOrders(
         {.resume_token = "start"},
-        [&](const orders::v1::WatchOrdersResponse& event) {
+        [&](const orders::v1::WatchOrdersResponse::Event& event) {
           const Order& order = event.order();
           stored.log.push_back({order.order_id(), order.state()});
           const auto found = left.find(order.order_id());

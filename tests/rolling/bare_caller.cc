@@ -134,10 +134,12 @@ void Watch(const std::shared_ptr<grpc::Channel>& channel, Tally& tally, Journal<
     const auto reader = stub->WatchOrders(&context, request);
     orders::v1::WatchOrdersResponse message;
     while (reader->Read(&message)) {
-      request.set_resume_token(message.resume_token());
-      if (!message.has_order()) continue;
-      tally.Answered();
-      told.Add({message.order().order_id(), message.order().state()});
+      if (!message.resume_token().empty()) request.set_resume_token(message.resume_token());
+      for (const auto& event : message.events()) {
+        request.set_resume_token(event.resume_token());
+        tally.Answered();
+        told.Add({event.order().order_id(), event.order().state()});
+      }
     }
     const absl::Status end = client::FromGrpc(reader->Finish());
     if (stop.stop_requested()) return;

@@ -66,9 +66,9 @@ void Watch(const Target& target, Tally& tally, Journal<Event>& told, const std::
   const auto client = Client(target, tally);
   const client::StreamEnd end = client->WatchOrders(
       {.resume_token = "start"},
-      [&](const orders::v1::WatchOrdersResponse& message) {
+      [&](const orders::v1::WatchOrdersResponse::Event& event) {
         tally.Answered();
-        told.Add({message.order().order_id(), message.order().state()});
+        told.Add({event.order().order_id(), event.order().state()});
         return true;
       },
       stop);

@@ -21,7 +21,7 @@ absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Create(const std::string& targ
   it.thread_ = std::jthread([&it](std::stop_token stop) {
     it.client_->WatchOrders(
         {.resume_token = "start"},
-        [&it](const orders::v1::WatchOrdersResponse& event) {
+        [&it](const orders::v1::WatchOrdersResponse::Event& event) {
           if (it.broken_.exchange(false)) ++it.resumed_;
           {
             std::lock_guard lock(it.mutex_);

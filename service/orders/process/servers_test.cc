@@ -22,6 +22,7 @@
 #include "orders/v1/orders.grpc.pb.h"
 #include "service/admin/testing/http_caller.h"
 #include "service/orders/process/servers_under_test.h"
+#include "service/orders/testing/orders_under_test.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/eventually.h"
@@ -175,39 +176,30 @@ TEST_F(ServersTest, OperatorsSeeWhatTheOutboxWaitsFor) {
 TEST_F(ServersTest, AWatcherResumesAndMissesNothing) {
   Start();
   ASSERT_TRUE(Place("before").ok());
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kLimit);
-  v1::WatchOrdersRequest from_start;
-  from_start.set_resume_token("start");
-  const auto watch = stub_->WatchOrders(&context, from_start);
-  v1::WatchOrdersResponse event;
-  ASSERT_TRUE(watch->Read(&event));  // The watch stands.
-  ASSERT_TRUE(watch->Read(&event));
-  EXPECT_EQ(event.order().request_id(), "before");
-  ASSERT_TRUE(watch->Read(&event));
-  EXPECT_EQ(event.order().state(), v1::ORDER_STATE_CONFIRMED);
+  Watch watch(*stub_, "start");
+  ASSERT_TRUE(watch.Next());  // It stands.
+  EXPECT_EQ(watch.Next(1), std::vector<std::string>{"before"});
+  const auto confirmed = watch.Next();
+  ASSERT_TRUE(confirmed);
+  EXPECT_EQ(confirmed->order().state(), v1::ORDER_STATE_CONFIRMED);
 
   EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
-  EXPECT_FALSE(watch->Read(&event));
-  const absl::Status goodbye = client::FromGrpc(watch->Finish());
+  EXPECT_FALSE(watch.Next());
+  const absl::Status goodbye = watch.End();
   EXPECT_EQ(goodbye.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(client::ErrorReason(goodbye), "SERVER_DRAINING");
   EXPECT_TRUE(client::RetryDelay(goodbye).has_value());
-  EXPECT_EQ(client::ErrorMetadata(goodbye, "resume_token"), event.resume_token());
+  EXPECT_EQ(client::ErrorMetadata(goodbye, "resume_token"), watch.resume_token());
 
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
   ASSERT_TRUE(Place("after").ok());
-  grpc::ClientContext again;
-  again.set_deadline(std::chrono::system_clock::now() + kLimit);
-  again.set_wait_for_ready(true);
-  v1::WatchOrdersRequest resume;
-  resume.set_resume_token(event.resume_token());
-  const auto resumed = stub_->WatchOrders(&again, resume);
-  ASSERT_TRUE(resumed->Read(&event));
-  ASSERT_TRUE(resumed->Read(&event));
-  EXPECT_EQ(event.order().request_id(), "after");
-  EXPECT_EQ(event.order().state(), v1::ORDER_STATE_PLACED);
-  again.TryCancel();
+  Watch resumed(*stub_, watch.resume_token());
+  ASSERT_TRUE(resumed.Next());
+  const auto event = resumed.Next();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->order().request_id(), "after");
+  EXPECT_EQ(event->order().state(), v1::ORDER_STATE_PLACED);
+  resumed.Cancel();
 }
 
 TEST_F(ServersTest, OnlyTheTailIsReplayedAfterAKill) {

@@ -123,11 +123,19 @@ Watch::Watch(v1::OrdersService::Stub& stub, const std::string& resume_token) {
   stream_ = stub.WatchOrders(&context_, request);
 }
 
-std::optional<v1::WatchOrdersResponse> Watch::Next() {
-  v1::WatchOrdersResponse response;
-  if (!stream_->Read(&response)) return std::nullopt;
-  resume_token_ = response.resume_token();
-  return response;
+std::optional<Watch::Event> Watch::Next() {
+  if (come_.empty()) {
+    v1::WatchOrdersResponse response;
+    if (!stream_->Read(&response)) return std::nullopt;
+    if (!response.resume_token().empty()) {
+      come_.emplace_back().set_resume_token(response.resume_token());
+    }
+    come_.insert(come_.end(), response.events().begin(), response.events().end());
+  }
+  Event event = std::move(come_.front());
+  come_.pop_front();
+  resume_token_ = event.resume_token();
+  return event;
 }
 
 std::vector<std::string> Watch::Next(int count) {

@@ -2,6 +2,7 @@
 #define SERVICE_ORDERS_TESTING_ORDERS_UNDER_TEST_H_
 
 #include <cstddef>
+#include <deque>
 #include <future>
 #include <memory>
 #include <optional>
@@ -99,20 +100,24 @@ class Watch {
  public:
   Watch(v1::OrdersService::Stub& stub, const std::string& resume_token);
 
-  // Unset: it has ended.
-  std::optional<v1::WatchOrdersResponse> Next();
+  using Event = v1::WatchOrdersResponse::Event;
+
+  // The next event; first one without an order, which says that the watch has begun. Unset: it has
+  // ended.
+  std::optional<Event> Next();
   // The request_ids of the orders that come next.
   std::vector<std::string> Next(int count);
   void Cancel() { context_.TryCancel(); }
   // Reads to its end, and tells how it ended.
   absl::Status End();
 
-  // Of the last message that came.
+  // Of the last event that came.
   const std::string& resume_token() const { return resume_token_; }
 
  private:
   CallContext context_;
   std::unique_ptr<grpc::ClientReader<v1::WatchOrdersResponse>> stream_;
+  std::deque<Event> come_;  // And not taken yet.
   std::string resume_token_;
 };
 

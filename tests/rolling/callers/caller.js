@@ -70,8 +70,11 @@ async function watch(stub) {
     const metadata = new grpc.Metadata({waitForReady: true});
     stream = stub.WatchOrders({resume_token: token}, metadata);
     stream.on('data', (message) => {
-      token = message.resume_token;
-      if (message.order) tell('event', message.order.order_id, message.order.state);
+      token = message.resume_token || token;
+      for (const event of message.events || []) {
+        token = event.resume_token;
+        tell('event', event.order.order_id, event.order.state);
+      }
     });
     const end = await new Promise((ended) => {
       stream.on('error', ended);

@@ -87,9 +87,10 @@ def watch(orders):
             return
         try:
             for message in stream:
-                token = message.resume_token
-                if message.HasField("order"):
-                    tell("event", message.order.order_id, message.order.state)
+                token = message.resume_token or token
+                for event in message.events:
+                    token = event.resume_token
+                    tell("event", event.order.order_id, event.order.state)
             if not stop.is_set():
                 tell("failed WatchOrders ended without a goodbye")
         except grpc.RpcError as error:

@@ -1,0 +1,231 @@
+// What watchers cost those who place orders, and the server:
+//
+//     bazel run -c opt //tests/chaos:watchers_benchmark
+//
+// Orders are placed at the real servers, alternately with nobody watching and with many who watch
+// all of it. Beside it, in the same run, as many streams of bare gRPC, each message flushed by
+// itself, as gRPC's documentation has it.
+#include <time.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "orders/v1/orders.grpc.pb.h"
+#include "tests/common/server_process.h"
+#include "tests/common/temp_dir.h"
+#include "tests/servers/echo/bench.pb.h"
+
+ABSL_FLAG(int, watchers, 1000, "How many streams watch.");
+ABSL_FLAG(int, connections, 20, "Over how many connections.");
+ABSL_FLAG(int, callers, 16, "How many place one order after the other.");
+ABSL_FLAG(int, rounds, 3, "How often everything is measured.");
+ABSL_FLAG(absl::Duration, slice, absl::Seconds(4), "How long each time.");
+
+namespace orders {
+namespace {
+
+using Server = std::unique_ptr<testkit::ServerProcess>;
+
+Server Start(const std::string& binary, const std::vector<std::string>& flags) {
+  auto server = testkit::ServerProcess::Start({.binary = binary, .flags = flags});
+  if (server.ok()) return *std::move(server);
+  std::fprintf(stderr, "%s: %s\n", binary.c_str(), server.status().ToString().c_str());
+  std::exit(1);
+}
+
+std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// Of its life, in microseconds.
+double CpuOf(const Server& server) {
+  clockid_t clock{};
+  timespec spent{};
+  if (clock_getcpuclockid(server->process().pid(), &clock) != 0) std::abort();
+  if (clock_gettime(clock, &spent) != 0) std::abort();
+  return static_cast<double>(spent.tv_sec) * 1e6 + static_cast<double>(spent.tv_nsec) / 1e3;
+}
+
+grpc::ByteBuffer Bytes(const google::protobuf::Message& message) {
+  const grpc::Slice slice(message.SerializeAsString());
+  return {&slice, 1};
+}
+
+// A stream that takes in messages as bytes, until it is cancelled.
+class Watcher final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  Watcher(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+          const google::protobuf::Message& request, std::atomic<std::int64_t>& messages)
+      : stub_(channel), request_(Bytes(request)), messages_(messages) {
+    stub_.PrepareBidiStreamingCall(&context_, method, {}, this);
+    StartWriteLast(&request_, {});
+    StartRead(&message_);
+    StartCall();
+  }
+  ~Watcher() override {
+    context_.TryCancel();
+    ended_.wait(false);
+  }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    ++messages_;
+    StartRead(&message_);
+  }
+  void OnDone(const grpc::Status&) override {
+    ended_ = true;
+    ended_.notify_all();
+  }
+
+  grpc::GenericStub stub_;
+  grpc::ClientContext context_;
+  const grpc::ByteBuffer request_;
+  grpc::ByteBuffer message_;
+  std::atomic<std::int64_t>& messages_;
+  std::atomic<bool> ended_{false};
+};
+
+class Watchers {
+ public:
+  Watchers(const std::string& address, const std::string& method,
+           const google::protobuf::Message& request) {
+    std::vector<std::shared_ptr<grpc::Channel>> channels(absl::GetFlag(FLAGS_connections));
+    for (auto& channel : channels) channel = Connect(address);
+    for (int i = 0; i < absl::GetFlag(FLAGS_watchers); ++i) {
+      watchers_.emplace_back(channels[i % channels.size()], method, request, messages_);
+    }
+  }
+
+  std::int64_t messages() const { return messages_; }
+
+ private:
+  std::atomic<std::int64_t> messages_{0};
+  std::deque<Watcher> watchers_;
+};
+
+// Threads that place one order after the other.
+class Callers {
+ public:
+  explicit Callers(const std::string& address) {
+    for (int i = 0; i < absl::GetFlag(FLAGS_callers); ++i) {
+      threads_.emplace_back([this, address, i](const std::stop_token& stop) {
+        const auto stub = v1::OrdersService::NewStub(Connect(address));
+        for (int n = 0; !stop.stop_requested(); ++n) Place(*stub, absl::StrCat(prefix_, i, "-", n));
+      });
+    }
+  }
+
+  std::int64_t placed() const { return placed_; }
+
+ private:
+  void Place(v1::OrdersService::Stub& stub, const std::string& request_id) {
+    v1::PlaceOrderRequest request;
+    request.set_request_id(request_id);
+    request.set_customer("ann");
+    v1::OrderItem& item = *request.add_items();
+    item.set_sku("tea");
+    item.set_quantity(1);
+    grpc::ClientContext context;
+    v1::PlaceOrderResponse response;
+    const grpc::Status status = stub.PlaceOrder(&context, request, &response);
+    if (!status.ok()) {
+      std::fprintf(stderr, "an order failed: %s\n", status.error_message().c_str());
+      std::exit(1);
+    }
+    ++placed_;
+  }
+
+  static inline std::atomic<int> made_{0};
+  const std::string prefix_ = absl::StrCat(++made_, "-");
+  std::atomic<std::int64_t> placed_{0};
+  std::vector<std::jthread> threads_;
+};
+
+// What has happened in a slice.
+struct Slice {
+  double seconds = 0;
+  double cpu = 0;  // Of the server, in microseconds.
+  double orders = 0;
+  double messages = 0;
+};
+
+Slice Measure(const Server& server, const Callers* callers, const Watchers* watchers) {
+  std::this_thread::sleep_for(std::chrono::seconds(1));  // Until all are at it.
+  const auto now = [&] {
+    return Slice{.seconds = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()),
+                 .cpu = CpuOf(server),
+                 .orders = callers ? static_cast<double>(callers->placed()) : 0,
+                 .messages = watchers ? static_cast<double>(watchers->messages()) : 0};
+  };
+  const Slice begin = now();
+  absl::SleepFor(absl::GetFlag(FLAGS_slice));
+  const Slice end = now();
+  return {end.seconds - begin.seconds, end.cpu - begin.cpu, end.orders - begin.orders,
+          end.messages - begin.messages};
+}
+
+void MeasureAll() {
+  const testkit::TempDir directory;
+  const Server inventory =
+      Start("service/inventory/inventory",
+            {"--database=" + directory.File("inventory.sqlite3"), "--stock=tea=1000000000"});
+  const Server server = Start(
+      "service/orders_server",
+      {"--database=" + directory.File("orders.sqlite3"), "--inventory=" + inventory->address()});
+  const Server bare = Start("tests/bench/bare_server", {});
+  std::printf("%10s %12s %12s %14s %14s %14s\n", "orders/s", "watched", "events/s", "us a order",
+              "us an event", "bare, a message");
+  for (int round = 0; round < absl::GetFlag(FLAGS_rounds); ++round) {
+    Slice alone;
+    Slice watched;
+    {
+      const Callers callers(server->address());
+      alone = Measure(server, &callers, nullptr);
+    }
+    {
+      const Watchers watchers(server->address(), "/orders.v1.OrdersService/WatchOrders",
+                              v1::WatchOrdersRequest());
+      const Callers callers(server->address());
+      watched = Measure(server, &callers, &watchers);
+    }
+    Slice flood;
+    {
+      const Watchers watchers(bare->address(), "/bench.Bench/Watch", bench::WatchRequest());
+      flood = Measure(bare, nullptr, &watchers);
+    }
+    const double an_order = alone.cpu / alone.orders;
+    std::printf("%10.0f %12.0f %12.0f %14.1f %14.2f %14.2f\n", alone.orders / alone.seconds,
+                watched.orders / watched.seconds, watched.messages / watched.seconds, an_order,
+                (watched.cpu - watched.orders * an_order) / watched.messages,
+                flood.cpu / flood.messages);
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace
+}  // namespace orders
+
+int main(int argc, char** argv) {
+  absl::ParseCommandLine(argc, argv);
+  orders::MeasureAll();
+  return 0;
+}
