@@ -69,12 +69,17 @@ grpc::ByteBuffer Bytes(const google::protobuf::Message& message) {
   return {&slice, 1};
 }
 
+struct Count {
+  std::atomic<std::int64_t> messages{0};
+  std::atomic<std::int64_t> bytes{0};
+};
+
 // A stream that takes in messages as bytes, until it is cancelled.
 class Watcher final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   Watcher(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
-          const google::protobuf::Message& request, std::atomic<std::int64_t>& messages)
-      : stub_(channel), request_(Bytes(request)), messages_(messages) {
+          const google::protobuf::Message& request, Count& count)
+      : stub_(channel), request_(Bytes(request)), count_(count) {
     stub_.PrepareBidiStreamingCall(&context_, method, {}, this);
     StartWriteLast(&request_, {});
     StartRead(&message_);
@@ -88,7 +93,8 @@ class Watcher final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byt
  private:
   void OnReadDone(bool ok) override {
     if (!ok) return;
-    ++messages_;
+    ++count_.messages;
+    count_.bytes += static_cast<std::int64_t>(message_.Length());
     StartRead(&message_);
   }
   void OnDone(const grpc::Status&) override {
@@ -100,7 +106,7 @@ class Watcher final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byt
   grpc::ClientContext context_;
   const grpc::ByteBuffer request_;
   grpc::ByteBuffer message_;
-  std::atomic<std::int64_t>& messages_;
+  Count& count_;
   std::atomic<bool> ended_{false};
 };
 
@@ -111,14 +117,14 @@ class Watchers {
     std::vector<std::shared_ptr<grpc::Channel>> channels(absl::GetFlag(FLAGS_connections));
     for (auto& channel : channels) channel = Connect(address);
     for (int i = 0; i < absl::GetFlag(FLAGS_watchers); ++i) {
-      watchers_.emplace_back(channels[i % channels.size()], method, request, messages_);
+      watchers_.emplace_back(channels[i % channels.size()], method, request, count_);
     }
   }
 
-  std::int64_t messages() const { return messages_; }
+  const Count& count() const { return count_; }
 
  private:
-  std::atomic<std::int64_t> messages_{0};
+  Count count_;
   std::deque<Watcher> watchers_;
 };
 
@@ -166,6 +172,7 @@ struct Slice {
   double cpu = 0;  // Of the server, in microseconds.
   double orders = 0;
   double messages = 0;
+  double bytes = 0;
 };
 
 Slice Measure(const Server& server, const Callers* callers, const Watchers* watchers) {
@@ -174,13 +181,32 @@ Slice Measure(const Server& server, const Callers* callers, const Watchers* watc
     return Slice{.seconds = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()),
                  .cpu = CpuOf(server),
                  .orders = callers ? static_cast<double>(callers->placed()) : 0,
-                 .messages = watchers ? static_cast<double>(watchers->messages()) : 0};
+                 .messages = watchers ? static_cast<double>(watchers->count().messages) : 0,
+                 .bytes = watchers ? static_cast<double>(watchers->count().bytes) : 0};
   };
   const Slice begin = now();
   absl::SleepFor(absl::GetFlag(FLAGS_slice));
   const Slice end = now();
   return {end.seconds - begin.seconds, end.cpu - begin.cpu, end.orders - begin.orders,
-          end.messages - begin.messages};
+          end.messages - begin.messages, end.bytes - begin.bytes};
+}
+
+// How long the events of one order are, on average: its own watch has them all.
+double BytesOfAnEvent(const std::string& address) {
+  const auto stub = v1::OrdersService::NewStub(Connect(address));
+  grpc::ClientContext context;
+  v1::WatchOrdersRequest request;
+  request.set_resume_token("start");
+  const auto stream = stub->WatchOrders(&context, request);
+  v1::WatchOrdersResponse response;
+  double events = 0;
+  double bytes = 0;
+  while (events < 1000 && stream->Read(&response)) {
+    events += response.events_size();
+    bytes += static_cast<double>(response.ByteSizeLong());
+  }
+  context.TryCancel();
+  return bytes / events;
 }
 
 void MeasureAll() {
@@ -192,8 +218,8 @@ void MeasureAll() {
       "service/orders_server",
       {"--database=" + directory.File("orders.sqlite3"), "--inventory=" + inventory->address()});
   const Server bare = Start("tests/bench/bare_server", {});
-  std::printf("%10s %12s %12s %14s %14s %14s\n", "orders/s", "watched", "events/s", "us a order",
-              "us an event", "bare, a message");
+  std::printf("%10s %12s %12s %12s %12s %14s %14s\n", "orders/s", "watched", "messages/s",
+              "events/s", "us an order", "us an event", "bare, a message");
   for (int round = 0; round < absl::GetFlag(FLAGS_rounds); ++round) {
     Slice alone;
     Slice watched;
@@ -213,10 +239,11 @@ void MeasureAll() {
       flood = Measure(bare, nullptr, &watchers);
     }
     const double an_order = alone.cpu / alone.orders;
-    std::printf("%10.0f %12.0f %12.0f %14.1f %14.2f %14.2f\n", alone.orders / alone.seconds,
-                watched.orders / watched.seconds, watched.messages / watched.seconds, an_order,
-                (watched.cpu - watched.orders * an_order) / watched.messages,
-                flood.cpu / flood.messages);
+    const double events = watched.bytes / BytesOfAnEvent(server->address());
+    std::printf("%10.0f %12.0f %12.0f %12.0f %12.1f %14.2f %14.2f\n", alone.orders / alone.seconds,
+                watched.orders / watched.seconds, watched.messages / watched.seconds,
+                events / watched.seconds, an_order,
+                (watched.cpu - watched.orders * an_order) / events, flood.cpu / flood.messages);
     std::fflush(stdout);
   }
 }
