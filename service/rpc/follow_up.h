@@ -25,8 +25,9 @@ namespace rpc {
 // waits for it. `queue` is that of a call of the callback API.
 //
 // Guarantees: nothing is kept once `report` has returned. What follows runs after it, with no lock
-// held and no deeper in the stack, and others get their turn after kInARow.
-constexpr int kInARow = 1024;
+// held and no deeper in the stack. After kInARow others get their turn: so few that a call beside
+// many busy streams hardly waits, and enough that waking a thread for them costs little.
+constexpr int kInARow = 64;
 void FollowUp(grpc::CompletionQueue* queue, const std::function<void()>& report);
 
 }  // namespace rpc
