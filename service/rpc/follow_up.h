@@ -27,7 +27,7 @@ namespace rpc {
 // Guarantees: nothing is kept once `report` has returned. What follows runs after it, with no lock
 // held and no deeper in the stack. After kInARow others get their turn: so few that a call beside
 // many busy streams hardly waits, and enough that waking a thread for them costs little.
-constexpr int kInARow = 64;
+constexpr int kInARow = 256;
 void FollowUp(grpc::CompletionQueue* queue, const std::function<void()>& report);
 
 }  // namespace rpc
