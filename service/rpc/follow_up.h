@@ -9,8 +9,7 @@ class CompletionQueue;
 
 namespace rpc {
 
-// Runs `report`, and then on the same thread what gRPC has to report because of it, as long as that
-// happens at once.
+// Has a thread go on with the operations that it has started, where gRPC would wake another one.
 //
 // The problem: a write with a buffer hint has ended when StartWrite() returns. gRPC puts the report
 // of its end into the server's completion queue and wakes another thread, which starts the next
@@ -19,16 +18,18 @@ namespace rpc {
 // gRPC keeps one report for the thread that caused it, when it is asked to
 // (grpc_completion_queue_thread_local_cache_init() in grpc/grpc.h, of which
 // grpc::CompletionQueue::DoThenAsyncNext() is made). A queue of another kind than that of gRPC 1.51's
-// callback API keeps none; then this only runs `report`.
+// callback API keeps none; then all goes on as without this.
+
+// Runs `report`, and then what was kept, as long as something is.
 //
-// Requires: `report` is what gRPC has called to report something, and does not block: what is kept
-// waits for it. `queue` is that of a call of the callback API.
-//
-// Guarantees: nothing is kept once `report` has returned. What follows runs after it, with no lock
-// held and no deeper in the stack. After kInARow others get their turn: so few that a call beside
-// many busy streams hardly waits, and enough that waking a thread for them costs little.
+// Requires: `report` is what gRPC has called to report something: no lock is held.
+void FollowUp(const std::function<void()>& report);
+
+// Runs `start`, which starts an operation of a call of the callback API, whose queue this is. Within
+// FollowUp() on this thread, the report of what has ended at once is kept. Every kInARow-th is not:
+// others get their turn.
 constexpr int kInARow = 256;
-void FollowUp(grpc::CompletionQueue* queue, const std::function<void()>& report);
+void StartHere(grpc::CompletionQueue* queue, const std::function<void()>& start);
 
 }  // namespace rpc
 

@@ -87,31 +87,34 @@ class FollowUpTest : public testing::Test {
 TEST_F(FollowUpTest, RunsWhatHasEndedWhenTheReportHasReturned) {
   int ended = 0;
   Operation operation = Make([&] { ++ended; });
-  FollowUp(&queue_, [&] {
-    operation.Begin();
+  FollowUp([&] {
+    StartHere(&queue_, [&] { operation.Begin(); });
     EXPECT_EQ(ended, 0);
   });
   EXPECT_EQ(ended, 1);
   EXPECT_FALSE(Next());
 }
 
-TEST_F(FollowUpTest, KeepsNothingAfterwards) {
+TEST_F(FollowUpTest, KeepsWhatIsStartedInAReportOnly) {
   int ended = 0;
-  Operation operation = Make([&] { ++ended; });
-  FollowUp(&queue_, [] {});
-  operation.Begin();
+  Operation first = Make([&] { ++ended; });
+  Operation second = Make([&] { ++ended; });
+  FollowUp([&] { first.Begin(); });
+  FollowUp([] {});
+  StartHere(&queue_, [&] { second.Begin(); });
   EXPECT_EQ(ended, 0);
   EXPECT_TRUE(Next());
-  EXPECT_EQ(ended, 1);
+  EXPECT_TRUE(Next());
+  EXPECT_EQ(ended, 2);
 }
 
 TEST_F(FollowUpTest, LeavesAllButOneToTheQueue) {
   int ended = 0;
   Operation one = Make([&] { ++ended; });
   Operation another = Make([&] { ++ended; });
-  FollowUp(&queue_, [&] {
-    one.Begin();
-    another.Begin();
+  FollowUp([&] {
+    StartHere(&queue_, [&] { one.Begin(); });
+    StartHere(&queue_, [&] { another.Begin(); });
   });
   EXPECT_EQ(ended, 1);
   EXPECT_TRUE(Next());
@@ -124,18 +127,18 @@ TEST_F(FollowUpTest, GoesNoDeeperAndEndsARow) {
   int depth = 0;
   std::deque<Operation> operations;
   const auto begin_next = [&] {
-    if (begun < operations.size()) operations[begun++].Begin();
+    if (begun < operations.size()) StartHere(&queue_, [&] { operations[begun++].Begin(); });
   };
   for (int i = 0; i < kInARow + 3; ++i) {
     operations.emplace_back(channel_, queue_.cq(), [&] {
       EXPECT_LE(++depth, 2);  // That of a report, and of one that follows it.
       ++ended;
-      FollowUp(&queue_, begin_next);
+      FollowUp(begin_next);
       --depth;
     });
   }
-  FollowUp(&queue_, begin_next);
-  EXPECT_EQ(ended, kInARow);
+  FollowUp(begin_next);
+  EXPECT_EQ(ended, kInARow - 1);
   EXPECT_TRUE(Next()) << "the one after them is the queue's";
   EXPECT_EQ(ended, kInARow + 3) << "and begins a row of its own";
 }

@@ -242,8 +242,7 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
  private:
   void OnWriteDone(bool ok) {
     const StreamOrder::CallEvent event = ok ? StreamOrder::kWritten : StreamOrder::kWriteFailed;
-    if (call_.queue == nullptr) return stream_->Post(event);
-    FollowUp(call_.queue, [this, event] { stream_->Post(event); });
+    FollowUp([this, event] { stream_->Post(event); });
   }
   void OnReadDone(bool ok) {
     if constexpr (requires { stream_->incoming(); }) {
@@ -259,7 +258,8 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
     if constexpr (requires { stream_->outgoing(); }) {
       grpc::WriteOptions options;
       if (hinted) options.set_buffer_hint();
-      this->StartWrite(&stream_->outgoing(), options);
+      const auto start = [&] { this->StartWrite(&stream_->outgoing(), options); };
+      call_.queue == nullptr ? start() : StartHere(call_.queue, start);
     }
   }
   void Read() override {
