@@ -92,6 +92,8 @@ void StreamOrder::Work() {
     }
     if (events != 0) {
       Turn(events);
+      // A hold that has gone meanwhile may have told this turn, which took it to be still there.
+      if (held_ && holds_ == 0) pending_ |= kWake;
       continue;
     }
     unsigned idle = kBusy;
