@@ -405,6 +405,23 @@ TEST(StreamOrderTest, NeitherReadsNorEndsWhileItIsHeld) {
   call->EndAll();
 }
 
+TEST(StreamOrderTest, HearsOfEveryHoldThatGoes) {
+  Script script;
+  StreamHold hold;
+  script.on_message = [&] { hold = script.hold(); };
+  const auto call = FakeCall::Begin(script);
+  for (int round = 0; round < 5000; ++round) {
+    call->Send("a");
+    std::jthread releases([&] { hold = nullptr; });
+    // Somebody is at work on the stream meanwhile.
+    for (int i = 0; i < 200; ++i) script.handle->Wake();
+    releases.join();
+    ASSERT_TRUE(call->reading()) << "round " << round;
+  }
+  call->Cancel();
+  call->EndAll();
+}
+
 TEST(StreamOrderTest, AHandleThatIsLeftBehindDoesNothing) {
   Script script;
   {
