@@ -12,7 +12,6 @@
 // do by the clock, which under callgrind weighs a hundred times what it does otherwise.
 #include <sched.h>
 #include <signal.h>
-#include <time.h>
 
 #include <algorithm>
 #include <atomic>
@@ -35,6 +34,7 @@
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
+#include "tests/bench/cpu_time.h"
 #include "tests/bench/statistics.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
@@ -111,7 +111,6 @@ class Side {
     for (int i = 0; i < std::max(absl::GetFlag(FLAGS_callers), 1); ++i) {
       callers_.push_back(std::make_unique<Caller>(server_->address()));
     }
-    OrDie(clock_getcpuclockid(server_->process().pid(), &cpu_clock_) == 0, "no CPU clock");
   }
 
   // The first of the callers, which is all there is of them when one calls alone.
@@ -136,16 +135,11 @@ class Side {
   }
 
   // What the server has spent of the CPU in its life, in microseconds.
-  double CpuSpent() const {
-    timespec spent{};
-    OrDie(clock_gettime(cpu_clock_, &spent) == 0, "the server has ended");
-    return static_cast<double>(spent.tv_sec) * 1e6 + static_cast<double>(spent.tv_nsec) / 1e3;
-  }
+  double CpuSpent() const { return CpuSpentBy(server_->process().pid()); }
 
  private:
   std::unique_ptr<ServerProcess> server_;
   std::vector<std::unique_ptr<Caller>> callers_;
-  clockid_t cpu_clock_{};
 };
 
 // One number for each round.

@@ -5,8 +5,6 @@
 // Orders are placed at the real servers, alternately with nobody watching and with many who watch
 // all of it. Beside it, in the same run, as many streams of bare gRPC, each message flushed by
 // itself, as gRPC's documentation has it.
-#include <time.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -24,9 +22,11 @@
 #include "absl/time/time.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
-#include "grpcpp/create_channel.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "orders/v1/orders.grpc.pb.h"
+#include "service/rpc/bytes.h"
+#include "service/rpc/testing/callers.h"
+#include "tests/bench/cpu_time.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
 #include "tests/servers/echo/bench.pb.h"
@@ -49,26 +49,6 @@ Server Start(const std::string& binary, const std::vector<std::string>& flags) {
   std::exit(1);
 }
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
-// Of its life, in microseconds.
-double CpuOf(const Server& server) {
-  clockid_t clock{};
-  timespec spent{};
-  if (clock_getcpuclockid(server->process().pid(), &clock) != 0) std::abort();
-  if (clock_gettime(clock, &spent) != 0) std::abort();
-  return static_cast<double>(spent.tv_sec) * 1e6 + static_cast<double>(spent.tv_nsec) / 1e3;
-}
-
-grpc::ByteBuffer Bytes(const google::protobuf::Message& message) {
-  const grpc::Slice slice(message.SerializeAsString());
-  return {&slice, 1};
-}
-
 struct Count {
   std::atomic<std::int64_t> messages{0};
   std::atomic<std::int64_t> bytes{0};
@@ -79,7 +59,7 @@ class Watcher final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byt
  public:
   Watcher(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
           const google::protobuf::Message& request, Count& count)
-      : stub_(channel), request_(Bytes(request)), count_(count) {
+      : stub_(channel), request_(rpc::ToBytes(request)), count_(count) {
     stub_.PrepareBidiStreamingCall(&context_, method, {}, this);
     StartWriteLast(&request_, {});
     StartRead(&message_);
@@ -115,7 +95,7 @@ class Watchers {
   Watchers(const std::string& address, const std::string& method,
            const google::protobuf::Message& request) {
     std::vector<std::shared_ptr<grpc::Channel>> channels(absl::GetFlag(FLAGS_connections));
-    for (auto& channel : channels) channel = Connect(address);
+    for (auto& channel : channels) channel = rpc::NewConnection(address);
     for (int i = 0; i < absl::GetFlag(FLAGS_watchers); ++i) {
       watchers_.emplace_back(channels[i % channels.size()], method, request, count_);
     }
@@ -134,7 +114,7 @@ class Callers {
   explicit Callers(const std::string& address) {
     for (int i = 0; i < absl::GetFlag(FLAGS_callers); ++i) {
       threads_.emplace_back([this, address, i](const std::stop_token& stop) {
-        const auto stub = v1::OrdersService::NewStub(Connect(address));
+        const auto stub = v1::OrdersService::NewStub(rpc::NewConnection(address));
         for (int n = 0; !stop.stop_requested(); ++n) Place(*stub, absl::StrCat(prefix_, i, "-", n));
       });
     }
@@ -179,7 +159,7 @@ Slice Measure(const Server& server, const Callers* callers, const Watchers* watc
   std::this_thread::sleep_for(std::chrono::seconds(1));  // Until all are at it.
   const auto now = [&] {
     return Slice{.seconds = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()),
-                 .cpu = CpuOf(server),
+                 .cpu = bench::CpuSpentBy(server->process().pid()),
                  .orders = callers ? static_cast<double>(callers->placed()) : 0,
                  .messages = watchers ? static_cast<double>(watchers->count().messages) : 0,
                  .bytes = watchers ? static_cast<double>(watchers->count().bytes) : 0};
@@ -191,9 +171,9 @@ Slice Measure(const Server& server, const Callers* callers, const Watchers* watc
           end.messages - begin.messages, end.bytes - begin.bytes};
 }
 
-// How long the events of one order are, on average: its own watch has them all.
+// How long an event is on average, of the first ones.
 double BytesOfAnEvent(const std::string& address) {
-  const auto stub = v1::OrdersService::NewStub(Connect(address));
+  const auto stub = v1::OrdersService::NewStub(rpc::NewConnection(address));
   grpc::ClientContext context;
   v1::WatchOrdersRequest request;
   request.set_resume_token("start");
