@@ -200,16 +200,7 @@ class OrdersClientWatchTest : public OrdersClientTest {
       WatchOrdersResponse response;
       response.set_resume_token(std::to_string(from));
       writer.Write(response);
-      response.clear_resume_token();
-      for (int i = from + 1; i <= to; ++i) {
-        WatchOrdersResponse::Event& event = *response.add_events();
-        event.set_resume_token(std::to_string(i));
-        *event.mutable_order() = MakeOrder(std::to_string(i), orders::v1::ORDER_STATE_PLACED);
-        // Two in a message, where there are two.
-        if (response.events_size() < 2 && i < to) continue;
-        writer.Write(response);
-        response.clear_events();
-      }
+      SendEvents(writer, from + 1, to);
       return end;
     });
   }
@@ -365,12 +356,8 @@ TEST_F(OrdersClientWatchTest, ContinuesOnAnotherServerWhenItsOwnDies) {
   auto mortal = std::make_unique<FakeShop>();
   // Both have the same log, and break after each event.
   const auto next_event = [](const WatchOrdersRequest& request, FakeOrders::Watch& writer) {
-    WatchOrdersResponse response;
-    const auto next = std::to_string(std::stoi(request.resume_token()) + 1);
-    WatchOrdersResponse::Event& event = *response.add_events();
-    event.set_resume_token(next);
-    *event.mutable_order() = MakeOrder(next, orders::v1::ORDER_STATE_PLACED);
-    writer.Write(response);
+    const int next = std::stoi(request.resume_token()) + 1;
+    SendEvents(writer, next, next);
     return kBroken;
   };
   for (int i = 0; i < 9; ++i) {

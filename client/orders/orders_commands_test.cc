@@ -299,16 +299,7 @@ class CliWatchTest : public CliTest {
   void Serve(std::string token, int from, int to, grpc::Status end) {
     fake_.watch.Then([=](const WatchOrdersRequest& request, FakeOrders::Watch& writer) {
       EXPECT_EQ(request.resume_token(), token);
-      WatchOrdersResponse response;
-      for (int i = from; i <= to; ++i) {
-        WatchOrdersResponse::Event& event = *response.add_events();
-        event.set_resume_token(std::to_string(i));
-        *event.mutable_order() = MakeOrder("o" + std::to_string(i), ORDER_STATE_PLACED);
-        // Two in a message, where there are two.
-        if (response.events_size() < 2 && i < to) continue;
-        writer.Write(response);
-        response.clear_events();
-      }
+      SendEvents(writer, from, to, "o");
       return end;
     });
   }

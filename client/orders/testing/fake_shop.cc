@@ -14,4 +14,16 @@ orders::v1::Order MakeOrder(const std::string& order_id, orders::v1::OrderState 
   return order;
 }
 
+void SendEvents(FakeOrders::Watch& writer, int from, int to, const std::string& prefix) {
+  orders::v1::WatchOrdersResponse response;
+  for (int i = from; i <= to; ++i) {
+    orders::v1::WatchOrdersResponse::Event& event = *response.add_events();
+    event.set_resume_token(std::to_string(i));
+    *event.mutable_order() = MakeOrder(prefix + std::to_string(i), orders::v1::ORDER_STATE_PLACED);
+    if (response.events_size() < 2 && i < to) continue;
+    writer.Write(response);
+    response.clear_events();
+  }
+}
+
 }  // namespace client

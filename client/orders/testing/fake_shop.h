@@ -86,6 +86,10 @@ class FakeShop {
 
 orders::v1::Order MakeOrder(const std::string& order_id, orders::v1::OrderState state);
 
+// Sends the events `from` to `to`, two in a message where there are two. Event n has the token "n", and
+// its order is called that, behind `prefix`.
+void SendEvents(FakeOrders::Watch& writer, int from, int to, const std::string& prefix = "");
+
 }  // namespace client
 
 #endif  // CLIENT_ORDERS_TESTING_FAKE_SHOP_H_
