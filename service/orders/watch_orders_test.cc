@@ -91,16 +91,13 @@ TEST_F(WatchOrdersTest, TellsEverythingFromTheStart) {
 TEST_F(WatchOrdersTest, SendsWhatIsAtHandInOneMessage) {
   PlaceAll(Ids(1, 5));
   ASSERT_EQ(Stand("start")->Next(5), Ids(1, 5));  // So the feed has it.
-  CallContext context;
-  v1::WatchOrdersRequest request;
-  request.set_resume_token("start");
-  const auto stream = stub_->WatchOrders(&context, request);
-  v1::WatchOrdersResponse response;
-  ASSERT_TRUE(stream->Read(&response));
-  EXPECT_EQ(response.events_size(), 0);
-  ASSERT_TRUE(stream->Read(&response));
-  EXPECT_EQ(response.events_size(), 5);
-  context.TryCancel();
+  Watch watch(*stub_, "start");
+  const auto first = watch.NextMessage();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->events_size(), 0);
+  const auto second = watch.NextMessage();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->events_size(), 5);
 }
 
 TEST_F(WatchOrdersTest, SendsNoEndlessMessage) {
@@ -114,17 +111,13 @@ TEST_F(WatchOrdersTest, SendsNoEndlessMessage) {
     ASSERT_TRUE(orders_.store().Place({{stored, "reservation"}}, Soon())[0].ok());
   }
   ASSERT_EQ(Stand("start")->Next(kOrders), Ids(1, kOrders));
-  CallContext context;
-  v1::WatchOrdersRequest request;
-  request.set_resume_token("start");
-  const auto stream = stub_->WatchOrders(&context, request);
-  v1::WatchOrdersResponse response;
-  ASSERT_TRUE(stream->Read(&response));
-  for (int events = 0; events < kOrders; events += response.events_size()) {
-    ASSERT_TRUE(stream->Read(&response));
-    EXPECT_LT(response.ByteSizeLong(), 4 * kBytes);
+  const auto watch = Stand("start");
+  for (int events = 0; events < kOrders;) {
+    const auto message = watch->NextMessage();
+    ASSERT_TRUE(message);
+    EXPECT_LT(message->ByteSizeLong(), 4 * kBytes);
+    events += message->events_size();
   }
-  context.TryCancel();
 }
 
 TEST_F(WatchOrdersTest, GoesOnAfterEachResumeToken) {

@@ -123,14 +123,20 @@ Watch::Watch(v1::OrdersService::Stub& stub, const std::string& resume_token) {
   stream_ = stub.WatchOrders(&context_, request);
 }
 
+std::optional<v1::WatchOrdersResponse> Watch::NextMessage() {
+  v1::WatchOrdersResponse response;
+  if (!stream_->Read(&response)) return std::nullopt;
+  return response;
+}
+
 std::optional<Watch::Event> Watch::Next() {
   if (come_.empty()) {
-    v1::WatchOrdersResponse response;
-    if (!stream_->Read(&response)) return std::nullopt;
-    if (!response.resume_token().empty()) {
-      come_.emplace_back().set_resume_token(response.resume_token());
+    const auto message = NextMessage();
+    if (!message) return std::nullopt;
+    if (!message->resume_token().empty()) {
+      come_.emplace_back().set_resume_token(message->resume_token());
     }
-    come_.insert(come_.end(), response.events().begin(), response.events().end());
+    come_.insert(come_.end(), message->events().begin(), message->events().end());
   }
   Event event = std::move(come_.front());
   come_.pop_front();

@@ -102,6 +102,9 @@ class Watch {
 
   using Event = v1::WatchOrdersResponse::Event;
 
+  // The next message, whole. Unset: the watch has ended.
+  // Requires: no event of the one before is left.
+  std::optional<v1::WatchOrdersResponse> NextMessage();
   // The next event; first one without an order, which says that the watch has begun. Unset: it has
   // ended.
   std::optional<Event> Next();
