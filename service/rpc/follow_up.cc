@@ -37,7 +37,7 @@ void FollowUp(const std::function<void()>& report) {
 
 void StartHere(grpc::CompletionQueue* queue, const std::function<void()>& start) {
   // There is room for one report.
-  const bool keeps = row != nullptr && row->next.function == nullptr;
+  const bool keeps = queue != nullptr && row != nullptr && row->next.function == nullptr;
   if (!keeps || ++row->started % kInARow == 0) return start();
   grpc_completion_queue_thread_local_cache_init(queue->cq());
   start();

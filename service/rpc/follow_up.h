@@ -25,9 +25,9 @@ namespace rpc {
 // Requires: `report` is what gRPC has called to report something: no lock is held.
 void FollowUp(const std::function<void()>& report);
 
-// Runs `start`, which starts an operation of a call of the callback API, whose queue this is. Within
-// FollowUp() on this thread, the report of what has ended at once is kept. Every kInARow-th is not:
-// others get their turn.
+// Runs `start`, which starts an operation of a call of the callback API, whose queue this is; null: it
+// is not known. Within FollowUp() on this thread, the report of what has ended at once is kept. Every
+// kInARow-th is not: others get their turn.
 constexpr int kInARow = 256;
 void StartHere(grpc::CompletionQueue* queue, const std::function<void()>& start);
 

@@ -258,8 +258,7 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
     if constexpr (requires { stream_->outgoing(); }) {
       grpc::WriteOptions options;
       if (hinted) options.set_buffer_hint();
-      const auto start = [&] { this->StartWrite(&stream_->outgoing(), options); };
-      call_.queue == nullptr ? start() : StartHere(call_.queue, start);
+      StartHere(call_.queue, [&] { this->StartWrite(&stream_->outgoing(), options); });
     }
   }
   void Read() override {
