@@ -43,7 +43,7 @@ class Caller {
  public:
   Caller(std::string address, std::shared_ptr<grpc::ChannelCredentials> credentials)
       : address_(std::move(address)), credentials_(std::move(credentials)), thread_([this] {
-          while (!stop_ && failed_.empty()) CallOverOneConnection();
+          while (!stop_) CallOverOneConnection();
         }) {}
   ~Caller() { Stop(); }
 
@@ -59,7 +59,7 @@ class Caller {
  private:
   void CallOverOneConnection() {
     const auto stub = bench::Bench::NewStub(rpc::NewConnection(address_, credentials_));
-    for (int i = 0; i < 20 && !stop_ && failed_.empty(); ++i) {
+    for (int i = 0; i < 20 && !stop_; ++i) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + testkit::kLong);
       bench::EchoReply reply;
@@ -68,6 +68,7 @@ class Caller {
         ++answered_;
       } else {
         failed_.push_back(status.error_message());
+        stop_ = true;
       }
     }
   }
