@@ -11,9 +11,9 @@ namespace rpc {
 
 // Has a thread go on with the operations that it has started, where gRPC would wake another one.
 //
-// The problem: a write with a buffer hint has ended when StartWrite() returns. gRPC puts the report
-// of its end into the server's completion queue and wakes another thread, which starts the next
-// write: most of what a small message costs.
+// The problem: a write with a buffer hint has ended when StartWrite() returns, and so has a read of a
+// message that is there. gRPC puts the report of the end into the server's completion queue and wakes
+// another thread, which starts what comes next: most of what a small message costs.
 //
 // gRPC keeps one report for the thread that caused it, when it is asked to
 // (grpc_completion_queue_thread_local_cache_init() in grpc/grpc.h, of which

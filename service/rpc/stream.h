@@ -240,16 +240,16 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   }
 
  private:
-  void OnWriteDone(bool ok) {
-    const StreamOrder::CallEvent event = ok ? StreamOrder::kWritten : StreamOrder::kWriteFailed;
-    FollowUp([this, event] { stream_->Post(event); });
-  }
+  void OnWriteDone(bool ok) { Report(ok ? StreamOrder::kWritten : StreamOrder::kWriteFailed); }
   void OnReadDone(bool ok) {
     if constexpr (requires { stream_->incoming(); }) {
-      stream_->Post(ok                              ? StreamOrder::kMessage
-                    : IsMarked(stream_->incoming()) ? StreamOrder::kHalfClosed
-                                                    : StreamOrder::kUndecodable);
+      Report(ok                              ? StreamOrder::kMessage
+             : IsMarked(stream_->incoming()) ? StreamOrder::kHalfClosed
+                                             : StreamOrder::kUndecodable);
     }
+  }
+  void Report(StreamOrder::CallEvent event) {
+    FollowUp([this, event] { stream_->Post(event); });
   }
   void OnCancel() override { stream_->Post(StreamOrder::kCancelled); }
   void OnDone() override { stream_->Post(StreamOrder::kDone); }
@@ -264,7 +264,7 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   void Read() override {
     if constexpr (requires { stream_->incoming(); }) {
       Mark(stream_->incoming());
-      this->StartRead(&stream_->incoming());
+      StartHere(call_.queue, [&] { this->StartRead(&stream_->incoming()); });
     }
   }
   void Finish(const absl::Status& status) override {
