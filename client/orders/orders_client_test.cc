@@ -40,7 +40,7 @@ using testing::SizeIs;
 
 // A stream that ends with no details at all, as when the server is killed.
 const grpc::Status kBroken(grpc::StatusCode::UNAVAILABLE, "Socket closed");
-const grpc::Status kOk = grpc::Status::OK;
+const grpc::Status kOk;
 
 std::vector<std::string> Numbers(int from, int to) {
   std::vector<std::string> numbers;

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "grpcpp/generic/async_generic_service.h"
+#include "grpcpp/version_info.h"
 #include "gtest/gtest.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/authorization.h"
@@ -164,10 +165,15 @@ TEST_F(AccessLogTest, TellsOfStreamsAndOfWhatIsRefused) {
 
 TEST_F(AccessLogTest, BeginsATraceWithoutAValidOne) {
   Logged server(log_, probe_);
+  std::size_t calls = 2;
   Echo(server.address(), {});
   Echo(server.address(), {{"traceparent", "00-x"}});
-  Echo(server.address(), {{"traceparent", kTraceparent}, {"traceparent", kTraceparent}});
-  for (const EndedCall& call : AwaitCalls(3)) {
+  // Newer gRPC, 1.83 for one, hands over one of two (W3CTraceParentMetadata in metadata_batch.h).
+  if (GRPC_CPP_VERSION_MINOR < 83) {
+    ++calls;
+    Echo(server.address(), {{"traceparent", kTraceparent}, {"traceparent", kTraceparent}});
+  }
+  for (const EndedCall& call : AwaitCalls(calls)) {
     EXPECT_EQ(call.trace.ParentSpanId(), "");
     EXPECT_NE(call.trace.TraceId(), kTrace);
     EXPECT_THAT(call.trace.TraceId(), SizeIs(32));

@@ -134,7 +134,6 @@ TEST_F(FaultsTest, HandlersBlockingEveryGrpcThreadAreGivenUp) {
   // gRPC has 16 such threads at most; more calls than that never reach a handler.
   std::vector<std::unique_ptr<OpenStream>> streams;
   for (int i = 0; i < 20; ++i) streams.push_back(Open("/bench.Bench/Watch"));
-  ASSERT_TRUE(process().AwaitOutput("handler hangs\nhandler hangs\n", kLimit)) << Output();
   ASSERT_TRUE(
       process().AwaitOutput(" W faulty: gRPC's threads have been blocked for a second", kLimit))
       << Output();
