@@ -1,9 +1,14 @@
 # shellcheck shell=bash # In a root folder of Debian sid.
 # Debian's experimental suite has the newest gRPC and Protobuf as packages. Nothing else is taken from there: the newest
-# Abseil, for one, is not the one that they were built with.
+# Abseil, for one, is not the one that they were built with. Python's gRPC from there lacks a library and cannot be loaded:
+# callers in Python have the one of sid.
 uri="$(awk '$1 == "deb" { print $2; exit }' /etc/apt/sources.list)"
 echo "deb $uri experimental main" >/etc/apt/sources.list.d/experimental.list
 cat >/etc/apt/preferences.d/current-grpc <<END
+Package: python3-grpcio
+Pin: release a=unstable
+Pin-Priority: 1001
+
 Package: src:grpc src:protobuf
 Pin: release a=experimental
 Pin-Priority: 900
