@@ -13,27 +13,51 @@ def _fail_missing(rctx, what):
     (./bazelw installs everything that is needed.)
 """.format(repository = rctx.name, what = what, apt = rctx.attr.apt))
 
-def _pkg_config(rctx, modules):
+def _pkg_config(rctx, modules, *options):
     """The compiler's and the linker's flags for some pkg-config modules."""
     if not modules:
         return []
     if not rctx.which("pkg-config"):
         _fail_missing(rctx, "pkg-config was not found.")
-    answer = rctx.execute(["pkg-config", "--cflags", "--libs"] + modules)
+    answer = rctx.execute(["pkg-config", "--cflags", "--libs"] + list(options) + modules)
     if answer.return_code != 0:
         _fail_missing(rctx, answer.stderr.strip())
     return [word for word in answer.stdout.replace("\n", " ").split(" ") if word]
 
-def _cc_library(rctx, name, words):
+def _linked(flags):
+    """The names of the libraries in them, once each: pkg-config names the same one many times."""
+    return {flag[2:]: None for flag in flags if flag.startswith("-l")}.keys()
+
+# Parts of the C library, and OpenSSL, which libpq loads as well.
+_ALWAYS_SHARED = ["atomic", "crypto", "dl", "m", "pthread", "rt", "ssl"]
+
+# Only OpenSSL's archive would need it.
+_NOT_NEEDED = ["zstd"]
+
+def _linked_in(rctx, modules):
+    """The names of the libraries that are to be a part of the program, and of what they need."""
+    return [library for library in _linked(_pkg_config(rctx, modules, "--static")) if library not in _NOT_NEEDED]
+
+def _as_archive(library):
+    return "-l" + library if library in _ALWAYS_SHARED else "-l:lib%s.a" % library
+
+def _has_archives(rctx):
+    """Whether gRPC, and all that it needs, can be linked in. A part of it alone would be there twice."""
+    needed = _linked_in(rctx, ["grpc++", "protobuf"])
+    files = ["lib%s.a" % library for library in needed if library not in _ALWAYS_SHARED]
+    found = rctx.execute(["sh", "-c", 'for file; do cc -print-file-name="$file"; done', "sh"] + files)
+    return found.return_code == 0 and all([path.startswith("/") for path in found.stdout.strip().split("\n")])
+
+def _cc_library(rctx, name, words, has_archives):
     """The BUILD text for one library; `words` are what system_package's `libraries` describes."""
     deps = [word for word in words if word[0] in "@:"]
-    linkopts = [word for word in words if word.startswith("-")]
-    flags = _pkg_config(rctx, [word for word in words if word[0] not in "@:-?"])
+    kept = [word[1:] for word in words if word[0] == "!"]
+    modules = [word for word in words if word[0] not in "@:!?"]
     for word in words:
         # A module that only newer packages have; without it the library is empty.
         if word[0] == "?" and rctx.execute(["pkg-config", "--exists", word[1:]]).return_code == 0:
-            flags += _pkg_config(rctx, [word[1:]])
-    linked = {}
+            modules.append(word[1:])
+    flags = _pkg_config(rctx, modules)
     includes = []
     defines = []
     for flag in flags:
@@ -44,18 +68,30 @@ def _cc_library(rctx, name, words):
             includes.append(directory)
         elif flag.startswith("-D"):
             defines.append(flag[2:])
-        elif flag.startswith("-l"):
-            linked[flag] = None  # pkg-config names the same library many times
+    linkopts = ["-Wl,--no-as-needed,-l" + library for library in kept]
+    linked = _linked(flags)
     if linked:
         # A library that a program does not call stays out of it.
-        linkopts += ["-Wl,--push-state,--as-needed"] + linked.keys() + ["-Wl,--pop-state"]
+        linkopts += ["-Wl,--push-state,--as-needed"] + ["-l" + library for library in linked] + ["-Wl,--pop-state"]
+    archives = linkopts
+    if has_archives:
+        archives = ["-Wl,--whole-archive,-l:lib%s.a,--no-whole-archive" % library for library in kept]
+        linked_in = _linked_in(rctx, modules)
+        if linked_in:
+            archives.append("-Wl,--push-state,--as-needed,--start-group")  # They call one another.
+            archives += [_as_archive(library) for library in linked_in]
+            archives.append("-Wl,--end-group,--pop-state")
+    pthread = ["-pthread"] if "-pthread" in flags else []
     return """
 cc_library(
     name = {name},
     hdrs = glob({headers}),
     defines = {defines},
     includes = {includes},
-    linkopts = {linkopts},
+    linkopts = select({{
+        "//:optimised": {archives},
+        "//conditions:default": {linkopts},
+    }}),
     deps = {deps},
 )
 """.format(
@@ -63,9 +99,17 @@ cc_library(
         headers = repr([include + "/**/*.h" for include in includes]),
         defines = repr(defines),
         includes = repr(includes),
-        linkopts = repr(linkopts + (["-pthread"] if "-pthread" in flags else [])),
+        archives = repr(archives + pthread),
+        linkopts = repr(linkopts + pthread),
         deps = repr(deps),
     )
+
+_OPTIMISED = """
+config_setting(
+    name = "optimised",
+    values = {"compilation_mode": "opt"},
+)
+"""
 
 def _system_package_impl(rctx):
     for link, target in rctx.attr.links.items():
@@ -73,10 +117,11 @@ def _system_package_impl(rctx):
             _fail_missing(rctx, target + " does not exist.")
         rctx.symlink(target, link)
     packages = dict(rctx.attr.packages)
+    has_archives = rctx.attr.archives and _has_archives(rctx)
     for label, words in rctx.attr.libraries.items():
         package, _, name = label.rpartition(":")
-        packages[package] = packages.get(package, "") + _cc_library(rctx, name, words)
-    packages.setdefault("", "")
+        packages[package] = packages.get(package, "") + _cc_library(rctx, name, words, has_archives)
+    packages[""] = _OPTIMISED + packages.get("", "")
     for package, text in packages.items():
         rctx.file(package + "/BUILD" if package else "BUILD", 'package(default_visibility = ["//visibility:public"])\n' + text)
     for path, text in rctx.attr.files.items():
@@ -90,8 +135,9 @@ system_package = repository_rule(
     attrs = {
         "apt": attr.string(doc = "The packages to name when something is missing."),
         "libraries": attr.string_list_dict(
-            doc = "'package:name' -> words: '@...' or ':...' is a dep, '-...' a linker option, '?...' a pkg-config module that may be missing, else one that may not.",
+            doc = "'package:name' -> words: '@...' or ':...' is a dep, '!...' a library that is kept though nothing calls it, '?...' a pkg-config module that may be missing, else one that may not.",
         ),
+        "archives": attr.bool(doc = "With -c opt the libraries, and those that they need, become part of the program."),
         "links": attr.string_dict(doc = "A path in the repository -> the absolute path that it leads to."),
         "packages": attr.string_dict(doc = "A package -> text of its BUILD file, before the libraries."),
         "files": attr.string_dict(doc = "A path in the repository -> its content."),
@@ -249,6 +295,7 @@ def system_packages():
             "bin/protoc": "/usr/bin/protoc",
             "include/google/protobuf": "/usr/include/google/protobuf",
         },
+        archives = True,
         libraries = {
             ":protobuf": ["protobuf"],
             "src/google/protobuf/util:differencer": ["@com_google_protobuf//:protobuf"],
@@ -275,12 +322,13 @@ def system_packages():
         name = "com_github_grpc_grpc",
         apt = "libgrpc++-dev protobuf-compiler-grpc",
         links = {"src/compiler/bin/grpc_cpp_plugin": "/usr/bin/grpc_cpp_plugin"},
+        archives = True,
         libraries = {
-            ":grpc++": ["grpc++", "@com_google_protobuf//:protobuf"],
+            # "!": gRPC 1.51 makes what its headers call when it is loaded; the other two register themselves then.
+            ":grpc++": ["!grpc++", "grpc++", "@com_google_protobuf//:protobuf"],
             ":grpc++_codegen_proto": [":grpc++"],
-            # These two register themselves when they are loaded, so the linker must keep them though nothing calls them.
-            ":grpc++_reflection": ["-Wl,--no-as-needed,-lgrpc++_reflection", ":grpc++"],
-            ":grpcpp_channelz": ["-Wl,--no-as-needed,-lgrpcpp_channelz", ":grpc++"],
+            ":grpc++_reflection": ["!grpc++_reflection", ":grpc++"],
+            ":grpcpp_channelz": ["!grpcpp_channelz", ":grpc++"],
             ":grpc++_test": [":grpc++", "@com_google_googletest//:gtest"],
         },
         packages = {
@@ -290,6 +338,7 @@ def system_packages():
     system_package(
         name = "com_google_absl",
         apt = "libabsl-dev",
+        archives = True,
         libraries = {label: [module] for label, module in _ABSL.items()},
     )
     system_package(

@@ -3,7 +3,7 @@
 
 Each program goes to /usr/bin, with the shared libraries that it is linked with; and there are users, certificates and an
 empty /tmp. What is in it is written to /usr/share/sbom/image.cdx.json (CycloneDX): the packages that the libraries come
-from, with their versions.
+from, those that are a part of a program among them, with their versions.
 """
 
 import json
@@ -14,6 +14,8 @@ import subprocess
 import sys
 
 USER = 65532
+# As in bazel/system_packages.bzl: these are not a part of a program.
+NOT_LINKED_IN = {"atomic", "crypto", "dl", "m", "pthread", "rt", "ssl", "zstd"}
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 FILES = {
     "etc/passwd": "root:x:0:0:root:/:/sbin/nologin\norders:x:%d:%d:orders:/:/sbin/nologin\n" % (USER, USER),
@@ -34,6 +36,20 @@ def libraries(program):
     if missing:
         raise SystemExit("collect: %s needs %s, which this machine does not have" % (program, ", ".join(missing)))
     return sorted(set(re.findall(r"(/\S+) \(0x", listed)))
+
+
+def archives(program):
+    """The absolute paths of the libraries that are a part of it: gRPC and what it needs (bazel/system_packages.bzl)."""
+    version = subprocess.run(["sh", "-c", "pkg-config --modversion grpc"], stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, check=False).stdout.strip()
+    with open(program, "rb") as stream:
+        # No package, or gRPC is not a part of it, or of another version, from elsewhere.
+        if not version or b"\0" + version + b"\0" not in stream.read():
+            return []
+    flags = run("pkg-config", "--static", "--libs", "grpc++", "protobuf").split()
+    names = sorted({flag[2:] for flag in flags if flag.startswith("-l")} - NOT_LINKED_IN)
+    found = [run("cc", "-print-file-name=lib%s.a" % name).strip() for name in names]
+    return [path for path in found if path.startswith("/")]
 
 
 def put(root, source, target):
@@ -79,7 +95,7 @@ def main():
         put(root, program, "/usr/bin/" + os.path.basename(program))
     for path in needed:
         put(root, path, path)
-    sources = list(needed)
+    sources = needed + [path for program in programs for path in archives(program)]
     if os.path.exists(CERTIFICATES):
         put(root, CERTIFICATES, CERTIFICATES)
         os.chmod(root + CERTIFICATES, 0o644)

@@ -72,6 +72,10 @@ while read -r -u 3 instruction rest; do
   esac
 done 3<"$work/steps"
 
+shared="$(find "$root" -name 'libgrpc*' -o -name 'libprotobuf*' -o -name 'libabsl*')"
+[[ -z $shared ]] || fail "not a part of the programs: $shared"
+echo "ok      gRPC, Protobuf and Abseil are a part of the programs"
+
 # The first process of its container, as with Docker: signals without a handler do not reach it.
 mkdir -p "$root/proc" "$root/dev"
 # shellcheck disable=SC2016 # Expanded in there.

@@ -44,15 +44,20 @@ wait "$pid" || code=$?
 for name in bin/sh usr/bin/env lib/apt usr/bin/dpkg; do
   [[ ! -e $root/$name ]] || fail "$name is in the image, and nobody needs it"
 done
-grpc=static
-ldd "$server" | grep 'libgrpc++' >/dev/null && grpc=shared
+# gRPC is a shared library, or a part of an optimised program where the package has it so, or was linked from its source.
+of_package="$(pkg-config --modversion grpc++ 2>/dev/null || true)"
+grpc=""
+if ldd "$server" | grep 'libgrpc++' >/dev/null; then
+  grpc="libgrpc++1"
+elif [[ $("$server" --version) == *"gRPC $of_package" ]]; then
+  grpc="libgrpc++-dev"
+fi
 python3 - "$root/usr/share/sbom/image.cdx.json" "$grpc" <<'PYTHON'
 import json, sys
 
 bill = json.load(open(sys.argv[1]))
 packages = {c["name"]: c for c in bill["components"] if c["type"] == "library"}
-# Where gRPC is linked from its source, it is no package.
-for name in ["libc6"] + (["libgrpc++"] if sys.argv[2] == "shared" else []):
+for name in ["libc6", sys.argv[2]]:
     if not any(package.startswith(name) for package in packages):
         sys.exit("FAILED: %s is not in the bill of materials: %s" % (name, sorted(packages)))
 for name, package in packages.items():
