@@ -460,9 +460,11 @@ observability::LogFields FieldsOf(rpc::EndedCall call) {
   return fields;
 }
 
-// Leaves out the flags of libraries.
+// Leaves out the flags of libraries: of Abseil, and of newer gRPC, whose package was compiled with
+// paths that begin with "./".
 bool IsOurs(absl::string_view file) {
-  return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/");
+  return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/") &&
+         !absl::StartsWith(file, ".") && !absl::StartsWith(file, "/");
 }
 
 std::map<std::string, std::string> FlagValues(const ServerConfig& config) {

@@ -15,7 +15,6 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "grpcpp/generic/async_generic_service.h"
-#include "grpcpp/version_info.h"
 #include "gtest/gtest.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/authorization.h"
@@ -24,6 +23,7 @@
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/grpc_version.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/trace.h"
@@ -168,8 +168,7 @@ TEST_F(AccessLogTest, BeginsATraceWithoutAValidOne) {
   std::size_t calls = 2;
   Echo(server.address(), {});
   Echo(server.address(), {{"traceparent", "00-x"}});
-  // Newer gRPC, 1.83 for one, hands over one of two (W3CTraceParentMetadata in metadata_batch.h).
-  if (GRPC_CPP_VERSION_MINOR < 83) {
+  if (kGetsBothTraces) {
     ++calls;
     Echo(server.address(), {{"traceparent", kTraceparent}, {"traceparent", kTraceparent}});
   }

@@ -66,6 +66,7 @@ in_root_folder() { # the directory, the script's text, arguments
   unshare --mount --pid --fork --kill-child bash -euc '
     root="$1" && shift
     mount --make-rprivate /
+    mount --bind "$root" "$root" # unshare asks for a root that is mounted.
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount --rbind /sys "$root/sys"

@@ -117,14 +117,15 @@ TEST_F(BadCallersTest, IncompleteRequestsAreCutAndCounted) {
   for (std::size_t i = 0; i < kConnections; ++i) {
     slow.push_back(std::make_unique<RawConnection>(address()));
     slow.back()->Send(rpc::Http2Preface());
-    // A frame of headers that is 16000 bytes long, says its beginning.
-    slow.back()->Send(std::string("\x00\x3e\x80\x01\x04\x00\x00\x00\x01", 9));
+    // A frame of headers that is 4000 bytes long, says its beginning, with one that takes all of it.
+    slow.back()->Send(std::string("\x00\x0f\xa0\x01\x04\x00\x00\x00\x01", 9));
+    slow.back()->Send(std::string("\x00\x01x\x7f\x9b\x1e", 6));
   }
   std::atomic<bool> stopped = false;
   std::atomic<int> sent = 0;
   std::thread drip([&] {
-    for (int i = 0; i < 15000 && !stopped; ++i) {
-      for (const auto& connection : slow) connection->Send(std::string(1, '\0'));
+    for (int i = 0; i < 3900 && !stopped; ++i) {
+      for (const auto& connection : slow) connection->Send("a");
       ++sent;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));  // How slow they are.
     }

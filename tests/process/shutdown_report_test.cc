@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
 #include <future>
@@ -24,6 +25,7 @@
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "report/v1/shutdown_report.pb.h"
+#include "service/rpc/testing/raw_peer.h"
 #include "tests/common/child_process.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
@@ -195,7 +197,8 @@ TEST_F(ShutdownReportTest, DescribesAManualDrainBeforeTheShutdown) {
     ASSERT_TRUE(server_->process().AwaitOutput(" LameDuckEntered", kLimit));
     grpc::ClientContext during;
     bench::EchoReply reply;
-    ASSERT_TRUE(bench::Bench::NewStub(channel_)->Echo(&during, {}, &reply).ok());
+    const grpc::Status status = bench::Bench::NewStub(channel_)->Echo(&during, {}, &reply);
+    ASSERT_TRUE(status.ok()) << status.error_message();
     admin::v1::DrainResponse response;
     while (drain->Read(&response)) continue;
     EXPECT_TRUE(drain->Finish().ok());
@@ -261,15 +264,16 @@ TEST_F(ShutdownReportTest, DescribesAnExpeditedShutdown) {
 
 TEST_F(ShutdownReportTest, DescribesAThirdSignal) {
   StartEcho({"--termination_grace=1h"});
-  OpenStream watch(
-      channel_, "/bench.Bench/Watch",
-      [] {
-        bench::WatchRequest request;
-        request.set_payload(std::string(3 << 20, 'x'));
-        return request.SerializeAsString();
-      }(),
-      kLimit);
-  ASSERT_TRUE(watch.Read().has_value());
+  // Four messages use up what it takes; the fifth never leaves.
+  bench::WatchRequest request;
+  request.set_payload(std::string(16'000, 'x'));
+  rpc::RawPeer caller(server_->address(), {.endless_window = false});
+  const std::uint32_t watch = caller.Call("/bench.Bench/Watch", request.SerializeAsString());
+  for (std::size_t bytes = 0; bytes < 65'535;) {
+    const auto data = caller.AwaitOn(watch, rpc::RawPeer::kData);
+    ASSERT_TRUE(data.has_value());
+    bytes += data->payload.size();
+  }
   server_->process().Signal(SIGINT);
   ASSERT_TRUE(server_->process().AwaitOutput(" GoodbyeSaid", kLimit));
   SignalTwice(server_->process());

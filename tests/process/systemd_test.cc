@@ -107,11 +107,11 @@ TEST_F(NotifyTest, GetsNoSignOfLifeFromBlockedServers) {
   EXPECT_TRUE(systemd_.Await("READY=1"));
   const auto before = systemd_.Count("WATCHDOG=1");
   EXPECT_TRUE(testkit::Eventually([&] { return systemd_.Count("WATCHDOG=1") > before + 1; }));
-  const auto channel = rpc::NewConnection(server_->address());
   constexpr int kMostThreads = 16;
   std::vector<std::unique_ptr<OpenStream>> streams;
   for (int i = 0; i < kMostThreads; ++i) {
-    streams.push_back(std::make_unique<OpenStream>(channel, "/bench.Bench/Watch", "", kLimit));
+    streams.push_back(std::make_unique<OpenStream>(rpc::NewConnection(server_->address()),
+                                                   "/bench.Bench/Watch", "", kLimit));
   }
   ASSERT_TRUE(process().AwaitOutput("gRPC's threads have been blocked", kLimit));
   std::this_thread::sleep_for(std::chrono::milliseconds(200));  // One may be under way.

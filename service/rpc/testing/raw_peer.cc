@@ -92,6 +92,10 @@ RawPeer::RawPeer(const std::string& address, const Options& options)
   BIO* const tcp = BIO_new_socket(fd, BIO_CLOSE);
   connection_.reset(options.tls ? WithTls(tcp, options.max_tls_version) : tcp);
   SendBytes("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  if (!options.endless_window) {
+    Send({kSettings, 0, 0, ""});
+    return;
+  }
   constexpr char kInitialWindowSize = 4;
   Send({kSettings, 0, 0, std::string{0, kInitialWindowSize} + Big(kMaxStream)});
   Send({kWindowUpdate, 0, 0, Big(kMaxStream - 65535)});

@@ -17,7 +17,8 @@ namespace rpc {
 // The problem: gRPC's own client hides what a server does to a connection (GOAWAY, PING,
 // the order of frames), and refuses to misbehave.
 //
-// The preface, SETTINGS and a window that never fills are sent by the constructor.
+// The preface, SETTINGS and, unless it is switched off, a window that never fills are sent by the
+// constructor.
 // SETTINGS and PING are acknowledged while frames are read, unless that is switched off.
 // Received header blocks are not decoded.
 //
@@ -63,6 +64,8 @@ class RawPeer {
     // TLS1_2_VERSION: no newer one. 0: the newest that both have.
     int max_tls_version = 0;
     bool acknowledge_settings = true;
+    // False: the 64 KB of RFC 9113, section 6.9.2, and never more.
+    bool endless_window = true;
     // SO_RCVBUF in bytes; 0: the system's.
     int receive_buffer = 0;
   };
