@@ -16,7 +16,9 @@
 #include <future>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "admin/v1/admin.grpc.pb.h"
@@ -190,15 +192,15 @@ TEST_F(ShutdownReportTest, DescribesAManualDrainBeforeTheShutdown) {
   std::ifstream(directory_.File("admin")) >> address;
   const auto admin = admin::v1::AdminService::NewStub(
       grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + kLimit));
+  // It stays when it is asked to leave.
+  std::optional<rpc::RawPeer> caller(std::in_place, server_->address());
+  ASSERT_TRUE(caller->AwaitAnswer(caller->Call("/bench.Bench/Echo", "")));
   {
     grpc::ClientContext context;
     const auto drain = admin->Drain(&context, {});
     ASSERT_TRUE(server_->process().AwaitOutput(" LameDuckEntered", kLimit));
-    grpc::ClientContext during;
-    bench::EchoReply reply;
-    const grpc::Status status = bench::Bench::NewStub(channel_)->Echo(&during, {}, &reply);
-    ASSERT_TRUE(status.ok()) << status.error_message();
+    ASSERT_TRUE(caller->AwaitAnswer(caller->Call("/bench.Bench/Echo", "")));
+    caller.reset();
     admin::v1::DrainResponse response;
     while (drain->Read(&response)) continue;
     EXPECT_TRUE(drain->Finish().ok());
