@@ -18,6 +18,8 @@ namespace rpc {
 //
 // The problem: the callback API runs on clamp(cores / 2, 2, 16) threads for the whole process.
 // Handlers that block all of them stop every call, including health checks, and nothing says why.
+// Newer gRPC, 1.83 for one, makes more threads: only the connection stands still whose handler
+// blocks, and nothing is detected.
 //
 // So a call that never leaves the process is made periodically, on a channel without credentials.
 // gRPC reports its failure on the same threads (completion_queue_cc.cc, CallbackAlternativeCQ); when

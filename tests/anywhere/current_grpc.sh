@@ -1,11 +1,11 @@
 # shellcheck shell=bash # In a root folder of Debian sid.
 # Debian's experimental suite has the newest gRPC and Protobuf as packages. Nothing else is taken from there: the newest
-# Abseil, for one, is not the one that they were built with. Python's gRPC from there lacks a library and cannot be loaded:
-# callers in Python have the one of sid.
+# Abseil, for one, is not the one that they were built with. Python's two from there lack a library and a module, and
+# cannot be loaded: callers in Python have those of sid.
 uri="$(awk '$1 == "deb" { print $2; exit }' /etc/apt/sources.list)"
 echo "deb $uri experimental main" >/etc/apt/sources.list.d/experimental.list
 cat >/etc/apt/preferences.d/current-grpc <<END
-Package: python3-grpcio
+Package: python3-grpcio python3-protobuf
 Pin: release a=unstable
 Pin-Priority: 1001
 

@@ -17,6 +17,11 @@ inline constexpr bool kGetsBothTraces = !kNewGrpc;
 // (src/core/ext/transport/chttp2/transport/hpack_parser.cc).
 inline constexpr bool kLogsHeaders = !kNewGrpc;
 
+// Handlers that block take all of gRPC's threads. The newest makes more of them, and only the
+// connections stand still whose handlers block
+// (src/core/lib/event_engine/thread_pool/work_stealing_thread_pool.cc).
+inline constexpr bool kRunsOutOfThreads = !kNewGrpc;
+
 }  // namespace rpc
 
 #endif  // SERVICE_RPC_TESTING_GRPC_VERSION_H_
