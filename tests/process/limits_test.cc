@@ -177,7 +177,8 @@ TEST_F(LimitsTest, AStormOfConnectionsKeepsNoneOpen) {
       while (!over) rpc::RawConnection caller(address());
     });
   }
-  EXPECT_TRUE(Echo().ok());
+  const grpc::Status answered = Echo();
+  EXPECT_TRUE(answered.ok()) << answered.error_message() << "\n" << Output();
   process().Signal(SIGTERM);
   EXPECT_TRUE(process().AwaitOutput(" ListenerClosed", kLimit)) << Output();
   // From now on it takes nothing but the server's processor.

@@ -12,12 +12,16 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/common/eventually.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/own_namespace.h"
 #include "tests/process/open_stream.h"
@@ -72,6 +76,21 @@ class VanishedCallersTest : public ServerUnderTest {
     return watch;
   }
 
+  // Whether callers' kernels have all that the server has sent (proc(5), /proc/net/tcp).
+  bool AllIsAcknowledged() {
+    const int port = std::stoi(address().substr(address().rfind(':') + 1));
+    std::ifstream sockets("/proc/net/tcp");
+    for (std::string line; std::getline(sockets, line);) {
+      std::istringstream words(line);
+      std::string number, local, remote, state, queues;
+      words >> number >> local >> remote >> state >> queues;
+      if (local.ends_with(absl::StrFormat(":%04X", port)) && !queues.starts_with("00000000:")) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   Ending Stop() {
     process().Signal(SIGTERM);
     return testkit::AwaitShutdown(process(), kLimit);
@@ -83,6 +102,7 @@ TEST_F(VanishedCallersTest, AreNotWaitedForWhenTheyAreIdle) {
   bench::EchoReply reply;
   const auto stub = bench::Bench::NewStub(channel_);
   ASSERT_TRUE(stub->Echo(rpc::Bounded().get(), {}, &reply).ok());
+  ASSERT_TRUE(testkit::Eventually([this] { return AllIsAcknowledged(); }));
   ASSERT_TRUE(SwitchLoopback(false)) << std::strerror(errno);
   EXPECT_EQ(Stop(), Ending::Exited(0)) << Output();
 }
