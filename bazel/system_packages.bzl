@@ -89,7 +89,7 @@ cc_library(
     defines = {defines},
     includes = {includes},
     linkopts = select({{
-        "//:optimised": {archives},
+        "//:linked_in": {archives},
         "//conditions:default": {linkopts},
     }}),
     deps = {deps},
@@ -104,10 +104,10 @@ cc_library(
         deps = repr(deps),
     )
 
-_OPTIMISED = """
+_LINKED_IN = """
 config_setting(
-    name = "optimised",
-    values = {"compilation_mode": "opt"},
+    name = "linked_in",
+    values = {"define": "libraries=linked_in"},
 )
 """
 
@@ -121,7 +121,7 @@ def _system_package_impl(rctx):
     for label, words in rctx.attr.libraries.items():
         package, _, name = label.rpartition(":")
         packages[package] = packages.get(package, "") + _cc_library(rctx, name, words, has_archives)
-    packages[""] = _OPTIMISED + packages.get("", "")
+    packages[""] = _LINKED_IN + packages.get("", "")
     for package, text in packages.items():
         rctx.file(package + "/BUILD" if package else "BUILD", 'package(default_visibility = ["//visibility:public"])\n' + text)
     for path, text in rctx.attr.files.items():
@@ -137,7 +137,7 @@ system_package = repository_rule(
         "libraries": attr.string_list_dict(
             doc = "'package:name' -> words: '@...' or ':...' is a dep, '!...' a library that is kept though nothing calls it, '?...' a pkg-config module that may be missing, else one that may not.",
         ),
-        "archives": attr.bool(doc = "With -c opt the libraries, and those that they need, become part of the program."),
+        "archives": attr.bool(doc = "With --config=release the libraries, and those that they need, become part of the program."),
         "links": attr.string_dict(doc = "A path in the repository -> the absolute path that it leads to."),
         "packages": attr.string_dict(doc = "A package -> text of its BUILD file, before the libraries."),
         "files": attr.string_dict(doc = "A path in the repository -> its content."),

@@ -44,7 +44,7 @@ wait "$pid" || code=$?
 for name in bin/sh usr/bin/env lib/apt usr/bin/dpkg; do
   [[ ! -e $root/$name ]] || fail "$name is in the image, and nobody needs it"
 done
-# gRPC is a shared library, or a part of an optimised program where the package has it so, or was linked from its source.
+# gRPC is a shared library, or a part of a release where the package has it so, or was linked from its source.
 of_package="$(pkg-config --modversion grpc++ 2>/dev/null || true)"
 grpc=""
 if ldd "$server" | grep 'libgrpc++' >/dev/null; then
