@@ -177,8 +177,8 @@ TEST_F(LimitsTest, AStormOfConnectionsKeepsNoneOpen) {
       while (!over) rpc::RawConnection caller(address());
     });
   }
-  const grpc::Status answered = Echo();
-  EXPECT_TRUE(answered.ok()) << answered.error_message() << "\n" << Output();
+  // Newer gRPC refuses calls while connections take all of its memory quota.
+  EXPECT_TRUE(testkit::Eventually([this] { return Echo().ok(); })) << Output();
   process().Signal(SIGTERM);
   EXPECT_TRUE(process().AwaitOutput(" ListenerClosed", kLimit)) << Output();
   // From now on it takes nothing but the server's processor.
