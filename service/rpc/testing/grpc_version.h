@@ -22,6 +22,10 @@ inline constexpr bool kLogsHeaders = !kNewGrpc;
 // (src/core/lib/event_engine/thread_pool/work_stealing_thread_pool.cc).
 inline constexpr bool kRunsOutOfThreads = !kNewGrpc;
 
+// A call on a connection that is there is answered, however many new ones come. The newest refuses
+// calls while these take all of its memory quota (src/core/ext/transport/chttp2/transport/parsing.cc).
+inline constexpr bool kServesInAStorm = !kNewGrpc;
+
 }  // namespace rpc
 
 #endif  // SERVICE_RPC_TESTING_GRPC_VERSION_H_
