@@ -5,6 +5,8 @@
 #include <chrono>
 #include <utility>
 
+#include "service/lifecycle/last_resort/last_words.h"
+
 namespace lifecycle {
 namespace {
 
@@ -34,8 +36,11 @@ int ExitReporter::Return(ExitCode code, std::string why, bool abandoned) {
 
 void ExitReporter::Leave(ExitCode code, std::string why) {
   // An observer has a quarter of the reserve.
-  if (BeginTelling(budget_.reserve / 4 + std::chrono::milliseconds(100)))
+  if (BeginTelling(budget_.reserve / 4 + std::chrono::milliseconds(100))) {
     Emit(code, std::move(why));
+  } else {
+    WriteLastWords({"no report of this end (", why, "): the one before is still being written"});
+  }
   // Keeps exclusive access until the very end, so that nobody reports another end.
   ExitAtOnce(code);
 }

@@ -42,7 +42,8 @@ class ExitReporter {
   // instead. `why`: as in End. Requires: a shutdown was requested.
   int Return(ExitCode code, std::string why, bool abandoned);
 
-  // Reports the end and exits here; skips the report if another thread hangs in reporting its own.
+  // Reports the end and exits here; only says so on stderr if another thread hangs in reporting its
+  // own.
   // Without a shutdown request the end is reported as a failure.
   [[noreturn]] void Leave(ExitCode code, std::string why);
 

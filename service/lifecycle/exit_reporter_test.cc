@@ -129,7 +129,7 @@ TEST_F(ExitReporterDeathTest, AHangingReportDelaysNoExit) {
         exit_reporter = &contended;
         contended.Return(ExitCode::kClean, "main", false);
       },
-      ExitedWithCode(5), "^main\n$");
+      ExitedWithCode(5), "^main\nno report of this end \\(watchdog\\): .*\n$");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -141,10 +142,15 @@ class LogWriter::Queue {
     std::unique_lock lock(mutex_);
     const Clock::TimePoint end = Clock::Steady().Now() + limit;
     const auto over = [this] { return lines_.empty() || stuck_; };
-    if (has_thread_) {
-      changed_.wait_until(lock, end, over);
-    } else {
-      while (!over() && Clock::Steady().Now() < end) WriteFront(lock, kPatience);
+    while (!over()) {
+      const auto left = std::chrono::floor<std::chrono::milliseconds>(end - Clock::Steady().Now());
+      if (left <= left.zero()) break;
+      // The thread may get no time on a busy machine.
+      if (!writing_) {
+        WriteFront(lock, std::min(left, kPatience));
+      } else {
+        changed_.wait_until(lock, end, [&] { return over() || !writing_; });
+      }
     }
     return lines_.empty();
   }

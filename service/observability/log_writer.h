@@ -39,10 +39,10 @@ struct LogOptions {
 // collector, a disk), and a write would then block a handler, or the shutdown itself. And what
 // peers send ends up in log lines, including newlines and terminal sequences.
 //
-// Guarantees: only a thread of its own, which is started with the writer, waits for a reader. Up to
-// 1 MiB of lines waits for it in memory; further lines are dropped, and a line in their place says
-// how many. Without that thread, the logging thread writes the line if that is possible at once;
-// otherwise the line waits for the next one.
+// Guarantees: only a thread of its own, which is started with the writer, and Flush() wait for a
+// reader. Up to 1 MiB of lines waits for them in memory; further lines are dropped, and a line in
+// their place says how many. Without that thread, the logging thread writes the line if that is
+// possible at once; otherwise the line waits for the next one.
 //
 // Each line is "2026-01-31T12:00:01.250Z I orders: words name=value", or a JSON object:
 //
@@ -74,8 +74,9 @@ class LogWriter {
   // stdout cannot accept it at once.
   void Print(std::string_view words) const;
 
-  // Waits until everything is written; gives up after `limit`, or as soon as the reader has
-  // accepted nothing for 100 ms. False: it gave up.
+  // Writes everything that the thread has not written yet, for which there may be no time on a busy
+  // machine; gives up after `limit`, or as soon as the reader has accepted nothing for 100 ms.
+  // False: it gave up.
   bool Flush(lifecycle::Clock::Duration limit);
 
   // How many lines were dropped so far, including waiting ones that nobody seems to read any more.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,8 +11,10 @@
 #include <cstddef>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -205,6 +208,39 @@ TEST_F(LogWriterTest, OutlivesItsReader) {
   EXPECT_FALSE(writer_->Flush(kLimit));
   EXPECT_EQ(writer_->Lost(), 1);
   ends_[0] = dup(ends_[1]);
+}
+
+// The threads of this process.
+std::set<pid_t> Threads() {
+  std::set<pid_t> threads;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    threads.insert(std::stoi(thread.path().filename()));
+  }
+  return threads;
+}
+
+sem_t stands_still, may_go_on;
+
+// As on a machine that is too busy for it.
+TEST_F(LogWriterTest, FlushWritesWhatItsThreadDoesNot) {
+  const std::set<pid_t> before = Threads();
+  Use({});
+  std::set<pid_t> own = Threads();
+  for (const pid_t thread : before) own.erase(thread);
+  ASSERT_EQ(own.size(), 1U);
+  sem_init(&stands_still, 0, 0);
+  sem_init(&may_go_on, 0, 0);
+  signal(SIGUSR1, [](int) {
+    sem_post(&stands_still);
+    while (sem_wait(&may_go_on) != 0) continue;
+  });
+  ASSERT_EQ(tgkill(getpid(), *own.begin(), SIGUSR1), 0);
+  while (sem_wait(&stands_still) != 0) continue;
+
+  writer_->Log('I', "one");
+  EXPECT_TRUE(writer_->Flush(std::chrono::seconds(1)));
+  EXPECT_THAT(Take(), EndsWith(" I orders: one\n"));
+  sem_post(&may_go_on);
 }
 
 // No thread is to be had: no machine has memory for its stack.
