@@ -1,5 +1,6 @@
 #include "tests/rolling/proxy.h"
 
+#include <chrono>
 #include <cstddef>
 #include <fstream>
 
@@ -21,8 +22,20 @@ std::string HealthCheck() {
          rpc::Http2Frame(kData, kEndOfStream, 1, empty_message);
 }
 
-std::string Configuration(const std::string& address, const std::vector<std::string>& servers,
-                          Proxy::Chooses chooses, Proxy::Asks asks, bool tls) {
+// HAProxy 3.2 takes an HTTP/2 server that refuses the connection for one that did not answer, and
+// passes on the call only where it passes on such calls, too.
+std::string Retries(const std::string& haproxy) {
+  testkit::ChildProcess asked({haproxy, "-v"});
+  asked.Wait(std::chrono::minutes(1));
+  const std::string version = asked.Output();
+  if (version.find(" version 2.") != std::string::npos) return "";
+  if (version.find(" version 3.0") != std::string::npos) return "";
+  return "  retry-on conn-failure empty-response\n";
+}
+
+std::string Configuration(const std::string& haproxy, const std::string& address,
+                          const std::vector<std::string>& servers, Proxy::Chooses chooses,
+                          Proxy::Asks asks, bool tls) {
   const bool calls = chooses == Proxy::Chooses::kForEachCall;
   const std::string http2 = calls ? " proto h2" : "";
   const std::string encrypted =
@@ -50,7 +63,9 @@ backend orders
   for (std::size_t i = 0; i < servers.size(); ++i) {
     absl::StrAppend(&text, "  server orders", i, " ", servers[i], "\n");
   }
-  if (asks == Proxy::Asks::kHealth) {
+  if (asks == Proxy::Asks::kConnection) {
+    absl::StrAppend(&text, Retries(haproxy));
+  } else {
     // It expects HealthCheckResponse{status: SERVING}; anything else is waited for in
     // vain.
     absl::StrAppend(&text, "  option tcp-check\n  tcp-check connect", tls ? " ssl alpn h2" : "",
@@ -82,6 +97,6 @@ absl::StatusOr<std::unique_ptr<Proxy>> Proxy::Start(const std::string& haproxy,
 Proxy::Proxy(const std::string& haproxy, const std::vector<std::string>& servers, Chooses chooses,
              Asks asks, bool tls)
     : process_(Command(haproxy, directory_.path(),
-                       Configuration(port_.address(), servers, chooses, asks, tls))) {}
+                       Configuration(haproxy, port_.address(), servers, chooses, asks, tls))) {}
 
 }  // namespace rolling
