@@ -66,7 +66,9 @@ def packages_of(paths):
     # It fails if it does not know one of them, and names the others.
     found = subprocess.run(["dpkg-query", "-S"] + sorted(set().union(*names.values())), stdout=subprocess.PIPE,
                            stderr=subprocess.DEVNULL, universal_newlines=True, check=False)
-    owner = {line.split(": ")[1]: line.split(": ")[0].split(",")[0] for line in found.stdout.splitlines() if ": " in line}
+    # "libc6:amd64: /lib/ld.so", and where a file has been moved away: "diversion by libc6 from: /lib64/ld.so".
+    lines = [line.split(": ") for line in found.stdout.splitlines() if ": " in line and "diversion " not in line]
+    owner = {file: packages.split(",")[0] for packages, file in lines}
     packages = set()
     for path in paths:
         known = [owner[name] for name in names[path] if name in owner]
