@@ -3,6 +3,7 @@
 #include <chrono>
 #include <random>
 #include <string>
+#include <thread>
 
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -37,6 +38,23 @@ TEST(UtcTime, IsWhatAbseilFormatsBefore1970AsWell) {
     EXPECT_EQ(UtcTime(time, 6), absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::FromChrono(time),
                                                  absl::UTCTimeZone()));
   }
+}
+
+// exit() first destroys what the calling thread has of its own, then tells that the process ends.
+TEST(UtcTime, IsKnownToTheEndOfItsThread) {
+  const system_clock::time_point time = At(std::chrono::nanoseconds(1769860801'250'006'900));
+  std::string last;
+  std::thread([&] {
+    struct AtTheEnd {
+      ~AtTheEnd() { last = UtcTime(time, 3); }
+      std::string& last;
+      const system_clock::time_point time;
+    };
+    // Made before anything is formatted on this thread, it is destroyed after what that left.
+    static thread_local AtTheEnd at_the_end{last, time};
+    EXPECT_EQ(UtcTime(at_the_end.time, 3), "2026-01-31T12:00:01.250Z");
+  }).join();
+  EXPECT_EQ(last, "2026-01-31T12:00:01.250Z");
 }
 
 }  // namespace

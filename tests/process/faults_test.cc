@@ -206,6 +206,7 @@ TEST_F(FaultsTest, ExitInAHandlerEndsWithAMessage) {
   Start("handler=exits");
   const auto stream = Open("/bench.Bench/Watch");
   EXPECT_EQ(process().Wait(kLimit), Ending::Exited(7)) << Output();
+  EXPECT_THAT(Output(), HasSubstr("this handler calls exit()\n"));
   EXPECT_THAT(Output(), HasSubstr("unplanned end: exit() was called while main was running\n"));
   EXPECT_THAT(Output(), HasSubstr("\"exit_code\":7"));
 }

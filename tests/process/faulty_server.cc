@@ -323,7 +323,10 @@ int main(int argc, char** argv) {
   const auto service = std::make_shared<bench::BenchService>([&] {
     first_stream.request_stop();
     if (handler_is == "hangs") Hang("handler");
-    if (handler_is == "exits") std::exit(0);
+    if (handler_is == "exits") {
+      spdlog::info("this handler calls exit()");
+      std::exit(0);
+    }
     if (faults.contains("threads")) HaveNoMoreThreads();
     if (faults.contains("work") &&
         !work.Run([] { throw std::runtime_error("as it was told to"); })) {
