@@ -305,7 +305,7 @@ says "Remedy: as root: apt-get update && apt-get install --no-install-recommends
 
 for program in bazelisk bazel; do
   case="a newer Bazel, $program"
-  machine
+  machine registry
   bazel_of "$program" 8.7.0
   bazelw build //...
   is "what is called" "$called" "$program [build] [//...]"
@@ -314,6 +314,18 @@ for program in bazelisk bazel; do
   bazelw test //...
   is "what is called for tests" "$called" "apt-get [update]
 apt-get [install] [-y] [--no-install-recommends]$(packages test | sed 's/.*/ [&]/' | tr -d '\n')
+$program [test] [//...]"
+  machine
+  bazel_of "$program" 8.7.0
+  bazelw build //...
+  is "what is called on a machine that has nothing" "$called" "apt-get [update]
+apt-get [install] [-y] [--no-install-recommends]$(packages registry | sed 's/.*/ [&]/' | tr -d '\n')
+$program [build] [//...]"
+  machine
+  bazel_of "$program" 8.7.0
+  bazelw test //...
+  is "what is called for tests there" "$called" "apt-get [update]
+apt-get [install] [-y] [--no-install-recommends]$({ packages registry && packages test; } | sed 's/.*/ [&]/' | tr -d '\n')
 $program [test] [//...]"
   without apt-get dpkg-query
   bazelw test //...

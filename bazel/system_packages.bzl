@@ -6,19 +6,19 @@ module in MODULE.bazel. A repository is made only when a target needs it, so a m
 Bazel does not watch /usr/include: after an upgrade of a -dev package run `./bazelw clean`.
 """
 
-def _fail_missing(rctx, what):
+def _fail_missing(rctx, what, also = ""):
     fail("""@{repository}: {what}
 
     A package is missing. On Debian and Ubuntu: apt-get install {apt}
     (./bazelw installs everything that is needed.)
-""".format(repository = rctx.name, what = what, apt = rctx.attr.apt))
+""".format(repository = rctx.name, what = what, apt = also + rctx.attr.apt))
 
 def _pkg_config(rctx, modules, *options):
     """The compiler's and the linker's flags for some pkg-config modules."""
     if not modules:
         return []
     if not rctx.which("pkg-config"):
-        _fail_missing(rctx, "pkg-config was not found.")
+        _fail_missing(rctx, "pkg-config was not found.", also = "pkg-config ")
     answer = rctx.execute(["pkg-config", "--cflags", "--libs"] + list(options) + modules)
     if answer.return_code != 0:
         _fail_missing(rctx, answer.stderr.strip())
