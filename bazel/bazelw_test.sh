@@ -277,6 +277,7 @@ mishap() {
   bazelw build
   is "the exit code" "$code" 1
   is "what is called" "$called" "apt-get [update]"
+  is "how often it sleeps" "$(grep -c '^sleep' "$CALLS")" 0
   says "$2"
   says "Remedy: $3"
   [[ $3 == *"as root: apt-get update"* ]] || is "how much is said" "$(wc -l <"$work/said")" 4
@@ -290,6 +291,15 @@ mishap "E: You don't have enough free space in /var/cache/apt/archives/." "The d
 mishap "dpkg: error: failed to write: No space left on device" "The disk is full: dpkg" "make room"
 mishap "E: Failed to fetch x  Temporary failure resolving 'y'" "cannot be downloaded: E: Failed" "a network"
 mishap "E: Unable to locate package libabsl-dev" "does not know what Debian 12 has: E: Unable" "Debian 12 or later"
+mishap "E: Could not open lock file /var/lib/apt/lists/lock - open (13: Permission denied)
+E: Unable to lock directory /var/lib/apt/lists/" "lacks the rights of root here: E: Could not open" "as root: apt-get update"
+mishap "E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are you root?" \
+  "lacks the rights of root here: E: Unable" "as root: apt-get update"
+mishap "E: Could not open lock file /var/lib/apt/lists/lock - open (28: No space left on device)
+E: Unable to lock directory /var/lib/apt/lists/" "The disk is full: E: Could" "make room"
+mishap "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (30: Read-only file system)
+E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are you root?" \
+  "cannot be installed here: E: Could" "build the image"
 mishap "mkdir: Read-only file system" "cannot be installed here" "build the image"
 mishap "no idea" "no idea" "what it says above; then, as root: apt-get update && apt-get install --no-install-recommends g++"
 
