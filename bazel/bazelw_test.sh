@@ -303,6 +303,25 @@ E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), are y
 mishap "mkdir: Read-only file system" "cannot be installed here" "build the image"
 mishap "no idea" "no idea" "what it says above; then, as root: apt-get update && apt-get install --no-install-recommends g++"
 
+case="nothing can be written where the log is"
+machine build
+lacks g++
+stub mktemp 'echo "$CALLS.logs/log"'
+bazelw build
+is "the exit code" "$code" 1
+is "what is called" "$called" "mktemp []"
+says "No file can be written in ${TMPDIR:-/tmp}."
+says "Remedy: make room there"
+
+case="the log cannot be written any more"
+mkdir "$CALLS.logs"
+stub apt-get 'rm -r "$CALLS.logs"; exit 100'
+bazelw build
+is "the exit code" "$code" 1
+says "The disk is full: what apt-get says cannot be written in ${TMPDIR:-/tmp}."
+says "Remedy: make room there"
+without mktemp
+
 case="sudo cannot ask for a password"
 machine build
 lacks g++
