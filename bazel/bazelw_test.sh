@@ -450,6 +450,19 @@ stub getent 'exit 2'
 nobody_but 12345
 (unset HOME && bazelw build && says "user 12345 has no home" && exit "$failed") || failed=1
 
+for home in "~" relative/path; do
+  case="a home that is $home"
+  machine build
+  stub getent 'echo "root:x:0:0:root:$CALLS.home:/bin/bash"'
+  stub bazel '[[ $1 != --version ]] || { echo "bazel no_version"; exit 0; }; echo "at $HOME"'
+  HOME="$home" bazelw build
+  says "bazelw: HOME=$home is not used: it is no absolute path"
+  says "at $CALLS.home"
+  stub getent 'exit 2'
+  HOME="$home" bazelw build
+  says "bazelw: user 0 has no home, where Bazel keeps what it builds."
+done
+
 case="a full disk"
 machine build
 FREE=20480 bazelw build
