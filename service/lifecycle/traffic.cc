@@ -16,6 +16,10 @@ namespace {
 // How long one server has until it is the next one's turn: longer than a server takes to cut the
 // connections of callers that do not read.
 constexpr Clock::Duration kTurn = std::chrono::milliseconds(300);
+// How long callers have who were let in before the start failed, and how long the server that let
+// them in then has to end: a start that failed is soon tried again.
+constexpr Clock::Duration kForCallers = std::chrono::milliseconds(500);
+constexpr Clock::Duration kForTheirEnd = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -36,10 +40,23 @@ void TrafficGroup::OnHandover(std::function<void(const std::string& to)> handed_
 }
 
 absl::Status TrafficGroup::OpenListener() {
-  for (Traffic* const each : members_) {
-    if (absl::Status opened = each->OpenListener(); !opened.ok()) return opened;
+  for (auto each = members_.begin(); each != members_.end(); ++each) {
+    absl::Status opened = (*each)->OpenListener();
+    if (opened.ok()) continue;
+    TrafficGroup({members_.begin(), each}).CloseAgain();
+    return opened;
   }
   return absl::OkStatus();
+}
+
+void TrafficGroup::CloseAgain() {
+  CloseListener();
+  Patience for_callers(Clock::Steady(), kForCallers, {});
+  AwaitConnectionsGone(for_callers);
+  BeginShutdown();
+  AwaitCallsFinished(for_callers);
+  Patience for_their_end(Clock::Steady(), kForTheirEnd, {});
+  Cancel(for_their_end);
 }
 
 void TrafficGroup::EnterLameDuck() {

@@ -72,7 +72,7 @@ class Traffic {
 
   // Lets callers in and publishes the address.
   //
-  // Errors: those of the server; then no caller was let in.
+  // Errors: those of the server; then no caller is let in, and nothing is left to close.
   virtual absl::Status OpenListener() = 0;
 
   // Fails health checks, and hints to callers that this replica is leaving. Keeps serving.
@@ -133,7 +133,9 @@ class TrafficGroup final : public Traffic {
 
   // A handover of one member's addresses drains all of them.
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
-  // Errors: the first member's that has one; the members before it have let callers in.
+  // Errors: the first member's that has one. The members before it have let callers in: they are
+  // closed again, as in a shutdown, within two seconds. Only a handler that has not ended by then
+  // still runs.
   absl::Status OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
@@ -152,6 +154,9 @@ class TrafficGroup final : public Traffic {
   CallTally TryTally() const override;
 
  private:
+  // Undoes OpenListener().
+  void CloseAgain();
+
   const std::vector<Traffic*> members_;
 };
 

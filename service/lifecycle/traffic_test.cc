@@ -45,6 +45,24 @@ TEST_F(TrafficGroupTest, OpensNoneAfterOneThatFails) {
   EXPECT_THAT(steps_, ElementsAre("first OpenListener"));
 }
 
+TEST_F(TrafficGroupTest, ClosesThoseThatAreOpenAfterOneThatFails) {
+  second_.opens = absl::UnavailableError("no port");
+  EXPECT_EQ(group_.OpenListener(), second_.opens);
+  EXPECT_THAT(steps_,
+              ElementsAre("first OpenListener", "second OpenListener", "first CloseListener",
+                          "first AwaitConnectionsGone", "first BeginShutdown",
+                          "first AwaitCallsFinished", "first Cancel"));
+}
+
+TEST_F(TrafficGroupTest, WaitsOnlyBrieflyForCallersAfterOneThatFails) {
+  first_.connections = Traffic::Departure::kBusy;
+  first_.calls_that_do_not_finish = 1;
+  first_.ends = false;
+  second_.opens = absl::UnavailableError("no port");
+  EXPECT_EQ(group_.OpenListener(), second_.opens);
+  EXPECT_THAT(steps_, ::testing::Contains("first Cancel"));
+}
+
 TEST_F(TrafficGroupTest, ReportsTheWorstAndTheSum) {
   Patience patience = Short();
   first_.streams = 3;

@@ -31,7 +31,13 @@
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/security/server_credentials.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/process.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/lifecycle/testing/ample_budget.h"
 #include "service/lifecycle/testing/fake_clock.h"
+#include "service/lifecycle/testing/fake_traffic.h"
+#include "service/lifecycle/testing/recording_observer.h"
+#include "service/lifecycle/traffic.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
@@ -473,6 +479,47 @@ TEST_F(ServerHostTest, ServesNobodyWithoutItsPortFile) {
   caller.Send(Http2Preface());
   host_.reset();
   EXPECT_FALSE(caller.Receive(std::string("\0\0", 2))) << "it was connected";
+}
+
+TEST_F(ServerHostTest, IsClosedAgainWhenAnotherOfItsGroupCannotOpen) {
+  host_.emplace(ServerHost::Options(), Services(), goodbye_);
+  ASSERT_TRUE(host_->Start().ok());
+  std::future<grpc::Status> held;
+  lifecycle::FakeTraffic other;
+  other.opens = absl::UnavailableError("no port file");
+  other.on_call = [&](const std::string& step) {
+    ASSERT_EQ(step, "OpenListener");
+    held = Hold(Connect());
+    EXPECT_TRUE(probe_.AwaitHeld(1));
+  };
+  EXPECT_EQ(lifecycle::TrafficGroup({&*host_, &other}).OpenListener(), other.opens);
+  EXPECT_FALSE(RawConnection(host_->address()).connected());
+  EXPECT_FALSE(held.get().ok());
+  EXPECT_EQ(host_->TryCallsRunning(), 0);
+  host_.reset();
+}
+
+// Two servers, the second of which cannot be opened.
+int StartTwoServers(std::shared_ptr<grpc::Service> first, std::shared_ptr<grpc::Service> second) {
+  GoodbyeSignal goodbye;
+  lifecycle::RecordingObserver observer;
+  lifecycle::Process process(lifecycle::AmpleBudget(), observer);
+  ServerHost opens({}, {std::move(first)}, goodbye);
+  ServerHost fails({.port_file = ::testing::TempDir() + "no_such_directory/port"},
+                   {std::move(second)}, goodbye);
+  if (!opens.Start().ok() || !fails.Start().ok()) return 90;
+  lifecycle::TrafficGroup both({&opens, &fails});
+  return process.ServeUntilShutdown(both);
+}
+
+TEST_F(ServerHostTest, EndsItsProcessAsNotStartedWhenAnotherOfItsGroupCannotOpen) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        lifecycle::BlockShutdownSignals();
+        _exit(StartTwoServers(service_, std::make_shared<ProbeService>()));
+      },
+      ::testing::ExitedWithCode(2), "^could not start: .*there is no directory");
 }
 
 TEST_F(ServerHostTest, InLameDuckServesButFailsHealthChecks) {
