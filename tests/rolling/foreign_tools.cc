@@ -25,6 +25,14 @@ absl::Status Require(const std::string& path, const std::string& command) {
   return Missing(absl::StrCat("'", path, "' is missing."), command);
 }
 
+// Where Bazel could not install, what stands there for Node.js says why, and what to do.
+absl::Status RequireNode(const std::string& node) {
+  if (const absl::Status found = Require(node, kNpm); !found.ok()) return found;
+  testkit::ChildProcess version({node, "--version"});
+  if (version.Wait(std::chrono::seconds(60)) == testkit::Ending::Exited(0)) return absl::OkStatus();
+  return absl::FailedPreconditionError(version.Output());
+}
+
 absl::Status RequireModules(const std::string& python) {
   testkit::ChildProcess imports({python, "-c", "import grpc, google.protobuf"});
   if (imports.Wait(std::chrono::seconds(60)) == testkit::Ending::Exited(0)) {
@@ -56,7 +64,7 @@ absl::StatusOr<ForeignTools> ForeignTools::Find(const std::string& node,
   };
   absl::Status found = Require(tools.python, kPackages);
   found.Update(Require(tools.haproxy, kPackages));
-  found.Update(Require(tools.node, kNpm));
+  found.Update(RequireNode(tools.node));
   found.Update(Require(tools.node_modules + "/@grpc/grpc-js", kNpm));
   found.Update(Require(tools.buf, kNpm));
   if (found.ok()) found = RequireModules(tools.python);
