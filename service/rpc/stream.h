@@ -14,6 +14,7 @@
 #include "grpcpp/support/server_callback.h"
 #include "service/rpc/follow_up.h"
 #include "service/rpc/guarded_method.h"
+#include "service/rpc/half_close.h"
 #include "service/rpc/status.h"
 #include "service/rpc/stream_order.h"
 
@@ -53,6 +54,9 @@ namespace rpc {
 //
 // Messages are Protobuf's, or grpc::ByteBuffer for a raw method.
 //
+// A caller who leaves, or sends too large a message, has not sent all: that is only known in a
+// ServerHost, or where HandlerGuard is installed.
+//
 // Lifetime: Serve() creates the stream, which is destroyed when its call is over. References that it
 // is given must outlive the server.
 
@@ -73,11 +77,17 @@ inline bool IsMarked(const google::protobuf::Message& message) {
 inline std::size_t SizeOf(const google::protobuf::Message& message) {
   return message.ByteSizeLong();
 }
+inline void MakeWritable(google::protobuf::Message&) {}
 
 // Raw bytes are not parsed.
 inline void Mark(grpc::ByteBuffer&) {}
 inline bool IsMarked(const grpc::ByteBuffer&) { return true; }
 inline std::size_t SizeOf(const grpc::ByteBuffer& message) { return message.Length(); }
+// To gRPC, a cleared one is none, and not an empty message.
+inline void MakeWritable(grpc::ByteBuffer& message) {
+  const grpc::Slice nothing;
+  if (!message.Valid()) message = grpc::ByteBuffer(&nothing, 1);
+}
 
 // Two messages: one is written while the next one is filled.
 template <typename Response>
@@ -88,6 +98,7 @@ class Outbox {
     return next();
   }
   std::size_t Take() {
+    MakeWritable(next());
     next_ = 1 - next_;
     return SizeOf(taken());
   }
@@ -243,9 +254,13 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   void OnWriteDone(bool ok) { Report(ok ? StreamOrder::kWritten : StreamOrder::kWriteFailed); }
   void OnReadDone(bool ok) {
     if constexpr (requires { stream_->incoming(); }) {
-      Report(ok                              ? StreamOrder::kMessage
-             : IsMarked(stream_->incoming()) ? StreamOrder::kHalfClosed
-                                             : StreamOrder::kUndecodable);
+      if (ok) return Report(StreamOrder::kMessage);
+      if (!IsMarked(stream_->incoming())) return Report(StreamOrder::kUndecodable);
+      if (call_.context == nullptr) return Report(StreamOrder::kHalfClosed);
+      if (call_.context->IsCancelled()) return Report(StreamOrder::kCancelled);
+      AskForHalfClose(*call_.context, [self = self_](bool half_closed) {
+        self->Report(half_closed ? StreamOrder::kHalfClosed : StreamOrder::kCancelled);
+      });
     }
   }
   void Report(StreamOrder::CallEvent event) {

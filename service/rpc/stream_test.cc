@@ -21,6 +21,7 @@
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/stream_under_test.h"
 #include "tests/common/eventually.h"
 
 namespace rpc {
@@ -101,6 +102,50 @@ class Echoing final : public BidiStream<Note, Note> {
   int count_ = 0;
 };
 
+std::atomic<int> uploads_begun{0}, uploads_ended{0};
+
+// Takes notes without a word, and says when it is told that these are all.
+class Uploading final : public ClientStream<Note> {
+ public:
+  ~Uploading() override { ++uploads_ended; }
+
+ private:
+  void OnMessage(Note&) override { ++uploads_begun; }
+  void OnAllSent() override { ADD_FAILURE() << "a part of an upload is taken for all of it"; }
+  ResumePoint Goodbye() override { return {"probe"}; }
+
+  const Counted counted_;
+};
+
+// As Uploading, of a caller who is answered.
+class Dictating final : public BidiStream<Note, Note> {
+ public:
+  ~Dictating() override { ++uploads_ended; }
+
+ private:
+  bool Next(Note&) override { return std::exchange(answers_, 0) > 0; }
+  void OnMessage(Note&) override {
+    ++uploads_begun;
+    ++answers_;
+  }
+  void OnHalfClose() override { ADD_FAILURE() << "a part of an upload is taken for all of it"; }
+  ResumePoint Goodbye() override { return {"probe"}; }
+
+  const Counted counted_;
+  int answers_ = 0;
+};
+
+// Its messages are empty, and not there.
+class Empty final : public ServerStream<grpc::ByteBuffer> {
+  bool Next(grpc::ByteBuffer&) override {
+    if (++number_ > 3) End(absl::OkStatus());
+    return !ended();
+  }
+  ResumePoint Goodbye() override { return {"probe"}; }
+
+  int number_ = 0;
+};
+
 // Puts all notes together, each on a thread of its own.
 class Gathering final : public ClientStream<Note> {
  public:
@@ -131,11 +176,16 @@ class Streams final : public Probe::CallbackService {
     return Serve<Counting>(*request);
   }
   grpc::ServerReadReactor<Note>* Gather(grpc::CallbackServerContext*, Note* response) override {
+    if (uploads) return Serve<Uploading>();
     return Serve<Gathering>(*response);
   }
   grpc::ServerBidiReactor<Note, Note>* Chat(grpc::CallbackServerContext*) override {
+    if (uploads) return Serve<Dictating>();
     return Serve<Echoing>();
   }
+
+ public:
+  std::atomic<bool> uploads{false};
 };
 
 class StreamTest : public ::testing::Test {
@@ -312,6 +362,57 @@ TEST_F(StreamTest, GathersWhatIsWorkedOnElsewhere) {
   writer->WritesDone();
   EXPECT_TRUE(writer->Finish().ok());
   EXPECT_EQ(response.text(), all);
+}
+
+// gRPC tells of all of these as of a half-close, and of the failure only later.
+TEST_F(StreamTest, TakesNoPartOfAnUploadForAllOfIt) {
+  constexpr int kRounds = 200, kTooLarge = 20;
+  service_.uploads = true;
+  Note note;
+  note.set_text("a");
+  for (int i = 0; i < kRounds; ++i) {
+    const auto context = Bounded();
+    Note response;
+    const auto upload = stub_->Gather(context.get(), &response);
+    ASSERT_TRUE(upload->Write(note));
+    const auto other_context = Bounded();
+    const auto dictation = stub_->Chat(other_context.get());
+    ASSERT_TRUE(dictation->Write(note));
+    ASSERT_TRUE(dictation->Read(&response));
+    ASSERT_TRUE(testkit::Eventually([&] { return uploads_begun == 2 * (i + 1); }));
+    context->TryCancel();
+    other_context->TryCancel();
+    EXPECT_EQ(upload->Finish().error_code(), grpc::CANCELLED);
+    EXPECT_EQ(dictation->Finish().error_code(), grpc::CANCELLED);
+  }
+  note.set_text(std::string(5 << 20, 'a'));  // Larger than gRPC takes.
+  for (int i = 0; i < kTooLarge; ++i) {
+    const auto context = Bounded();
+    Note response;
+    const auto upload = stub_->Gather(context.get(), &response);
+    upload->Write(note);
+    EXPECT_EQ(upload->Finish().error_code(), grpc::RESOURCE_EXHAUSTED);
+    const auto other_context = Bounded();
+    const auto dictation = stub_->Chat(other_context.get());
+    dictation->Write(note);
+    EXPECT_EQ(dictation->Finish().error_code(), grpc::RESOURCE_EXHAUSTED);
+  }
+  Note response;
+  const auto last_context = Bounded();
+  const auto last = stub_->Gather(last_context.get(), &response);
+  last->Write(Note());
+  ASSERT_TRUE(testkit::Eventually([&] { return uploads_begun == 2 * kRounds + 1; }));
+  server_->Shutdown(std::chrono::system_clock::now());
+  EXPECT_FALSE(last->Finish().ok());
+  EXPECT_TRUE(testkit::Eventually([&] { return uploads_ended == 2 * (kRounds + kTooLarge) + 1; }));
+}
+
+TEST(RawStreamTest, MayWriteWhatIsEmpty) {
+  StreamUnderTest<Empty> call;
+  call.Read(3);
+  EXPECT_EQ(call.AwaitEnd(), absl::OkStatus());
+  ASSERT_EQ(call.written().size(), 3U);
+  for (const grpc::ByteBuffer& message : call.written()) EXPECT_TRUE(message.Valid());
 }
 
 TEST_F(StreamTest, TellsCallerAndOperatorWhenItThrows) {
