@@ -2,6 +2,7 @@
 
 #include <exception>
 
+#include "absl/strings/str_cat.h"
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/rpc/status.h"
 
@@ -14,6 +15,8 @@ constexpr unsigned kBusy = 1u << 31;
 constexpr std::size_t kMaxHintedBytes = 32 * 1024;
 
 thread_local const std::weak_ptr<const void>* making = nullptr;
+// The stream one of whose methods runs on this thread.
+thread_local const StreamOrder* at_work = nullptr;
 
 std::weak_ptr<const void> OwnerOfThis() {
   lifecycle::Require(making != nullptr, "a stream is made by rpc::Serve(), and by nobody else");
@@ -30,18 +33,31 @@ void StreamHandle::Run(std::function<void()> turn) const {
   if (const auto owner = owner_.lock()) stream_->PostTask(std::move(turn));
 }
 
-StreamOrder::Making::Making(std::weak_ptr<const void> owner) : owner_(std::move(owner)) {
+StreamOrder::Making::Making(std::weak_ptr<const void> owner)
+    : owner_(std::move(owner)), outer_(at_work) {
   making = &owner_;
 }
 
-StreamOrder::Making::~Making() { making = nullptr; }
+StreamOrder::Making::~Making() {
+  making = nullptr;
+  at_work = outer_;
+}
 
 StreamOrder::StreamOrder(bool writes, bool reads)
-    : owner_(OwnerOfThis()), writes_(writes), reads_(reads), pending_(kBusy) {}
+    : owner_(OwnerOfThis()), writes_(writes), reads_(reads), pending_(kBusy) {
+  at_work = this;
+}
 
 StreamOrder::~StreamOrder() = default;
 
+void StreamOrder::RequireOwnMethod(const char* what) const {
+  if (at_work == this) return;
+  lifecycle::Require(false, absl::StrCat("a stream's ", what, " is called in its own methods; ",
+                                         "elsewhere, in what handle().Run() is given"));
+}
+
 StreamHold StreamOrder::Hold() {
+  RequireOwnMethod("Hold()");
   auto owner = owner_.lock();
   lifecycle::Require(transport_ != nullptr, "a stream is not held in its constructor");
   ++holds_;
@@ -53,12 +69,26 @@ StreamHold StreamOrder::Hold() {
 }
 
 void StreamOrder::End(absl::Status status) {
+  RequireOwnMethod("End()");
+  Settle(std::move(status));
+}
+
+void StreamOrder::Settle(absl::Status status) {
   if (!status_) status_ = std::move(status);
+}
+
+void StreamOrder::WakeAfter(std::chrono::milliseconds delay) {
+  RequireOwnMethod("WakeAfter()");
+  const auto at = std::chrono::steady_clock::now() + delay;
+  if (wake_at_ && *wake_at_ <= at) return;
+  wake_at_ = at;
+  wake_after_ = delay;
 }
 
 void StreamOrder::EndUndecodable() {
   method_->Undecodable();
-  End(absl::InvalidArgumentError("the last message cannot be parsed as the method's request type"));
+  Settle(
+      absl::InvalidArgumentError("the last message cannot be parsed as the method's request type"));
 }
 
 void StreamOrder::Begin(Transport& transport, const std::stop_token& draining) {
@@ -119,6 +149,7 @@ void StreamOrder::TakeIn(unsigned events) {
   if ((events & kDrain) != 0) draining_ = true;
   if ((events & (kHalfClosed | kUndecodable)) != 0) half_closed_ = true;
   if ((events & kIdle) != 0) beat_is_due_ = !wrote_since_;
+  if ((events & kTimer) != 0) wake_at_.reset();
   if (ended() || cancelled_) return;
   if ((events & kMessage) != 0) Try([this] { Receive(); });
   if ((events & kHalfClosed) != 0) Try([this] { OnHalfClose(); });
@@ -146,11 +177,11 @@ void StreamOrder::RunTasks() {
 
 void StreamOrder::DecideEnd() {
   if (ended() || held_) return;
-  if (cancelled_) return End(absl::CancelledError("the caller has gone"));
+  if (cancelled_) return Settle(absl::CancelledError("the caller has gone"));
   if (!draining_) return;
   Try([this] {
     const ResumePoint here = Goodbye();
-    End(rpc::Goodbye(here.domain, here.metadata));
+    Settle(rpc::Goodbye(here.domain, here.metadata));
   });
 }
 
@@ -209,7 +240,10 @@ void StreamOrder::FinishIfDone() {
 template <typename Method>
 void StreamOrder::Try(Method method) {
   const Trace::Scope scope(trace_);
-  if (!method_->Survives(method)) End(absl::InternalError("the stream failed"));
+  const StreamOrder* const outer = std::exchange(at_work, this);
+  const bool survived = method_->Survives(method);
+  at_work = outer;
+  if (!survived) Settle(absl::InternalError("the stream failed"));
 }
 
 }  // namespace rpc

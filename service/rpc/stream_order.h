@@ -131,6 +131,7 @@ class StreamOrder {
 
    private:
     const std::weak_ptr<const void> owner_;
+    const StreamOrder* const outer_;
   };
 
   // For transports: begins, and says goodbye when a stop is requested of `draining`. When
@@ -144,7 +145,8 @@ class StreamOrder {
   // `writes`, `reads`: which of the two the method is a stream of.
   StreamOrder(bool writes, bool reads);
 
-  // What the author of a stream calls, in the stream's methods, its constructor included.
+  // What the author of a stream calls. Requires: in the stream's methods, its constructor included,
+  // or in what StreamHandle::Run() runs.
 
   StreamHandle handle() { return {*this, owner_}; }
   // Not in the constructor.
@@ -156,8 +158,8 @@ class StreamOrder {
   // The same for a raw method's request that cannot be parsed: INVALID_ARGUMENT, counted.
   void EndUndecodable();
 
-  // Asks for the next message then, at the latest.
-  void WakeAfter(std::chrono::milliseconds delay) { wake_after_ = delay; }
+  // Asks for the next message then, at the latest: an earlier time stays.
+  void WakeAfter(std::chrono::milliseconds delay);
 
   // When nothing was written for about that long, Heartbeat() is asked for a message.
   // In the constructor only.
@@ -199,9 +201,12 @@ class StreamOrder {
   void ReadNext();
   void SetTimers(unsigned events);
   void FinishIfDone();
+  // As End(), which the author calls.
+  void Settle(absl::Status status);
   // Runs a method of the author's.
   template <typename Method>
   void Try(Method method);
+  void RequireOwnMethod(const char* what) const;
 
   struct OnDrain {
     StreamOrder& stream;
@@ -237,8 +242,9 @@ class StreamOrder {
   bool cancelled_ = false;
   bool held_ = false;  // In this turn; what was told before a hold went is among its events.
   std::size_t hinted_bytes_ = 0;
-  std::chrono::milliseconds idle_{0};  // 0: no heartbeat.
-  std::optional<std::chrono::milliseconds> wake_after_;
+  std::chrono::milliseconds idle_{0};                             // 0: no heartbeat.
+  std::optional<std::chrono::milliseconds> wake_after_;           // No timer is set for it yet.
+  std::optional<std::chrono::steady_clock::time_point> wake_at_;  // Until it has come.
   std::optional<std::stop_callback<OnDrain>> on_drain_;
 };
 

@@ -49,6 +49,7 @@ struct Script {
   std::size_t padding = 0;
   bool ticks = false;         // Asks for a timer when there is no news.
   bool timer_wanted = false;  // It has, and none was set.
+  bool timer_is_set = false;
   std::vector<std::string> got;
   bool beats = false;
   bool lingers = false;  // Goes on though its caller has sent all.
@@ -59,6 +60,7 @@ struct Script {
   std::function<void()> on_finish = [] {};
   std::function<StreamHold()> hold;
   std::function<void(absl::Status)> end;
+  std::function<void(milliseconds)> wake_after;
   bool destroyed = false;
 };
 
@@ -68,6 +70,7 @@ class Scripted final : public BidiStream<Note, Note> {
     script_.handle = handle();
     script_.hold = [this] { return Hold(); };
     script_.end = [this](absl::Status status) { End(std::move(status)); };
+    script_.wake_after = [this](milliseconds delay) { WakeAfter(delay); };
     if (script_.beats) BeatWhenIdle(milliseconds(1));
   }
   ~Scripted() override { script_.destroyed = true; }
@@ -78,7 +81,7 @@ class Scripted final : public BidiStream<Note, Note> {
     EXPECT_EQ(message.text(), "");
     if (script_.filled >= script_.news) {
       if (script_.ticks) WakeAfter(kTick);
-      script_.timer_wanted = script_.ticks;
+      if (script_.ticks && !script_.timer_is_set) script_.timer_wanted = true;
       return false;
     }
     message.set_text(std::to_string(++script_.filled) + std::string(script_.padding, ' '));
@@ -169,6 +172,10 @@ class FakeCall final : public StreamOrder::Transport {
     Post(StreamOrder::kCancelled);
   }
   void Post(StreamOrder::CallEvent event) { stream_->Post(event); }
+  void PassTime() {
+    script_->timer_is_set = false;
+    Post(StreamOrder::kTimer);
+  }
   void PassIdleTime() {
     if (!std::exchange(idle_timer, std::nullopt)) return;
     beat_is_due_ = !wrote_since_idle_;
@@ -213,6 +220,7 @@ class FakeCall final : public StreamOrder::Transport {
   void SetTimer(milliseconds delay) override {
     Expect(std::exchange(script_->timer_wanted, false), "a timer that nobody has asked for");
     timer = delay;
+    script_->timer_is_set = true;
   }
   void SetIdleTimer(milliseconds delay) override {
     wrote_since_idle_ = false;
@@ -385,6 +393,26 @@ TEST(StreamOrderTest, AsksAgainWhenItsTimerGoesOff) {
   call->EndAll();
 }
 
+TEST(StreamOrderTest, WakesAtTheEarliestOfTheTimesItIsAskedFor) {
+  Script script;
+  script.ticks = true;
+  const auto call = FakeCall::Begin(script);
+  EXPECT_EQ(std::exchange(call->timer, std::nullopt), kTick);
+  script.on_message = [&] {
+    script.timer_wanted = true;
+    script.wake_after(kTick / 7);
+  };
+  call->Send("a");  // Next() asks for kTick again.
+  EXPECT_EQ(std::exchange(call->timer, std::nullopt), kTick / 7);
+  script.on_message = [] {};
+  call->Send("b");
+  EXPECT_EQ(call->timer, std::nullopt) << "a later time takes the earlier one's place";
+  call->PassTime();
+  EXPECT_EQ(call->timer, kTick);
+  call->Cancel();
+  call->EndAll();
+}
+
 TEST(StreamOrderTest, NeitherReadsNorEndsWhileItIsHeld) {
   Script script;
   StreamHold hold;
@@ -465,6 +493,26 @@ TEST(StreamOrderTest, AThrowingMethodEndsItWithInternal) {
 }
 
 using StreamOrderDeathTest = ::testing::Test;
+
+TEST_F(StreamOrderDeathTest, IsToldOnlyInItsOwnMethods) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Script script;
+  const auto call = FakeCall::Begin(script);
+  const char* const sentence = "is called in its own methods; elsewhere, in what handle\\(\\).Run";
+  EXPECT_DEATH(script.end(absl::OkStatus()), sentence);
+  EXPECT_DEATH(script.wake_after(kTick), sentence);
+  EXPECT_DEATH(script.hold(), sentence);
+  // Nor in another's.
+  Script other;
+  const auto other_call = FakeCall::Begin(other);
+  other.on_message = [&] { EXPECT_DEATH(script.end(absl::OkStatus()), sentence); };
+  other_call->Send("a");
+  script.handle->Run([&] { script.end(absl::OkStatus()); });
+  EXPECT_TRUE(call->status());
+  call->EndAll();
+  other_call->Cancel();
+  other_call->EndAll();
+}
 
 TEST_F(StreamOrderDeathTest, IsMadeByItsTransportOnly) {
   Script script;
@@ -607,7 +655,7 @@ class RandomCall {
         WorkOff();
         break;
       default:
-        OneIn(2) ? call_->PassIdleTime() : call_->Post(StreamOrder::kTimer);
+        OneIn(2) ? call_->PassIdleTime() : call_->PassTime();
     }
   }
 
