@@ -6,15 +6,18 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/status.h"
 #include "service/rpc/answer_wait.h"
 #include "service/rpc/backend_channel.h"
+#include "service/rpc/guarded_method.h"
 #include "service/rpc/reachability.h"
 #include "service/rpc/status.h"
 #include "service/rpc/trace.h"
@@ -45,13 +48,17 @@ class Backend {
   template <typename Response>
   using Done = std::type_identity_t<std::function<void(absl::StatusOr<Response>)>>;
 
-  // Sets `options.service`. `log` receives lines about reachability; must not block.
+  // Sets `options.service`. `log` receives lines about reachability, and about what a `done` without a
+  // caller throws; must not block.
   Backend(BackendChannel::Options options, Reachability::Write log)
-      : reachability_(options.target, std::move(log)), channel_(Named(std::move(options))) {}
+      : log_(log),
+        reachability_(options.target, std::move(log)),
+        channel_(Named(std::move(options))) {}
 
   // Calls on behalf of `caller`, whose deadline and cancellation apply to the call. Does not block.
   // `done` is called once: on one of gRPC's threads, or, when the backend is closed, at once with
-  // UNAVAILABLE.
+  // UNAVAILABLE. If it throws, this is logged and counted as if the caller's handler had, and the
+  // caller gets INTERNAL, unless `done` has passed its Answer on.
   template <typename Async, typename Request, typename Response>
   void Call(Method<Async, Request, Response> method, const rpc::Call& caller,
             std::type_identity_t<Request> request, Done<Response> done) {
@@ -107,18 +114,26 @@ class Backend {
     call->stub = Service::NewStub(channel);
     call->context = std::move(context);
     call->request = std::move(request);
+    const auto threw = [log = log_](const std::string& what) {
+      log(absl::StrCat("what was to be done with a backend's answer failed: ", what));
+    };
     (call->stub->async()->*method)(
         call->context.get(), &call->request, &call->response,
-        [this, call, done = std::move(done), trace = Trace::Current()](grpc::Status status) {
+        [this, call, done = std::move(done), handler = GuardedMethod::Current(threw),
+         trace = Trace::Current()](grpc::Status status) mutable {
           const Trace::Scope scope(trace);
           reachability_.Heard(status);
           call->context.reset();
           call->stub.reset();
-          if (!status.ok()) return done(FromGrpc(status));
-          done(std::move(call->response));
+          const auto tell = [&] {
+            if (!status.ok()) return done(FromGrpc(status));
+            done(std::move(call->response));
+          };
+          unary_internal::RunOrFail(*handler, tell, [&] { done = nullptr; });
         });
   }
 
+  const Reachability::Write log_;
   Reachability reachability_;
   BackendChannel channel_;
 };

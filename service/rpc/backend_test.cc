@@ -6,15 +6,19 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "service/rpc/handler_guard.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -100,6 +104,58 @@ TEST_F(BackendTest, AStopRequestCutsWaitsShort) {
   const absl::StatusOr<Note> answer = backend_->CallAndWait(
       &Stub::async::Hold, Text("a"), stop.get_token(), std::chrono::milliseconds(1));
   EXPECT_TRUE(absl::IsCancelled(answer.status())) << answer.status();
+}
+
+// Asks another one, and cannot cope with the answer.
+class Careless final : public Probe::CallbackService {
+ public:
+  explicit Careless(Backend<Probe>& backend) : backend_(backend) {}
+
+ private:
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
+                                 Note* response) override {
+    return AnswerLater(context, response, [=, this](const Answer<Note>& answer) {
+      backend_.Call(&Stub::async::Echo, *context, *request,
+                    [answer](const absl::StatusOr<Note>& note) {
+                      if (note.ok()) throw std::out_of_range("map::at");
+                      answer(note.status());
+                    });
+    });
+  }
+  Backend<Probe>& backend_;
+};
+
+TEST_F(BackendTest, AnAnswerThatCannotBeCopedWithIsTheHandlersFailure) {
+  Careless service(*backend_);
+  HandlerGuard guard([] { return false; },
+                     [this](const std::string& line) {
+                       std::lock_guard lock(mutex_);
+                       lines_.push_back(line);
+                     });
+  guard.Install(service);
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  const auto stub = Probe::NewStub(NewConnection("127.0.0.1:" + std::to_string(port)));
+  Note note;
+  EXPECT_EQ(stub->Echo(Bounded().get(), Text("a"), &note).error_code(), grpc::INTERNAL);
+  EXPECT_EQ(guard.failed(), 1);
+  EXPECT_THAT(lines(),
+              ElementsAre(HasSubstr(" can be reached"), HasSubstr("/probe.Probe/Echo: map::at")));
+  server->Shutdown();
+}
+
+TEST_F(BackendTest, WhatIsThrownWithoutACallerIsLogged) {
+  std::promise<void> called;
+  backend_->Call(&Stub::async::Echo, std::stop_token(), Text("a"), [&](absl::StatusOr<Note>) {
+    called.set_value();
+    throw std::out_of_range("map::at");
+  });
+  called.get_future().wait();
+  EXPECT_TRUE(testkit::Eventually([&] { return lines().size() == 2; }));
+  EXPECT_THAT(lines().back(), HasSubstr("a backend's answer failed: map::at"));
 }
 
 }  // namespace

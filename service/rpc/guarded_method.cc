@@ -9,15 +9,24 @@ thread_local const std::shared_ptr<GuardedMethod>* running = nullptr;
 thread_local GuardedMethod::RunningCall running_call;
 
 class Unguarded final : public GuardedMethod {
-  void Threw(const std::string&) override {}
+ public:
+  explicit Unguarded(const std::function<void(const std::string&)>& log) : log_(log) {}
+
+ private:
+  void Threw(const std::string& what) override {
+    if (log_ != nullptr) log_(what);
+  }
   void Undecodable() override {}
+
+  const std::function<void(const std::string& what)> log_;
 };
 
 }  // namespace
 
-std::shared_ptr<GuardedMethod> GuardedMethod::Current() {
+std::shared_ptr<GuardedMethod> GuardedMethod::Current(
+    const std::function<void(const std::string&)>& log) {
   if (running != nullptr) return *running;
-  return std::make_shared<Unguarded>();
+  return std::make_shared<Unguarded>(log);
 }
 
 GuardedMethod::RunningCall GuardedMethod::CurrentCall() { return running_call; }

@@ -29,9 +29,25 @@ lifecycle::Clock::TimePoint Call::DeadlineWithin(lifecycle::Clock::Duration limi
 }
 
 namespace unary_internal {
+namespace {
+
+// On this thread, what is dropped unanswered has failed.
+thread_local bool failing = false;
+
+}  // namespace
+
+void RunOrFail(GuardedMethod& method, const std::function<void()>& work,
+               const std::function<void()>& drop) {
+  if (method.Survives(work)) return;
+  const bool outer = std::exchange(failing, true);
+  drop();
+  failing = outer;
+}
 
 Unanswered::~Unanswered() {
-  if (!answered_) Answer(absl::UnavailableError("the call was given up; try again"));
+  if (answered_) return;
+  Answer(failing ? absl::InternalError("the handler failed")
+                 : absl::UnavailableError("the call was given up; try again"));
 }
 
 void Unanswered::Claim() {
@@ -42,11 +58,6 @@ void Unanswered::Finish(const absl::Status& status) {
   grpc::Status answer = ToGrpc(status);
   method_->Answered(call_, answer.error_code());
   reactor_.Finish(std::move(answer));
-}
-
-void Unanswered::IfThrown(const std::function<void()>& begin) {
-  if (method_->Survives(begin) || answered_.exchange(true)) return;
-  Finish(absl::InternalError("it failed"));
 }
 
 }  // namespace unary_internal

@@ -38,7 +38,8 @@ namespace rpc {
 //   AnswerLater()      it starts something that ends elsewhere, and passes its Answer on
 //
 // The method's arguments may be used until the call is answered. The response is sent with OK only.
-// An exception is answered with INTERNAL and logged. ToGrpc() converts statuses.
+// An exception is logged, and answered with INTERNAL, unless the Answer has been passed on: then it is
+// up to whoever has it. ToGrpc() converts statuses.
 
 // The call that a handler answers.
 //
@@ -65,7 +66,13 @@ class Call {
 
 namespace unary_internal {
 
-// A call that is answered once. When it is destroyed without an answer, the caller gets UNAVAILABLE.
+// Runs `work`. If that throws, runs `drop`, which lets go of what it has left behind: calls whose
+// last Answer goes with it have failed, and their callers get INTERNAL.
+void RunOrFail(GuardedMethod& method, const std::function<void()>& work,
+               const std::function<void()>& drop);
+
+// A call that is answered once. When it is destroyed without an answer, the caller gets UNAVAILABLE;
+// but see RunOrFail().
 class Unanswered {
  public:
   // Requires: it is constructed in the handler.
@@ -92,9 +99,6 @@ class Unanswered {
     const bool returned = method_->Survives([&] { status = handler(); });
     Answer(returned ? status : absl::InternalError("the handler failed"));
   }
-
-  // Runs `begin`, which sees to the answer; answers INTERNAL when it throws without having answered.
-  void IfThrown(const std::function<void()>& begin);
 
   std::string package() const { return method_->Package(); }
 
@@ -147,9 +151,10 @@ template <typename Response, typename Handler>
 grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, Response* response,
                                       Handler handler) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  const auto call = std::make_shared<unary_internal::Unanswered>(*reactor);
-  const Answer<Response> answer(call, *response);
-  call->IfThrown([&] { handler(answer); });
+  std::optional<Answer<Response>> answer(
+      std::in_place, std::make_shared<unary_internal::Unanswered>(*reactor), *response);
+  unary_internal::RunOrFail(
+      *GuardedMethod::Current(), [&] { handler(std::as_const(*answer)); }, [&] { answer.reset(); });
   return reactor;
 }
 

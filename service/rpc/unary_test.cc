@@ -58,7 +58,7 @@ class Unary final : public Probe::CallbackService {
  private:
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
                                  Note* response) override {
-    if (request->text() != "later" && request->text() != "throw later") {
+    if (request->text().find("later") == std::string::npos) {
       return AnswerNow(context, [=, this] {
         const auto now = lifecycle::Clock::Steady().Now();
         in_a_second = Call(*context).DeadlineWithin(std::chrono::seconds(1)) - now;
@@ -67,9 +67,10 @@ class Unary final : public Probe::CallbackService {
       });
     }
     return AnswerLater(context, response, [=, this](const Answer<Note>& answer) {
-      if (request->text() != "later") throw std::runtime_error("no");
+      if (request->text() == "throw later") throw std::runtime_error("no");
       response->set_text("filled");
       later.set_value(answer);
+      if (request->text() == "later, and throw") throw std::runtime_error("no");
     });
   }
   grpc::ServerUnaryReactor* Hold(grpc::CallbackServerContext* context, const Note* request,
@@ -216,6 +217,16 @@ TEST_F(UnaryTest, IsUnavailableWhenItsAnswerIsDropped) {
   const auto calling = Begin("Echo", "later");
   service_.later.get_future().get().reset();
   EXPECT_TRUE(absl::IsUnavailable(calling->Await()));
+}
+
+// The backend that has the answer may fill the response meanwhile.
+TEST_F(UnaryTest, IsUpToWhoeverHasItsAnswerWhenItsHandlerThrows) {
+  const auto calling = Begin("Echo", "later, and throw");
+  std::optional<Answer<Note>> answer = service_.later.get_future().get();
+  ASSERT_TRUE(testkit::Eventually([&] { return guard_.failed() == 1; }));
+  EXPECT_FALSE(calling->answered());
+  (*answer)(absl::NotFoundError("no such thing"));
+  EXPECT_TRUE(absl::IsNotFound(calling->Await()));
 }
 
 // Its pool has one thread, which is busy, and one place to wait in.
