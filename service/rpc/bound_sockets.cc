@@ -220,6 +220,7 @@ absl::StatusOr<BoundSockets> BindAddress(const std::string& address, InheritedSo
   const bool is_file = absl::StartsWith(address, kUnixPrefix);
   if (is_file) bound.unix_path = address.substr(std::strlen(kUnixPrefix));
   absl::StatusOr<Sockets> sockets = Adopt(address, inherited);
+  bound.inherited = sockets.ok() && !sockets->empty();
   if (sockets.ok() && sockets->empty()) {
     sockets = is_file ? BindUnix(address, bound.unix_path) : BindTcp(address);
   }

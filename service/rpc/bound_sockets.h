@@ -28,6 +28,7 @@ class Socket {
 struct BoundSockets {
   std::vector<Socket> all;  // At least one.
   std::string unix_path;    // Of the socket file; empty for TCP.
+  bool inherited = false;   // Whoever passed them may still listen on them.
   bool shared = false;      // Another process listens on them, too.
 };
 

@@ -69,6 +69,7 @@ Listener::Listener(BoundSockets bound, Socket wake)
       address_(BoundAddress(sockets_.front().fd())),
       unix_path_(std::move(bound.unix_path)),
       unix_file_(FileAt(unix_path_)),
+      file_is_anothers_(bound.inherited),
       shared_(bound.shared) {}
 
 Listener::~Listener() { Close(); }
@@ -84,6 +85,7 @@ void Listener::Start(Accept accept, int max_descriptors, std::function<void()> r
   accept_ = std::move(accept);
   max_descriptors_ = max_descriptors;
   refused_ = std::move(refused);
+  file_is_anothers_ = false;
   may_run_ = true;
   may_run_.notify_one();
 }
@@ -96,9 +98,8 @@ void Listener::Close() {
   may_run_.notify_one();
   if (thread_.joinable()) thread_.join();
   // Another process may have put its own there meanwhile.
-  if (!unix_path_.empty() && !shared_ && FileAt(unix_path_) == unix_file_) {
-    unlink(unix_path_.c_str());
-  }
+  const bool own_file = !unix_path_.empty() && !shared_ && !file_is_anothers_;
+  if (own_file && FileAt(unix_path_) == unix_file_) unlink(unix_path_.c_str());
   std::lock_guard lock(closing_);
   sockets_.clear();
 }

@@ -44,7 +44,8 @@ class Listener {
 
   // Binds an address (bound_sockets.h), or takes its sockets from `inherited`: others listen on those
   // already, and go on when this listener is closed; callers who wait to be accepted are then left
-  // to them. The file of a "unix:PATH" that was bound here goes with Close().
+  // to them. The file of a "unix:PATH" goes with Close() if it was bound here, or if Start() was
+  // called: until then its predecessor may serve on.
   //
   // Connections are refused before Listen(). The accepting thread already exists, so that Start()
   // cannot fail.
@@ -82,6 +83,10 @@ class Listener {
   // Another process listens on these sockets, too, from now on: Close() leaves it the callers who
   // wait to be accepted, and the socket file. From any thread.
   void LeaveToSuccessor() { shared_ = true; }
+
+  // Another process has these sockets, too, and may yet come to accept: Close() leaves it the socket
+  // file, but no caller who waits. From any thread.
+  void LeaveFileToSuccessor() { file_is_anothers_ = true; }
 
   // Ends every open connection that was accepted here, at the socket. gRPC cannot do that: a
   // connection whose peer does not read closes only after what it is writing (grpc/grpc:
@@ -121,8 +126,9 @@ class Listener {
   Accept accept_;
   int max_descriptors_ = 0;
   std::function<void()> refused_;
-  std::atomic<bool> shared_;          // Others listen on these sockets, too.
-  std::atomic<bool> may_run_{false};  // Everything that Run() uses is set.
+  std::atomic<bool> file_is_anothers_;  // Close() leaves it.
+  std::atomic<bool> shared_;            // Others listen on these sockets, too.
+  std::atomic<bool> may_run_{false};    // Everything that Run() uses is set.
   std::thread thread_;
 };
 

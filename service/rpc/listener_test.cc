@@ -462,6 +462,24 @@ class ListenerOnASocketFile : public ::testing::Test {
     return -1;
   }
 
+  // Closes the connection.
+  static bool IsGreeted(int fd) {
+    char greeting[5];
+    const bool greeted = recv(fd, greeting, sizeof greeting, MSG_WAITALL) == 5;
+    close(fd);
+    return greeted;
+  }
+
+  // Has the same sockets, and listens on them.
+  std::unique_ptr<Listener> SuccessorOf(const Listener& old) const {
+    InheritedSockets inherited;
+    for (const int fd : old.Duplicate()) inherited.Add(fd, {"unix:" + path_});
+    auto successor = Listener::Bind("unix:" + path_, &inherited);
+    EXPECT_TRUE(successor.ok()) << successor.status();
+    EXPECT_TRUE((*successor)->Listen().ok());
+    return *std::move(successor);
+  }
+
   // Short: a test's own directory may be longer than the name of a socket may be.
   const std::string path_ = UnusedPath();
   Host host_;
@@ -503,6 +521,31 @@ TEST_F(ListenerOnASocketFile, LeavesAloneWhatIsNotItsOwn) {
   listener->Close();
   EXPECT_TRUE(std::filesystem::exists(path_));
   std::filesystem::remove(path_);
+}
+
+TEST_F(ListenerOnASocketFile, StaysWithAPredecessorWhoseSuccessorEndsEarly) {
+  const auto old = ListenOrDie("unix:" + path_);
+  old->Start(host_.Accept());
+  SuccessorOf(*old)->Close();
+  EXPECT_TRUE(IsGreeted(Connect()));
+}
+
+TEST_F(ListenerOnASocketFile, IsLeftToASuccessorThatDoesNotAcceptYet) {
+  const auto old = ListenOrDie("unix:" + path_);
+  const auto next = SuccessorOf(*old);
+  const int before = Connect();
+  old->Start(host_.Accept());
+  old->LeaveFileToSuccessor();
+  old->Close();
+  EXPECT_TRUE(IsGreeted(before));
+  EXPECT_EQ(host_.accepted().size(), 1U);
+  const int between = Connect();
+  Host successor;
+  next->Start(successor.Accept());
+  EXPECT_TRUE(IsGreeted(between));
+  EXPECT_TRUE(IsGreeted(Connect()));
+  next->Close();
+  EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
 TEST_F(ListenerOnASocketFile, NamesAPathThatCannotBe) {
@@ -676,6 +719,8 @@ TEST(ListenerTest, HandsItsSocketFileOverToItsSuccessor) {
   old->LeaveToSuccessor();
   old->Close();
   EXPECT_TRUE(std::filesystem::exists(path));
+  ASSERT_TRUE((*next)->Listen().ok());
+  (*next)->Start(host.Accept());
   (*next)->Close();
   EXPECT_FALSE(std::filesystem::exists(path));
 }

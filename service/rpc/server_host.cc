@@ -302,7 +302,10 @@ void ServerHost::CloseListener() {
   calls_.CountByMethod(true);
   calls_.Hint(true);
   if (takeover_ != nullptr) takeover_->Close();
-  for (const auto& each : listeners_) each->Close();
+  for (const auto& each : listeners_) {
+    if (takeover_ != nullptr && takeover_->has_successor()) each->LeaveFileToSuccessor();
+    each->Close();
+  }
   open_ = false;
   if (drain_of_connections_) drain_of_connections_->Begin();  // Cancel() has left nobody.
 }

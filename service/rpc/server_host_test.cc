@@ -522,6 +522,21 @@ TEST_F(ServerHostTest, EndsItsProcessAsNotStartedWhenAnotherOfItsGroupCannotOpen
       ::testing::ExitedWithCode(2), "^could not start: .*there is no directory");
 }
 
+TEST_F(ServerHostTest, LeavesItsSocketFileToASuccessorThatDoesNotServeYet) {
+  const std::string path = UnusedPath();
+  const ServerHost::Options options = {.address = "unix:" + path, .takeover = UnusedPath()};
+  ServerHost old(options, Services(), goodbye_);
+  ASSERT_TRUE(old.Start().ok());
+  ASSERT_TRUE(old.OpenListener().ok());
+  ServerHost next(options, {std::make_shared<ProbeService>()}, goodbye_);
+  ASSERT_TRUE(next.Start().ok());
+  old.CloseListener();
+  ASSERT_TRUE(next.OpenListener().ok());
+  EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
+  next.CloseListener();
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
 TEST_F(ServerHostTest, InLameDuckServesButFailsHealthChecks) {
   Start();
   const auto old = Connect();

@@ -231,6 +231,7 @@ void Takeover::Close() {
   if (wake_.open()) [[maybe_unused]]
     const ssize_t written = write(wake_.fd(), &one, sizeof one);
   if (thread_.joinable()) thread_.join();
+  if (successor_.open()) has_successor_ = true;
   // A successor is about to put its own there.
   if (!successor_.open() && FileAt(bound_path_) == file_) unlink(bound_path_.c_str());
   bound_path_.clear();

@@ -80,6 +80,10 @@ class Takeover {
   // Sends nothing to any successor any more. Closing twice does nothing.
   void Close();
 
+  // Whether a successor has the sockets, and has not ended as far as is known. Requires: Close() was
+  // called.
+  bool has_successor() const { return has_successor_; }
+
  private:
   // Closed with the object.
   class Descriptor {
@@ -116,6 +120,7 @@ class Takeover {
   Descriptor predecessor_;  // From Begin() to Serve().
   Descriptor successor_;    // On the thread; and after it has ended.
   std::string successor_name_;
+  bool has_successor_ = false;  // Set by Close().
 
   std::mutex mutex_;
   std::condition_variable changed_;

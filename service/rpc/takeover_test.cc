@@ -150,6 +150,18 @@ TEST_F(TakeoverTest, LeavesTheFileOfItsSuccessor) {
   EXPECT_THAT(Files(), ElementsAre("takeover"));
 }
 
+TEST_F(TakeoverTest, KnowsASuccessorThatHasTheSocketsOnly) {
+  const auto old = Serves();
+  InheritedSockets inherited;
+  const auto next = Begin(inherited);
+  old->Close();
+  EXPECT_TRUE(old->has_successor());
+  const auto alone = Serves();
+  alone->Close();
+  EXPECT_FALSE(alone->has_successor());
+  alone->Close();
+}
+
 TEST_F(TakeoverTest, ReplacesTheFileOfAProcessThatCrashed) {
   {
     const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
