@@ -156,6 +156,10 @@ class Observer {
   virtual void OnPhase(Phase /*phase*/, Clock::TimePoint /*at*/,
                        std::optional<Clock::Duration> /*budget*/) {}
 
+  // A shutdown was requested during a manual drain: from `at` on, the phase that is running may take
+  // up to `left`. OnPhase() is not called again for it.
+  virtual void OnPhaseLimit(Clock::TimePoint /*at*/, Clock::Duration /*left*/) {}
+
   // The process exits with this code. Nothing follows, unless even exiting hangs: then it is called
   // again, and the last call counts.
   //

@@ -98,8 +98,11 @@ bool ShutdownSequence::LameDuck() {
     traffic_->LeaveLameDuck();
     return false;
   }
+  const bool requested_meanwhile = !reason_ && NoticeShutdown();
   // A shutdown does not cut it short, but an interrupt or a handover does.
-  if (NoticeShutdown() && !SkipsLameDuck(*reason_)) Until(end).Exhaust();
+  if (!reason_ || SkipsLameDuck(*reason_)) return true;
+  if (requested_meanwhile) Limit(end);
+  Until(end).Exhaust();
   return true;
 }
 
@@ -128,7 +131,7 @@ void ShutdownSequence::StayDrained() {
   }
   parts_.request.Wait();
   NoticeShutdown();
-  phase_ends_ = EndOf(Phase::kDrainingConnections);
+  Limit(EndOf(Phase::kDrainingConnections));
 }
 
 void ShutdownSequence::DrainCalls() {
@@ -208,6 +211,12 @@ Patience ShutdownSequence::Enter(Phase phase, Clock::TimePoint end) {
   phase_ends_ = end;
   observer_.OnPhase(phase, now, end == kNever ? std::nullopt : std::optional(end - now));
   return Until(end);
+}
+
+void ShutdownSequence::Limit(Clock::TimePoint end) {
+  const Clock::TimePoint now = clock_.Now();
+  phase_ends_ = end;
+  observer_.OnPhaseLimit(now, std::max(end - now, Clock::Duration::zero()));
 }
 
 Clock::TimePoint ShutdownSequence::EndOf(Phase phase) const {

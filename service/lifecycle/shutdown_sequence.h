@@ -63,7 +63,8 @@ struct ShutdownOutcome {
 //   kDrainingConnections  has no limit, and lasts until a shutdown is requested.
 //
 // A shutdown that is requested meanwhile continues from there: the lame duck lasts until its own
-// end, and remaining connections get the time of a shutdown.
+// end, and remaining connections get the time of a shutdown. Observers hear how much that is
+// (OnPhaseLimit()).
 //
 // A shutdown that is requested before callers are let in skips everything that is done for callers:
 // nobody is let in, and there is no lame duck.
@@ -137,6 +138,8 @@ class ShutdownSequence {
   // Requires: a shutdown was noticed.
   Patience Enter(Phase phase) { return Enter(phase, EndOf(phase)); }
   Patience Enter(Phase phase, Clock::TimePoint end);
+  // Sets the end of the phase that is running.
+  void Limit(Clock::TimePoint end);
   // When a phase must have ended; never, as long as no shutdown was noticed.
   Clock::TimePoint EndOf(Phase phase) const;
   // Ends at `end`, or soon after the shutdown is expedited.

@@ -157,6 +157,9 @@ class ShutdownSequenceTest : public testing::Test {
     void OnPhase(Phase phase, Clock::TimePoint at, std::optional<Clock::Duration> budget) override {
       test_.observer_.OnPhase(phase, at, budget);
     }
+    void OnPhaseLimit(Clock::TimePoint at, Clock::Duration left) override {
+      test_.observer_.OnPhaseLimit(at, left);
+    }
 
    private:
     ShutdownSequenceTest& test_;
@@ -245,6 +248,7 @@ TEST_F(ShutdownSequenceTest, GivesEachPhaseAllTimeNotGuaranteedLater) {
                           phase(Phase::kCancellingCalls), phase(Phase::kStoppingWorkers),
                           phase(Phase::kSavingState), phase(Phase::kClosingResources),
                           phase(Phase::kStopped)));
+  EXPECT_THAT(observer_.Limits(), testing::IsEmpty()) << "known from the beginning of each";
 }
 
 TEST_F(ShutdownSequenceTest, ReportsEachClosersTimeAndFate) {
@@ -672,11 +676,14 @@ TEST_F(ManualDrainTest, IsDrainedOnlyOnceTheLastCallerLeft) {
   clock_.AwaitWaiters(1);
   EXPECT_FALSE(sequence_.load()->drained());
   request_.Request(ShutdownReason::kTerminate);
+  const Clock::TimePoint requested = clock_.Now();
   // The callers that are left have the budget of the shutdown.
   observer_.Await("ShutdownRequested");
   Pass(budget_.drain_connections - milliseconds(1));
   clock_.AwaitWaiters(1);
   EXPECT_EQ(observer_.Lines().back(), "AwaitConnectionsGone()");
+  EXPECT_THAT(observer_.Limits(),
+              ElementsAre(testing::FieldsAre(requested, budget_.drain_connections)));
   Pass(milliseconds(1));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
@@ -764,6 +771,7 @@ TEST_F(ManualDrainTest, AShutdownRequestKeepsItsLameDuck) {
   Pass(seconds(3) - milliseconds(1));
   clock_.AwaitWaiters(1);
   EXPECT_EQ(observer_.Lines().back(), "ShutdownRequested");
+  EXPECT_THAT(observer_.Limits(), ElementsAre(testing::FieldsAre(start_ + seconds(2), seconds(3))));
   Pass(milliseconds(1));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
@@ -775,6 +783,7 @@ TEST_F(ManualDrainTest, AnInterruptEndsTheLameDuck) {
   request_.Request(ShutdownReason::kInterrupt);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_EQ(clock_.Now(), start_);
+  EXPECT_THAT(observer_.Limits(), testing::IsEmpty());
   EXPECT_THAT(Told(),
               ElementsAre("Serving", "ManualDrainRequested", "LameDuckEntered", "ShutdownRequested",
                           "ListenerClosed", "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused",

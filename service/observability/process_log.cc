@@ -120,6 +120,10 @@ void ProcessLog::OnPhase(lifecycle::Phase phase, Clock::TimePoint at,
   }
 }
 
+void ProcessLog::OnPhaseLimit(Clock::TimePoint at, Clock::Duration left) {
+  if (systemd_ != nullptr) systemd_->OnPhaseLimit(at, left);
+}
+
 void ProcessLog::OnEnd(const lifecycle::End& end) {
   if (systemd_ != nullptr) systemd_->OnEnd(end);
   SumUpLibraryLogs();

@@ -71,6 +71,7 @@ class ProcessLog final : public lifecycle::Observer {
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
                std::optional<lifecycle::Clock::Duration> budget) override;
+  void OnPhaseLimit(lifecycle::Clock::TimePoint at, lifecycle::Clock::Duration left) override;
   void OnEnd(const lifecycle::End& end) override;
 
  private:

@@ -7,8 +7,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -16,6 +18,7 @@
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 #include "service/observability/printable.h"
+#include "tests/common/notify_socket.h"
 #include "tests/common/temp_dir.h"
 
 namespace observability {
@@ -53,6 +56,19 @@ TEST(ProcessLog, LogsAndReportsTheShutdownUnderOneName) {
   EXPECT_THAT(logged, HasSubstr("shutdown report: " + report));
   EXPECT_THAT(report, HasSubstr("\"program\":\"echo\""));
   EXPECT_THAT(report, HasSubstr("\"DrainingConnections\""));
+}
+
+TEST(ProcessLog, PassesALimitOnToSystemdAndReportsNoOtherPhase) {
+  const testkit::TempDir directory("/tmp");  // Short enough for a socket's name.
+  testkit::NotifySocket systemd(directory.File("notify"));
+  setenv("NOTIFY_SOCKET", directory.File("notify").c_str(), 1);
+  ProcessLog log("echo", {.systemd = {.extend_timeout = true}});
+  const Clock::TimePoint now = Clock::Steady().Now();
+  log.OnPhase(Phase::kDrainingConnections, now, std::nullopt);  // Of a manual drain.
+  log.OnEvent({.type = EventType::kShutdownRequested, .at = now});
+  log.OnPhaseLimit(now, seconds(5));
+  EXPECT_EQ(systemd.Count("EXTEND_TIMEOUT_USEC=6000000"), 1);
+  EXPECT_EQ(log.ReportSoFar().phases_size(), 1);
 }
 
 // A log that the test reads, and a report.

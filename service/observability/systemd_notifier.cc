@@ -104,10 +104,13 @@ void SystemdNotifier::OnPhase(Phase phase, Clock::TimePoint at,
   phase_ = phase;
   phase_ends_ = budget ? at + *budget : Clock::TimePoint::max();
   SendStatus("");
-  if (options_.extend_timeout && stopping_ && budget) {
-    const auto extension = std::chrono::duration_cast<microseconds>(*budget + kMargin);
-    Send(absl::StrCat("EXTEND_TIMEOUT_USEC=", extension.count()));
-  }
+  if (budget) ExtendTimeout(*budget);
+}
+
+void SystemdNotifier::OnPhaseLimit(Clock::TimePoint at, Clock::Duration left) {
+  phase_ends_ = at + left;
+  SendStatus("");
+  ExtendTimeout(left);
 }
 
 void SystemdNotifier::OnEnd(const lifecycle::End& end) {
@@ -150,6 +153,12 @@ void SystemdNotifier::SendStatus(const std::string& holds) {
   }
   if (!holds.empty()) absl::StrAppend(&status, ": ", Printable(holds));
   Send(status);
+}
+
+void SystemdNotifier::ExtendTimeout(Clock::Duration left) {
+  if (!options_.extend_timeout || !stopping_) return;
+  const auto extension = std::chrono::duration_cast<microseconds>(left + kMargin);
+  Send(absl::StrCat("EXTEND_TIMEOUT_USEC=", extension.count()));
 }
 
 void SystemdNotifier::Announce(const char* message, std::atomic<bool>& unsent) {

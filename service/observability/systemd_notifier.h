@@ -25,7 +25,8 @@ namespace observability {
 //   STOPPING=1            a shutdown was requested; a manual drain is none
 //   STATUS=               the phase; in a shutdown, every second what holds it and how long it may last
 //   WATCHDOG=1            twice per WatchdogSec=, as long as the process is alive (Process::Alive())
-//   EXTEND_TIMEOUT_USEC=  if wanted, with each phase of a shutdown, for as long as that may last
+//   EXTEND_TIMEOUT_USEC=  if wanted, with each phase of a shutdown, for as long as that may last; also
+//                         with the one that is running when a drained server is stopped
 //
 // Guarantees: nothing waits for systemd. What it cannot take at the moment is sent again if it is
 // READY or STOPPING, and dropped otherwise.
@@ -54,11 +55,13 @@ class SystemdNotifier final : public lifecycle::Observer {
   void OnEvent(const lifecycle::Event& event) override;
   void OnPhase(lifecycle::Phase phase, lifecycle::Clock::TimePoint at,
                std::optional<lifecycle::Clock::Duration> budget) override;
+  void OnPhaseLimit(lifecycle::Clock::TimePoint at, lifecycle::Clock::Duration left) override;
   void OnEnd(const lifecycle::End& end) override;
 
  private:
   void Run(const std::stop_token& stop);
   void SendStatus(const std::string& holds);
+  void ExtendTimeout(lifecycle::Clock::Duration left);
   // A message that must arrive.
   void Announce(const char* message, std::atomic<bool>& unsent);
   bool Send(const std::string& message);

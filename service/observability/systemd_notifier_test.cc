@@ -33,12 +33,14 @@ using lifecycle::EventType;
 using lifecycle::Phase;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::MatchesRegex;
 using testing::Not;
+using testing::StartsWith;
 
 constexpr Clock::Duration kNoWatchdog{};
 
@@ -104,6 +106,28 @@ TEST_F(SystemdNotifierTest, ExtendsTheTimeoutOnlyIfAskedTo) {
     each->OnPhase(Phase::kDrainingCalls, Clock::Steady().Now(), seconds(5));
   }
   EXPECT_EQ(systemd_.Count("EXTEND_TIMEOUT_USEC=6000000"), 1);
+}
+
+TEST_F(SystemdNotifierTest, ExtendsThePhaseInWhichADrainedServerIsStopped) {
+  SystemdNotifier notifier(path_, kNoWatchdog,
+                           {.extend_timeout = true, .status_interval = seconds(60)});
+  lifecycle::FakeTraffic traffic;
+  lifecycle::Process process(lifecycle::AmpleBudget(), notifier);
+  traffic.connections = lifecycle::Traffic::Departure::kBusy;
+  std::vector<std::string> told;
+  traffic.on_call = [&](const std::string& step) {
+    if (step != "AwaitConnectionsGone") return;
+    if (!process.shutdown_request().reason()) {  // A manual drain waits without limit.
+      process.shutdown_request().Request(lifecycle::ShutdownReason::kTerminate);
+      return;
+    }
+    told = systemd_.Received();
+    traffic.connections = lifecycle::Traffic::Departure::kGone;
+  };
+  process.manual_drain().Request();
+  EXPECT_EQ(process.ServeUntilShutdown(traffic), 0);
+  EXPECT_THAT(told, AllOf(Contains("STOPPING=1"), Contains(StartsWith("EXTEND_TIMEOUT_USEC=")),
+                          Contains(StartsWith("STATUS=DrainingConnections, at most "))));
 }
 
 TEST_F(SystemdNotifierTest, SaysWhatHoldsTheShutdown) {

@@ -33,6 +33,11 @@ class RecordingObserver final : public Observer {
     phases_.push_back({phase, at, budget});
   }
 
+  void OnPhaseLimit(Clock::TimePoint at, Clock::Duration left) override {
+    std::lock_guard lock(mutex_);
+    limits_.push_back({at, left});
+  }
+
   void OnEnd(const End& end) override {
     std::lock_guard lock(mutex_);
     ends_.push_back(end);
@@ -75,6 +80,15 @@ class RecordingObserver final : public Observer {
     return phases_;
   }
 
+  struct Limit {
+    Clock::TimePoint at;
+    Clock::Duration left;
+  };
+  std::vector<Limit> Limits() const {
+    std::lock_guard lock(mutex_);
+    return limits_;
+  }
+
   std::vector<End> Ends() const {
     std::lock_guard lock(mutex_);
     return ends_;
@@ -87,6 +101,7 @@ class RecordingObserver final : public Observer {
   std::vector<std::string> lines_;  // Guarded by mutex_.
   std::vector<Event> events_;       // Guarded by mutex_.
   std::vector<BegunPhase> phases_;  // Guarded by mutex_.
+  std::vector<Limit> limits_;       // Guarded by mutex_.
   std::vector<End> ends_;           // Guarded by mutex_.
 };
 
