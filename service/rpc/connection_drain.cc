@@ -77,15 +77,18 @@ ConnectionDrain::State ConnectionDrain::Look() {
   if (lingering_->Count() == 0 && !lingering_->AnyOpen() && !connections_.Any()) {
     return state_ = State::kGone;
   }
-  if (calls_.running() > 0) {
+  const bool runs = calls_.running() > 0;
+  if (runs) {
     busy_ = now;
-    return state_ = State::kBusy;
+    state_ = State::kBusy;
+    if (!refuses_calls_) return state_;
   }
   if (now < next_look_) return state_;
+  if (refuses_calls_) NoteCutRequests();
   const bool arriving = Arriving() > 0;
   if (arriving) busy_ = now;
   // A connection without a socket has ended; gRPC is about to notice.
-  bool any = false, busy = false;
+  bool any = false, busy = runs;
   Clock::TimePoint moved = awake_;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
@@ -102,12 +105,24 @@ ConnectionDrain::State ConnectionDrain::Look() {
   return state_;
 }
 
+void ConnectionDrain::RefusesCalls() {
+  if (!std::exchange(refuses_calls_, true)) next_look_ = clock_.Now();
+}
+
+void ConnectionDrain::NoteCutRequests() {
+  const int arriving = Arriving();
+  cut_requests_ = std::max(cut_requests_, std::min(arriving, arriving_));
+  arriving_ = arriving;
+}
+
 lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
   int answers = 0;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&answers](int fd) { answers += UnsentAnswers(fd) > 0 ? 1 : 0; });
   }
-  return {.calls = calls_.running(), .requests = Arriving(), .answers = answers};
+  return {.calls = calls_.running(),
+          .requests = std::max(cut_requests_, Arriving()),
+          .answers = answers};
 }
 
 ConnectionDrain::Peer& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now) {

@@ -54,7 +54,11 @@ class ConnectionDrain {
   // ended since. Requires: Begin().
   State Look();
 
-  // What would be cut now.
+  // From now on gRPC answers no request that is not complete yet, even if the rest of it arrives: it
+  // is cut. Look() must be called repeatedly to see them.
+  void RefusesCalls();
+
+  // What has been cut, or would be now.
   lifecycle::Traffic::Unfinished Unfinished() const;
 
   // Closes connections at once from now on.
@@ -85,6 +89,7 @@ class ConnectionDrain {
   // How many requests are still arriving. Requires: no call ends at this moment; otherwise it may
   // be one too high.
   int Arriving() const;
+  void NoteCutRequests();
 
   const Listeners& listeners_;
   const Connections& connections_;
@@ -101,6 +106,9 @@ class ConnectionDrain {
   lifecycle::Clock::TimePoint next_look_;          // At the sockets, which takes time with each.
   std::unordered_map<std::uint64_t, Peer> peers_;  // By the socket's cookie.
   State state_ = State::kBusy;
+  bool refuses_calls_ = false;
+  int arriving_ = 0;      // As of the last look, once calls are refused.
+  int cut_requests_ = 0;  // Were arriving in two looks: a call that was ending is not among them.
 };
 
 }  // namespace rpc

@@ -361,9 +361,10 @@ lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience
       std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
   const auto finished = [&] {
     if (clock.Now() >= patience.deadline() - for_answers) goodbye_.DemandAnswers();
+    if (!ShutdownHasBegun()) return false;
+    drain_of_connections_->RefusesCalls();
     // Even when Shutdown() has returned, an answer may not have left.
-    return ShutdownHasBegun() &&
-           drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
+    return drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
   };
   patience.Poll(finished);
   return drain_of_connections_->Unfinished();

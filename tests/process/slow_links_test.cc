@@ -180,6 +180,20 @@ TEST_F(SlowLinksTest, ALateRequestIsCountedAsCut) {
   EXPECT_FALSE(call.Status().ok());
 }
 
+// gRPC takes no request whose end arrives once calls are refused, and tells nobody.
+TEST_F(SlowLinksTest, ARequestThatIsCompleteTooLateIsCountedAsCut) {
+  Start(
+      {"--termination_grace=60s", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms"});
+  constexpr int kBytes = 3900 * kKilobyte;
+  link_->SetRate(2 * kMegabyte);
+  EchoCall call(*far_stub_, 0, kLimit, std::string(kBytes, 'x'));
+  AwaitSentUp(link_->sent_up() + 20 * kKilobyte);
+  process().Signal(SIGTERM);
+  EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
+  EXPECT_EQ(Event("CallsCut").detail, "1 requests were still arriving");
+  EXPECT_FALSE(call.Status().ok());
+}
+
 // Its caller and its report agree, whichever deadline a stopped clock has passed. The call
 // would end long after all of them.
 TEST_F(SlowLinksTest, AFrozenShutdownReportsWhatItCut) {
