@@ -138,20 +138,28 @@ void ConnectionGuard::LookAtConnections() {
   const std::vector<Connection> connections = Records(server_id_);
   const Clock::time_point now = Clock::now();
   std::int64_t open = 0;
-  const Connection* largest = nullptr;
+  std::vector<const Connection*> others;
   for (const Connection& each : connections) {
     if (const char* const fault = Fault(each, now)) {
       End(each, fault);
-      continue;
+    } else if (!bases_[each.id].ended) {
+      open += each.open;
+      others.push_back(&each);
     }
-    if (bases_[each.id].ended) continue;
-    open += each.open;
-    if (largest == nullptr || each.open > largest->open) largest = &each;
   }
-  if (limits_.total_streams > 0 && open > limits_.total_streams) {
-    End(*largest, "most streams of too many in total");
-  }
+  if (limits_.total_streams > 0) EndTheLargest(std::move(others), open - limits_.total_streams);
   std::erase_if(bases_, [this](const auto& base) { return base.second.look != looks_; });
+}
+
+void ConnectionGuard::EndTheLargest(std::vector<const Connection*> connections,
+                                    std::int64_t too_many) {
+  std::sort(connections.begin(), connections.end(),
+            [](const Connection* one, const Connection* other) { return one->open > other->open; });
+  for (const Connection* const each : connections) {
+    if (too_many <= 0) return;
+    End(*each, "most streams of too many in total");
+    too_many -= each->open;
+  }
 }
 
 const char* ConnectionGuard::Fault(const Connection& connection, Clock::time_point now) {
@@ -164,7 +172,8 @@ const char* ConnectionGuard::Fault(const Connection& connection, Clock::time_poi
     base.started = connection.started;
     base.failed = connection.failed;
   };
-  if (limits_.streams > 0 && connection.open > 2 * limits_.streams) return "too many open streams";
+  if (limits_.streams > 0 && connection.open > std::int64_t{2} * limits_.streams)
+    return "too many open streams";
   // What it did before it was first seen may have taken any time.
   if (is_new) begin_window();
   const std::int64_t failed = connection.failed - base.failed;

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "service/rpc/limit_log.h"
 
@@ -27,7 +28,8 @@ namespace rpc {
 // - has more than twice `streams` open, or
 // - has had `resets` of its streams fail within a second, and these were more than half of those
 //   that it opened (Envoy's rule), or
-// - has the most open streams of all, when there are more than `total_streams` in total.
+// - has the most open streams of all, when there are more than `total_streams` in total: as many
+//   connections are ended as it takes.
 // It is ended at the socket: its calls are cancelled, and its peer sees a reset. All other
 // connections continue.
 //
@@ -88,6 +90,8 @@ class ConnectionGuard {
   // One of the faults above, or null.
   const char* Fault(const Connection& connection, Clock::time_point now);
   void LookAtConnections();
+  // Of these, until so many streams less are open.
+  void EndTheLargest(std::vector<const Connection*> connections, std::int64_t too_many);
   // At most once for each connection.
   void End(const Connection& connection, const char* fault);
 

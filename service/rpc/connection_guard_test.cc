@@ -155,6 +155,30 @@ TEST_F(ConnectionGuardTest, EndsTheLargestWhenTheTotalIsExceeded) {
   EXPECT_THAT(AwaitLine(), HasSubstr("in total"));
 }
 
+TEST_F(ConnectionGuardTest, EndsAsManyAsExceedTheTotal) {
+  Start({.total_streams = 1000});
+  std::vector<std::unique_ptr<RawPeer>> peers;
+  for (int i = 0; i < 10; ++i) peers.push_back(std::make_unique<RawPeer>(listener_->address()));
+  for (const auto& peer : peers) {
+    for (int i = 0; i < 300; ++i) peer->Open("/probe.Probe/Hold");
+  }
+  // Nothing more happens, and yet it looks on.
+  EXPECT_TRUE(testkit::Eventually([&] { return guard_->ended() == 7; })) << guard_->ended();
+  EXPECT_TRUE(IsServed());
+}
+
+TEST_F(ConnectionGuardTest, MayHaveAnEndlessLimit) {
+  Start({.streams = std::numeric_limits<int>::max(), .total_streams = 1000});
+  RawPeer peer(listener_->address());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
+  // It has looked when this one has ended.
+  RawPeer large(listener_->address());
+  for (int i = 0; i < 1100; ++i) large.Open("/probe.Probe/Hold");
+  EXPECT_TRUE(large.AwaitEnd());
+  EXPECT_EQ(guard_->ended(), 1);
+  EXPECT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
+}
+
 TEST_F(ConnectionGuardTest, LeavesPeersWithinTheLimitsAlone) {
   // A stream that was reset counts until gRPC has freed its call, which may take a while.
   Start({.streams = 200, .resets = 500, .total_streams = 1000});
