@@ -58,7 +58,7 @@ namespace rpc {
 // ServerHost, or where HandlerGuard is installed.
 //
 // Lifetime: Serve() creates the stream, which is destroyed when its call is over. References that it
-// is given must outlive the server.
+// is given must outlive the server; the method's own arguments are there until the stream ends.
 
 namespace stream_internal {
 
@@ -161,11 +161,11 @@ class ClientStream : public StreamOrder {
   // returned and nothing holds the stream.
   virtual void OnMessage(Request& message) = 0;
 
-  // The caller has sent all its messages. The stream ends with OK, unless it has ended already, and
-  // the caller gets the response that the service's method was given.
+  // The caller has sent all its messages. Once nothing holds the stream, it ends with OK, unless it
+  // has ended already, and the caller gets the response that the service's method was given.
   virtual void OnAllSent() = 0;
 
-  // Where to resume after the last message that OnMessage() was given.
+  // Where to resume: after the last message whose effect outlives this process.
   ResumePoint Goodbye() override = 0;
 
  private:
@@ -173,10 +173,7 @@ class ClientStream : public StreamOrder {
   bool FillHeartbeat() final { return false; }
   std::size_t Take() final { return 0; }
   void Receive() final { OnMessage(request_); }
-  void OnHalfClose() final {
-    OnAllSent();
-    End(absl::OkStatus());
-  }
+  void OnHalfClose() final { OnAllSent(); }
   bool CanRead() final { return true; }
 
   Request request_;
@@ -202,11 +199,13 @@ class BidiStream : public StreamOrder {
   // As in ClientStream.
   virtual void OnMessage(Request& message) = 0;
 
-  // The caller has sent all its messages. Default: ends the stream with OK.
+  // The caller has sent all its messages. Default: ends the stream with OK; so if answers are still
+  // to come by then, override it, and end the stream behind the last of them.
   void OnHalfClose() override { End(absl::OkStatus()); }
 
-  // Whether to read another message now. Default: once every answer to the last one is written, so
-  // that what waits for a slow caller does not grow.
+  // Whether to read another message now. Default: once what Next() has filled is written, so that
+  // what waits for a slow caller does not grow. An answer that is still being made elsewhere is not
+  // among that: hold the stream until it is there, or keep a queue.
   bool CanRead() override { return !writing(); }
 
   ResumePoint Goodbye() override = 0;

@@ -178,6 +178,8 @@ void StreamOrder::RunTasks() {
 void StreamOrder::DecideEnd() {
   if (ended() || held_) return;
   if (cancelled_) return Settle(absl::CancelledError("the caller has gone"));
+  // An upload that is complete.
+  if (half_closed_ && !writes_) return Settle(absl::OkStatus());
   if (!draining_) return;
   Try([this] {
     const ResumePoint here = Goodbye();

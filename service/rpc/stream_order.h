@@ -30,8 +30,8 @@ struct ResumePoint {
 
 // How others reach a stream, which may end at any time.
 //
-// Threads: all methods may be called from any thread, with any lock held that none of the
-// stream's own methods takes; the stream may do all that it has to before they return.
+// Threads: all methods may be called from any thread, with any lock held that neither the stream's own
+// methods nor its destructor take; the stream may do all that it has to before they return.
 // Lifetime: may outlive the stream; then the methods do nothing.
 class StreamHandle {
  public:
@@ -52,7 +52,8 @@ class StreamHandle {
 
 // While one of these exists, its stream reads no message and does not end, even if its caller has
 // gone, because work elsewhere uses the call or must not be left half done. Pass the result of
-// that work to StreamHandle::Run() before releasing the hold.
+// that work, its failure too, to StreamHandle::Run() before releasing the hold: a hold that just goes
+// means that all went well.
 using StreamHold = std::shared_ptr<const void>;
 
 // Orders the operations of a stream: its reads and writes, its goodbye and its end. The classes to

@@ -161,7 +161,16 @@ class Gathering final : public ClientStream<Note> {
       hold = nullptr;
     }).detach();
   }
-  void OnAllSent() override { response_.set_text(text_); }
+  // Elsewhere, too.
+  void OnAllSent() override {
+    std::thread([this, handle = handle(), hold = Hold()]() mutable {
+      handle.Run([this] {
+        if (text_ == "refused") return End(absl::FailedPreconditionError("no"));
+        response_.set_text(text_);
+      });
+      hold = nullptr;
+    }).detach();
+  }
   ResumePoint Goodbye() override { return {"probe", {{"at", std::to_string(count_)}}}; }
 
   const Counted counted_;
@@ -362,6 +371,16 @@ TEST_F(StreamTest, GathersWhatIsWorkedOnElsewhere) {
   writer->WritesDone();
   EXPECT_TRUE(writer->Finish().ok());
   EXPECT_EQ(response.text(), all);
+}
+
+TEST_F(StreamTest, EndsAsWhatItHasStoredElsewhereEnds) {
+  const auto context = Bounded();
+  Note note, response;
+  const auto writer = stub_->Gather(context.get(), &response);
+  note.set_text("refused");
+  ASSERT_TRUE(writer->Write(note));
+  writer->WritesDone();
+  EXPECT_EQ(writer->Finish().error_code(), grpc::FAILED_PRECONDITION);
 }
 
 // gRPC tells of all of these as of a half-close, and of the failure only later.
