@@ -162,7 +162,7 @@ class HttpServer::Loop {
     const bool idle = state == ConnectionState::kReading || state == ConnectionState::kEnding;
     const bool over = state == ConnectionState::kOver || Now() >= connection.deadline() ||
                       (closing && (idle || Now() >= *closing));
-    if (over && state == ConnectionState::kRendering) TakeBack(connection);
+    if (over) TakeBack(connection);  // Whatever the state: kOver may follow kRendering.
     return over;
   }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <future>
@@ -38,7 +39,8 @@ class HttpServerTest : public testing::Test {
           return HttpResponse{200, "quick\n"};
         },
         HttpServer::Kind::kNeverBlocks);
-    server_->Add("/page", [](const HttpRequest& request) {
+    server_->Add("/page", [this](const HttpRequest& request) {
+      ++pages_;
       return HttpResponse{200, "page " + request.query};
     });
     server_->Add("/throws", [](const HttpRequest&) -> HttpResponse {
@@ -72,6 +74,7 @@ class HttpServerTest : public testing::Test {
   std::promise<void> blocked_;  // By the one request for that page.
   std::promise<void> released_;
   bool was_released_ = false;
+  std::atomic<int> pages_ = 0;  // Rendered for "/page".
   std::unique_ptr<HttpServer> server_;
 };
 
@@ -135,6 +138,24 @@ TEST_F(HttpServerTest, SaysThatAPageTakesTooLong) {
   int status = 503;
   while (status == 503) status = Ask("/page").status;  // Until the one before it has let it pass.
   EXPECT_EQ(status, 200);
+}
+
+TEST_F(HttpServerTest, RendersNothingForAPeerThatIsGone) {
+  Start(kPatient);
+  const auto blocked = Send("GET /blocked HTTP/1.1\r\n\r\n");
+  blocked_.get_future().wait();
+  for (int i = 0; i < 3 * kPatient.connections; ++i) {
+    const auto behind = Send("GET /page HTTP/1.1\r\n\r\n");
+    EXPECT_EQ(Ask("/quick").status, 200);  // Now the page is queued.
+    behind->Reset();
+    // The reset may be seen together with the first; the second comes after it has been dealt with.
+    EXPECT_EQ(Ask("/quick").status, 200);
+    EXPECT_EQ(Ask("/quick").status, 200);
+  }
+  Release();
+  EXPECT_EQ(blocked->AwaitAnswer().body, "released\n");
+  EXPECT_EQ(Ask("/page").status, 200);  // Behind all that were queued.
+  EXPECT_EQ(pages_, 1);
 }
 
 TEST_F(HttpServerTest, EndsAConnectionWhoseRequestTakesTooLong) {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 
@@ -56,6 +57,12 @@ HttpAnswer HttpCaller::AwaitAnswer() {
 bool HttpCaller::ReadByte() {
   char byte = 0;
   return fd_ >= 0 && recv(fd_, &byte, 1, 0) == 1;
+}
+
+void HttpCaller::Reset() {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(std::exchange(fd_, -1));
 }
 
 HttpAnswer Get(const std::string& address, const std::string& path) {

@@ -29,6 +29,9 @@ class HttpCaller {
   // Reads at most one byte. False: the connection has ended, or it took too long.
   bool ReadByte();
 
+  // Ends the connection with a reset, not in order.
+  void Reset();
+
  private:
   int fd_ = -1;
 };
