@@ -120,10 +120,12 @@ class AdminServerTest : public testing::Test {
     return response.state();
   }
 
-  HttpAnswer Ask(const std::string& path) {
+  std::string HttpAddress() const {
     const std::string url = admin_->http_url();  // "http://127.0.0.1:41234/"
-    return Get(url.substr(7, url.size() - 8), path);
+    return url.substr(7, url.size() - 8);
   }
+
+  HttpAnswer Ask(const std::string& path) { return Get(HttpAddress(), path); }
 
   // "200 503": of /livez and /readyz.
   std::string Probes() { return absl::StrCat(Ask("/livez").status, " ", Ask("/readyz").status); }
@@ -336,6 +338,23 @@ TEST_F(AdminServerTest, TellsWhatItsChecksSay) {
             "[+]phase: Serving\n[+]database: ok\n[-]inventory: UNAVAILABLE: not connected\n"
             "ready\n");
   EXPECT_EQ(Ask("/readyz").body, "ready\n");
+}
+
+TEST_F(AdminServerTest, IsReadyWhileACheckBlocks) {
+  std::promise<void> blocked;
+  std::promise<void> released;
+  admin_->pages().Add({"database", [&] {
+                         blocked.set_value();
+                         released.get_future().wait();
+                         return absl::OkStatus();
+                       }});
+  Serve();
+  HttpCaller verbose(HttpAddress());
+  ASSERT_TRUE(verbose.Send("GET /readyz?verbose HTTP/1.1\r\n\r\n"));
+  blocked.get_future().wait();
+  EXPECT_EQ(Probes(), "200 200");
+  released.set_value();
+  EXPECT_EQ(verbose.AwaitAnswer().body, "[+]phase: Serving\n[+]database: ok\nready\n");
 }
 
 TEST_F(AdminServerTest, TellsWhenTheCertificateExpires) {

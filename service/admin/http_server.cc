@@ -123,7 +123,7 @@ class HttpServer::Loop {
 
   void Serve(Connection& connection) {
     if (connection.state() == ConnectionState::kWanted) {
-      const auto page = state_.pages.find(connection.request().path);
+      const auto page = FindPage(connection.request());
       if (page == state_.pages.end()) {
         connection.Answer({404, NoSuchPage()}, Now());
       } else if (page->second.kind == Kind::kNeverBlocks) {
@@ -137,6 +137,11 @@ class HttpServer::Loop {
       connection.Answer({503, "this page, or one that was asked for before it, takes too long\n"},
                         Now());
     }
+  }
+
+  std::map<std::string, Page>::const_iterator FindPage(const HttpRequest& request) const {
+    const auto exact = state_.pages.find(absl::StrCat(request.path, "?", request.query));
+    return exact != state_.pages.end() ? exact : state_.pages.find(request.path);
   }
 
   void Enqueue(Connection& connection, const Render& render) {

@@ -51,6 +51,8 @@ class HttpServer {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
+  // Adds a page, "/readyz". A path with a query, "/readyz?verbose", is a page of its own, of its own
+  // kind, for exactly this query; the page without one gets all others.
   void Add(const std::string& path, Render render, Kind kind = Kind::kMayBlock);
 
   // Listens, writes the port file and serves. Refuses a connection whose file descriptor would be

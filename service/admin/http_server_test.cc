@@ -43,6 +43,7 @@ class HttpServerTest : public testing::Test {
       ++pages_;
       return HttpResponse{200, "page " + request.query};
     });
+    server_->Add("/quick?slow", [](const HttpRequest&) { return HttpResponse{200, "slow\n"}; });
     server_->Add("/throws", [](const HttpRequest&) -> HttpResponse {
       throw std::runtime_error("out of paper");
     });
@@ -82,6 +83,8 @@ TEST_F(HttpServerTest, ServesItsPages) {
   Start(kPatient);
   EXPECT_EQ(Ask("/quick").body, "quick\n");
   EXPECT_EQ(Ask("/page?a=b").body, "page a=b");
+  EXPECT_EQ(Ask("/quick?slow").body, "slow\n");
+  EXPECT_EQ(Ask("/quick?slower").body, "quick\n");
   const HttpAnswer missing = Ask("/");
   EXPECT_EQ(missing.status, 404);
   EXPECT_THAT(missing.body, HasSubstr("/quick\n"));
@@ -122,10 +125,12 @@ TEST_F(HttpServerTest, ServesWhatNeverBlocksWhileAPageBlocks) {
   Start(kPatient);
   const auto blocked = Send("GET /blocked HTTP/1.1\r\n\r\n");
   const auto behind = Send("GET /page HTTP/1.1\r\n\r\n");
+  const auto slow = Send("GET /quick?slow HTTP/1.1\r\n\r\n");
   EXPECT_EQ(Ask("/quick").body, "quick\n");
   Release();
   EXPECT_EQ(blocked->AwaitAnswer().body, "released\n");
   EXPECT_EQ(behind->AwaitAnswer().status, 200);
+  EXPECT_EQ(slow->AwaitAnswer().body, "slow\n");
 }
 
 TEST_F(HttpServerTest, SaysThatAPageTakesTooLong) {

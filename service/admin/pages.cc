@@ -73,7 +73,11 @@ void Pages::AddTo(HttpServer& http) {
   };
   http.Add(
       "/livez", [this](const HttpRequest&) { return Livez(); }, HttpServer::Kind::kNeverBlocks);
-  http.Add("/readyz", [this](const HttpRequest& request) { return Readyz(request); });
+  http.Add(
+      "/readyz", [this](const HttpRequest&) { return Readiness(process_.phase()); },
+      HttpServer::Kind::kNeverBlocks);
+  http.Add("/readyz?verbose",
+           [this](const HttpRequest&) { return ReadinessInDetail(process_.phase(), checks()); });
   http.Add("/metrics", [this](const HttpRequest&) {
     return HttpResponse{200, metrics_.Render(), "text/plain; version=0.0.4; charset=utf-8"};
   });
@@ -121,12 +125,6 @@ std::vector<ReadinessCheck> Pages::checks() const {
 HttpResponse Pages::Livez() const {
   if (process_.Alive()) return {200, "alive\n"};
   return {503, "handlers have blocked all of gRPC's threads; only a restart helps\n"};
-}
-
-HttpResponse Pages::Readyz(const HttpRequest& request) const {
-  const lifecycle::Phase phase = process_.phase();
-  if (request.query != "verbose") return Readiness(phase);
-  return ReadinessInDetail(phase, checks());
 }
 
 ServerStatus Pages::Status() const {

@@ -45,7 +45,7 @@ class Pages {
   // Shows when the certificate expires. Null: there is none.
   void Show(std::shared_ptr<const rpc::TlsFiles> tls);
 
-  // Runs `check` for each /readyz.
+  // Runs `check` for each /readyz?verbose and /statusz. Plain /readyz waits for none.
   void Add(ReadinessCheck check);
 
   observability::Metrics& metrics() { return metrics_; }
@@ -55,7 +55,6 @@ class Pages {
 
  private:
   HttpResponse Livez() const;
-  HttpResponse Readyz(const HttpRequest& request) const;
   ServerStatus Status() const;
   std::vector<ReadinessCheck> checks() const;
 
