@@ -44,7 +44,7 @@ std::vector<Flag> TlsFlags() {
 }
 
 ExitCode ExitCodeFor(const absl::Status& status) {
-  return IsRetryable(status) || absl::IsDeadlineExceeded(status) ? kTryAgain : kRefused;
+  return Retry::MayCure(status) || absl::IsDeadlineExceeded(status) ? kTryAgain : kRefused;
 }
 
 absl::StatusOr<ClientOptions> Invocation::Options(

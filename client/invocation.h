@@ -54,7 +54,8 @@ struct Invocation {
 // The flags of a command that calls a server in a way that Options() understands.
 std::vector<Flag> TlsFlags();
 
-// kTryAgain or kRefused.
+// kTryAgain when the same call may succeed later, also if it is open whether the server has done it
+// (Retry::MayCure(), DEADLINE_EXCEEDED); otherwise kRefused.
 ExitCode ExitCodeFor(const absl::Status& status);
 
 }  // namespace client

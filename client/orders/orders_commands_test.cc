@@ -175,6 +175,21 @@ TEST_F(CliPlaceTest, GivesTheRequestIdOfAnOpenOutcome) {
                 ids.all()[0] + " makes sure of it, and stores it once.\n");
 }
 
+TEST_F(CliPlaceTest, GivesTheRequestIdWhenOnlyAProxyAnswered) {
+  const auto end_with = [this](StatusCode code, const std::string& message) {
+    fake_.place.Then([=](const PlaceOrderRequest&, Order&) { return grpc::Status(code, message); });
+  };
+  const std::string hint =
+      ". The order may be stored: the same command with --request-id=r1 makes sure of it, and "
+      "stores it once.\n";
+  end_with(StatusCode::UNKNOWN, "Stream removed");
+  end_with(StatusCode::INTERNAL, "Received RST_STREAM with error code 2");
+  EXPECT_EQ(Client({"place", "--customer=ann", "pear=2", "--request-id=r1"}), kTryAgain);
+  EXPECT_EQ(err(), "client place: UNKNOWN: Stream removed" + hint);
+  EXPECT_EQ(Client({"place", "--customer=ann", "pear=2", "--request-id=r1"}), kTryAgain);
+  EXPECT_EQ(err(), "client place: INTERNAL: Received RST_STREAM with error code 2" + hint);
+}
+
 using CliGetTest = CliTest;
 
 TEST_F(CliGetTest, PrintsTheOrder) {
@@ -365,6 +380,15 @@ TEST_F(CliWatchTest, AForeignTokenIsRefused) {
   });
   EXPECT_EQ(Client({"watch", "--from=x"}), kRefused);
   EXPECT_EQ(err(), "client watch: INVALID_ARGUMENT: resume_token: was not made by this service\n");
+}
+
+TEST_F(CliWatchTest, SaysWhereToResumeWhenProxiesKeepFailing) {
+  const grpc::Status removed(StatusCode::UNKNOWN, "Stream removed");
+  Serve("start", 1, 2, removed);
+  for (int i = 0; i < 9; ++i) Serve("2", 1, 0, removed);
+  EXPECT_EQ(Client({"watch", "--from=start"}), kTryAgain);
+  EXPECT_THAT(err(), EndsWith("client watch: UNKNOWN: Stream removed\n"
+                              "client watch: go on with: client watch --from=2\n"));
 }
 
 TEST_F(CliWatchTest, GivesUpAfterTheTimeout) {
