@@ -54,6 +54,11 @@ absl::StatusOr<std::int64_t> Count(const Invocation& run) {
 // was.
 using Printed = std::function<bool(bool)>;
 
+// Whether the token of a stream that ended so leads nowhere: it is foreign, or its events are removed.
+bool IsTokenRefused(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsOutOfRange(status);
+}
+
 // Runs a stream that does not end by itself, until Ctrl-C, --count, or an output that takes no
 // more.
 int Follow(const Invocation& run,
@@ -75,8 +80,7 @@ int Follow(const Invocation& run,
       end.resume_token.empty() ? "" : "go on with: client watch --from=" + end.resume_token;
   if (run.output.failed()) return run.OutputLost(go_on);
   const int code = end.status.ok() ? int{kDone} : run.Failed(end.status);
-  // A refused token leads nowhere.
-  if (code != kRefused && !go_on.empty()) run.Say(go_on);
+  if (!go_on.empty() && !IsTokenRefused(end.status)) run.Say(go_on);
   return code;
 }
 

@@ -391,6 +391,20 @@ TEST_F(CliWatchTest, SaysWhereToResumeWhenProxiesKeepFailing) {
                               "client watch: go on with: client watch --from=2\n"));
 }
 
+TEST_F(CliWatchTest, SaysWhereToResumeWhenItIsNotAllowedAnyMore) {
+  Serve("start", 1, 2, {StatusCode::PERMISSION_DENIED, "not yours"});
+  EXPECT_EQ(Client({"watch", "--from=start"}), kRefused);
+  EXPECT_EQ(err(),
+            "client watch: PERMISSION_DENIED: not yours\n"
+            "client watch: go on with: client watch --from=2\n");
+}
+
+TEST_F(CliWatchTest, DoesNotNameATokenWhoseEventsAreRemoved) {
+  Serve("7", 1, 0, Refusal(StatusCode::OUT_OF_RANGE, "too old", "EVENTS_REMOVED"));
+  EXPECT_EQ(Client({"watch", "--from=7"}), kRefused);
+  EXPECT_EQ(err(), "client watch: OUT_OF_RANGE: too old (EVENTS_REMOVED)\n");
+}
+
 TEST_F(CliWatchTest, GivesUpAfterTheTimeout) {
   EXPECT_EQ(Run({"watch", "--address=127.0.0.1:1", "--timeout=1m"}), kTryAgain);
   EXPECT_GT(clock_->sleeps().size(), 10u);
