@@ -66,8 +66,8 @@ int Follow(const Invocation& run,
   const auto count = Count(run);
   if (!count.ok()) return run.UsageError(count.status());
   std::stop_source stop;
-  const std::stop_callback on_interrupt(run.terminal.stop_on_interrupt(),
-                                        [&stop] { stop.request_stop(); });
+  const std::stop_token interrupt = run.terminal.stop_on_interrupt();
+  const std::stop_callback on_interrupt(interrupt, [&stop] { stop.request_stop(); });
   const auto client = Connect(run);
   if (!client.ok()) return run.UsageError(client.status());
   std::int64_t count_printed = 0;
@@ -79,7 +79,13 @@ int Follow(const Invocation& run,
   const std::string go_on =
       end.resume_token.empty() ? "" : "go on with: client watch --from=" + end.resume_token;
   if (run.output.failed()) return run.OutputLost(go_on);
-  const int code = end.status.ok() ? int{kDone} : run.Failed(end.status);
+  int code = kDone;
+  if (!end.status.ok()) {
+    code = run.Failed(end.status);
+  } else if (interrupt.stop_requested() && count_printed < *count) {
+    code = run.Complain(kInterrupted,
+                        absl::StrCat("interrupted after ", count_printed, " of ", *count));
+  }
   if (!go_on.empty() && !IsTokenRefused(end.status)) run.Say(go_on);
   return code;
 }

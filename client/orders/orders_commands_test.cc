@@ -374,6 +374,17 @@ TEST_F(CliWatchTest, CtrlCEndsCleanlySayingWhereToResume) {
   EXPECT_THAT(err(), EndsWith("client watch: go on with: client watch --from=1\n"));
 }
 
+TEST_F(CliWatchTest, CtrlCBeforeTheCountIsAnInterruption) {
+  Serve("", 1, 3, broken_);
+  fake_.watch.Then([this](const WatchOrdersRequest&, FakeOrders::Watch&) {
+    interrupt_.request_stop();
+    return broken_;
+  });
+  EXPECT_EQ(Client({"watch", "--count=10"}), kInterrupted);
+  EXPECT_THAT(err(), EndsWith("client watch: interrupted after 3 of 10\n"
+                              "client watch: go on with: client watch --from=3\n"));
+}
+
 TEST_F(CliWatchTest, AForeignTokenIsRefused) {
   fake_.watch.Then([](const WatchOrdersRequest&, FakeOrders::Watch&) {
     return BadRequest({{"resume_token", "was not made by this service"}});
