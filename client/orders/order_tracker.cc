@@ -34,6 +34,12 @@ class Batches {
   int ids_ = 0;
 };
 
+// The stream was too far behind a feed whose old events are removed. A new one needs none of them: it
+// begins with each order's current state.
+bool IsOvertaken(const absl::Status& status) {
+  return absl::IsOutOfRange(status) && ErrorReason(status) == "EVENTS_REMOVED";
+}
+
 }  // namespace
 
 OrderTracker::OrderTracker(const Connection& connection) : connection_(connection) {}
@@ -83,7 +89,7 @@ StreamEnd OrderTracker::Run(const std::function<bool(const Order&)>& on_change,
     status = FromGrpc(stream->Finish());
     if (!taken) return {absl::OkStatus(), resume_token};
     if (auto token = ErrorMetadata(status, "resume_token")) resume_token = *std::move(token);
-  } while (retry.AwaitNext(status));
+  } while (retry.AwaitNext(IsOvertaken(status) ? absl::OkStatus() : status));
   return {stop.stop_requested() ? absl::OkStatus() : status, resume_token};
 }
 

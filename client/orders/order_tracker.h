@@ -36,8 +36,9 @@ class OrderTracker {
 
   // Calls `on_change` with each order's current state and every change, until a stop is requested;
   // an unknown id comes with state ORDER_STATE_UNSPECIFIED. Otherwise returns as
-  // OrdersClient::WatchOrders() does. Changes that follow each other while the stream is broken are
-  // delivered as one. `on_change` returns as WatchOrders()'s `on_event` does.
+  // OrdersClient::WatchOrders() does, but goes on when the server has removed the events that it
+  // awaited (EVENTS_REMOVED). Changes that follow each other while the stream is broken are delivered
+  // as one. `on_change` returns as WatchOrders()'s `on_event` does.
   StreamEnd Run(const std::function<bool(const orders::v1::Order&)>& on_change,
                 std::stop_token stop = {});
 

@@ -213,6 +213,25 @@ TEST_F(OrderTrackerTest, AStopEndsItWhileNothingHappens) {
   EXPECT_THAT(told_, IsEmpty());
 }
 
+TEST_F(OrderTrackerTest, GoesOnWhenTheEventsThatItAwaitedAreRemoved) {
+  fake_.track
+      .Then([](FakeOrders::Track& stream) {
+        EXPECT_THAT(Asked(stream), ElementsAre("a"));
+        Tell(stream, "a", ORDER_STATE_PLACED);
+        return Refusal(grpc::StatusCode::OUT_OF_RANGE, "too old", "EVENTS_REMOVED");
+      })
+      .Then([](FakeOrders::Track& stream) {
+        EXPECT_THAT(Asked(stream), ElementsAre("a"));
+        Tell(stream, "a", ORDER_STATE_CONFIRMED);
+        return grpc::Status::OK;
+      });
+  tracker_->Add({"a"});
+  const StreamEnd end = RunUntil("a CONFIRMED");
+  EXPECT_TRUE(end.status.ok()) << end.status;
+  EXPECT_THAT(told_, ElementsAre("a PLACED", "a CONFIRMED"));
+  EXPECT_THAT(clock_->sleeps(), testing::SizeIs(1));
+}
+
 TEST_F(OrderTrackerTest, DoesNotTryAgainWhatWillNeverSucceed) {
   fake_.track.Then([](FakeOrders::Track&) {
     return BadRequest({{"add_order_ids[0]", "must not be empty"}});
