@@ -242,6 +242,11 @@ std::chrono::milliseconds Milliseconds(const char* flag, absl::Duration value) {
     UsageError(
         absl::StrCat("--", flag, " must be from 0 to a week, is ", absl::FormatDuration(value)));
   }
+  // It would become 0, which mostly means: without limit.
+  if (value > absl::ZeroDuration() && value < absl::Milliseconds(1)) {
+    UsageError(
+        absl::StrCat("--", flag, " must be at least 1ms, or 0, is ", absl::FormatDuration(value)));
+  }
   return absl::ToChronoMilliseconds(value);
 }
 

@@ -40,8 +40,9 @@ inventory::StockStore::Quantities StockFromFlag() {
 
 std::chrono::milliseconds LatencyFromFlag() {
   const absl::Duration latency = absl::GetFlag(FLAGS_latency);
-  if (latency < absl::ZeroDuration() || latency > absl::Hours(1)) {
-    config::UsageError("--latency: must be from 0 to 1h");
+  const bool none = latency == absl::ZeroDuration();
+  if (!none && (latency < absl::Milliseconds(1) || latency > absl::Hours(1))) {
+    config::UsageError("--latency: must be 0, or from 1ms to 1h");
   }
   return absl::ToChronoMilliseconds(latency);
 }

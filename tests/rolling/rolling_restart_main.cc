@@ -126,7 +126,8 @@ int main(int argc, char** argv) {
   options.observed = absl::GetFlag(FLAGS_observed);
   options.restarts = absl::GetFlag(FLAGS_restarts);
   options.callers = absl::GetFlag(FLAGS_callers);
-  options.think_time = absl::ToChronoMilliseconds(absl::GetFlag(FLAGS_think_time));
+  options.think_time = absl::ToChronoMilliseconds(
+      absl::Ceil(absl::GetFlag(FLAGS_think_time), absl::Milliseconds(1)));
   auto tools =
       rolling::ForeignTools::Find(absl::GetFlag(FLAGS_node), absl::GetFlag(FLAGS_node_modules));
   if (!tools.ok()) {
