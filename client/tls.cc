@@ -14,8 +14,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 namespace client {
 namespace {
@@ -48,23 +51,35 @@ Owned<BIO> Memory(const std::string& text) {
           [](BIO* memory) { BIO_free(memory); }};
 }
 
-// The first certificate. A file that is still being written ends within one.
+// How many certificates begin in `text`; also where it ends within the line that begins one.
+std::size_t BegunIn(absl::string_view text) {
+  std::size_t begun = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    line = absl::StripTrailingAsciiWhitespace(line);
+    if (!absl::StartsWith(line, "-----BEGIN")) continue;
+    const bool certificate =
+        line == "-----BEGIN CERTIFICATE-----" || line == "-----BEGIN X509 CERTIFICATE-----";
+    if (certificate || !absl::EndsWith(line, "-----")) ++begun;
+  }
+  return begun;
+}
+
+// The first certificate. A file that is still being written ends within one, and gRPC would use
+// those before it.
 absl::StatusOr<Owned<X509>> FirstCertificate(const std::string& file, const std::string& text) {
   const Owned<BIO> memory = Memory(text);
   Owned<X509> first(nullptr, X509_free);
-  std::size_t begun = 0;
-  for (std::size_t at = text.find("-----BEGIN "); at != std::string::npos;
-       at = text.find("-----BEGIN ", at + 1)) {
-    const std::size_t end = text.find('\n', at);
-    if (absl::StrContains(text.substr(at, end - at), "CERTIFICATE-----")) ++begun;
+  std::size_t whole = 0;
+  ERR_clear_error();
+  while (X509* const next = PEM_read_bio_X509(memory.get(), nullptr, nullptr, no_passphrase)) {
+    Owned<X509> owned(next, X509_free);
+    if (++whole == 1) first = std::move(owned);
   }
-  for (std::size_t i = 0; i < begun; ++i) {
-    Owned<X509> next(PEM_read_bio_X509(memory.get(), nullptr, nullptr, no_passphrase), X509_free);
-    ERR_clear_error();
-    if (next == nullptr) {
-      return Wrong(file, "contains a certificate that is cut off or damaged");
-    }
-    if (first == nullptr) first = std::move(next);
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  if (!at_end || BegunIn(text) > whole) {
+    return Wrong(file,
+                 "contains a certificate that is cut off or damaged: write the whole file again");
   }
   if (first == nullptr) return Wrong(file, "has no -----BEGIN CERTIFICATE-----");
   return first;

@@ -1,6 +1,7 @@
 #include "client/tls.h"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_replace.h"
 #include "client/testing/development_ca.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -138,6 +140,30 @@ TEST_F(RenewedTlsTest, FaultyFilesChangeNothing) {
   Renew(new_);
   EXPECT_NE(files->Latest(), before);
   EXPECT_THAT(faults_, IsEmpty());  // One look is no fault yet.
+}
+
+TEST_F(RenewedTlsTest, ASecondCertificateThatIsCutOffIsAnError) {
+  const std::string second = new_.Text("ca.pem");
+  for (const std::size_t cut :
+       {std::string("-----BEGIN CERTIF").size(), std::string("-----BEGIN CERTIFICATE-----").size(),
+        second.size() / 2, second.find("-----END") + 3}) {
+    for (const char* const name : {"client.pem", "ca.pem"}) {
+      Write(name, old_.Text(name) + second.substr(0, cut));
+      EXPECT_THAT(Error(Options()),
+                  testing::HasSubstr("contains a certificate that is cut off or damaged"))
+          << name << " " << cut;
+      Write(name, old_.Text(name));
+    }
+  }
+}
+
+TEST_F(RenewedTlsTest, OtherTextMayBeBetweenCertificates) {
+  for (const char* const name : {"client.pem", "ca.pem"}) {
+    const std::string windows = absl::StrReplaceAll(new_.Text("ca.pem"), {{"\n", "\r\n"}});
+    Write(name, "subject=CN = development\n" + old_.Text(name) +
+                    "# -----BEGIN CERTIFICATE-----\n\n" + windows + "\r\nThe end.");
+  }
+  EXPECT_EQ(TlsFiles::Open(Options()).status(), absl::OkStatus());
 }
 
 TEST_F(RenewedTlsTest, AKeyOfAnotherCertificateIsAnError) {

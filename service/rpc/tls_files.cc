@@ -8,14 +8,18 @@
 #include <openssl/x509.h>
 
 #include <atomic>
+#include <cstddef>
 #include <ctime>
 #include <mutex>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "service/files/read_file.h"
 #include "service/lifecycle/last_resort/last_words.h"
@@ -24,6 +28,7 @@ namespace rpc {
 namespace {
 
 constexpr std::time_t kDay = 24 * 60 * 60;
+constexpr char kNoCertificate[] = "contains no certificate (PEM: -----BEGIN CERTIFICATE-----)";
 
 template <typename Object>
 using Owned = std::unique_ptr<Object, void (*)(Object*)>;
@@ -34,26 +39,48 @@ absl::Status Wrong(const std::string& file, const std::string& what) {
 
 char no_passphrase[] = "";  // Or the terminal would be asked for one.
 
-// The next one in `memory`; null when there is none.
-template <typename Object, typename ReadPem>
-Owned<Object> Next(BIO& memory, ReadPem read, void (*free)(Object*)) {
-  Owned<Object> object(read(&memory, nullptr, nullptr, no_passphrase), free);
-  ERR_clear_error();
-  return object;
-}
-
 Owned<BIO> Memory(const std::string& text) {
   return {BIO_new_mem_buf(text.data(), static_cast<int>(text.size())),
           [](BIO* memory) { BIO_free(memory); }};
 }
 
-std::vector<Owned<X509>> CertificatesIn(const std::string& text) {
-  const Owned<BIO> memory = Memory(text);
-  std::vector<Owned<X509>> all;
-  while (auto next = Next<X509>(*memory, PEM_read_bio_X509, X509_free)) {
-    all.push_back(std::move(next));
+// How many certificates begin in `text`; also where it ends within the line that begins one.
+std::size_t BegunIn(absl::string_view text) {
+  std::size_t begun = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    line = absl::StripTrailingAsciiWhitespace(line);
+    if (!absl::StartsWith(line, "-----BEGIN")) continue;
+    const bool certificate =
+        line == "-----BEGIN CERTIFICATE-----" || line == "-----BEGIN X509 CERTIFICATE-----";
+    if (certificate || !absl::EndsWith(line, "-----")) ++begun;
   }
-  return all;
+  return begun;
+}
+
+using Certificates = std::vector<Owned<X509>>;
+
+// Empty: there is none. INVALID_ARGUMENT: `text` ends within one, or one cannot be read; gRPC would
+// use those before it.
+absl::StatusOr<Certificates> CertificatesIn(const std::string& file, const std::string& text) {
+  const Owned<BIO> memory = Memory(text);
+  Certificates all;
+  ERR_clear_error();
+  while (X509* const next = PEM_read_bio_X509(memory.get(), nullptr, nullptr, no_passphrase)) {
+    all.emplace_back(next, X509_free);
+  }
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  if (at_end && BegunIn(text) <= all.size()) return all;
+  return Wrong(file, absl::StrCat("is cut off or damaged in its certificate ", all.size() + 1,
+                                  ": write the whole file again, beside it, and rename that"));
+}
+
+// The first one; null: there is none that can be read.
+Owned<EVP_PKEY> KeyIn(const std::string& text) {
+  Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(Memory(text).get(), nullptr, nullptr, no_passphrase),
+                      EVP_PKEY_free);
+  ERR_clear_error();
+  return key;
 }
 
 // "2026-11-28T17:00:00Z"
@@ -100,36 +127,38 @@ absl::Status CheckUsable(const TlsFiles::Paths& paths, X509& certificate, EVP_PK
 }
 
 absl::Status CheckPair(const TlsFiles::Paths& paths, const TlsFiles::Contents& contents) {
-  const std::vector<Owned<X509>> chain = CertificatesIn(contents.certificate);
-  if (chain.empty()) {
+  const absl::StatusOr<Certificates> chain =
+      CertificatesIn(paths.certificate, contents.certificate);
+  if (!chain.ok()) return chain.status();
+  if (chain->empty()) {
     const bool swapped = absl::StrContains(contents.certificate, "PRIVATE KEY-----");
     return Wrong(paths.certificate,
                  swapped ? "contains a private key and no certificate: are the two files swapped?"
-                         : "contains no certificate (PEM: -----BEGIN CERTIFICATE-----)");
+                         : kNoCertificate);
   }
-  const Owned<BIO> memory = Memory(contents.key);
-  const auto key = Next<EVP_PKEY>(*memory, PEM_read_bio_PrivateKey, EVP_PKEY_free);
+  const Owned<EVP_PKEY> key = KeyIn(contents.key);
   if (key == nullptr) {
     const bool encrypted = absl::StrContains(contents.key, "ENCRYPTED");
     return Wrong(paths.key, encrypted
                                 ? "is protected by a passphrase, which nobody is asked for"
                                 : "contains no private key (PEM: -----BEGIN PRIVATE KEY-----)");
   }
-  const bool belongs = X509_check_private_key(chain.front().get(), key.get()) == 1;
+  const bool belongs = X509_check_private_key(chain->front().get(), key.get()) == 1;
   ERR_clear_error();
   if (!belongs) {
     return Wrong(paths.key, absl::StrCat("is not the key of the certificate in ", paths.certificate,
                                          ": the server's own certificate must come first in it"));
   }
-  if (absl::Status time = CheckTime(paths.certificate, *chain.front()); !time.ok()) return time;
-  return CheckUsable(paths, *chain.front(), *key);
+  if (absl::Status time = CheckTime(paths.certificate, *chain->front()); !time.ok()) return time;
+  return CheckUsable(paths, *chain->front(), *key);
 }
 
 absl::Status CheckCa(const std::string& file, const std::string& text) {
-  const std::vector<Owned<X509>> all = CertificatesIn(text);
-  if (all.empty()) return Wrong(file, "contains no certificate (PEM: -----BEGIN CERTIFICATE-----)");
+  const absl::StatusOr<Certificates> all = CertificatesIn(file, text);
+  if (!all.ok()) return all.status();
+  if (all->empty()) return Wrong(file, kNoCertificate);
   absl::Status status;
-  for (const Owned<X509>& each : all) {
+  for (const Owned<X509>& each : *all) {
     status = CheckTime(file, *each);
     if (status.ok()) return status;  // One that can be used is enough.
   }
@@ -169,8 +198,8 @@ absl::StatusOr<TlsFiles::Contents> ReadValid(const TlsFiles::Paths& paths) {
 }
 
 std::time_t ExpiryOf(const TlsFiles::Contents& contents) {
-  const std::vector<Owned<X509>> chain = CertificatesIn(contents.certificate);
-  return chain.empty() ? 0 : Expires(*chain.front());
+  const absl::StatusOr<Certificates> chain = CertificatesIn("", contents.certificate);
+  return !chain.ok() || chain->empty() ? 0 : Expires(*chain->front());
 }
 
 }  // namespace

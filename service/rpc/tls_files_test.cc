@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/rpc/testing/self_signed.h"
@@ -43,6 +44,10 @@ class TlsFilesTest : public testing::Test {
 
   std::string ErrorOf(const SelfSigned& other) const {
     return Error({Write("certificate", other.certificate), Write("key", other.key), ""});
+  }
+
+  std::string ErrorOfChain(const std::string& chain) const {
+    return Error({Write("chain", chain), key_, ""});
   }
 
   const testkit::TempDir directory_;
@@ -137,6 +142,49 @@ TEST_F(TlsFilesTest, NameAKeyWithAPassphrase) {
   EXPECT_THAT(Error({certificate_, key, ""}), StartsWith(key + " is protected by a passphrase"));
 }
 
+// A chain or a list of CAs whose second certificate is not whole.
+TEST_F(TlsFilesTest, NameACertificateThatIsCutOff) {
+  const std::string second = SelfSigned().certificate;
+  const std::size_t end = second.find("-----END");
+  const std::size_t cuts[] = {std::string("-----BEGIN CERTIF").size(),
+                              std::string("-----BEGIN CERTIFICATE-----").size(),
+                              second.size() / 2,
+                              end,
+                              end + 3,
+                              second.find_last_of('-') - 2};
+  for (const std::size_t cut : cuts) {
+    const std::string file = Write("cut", first_.certificate + second.substr(0, cut));
+    const std::string error = file + " is cut off or damaged in its certificate 2: ";
+    EXPECT_THAT(Error({file, key_, ""}), StartsWith(error)) << cut;
+    EXPECT_THAT(Error({certificate_, key_, file}), StartsWith(error)) << cut;
+  }
+  const std::string half = second.substr(0, second.size() / 2);
+  EXPECT_THAT(ErrorOfChain(half + first_.certificate),
+              HasSubstr(" damaged in its certificate 1: "));
+  // Put together from a file that does not end with a line break.
+  const std::string glued = second.substr(0, second.find_last_of('-') + 1) + first_.certificate;
+  EXPECT_THAT(ErrorOfChain(glued), HasSubstr(" damaged in its certificate 1: "));
+}
+
+// As cert-manager, Certbot and people write them.
+TEST_F(TlsFilesTest, MayHaveOtherTextBetweenCertificates) {
+  const std::string second = SelfSigned().certificate;
+  const std::string windows =
+      absl::StrReplaceAll(first_.certificate + second, {{"\n", "\r\n"}}) + "\r\n\r\n";
+  const std::string texts[] = {
+      first_.certificate + "\n" + second + "\n\n",
+      "# The server's.\nsubject=CN = server\n" + first_.certificate +
+          "# -----BEGIN CERTIFICATE-----\n" + second + "The end.",
+      windows,
+      first_.certificate + second.substr(0, second.find_last_of('-') + 1),
+      first_.certificate + first_.key + second,
+  };
+  for (const std::string& text : texts) {
+    const std::string file = Write("whole", text);
+    EXPECT_EQ(TlsFiles::Open({file, key_, file}).status(), absl::OkStatus()) << text;
+  }
+}
+
 // What is said while the files change.
 class RenewedTlsFilesTest : public TlsFilesTest {
  protected:
@@ -197,6 +245,21 @@ TEST_F(RenewedTlsFilesTest, WrongOnesAreReportedOnceAndNotUsed) {
   EXPECT_THAT(Lines(), ElementsAre(HasSubstr(" contains no certificate"), HasSubstr(" swapped?"),
                                    HasSubstr(" is not the key "), HasSubstr(" has expired on ")));
   EXPECT_THAT(Lines(), Each(EndsWith("; the previous files are used until it is right")));
+}
+
+TEST_F(RenewedTlsFilesTest, AreNotUsedWhileTheChainIsCutOff) {
+  const SelfSigned second({.ends = hours(24 * 30)});
+  Replace(key_, second.key);
+  ASSERT_TRUE(AwaitLines(1));
+  Replace(certificate_, second.certificate + first_.certificate.substr(0, 200));
+  ASSERT_TRUE(AwaitLines(2));
+  EXPECT_THAT(Lines().back(),
+              AllOf(HasSubstr(certificate_ + " is cut off or damaged in its certificate 2: "),
+                    EndsWith("; the previous files are used until it is right")));
+  EXPECT_EQ(files_->generation(), 1);
+  EXPECT_EQ(files_->Latest()->certificate, first_.certificate);
+  Replace(certificate_, second.certificate + first_.certificate);
+  ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
 }
 
 TEST_F(RenewedTlsFilesTest, MayBeGoneForAWhile) {
