@@ -515,7 +515,8 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   absl::SetFlagsUsageConfig(help);
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   if (words.size() > 1) {
-    UsageError(absl::StrCat("\"", words[1], "\" is not a flag; --help lists the flags"));
+    UsageError(
+        absl::StrCat("\"", ShownValue(words[1]), "\" is not a flag; --help lists the flags"));
   }
   ServerConfig config;
   config.budget = BudgetFromFlags();

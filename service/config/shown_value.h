@@ -5,8 +5,12 @@
 
 namespace config {
 
-// A flag's value as it may be shown: with "***" instead of the password of a URL, be it between the
-// user's name and the host or a parameter whose name ends in "password".
+// A flag's value as it may be shown: with "***" instead of what may be the password of a URL, between
+// the user's name and the last @, and of every parameter that is not known to be harmless. So it is
+// in "host=db password=s3cret".
+//
+// Guarantees: a password is hidden also when its characters end another part of a URL ('?', '@', '/',
+// '#'), and so may be what stands behind it.
 std::string ShownValue(const std::string& value);
 
 }  // namespace config

@@ -23,7 +23,8 @@ class Url {
   // Whether `text` begins with postgresql:// or postgres://.
   static bool Is(absl::string_view text);
 
-  // INVALID_ARGUMENT: libpq cannot parse it; the message repeats nothing of `text`.
+  // INVALID_ARGUMENT: libpq cannot parse it, or may take a part of the password for something else,
+  // because of an @ or / that is not written as %XX; the message repeats nothing of `text`.
   static absl::StatusOr<Url> Parse(const std::string& text);
 
   // "postgresql://user@host:5432/database"

@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace sqlite {
@@ -72,8 +73,13 @@ std::uint64_t InodeOf(const std::string& path) {
   return stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
-// Why a path cannot be a database file, as far as the file system tells.
+// Why a path cannot be a database file, as far as it and the file system tell.
 std::optional<absl::Status> WrongPlace(const std::string& path) {
+  if (absl::StrContains(path, "://") || absl::StrContains(path, "password=")) {
+    return absl::FailedPreconditionError(
+        "cannot open a database: what is named is no file but looks like a server's address "
+        "(it is not repeated here because of the password that it may have)");
+  }
   std::error_code ignored;
   const fs::file_status status = fs::status(path, ignored);
   if (fs::exists(status) && !fs::is_regular_file(status)) {

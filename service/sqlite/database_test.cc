@@ -334,6 +334,15 @@ TEST_F(DatabaseTest, NamesTheDirectoryThatIsMissing) {
               HasSubstr("there is no directory " + directory_.File("nowhere;")));
 }
 
+TEST_F(DatabaseTest, RefusesAUrlWithoutRepeatingIt) {
+  for (const char* const path : {"mysql://ada:s3cret@db/orders", "host=db password=s3cret"}) {
+    const absl::Status status = Database::Open(path, kNotes, kImpatient).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                testing::AllOf(HasSubstr("is no file"), testing::Not(HasSubstr("s3cret"))));
+  }
+}
+
 TEST_F(DatabaseTest, RefusesADirectory) {
   const absl::Status status = FailToOpen(directory_.path());
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;

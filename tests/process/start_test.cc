@@ -137,6 +137,12 @@ TEST(StartTest, AnUnknownArgumentExitsWith1) {
   EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("please")));
 }
 
+TEST(StartTest, AnUnknownArgumentIsRepeatedWithoutItsPassword) {
+  ChildProcess server(EchoServer({"postgresql://ada:s3cret@db/orders"}));
+  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
+  EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("ada:***@db")));
+}
+
 TEST(StartTest, ATooLargeBudgetExitsWith1) {
   ChildProcess server(EchoServer({"--termination_grace=1s", "--shutdown_drain_calls=2s"}));
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
