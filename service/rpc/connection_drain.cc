@@ -24,6 +24,8 @@ constexpr Clock::Duration kSilence = std::chrono::seconds(1);
 constexpr Clock::Duration kBdpPing = milliseconds(200);
 // A few retransmissions (RFC 6298).
 constexpr Clock::Duration kStalled = std::chrono::seconds(5);
+// How long a call may count as a request that is arriving while it ends.
+constexpr Clock::Duration kEnding = milliseconds(250);
 // After such a gap the process was stopped, and what arrived meanwhile is still to be read.
 constexpr Clock::Duration kFrozen = milliseconds(500);
 // How often the sockets are checked, at least this many times as long as a check takes.
@@ -84,11 +86,10 @@ ConnectionDrain::State ConnectionDrain::Look() {
     if (!refuses_calls_) return state_;
   }
   if (now < next_look_) return state_;
-  if (refuses_calls_) NoteCutRequests();
   const bool arriving = Arriving() > 0;
   if (arriving) busy_ = now;
   // A connection without a socket has ended; gRPC is about to notice.
-  bool any = false, busy = runs;
+  bool any = false, busy = runs, moving = false;
   Clock::TimePoint moved = awake_;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
@@ -96,8 +97,10 @@ ConnectionDrain::State ConnectionDrain::Look() {
       const Peer& peer = PeerOf(fd, now);
       moved = std::max(moved, peer.moved);
       if (Holds(peer, now)) busy = true;
+      if (refuses_calls_ && peer.received > *refuses_calls_) moving = true;
     });
   }
+  if (refuses_calls_) NoteCutRequests(now, moving);
   if (!any && now - std::max(busy_, awake_) < kStalled) busy = true;
   if (arriving && now - moved < kStalled) busy = true;
   state_ = busy ? State::kBusy : State::kSilent;
@@ -106,13 +109,14 @@ ConnectionDrain::State ConnectionDrain::Look() {
 }
 
 void ConnectionDrain::RefusesCalls() {
-  if (!std::exchange(refuses_calls_, true)) next_look_ = clock_.Now();
+  if (refuses_calls_) return;
+  refuses_calls_ = next_look_ = clock_.Now();
 }
 
-void ConnectionDrain::NoteCutRequests() {
-  const int arriving = Arriving();
-  cut_requests_ = std::max(cut_requests_, std::min(arriving, arriving_));
-  arriving_ = arriving;
+void ConnectionDrain::NoteCutRequests(Clock::TimePoint now, bool moving) {
+  arriving_ = std::min(arriving_, Arriving());
+  if (moving && now - *refuses_calls_ >= kEnding)
+    cut_requests_ = std::max(cut_requests_, arriving_);
 }
 
 lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {

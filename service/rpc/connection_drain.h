@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -55,7 +56,8 @@ class ConnectionDrain {
   State Look();
 
   // From now on gRPC answers no request that is not complete yet, even if the rest of it arrives: it
-  // is cut. Look() must be called repeatedly to see them.
+  // is cut. Look() must be called repeatedly to see them; those whose rest arrives within a quarter of
+  // a second are not told from calls that are ending.
   void RefusesCalls();
 
   // What has been cut, or would be now.
@@ -89,7 +91,8 @@ class ConnectionDrain {
   // How many requests are still arriving. Requires: no call ends at this moment; otherwise it may
   // be one too high.
   int Arriving() const;
-  void NoteCutRequests();
+  // `moving`: something has arrived since calls are refused.
+  void NoteCutRequests(lifecycle::Clock::TimePoint now, bool moving);
 
   const Listeners& listeners_;
   const Connections& connections_;
@@ -106,9 +109,9 @@ class ConnectionDrain {
   lifecycle::Clock::TimePoint next_look_;          // At the sockets, which takes time with each.
   std::unordered_map<std::uint64_t, Peer> peers_;  // By the socket's cookie.
   State state_ = State::kBusy;
-  bool refuses_calls_ = false;
-  int arriving_ = 0;      // As of the last look, once calls are refused.
-  int cut_requests_ = 0;  // Were arriving in two looks: a call that was ending is not among them.
+  std::optional<lifecycle::Clock::TimePoint> refuses_calls_;  // Since when.
+  int arriving_ = std::numeric_limits<int>::max();            // The least seen since then.
+  int cut_requests_ = 0;
 };
 
 }  // namespace rpc
