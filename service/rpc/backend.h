@@ -46,7 +46,7 @@ class Backend {
                                  std::function<void(grpc::Status)>);
 
   template <typename Response>
-  using Done = std::type_identity_t<std::function<void(absl::StatusOr<Response>)>>;
+  using Done = std::function<void(absl::StatusOr<Response>)>;
 
   // Sets `options.service`. `log` receives lines about reachability, and about what a `done` without a
   // caller throws; must not block.
@@ -59,16 +59,18 @@ class Backend {
   // `done` is called once: on one of gRPC's threads, or, when the backend is closed, at once with
   // UNAVAILABLE. If it throws, this is logged and counted as if the caller's handler had, and the
   // caller gets INTERNAL, unless `done` has passed its Answer on.
-  template <typename Async, typename Request, typename Response>
+  template <typename Async, typename Request, typename Response, typename Function>
   void Call(Method<Async, Request, Response> method, const rpc::Call& caller,
-            std::type_identity_t<Request> request, Done<Response> done) {
+            std::type_identity_t<Request> request, Function done) {
+    RequireThatItAnswers<Response, Function>();
     Begin(method, channel_.NewContext(caller.context()), std::move(request), std::move(done));
   }
 
   // The same without a caller; cancelled when a stop is requested of `give_up`.
-  template <typename Async, typename Request, typename Response>
+  template <typename Async, typename Request, typename Response, typename Function>
   void Call(Method<Async, Request, Response> method, std::stop_token give_up,
-            std::type_identity_t<Request> request, Done<Response> done) {
+            std::type_identity_t<Request> request, Function done) {
+    RequireThatItAnswers<Response, Function>();
     Begin(method, channel_.NewContext(std::move(give_up)), std::move(request), std::move(done));
   }
 
@@ -100,6 +102,12 @@ class Backend {
     Response response;
   };
 
+  template <typename Response, typename Function>
+  static void RequireThatItAnswers() {
+    static_assert(std::is_void_v<std::invoke_result_t<Function&, absl::StatusOr<Response>>>,
+                  "`done` says nothing by returning: give it to the Answer");
+  }
+
   static BackendChannel::Options Named(BackendChannel::Options options) {
     options.service = Service::service_full_name();
     return options;
@@ -107,7 +115,7 @@ class Backend {
 
   template <typename Async, typename Request, typename Response>
   void Begin(Method<Async, Request, Response> method, std::shared_ptr<grpc::ClientContext> context,
-             std::type_identity_t<Request> request, Done<Response> done) {
+             std::type_identity_t<Request> request, std::type_identity_t<Done<Response>> done) {
     const std::shared_ptr<grpc::Channel> channel = channel_.channel();
     if (channel == nullptr) return done(absl::UnavailableError("the backend's channel is closed"));
     auto call = std::make_shared<Running<Request, Response>>();

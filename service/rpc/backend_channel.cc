@@ -16,7 +16,8 @@ namespace rpc {
 namespace {
 
 // https://github.com/grpc/proposal/blob/master/A6-client-retries.md
-std::string ServiceConfig(const std::string& service) {
+std::string ServiceConfig(const std::string& service, bool retry) {
+  if (!retry) return "{}";
   return absl::StrCat(R"({"methodConfig": [{"name": [{"service": ")", service, R"("}],
     "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.05s", "maxBackoff": "0.5s",
                     "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}],
@@ -52,7 +53,7 @@ BackendChannel::BackendChannel(Options options)
 
 BackendChannel::Connection BackendChannel::Connect() const {
   grpc::ChannelArguments arguments;
-  arguments.SetServiceConfigJSON(ServiceConfig(options_.service));
+  arguments.SetServiceConfigJSON(ServiceConfig(options_.service, options_.retry));
   // A connection of its own, so that Close() really closes it.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // A backend that restarts is found again soon.

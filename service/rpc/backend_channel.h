@@ -20,7 +20,7 @@
 namespace rpc {
 
 // The connection to one backend service, with what every call on it needs: a deadline, retries with
-// backoff on UNAVAILABLE, and quick reconnects.
+// backoff on UNAVAILABLE (see Options::retry), and quick reconnects.
 //
 // The problem: grpc::Channel has no Close. Its socket is closed only some time after the last
 // reference is dropped, and every stub and every living ClientContext holds one. So every call's
@@ -39,6 +39,10 @@ class BackendChannel {
     // The service whose calls are retried on UNAVAILABLE: "inventory.v1.InventoryService". Backend
     // fills it in.
     std::string service{};
+    // Whether calls that fail with UNAVAILABLE are made again, up to three times. The backend may have
+    // executed such a call: false, where it must not be executed twice. What no backend has seen is sent
+    // again in any case.
+    bool retry = true;
     // Null: plaintext. With a certificate: the one that the backend is shown.
     std::shared_ptr<const TlsFiles> tls{};
     // The name that the backend's certificate must contain; empty: the target's host.

@@ -145,6 +145,16 @@ TEST(BackendChannel, GivesUpAfterTheFourthAttempt) {
   EXPECT_EQ(flaky.calls(), 4);
 }
 
+TEST(BackendChannel, AsksOnceWhereItMustNotAskTwice) {
+  Flaky flaky(100, grpc::UNAVAILABLE);
+  const Server server(flaky);
+  BackendChannel::Options options = To(server);
+  options.retry = false;
+  BackendChannel backend(options);
+  EXPECT_EQ(Echo(backend).error_code(), grpc::UNAVAILABLE);
+  EXPECT_EQ(flaky.calls(), 1);
+}
+
 TEST(BackendChannel, DoesNotRetryOtherFailures) {
   Flaky flaky(100, grpc::FAILED_PRECONDITION);
   const Server server(flaky);

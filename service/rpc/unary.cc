@@ -31,7 +31,7 @@ lifecycle::Clock::TimePoint Call::DeadlineWithin(lifecycle::Clock::Duration limi
 namespace unary_internal {
 namespace {
 
-// On this thread, what is dropped unanswered has failed.
+// On this thread, what is let go has failed.
 thread_local bool failing = false;
 
 }  // namespace
@@ -46,8 +46,12 @@ void RunOrFail(GuardedMethod& method, const std::function<void()>& work,
 
 Unanswered::~Unanswered() {
   if (answered_) return;
-  Answer(failing ? absl::InternalError("the handler failed")
+  Answer(failed_ ? absl::InternalError("the handler failed")
                  : absl::UnavailableError("the call was given up; try again"));
+}
+
+void Unanswered::LetGo() {
+  if (failing) failed_ = true;
 }
 
 void Unanswered::Claim() {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -66,8 +67,8 @@ class Call {
 
 namespace unary_internal {
 
-// Runs `work`. If that throws, runs `drop`, which lets go of what it has left behind: calls whose
-// last Answer goes with it have failed, and their callers get INTERNAL.
+// Runs `work`. If that throws, runs `drop`, which lets go of what it has left behind: calls of which
+// an Answer goes with it have failed, and if nobody else answers them, their callers get INTERNAL.
 void RunOrFail(GuardedMethod& method, const std::function<void()>& work,
                const std::function<void()>& drop);
 
@@ -91,6 +92,9 @@ class Unanswered {
   void Claim();
   void Finish(const absl::Status& status);
 
+  // A copy of its Answer is let go.
+  void LetGo();
+
   // Answers with what `handler` returns; with INTERNAL when it throws.
   template <typename Handler>
   void AnswerWith(const Handler& handler) {
@@ -108,6 +112,7 @@ class Unanswered {
   const grpc::ServerContextBase* const call_ = GuardedMethod::CurrentCall().context;
   const std::optional<Trace> trace_ = Trace::Current();
   std::atomic<bool> answered_{false};
+  std::atomic<bool> failed_{false};  // Where an Answer was dropped; see RunOrFail().
 };
 
 }  // namespace unary_internal
@@ -122,6 +127,9 @@ class Answer {
   // For AnswerLater().
   Answer(std::shared_ptr<unary_internal::Unanswered> call, Response& response)
       : call_(std::move(call)), response_(&response) {}
+  ~Answer() { call_->LetGo(); }
+  Answer(const Answer&) = default;
+  Answer& operator=(const Answer&) = default;
 
   // These two require: the call is not answered yet, and the method's arguments are no longer used.
   //
@@ -150,6 +158,8 @@ grpc::ServerUnaryReactor* AnswerNow(grpc::CallbackServerContext* context, Handle
 template <typename Response, typename Handler>
 grpc::ServerUnaryReactor* AnswerLater(grpc::CallbackServerContext* context, Response* response,
                                       Handler handler) {
+  static_assert(std::is_void_v<std::invoke_result_t<Handler&, const Answer<Response>&>>,
+                "a handler that answers later says nothing by returning: give it to the Answer");
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   std::optional<Answer<Response>> answer(
       std::in_place, std::make_shared<unary_internal::Unanswered>(*reactor), *response);
