@@ -135,7 +135,8 @@ class OrderStore {
   // still there, is replaced by one of kind kRelease with a new id, so that a late Settle() of the
   // old one does nothing. Returns the order as it is now; does nothing to one that is cancelled.
   //
-  // NOT_FOUND: there is no such order.
+  // NOT_FOUND: there is no such order. UNIMPLEMENTED: an older version, which kept no reservation,
+  // has confirmed it; it cannot be cancelled.
   virtual absl::StatusOr<orders::v1::Order> Cancel(const std::string& order_id,
                                                    Deadline deadline) = 0;
 

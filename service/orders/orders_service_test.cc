@@ -1,6 +1,7 @@
 #include "service/orders/orders_service.h"
 
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <set>
@@ -12,11 +13,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/resume_token.h"
+#include "service/orders/sqlite_order_schema.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/orders_under_test.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
 #include "service/rpc/status.h"
+#include "service/sqlite/database.h"
 #include "tests/common/eventually.h"
 
 namespace orders {
@@ -198,6 +201,27 @@ TEST_F(OrdersServiceTest, CancelsAConfirmedOrderToo) {
 
 TEST_F(OrdersServiceTest, CancelsNoOrderThatWasNotPlaced) {
   EXPECT_EQ(CodeAndReason(Cancel(*stub_, "o").status()), "NOT_FOUND UNKNOWN_ORDER");
+}
+
+TEST_F(OrdersServiceTest, CancelsNoOrderWithoutAReservation) {
+  const auto placed = Place(*stub_, NewRequest("r1"));
+  const auto older_version = sqlite::Database::Open(database_.path(), SqliteOrderSchema(), {});
+  ASSERT_TRUE(older_version.ok()) << older_version.status();
+  ASSERT_TRUE((*older_version)->Run("UPDATE orders SET reservation_id = ''").ok());
+  EXPECT_EQ(CodeAndReason(Cancel(*stub_, placed->order_id()).status()),
+            "FAILED_PRECONDITION ORDER_CONFIRMED");
+}
+
+// The orders can still be read: that says nothing of whether they could be cancelled.
+TEST_F(OrdersServiceTest, AnswersNoCancelFinallyWhenItsFileIsGone) {
+  const auto placed = Place(*stub_, NewRequest("r1"));
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  std::filesystem::rename(database_.path(), database_.path() + ".moved");
+  for (const std::string& id : {placed->order_id(), std::string("o")}) {
+    const absl::Status status = Cancel(*stub_, id).status();
+    EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE STORE_UNAVAILABLE");
+    EXPECT_TRUE(SaysWhenToRetry(status));
+  }
 }
 
 TEST_F(OrdersServiceTest, TellsHowMuchWasOrderedWithoutCancelledOrders) {

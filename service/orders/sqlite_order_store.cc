@@ -136,7 +136,7 @@ absl::StatusOr<Order> CancelIn(Database& database, const std::string& order_id) 
     reservation_id = row.String(0);
   }
   if (reservation_id.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
+    return absl::UnimplementedError(absl::StrCat(
         "order ", order_id, " was settled by an older version, which kept no reservation"));
   }
   absl::Status status = database.Run("DELETE FROM outbox WHERE order_id = ?", order_id);

@@ -42,6 +42,12 @@ absl::Status ToOpenStatus(const Url& url, const absl::Status& status) {
                                                   status.message(), "; ", remedy));
 }
 
+// The database was there and could be used, and operators can make it so again.
+absl::Status SinceOpened(const absl::Status& status) {
+  if (!absl::IsNotFound(status) && !absl::IsPermissionDenied(status)) return status;
+  return absl::UnavailableError(status.message());
+}
+
 }  // namespace
 
 struct Pool::State : std::enable_shared_from_this<Pool::State> {
@@ -178,15 +184,19 @@ Pool::~Pool() { Close(Clock::now()).IgnoreError(); }
 
 absl::StatusOr<Rows> Pool::Query(const Statement& statement, TimePoint deadline) {
   absl::StatusOr<Loan> connection = Borrow(deadline);
-  if (!connection.ok()) return connection.status();
-  return (*connection)->Query(statement, deadline);
+  if (!connection.ok()) return SinceOpened(connection.status());
+  absl::StatusOr<Rows> rows = (*connection)->Query(statement, deadline);
+  if (!rows.ok()) return SinceOpened(rows.status());
+  return rows;
 }
 
 absl::StatusOr<std::vector<Rows>> Pool::Commit(absl::Span<const Statement> statements,
                                                TimePoint deadline) {
   absl::StatusOr<Loan> connection = Borrow(deadline);
-  if (!connection.ok()) return connection.status();
-  return (*connection)->Commit(statements, deadline);
+  if (!connection.ok()) return SinceOpened(connection.status());
+  absl::StatusOr<std::vector<Rows>> rows = (*connection)->Commit(statements, deadline);
+  if (!rows.ok()) return SinceOpened(rows.status());
+  return rows;
 }
 
 absl::StatusOr<Pool::Loan> Pool::Borrow(TimePoint deadline) {

@@ -48,8 +48,10 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // As Connection's, on a free connection. UNAVAILABLE: no connection can be opened.
-  // FAILED_PRECONDITION: the pool is closed.
+  // As Connection's, on a free connection. UNAVAILABLE: no connection can be opened. Also when the
+  // password was replaced, or the database renamed or dropped, since the pool was opened: callers
+  // would take PERMISSION_DENIED and NOT_FOUND for an answer about what they asked for, which is
+  // final. FAILED_PRECONDITION: the pool is closed.
   absl::StatusOr<Rows> Query(const Statement& statement, TimePoint deadline);
   absl::StatusOr<std::vector<Rows>> Commit(absl::Span<const Statement> statements,
                                            TimePoint deadline);

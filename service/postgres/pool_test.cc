@@ -47,6 +47,21 @@ class PoolTest : public ServerUnderTest {
     return rows.ok() ? rows->Int64(0, 0) : -1;
   }
 
+  // In another database.
+  std::unique_ptr<Connection> Admin() {
+    auto admin = Connection::Open(*Url::Parse(server_->Url("postgres")), {}, InAMinute());
+    EXPECT_TRUE(admin.ok()) << admin.status();
+    return admin.ok() ? *std::move(admin) : nullptr;
+  }
+
+  static void EndSessions(Connection& admin, const std::string& condition) {
+    const auto ended = admin.Query(
+        Statement("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE " +
+                  condition),
+        InAMinute());
+    EXPECT_TRUE(ended.ok()) << ended.status();
+  }
+
   bool Sleeping(std::int64_t statements) {
     return testkit::Eventually(
         [&] { return Sessions("state = 'active' AND query LIKE '%pg_sleep%'") == statements; });
@@ -115,6 +130,46 @@ TEST_F(PoolTest, ReplacesAnIdleConnectionThatWasEnded) {
           .ok());
   const auto answered = pool->Query(Statement("SELECT 1"), InAMinute());
   EXPECT_TRUE(answered.ok()) << answered.status();
+}
+
+// To those who read and to those who write.
+void ExpectUnavailable(Pool& pool, const std::string& sqlstate) {
+  const Statement one("SELECT 1");
+  for (const absl::Status& status :
+       {pool.Query(one, InAMinute()).status(), pool.Commit({one}, InAMinute()).status()}) {
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(sqlstate));
+  }
+}
+
+TEST_F(PoolTest, IsUnavailableWhileItsDatabaseHasAnotherName) {
+  const auto pool = Open();
+  const auto name = pool->Query(Statement("SELECT current_database()"), InAMinute());
+  ASSERT_TRUE(name.ok()) << name.status();
+  const std::string database = name->String(0, 0);
+  const auto rename = [admin = Admin()](const std::string& from, const std::string& to) {
+    EndSessions(*admin, "datname = '" + from + "'");
+    const absl::Status renamed =
+        admin->RunScript(absl::StrCat("ALTER DATABASE ", from, " RENAME TO ", to), InAMinute());
+    EXPECT_TRUE(renamed.ok()) << renamed;
+  };
+  rename(database, database + "_away");
+  ExpectUnavailable(*pool, "3D000");
+  rename(database + "_away", database);
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return pool->Query(Statement("SELECT 1"), InAMinute()).ok(); }));
+}
+
+TEST_F(PoolTest, IsUnavailableOnceItsPasswordIsReplaced) {
+  const auto admin = Admin();
+  ASSERT_TRUE(admin->RunScript("CREATE ROLE clerk LOGIN PASSWORD 'first'", InAMinute()).ok());
+  const auto clerk = Url::Parse("postgresql://clerk:first@" + server_->address() + "/postgres");
+  const auto pool = Pool::Open(*clerk, {}, InAMinute());
+  ASSERT_TRUE(pool.ok()) << pool.status();
+  ASSERT_TRUE(admin->RunScript("ALTER ROLE clerk PASSWORD 'second'", InAMinute()).ok());
+  EndSessions(*admin, "usename = 'clerk'");
+  ExpectUnavailable(**pool, "28P01");
+  EXPECT_TRUE(admin->RunScript("DROP ROLE clerk", InAMinute()).ok());
 }
 
 TEST_F(PoolTest, CancelsWhatStillRunsWhenItIsClosed) {

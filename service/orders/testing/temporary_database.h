@@ -23,13 +23,15 @@ class TemporaryDatabase {
  public:
   // Each one is what another process would open.
   std::unique_ptr<OrderStore> Open() const {
-    auto store = SqliteOrderStore::Open(directory_.File("orders.sqlite3"));
+    auto store = SqliteOrderStore::Open(path());
     if (!store.ok()) {
       ADD_FAILURE() << store.status();
       std::abort();
     }
     return *std::move(store);
   }
+
+  std::string path() const { return directory_.File("orders.sqlite3"); }
 
  private:
   // In memory where there is such a place: tests commit often, and a busy disk takes its time
