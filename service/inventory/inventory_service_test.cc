@@ -248,8 +248,8 @@ TEST_F(InventoryServiceTest, AllowsATtlOfUpToADay) {
   EXPECT_TRUE(Reserve(request).ok());
 }
 
-TEST_F(InventoryServiceTest, RefusesAnEmptyOrTooLongReservationId) {
-  for (const std::string& id : {std::string(), std::string(129, 'x')}) {
+TEST_F(InventoryServiceTest, RefusesWhatIsNoReservationId) {
+  for (const std::string& id : {std::string(), std::string(129, 'x'), std::string("r\0", 2)}) {
     EXPECT_THAT(WrongFields(Confirm(id)), ElementsAre("reservation_id"));
     EXPECT_THAT(WrongFields(Release(id)), ElementsAre("reservation_id"));
   }

@@ -45,6 +45,7 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
       {
           {"request_id", [](auto& request) { request.clear_request_id(); }},
           {"request_id", [](auto& request) { request.set_request_id(std::string(65, 'r')); }},
+          {"request_id", [](auto& request) { request.set_request_id(std::string("r\0", 2)); }},
           {"customer", [](auto& request) { request.clear_customer(); }},
           {"customer", [](auto& request) { request.set_customer(std::string(129, 'c')); }},
           {"items", [](auto& request) { request.clear_items(); }},

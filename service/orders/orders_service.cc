@@ -11,6 +11,8 @@
 #include "service/orders/resume_token.h"
 #include "service/orders/track_orders.h"
 #include "service/orders/watch_orders.h"
+#include "service/rpc/field_length.h"
+#include "service/rpc/status.h"
 #include "service/rpc/stream.h"
 #include "service/rpc/unary.h"
 
@@ -37,8 +39,15 @@ absl::StatusOr<OrderStore::Page> ListWhatFits(OrderStore& store, std::int64_t fr
   }
 }
 
+absl::Status ValidateId(const std::string& order_id) {
+  rpc::BadRequest wrong;
+  rpc::RequireNoNul(wrong, "order_id", order_id);
+  return wrong.ToStatus();
+}
+
 absl::Status Get(OrderStore& store, const rpc::Call& call, const v1::GetOrderRequest& request,
                  v1::GetOrderResponse& response) {
+  if (absl::Status wrong = ValidateId(request.order_id()); !wrong.ok()) return wrong;
   absl::StatusOr<std::optional<v1::Order>> order =
       store.Find(request.order_id(), call.DeadlineWithin(OrderStore::kTimeout));
   if (!order.ok()) return FromStore(order.status());
@@ -74,6 +83,7 @@ absl::Status List(OrderStore& store, const rpc::Call& call, const v1::ListOrders
 
 absl::Status Cancel(OrderStore& store, const rpc::Call& call, const v1::CancelOrderRequest& request,
                     v1::CancelOrderResponse& response) {
+  if (absl::Status wrong = ValidateId(request.order_id()); !wrong.ok()) return wrong;
   absl::StatusOr<v1::Order> order =
       store.Cancel(request.order_id(), call.DeadlineWithin(OrderStore::kTimeout));
   if (absl::IsNotFound(order.status())) return UnknownOrder(request.order_id());

@@ -332,6 +332,14 @@ TEST_F(OrdersServiceTest, KnowsNoOrderThatWasNotPlaced) {
   }
 }
 
+TEST_F(OrdersServiceTest, RefusesAnIdThatNotEveryDatabaseCanHold) {
+  const std::string id("o\0", 2);
+  for (const absl::Status& status : {Get(*stub_, id).status(), Cancel(*stub_, id).status()}) {
+    EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT");
+    EXPECT_THAT(WrongFields(status), ElementsAre("order_id"));
+  }
+}
+
 TEST_F(OrdersServiceTest, RefusesARequestThatIsTooLarge) {
   v1::PlaceOrderRequest request = NewRequest("r1");
   request.set_customer(std::string(5 << 20, 'c'));

@@ -252,7 +252,7 @@ TEST_F(TrackOrdersTest, RefusesToFollowTooManyOrders) {
 }
 
 TEST_F(TrackOrdersTest, RefusesWhatIsNoId) {
-  for (const std::string& id : {std::string(), std::string(65, 'o')}) {
+  for (const std::string& id : {std::string(), std::string(65, 'o'), std::string("o\0", 2)}) {
     Track track(*stub_);
     track.Add({"order of r1", id});
     const absl::Status status = track.End();

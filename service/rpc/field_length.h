@@ -18,11 +18,17 @@ inline std::size_t CountCharacters(std::string_view utf8) {
   }));
 }
 
-// Adds `field` to `wrong` unless `value` has 1 to `max` characters.
+// Adds `field` to `wrong` if `value` has the character U+0000. Protobuf and SQLite accept it,
+// PostgreSQL holds it in no text.
+inline void RequireNoNul(BadRequest& wrong, const std::string& field, std::string_view value) {
+  if (value.find('\0') != std::string_view::npos) wrong.Add(field, "must not have U+0000 in it");
+}
+
+// Adds `field` to `wrong` unless `value` has 1 to `max` characters, and not U+0000.
 inline void RequireLength(BadRequest& wrong, const std::string& field, std::string_view value,
                           std::size_t max) {
   const std::size_t characters = CountCharacters(value);
-  if (characters >= 1 && characters <= max) return;
+  if (characters >= 1 && characters <= max) return RequireNoNul(wrong, field, value);
   wrong.Add(field, "must have 1 to " + std::to_string(max) + " characters, has " +
                        std::to_string(characters));
 }

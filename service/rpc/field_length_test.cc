@@ -39,5 +39,10 @@ TEST(RequireLength, CountsCharactersAndNotBytes) {
   EXPECT_TRUE(absl::IsInvalidArgument(Checked("", 64)));
 }
 
+TEST(RequireLength, RefusesTheCharacterThatNotEveryDatabaseCanHold) {
+  EXPECT_TRUE(absl::IsInvalidArgument(Checked(std::string("a\0b", 3), 64)));
+  EXPECT_TRUE(absl::IsInvalidArgument(Checked(std::string(1, '\0'), 64)));
+}
+
 }  // namespace
 }  // namespace rpc
