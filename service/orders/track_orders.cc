@@ -117,9 +117,7 @@ void TrackOrders::OnEvent(const v1::Order& order) {
 void TrackOrders::Tell(const v1::Order& order, Followed& followed) {
   if (followed.told >= order.state()) return;
   followed.told = order.state();
-  v1::TrackOrdersResponse& response = answers_.emplace_back();
-  *response.mutable_order() = order;
-  response.set_resume_token(MakeToken(TokenKind::kWatch, store_.DatabaseId(), cursor_.sequence()));
+  *answers_.emplace_back().mutable_order() = order;
 }
 
 bool TrackOrders::Next(v1::TrackOrdersResponse& message) {
@@ -133,10 +131,18 @@ bool TrackOrders::Next(v1::TrackOrdersResponse& message) {
   }
   message = std::move(answers_.front());
   answers_.pop_front();
-  resume_token_ = message.resume_token();
+  message.set_resume_token(ResumeToken());
   return true;
 }
 
-rpc::ResumePoint TrackOrders::Goodbye() { return {"orders.v1", {{"resume_token", resume_token_}}}; }
+const std::string& TrackOrders::ResumeToken() {
+  // What waits may be news that the cursor has passed.
+  if (answers_.empty() && unseen_.empty()) {
+    resume_token_ = MakeToken(TokenKind::kWatch, store_.DatabaseId(), cursor_.sequence());
+  }
+  return resume_token_;
+}
+
+rpc::ResumePoint TrackOrders::Goodbye() { return {"orders.v1", {{"resume_token", ResumeToken()}}}; }
 
 }  // namespace orders

@@ -56,13 +56,15 @@ class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::Tra
   void OnEvent(const v1::Order& order);
   // Puts it in line, unless the order was told as far already.
   void Tell(const v1::Order& order, Followed& followed);
+  // To resume after all that was sent, or is in the message that Next() fills.
+  const std::string& ResumeToken();
 
   OrderStore& store_;
   rpc::BlockingPool& pool_;
   std::stop_source over_;  // Stopped when the call is.
   EventCursor cursor_;
   bool caller_is_done_ = false;
-  std::string resume_token_;                     // Of the message that was filled last.
+  std::string resume_token_;                     // ResumeToken() when nothing waited last.
   std::deque<std::string> unseen_;               // Followed, and not looked up yet.
   std::deque<v1::TrackOrdersResponse> answers_;  // In line to be sent.
   std::map<std::string, Followed> followed_;     // By id.

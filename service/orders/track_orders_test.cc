@@ -332,6 +332,52 @@ TEST(TrackOrders, ForgetsNoNewsWhileItLooksAnOrderUp) {
               ElementsAre(v1::ORDER_STATE_UNSPECIFIED, v1::ORDER_STATE_PLACED));
 }
 
+// The first of two answers is sent; the second one's event has come before either.
+TEST(TrackOrders, ResumesNowhereAfterWhatWasNotSent) {
+  SlowStore store(v1::ORDER_STATE_UNSPECIFIED);
+  const auto sales = *Sales::Load(store, {});
+  EventFeed feed(store, *sales);
+  rpc::BlockingPool pool(1, 100);
+  rpc::StreamUnderTest<TrackOrders> stream(store, feed, pool);
+  v1::TrackOrdersRequest request;
+  request.add_add_order_ids("1");
+  stream.Send(request);
+  store.AwaitFinding();
+  store.Append(2);
+  EXPECT_TRUE(feed.CatchUp().ok());
+  store.LetFind();
+  ASSERT_TRUE(stream.AwaitWritten(1));
+  stream.Drain();
+  stream.Read(1);
+  const auto ended = stream.AwaitEnd();
+  ASSERT_TRUE(ended);
+  const std::string before = MakeToken(TokenKind::kWatch, store.DatabaseId(), 0);
+  ASSERT_EQ(stream.written().size(), 1u);
+  EXPECT_EQ(stream.written().front().resume_token(), before);
+  EXPECT_EQ(Metadata(*ended, "resume_token"), before);
+  EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
+}
+
+TEST(TrackOrders, ResumesAfterEverythingThatWasSent) {
+  SlowStore store(v1::ORDER_STATE_UNSPECIFIED);
+  const auto sales = *Sales::Load(store, {});
+  EventFeed feed(store, *sales);
+  rpc::BlockingPool pool(1, 100);
+  rpc::StreamUnderTest<TrackOrders> stream(store, feed, pool);
+  stream.Read(10);
+  v1::TrackOrdersRequest request;
+  request.add_add_order_ids("1");
+  stream.Send(request);
+  store.AwaitFinding();
+  store.Append(2);
+  EXPECT_TRUE(feed.CatchUp().ok());
+  store.LetFind();
+  EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
+  ASSERT_EQ(stream.written().size(), 2u);
+  EXPECT_EQ(stream.written().back().resume_token(),
+            MakeToken(TokenKind::kWatch, store.DatabaseId(), 2));
+}
+
 TEST_F(TrackOrdersTest, SaysGoodbyeWhenTheServerDrains) {
   PlaceIn(orders_.store(), "r1");
   Track track(*stub_);
