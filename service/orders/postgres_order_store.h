@@ -33,8 +33,11 @@ namespace orders {
 //
 // The cost: transactions that append events are committed one after the other, in all replicas
 // together, each after its own flush of the server's disk. So each replica commits together what
-// waits (postgres::Writer), and a transaction is sent whole: a replica that is frozen holds no lock.
-// Reads and claims of the outbox wait for nobody.
+// waits (postgres::Writer), and a transaction is sent whole: a replica seldom holds the row while
+// the server waits for it. One whose link goes silent in mid-transaction holds it until the server
+// notices (see postgres::Connection). One that is frozen between two sends of a large transaction
+// holds it until it goes on or dies; the server ends that only if it has a limit of its own
+// (transaction_timeout of PostgreSQL 17). Reads and claims of the outbox wait for nobody.
 //
 // Threads and lifetime: those of OrderStore; it may be destroyed at any time without Close().
 class PostgresOrderStore final : public OrderStore {

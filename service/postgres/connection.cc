@@ -38,6 +38,12 @@ constexpr std::pair<const char*, const char*> kDefaults[] = {
     {"client_encoding", "UTF8"}, {"fallback_application_name", "orders"},
 };
 
+// The same at the server's end. The defaults of many systems would leave a transaction whose client
+// has vanished its locks for two hours.
+constexpr char kServersKeepalives[] =
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; "
+    "SET tcp_user_timeout = 5000";
+
 // In "FATAL:  28P01: password authentication failed".
 std::string SqlStateIn(absl::string_view text) {
   for (std::size_t at = text.find(":  "); at != absl::string_view::npos;
@@ -182,6 +188,8 @@ absl::Status Connection::Configure(TimePoint deadline) {
   // A statement ends when its client has gone, and does not hold its locks until it notices. Not
   // every server can (14 or newer, on Linux): then this fails, and nothing is lost.
   RunScript("SET client_connection_check_interval = '1s'", deadline).IgnoreError();
+  // The same where it waits for the rest of a transaction, or has unread answers.
+  RunScript(kServersKeepalives, deadline).IgnoreError();
   if (broken_) return absl::UnavailableError("database: the connection was lost");
   return absl::OkStatus();
 }

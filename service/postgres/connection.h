@@ -57,7 +57,9 @@ inline bool IsOutcomeOpen(const absl::Status& status) { return absl::IsUnknown(s
 // Guarantees: a method returns by its deadline. Shortly before it, the server ends the statement
 // itself (statement_timeout) or is asked to cancel it. When a stop is requested, a running statement
 // is cancelled and its method returns within kCancelPatience. Only Open() may take longer, while it
-// resolves a host name: see AbandonableThread.
+// resolves a host name: see AbandonableThread. The server ends the session, and frees its locks,
+// within 20 seconds after the link has gone silent; not when this process is stopped (SIGSTOP),
+// whose kernel still answers.
 //
 // Errors of every method: those of CodeForSqlState(); UNAVAILABLE when the connection is lost or a
 // stop is requested; DEADLINE_EXCEEDED. No message contains a secret from the URL.

@@ -137,6 +137,20 @@ TEST_F(ConnectionTest, SendsAndReadsMoreThanTheSocketsHold) {
   for (const Rows& rows : *answers) EXPECT_EQ(rows.String(0, 0).size(), large.size());
 }
 
+// A transaction whose rest does not come would else hold its locks for hours.
+TEST_F(ConnectionTest, HasTheServerNoticeAClientThatIsGone) {
+  const auto connection = Connect();
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{"tcp_keepalives_idle", "10"},
+                                                        {"tcp_keepalives_interval", "3"},
+                                                        {"tcp_keepalives_count", "3"},
+                                                        {"tcp_user_timeout", "5000"}}) {
+    const auto shown = connection->Query(Statement("SHOW " + name), InAMinute());
+    ASSERT_TRUE(shown.ok()) << shown.status();
+    EXPECT_EQ(shown->String(0, 0), value) << name;
+  }
+}
+
 TEST_F(ConnectionTest, EndsAStatementAtItsDeadline) {
   const auto connection = Connect();
   const absl::Status late =
