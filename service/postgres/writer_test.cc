@@ -208,6 +208,11 @@ TEST_F(WriterTest, ADeadlineDuringACommitLeavesItOpen) {
     auto hanging = WriteOnceUnlocked(2);
     ASSERT_TRUE(Eventually(commits + 1, 1));
     auto short_of_time = Write(Insert(++tries), steady_clock::now() + patience);
+    // Else the hanging one may be committed alone.
+    ASSERT_TRUE(testkit::Eventually([&] {
+      return writer_->waiting() == 2 ||
+             short_of_time.wait_for(milliseconds(0)) == std::future_status::ready;
+    }));
     Unlock(*one);
     open = short_of_time.get();
     Unlock(*two);
