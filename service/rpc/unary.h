@@ -127,9 +127,13 @@ class Answer {
   // For AnswerLater().
   Answer(std::shared_ptr<unary_internal::Unanswered> call, Response& response)
       : call_(std::move(call)), response_(&response) {}
-  ~Answer() { call_->LetGo(); }
+  ~Answer() {
+    if (call_ != nullptr) call_->LetGo();
+  }
   Answer(const Answer&) = default;
   Answer& operator=(const Answer&) = default;
+  Answer(Answer&&) = default;
+  Answer& operator=(Answer&&) = default;
 
   // These two require: the call is not answered yet, and the method's arguments are no longer used.
   //
