@@ -11,7 +11,7 @@ namespace {
 
 struct Formatted {
   std::chrono::sys_seconds second = std::chrono::sys_seconds::min();
-  char text[32];
+  char text[32] = {};
   std::size_t size = 0;
 };
 // exit() destroys what its thread has of its own before the process tells that it ends.
