@@ -17,7 +17,8 @@ class LastRead final : public grpc_completion_queue_functor {
       : grpc_completion_queue_functor{}, call_(call), tell_(std::move(tell)) {
     functor_run = [](grpc_completion_queue_functor* read, int succeeded) {
       const std::unique_ptr<LastRead> self(static_cast<LastRead*>(read));
-      self->tell_(succeeded != 0 && self->message_ == nullptr);
+      self->tell_(succeeded != 0 && self->message_ == nullptr &&
+                  grpc_call_failed_before_recv_message(self->call_) == 0);
     };
     grpc_call_ref(call_);
   }

@@ -16,8 +16,9 @@ namespace rpc {
 // takes the part of an upload that has arrived for all of it.
 //
 // gRPC itself knows: behind the last message, a read succeeds and has no message; in a call that has
-// failed, it fails. So this reads once more, below the C++ API, which drops the difference
-// (CallOpRecvMessage in grpcpp/impl).
+// failed, it fails, or the call says so (grpc_call_failed_before_recv_message() in grpc/grpc.h). So
+// this reads once more, below the C++ API, which drops the difference (CallOpRecvMessage in
+// grpcpp/impl).
 //
 // Calls `tell` once, on one of gRPC's threads, possibly when the call is already over.
 //

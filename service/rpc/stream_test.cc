@@ -127,12 +127,16 @@ class Dictating final : public BidiStream<Note, Note> {
   void OnMessage(Note&) override {
     ++uploads_begun;
     ++answers_;
+    ++got_;
   }
-  void OnHalfClose() override { ADD_FAILURE() << "a part of an upload is taken for all of it"; }
+  void OnHalfClose() override {
+    ADD_FAILURE() << "a part of an upload is taken for all of it, after " << got_ << " messages";
+  }
   ResumePoint Goodbye() override { return {"probe"}; }
 
   const Counted counted_;
   int answers_ = 0;
+  int got_ = 0;
 };
 
 // Its messages are empty, and not there.
