@@ -76,9 +76,8 @@ ConnectionDrain::State ConnectionDrain::Look() {
     sent_ = now;
     interval_ = std::min(2 * interval_, kLastGoawayInterval);
   }
-  if (lingering_->Count() == 0 && !lingering_->AnyOpen() && !connections_.Any()) {
-    return state_ = State::kGone;
-  }
+  // gRPC forgets a connection before it closes it: either its socket is still open, or it lingers.
+  if (AllGone() && OwedAnswers() == 0 && AllGone()) return state_ = State::kGone;
   const bool runs = calls_.running() > 0;
   if (runs) {
     busy_ = now;
@@ -108,6 +107,18 @@ ConnectionDrain::State ConnectionDrain::Look() {
   return state_;
 }
 
+bool ConnectionDrain::AllGone() {
+  return lingering_->Count() == 0 && !lingering_->AnyOpen() && !connections_.Any();
+}
+
+int ConnectionDrain::OwedAnswers() const {
+  int answers = 0;
+  for (const auto& listener : listeners_) {
+    listener->ForEachConnection([&answers](int fd) { answers += UnsentAnswers(fd) > 0 ? 1 : 0; });
+  }
+  return answers;
+}
+
 void ConnectionDrain::RefusesCalls() {
   if (refuses_calls_) return;
   refuses_calls_ = next_look_ = clock_.Now();
@@ -120,13 +131,9 @@ void ConnectionDrain::NoteCutRequests(Clock::TimePoint now, bool moving) {
 }
 
 lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
-  int answers = 0;
-  for (const auto& listener : listeners_) {
-    listener->ForEachConnection([&answers](int fd) { answers += UnsentAnswers(fd) > 0 ? 1 : 0; });
-  }
   return {.calls = calls_.running(),
           .requests = std::max(cut_requests_, Arriving()),
-          .answers = answers};
+          .answers = OwedAnswers()};
 }
 
 ConnectionDrain::Peer& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now) {

@@ -88,6 +88,9 @@ class ConnectionDrain {
   Peer& PeerOf(int fd, lifecycle::Clock::TimePoint now);
   // Whether something may be under way on its connection.
   bool Holds(const Peer& peer, lifecycle::Clock::TimePoint now) const;
+  bool AllGone();
+  // Of how many connections the peer has not acknowledged an answer.
+  int OwedAnswers() const;
   // How many requests are still arriving. Requires: no call ends at this moment; otherwise it may
   // be one too high.
   int Arriving() const;
