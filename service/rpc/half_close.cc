@@ -1,5 +1,6 @@
 #include "service/rpc/half_close.h"
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -17,6 +18,7 @@ class LastRead final : public grpc_completion_queue_functor {
       : grpc_completion_queue_functor{}, call_(call), tell_(std::move(tell)) {
     functor_run = [](grpc_completion_queue_functor* read, int succeeded) {
       const std::unique_ptr<LastRead> self(static_cast<LastRead*>(read));
+      self->begun_.load(std::memory_order_acquire);
       self->tell_(succeeded != 0 && self->message_ == nullptr &&
                   grpc_call_failed_before_recv_message(self->call_) == 0);
     };
@@ -33,6 +35,7 @@ class LastRead final : public grpc_completion_queue_functor {
     grpc_op read = {};
     read.op = GRPC_OP_RECV_MESSAGE;
     read.data.recv_message.recv_message = &message_;
+    begun_.store(true, std::memory_order_release);
     return grpc_call_start_batch(call_, &read, 1, this, nullptr) == GRPC_CALL_OK;
   }
 
@@ -42,6 +45,8 @@ class LastRead final : public grpc_completion_queue_functor {
   grpc_call* const call_;
   const std::function<void(bool half_closed)> tell_;
   grpc_byte_buffer* message_ = nullptr;
+  // gRPC hands this object from thread to thread, in a way that sanitizers do not see.
+  std::atomic<bool> begun_{false};
 };
 
 }  // namespace
