@@ -51,7 +51,9 @@ class Backend {
   // Sets `options.service`. `log` receives lines about reachability, and about what a `done` without a
   // caller throws; must not block.
   Backend(BackendChannel::Options options, Reachability::Write log)
-      : log_(log),
+      : without_caller_(GuardedMethod::Logging([log](const std::string& what) {
+          log(absl::StrCat("what was to be done with a backend's answer failed: ", what));
+        })),
         reachability_(options.target, std::move(log)),
         channel_(Named(std::move(options))) {}
 
@@ -122,12 +124,9 @@ class Backend {
     call->stub = Service::NewStub(channel);
     call->context = std::move(context);
     call->request = std::move(request);
-    const auto threw = [log = log_](const std::string& what) {
-      log(absl::StrCat("what was to be done with a backend's answer failed: ", what));
-    };
     (call->stub->async()->*method)(
         call->context.get(), &call->request, &call->response,
-        [this, call, done = std::move(done), handler = GuardedMethod::Current(threw),
+        [this, call, done = std::move(done), handler = GuardedMethod::CurrentOr(without_caller_),
          trace = Trace::Current()](grpc::Status status) mutable {
           const Trace::Scope scope(trace);
           reachability_.Heard(status);
@@ -141,7 +140,7 @@ class Backend {
         });
   }
 
-  const Reachability::Write log_;
+  const std::shared_ptr<GuardedMethod> without_caller_;
   Reachability reachability_;
   BackendChannel channel_;
 };

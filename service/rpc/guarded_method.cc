@@ -1,6 +1,7 @@
 #include "service/rpc/guarded_method.h"
 
 #include <exception>
+#include <utility>
 
 namespace rpc {
 namespace {
@@ -10,7 +11,7 @@ thread_local GuardedMethod::RunningCall running_call;
 
 class Unguarded final : public GuardedMethod {
  public:
-  explicit Unguarded(const std::function<void(const std::string&)>& log) : log_(log) {}
+  explicit Unguarded(std::function<void(const std::string&)> log) : log_(std::move(log)) {}
 
  private:
   void Threw(const std::string& what) override {
@@ -23,10 +24,17 @@ class Unguarded final : public GuardedMethod {
 
 }  // namespace
 
-std::shared_ptr<GuardedMethod> GuardedMethod::Current(
-    const std::function<void(const std::string&)>& log) {
-  if (running != nullptr) return *running;
-  return std::make_shared<Unguarded>(log);
+std::shared_ptr<GuardedMethod> GuardedMethod::Current() {
+  return running != nullptr ? *running : Logging(nullptr);
+}
+
+std::shared_ptr<GuardedMethod> GuardedMethod::CurrentOr(
+    const std::shared_ptr<GuardedMethod>& otherwise) {
+  return running != nullptr ? *running : otherwise;
+}
+
+std::shared_ptr<GuardedMethod> GuardedMethod::Logging(std::function<void(const std::string&)> log) {
+  return std::make_shared<Unguarded>(std::move(log));
 }
 
 GuardedMethod::RunningCall GuardedMethod::CurrentCall() { return running_call; }

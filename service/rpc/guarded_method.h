@@ -41,9 +41,14 @@ class GuardedMethod {
   virtual std::string Package() const { return ""; }
 
   // That of the handler that runs on this thread, as HandlerGuard announces it. Never null; of what
-  // is not guarded nothing is counted or known, and what it throws is passed to `log`.
-  static std::shared_ptr<GuardedMethod> Current(
-      const std::function<void(const std::string& what)>& log = nullptr);
+  // is not guarded nothing is counted, logged or known.
+  static std::shared_ptr<GuardedMethod> Current();
+
+  // The same, but `otherwise` where no handler runs.
+  static std::shared_ptr<GuardedMethod> CurrentOr(const std::shared_ptr<GuardedMethod>& otherwise);
+
+  // For what runs without a caller: nothing is counted or known, and `log` gets what is thrown.
+  static std::shared_ptr<GuardedMethod> Logging(std::function<void(const std::string& what)> log);
 
   // What gRPC knows of the call that the handler on this thread serves. Nulls: there is none.
   struct RunningCall {
