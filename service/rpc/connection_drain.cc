@@ -85,8 +85,8 @@ ConnectionDrain::State ConnectionDrain::Look() {
     if (!refuses_calls_) return state_;
   }
   if (now < next_look_) return state_;
-  const bool arriving = Arriving() > 0;
-  if (arriving) busy_ = now;
+  const int arriving = Arriving();
+  if (arriving > 0) busy_ = now;
   // A connection without a socket has ended; gRPC is about to notice.
   bool any = false, busy = runs, moving = false;
   Clock::TimePoint moved = awake_;
@@ -99,9 +99,9 @@ ConnectionDrain::State ConnectionDrain::Look() {
       if (refuses_calls_ && peer.received > *refuses_calls_) moving = true;
     });
   }
-  if (refuses_calls_) NoteCutRequests(now, moving);
+  if (refuses_calls_) NoteCutRequests(now, arriving, moving);
   if (!any && now - std::max(busy_, awake_) < kStalled) busy = true;
-  if (arriving && now - moved < kStalled) busy = true;
+  if (arriving > 0 && now - moved < kStalled) busy = true;
   state_ = busy ? State::kBusy : State::kSilent;
   next_look_ = now + std::max(kLookInterval, kLookShare * (clock_.Now() - now));
   return state_;
@@ -124,8 +124,8 @@ void ConnectionDrain::RefusesCalls() {
   refuses_calls_ = next_look_ = clock_.Now();
 }
 
-void ConnectionDrain::NoteCutRequests(Clock::TimePoint now, bool moving) {
-  arriving_ = std::min(arriving_, Arriving());
+void ConnectionDrain::NoteCutRequests(Clock::TimePoint now, int arriving, bool moving) {
+  arriving_ = std::min(arriving_, arriving);
   if (moving && now - *refuses_calls_ >= kEnding)
     cut_requests_ = std::max(cut_requests_, arriving_);
 }

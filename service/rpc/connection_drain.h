@@ -94,8 +94,8 @@ class ConnectionDrain {
   // How many requests are still arriving. Requires: no call ends at this moment; otherwise it may
   // be one too high.
   int Arriving() const;
-  // `moving`: something has arrived since calls are refused.
-  void NoteCutRequests(lifecycle::Clock::TimePoint now, bool moving);
+  // `arriving`: Arriving(). `moving`: something has arrived since calls are refused.
+  void NoteCutRequests(lifecycle::Clock::TimePoint now, int arriving, bool moving);
 
   const Listeners& listeners_;
   const Connections& connections_;
