@@ -302,24 +302,38 @@ class SlowStore final : public FakeOrderLog {
   std::latch may_find_{1};
 };
 
-// What a caller who follows order "1" is told when the store finds it like that.
+// A caller who follows order "1", which the store is slow to find.
+struct Following {
+  explicit Following(v1::OrderState found) : store(found) {}
+
+  // So many events come while the store looks the order up.
+  void FindAfter(int events) {
+    v1::TrackOrdersRequest request;
+    request.add_add_order_ids("1");
+    stream.Send(request);
+    store.AwaitFinding();
+    store.Append(events);
+    EXPECT_TRUE(feed.CatchUp().ok());
+    store.LetFind();
+  }
+  // The store has no more to do.
+  void AwaitFound() { EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok()); }
+
+  SlowStore store;
+  const std::unique_ptr<Sales> sales = *Sales::Load(store, {});
+  EventFeed feed{store, *sales};
+  rpc::BlockingPool pool{1, 100};
+  rpc::StreamUnderTest<TrackOrders> stream{store, feed, pool};
+};
+
+// What that caller is told when the store finds it like that.
 std::vector<v1::OrderState> ToldWhenFound(v1::OrderState found) {
-  SlowStore store(found);
-  const auto sales = *Sales::Load(store, {});
-  EventFeed feed(store, *sales);
-  rpc::BlockingPool pool(1, 100);
-  rpc::StreamUnderTest<TrackOrders> stream(store, feed, pool);
-  stream.Read(10);
-  v1::TrackOrdersRequest request;
-  request.add_add_order_ids("1");
-  stream.Send(request);
-  store.AwaitFinding();
-  store.Append(1);
-  EXPECT_TRUE(feed.CatchUp().ok());
-  store.LetFind();
-  EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
+  Following following(found);
+  following.stream.Read(10);
+  following.FindAfter(1);
+  following.AwaitFound();
   std::vector<v1::OrderState> told;
-  for (const auto& response : stream.written()) told.push_back(response.order().state());
+  for (const auto& response : following.stream.written()) told.push_back(response.order().state());
   return told;
 }
 
@@ -334,48 +348,29 @@ TEST(TrackOrders, ForgetsNoNewsWhileItLooksAnOrderUp) {
 
 // The first of two answers is sent; the second one's event has come before either.
 TEST(TrackOrders, ResumesNowhereAfterWhatWasNotSent) {
-  SlowStore store(v1::ORDER_STATE_UNSPECIFIED);
-  const auto sales = *Sales::Load(store, {});
-  EventFeed feed(store, *sales);
-  rpc::BlockingPool pool(1, 100);
-  rpc::StreamUnderTest<TrackOrders> stream(store, feed, pool);
-  v1::TrackOrdersRequest request;
-  request.add_add_order_ids("1");
-  stream.Send(request);
-  store.AwaitFinding();
-  store.Append(2);
-  EXPECT_TRUE(feed.CatchUp().ok());
-  store.LetFind();
+  Following following(v1::ORDER_STATE_UNSPECIFIED);
+  auto& stream = following.stream;
+  following.FindAfter(2);
   ASSERT_TRUE(stream.AwaitWritten(1));
   stream.Drain();
   stream.Read(1);
   const auto ended = stream.AwaitEnd();
   ASSERT_TRUE(ended);
-  const std::string before = MakeToken(TokenKind::kWatch, store.DatabaseId(), 0);
+  const std::string before = MakeToken(TokenKind::kWatch, following.store.DatabaseId(), 0);
   ASSERT_EQ(stream.written().size(), 1u);
   EXPECT_EQ(stream.written().front().resume_token(), before);
   EXPECT_EQ(Metadata(*ended, "resume_token"), before);
-  EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
+  following.AwaitFound();
 }
 
 TEST(TrackOrders, ResumesAfterEverythingThatWasSent) {
-  SlowStore store(v1::ORDER_STATE_UNSPECIFIED);
-  const auto sales = *Sales::Load(store, {});
-  EventFeed feed(store, *sales);
-  rpc::BlockingPool pool(1, 100);
-  rpc::StreamUnderTest<TrackOrders> stream(store, feed, pool);
-  stream.Read(10);
-  v1::TrackOrdersRequest request;
-  request.add_add_order_ids("1");
-  stream.Send(request);
-  store.AwaitFinding();
-  store.Append(2);
-  EXPECT_TRUE(feed.CatchUp().ok());
-  store.LetFind();
-  EXPECT_TRUE(pool.Close(lifecycle::Clock::TimePoint::max()).ok());
-  ASSERT_EQ(stream.written().size(), 2u);
-  EXPECT_EQ(stream.written().back().resume_token(),
-            MakeToken(TokenKind::kWatch, store.DatabaseId(), 2));
+  Following following(v1::ORDER_STATE_UNSPECIFIED);
+  following.stream.Read(10);
+  following.FindAfter(2);
+  following.AwaitFound();
+  ASSERT_EQ(following.stream.written().size(), 2u);
+  EXPECT_EQ(following.stream.written().back().resume_token(),
+            MakeToken(TokenKind::kWatch, following.store.DatabaseId(), 2));
 }
 
 TEST_F(TrackOrdersTest, SaysGoodbyeWhenTheServerDrains) {

@@ -47,6 +47,11 @@ absl::Status SinceOpened(const absl::Status& status) {
   if (!absl::IsNotFound(status) && !absl::IsPermissionDenied(status)) return status;
   return absl::UnavailableError(status.message());
 }
+template <typename Answer>
+absl::StatusOr<Answer> SinceOpened(absl::StatusOr<Answer> answer) {
+  if (!answer.ok()) return SinceOpened(answer.status());
+  return answer;
+}
 
 }  // namespace
 
@@ -185,18 +190,14 @@ Pool::~Pool() { Close(Clock::now()).IgnoreError(); }
 absl::StatusOr<Rows> Pool::Query(const Statement& statement, TimePoint deadline) {
   absl::StatusOr<Loan> connection = Borrow(deadline);
   if (!connection.ok()) return SinceOpened(connection.status());
-  absl::StatusOr<Rows> rows = (*connection)->Query(statement, deadline);
-  if (!rows.ok()) return SinceOpened(rows.status());
-  return rows;
+  return SinceOpened((*connection)->Query(statement, deadline));
 }
 
 absl::StatusOr<std::vector<Rows>> Pool::Commit(absl::Span<const Statement> statements,
                                                TimePoint deadline) {
   absl::StatusOr<Loan> connection = Borrow(deadline);
   if (!connection.ok()) return SinceOpened(connection.status());
-  absl::StatusOr<std::vector<Rows>> rows = (*connection)->Commit(statements, deadline);
-  if (!rows.ok()) return SinceOpened(rows.status());
-  return rows;
+  return SinceOpened((*connection)->Commit(statements, deadline));
 }
 
 absl::StatusOr<Pool::Loan> Pool::Borrow(TimePoint deadline) {
