@@ -43,8 +43,7 @@ class ExitReporter {
   int Return(ExitCode code, std::string why, bool abandoned);
 
   // Reports the end and exits here; only says so on stderr if another thread hangs in reporting its
-  // own.
-  // Without a shutdown request the end is reported as a failure.
+  // own. Without a shutdown request the end is reported as a failure.
   [[noreturn]] void Leave(ExitCode code, std::string why);
 
  private:

@@ -51,8 +51,8 @@ class TlsFiles {
   static constexpr std::chrono::milliseconds kInterval{1000};
 
   // INVALID_ARGUMENT, naming the file and what to do: a file cannot be read, is not a regular file,
-  // is larger than a megabyte, has the wrong content, or is cut off; a certificate has expired, is not valid
-  // yet, does not match its key, or is too weak for TLS.
+  // is larger than a megabyte, has the wrong content, or is cut off; a certificate has expired, is
+  // not valid yet, does not match its key, or is too weak for TLS.
   static absl::StatusOr<std::shared_ptr<TlsFiles>> Open(
       Paths paths, Write write = nullptr, std::chrono::milliseconds interval = kInterval);
 
