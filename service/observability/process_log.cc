@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "service/lifecycle/last_resort/precondition.h"
 #include "service/observability/library_logs.h"
 #include "spdlog/sinks/sink.h"
 #include "spdlog/spdlog.h"
@@ -47,6 +48,7 @@ class Sink final : public spdlog::sinks::sink {
 LogWriter* process_writer = nullptr;
 
 LogWriter& SetUp(const std::string& program, const LogOptions& options) {
+  lifecycle::Require(process_writer == nullptr, "a process has one ProcessLog");
   process_writer = new LogWriter(program, STDERR_FILENO, options);
   spdlog::set_level(options.level == 'D' ? spdlog::level::debug : spdlog::level::info);
   spdlog::set_default_logger(

@@ -44,8 +44,8 @@ class ProcessLog final : public lifecycle::Observer {
 
   // `program`: the name in the log and the report.
   //
-  // Takes over the logs of spdlog, gRPC and Protobuf. Requires: one per process; created before
-  // anything is logged and before gRPC is used.
+  // Takes over the logs of spdlog, gRPC and Protobuf. Requires: one per process, which is
+  // checked; created before anything is logged and before gRPC is used.
   ProcessLog(const std::string& program, const Options& options);
 
   // Takes over no library's log, and tells systemd nothing. `writer` outlives it.

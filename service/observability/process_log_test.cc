@@ -34,16 +34,19 @@ using std::chrono::seconds;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 
-TEST(ProcessLog, LogsAndReportsTheShutdownUnderOneName) {
-  const testkit::TempDir directory;
+// One test, since there is one ProcessLog per process.
+TEST(ProcessLog, ReportsTheShutdownToLogFileAndSystemdUnderOneName) {
+  const testkit::TempDir directory("/tmp");  // Short enough for a socket's name.
   const std::string path = directory.File("report.json");
+  testkit::NotifySocket systemd(directory.File("notify"));
+  setenv("NOTIFY_SOCKET", directory.File("notify").c_str(), 1);
   testing::internal::CaptureStderr();
-  ProcessLog log("echo", {.report_file = path});
-  const lifecycle::Clock::TimePoint now = lifecycle::Clock::Steady().Now();
-  log.OnEvent({.type = lifecycle::EventType::kShutdownRequested,
-               .phase = lifecycle::Phase::kServing,
-               .at = now});
-  log.OnPhase(lifecycle::Phase::kDrainingConnections, now, std::nullopt);
+  ProcessLog log("echo", {.report_file = path, .systemd = {.extend_timeout = true}});
+  const Clock::TimePoint now = Clock::Steady().Now();
+  log.OnPhase(Phase::kDrainingConnections, now, std::nullopt);
+  log.OnEvent({.type = EventType::kShutdownRequested, .phase = Phase::kServing, .at = now});
+  log.OnPhaseLimit(now, seconds(5));
+  EXPECT_EQ(log.ReportSoFar().phases_size(), 1) << "a limit is no phase";
   log.OnEnd({.reason = "terminate",
              .requested_at = now,
              .at = now,
@@ -56,19 +59,8 @@ TEST(ProcessLog, LogsAndReportsTheShutdownUnderOneName) {
   EXPECT_THAT(logged, HasSubstr("shutdown report: " + report));
   EXPECT_THAT(report, HasSubstr("\"program\":\"echo\""));
   EXPECT_THAT(report, HasSubstr("\"DrainingConnections\""));
-}
-
-TEST(ProcessLog, PassesALimitOnToSystemdAndReportsNoOtherPhase) {
-  const testkit::TempDir directory("/tmp");  // Short enough for a socket's name.
-  testkit::NotifySocket systemd(directory.File("notify"));
-  setenv("NOTIFY_SOCKET", directory.File("notify").c_str(), 1);
-  ProcessLog log("echo", {.systemd = {.extend_timeout = true}});
-  const Clock::TimePoint now = Clock::Steady().Now();
-  log.OnPhase(Phase::kDrainingConnections, now, std::nullopt);  // Of a manual drain.
-  log.OnEvent({.type = EventType::kShutdownRequested, .at = now});
-  log.OnPhaseLimit(now, seconds(5));
   EXPECT_EQ(systemd.Count("EXTEND_TIMEOUT_USEC=6000000"), 1);
-  EXPECT_EQ(log.ReportSoFar().phases_size(), 1);
+  EXPECT_DEATH(ProcessLog("echo", {}), "a process has one ProcessLog");
 }
 
 // A log that the test reads, and a report.
