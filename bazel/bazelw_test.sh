@@ -197,6 +197,19 @@ apt_fails() { # how often, what it says
 }
 fails_for_ever=1000000
 
+case="another distribution has no such browser"
+machine registry
+bazel_of bazelisk 8.7.0
+stub apt-get '[[ $1 == install ]] || exit 0
+[[ " $* " != *" chromium "* ]] || { echo "E: Package '"'chromium'"' has no installation candidate"; exit 100; }
+printf "%s\n" "${@:4}" >>"$INSTALLED"'
+bazelw test //...
+is "the exit code" "$code" 7
+says "does not know, and tests that need it will fail: chromium "
+is "what is installed in the end" "$(sort -u "$INSTALLED")" \
+  "$({ packages registry && packages test; } | grep -vx chromium | sort -u)"
+is "what is done at last" "$(tail -n 1 <<<"$called")" "bazelisk [test] [//...]"
+
 case="another apt is at work"
 for message in \
   "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 42 (apt-get)" \

@@ -37,15 +37,16 @@
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051",
           "Where to listen: HOST:PORT; port 0 picks a free one; 0.0.0.0 means every interface; "
-          "fd:NAME is a socket that systemd passes.");
+          "unix:PATH is a socket file; fd:NAME is a socket that systemd passes. Several are "
+          "separated by commas.");
 ABSL_FLAG(std::string, takeover, "",
           "Socket file through which this process replaces the one that serves there, on the same "
           "address and without refusing a caller, and through which the next one replaces it; "
           "empty: no hot restart.");
 ABSL_FLAG(std::string, tls_certificate, "",
           "Serve with TLS: PEM file with the server's certificate and the intermediate "
-          "certificates; empty: plaintext. The TLS files are picked up a second after they have "
-          "changed, without a restart.");
+          "certificates; empty: plaintext. The TLS files are picked up within two seconds or "
+          "so after they have changed, without a restart.");
 ABSL_FLAG(std::string, tls_key, "", "PEM file with the certificate's private key.");
 ABSL_FLAG(std::string, tls_client_ca, "",
           "Mutual TLS: PEM file with the CAs that sign callers' certificates; empty: callers show "

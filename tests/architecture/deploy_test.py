@@ -3,7 +3,8 @@
 
  * systemd: TimeoutStopSec= is --termination_grace
  * Kubernetes: terminationGracePeriodSeconds is --termination_grace, a preStop hook and what the kubelet takes; the probes
-   ask the ports that the flags open; a rollout takes no replica away before another one serves
+   ask the ports that the flags open; a rollout takes no replica away before another one serves; the limit of memory is
+   no less than callers may need within the server's own limits
  * Dockerfile: no shell around the server, no root
  * flags that they set exist
 """
@@ -14,11 +15,12 @@ import re
 import sources
 import yaml
 
-CONFIG = "service/config/server_config.cc"
 SYSTEMD = ("deploy/systemd/orders.service", "deploy/systemd/orders@.service")
 KUBERNETES = "deploy/kubernetes/"
 # For the kubelet, which does other things as well.
 MARGIN = 5
+# What an idle connection or an open stream takes is 18; TLS and messages come on top.
+KIBIBYTES = 32
 
 
 def seconds(text):
@@ -28,8 +30,10 @@ def seconds(text):
     return int(number.group(1))
 
 
-def default_grace():
-    return int(re.search(r"ABSL_FLAG\(absl::Duration, termination_grace, absl::Seconds\((\d+)\)", sources.read(CONFIG)).group(1))
+def default(flag):
+    """Of a number, or of seconds, as the manual says."""
+    row = re.search(r"^\| `--%s` \| [^|]* \| (\d+)s? \|" % flag, sources.read("docs/operations.md"), re.M)
+    return int(row.group(1))
 
 
 def known_flags():
@@ -55,7 +59,7 @@ def check_systemd():
     flags = sources.read("deploy/systemd/flags")
     yield from check_flags("deploy/systemd/flags", flags)
     grace = seconds(re.search(r"^--termination_grace=(\S+)$", flags, re.M).group(1))
-    yield from unlike("deploy/systemd/flags", "--termination_grace", grace, default_grace())
+    yield from unlike("deploy/systemd/flags", "--termination_grace", grace, default("termination_grace"))
     for path in SYSTEMD:
         unit = sources.read(path)
         setting = dict(re.findall(r"^(\w+)=(.*)$", unit, re.M))
@@ -124,8 +128,11 @@ def check_base():
     yield from unlike(path, "runAsNonRoot", pod["securityContext"]["runAsNonRoot"], True)
     yield from unlike(path, "the container's securityContext", container["securityContext"],
                       {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}})
-    if "memory" not in container["resources"]["limits"]:
-        yield "%s: no limit of memory" % path
+    limit = re.fullmatch(r"(\d+)([MG])i", container["resources"]["limits"]["memory"])
+    least = (int(args.get("max_connections", default("max_connections"))) +
+             int(args.get("max_calls_in_flight", default("max_calls_in_flight")))) * KIBIBYTES / 1024
+    if int(limit.group(1)) * {"M": 1, "G": 1024}[limit.group(2)] < least:
+        yield "%s: callers within the server's limits may need %d MiB of memory" % (path, least)
 
 
 def check_kubernetes():
