@@ -23,15 +23,24 @@ absl::StatusOr<std::unique_ptr<AdminClient>> AdminClient::Create(const std::stri
 
 AdminClient::AdminClient(Connection connection) : connection_(std::move(connection)) {}
 
-absl::Status AdminClient::Drain(const std::function<void(const State&)>& on_state,
+absl::Status AdminClient::Drain(const std::function<bool(const State&)>& on_state,
                                 std::optional<std::chrono::milliseconds> limit) {
-  const auto stub = AdminService::NewStub(connection_.channel());
+  const auto channel = connection_.channel();
+  const auto stub = AdminService::NewStub(channel);
   grpc::ClientContext context;
   if (limit) context.set_deadline(std::chrono::system_clock::now() + *limit);
   const auto reader = stub->Drain(&context, DrainRequest());
   DrainResponse response;
-  while (reader->Read(&response)) on_state(response.state());
-  return FromGrpc(reader->Finish());
+  bool asked = false;
+  while (reader->Read(&response)) {
+    asked = true;
+    if (on_state(response.state())) continue;
+    context.TryCancel();
+    reader->Finish();
+    return absl::OkStatus();
+  }
+  const grpc::Status end = reader->Finish();
+  return asked || !limit ? FromGrpc(end) : connection_.Explain(end, *channel, *limit);
 }
 
 absl::StatusOr<State> AdminClient::Undrain() {

@@ -24,9 +24,11 @@ class AdminClient {
                                                              ClientOptions options = {});
 
   // Drains the server, and calls `on_state` for each state on the way. OK: no caller is left, or
-  // the server has gone past that on its way to its end; the last state says which. The drain
-  // continues when this gives up (DEADLINE_EXCEEDED after `limit`; unset: never) or is interrupted.
-  absl::Status Drain(const std::function<void(const admin::v1::State&)>& on_state,
+  // the server has gone past that on its way to its end; the last state says which. Also OK:
+  // `on_state` returned false, since it wants no more. Once `on_state` was called, the drain
+  // continues when this ends, gives up (DEADLINE_EXCEEDED after `limit`; unset: never) or is
+  // interrupted; before that, the server may not have been asked.
+  absl::Status Drain(const std::function<bool(const admin::v1::State&)>& on_state,
                      std::optional<std::chrono::milliseconds> limit = std::nullopt);
 
   absl::StatusOr<admin::v1::State> Undrain();

@@ -90,12 +90,13 @@ std::shared_ptr<grpc::Channel> Connection::ChannelForCall(
   return latest;
 }
 
-absl::Status Connection::Explain(const grpc::Status& status, grpc::Channel& used) const {
+absl::Status Connection::Explain(const grpc::Status& status, grpc::Channel& used,
+                                 std::chrono::milliseconds timeout) const {
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
       used.GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
-    return absl::UnavailableError(
-        absl::StrCat("no server serves at ", target_, " (waited ",
-                     absl::FormatDuration(absl::FromChrono(options_.timeout)), ")"));
+    return absl::UnavailableError(absl::StrCat("no server serves at ", target_, " (waited ",
+                                               absl::FormatDuration(absl::FromChrono(timeout)),
+                                               ")"));
   }
   return FromGrpc(status);
 }

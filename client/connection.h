@@ -65,8 +65,7 @@ class Connection {
 
   // Makes one unary call: Call<OrdersService>(&OrdersService::StubInterface::GetOrder, request).
   //
-  // When no server could be reached, the error is UNAVAILABLE with a message that names the target,
-  // instead of DEADLINE_EXCEEDED.
+  // See Explain() for the error when no server could be reached.
   template <class Service, class Request, class Response>
   absl::StatusOr<Response> Call(grpc::Status (Service::StubInterface::*method)(grpc::ClientContext*,
                                                                                const Request&,
@@ -78,10 +77,16 @@ class Connection {
     grpc::ClientContext context;
     context.set_deadline(deadline);
     Response response;
-    const absl::Status status = Explain(((*stub).*method)(&context, request, &response), *used);
+    const absl::Status status =
+        Explain(((*stub).*method)(&context, request, &response), *used, options_.timeout);
     if (!status.ok()) return status;
     return response;
   }
+
+  // The error of a call on `used` that had `timeout` to end. When no server could be reached, it is
+  // UNAVAILABLE with a message that names the target, instead of DEADLINE_EXCEEDED.
+  absl::Status Explain(const grpc::Status& status, grpc::Channel& used,
+                       std::chrono::milliseconds timeout) const;
 
  private:
   Connection(std::string target, ClientOptions options, WithoutServer unary_calls,
@@ -90,7 +95,6 @@ class Connection {
   // Waits for a server if the call would, since gRPC would do so with the certificates of now.
   std::shared_ptr<grpc::Channel> ChannelForCall(
       std::chrono::system_clock::time_point deadline) const;
-  absl::Status Explain(const grpc::Status& status, grpc::Channel& used) const;
 
   std::string target_;
   ClientOptions options_;

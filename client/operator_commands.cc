@@ -59,9 +59,15 @@ int Drain(const Invocation& run) {
   if (!client.ok()) return run.UsageError(client.status());
   std::optional<std::chrono::milliseconds> limit;
   if (run.line.Has("timeout")) limit = *ParseTime(run.line.Get("timeout"));
-  const absl::Status end =
-      (*client)->Drain([&run](const admin::v1::State& state) { PrintState(run, state); }, limit);
-  if (absl::IsDeadlineExceeded(end)) {
+  bool drains = false;
+  const absl::Status end = (*client)->Drain(
+      [&](const admin::v1::State& state) {
+        drains = true;
+        return PrintState(run, state);
+      },
+      limit);
+  if (run.output.failed()) return run.OutputLost("The drain goes on: `client state` shows it");
+  if (drains && absl::IsDeadlineExceeded(end)) {
     return run.Complain(kTryAgain, "not yet drained; it goes on. `client state` shows it");
   }
   return end.ok() ? int{kDone} : run.Failed(end);

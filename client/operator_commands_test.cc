@@ -1,5 +1,11 @@
 #include "client/operator_commands.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstddef>
 #include <fstream>
 #include <iterator>
 #include <stop_token>
@@ -24,9 +30,9 @@ class CliTest : public CliUnderTest {
   CliTest() : CliUnderTest(OperatorCommands()) {}
 
   // Runs the program against the fake server.
-  int Client(std::vector<std::string> arguments) {
+  int Client(std::vector<std::string> arguments, std::size_t output_takes = kNoLimit) {
     arguments.push_back("--admin=" + server_.address());
-    return Run(arguments);
+    return Run(arguments, output_takes);
   }
 
   FakeServer server_;
@@ -98,13 +104,49 @@ TEST_F(CliTest, SaysThatADrainWasUndone) {
 
 TEST_F(CliTest, SaysThatADrainContinuesAfterATimeout) {
   std::stop_source over;
-  server_.admin.drain.Then([&](FakeAdmin::States&) {
-    AwaitStop(over.get_token());
+  for (int i = 0; i < 10; ++i) {
+    server_.admin.drain.Then([&](FakeAdmin::States& states) {
+      states.Write({});
+      AwaitStop(over.get_token());
+      return grpc::Status::OK;
+    });
+  }
+  // On a busy machine the first timeouts may end before the call has left.
+  for (int ms = 50; out().empty() && ms < 50000; ms *= 2) {
+    EXPECT_EQ(Client({"drain", "--timeout=" + std::to_string(ms) + "ms"}), kTryAgain);
+  }
+  over.request_stop();
+  EXPECT_NE(out(), "");
+  EXPECT_EQ(err(), "client drain: not yet drained; it goes on. `client state` shows it\n");
+}
+
+TEST_F(CliTest, PromisesNoDrainThatNobodyWasAskedFor) {
+  // Lets callers connect, and never says a word.
+  const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(silent, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(silent, 1), 0);
+  ASSERT_EQ(getsockname(silent, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::string name = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  EXPECT_EQ(Run({"drain", "--admin=" + name, "--timeout=50ms"}), kTryAgain);
+  EXPECT_EQ(err(), "client drain: UNAVAILABLE: no server serves at " + name +
+                       " (waited 50ms). Does the server run, and is its address right?\n");
+  close(silent);
+}
+
+TEST_F(CliTest, ALostOutputEndsTheWaitForADrain) {
+  server_.admin.drain.Then([](FakeAdmin::States& states) {
+    while (states.Write({})) {  // Until the client has gone.
+    }
     return grpc::Status::OK;
   });
-  EXPECT_EQ(Client({"drain", "--timeout=50ms"}), kTryAgain);
-  EXPECT_EQ(err(), "client drain: not yet drained; it goes on. `client state` shows it\n");
-  over.request_stop();
+  EXPECT_EQ(Client({"drain"}, /*output_takes=*/0), kOutputLost);
+  EXPECT_EQ(err(),
+            "client drain: cannot write its output: the output takes no more. The drain goes on: "
+            "`client state` shows it\n");
 }
 
 TEST_F(CliTest, PrintsTheStateAsJson) {
