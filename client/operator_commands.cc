@@ -91,11 +91,11 @@ int State(const Invocation& run) {
   return kDone;
 }
 
-// Writes in place, whatever is there; a pipe that nobody reads is not waited for. Returns
-// an errno.
-int WriteImage(const std::string& name, std::string_view image) {
+// Writes in place, whatever is there; a pipe that nobody reads is not waited for. Returns the exit
+// code.
+int WriteImage(const Invocation& run, const std::string& name, std::string_view image) {
   const int fd = open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0644);
-  if (fd < 0) return errno;
+  if (fd < 0) return run.UsageError(name + ": " + std::strerror(errno));
   int error = fcntl(fd, F_SETFL, 0) == 0 ? 0 : errno;  // Who reads it may take his time.
   while (error == 0 && !image.empty()) {
     const ssize_t size = write(fd, image.data(), image.size());
@@ -103,7 +103,8 @@ int WriteImage(const std::string& name, std::string_view image) {
     if (size > 0) image.remove_prefix(static_cast<std::size_t>(size));
   }
   if (close(fd) != 0 && error == 0) error = errno;
-  return error;
+  if (error == 0) return kDone;
+  return run.Complain(kOutputLost, absl::StrCat("cannot write ", name, ": ", std::strerror(error)));
 }
 
 int Report(const Invocation& run) {
@@ -120,9 +121,7 @@ int Report(const Invocation& run) {
     run.output.Print(TimelineText(timeline));
     return kDone;
   }
-  const std::string svg = run.line.Get("svg");
-  const int error = WriteImage(svg, TimelineSvg(timeline));
-  return error == 0 ? int{kDone} : run.UsageError(svg + ": " + std::strerror(error));
+  return WriteImage(run, run.line.Get("svg"), TimelineSvg(timeline));
 }
 
 }  // namespace

@@ -192,6 +192,12 @@ TEST_F(CliTest, ReportWritesAnImageAndNothingElse) {
   EXPECT_THAT(svg, EndsWith("</svg>\n"));
 }
 
+TEST_F(CliTest, AnImageThatIsLostIsLostOutput) {
+  in_.str(R"({"version": 2})");
+  EXPECT_EQ(Run({"report", "-", "--svg=/dev/full"}), kOutputLost);
+  EXPECT_EQ(err(), "client report: cannot write /dev/full: No space left on device\n");
+}
+
 TEST_F(CliTest, ReportSaysWhatIsWrongWithItsFiles) {
   EXPECT_EQ(Run({"report"}), 1);
   EXPECT_EQ(Run({"report", "/no/such/file"}), 1);
