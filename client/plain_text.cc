@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <iterator>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 
 namespace client {
 namespace {
@@ -82,5 +84,16 @@ std::string OneLine(std::string_view text) {
 }
 
 std::string PlainJson(std::string_view json) { return Replaced(json, Escaped); }
+
+std::string ShellWord(std::string_view text) {
+  const bool harmless = std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+           std::string_view("._:=+/-").find(c) != std::string_view::npos;
+  });
+  std::string word(text);
+  if (harmless && !word.empty()) return word;
+  absl::StrReplaceAll({{"'", "'\\''"}}, &word);
+  return "'" + word + "'";
+}
 
 }  // namespace client

@@ -20,6 +20,10 @@ std::string OneLine(std::string_view text);
 // that such characters are inside of strings.
 std::string PlainJson(std::string_view json);
 
+// `text` as one word of a shell's command line, quoted if a shell might see more in it. Not plain:
+// OneLine() of a quoted word is a quoted word.
+std::string ShellWord(std::string_view text);
+
 }  // namespace client
 
 #endif  // CLIENT_PLAIN_TEXT_H_

