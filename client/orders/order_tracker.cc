@@ -79,6 +79,7 @@ StreamEnd OrderTracker::Run(const std::function<bool(const Order&)>& on_change,
     while (!stop.stop_requested() && stream->Read(&response)) {
       retry.Succeeded();
       if (IsNews(response.order()) && !on_change(response.order())) {
+        Forget(response.order());
         taken = false;
         context.TryCancel();
         break;
@@ -119,6 +120,12 @@ bool OrderTracker::IsNews(const Order& order) {
   if (followed == told_.end() || followed->second == now) return false;
   followed->second = std::move(now);
   return true;
+}
+
+void OrderTracker::Forget(const Order& order) {
+  const std::lock_guard lock(mutex_);
+  const auto followed = told_.find(order.order_id());
+  if (followed != told_.end()) followed->second.clear();
 }
 
 }  // namespace client

@@ -55,6 +55,8 @@ class OrderTracker {
   void Write(Stream& stream, const std::stop_token& ended);
   // Whether the order is followed and differs from what was last delivered.
   bool IsNews(const orders::v1::Order& order);
+  // The order was not delivered after all.
+  void Forget(const orders::v1::Order& order);
 
   const Connection& connection_;
   std::mutex mutex_;

@@ -232,6 +232,22 @@ TEST_F(OrderTrackerTest, GoesOnWhenTheEventsThatItAwaitedAreRemoved) {
   EXPECT_THAT(clock_->sleeps(), testing::SizeIs(1));
 }
 
+TEST_F(OrderTrackerTest, DeliversAgainWhatWasNotTaken) {
+  const auto serve = [](FakeOrders::Track& stream) {
+    EXPECT_THAT(Asked(stream), ElementsAre("a", "b"));
+    Tell(stream, "a", ORDER_STATE_PLACED);
+    Tell(stream, "b", ORDER_STATE_PLACED);
+    return grpc::Status::OK;
+  };
+  fake_.track.Then(serve).Then(serve);
+  tracker_->Add({"a", "b"});
+  const StreamEnd end = tracker_->Run([](const Order& order) { return order.order_id() == "a"; });
+  EXPECT_TRUE(end.status.ok()) << end.status;
+  EXPECT_EQ(end.resume_token, "token of a");
+  EXPECT_TRUE(RunUntil("b PLACED").status.ok());
+  EXPECT_THAT(told_, ElementsAre("b PLACED"));
+}
+
 TEST_F(OrderTrackerTest, DoesNotTryAgainWhatWillNeverSucceed) {
   fake_.track.Then([](FakeOrders::Track&) {
     return BadRequest({{"add_order_ids[0]", "must not be empty"}});
