@@ -217,6 +217,7 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
   Retry retry(connection_.retry(), connection_.clock(), stop);
   ImportWindow window(source);
   std::int64_t durable = 0;
+  std::int64_t unconfirmed = 0;  // As far as streams have sent that broke without a word.
   const auto tell = [&](std::int64_t sent) {
     if (options.on_progress) options.on_progress({durable, durable + sent});
   };
@@ -242,7 +243,11 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
     if (stored < 0 || stored > window.size() || (status.ok() && stored < sent)) {
       return {absl::InternalError(
                   absl::StrFormat("the server says that it stored %d of %d orders", stored, sent)),
-              durable};
+              durable, false};
+    }
+    if (!SaysWhatIsStored(status)) {
+      // The order whose write failed may have left, too.
+      unconfirmed = std::max(unconfirmed, durable + std::min(sent + 1, window.size()));
     }
     durable += stored;
     window.Drop(stored);
@@ -250,7 +255,7 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
     if (stored > 0) retry.Succeeded();
     if (!status.ok() && !retry.AwaitNext(status)) {
       const bool stopped = stop.stop_requested() && Retry::MayCure(status);
-      return {stopped ? Stopped() : status, durable, SaysWhatIsStored(status)};
+      return {stopped ? Stopped() : status, durable, durable >= unconfirmed};
     }
   }
   return {window.closed_early() ? Stopped() : absl::OkStatus(), durable};

@@ -487,6 +487,25 @@ TEST_F(OrdersClientImportTest, DistrustsCountsBeyondWhatWasSent) {
   const ImportEnd end = Import(3);
   EXPECT_TRUE(absl::IsInternal(end.status)) << end.status;
   EXPECT_EQ(end.durable_orders, 0);
+  EXPECT_FALSE(end.exact);
+}
+
+TEST_F(OrdersClientImportTest, IsExactOnceNothingSentIsUnconfirmed) {
+  // The first stream may have stored two; the second says what is stored, then comes the stop.
+  for (const int confirmed : {0, 1, 2}) {
+    std::stop_source stop;
+    int sleeps = 0;
+    clock_->OnSleep([&] {
+      if (++sleeps == 2) stop.request_stop();
+    });
+    Serve(2, kBroken);
+    Serve(confirmed, Goodbye("durable_orders", std::to_string(confirmed), 1));
+    const ImportEnd end = Import(3, {.orders_per_stream = 2}, stop.get_token());
+    EXPECT_TRUE(absl::IsCancelled(end.status)) << end.status;
+    EXPECT_EQ(end.durable_orders, confirmed);
+    EXPECT_EQ(end.exact, confirmed == 2);
+    progress_ = {};
+  }
 }
 
 TEST_F(OrdersClientImportTest, TakesNoMoreOrdersAfterAStop) {
