@@ -1,5 +1,7 @@
 #include "client/invocation.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -13,12 +15,27 @@
 namespace client {
 namespace {
 
+// That a proxy may be why no server was reached; empty: the environment names none.
+std::string ProxyAdvice(const absl::Status& status) {
+  if (!absl::IsUnavailable(status) || !ErrorReason(status).empty()) return "";
+  // The variables that gRPC looks at, in its order.
+  for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) {
+    const char* const value = std::getenv(name);
+    if (value == nullptr || *value == '\0') continue;
+    return absl::StrCat(" ", name, " is set: gRPC connects through that proxy, unless no_proxy ",
+                        "names the server.");
+  }
+  return "";
+}
+
 // What a person can do about it; empty when the message says all there is.
 std::string AdviceFor(const absl::Status& status, const Advice& advice) {
   const std::string reason = ErrorReason(status);
   if (const auto known = advice.find(reason); known != advice.end()) return known->second;
   if (!reason.empty() && IsRetryable(status)) return "Try again later.";
-  if (absl::IsUnavailable(status)) return "Does the server run, and is its address right?";
+  if (absl::IsUnavailable(status)) {
+    return "Does the server run, and is its address right?" + ProxyAdvice(status);
+  }
   if (absl::IsDeadlineExceeded(status)) return "A larger --timeout may help.";
   return "";
 }
@@ -40,7 +57,8 @@ std::vector<Flag> TlsFlags() {
           {"tls-ca", "FILE", "use TLS, with the CAs in this PEM file"},
           {"tls-certificate", "FILE", "PEM file with the certificate that the server is shown"},
           {"tls-key", "FILE", "PEM file with the certificate's private key"},
-          {"tls-server-name", "NAME", "the name in the server's certificate (the address's host)"}};
+          {"tls-server-name", "NAME",
+           "use TLS, with this name in the server's certificate (the address's host)"}};
 }
 
 ExitCode ExitCodeFor(const absl::Status& status) {
@@ -58,7 +76,9 @@ absl::StatusOr<ClientOptions> Invocation::Options(
     options.timeout = *timeout;
     options.retry.give_up_after = *timeout;
   }
-  if (line.Has("tls") || line.Has("tls-ca") || line.Has("tls-certificate") || line.Has("tls-key")) {
+  const std::vector<Flag> tls_flags = TlsFlags();
+  if (std::any_of(tls_flags.begin(), tls_flags.end(),
+                  [this](const Flag& flag) { return line.Has(flag.name); })) {
     auto tls = TlsFiles::Open({.ca = line.Get("tls-ca"),
                                .certificate = line.Get("tls-certificate"),
                                .key = line.Get("tls-key"),
@@ -76,7 +96,7 @@ absl::StatusOr<ClientOptions> Invocation::Options(
     if (now.why.ok() || ErrorReason(now.why) == "SERVER_DRAINING") return;
     if (now.failures > 1 && what == said) return;
     said = what;
-    Interject(what + ". Trying again.");
+    Interject(absl::StrCat(what, ".", ProxyAdvice(now.why), " Trying again."));
   };
   return options;
 }

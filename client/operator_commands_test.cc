@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,6 +69,22 @@ TEST_F(CliTest, UsageErrorsListValidChoicesInOneLine) {
 TEST_F(CliTest, NoServerIsExitCodeThree) {
   EXPECT_EQ(Run({"state", "--admin=127.0.0.1:1"}), kTryAgain);
   EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right?\n"));
+}
+
+TEST_F(CliTest, NamesTheProxyThatMayBeInTheWay) {
+  setenv("http_proxy", "http://user:password@127.0.0.1:1", 1);
+  EXPECT_EQ(Client({"state"}), kTryAgain);
+  unsetenv("http_proxy");
+  EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right? http_proxy is set: "
+                              "gRPC connects through that proxy, unless no_proxy names the "
+                              "server.\n"));
+  EXPECT_THAT(err(), testing::Not(HasSubstr("password")));
+}
+
+TEST_F(CliTest, EachTlsFlagAloneUsesTls) {
+  EXPECT_EQ(Client({"state", "--tls"}), kTryAgain);
+  EXPECT_EQ(Client({"state", "--tls-server-name=orders"}), kTryAgain);
+  EXPECT_EQ(server_.admin.get_state.calls(), 0u);  // It speaks plain text.
 }
 
 TEST_F(CliTest, PrintsTheProgressOfADrain) {
