@@ -30,7 +30,7 @@ std::string Overview(const std::vector<Command>& commands) {
          "  1  the command line, or a file that it names, is wrong; nothing was sent\n"
          "  2  the server refused; the same command would fail again\n"
          "  3  no answer, or the server could not do it now; the same command may succeed\n"
-         "  4  Ctrl-C before all was done\n"
+         "  4  Ctrl-C before all was done, in a command that says how to go on; it kills others\n"
          "  5  the output could not be written: a full disk, or a pipe that nobody reads\n";
 }
 

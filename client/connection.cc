@@ -79,10 +79,10 @@ Connection::Connection(std::string target, ClientOptions options, WithoutServer 
       channel_(std::move(channel)) {}
 
 std::shared_ptr<grpc::Channel> Connection::ChannelForCall(
-    std::chrono::system_clock::time_point deadline) const {
+    std::chrono::system_clock::time_point deadline, const std::stop_token& stop) const {
   std::shared_ptr<grpc::Channel> latest = channel();
   if (options_.tls == nullptr || unary_calls_ == WithoutServer::kFail) return latest;
-  for (auto now = std::chrono::system_clock::now(); now < deadline;
+  for (auto now = std::chrono::system_clock::now(); now < deadline && !stop.stop_requested();
        now = std::chrono::system_clock::now()) {
     if (latest->WaitForConnected(std::min(deadline, now + TlsFiles::kInterval))) break;
     latest = channel();

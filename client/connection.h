@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <memory>
+#include <stop_token>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -65,17 +67,18 @@ class Connection {
 
   // Makes one unary call: Call<OrdersService>(&OrdersService::StubInterface::GetOrder, request).
   //
-  // See Explain() for the error when no server could be reached.
+  // See Explain() for the error when no server could be reached. A stop cancels the call: CANCELLED.
   template <class Service, class Request, class Response>
   absl::StatusOr<Response> Call(grpc::Status (Service::StubInterface::*method)(grpc::ClientContext*,
                                                                                const Request&,
                                                                                Response*),
-                                const Request& request) const {
+                                const Request& request, std::stop_token stop = {}) const {
     const auto deadline = std::chrono::system_clock::now() + options_.timeout;
-    const std::shared_ptr<grpc::Channel> used = ChannelForCall(deadline);
+    const std::shared_ptr<grpc::Channel> used = ChannelForCall(deadline, stop);
     const auto stub = Service::NewStub(used);
     grpc::ClientContext context;
     context.set_deadline(deadline);
+    const std::stop_callback cancel(std::move(stop), [&context] { context.TryCancel(); });
     Response response;
     const absl::Status status =
         Explain(((*stub).*method)(&context, request, &response), *used, options_.timeout);
@@ -93,8 +96,8 @@ class Connection {
              std::shared_ptr<RenewedChannel> channel);
 
   // Waits for a server if the call would, since gRPC would do so with the certificates of now.
-  std::shared_ptr<grpc::Channel> ChannelForCall(
-      std::chrono::system_clock::time_point deadline) const;
+  std::shared_ptr<grpc::Channel> ChannelForCall(std::chrono::system_clock::time_point deadline,
+                                                const std::stop_token& stop) const;
 
   std::string target_;
   ClientOptions options_;

@@ -43,7 +43,7 @@ TEST_F(CliTest, EveryCommandHasHelpThatFitsATerminal) { ExpectHelp(); }
 
 TEST_F(CliTest, HelpHasEveryExitCode) {
   EXPECT_EQ(Run({"help"}), kDone);
-  for (const char* code : {"0", "1", "2", "3", "4"}) {
+  for (const char* code : {"0", "1", "2", "3", "4", "5"}) {
     EXPECT_THAT(out(), HasSubstr("\n  " + std::string(code) + "  "));
   }
 }

@@ -20,7 +20,7 @@ enum ExitCode : int {
   kRefused = 2,
   // There was no answer, or the server could not do it now. The same command may succeed later.
   kTryAgain = 3,
-  // Ctrl-C before everything was done.
+  // Ctrl-C before everything was done, in a command that says how to go on.
   kInterrupted = 4,
   // The output could not be written, in part or at all: a full disk, a pipe whose reader has gone.
   kOutputLost = 5,

@@ -138,10 +138,10 @@ absl::StatusOr<std::unique_ptr<OrdersClient>> OrdersClient::Create(const std::st
 
 OrdersClient::OrdersClient(Connection connection) : connection_(std::move(connection)) {}
 
-absl::StatusOr<Order> OrdersClient::PlaceOrder(PlaceOrderRequest request) {
+absl::StatusOr<Order> OrdersClient::PlaceOrder(PlaceOrderRequest request, std::stop_token stop) {
   if (request.request_id().empty()) request.set_request_id(NewRequestId());
   auto response =
-      connection_.Call<OrdersService>(&OrdersService::StubInterface::PlaceOrder, request);
+      connection_.Call<OrdersService>(&OrdersService::StubInterface::PlaceOrder, request, stop);
   if (!response.ok()) return response.status();
   return std::move(*response->mutable_order());
 }

@@ -93,8 +93,10 @@ class OrdersClient {
                                                               ClientOptions options = {});
 
   // Places one order. A request without request_id gets a new one; to repeat the call after an
-  // error that leaves the outcome open, set it yourself (NewRequestId()).
-  absl::StatusOr<orders::v1::Order> PlaceOrder(orders::v1::PlaceOrderRequest request);
+  // error that leaves the outcome open, set it yourself (NewRequestId()). A stop is such an error:
+  // CANCELLED.
+  absl::StatusOr<orders::v1::Order> PlaceOrder(orders::v1::PlaceOrderRequest request,
+                                               std::stop_token stop = {});
 
   absl::StatusOr<orders::v1::Order> GetOrder(const std::string& order_id);
 

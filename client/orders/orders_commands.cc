@@ -135,14 +135,18 @@ int Place(const Invocation& run) {
   if (request.customer().empty()) return run.UsageError("who orders? --customer=NAME");
   if (request.items().empty()) return run.UsageError("what is ordered? SKU=QUANTITY...");
 
+  const std::stop_token stop = run.terminal.stop_on_interrupt();
   const auto client = Connect(run);
   if (!client.ok()) return run.UsageError(client.status());
-  const auto order = (*client)->PlaceOrder(request);
+  const auto order = (*client)->PlaceOrder(request, stop);
   if (!order.ok()) {
-    return run.Failed(
-        order.status(),
+    const std::string open =
         absl::StrCat("The order may be stored: the same command with --request-id=",
-                     std::string(request.request_id()), " makes sure of it, and stores it once."));
+                     ShellWord(request.request_id()), " makes sure of it, and stores it once.");
+    if (absl::IsCancelled(order.status()) && stop.stop_requested()) {
+      return run.Complain(kInterrupted, "interrupted. " + open);
+    }
+    return run.Failed(order.status(), open);
   }
   if (PrintOrder(run, *order)) return kDone;
   return run.OutputLost("The order is stored: client get " + ShellWord(order->order_id()));
@@ -242,6 +246,8 @@ int Import(const Invocation& run) {
   const std::stop_token stop = run.terminal.stop_on_interrupt();
   const auto client = Connect(run, std::chrono::minutes(1));
   if (!client.ok()) return run.UsageError(client.status());
+  const std::string same_file = "the same file with --batch=" + ShellWord(batch);
+  if (!run.line.Has("batch")) run.Say("if this is cut short, " + same_file + " stores the rest");
   const std::int64_t total = static_cast<std::int64_t>(lines->size());
   ProgressBar bar(run.terminal.err_is_terminal ? &run.terminal.err : nullptr, total);
   auto next = lines->begin();
@@ -260,9 +266,9 @@ int Import(const Invocation& run) {
     if (run.line.Has("json") ? run.PrintJson(response) : run.PrintLine(all)) return kDone;
     return run.OutputLost(all);
   }
-  const std::string stored = absl::StrCat(end.exact ? "" : "at least ", end.durable_orders, " of ",
-                                          total, " orders are stored; the same file with ",
-                                          "--batch=", batch, " stores the rest, and none twice.");
+  const std::string stored =
+      absl::StrCat(end.exact ? "" : "at least ", end.durable_orders, " of ", total,
+                   " orders are stored; ", same_file, " stores the rest, and none twice.");
   const ExitCode code = ExitCodeFor(end.status);
   if (code == kTryAgain && stop.stop_requested()) {
     return run.Complain(kInterrupted, "interrupted. " + stored);

@@ -184,6 +184,24 @@ TEST_F(CliPlaceTest, GivesTheRequestIdOfAnOpenOutcome) {
                 ids.all()[0] + " makes sure of it, and stores it once.\n");
 }
 
+TEST_F(CliPlaceTest, CtrlCGivesTheRequestId) {
+  Recorded<std::string> ids;
+  std::stop_source over;
+  fake_.place.Then([&](const PlaceOrderRequest& request, Order&) {
+    ids.Add(request.request_id());
+    interrupt_.request_stop();
+    AwaitStop(over.get_token());
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"place", "--customer=ann", "pear=2"}), kInterrupted);
+  over.request_stop();
+  ASSERT_EQ(ids.all().size(), 1u);
+  EXPECT_EQ(err(),
+            "client place: interrupted. The order may be stored: the same command with "
+            "--request-id=" +
+                ids.all()[0] + " makes sure of it, and stores it once.\n");
+}
+
 TEST_F(CliPlaceTest, GivesTheRequestIdWhenOnlyAProxyAnswered) {
   const auto end_with = [this](StatusCode code, const std::string& message) {
     fake_.place.Then([=](const PlaceOrderRequest&, Order&) { return grpc::Status(code, message); });
@@ -514,10 +532,30 @@ TEST_F(CliImportTest, PlacesEveryLineOfStdinAcrossADrain) {
 TEST_F(CliImportTest, SaysHowMuchIsStoredDespiteLostOutput) {
   in_.str("{}\n{}\n");
   Serve(kAll, grpc::Status::OK);
-  EXPECT_EQ(Client({"import", "-"}, /*output_takes=*/3), kOutputLost);
+  EXPECT_EQ(Client({"import", "-", "--batch=b"}, /*output_takes=*/3), kOutputLost);
   EXPECT_EQ(err(),
             "client import: cannot write its output: the output takes no more. 2 orders are "
             "stored\n");
+}
+
+TEST_F(CliImportTest, SaysItsNewBatchBeforeAnyOrderIsSent) {
+  in_.str("{}\n");
+  Recorded<std::string> said;
+  Recorded<std::string> ids;
+  fake_.import.Then([&](FakeOrders::Import& reader, ImportOrdersResponse& response) {
+    said.Add(err());
+    ImportOrdersRequest request;
+    while (reader.Read(&request)) ids.Add(std::string(request.order().request_id()));
+    response.set_durable_orders(1);
+    return grpc::Status::OK;
+  });
+  EXPECT_EQ(Client({"import", "-"}), kDone);
+  ASSERT_EQ(ids.all().size(), 1u);
+  const std::string batch = ids.all()[0].substr(0, ids.all()[0].size() - 2);  // Without "-1".
+  EXPECT_THAT(said.all(), ElementsAre("client import: if this is cut short, the same file with "
+                                      "--batch=" +
+                                      batch + " stores the rest\n"));
+  EXPECT_EQ(out(), "1 orders are stored\n");
 }
 
 TEST_F(CliImportTest, ReadsAFile) {
