@@ -76,8 +76,9 @@ ConnectionDrain::State ConnectionDrain::Look() {
     sent_ = now;
     interval_ = std::min(2 * interval_, kLastGoawayInterval);
   }
-  // gRPC forgets a connection before it closes it: either its socket is still open, or it lingers.
-  if (AllGone() && OwedAnswers() == 0 && AllGone()) return state_ = State::kGone;
+  // gRPC knows a connection once its handshake has ended, and forgets it before it closes it: until
+  // then, and from then on, its socket is open, or lingers.
+  if (AllGone() && !AnySocket() && AllGone()) return state_ = State::kGone;
   const bool runs = calls_.running() > 0;
   if (runs) {
     busy_ = now;
@@ -109,6 +110,14 @@ ConnectionDrain::State ConnectionDrain::Look() {
 
 bool ConnectionDrain::AllGone() {
   return lingering_->Count() == 0 && !lingering_->AnyOpen() && !connections_.Any();
+}
+
+bool ConnectionDrain::AnySocket() const {
+  bool any = false;
+  for (const auto& listener : listeners_) {
+    listener->ForEachConnection([&any](int) { any = true; });
+  }
+  return any;
 }
 
 int ConnectionDrain::OwedAnswers() const {

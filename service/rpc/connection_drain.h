@@ -89,6 +89,7 @@ class ConnectionDrain {
   // Whether something may be under way on its connection.
   bool Holds(const Peer& peer, lifecycle::Clock::TimePoint now) const;
   bool AllGone();
+  bool AnySocket() const;
   // Of how many connections the peer has not acknowledged an answer.
   int OwedAnswers() const;
   // How many requests are still arriving. Requires: no call ends at this moment; otherwise it may

@@ -131,6 +131,17 @@ TEST_F(TlsTest, EachAddressHasOwnCredentialsAndDrains) {
   EXPECT_TRUE(host_->Cancel(patience));
 }
 
+// gRPC has no record of a connection before that.
+TEST_F(TlsTest, AHandshakeThatHasNotEndedIsWaitedFor) {
+  Serve();
+  RawConnection late(host_->address());
+  ASSERT_TRUE(late.connected());
+  host_->CloseListener();
+  lifecycle::Patience patience(lifecycle::Clock::Steady(), testkit::kLong, {});
+  host_->SayGoodbye(patience);
+  EXPECT_EQ(host_->AwaitConnectionsGone(patience), lifecycle::Traffic::Departure::kSilent);
+}
+
 TEST_F(TlsTest, RenewalConcernsOnlyNewConnections) {
   Serve();
   const auto before = NewCaller(server_);
