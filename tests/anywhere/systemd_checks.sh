@@ -282,6 +282,33 @@ hot_restarts() {
 }
 check "two hot restarts refuse nobody" hot_restarts
 
+# A call whose message never arrives whole is cut, and the old instance's exit code is 3.
+half_a_call() {
+  exec 4<>/dev/tcp/127.0.0.1/50051 || return 1
+  printf 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0' >&4
+  # Of stream 1: POST, http, the path, the authority, te, content-type; then 3 of 10 bytes.
+  printf '\0\0\x43\1\4\0\0\0\1\x83\x86\4\x1c/grpc.health.v1.Health/Check\1\1x\0\2te\x8trailers\xf\x10\x10application/grpc' >&4
+  printf '\0\0\xa\0\0\0\0\0\1\0\0\0' >&4
+}
+ends_with() { has "$1" ExecMainCode=1 "ExecMainStatus=$2"; }
+stays_away() {
+  local -r before="$(now)"
+  half_a_call && systemctl start orders@green.service || return 1
+  await 60 ends_with orders@blue.service 3
+  must_have orders@blue.service ExecMainCode=1 ExecMainStatus=3 NRestarts=0 || return 1
+  log_since orders@blue.service "$before" | grep -F 'CallsCut' || return 1
+  # It would have come back a second later.
+  sleep 5
+  must_have orders@blue.service ActiveState=failed Result=exit-code NRestarts=0 && must_have orders@green.service StatusText=Serving
+}
+check "an old instance that cut a call stays away" stays_away
+# Of any other end it comes back, whatever the last report says.
+comes_back() {
+  must_have orders@green.service ActiveState=active && kill -KILL "$(value orders@green.service MainPID)" || return 1
+  await 60 has orders@green.service NRestarts=1 && await 60 has orders@green.service ActiveState=active
+}
+check "an instance that was killed comes back" comes_back
+
 ((failed == 0)) || {
   journalctl --boot --no-pager --output=short-precise | cut -c 1-300 | tail -n 60
   exit 1
