@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/unknown_field_set.h"
 #include "gtest/gtest.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/status_details.h"
@@ -84,6 +86,23 @@ TEST_F(OrderPlacerTest, ReservesThenStoresThenTells) {
   const auto outbox = store_->Claim(10, std::chrono::seconds(30), Soon());
   EXPECT_EQ(outbox->at(0).reservation_id, inventory_.reserves().at(0).reservation_id());
   EXPECT_THAT(inventory_.releases(), IsEmpty());
+}
+
+TEST_F(OrderPlacerTest, StoresNoFieldsThatItDoesNotKnow) {
+  const v1::PlaceOrderRequest known = NewRequest("r1", "tea", 3);
+  v1::PlaceOrderRequest request = known;
+  const std::string large(4'000'000, 'x');
+  for (google::protobuf::Message* message :
+       {static_cast<google::protobuf::Message*>(&request),
+        static_cast<google::protobuf::Message*>(request.mutable_items(0))}) {
+    message->GetReflection()->MutableUnknownFields(message)->AddLengthDelimited(1000, large);
+  }
+  const Answer placed = Place(request);
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  EXPECT_LT(placed->ByteSizeLong(), 200u);
+  EXPECT_EQ(placed->items(0).ByteSizeLong(), known.items(0).ByteSizeLong());
+  EXPECT_LT((*store_->Find(placed->order_id(), Soon()))->ByteSizeLong(), 200u);
+  EXPECT_LT(store_->EventsAfter(0, 1, Soon())->at(0).order.ByteSizeLong(), 200u);
 }
 
 TEST_F(OrderPlacerTest, GivesEveryOrderAnIdOfItsOwn) {
