@@ -40,6 +40,8 @@ struct OutboxItem {
   std::string reservation_id;
   // How often it was claimed, this time included.
   int attempts = 0;
+  // When it became due, in the store's own unit.
+  std::int64_t due_at = 0;
 };
 
 // An outbox item that is done.
@@ -180,6 +182,10 @@ class OrderStore {
   // Gives claimed items back, due again after `delay`. Does nothing for an item that is gone.
   virtual absl::Status Postpone(const std::vector<OutboxItem>& items,
                                 std::chrono::milliseconds delay, Deadline deadline) = 0;
+
+  // Gives claimed items back that nobody has worked on: as if they had not been claimed, with their
+  // place in the queue. Does nothing for an item that is gone or was claimed again.
+  virtual absl::Status GiveBack(const std::vector<OutboxItem>& items, Deadline deadline) = 0;
 
   virtual absl::StatusOr<Backlog> OutboxBacklog(Deadline deadline) = 0;
 

@@ -208,14 +208,16 @@ void OutboxRelay::AskAboutOne(const OutboxItem& item, std::stop_token give_up,
 
 absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const Answers& answers) {
   std::vector<Settlement> settlements;
+  std::vector<OutboxItem> unasked;
   std::map<milliseconds, std::vector<OutboxItem>> later;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const std::optional<absl::Status>& answer = answers.of_item[i];
     if (!answer) {
-      later[milliseconds(0)].push_back(items[i]);
+      unasked.push_back(items[i]);
     } else if (auto settlement = SettlementFor(items[i], *answer)) {
       settlements.push_back(*std::move(settlement));
     } else if (ConcernsAll(*answer)) {
+      // Behind the others: perhaps it is this one that makes the trouble.
       later[milliseconds(0)].push_back(items[i]);
     } else {
       ReportTrouble(absl::StrCat("order ", items[i].order_id,
@@ -228,6 +230,9 @@ absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const A
   if (status.ok()) {
     std::lock_guard lock(mutex_);
     status_.settled += static_cast<std::int64_t>(settlements.size());
+  }
+  if (!unasked.empty()) {
+    status.Update(store_.GiveBack(unasked, OrderStore::DefaultDeadline()));
   }
   for (const auto& [delay, postponed] : later) {
     status.Update(store_.Postpone(postponed, delay, OrderStore::DefaultDeadline()));

@@ -46,6 +46,7 @@ struct OutboxStatus {
 //   - an inventory that is overloaded or unreachable gets fewer requests at a time, and no item is
 //     lost
 //   - an item that fails is tried again later and does not delay the others
+//   - one that was claimed and not asked about keeps its place before newer ones
 //   - when asked to stop, it settles the items whose answers are under way, and releases the others
 //
 // Threads: Run() on one, the others on any.

@@ -214,10 +214,13 @@ TEST_F(OutboxRelayTest, AStopSettlesAnswersAndReturnsTheRest) {
   Stop();
   EXPECT_EQ(inventory_.confirms().size(), 16u);
   EXPECT_EQ(Waiting(), 4);
-  // Nobody waits for a lease to end.
+  // Nobody waits for a lease to end, and what is new comes last.
+  PlaceIn(*store_, "new");
   const auto rest = store_->Claim(20, std::chrono::seconds(30), Soon());
   ASSERT_TRUE(rest.ok()) << rest.status();
-  EXPECT_EQ(rest->size(), 4u);
+  ASSERT_EQ(rest->size(), 5u);
+  EXPECT_EQ(rest->back().order_id, "order of new");
+  for (const OutboxItem& item : *rest) EXPECT_EQ(item.attempts, 1) << item.order_id;
 }
 
 TEST_F(OutboxRelayTest, AHangingInventoryLeavesItsItemForLater) {
@@ -313,6 +316,9 @@ class FakeOutbox final : public FakeOrderLog {
     return absl::OkStatus();
   }
   absl::Status Postpone(const std::vector<OutboxItem>&, milliseconds, Deadline) override {
+    return absl::OkStatus();
+  }
+  absl::Status GiveBack(const std::vector<OutboxItem>&, Deadline) override {
     return absl::OkStatus();
   }
   absl::StatusOr<Backlog> OutboxBacklog(Deadline) override {

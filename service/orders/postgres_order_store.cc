@@ -107,7 +107,8 @@ constexpr char kClaim[] = R"sql(
       FROM due WHERE outbox.id = due.id
       RETURNING outbox.id, kind, position, attempts, due.due_at AS was_due_at
   )
-  SELECT id, kind, order_id, reservation_id, attempts
+  SELECT id, kind, order_id, reservation_id, attempts,
+         (extract(epoch FROM was_due_at) * 1000000)::bigint
     FROM claimed JOIN orders USING (position) ORDER BY was_due_at, id
 )sql";
 
@@ -115,6 +116,20 @@ constexpr char kClaim[] = R"sql(
 constexpr char kPostpone[] = R"sql(
   UPDATE outbox SET due_at = now() + $2 * interval '1 millisecond'
     WHERE id IN (SELECT id FROM outbox WHERE id = ANY ($1) FOR UPDATE SKIP LOCKED)
+)sql";
+
+// $1, $2, $3: arrays of items, of when they became due in microseconds, and of attempts. What somebody
+// settles now is left to them.
+constexpr char kGiveBack[] = R"sql(
+  WITH given AS (
+    SELECT id, given.due_at, given.attempts
+      FROM unnest($1, $2, $3) AS given (id, due_at, attempts)
+      JOIN outbox USING (id, attempts)
+      FOR UPDATE OF outbox SKIP LOCKED
+  )
+  UPDATE outbox SET attempts = given.attempts - 1,
+      due_at = least(now(), timestamptz 'epoch' + given.due_at * interval '1 microsecond')
+    FROM given WHERE outbox.id = given.id
 )sql";
 
 // $1: below which sequence. So many at once that nobody waits long. Returns how many.
@@ -405,7 +420,8 @@ absl::StatusOr<std::vector<OutboxItem>> PostgresOrderStore::Claim(int limit, mil
                      .kind = static_cast<OutboxItem::Kind>(rows->Int64(row, 1)),
                      .order_id = rows->String(row, 2),
                      .reservation_id = rows->String(row, 3),
-                     .attempts = static_cast<int>(rows->Int64(row, 4))});
+                     .attempts = static_cast<int>(rows->Int64(row, 4)),
+                     .due_at = rows->Int64(row, 5)});
   }
   return items;
 }
@@ -428,6 +444,16 @@ absl::Status PostgresOrderStore::Postpone(const std::vector<OutboxItem>& items, 
   return Change(Statement(kPostpone, ids, std::int64_t{std::min(delay, kLongestLease).count()}),
                 deadline)
       .status();
+}
+
+absl::Status PostgresOrderStore::GiveBack(const std::vector<OutboxItem>& items, Deadline deadline) {
+  std::vector<std::int64_t> ids, due_ats, attempts;
+  for (const OutboxItem& item : items) {
+    ids.push_back(item.id);
+    due_ats.push_back(item.due_at);
+    attempts.push_back(item.attempts);
+  }
+  return Change(Statement(kGiveBack, ids, due_ats, attempts), deadline).status();
 }
 
 absl::StatusOr<Backlog> PostgresOrderStore::OutboxBacklog(Deadline deadline) {

@@ -75,6 +75,7 @@ class PostgresOrderStore final : public OrderStore {
   absl::Status Settle(const std::vector<Settlement>& settlements, Deadline deadline) override;
   absl::Status Postpone(const std::vector<OutboxItem>& items, std::chrono::milliseconds delay,
                         Deadline deadline) override;
+  absl::Status GiveBack(const std::vector<OutboxItem>& items, Deadline deadline) override;
   absl::StatusOr<Backlog> OutboxBacklog(Deadline deadline) override;
   absl::StatusOr<SalesTotals> LoadTotals(Deadline deadline) override;
   absl::Status SaveTotals(const SalesTotals& totals, Deadline deadline) override;

@@ -165,15 +165,16 @@ absl::StatusOr<std::vector<OutboxItem>> ClaimIn(Database& database, int limit, m
   std::vector<OutboxItem> items;
   {
     Statement rows = database.Query(
-        "SELECT id, kind, order_id, reservation_id, attempts + 1 FROM outbox WHERE due_at <= ? "
-        "ORDER BY due_at, id LIMIT ?",
+        "SELECT id, kind, order_id, reservation_id, attempts + 1, due_at FROM outbox "
+        "WHERE due_at <= ? ORDER BY due_at, id LIMIT ?",
         now, std::int64_t{limit});
     while (rows.Next()) {
       items.push_back({.id = rows.Int64(0),
                        .kind = static_cast<OutboxItem::Kind>(rows.Int64(1)),
                        .order_id = rows.String(2),
                        .reservation_id = rows.String(3),
-                       .attempts = static_cast<int>(rows.Int64(4))});
+                       .attempts = static_cast<int>(rows.Int64(4)),
+                       .due_at = rows.Int64(5)});
     }
     if (!rows.status().ok()) return rows.status();
   }
@@ -425,6 +426,20 @@ absl::Status SqliteOrderStore::Postpone(const std::vector<OutboxItem>& items, mi
     for (const OutboxItem& item : items) {
       if (!status.ok()) break;
       status = database.Run("UPDATE outbox SET due_at = ? WHERE id = ?", due_at, item.id);
+    }
+    return status;
+  });
+}
+
+absl::Status SqliteOrderStore::GiveBack(const std::vector<OutboxItem>& items, Deadline deadline) {
+  return connections_->Write(deadline, [items](Database& database) {
+    absl::Status status;
+    for (const OutboxItem& item : items) {
+      if (!status.ok()) break;
+      status = database.Run(
+          "UPDATE outbox SET due_at = min(?, ?), attempts = attempts - 1 "
+          "WHERE id = ? AND attempts = ?",
+          item.due_at, NowMillis(), item.id, std::int64_t{item.attempts});
     }
     return status;
   });

@@ -53,6 +53,7 @@ class SqliteOrderStore final : public OrderStore {
   absl::Status Settle(const std::vector<Settlement>& settlements, Deadline deadline) override;
   absl::Status Postpone(const std::vector<OutboxItem>& items, std::chrono::milliseconds delay,
                         Deadline deadline) override;
+  absl::Status GiveBack(const std::vector<OutboxItem>& items, Deadline deadline) override;
   absl::StatusOr<Backlog> OutboxBacklog(Deadline deadline) override;
 
   absl::StatusOr<SalesTotals> LoadTotals(Deadline deadline) override;

@@ -128,6 +128,7 @@ class FakeOrderLog : public OrderStore {
                         Deadline) override {
     return kNoOrders;
   }
+  absl::Status GiveBack(const std::vector<OutboxItem>&, Deadline) override { return kNoOrders; }
   absl::StatusOr<Backlog> OutboxBacklog(Deadline) override { return kNoOrders; }
   absl::StatusOr<SalesTotals> ComputeTotals(Deadline) override { return kNoOrders; }
   absl::Status Close(Deadline) override { return absl::OkStatus(); }

@@ -383,6 +383,7 @@ TEST_P(OrderStoreContract, RefusesEveryCallAfterItWasClosed) {
       store->Cancel("order-1", Soon()).status(),
       store->Claim(10, kLease, Soon()).status(),
       store->Postpone({item}, kNoLease, Soon()),
+      store->GiveBack({item}, Soon()),
       store->OutboxBacklog(Soon()).status(),
       store->ComputeTotals(Soon()).status(),
       store->Settle({{item, orders::v1::ORDER_STATE_CONFIRMED}}, Soon()),
@@ -558,6 +559,29 @@ TEST_P(OrderStoreContract, PostponedItemsComeAfterOlderOnes) {
   ASSERT_THAT(OrderIdsOf(first), ElementsAre("a"));
   ASSERT_TRUE(store->Postpone(*first, std::chrono::milliseconds(1), Soon()).ok());
   EXPECT_THAT(OrderIdsOf(store->Claim(1, kLease, Soon())), ElementsAre("b"));
+}
+
+TEST_P(OrderStoreContract, AnItemGivenBackKeepsItsPlace) {
+  const auto store = Open();
+  for (const char* id : {"a", "b"}) Place(*store, MakeOrder(id, id));
+  const auto first = store->Claim(2, kLease, Soon());
+  ASSERT_THAT(OrderIdsOf(first), ElementsAre("a", "b"));
+  Place(*store, MakeOrder("c", "c"));
+  ASSERT_TRUE(store->GiveBack({first->at(1), first->at(0)}, Soon()).ok());
+  const auto again = store->Claim(3, kLease, Soon());
+  ASSERT_THAT(OrderIdsOf(again), ElementsAre("a", "b", "c"));
+  for (const OutboxItem& item : *again) EXPECT_EQ(item.attempts, 1);
+  EXPECT_EQ(again->at(0).due_at, first->at(0).due_at);
+}
+
+TEST_P(OrderStoreContract, GivesNothingBackThatWasClaimedAgain) {
+  const auto store = Open();
+  Place(*store, MakeOrder("order-1", "request-1"));
+  const auto first = store->Claim(1, kNoLease, Soon());
+  ASSERT_THAT(OrderIdsOf(first), ElementsAre("order-1"));
+  ASSERT_THAT(OrderIdsOf(store->Claim(1, kLease, Soon())), ElementsAre("order-1"));
+  ASSERT_TRUE(store->GiveBack(*first, Soon()).ok());
+  EXPECT_THAT(OrderIdsOf(store->Claim(1, kLease, Soon())), IsEmpty());
 }
 
 TEST_P(OrderStoreContract, SettlesManyItemsChangingOnlyNamedStates) {
