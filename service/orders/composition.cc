@@ -90,6 +90,8 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
   spdlog::info("sales totals: replayed {} events of the order log, after the {} that were saved",
                *replayed, saved);
 
+  if (absl::Status looked = it.relay_.LookAtBacklog(); !looked.ok()) return looked;
+
   const ShutdownRegistry::Handle channel =
       registry.Register("inventory channel",
                         [&it](Clock::TimePoint deadline) { return it.inventory_.Close(deadline); },

@@ -92,7 +92,9 @@ OutboxRelay::OutboxRelay(OrderStore& store, InventoryClient& inventory, Clock& c
 void OutboxRelay::Run(std::stop_token stop) {
   milliseconds backoff = kFirstBackoff;
   while (!stop.stop_requested()) {
-    LookAtBacklog();
+    if (const absl::Status looked = LookAtBacklog(); !looked.ok()) {
+      ReportTrouble(absl::StrCat("the outbox cannot be counted: ", looked.ToString()));
+    }
     const Worked worked = WorkOnPage(stop);
     if (worked == Worked::kTrouble) {
       // Not woken by new items: they would meet the same trouble.
@@ -251,15 +253,12 @@ void OutboxRelay::AdaptTo(const Answers& answers, bool more) {
   }
 }
 
-void OutboxRelay::LookAtBacklog() {
+absl::Status OutboxRelay::LookAtBacklog() {
   const Clock::TimePoint now = clock_.Now();
-  if (now < next_look_) return;
+  if (now < next_look_) return absl::OkStatus();
   next_look_ = now + kLookInterval;
   const absl::StatusOr<Backlog> backlog = store_.OutboxBacklog(OrderStore::DefaultDeadline());
-  if (!backlog.ok()) {
-    ReportTrouble(absl::StrCat("the outbox cannot be counted: ", backlog.status().ToString()));
-    return;
-  }
+  if (!backlog.ok()) return backlog.status();
   OutboxStatus status = Status();
   const bool before = std::exchange(status.pushing_back, backlog->oldest_age > kMaxAge);
   status.depth = backlog->depth;
@@ -272,6 +271,7 @@ void OutboxRelay::LookAtBacklog() {
     status_ = status;
   }
   if (status.pushing_back) trouble_.Count(absl::StrCat("it is behind; ", Describe(status)));
+  return absl::OkStatus();
 }
 
 void OutboxRelay::ReportTrouble(const std::string& what) {

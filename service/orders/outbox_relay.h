@@ -58,6 +58,10 @@ class OutboxRelay {
   OutboxRelay(OrderStore& store, InventoryClient& inventory,
               lifecycle::Clock& clock = lifecycle::Clock::Steady());
 
+  // Looks how far the relay is behind, if that is long enough ago. Call it before Run() begins and
+  // before anybody places orders: what was left behind must push back from the first moment on.
+  absl::Status LookAtBacklog();
+
   // Works until `stop` is requested.
   void Run(std::stop_token stop);
 
@@ -86,8 +90,6 @@ class OutboxRelay {
   // inventory has trouble.
   void AdaptTo(const Answers& answers, bool more);
 
-  // Looks how far the relay is behind, if that is long enough ago.
-  void LookAtBacklog();
   void ReportTrouble(const std::string& what);
 
   // Sleeps until Wake(), unless `deaf`, until a stop is requested, or `limit`.

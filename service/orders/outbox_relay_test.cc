@@ -378,6 +378,13 @@ TEST_F(OutboxRelayClockTest, PushesBackFromHalfAReservationsLife) {
   EXPECT_FALSE(After(second, {3, milliseconds(10)}).pushing_back);
 }
 
+TEST_F(OutboxRelayClockTest, KnowsTheBacklogBeforeItRuns) {
+  const milliseconds old = OutboxRelay::kMaxAge + milliseconds(1);
+  outbox_.SetBacklog({900, old});
+  ASSERT_TRUE(relay_.LookAtBacklog().ok());
+  EXPECT_TRUE(relay_.Status().pushing_back);
+}
+
 TEST_F(OutboxRelayClockTest, SaysWhatIsWrongWhileItIs) {
   Start();
   EXPECT_TRUE(relay_.Health().ok());

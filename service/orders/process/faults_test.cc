@@ -235,6 +235,24 @@ TEST_F(OrdersFaultsTest, ADatabaseThatIsLockedDelaysNoReader) {
   for (const auto& call : calls) EXPECT_TRUE(call->Status().ok());
 }
 
+TEST_F(OrdersFaultsTest, AnOldBacklogPushesBackFromTheStart) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  ASSERT_NO_FATAL_FAILURE(PlaceAndConfirm(1));
+  EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
+  {
+    // Of 1970, and another replica works on it.
+    Stranger stranger(OrdersDatabase());
+    stranger.Run(
+        "INSERT INTO outbox (order_id, reservation_id, created_at, due_at) "
+        "SELECT order_id, reservation_id, 1, 1000 * unixepoch() + 60000 FROM orders");
+  }
+  // Nothing listens there: the relay looks for it before it begins.
+  ASSERT_NO_FATAL_FAILURE(StartOrders("127.0.0.1:1"));
+  const absl::Status refused = client::FromGrpc(Place("new"));
+  EXPECT_EQ(client::ErrorReason(refused), "OVERLOADED") << refused;
+}
+
 TEST_F(OrdersFaultsTest, ADatabaseFileThatIsMovedAway) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address(), kBudget));
