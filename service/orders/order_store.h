@@ -54,8 +54,11 @@ struct Settlement {
 // What waits in the outbox, claimed or not.
 struct Backlog {
   std::int64_t depth = 0;
-  // How long the oldest item has been there; 0 when there is none.
+  // How long the oldest item has been there whose age is known; 0 when there is none. Since the
+  // clock was set back, what was stored before counts as old.
   std::chrono::milliseconds oldest_age{0};
+  // The same of those that must be confirmed: their reservations expire.
+  std::chrono::milliseconds oldest_confirm_age{0};
 };
 
 // How much of each SKU was ordered: the sum over the order log up to `sequence`, without cancelled
@@ -162,8 +165,9 @@ class OrderStore {
   // waits for all of them; at the deadline some may be left.
   virtual absl::StatusOr<std::int64_t> Trim(std::int64_t before, Deadline deadline) = 0;
 
-  // No lease and no delay is longer.
-  static constexpr std::chrono::milliseconds kLongestLease = std::chrono::hours(1);
+  // No lease and no delay is longer. Short: a clock that is set back by less than twice as much
+  // hides items until it has caught up.
+  static constexpr std::chrono::milliseconds kLongestLease = std::chrono::minutes(1);
   // What is due later than this from now was stored before the clock was set back, and is due now.
   // Well above the longest lease, because another replica may have looked at its clock later.
   static constexpr std::chrono::milliseconds kLatestDue = 2 * kLongestLease;

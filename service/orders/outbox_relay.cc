@@ -260,7 +260,7 @@ absl::Status OutboxRelay::LookAtBacklog() {
   const absl::StatusOr<Backlog> backlog = store_.OutboxBacklog(OrderStore::DefaultDeadline());
   if (!backlog.ok()) return backlog.status();
   OutboxStatus status = Status();
-  const bool before = std::exchange(status.pushing_back, backlog->oldest_age > kMaxAge);
+  const bool before = std::exchange(status.pushing_back, backlog->oldest_confirm_age > kMaxAge);
   status.depth = backlog->depth;
   status.oldest_age = backlog->oldest_age;
   if (before && !status.pushing_back) {

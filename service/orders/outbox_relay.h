@@ -37,7 +37,8 @@ struct OutboxStatus {
 // The problem: an order whose reservation expires before it is confirmed loses its stock to
 // another. So the relay keeps up by construction: when much waits, it asks for more at a time, and
 // who places orders gets less of the inventory. It says when that is not enough: once the oldest
-// item is older than half of a reservation's life, it pushes back, and no new order is accepted.
+// item to be confirmed is older than half of a reservation's life, it pushes back, and no new order
+// is accepted.
 //
 // Guarantees:
 //   - an item is settled at least once, and settling it again changes nothing, so the relay may be

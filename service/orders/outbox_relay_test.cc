@@ -370,17 +370,19 @@ TEST_F(OutboxRelayClockTest, PushesBackFromHalfAReservationsLife) {
   Start();
   EXPECT_EQ(OutboxRelay::kMaxAge * 2, milliseconds(InventoryClient::kReservationLife));
   const milliseconds second(1000);
-  EXPECT_FALSE(After(second, {7, OutboxRelay::kMaxAge}).pushing_back);
-  const OutboxStatus behind = After(second, {900, OutboxRelay::kMaxAge + milliseconds(1)});
+  EXPECT_FALSE(After(second, {7, OutboxRelay::kMaxAge, OutboxRelay::kMaxAge}).pushing_back);
+  const milliseconds old = OutboxRelay::kMaxAge + milliseconds(1);
+  EXPECT_FALSE(After(second, {7, old, milliseconds(10)}).pushing_back) << "nothing expires";
+  const OutboxStatus behind = After(second, {900, old, old});
   EXPECT_TRUE(behind.pushing_back);
   EXPECT_EQ(behind.depth, 900);
-  EXPECT_EQ(behind.oldest_age, OutboxRelay::kMaxAge + milliseconds(1));
-  EXPECT_FALSE(After(second, {3, milliseconds(10)}).pushing_back);
+  EXPECT_EQ(behind.oldest_age, old);
+  EXPECT_FALSE(After(second, {3, milliseconds(10), milliseconds(10)}).pushing_back);
 }
 
 TEST_F(OutboxRelayClockTest, KnowsTheBacklogBeforeItRuns) {
   const milliseconds old = OutboxRelay::kMaxAge + milliseconds(1);
-  outbox_.SetBacklog({900, old});
+  outbox_.SetBacklog({900, old, old});
   ASSERT_TRUE(relay_.LookAtBacklog().ok());
   EXPECT_TRUE(relay_.Status().pushing_back);
 }
@@ -389,25 +391,25 @@ TEST_F(OutboxRelayClockTest, SaysWhatIsWrongWhileItIs) {
   Start();
   EXPECT_TRUE(relay_.Health().ok());
   outbox_.FailClaims(absl::UnavailableError("no server"));
-  const OutboxStatus failing = After(milliseconds(1000), {7, milliseconds(20)});
+  const OutboxStatus failing = After(milliseconds(1000), {7, milliseconds(20), {}});
   EXPECT_TRUE(failing.in_trouble);
   EXPECT_GT(failing.troubles, 0);
   EXPECT_THAT(relay_.Health().ToString(), AllOf(HasSubstr("7 items wait"), HasSubstr("no server")));
 
   outbox_.FailClaims(absl::OkStatus());
-  EXPECT_FALSE(After(milliseconds(2000), {7, milliseconds(20)}).in_trouble);
+  EXPECT_FALSE(After(milliseconds(2000), {7, milliseconds(20), {}}).in_trouble);
   EXPECT_TRUE(relay_.Health().ok());
   // What it was stays known.
   EXPECT_THAT(relay_.Status().last_trouble, HasSubstr("no server"));
 
-  After(milliseconds(1000), {7, milliseconds(11'000)});
+  After(milliseconds(1000), {7, milliseconds(11'000), {}});
   EXPECT_THAT(relay_.Health().ToString(), HasSubstr("the oldest for 11 s"));
 }
 
 TEST_F(OutboxRelayClockTest, ReadsTheBacklogOnceASecond) {
   Start();
-  EXPECT_EQ(After(milliseconds(500), {5, milliseconds(1)}).depth, 0);
-  EXPECT_EQ(After(milliseconds(500), {6, milliseconds(1)}).depth, 6);
+  EXPECT_EQ(After(milliseconds(500), {5, milliseconds(1), {}}).depth, 0);
+  EXPECT_EQ(After(milliseconds(500), {6, milliseconds(1), {}}).depth, 6);
 }
 
 TEST_F(OutboxRelayClockTest, SettlesAPageInOneTransaction) {

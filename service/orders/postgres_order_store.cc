@@ -132,6 +132,16 @@ constexpr char kGiveBack[] = R"sql(
     FROM given WHERE outbox.id = given.id
 )sql";
 
+// How many, and the ages in milliseconds of the oldest and of the oldest to be confirmed.
+constexpr char kBacklog[] = R"sql(
+  SELECT depth, ceil(abs(extract(epoch FROM clock_timestamp() - oldest)) * 1000)::bigint,
+         ceil(abs(extract(epoch FROM clock_timestamp() - oldest_confirm)) * 1000)::bigint
+    FROM (SELECT (SELECT count(*) FROM outbox) AS depth,
+                 (SELECT created_at FROM outbox ORDER BY id LIMIT 1) AS oldest,
+                 (SELECT created_at FROM outbox WHERE kind = 0 ORDER BY id LIMIT 1)
+                   AS oldest_confirm) AS backlog
+)sql";
+
 // $1: below which sequence. So many at once that nobody waits long. Returns how many.
 constexpr char kTrim[] = R"sql(
   WITH removed AS (
@@ -457,12 +467,11 @@ absl::Status PostgresOrderStore::GiveBack(const std::vector<OutboxItem>& items, 
 }
 
 absl::StatusOr<Backlog> PostgresOrderStore::OutboxBacklog(Deadline deadline) {
-  const absl::StatusOr<Rows> row = pool_->Query(
-      Statement("SELECT (SELECT count(*) FROM outbox), (SELECT ceil(extract(epoch FROM "
-                "clock_timestamp() - created_at) * 1000)::bigint FROM outbox ORDER BY id LIMIT 1)"),
-      deadline);
+  const absl::StatusOr<Rows> row = pool_->Query(Statement(kBacklog), deadline);
   if (!row.ok()) return row.status();
-  return Backlog{.depth = row->Int64(0, 0), .oldest_age = milliseconds(row->Int64(0, 1))};
+  return Backlog{.depth = row->Int64(0, 0),
+                 .oldest_age = milliseconds(row->Int64(0, 1)),
+                 .oldest_confirm_age = milliseconds(row->Int64(0, 2))};
 }
 
 absl::StatusOr<SalesTotals> PostgresOrderStore::LoadTotals(Deadline deadline) {

@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
         .name = "PostgreSQL",
         .make_database = [] { return std::make_unique<PostgresDatabase>(); },
         .new_id_sql = "UPDATE database_identity SET id = replace(gen_random_uuid()::text, '-', '')",
-        .clock_set_back_sql = "UPDATE outbox SET due_at = due_at + interval '1 week'"}));
+        .clock_set_back_sql = "UPDATE outbox SET due_at = due_at + interval '5 minutes', created_at = created_at + interval '5 minutes'"}));
 
 class PostgresOrderStoreTest : public postgres::ServerUnderTest {
  protected:
@@ -173,14 +173,14 @@ TEST_F(PostgresOrderStoreTest, ClaimsTheRestWhileAnotherProcessClaims) {
   const auto replica = Stranger();
   auto claiming = std::async(std::launch::async, [&] {
     return replica
-        ->Commit({Statement("UPDATE outbox SET due_at = now() + interval '1 hour' WHERE id = "
+        ->Commit({Statement("UPDATE outbox SET due_at = now() + interval '1 minute' WHERE id = "
                             "(SELECT min(id) FROM outbox)"),
                   Statement("SELECT pg_advisory_xact_lock(1)")},
                  InAMinute())
         .status();
   });
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
-  const auto items = store_->Claim(10, std::chrono::hours(1), steady_clock::now() + testkit::kLong);
+  const auto items = store_->Claim(10, std::chrono::minutes(1), steady_clock::now() + testkit::kLong);
   ASSERT_TRUE(items.ok()) << items.status();
   ASSERT_EQ(items->size(), 1u);
   EXPECT_EQ(items->front().order_id, "order 2");
@@ -280,9 +280,10 @@ TEST_F(PostgresOrderStoreTest, LooksEverythingUpInAnIndex) {
         "SELECT body FROM orders WHERE order_id = 'o'",
         "SELECT body FROM orders WHERE position >= 5 ORDER BY position LIMIT 2",
         "SELECT state FROM events WHERE sequence > 5 ORDER BY sequence LIMIT 2",
-        "SELECT id FROM outbox WHERE due_at <= now() OR due_at > now() + interval '2 hours' "
+        "SELECT id FROM outbox WHERE due_at <= now() OR due_at > now() + interval '2 minutes' "
         "ORDER BY due_at, id LIMIT 2",
         "SELECT created_at FROM outbox ORDER BY id LIMIT 1",
+        "SELECT created_at FROM outbox WHERE kind = 0 ORDER BY id LIMIT 1",
         "SELECT id FROM outbox WHERE position = 5"}) {
     const auto plan = stranger->Query(Statement("EXPLAIN " + query), InAMinute());
     ASSERT_TRUE(plan.ok()) << plan.status();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <map>
 #include <utility>
 
@@ -448,15 +449,17 @@ absl::Status SqliteOrderStore::GiveBack(const std::vector<OutboxItem>& items, De
 absl::StatusOr<Backlog> SqliteOrderStore::OutboxBacklog(Deadline deadline) {
   absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
+  // created_at = 0: an older version has stored it.
   Statement row = (*reader)->Query(
-      "SELECT (SELECT count(*) FROM outbox), (SELECT created_at FROM outbox ORDER BY id LIMIT 1)");
+      "SELECT (SELECT count(*) FROM outbox), "
+      "(SELECT created_at FROM outbox WHERE created_at <> 0 ORDER BY id LIMIT 1), "
+      "(SELECT created_at FROM outbox WHERE created_at <> 0 AND kind = 0 ORDER BY id LIMIT 1)");
   if (!row.Next()) return row.status();
-  Backlog backlog{.depth = row.Int64(0)};
-  // 0: an older version has stored it.
-  if (const std::int64_t created_at = row.Int64(1); created_at != 0) {
-    backlog.oldest_age = milliseconds(std::max<std::int64_t>(NowMillis() - created_at, 0));
-  }
-  return backlog;
+  const auto age = [&row, now = NowMillis()](int column) {
+    const std::int64_t created_at = row.Int64(column);
+    return milliseconds(created_at == 0 ? 0 : std::abs(now - created_at));
+  };
+  return Backlog{.depth = row.Int64(0), .oldest_age = age(1), .oldest_confirm_age = age(2)};
 }
 
 absl::StatusOr<SalesTotals> SqliteOrderStore::LoadTotals(Deadline deadline) {

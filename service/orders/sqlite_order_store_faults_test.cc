@@ -93,7 +93,7 @@ TEST_F(OrdersSqliteFaultsTest, SettlesNothingHalfOnAFullDisk) {
   const auto store = Open();
   ASSERT_TRUE(Place(*store, "1").ok());
   ASSERT_TRUE(Place(*store, "2").ok());
-  const auto items = store->Claim(2, std::chrono::hours(1), Soon());
+  const auto items = store->Claim(2, std::chrono::minutes(1), Soon());
   ASSERT_EQ(items->size(), 2u);
   const std::vector<Settlement> settlements = {{items->at(0), v1::ORDER_STATE_CONFIRMED},
                                                {items->at(1), v1::ORDER_STATE_CONFIRMED}};
@@ -140,7 +140,7 @@ TEST_F(OrdersSqliteFaultsTest, WorksBesideAProgramWithTheFirstSchema) {
   }
   ASSERT_TRUE(Place(*store, "3").ok());
   EXPECT_EQ(store->EventsAfter(0, 10, Soon())->size(), 3u);
-  const auto items = store->Claim(10, std::chrono::hours(1), Soon());
+  const auto items = store->Claim(10, std::chrono::minutes(1), Soon());
   ASSERT_EQ(items->size(), 3u);
   ASSERT_TRUE(store->Settle({{items->at(0), v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
 

@@ -49,7 +49,8 @@ INSTANTIATE_TEST_SUITE_P(
         .name = "SQLite",
         .make_database = [] { return std::make_unique<SqliteFile>(); },
         .new_id_sql = "UPDATE database_identity SET id = lower(hex(randomblob(16)))",
-        .clock_set_back_sql = "UPDATE outbox SET due_at = due_at + 604800000"}));
+        .clock_set_back_sql =
+            "UPDATE outbox SET due_at = due_at + 300000, created_at = created_at + 300000"}));
 
 class SqliteOrderStoreTest : public ::testing::Test {
  protected:

@@ -66,7 +66,7 @@ Order InState(Order order, orders::v1::OrderState state) {
 // The order as Place() answers it.
 Order Placed(const Order& order) { return InState(order, orders::v1::ORDER_STATE_PLACED); }
 
-constexpr std::chrono::hours kLease(1);
+constexpr std::chrono::milliseconds kLease = OrderStore::kLongestLease;
 constexpr std::chrono::milliseconds kNoLease(0);
 
 // A deadline that is never reached when all is well.
@@ -500,6 +500,14 @@ TEST_P(OrderStoreContract, ClaimsAgainWhenTheClockWasSetBack) {
   EXPECT_THAT(OrderIdsOf(store->Claim(10, kLease, Soon())), IsEmpty());
 }
 
+TEST_P(OrderStoreContract, CountsItemsFromBeforeASetBackAsOld) {
+  const auto store = Open();
+  Place(*store, MakeOrder("order-1", "request-1"));
+  ASSERT_TRUE(RunSql(GetParam().clock_set_back_sql).ok());
+  EXPECT_GT(store->OutboxBacklog(Soon())->oldest_age, std::chrono::minutes(1));
+  EXPECT_GT(store->OutboxBacklog(Soon())->oldest_confirm_age, std::chrono::minutes(1));
+}
+
 TEST_P(OrderStoreContract, LeasesForNoLongerThanTheLongestLease) {
   const auto store = Open();
   Place(*store, MakeOrder("order-1", "request-1"));
@@ -609,6 +617,12 @@ TEST_P(OrderStoreContract, TellsHowMuchWaitsInTheOutbox) {
   EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 2);
   EXPECT_TRUE(
       testkit::Eventually([&] { return store->OutboxBacklog(Soon())->oldest_age.count() > 0; }));
+  EXPECT_GT(store->OutboxBacklog(Soon())->oldest_confirm_age.count(), 0);
+
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(store->Cancel(id, Soon()).ok());
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return store->OutboxBacklog(Soon())->oldest_age.count() > 0; }));
+  EXPECT_EQ(store->OutboxBacklog(Soon())->oldest_confirm_age.count(), 0);
 }
 
 TEST_P(OrderStoreContract, CancelsAPlacedOrderAndReplacesItsItem) {
