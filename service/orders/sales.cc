@@ -13,9 +13,11 @@ absl::StatusOr<std::unique_ptr<Sales>> Sales::Load(OrderStore& store,
   if (absl::IsDataLoss(totals.status())) {
     spdlog::warn("{}; they are put aside and computed anew from all orders",
                  std::string(totals.status().message()));
-    totals = store.ComputeTotals(deadline);
+    // As long as it takes: a start that gave up would try in vain for ever.
+    totals = store.ComputeTotals(OrderStore::Deadline::max());
     if (totals.ok()) {
-      if (absl::Status saved = store.SaveTotals(*totals, deadline); !saved.ok()) return saved;
+      const absl::Status saved = store.SaveTotals(*totals, OrderStore::DefaultDeadline());
+      if (!saved.ok()) return saved;
     }
   }
   if (!totals.ok()) return totals.status();

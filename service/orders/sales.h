@@ -17,7 +17,8 @@ namespace orders {
 // Threads: all methods may be called from any thread; Load() and Save() may block on a disk.
 class Sales {
  public:
-  // Loads what was last saved; what is damaged is computed anew. `store` outlives it.
+  // Loads what was last saved; what is damaged is computed anew, which no deadline limits. `store`
+  // outlives it.
   static absl::StatusOr<std::unique_ptr<Sales>> Load(OrderStore& store,
                                                      OrderStore::Deadline deadline);
 

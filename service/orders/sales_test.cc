@@ -1,11 +1,15 @@
 #include "service/orders/sales.h"
 
+#include <chrono>
 #include <memory>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/event_feed.h"
+#include "service/orders/testing/fake_order_log.h"
 #include "service/orders/testing/temporary_database.h"
 
 namespace orders {
@@ -101,6 +105,30 @@ TEST_F(SalesTest, OfALateReplicaNeverReplaceLaterOnes) {
   ASSERT_TRUE(ahead->Save(Soon()).ok());
   ASSERT_TRUE(behind->Save(Soon()).ok());
   EXPECT_THAT(Load()->totals().quantity_by_sku, ElementsAre(Pair("tea", 3)));
+}
+
+// Its totals are damaged, and it has very many orders.
+class DamagedLog final : public FakeOrderLog {
+ public:
+  absl::StatusOr<SalesTotals> LoadTotals(Deadline) override {
+    return absl::DataLossError("damaged");
+  }
+  absl::StatusOr<SalesTotals> ComputeTotals(Deadline deadline) override {
+    if (deadline != Deadline::max()) return absl::DeadlineExceededError("it takes for ever");
+    return SalesTotals{.sequence = 7, .quantity_by_sku = {{"tea", 5}}};
+  }
+  absl::Status SaveTotals(const SalesTotals& totals, Deadline deadline) override {
+    if (deadline <= std::chrono::steady_clock::now()) return absl::DeadlineExceededError("late");
+    return FakeOrderLog::SaveTotals(totals, deadline);
+  }
+};
+
+TEST_F(SalesTest, AreComputedAnewHoweverLongItTakes) {
+  DamagedLog log;
+  const auto sales = Sales::Load(log, std::chrono::steady_clock::now());
+  ASSERT_TRUE(sales.ok()) << sales.status();
+  EXPECT_THAT((*sales)->totals().quantity_by_sku, ElementsAre(Pair("tea", 5)));
+  EXPECT_EQ(log.saved(), 7);
 }
 
 TEST_F(SalesTest, CannotBeLoadedFromAClosedStore) {
