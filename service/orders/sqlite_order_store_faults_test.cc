@@ -77,6 +77,19 @@ TEST_F(OrdersSqliteFaultsTest, StoresAgainOnceAFullDiskHasRoom) {
   EXPECT_EQ(*store->LastSequence(Soon()), 2);
 }
 
+// More than SQLite keeps in memory, so that it writes before the commit, and rolls all of it back.
+TEST_F(OrdersSqliteFaultsTest, CannotStoreAnOrderLargerThanItsDisk) {
+  const auto store = Open();
+  OrderStore::NewOrder large{MakeOrder("1"), "reservation"};
+  large.order.set_customer(std::string(8'000'000, 'a'));
+  disk_.FailWrites(ENOSPC);
+  const absl::Status full = store->Place({large}, Soon()).front().status();
+  EXPECT_TRUE(absl::IsUnavailable(full)) << full;
+  disk_.FailWrites(0);
+  EXPECT_EQ(*store->LastSequence(Soon()), 0);
+  EXPECT_TRUE(store->Place({large}, Soon()).front()->created);
+}
+
 TEST_F(OrdersSqliteFaultsTest, ADiskFailureLeavesACommitOpen) {
   const auto store = Open();
   disk_.FailSyncs(EIO);

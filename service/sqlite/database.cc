@@ -386,6 +386,12 @@ std::string Database::PutLogAside() const {
 
 bool Database::busy() const { return (last_error_ & 0xff) == SQLITE_BUSY; }
 
+absl::Status Database::RolledBack() const {
+  return absl::UnavailableError(absl::StrCat(
+      "database: nothing was stored, because of an error: ", sqlite3_errstr(last_error_),
+      " (SQLite ", last_error_, ")"));
+}
+
 bool Database::InTransaction() const { return sqlite3_get_autocommit(handle_) == 0; }
 
 absl::Status Database::BeginImmediate(TimePoint give_up) {
@@ -454,6 +460,8 @@ Transaction::~Transaction() {
 absl::Status Transaction::Commit() { return database_->Commit(); }
 
 absl::StatusOr<Savepoint> Savepoint::Begin(Database& database) {
+  // Outside of a transaction it would be one of its own.
+  if (!database.InTransaction()) return database.RolledBack();
   if (absl::Status status = database.Run("SAVEPOINT part"); !status.ok()) return status;
   return Savepoint(database);
 }
@@ -468,6 +476,9 @@ Savepoint::~Savepoint() {
   database_->Run("RELEASE part").IgnoreError();
 }
 
-absl::Status Savepoint::Keep() { return std::exchange(database_, nullptr)->Run("RELEASE part"); }
+absl::Status Savepoint::Keep() {
+  Database& database = *std::exchange(database_, nullptr);
+  return database.InTransaction() ? database.Run("RELEASE part") : database.RolledBack();
+}
 
 }  // namespace sqlite

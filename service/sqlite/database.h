@@ -199,6 +199,8 @@ class Database {
   absl::Status BeginImmediate(TimePoint give_up);
   absl::Status Commit();
   bool InTransaction() const;
+  // That of work whose transaction is gone.
+  absl::Status RolledBack() const;
 
   static int OnBusy(void* database, int attempt);
   static int OnProgress(void* database);
@@ -246,6 +248,7 @@ class Transaction {
 // A part of a transaction that is undone alone.
 //
 // Guarantees: rolled back when destroyed without Keep().
+// Errors: UNAVAILABLE when an error has rolled the whole transaction back, or there is none.
 class Savepoint {
  public:
   static absl::StatusOr<Savepoint> Begin(Database& database);

@@ -484,5 +484,18 @@ TEST_F(DatabaseTest, SavepointIsUndoneAlone) {
   EXPECT_THAT(Notes(*database), ElementsAre("kept"));
 }
 
+TEST_F(DatabaseTest, SavepointIsUnavailableWithoutItsTransaction) {
+  const std::unique_ptr<Database> database = OpenNotes();
+  EXPECT_TRUE(absl::IsUnavailable(Savepoint::Begin(*database).status()));
+  const absl::StatusOr<Transaction> transaction = Transaction::Begin(*database);
+  ASSERT_TRUE(transaction.ok());
+  absl::StatusOr<Savepoint> savepoint = Savepoint::Begin(*database);
+  ASSERT_TRUE(savepoint.ok());
+  // As SQLite itself does after some errors.
+  ASSERT_TRUE(database->Run("ROLLBACK").ok());
+  const absl::Status kept = savepoint->Keep();
+  EXPECT_TRUE(absl::IsUnavailable(kept)) << kept;
+}
+
 }  // namespace
 }  // namespace sqlite
