@@ -207,7 +207,9 @@ TEST_F(OrdersServiceTest, CancelsNoOrderWithoutAReservation) {
   const auto placed = Place(*stub_, NewRequest("r1"));
   const auto older_version = sqlite::Database::Open(database_.path(), SqliteOrderSchema(), {});
   ASSERT_TRUE(older_version.ok()) << older_version.status();
-  ASSERT_TRUE((*older_version)->Run("UPDATE orders SET reservation_id = ''").ok());
+  ASSERT_TRUE((*older_version)
+                  ->RunScript("UPDATE orders SET reservation_id = ''; DELETE FROM outbox")
+                  .ok());
   EXPECT_EQ(CodeAndReason(Cancel(*stub_, placed->order_id()).status()),
             "FAILED_PRECONDITION ORDER_CONFIRMED");
 }

@@ -72,11 +72,14 @@ absl::Status AppendOutboxItem(Database& database, const std::string& order_id,
       order_id, reservation_id, static_cast<std::int64_t>(kind), now, now);
 }
 
-// Gives a stored order another state, and writes the event.
-absl::Status SetState(Database& database, Order& order, v1::OrderState state) {
+// Gives a stored order another state, and writes the event. An older version has stored no
+// reservation with the order, but in the outbox, whose item goes.
+absl::Status SetState(Database& database, Order& order, const std::string& reservation_id,
+                      v1::OrderState state) {
   order.set_state(state);
-  absl::Status status = database.Run("UPDATE orders SET body = ? WHERE order_id = ?",
-                                     Serialize(order), order.order_id());
+  absl::Status status =
+      database.Run("UPDATE orders SET body = ?, reservation_id = ? WHERE order_id = ?",
+                   Serialize(order), reservation_id, order.order_id());
   return status.ok() ? AppendEvent(database, order) : status;
 }
 
@@ -131,8 +134,10 @@ absl::StatusOr<Order> CancelIn(Database& database, const std::string& order_id) 
 
   std::string reservation_id;
   {
-    Statement row =
-        database.Query("SELECT reservation_id FROM orders WHERE order_id = ?", order_id);
+    Statement row = database.Query(
+        "SELECT coalesce(nullif(orders.reservation_id, ''), outbox.reservation_id) "
+        "FROM orders LEFT JOIN outbox USING (order_id) WHERE order_id = ?",
+        order_id);
     if (!row.Next()) return row.status();
     reservation_id = row.String(0);
   }
@@ -144,7 +149,7 @@ absl::StatusOr<Order> CancelIn(Database& database, const std::string& order_id) 
   if (status.ok()) {
     status = AppendOutboxItem(database, order_id, reservation_id, OutboxItem::Kind::kRelease);
   }
-  if (status.ok()) status = SetState(database, order, v1::ORDER_STATE_CANCELLED);
+  if (status.ok()) status = SetState(database, order, reservation_id, v1::ORDER_STATE_CANCELLED);
   if (!status.ok()) return status;
   return order;
 }
@@ -155,7 +160,7 @@ absl::Status SettleIn(Database& database, const Settlement& settlement) {
   absl::StatusOr<std::optional<Order>> order = FindIn(database, settlement.item.order_id);
   if (!order.ok()) return order.status();
   if (!*order) return absl::DataLossError("database: an outbox item's order is not there");
-  return SetState(database, **order, *settlement.state);
+  return SetState(database, **order, settlement.item.reservation_id, *settlement.state);
 }
 
 absl::StatusOr<std::vector<OutboxItem>> ClaimIn(Database& database, int limit, milliseconds lease) {

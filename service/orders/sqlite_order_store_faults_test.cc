@@ -151,7 +151,10 @@ TEST_F(OrdersSqliteFaultsTest, WorksBesideAProgramWithTheFirstSchema) {
                          "order-" + id, "reservation-" + id)
                     .ok());
   }
+  EXPECT_EQ(store->OutboxBacklog(Soon())->oldest_age.count(), 0) << "it is not known";
   ASSERT_TRUE(Place(*store, "3").ok());
+  EXPECT_TRUE(testkit::Eventually(
+      [&] { return store->OutboxBacklog(Soon())->oldest_confirm_age.count() > 0; }));
   EXPECT_EQ(store->EventsAfter(0, 10, Soon())->size(), 3u);
   const auto items = store->Claim(10, std::chrono::minutes(1), Soon());
   ASSERT_EQ(items->size(), 3u);
@@ -167,6 +170,33 @@ TEST_F(OrdersSqliteFaultsTest, WorksBesideAProgramWithTheFirstSchema) {
           .ok());
   EXPECT_THAT(store->LoadTotals(Soon())->quantity_by_sku, ElementsAre(Pair("tea", 8)));
   EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 1);
+}
+
+TEST_F(OrdersSqliteFaultsTest, CancelsAnOrderThatAnOlderProgramStored) {
+  const auto store = Open();
+  const auto old = OpenRaw(1);
+  for (const std::string id : {"1", "2"}) {
+    ASSERT_TRUE(old->Run("INSERT INTO orders (order_id, request_id, body) VALUES (?, ?, ?)",
+                         "order-" + id, "request-" + id,
+                         sqlite::Blob{MakeOrder(id).SerializeAsString()})
+                    .ok());
+    ASSERT_TRUE(old->Run("INSERT INTO outbox (order_id, reservation_id) VALUES (?, ?)",
+                         "order-" + id, "reservation-" + id)
+                    .ok());
+  }
+  const auto confirm = store->Claim(1, std::chrono::minutes(1), Soon());
+  ASSERT_EQ(confirm->at(0).order_id, "order-1");
+  ASSERT_TRUE(store->Settle({{confirm->at(0), v1::ORDER_STATE_CONFIRMED}}, Soon()).ok());
+
+  for (const std::string id : {"1", "2"}) {
+    const absl::Status cancelled = store->Cancel("order-" + id, Soon()).status();
+    ASSERT_TRUE(cancelled.ok()) << id << ": " << cancelled;
+  }
+  const auto releases = store->Claim(10, std::chrono::minutes(1), Soon());
+  ASSERT_EQ(releases->size(), 2u);
+  EXPECT_EQ(releases->at(0).reservation_id, "reservation-1");
+  EXPECT_EQ(releases->at(1).reservation_id, "reservation-2");
+  EXPECT_EQ(releases->at(1).kind, OutboxItem::Kind::kRelease);
 }
 
 TEST_F(OrdersSqliteFaultsTest, WritesNowhereOnceItsFileIsGone) {
