@@ -163,6 +163,12 @@ constexpr char kComputeTotals[] = R"sql(
   ) AS sold ON true
 )sql";
 
+// $1: the version of the row that is damaged. Another replica may have put it right meanwhile.
+constexpr char kPutDamagedTotalsAside[] = R"sql(
+  WITH damaged AS (DELETE FROM sales_totals WHERE xmin::text = $1 RETURNING *)
+  INSERT INTO sales_totals_damaged SELECT * FROM damaged
+)sql";
+
 constexpr char kSaveTotals[] = R"sql(
   INSERT INTO sales_totals (sequence, skus, quantities, checksum) VALUES ($1, $2, $3, $4)
     ON CONFLICT (one) DO UPDATE
@@ -474,13 +480,15 @@ absl::StatusOr<Backlog> PostgresOrderStore::OutboxBacklog(Deadline deadline) {
                  .oldest_confirm_age = milliseconds(row->Int64(0, 2))};
 }
 
-absl::StatusOr<SalesTotals> PostgresOrderStore::LoadTotals(Deadline deadline) {
-  const absl::StatusOr<Rows> rows = pool_->Query(
-      Statement("SELECT sequence, checksum, sku, quantity FROM sales_totals LEFT JOIN LATERAL "
-                "unnest(skus, quantities) AS sold (sku, quantity) ON true"),
-      deadline);
+absl::StatusOr<PostgresOrderStore::StoredTotals> PostgresOrderStore::ReadTotals(Deadline deadline) {
+  const absl::StatusOr<Rows> rows =
+      pool_->Query(Statement("SELECT sequence, checksum, sku, quantity, sales_totals.xmin::text "
+                             "FROM sales_totals LEFT JOIN LATERAL "
+                             "unnest(skus, quantities) AS sold (sku, quantity) ON true"),
+                   deadline);
   if (!rows.ok()) return rows.status();
-  SalesTotals totals;
+  StoredTotals stored;
+  SalesTotals& totals = stored.totals;
   for (int row = 0; row < rows->size(); ++row) {
     totals.sequence = rows->Int64(row, 0);
     if (const std::string sku = rows->String(row, 2); !sku.empty()) {
@@ -488,19 +496,26 @@ absl::StatusOr<SalesTotals> PostgresOrderStore::LoadTotals(Deadline deadline) {
     }
   }
   if (rows->size() > 0 && rows->Int64(0, 1) != Checksum(totals)) {
+    stored.damaged_version = rows->String(0, 4);
+  }
+  return stored;
+}
+
+absl::StatusOr<SalesTotals> PostgresOrderStore::LoadTotals(Deadline deadline) {
+  absl::StatusOr<StoredTotals> stored = ReadTotals(deadline);
+  if (!stored.ok()) return stored.status();
+  if (!stored->damaged_version.empty()) {
     return absl::DataLossError("database: the checksum of the saved sales totals is wrong");
   }
-  return totals;
+  return std::move(stored->totals);
 }
 
 absl::Status PostgresOrderStore::SaveTotals(const SalesTotals& totals, Deadline deadline) {
   std::vector<Statement> statements;
-  const absl::Status stored = LoadTotals(deadline).status();
-  if (absl::IsDataLoss(stored)) {
-    statements.emplace_back("INSERT INTO sales_totals_damaged SELECT * FROM sales_totals");
-    statements.emplace_back("DELETE FROM sales_totals");
-  } else if (!stored.ok()) {
-    return stored;
+  const absl::StatusOr<StoredTotals> stored = ReadTotals(deadline);
+  if (!stored.ok()) return stored.status();
+  if (!stored->damaged_version.empty()) {
+    statements.emplace_back(kPutDamagedTotalsAside, stored->damaged_version);
   }
   std::vector<std::string> skus;
   std::vector<std::int64_t> quantities;

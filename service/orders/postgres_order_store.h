@@ -90,6 +90,12 @@ class PostgresOrderStore final : public OrderStore {
   absl::StatusOr<std::optional<orders::v1::Order>> FindWhere(const std::string& condition,
                                                              const std::string& value,
                                                              Deadline deadline);
+  struct StoredTotals {
+    SalesTotals totals;
+    // Of the row; empty: its checksum is right.
+    std::string damaged_version;
+  };
+  absl::StatusOr<StoredTotals> ReadTotals(Deadline deadline);
   // One transaction that appends no event.
   absl::StatusOr<postgres::Rows> Change(postgres::Statement statement, Deadline deadline);
   void TellOfEvents();

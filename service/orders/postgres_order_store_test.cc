@@ -52,7 +52,8 @@ INSTANTIATE_TEST_SUITE_P(
         .name = "PostgreSQL",
         .make_database = [] { return std::make_unique<PostgresDatabase>(); },
         .new_id_sql = "UPDATE database_identity SET id = replace(gen_random_uuid()::text, '-', '')",
-        .clock_set_back_sql = "UPDATE outbox SET due_at = due_at + interval '5 minutes', created_at = created_at + interval '5 minutes'"}));
+        .clock_set_back_sql = "UPDATE outbox SET due_at = due_at + interval '5 minutes', "
+                              "created_at = created_at + interval '5 minutes'"}));
 
 class PostgresOrderStoreTest : public postgres::ServerUnderTest {
  protected:
@@ -180,7 +181,8 @@ TEST_F(PostgresOrderStoreTest, ClaimsTheRestWhileAnotherProcessClaims) {
         .status();
   });
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
-  const auto items = store_->Claim(10, std::chrono::minutes(1), steady_clock::now() + testkit::kLong);
+  const auto items =
+      store_->Claim(10, std::chrono::minutes(1), steady_clock::now() + testkit::kLong);
   ASSERT_TRUE(items.ok()) << items.status();
   ASSERT_EQ(items->size(), 1u);
   EXPECT_EQ(items->front().order_id, "order 2");
@@ -270,6 +272,36 @@ TEST_F(PostgresOrderStoreTest, PutsDamagedTotalsAside) {
       store_->SaveTotals({.sequence = 3, .quantity_by_sku = {{"apple", 2}}}, InAMinute()).ok());
   EXPECT_EQ(store_->LoadTotals(InAMinute())->sequence, 3);
   EXPECT_TRUE(StrangerFinds("SELECT 1 FROM sales_totals_damaged WHERE sequence = 5"));
+}
+
+TEST_F(PostgresOrderStoreTest, KeepsTotalsThatAnotherReplicaPutRight) {
+  const auto save = [this](std::int64_t sequence) {
+    return store_->SaveTotals({.sequence = sequence, .quantity_by_sku = {{"apple", 3}}},
+                              InAMinute());
+  };
+  ASSERT_TRUE(save(5).ok());
+  const auto stranger = Stranger();
+  ASSERT_TRUE(
+      stranger->Query(Statement("UPDATE sales_totals SET quantities = '{4}'"), InAMinute()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  // Not committed yet: the damage is still to be read.
+  const auto replica = Stranger();
+  auto repair = std::async(std::launch::async, [&] {
+    return replica
+        ->Commit({Statement("UPDATE sales_totals SET quantities = '{3}'"),
+                  Statement("SELECT pg_advisory_xact_lock(1)")},
+                 InAMinute())
+        .status();
+  });
+  ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
+  auto late = std::async(std::launch::async, [&] { return save(3); });
+  ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'transactionid'"));
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(repair.get().ok());
+  EXPECT_TRUE(late.get().ok());
+  EXPECT_EQ(store_->LoadTotals(InAMinute())->sequence, 5);
+  EXPECT_FALSE(
+      stranger->Query(Statement("SELECT 1 FROM sales_totals_damaged"), InAMinute())->size() > 0);
 }
 
 TEST_F(PostgresOrderStoreTest, LooksEverythingUpInAnIndex) {
