@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -374,11 +375,19 @@ absl::Status Database::ToOpenStatus(const std::string& path, const absl::Status&
 }
 
 std::string Database::PutLogAside() const {
-  const std::string aside = path_ + "-wal.aside";
+  const std::string log = path_ + "-wal";
+  std::string aside = log + ".aside";
+  // Those of earlier incidents stay. Another process may have put this one aside.
+  for (int n = 2; InodeOf(aside) != 0 && InodeOf(aside) != log_inode_; ++n) {
+    aside = absl::StrCat(log, ".aside", n);
+  }
   // Another process that opened the file after that has logs of its own.
-  if (log_inode_ != 0 && InodeOf(path_ + "-wal") == log_inode_) {
+  if (log_inode_ != 0 && InodeOf(log) == log_inode_) {
     std::error_code ignored;
-    fs::rename(path_ + "-wal", aside, ignored);
+    if (renameat2(AT_FDCWD, log.c_str(), AT_FDCWD, aside.c_str(), RENAME_NOREPLACE) != 0 &&
+        errno == EINVAL) {
+      fs::rename(log, aside, ignored);  // A file system that cannot do better.
+    }
     fs::remove(path_ + "-shm", ignored);
   }
   return aside;

@@ -465,6 +465,18 @@ TEST_F(DatabaseTest, NoticesItsFileMovedReplacedOrDeleted) {
   EXPECT_TRUE(database->Moved());
 }
 
+TEST_F(DatabaseTest, KeepsTheLogOfAnEarlierIncident) {
+  const std::string aside = path_ + "-wal.aside";
+  WriteFile(aside, "earlier");
+  const std::unique_ptr<Database> database = OpenNotes();
+  ASSERT_TRUE(AddNote(*database, "late").ok());
+  fs::rename(path_, path_ + ".moved");
+  EXPECT_EQ(database->PutLogAside(), aside + "2");
+  EXPECT_EQ(database->PutLogAside(), aside + "2");
+  EXPECT_EQ(ReadFile(aside), "earlier");
+  EXPECT_THAT(ReadFile(aside + "2"), HasSubstr("late"));
+}
+
 TEST_F(DatabaseTest, SavepointIsUndoneAlone) {
   const std::unique_ptr<Database> database = OpenNotes();
   absl::StatusOr<Transaction> transaction = Transaction::Begin(*database);
