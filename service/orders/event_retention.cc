@@ -19,7 +19,7 @@ EventRetention::EventRetention(OrderStore& store, std::int64_t kept, lifecycle::
 void EventRetention::Run(std::stop_token stop) {
   bool trims = true;
   while (!stop.stop_requested()) {
-    const absl::Status status = TrimOnce();
+    const absl::Status status = TrimOnce(stop);
     if (!status.ok() && trims) {
       spdlog::warn("old events cannot be removed, and are kept until they can: {}",
                    status.ToString());
@@ -31,13 +31,13 @@ void EventRetention::Run(std::stop_token stop) {
   }
 }
 
-absl::Status EventRetention::TrimOnce() {
+absl::Status EventRetention::TrimOnce(std::stop_token stop) {
   const absl::StatusOr<std::int64_t> last = store_.LastSequence(OrderStore::DefaultDeadline());
   if (!last.ok()) return last.status();
   if (*last <= kept_) return absl::OkStatus();
   // A share of a long backlog: the rest is next, and its deadline came in between.
   const absl::Status trimmed =
-      store_.Trim(*last - kept_ + 1, OrderStore::DefaultDeadline()).status();
+      store_.Trim(*last - kept_ + 1, OrderStore::DefaultDeadline(), std::move(stop)).status();
   return absl::IsDeadlineExceeded(trimmed) ? absl::OkStatus() : trimmed;
 }
 

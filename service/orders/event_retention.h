@@ -29,7 +29,7 @@ class EventRetention {
   void Run(std::stop_token stop);
 
  private:
-  absl::Status TrimOnce();
+  absl::Status TrimOnce(std::stop_token stop);
 
   OrderStore& store_;
   const std::int64_t kept_;

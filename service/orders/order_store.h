@@ -162,8 +162,9 @@ class OrderStore {
 
   // Removes events with a sequence below `before`, except the last event and those that the saved
   // totals do not include. Returns how many. Many are removed in several commits, so that nobody
-  // waits for all of them; at the deadline some may be left.
-  virtual absl::StatusOr<std::int64_t> Trim(std::int64_t before, Deadline deadline) = 0;
+  // waits for all of them; at the deadline, or when a stop is requested, some may be left.
+  virtual absl::StatusOr<std::int64_t> Trim(std::int64_t before, Deadline deadline,
+                                            std::stop_token stop) = 0;
 
   // No lease and no delay is longer. Short: a clock that is set back by less than twice as much
   // hides items until it has caught up.

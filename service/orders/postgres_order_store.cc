@@ -412,14 +412,16 @@ absl::StatusOr<std::int64_t> PostgresOrderStore::LastSequence(Deadline deadline)
   return row->Int64(0, 0);
 }
 
-absl::StatusOr<std::int64_t> PostgresOrderStore::Trim(std::int64_t before, Deadline deadline) {
+absl::StatusOr<std::int64_t> PostgresOrderStore::Trim(std::int64_t before, Deadline deadline,
+                                                      std::stop_token stop) {
   std::int64_t removed = 0;
-  for (;;) {
+  while (!stop.stop_requested()) {
     const absl::StatusOr<Rows> row = Change(Statement(kTrim, before), deadline);
     if (!row.ok()) return row.status();
-    if (row->Int64(0, 0) == 0) return removed;
+    if (row->Int64(0, 0) == 0) break;
     removed += row->Int64(0, 0);
   }
+  return removed;
 }
 
 absl::StatusOr<std::vector<OutboxItem>> PostgresOrderStore::Claim(int limit, milliseconds lease,

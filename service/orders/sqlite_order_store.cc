@@ -371,7 +371,8 @@ absl::StatusOr<std::int64_t> SqliteOrderStore::LastSequence(Deadline deadline) {
   return OnlyNumber((*reader)->Query("SELECT max(sequence) FROM events"));
 }
 
-absl::StatusOr<std::int64_t> SqliteOrderStore::Trim(std::int64_t before, Deadline deadline) {
+absl::StatusOr<std::int64_t> SqliteOrderStore::Trim(std::int64_t before, Deadline deadline,
+                                                    std::stop_token stop) {
   const auto remove_some = [before](Database& database) -> absl::StatusOr<std::int64_t> {
     absl::Status status = database.Run(
         "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE sequence < ?1 AND "
@@ -381,13 +382,15 @@ absl::StatusOr<std::int64_t> SqliteOrderStore::Trim(std::int64_t before, Deadlin
     if (!status.ok()) return status;
     return database.Changes();
   };
-  for (std::int64_t all = 0;;) {
+  std::int64_t all = 0;
+  while (!stop.stop_requested()) {
     const absl::StatusOr<std::int64_t> removed =
         connections_->Write<std::int64_t>(deadline, remove_some);
     if (!removed.ok()) return removed.status();
     all += *removed;
-    if (*removed < kTrimmedAtOnce) return all;
+    if (*removed < kTrimmedAtOnce) break;
   }
+  return all;
 }
 
 absl::StatusOr<std::vector<OutboxItem>> SqliteOrderStore::Claim(int limit, milliseconds lease,

@@ -46,7 +46,8 @@ class SqliteOrderStore final : public OrderStore {
                                                            Deadline deadline,
                                                            std::stop_token stop) override;
   absl::StatusOr<std::int64_t> LastSequence(Deadline deadline) override;
-  absl::StatusOr<std::int64_t> Trim(std::int64_t before, Deadline deadline) override;
+  absl::StatusOr<std::int64_t> Trim(std::int64_t before, Deadline deadline,
+                                    std::stop_token stop) override;
 
   absl::StatusOr<std::vector<OutboxItem>> Claim(int limit, std::chrono::milliseconds lease,
                                                 Deadline deadline) override;

@@ -164,7 +164,7 @@ TEST_F(WatchOrdersTest, RefusesATokenOfAnotherDatabase) {
 TEST_F(WatchOrdersTest, ReportsRemovedEventsInsteadOfSkippingThem) {
   PlaceAll(Ids(1, 4));
   ASSERT_TRUE(orders_.store().SaveTotals({.sequence = 4, .quantity_by_sku = {}}, Soon()).ok());
-  ASSERT_EQ(*orders_.store().Trim(3, Soon()), 2);
+  ASSERT_EQ(*orders_.store().Trim(3, Soon(), {}), 2);
   // It has none of them in memory.
   OrdersUnderTest replica(database_, inventory_);
   const auto stub = replica.NewStub();

@@ -119,7 +119,9 @@ class FakeOrderLog : public OrderStore {
   }
   absl::StatusOr<Page> List(std::int64_t, int, Deadline) override { return kNoOrders; }
   absl::StatusOr<v1::Order> Cancel(const std::string&, Deadline) override { return kNoOrders; }
-  absl::StatusOr<std::int64_t> Trim(std::int64_t, Deadline) override { return kNoOrders; }
+  absl::StatusOr<std::int64_t> Trim(std::int64_t, Deadline, std::stop_token) override {
+    return kNoOrders;
+  }
   absl::StatusOr<std::vector<OutboxItem>> Claim(int, std::chrono::milliseconds, Deadline) override {
     return kNoOrders;
   }

@@ -379,7 +379,7 @@ TEST_P(OrderStoreContract, RefusesEveryCallAfterItWasClosed) {
       store->EventsAfter(0, 10, Soon()).status(),
       store->LastSequence(Soon()).status(),
       store->AwaitEventsAfter(0, 10, Soon(), {}).status(),
-      store->Trim(1, Soon()).status(),
+      store->Trim(1, Soon(), {}).status(),
       store->Cancel("order-1", Soon()).status(),
       store->Claim(10, kLease, Soon()).status(),
       store->Postpone({item}, kNoLease, Soon()),
@@ -710,15 +710,18 @@ TEST_P(OrderStoreContract, AStopDeadlineOrCloseEndsAWait) {
 TEST_P(OrderStoreContract, TrimsOldEventsAndTellsWhoeverNeedsThem) {
   const auto store = Open();
   for (const char* id : {"a", "b", "c", "d"}) Place(*store, MakeOrder(id, id));
-  EXPECT_EQ(*store->Trim(3, Soon()), 0) << "the saved totals do not have them";
+  EXPECT_EQ(*store->Trim(3, Soon(), {}), 0) << "the saved totals do not have them";
   ASSERT_TRUE(store->SaveTotals({.sequence = 4, .quantity_by_sku = {}}, Soon()).ok());
-  EXPECT_EQ(*store->Trim(3, Soon()), 2);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(*store->Trim(3, Soon(), stop.get_token()), 0);
+  EXPECT_EQ(*store->Trim(3, Soon(), {}), 2);
   EXPECT_TRUE(absl::IsOutOfRange(store->EventsAfter(0, 10, Soon()).status()));
   EXPECT_TRUE(absl::IsOutOfRange(store->AwaitEventsAfter(1, 10, Soon(), {}).status()));
   EXPECT_THAT(ToStrings(*store->EventsAfter(2, 10, Soon())),
               ElementsAre("3: c PLACED", "4: d PLACED"));
   // The last one stays, so that the next sequence is known.
-  EXPECT_EQ(*store->Trim(100, Soon()), 1);
+  EXPECT_EQ(*store->Trim(100, Soon(), {}), 1);
   EXPECT_EQ(*store->LastSequence(Soon()), 4);
   EXPECT_THAT(*store->EventsAfter(4, 10, Soon()), IsEmpty());
   Place(*store, MakeOrder("e", "e"));
