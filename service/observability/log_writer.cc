@@ -141,6 +141,7 @@ class LogWriter::Queue {
   bool Flush(Clock::Duration limit) {
     std::unique_lock lock(mutex_);
     const Clock::TimePoint end = Clock::Steady().Now() + limit;
+    stuck_ = false;  // The reader may read again.
     const auto over = [this] { return lines_.empty() || stuck_; };
     while (!over()) {
       const auto left = std::chrono::floor<std::chrono::milliseconds>(end - Clock::Steady().Now());

@@ -270,6 +270,14 @@ TEST_F(WithoutAThreadTest, AnUnwrittenLineWaitsForTheNext) {
   EXPECT_THAT(Take(), MatchesRegex(".* I orders: one\n.* I orders: two\n"));
 }
 
+TEST_F(WithoutAThreadTest, FlushWritesOnceTheReaderReadsAgain) {
+  FillThePipe();
+  writer_->Log('I', "one");
+  Take();
+  EXPECT_TRUE(writer_->Flush(kLimit));
+  EXPECT_THAT(Take(), EndsWith(" I orders: one\n"));
+}
+
 TEST(LogWriter, PrintsToStdoutWithoutWaiting) {
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
