@@ -131,10 +131,14 @@ std::string Printable(std::string_view text) {
 
 std::string JsonString(std::string_view text, std::size_t max_bytes) {
   constexpr std::string_view kMore = "...\"";
+  const std::size_t most = max_bytes - kMore.size();
   std::string json = "\"";
+  std::size_t kept = json.size();    // If it must be cut: whole characters, `most` bytes at most.
+  text = text.substr(0, max_bytes);  // What is left of it is too long, too.
   for (std::size_t at = 0; at < text.size();) {
     const std::string_view ascii = PlainAscii(text.substr(at));
-    if (!ascii.empty() && json.size() + ascii.size() + kMore.size() <= max_bytes) {
+    if (!ascii.empty()) {
+      if (json.size() <= most) kept = std::min(json.size() + ascii.size(), most);
       json += ascii;
       at += ascii.size();
       continue;
@@ -149,11 +153,12 @@ std::string JsonString(std::string_view text, std::size_t max_bytes) {
       part = EscapedForJson(next.code_point);
     }
     at += next.length == 0 ? 1 : next.length;
-    const std::size_t room = at == text.size() ? 1 : kMore.size();
-    if (json.size() + part.size() + room > max_bytes) return json.append(kMore);
     json += part;
+    if (json.size() <= most) kept = json.size();
   }
-  return json + "\"";
+  if (json.size() < max_bytes) return json + "\"";
+  json.resize(kept);
+  return json.append(kMore);
 }
 
 std::string ValidUtf8(std::string_view text) {

@@ -1,7 +1,12 @@
 #include "service/observability/printable.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstddef>
+#include <cstring>
 #include <string>
+#include <string_view>
 
 #include "gtest/gtest.h"
 
@@ -57,6 +62,34 @@ TEST(Printable, EscapesEachByteThatIsNotUtf8) {
   EXPECT_EQ(Printable("\xF4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");
   EXPECT_EQ(Printable("cut \xE2\x98"), "cut \\xe2\\x98");
   EXPECT_EQ(Printable("a control in disguise \xC0\x8A"), "a control in disguise \\xc0\\x8a");
+}
+
+TEST(JsonString, IsCutOnlyIfItIsTooLong) {
+  EXPECT_EQ(JsonString("123456", 8), "\"123456\"");
+  EXPECT_EQ(JsonString("1234567", 8), "\"123...\"");
+  EXPECT_EQ(JsonString("12345\xC3\xA9", 9), "\"12345\xC3\xA9\"");
+  EXPECT_EQ(JsonString("12345\n", 9), "\"1234...\"");
+  EXPECT_EQ(JsonString(std::string(5000, 'x'), 4000), '"' + std::string(3995, 'x') + "...\"");
+}
+
+TEST(JsonString, IsCutBetweenCharacters) {
+  EXPECT_EQ(JsonString("123\xC3\xA9\xC3\xA9", 8), "\"123...\"");
+  EXPECT_EQ(JsonString("12\xC3\xA9\xC3\xA9\xC3\xA9", 9), "\"12\xC3\xA9...\"");
+  EXPECT_EQ(JsonString("12\n4567", 9), "\"12...\"");
+  EXPECT_EQ(JsonString("1\"\"\"\"", 8), "\"1\\\"...\"");
+}
+
+TEST(JsonString, ReadsNothingThatCannotBePartOfIt) {
+  const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const std::size_t huge = std::size_t{1} << 30;
+  void* const start =
+      mmap(nullptr, huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(start, MAP_FAILED);
+  ASSERT_EQ(mprotect(start, page, PROT_READ | PROT_WRITE), 0);
+  std::memset(start, 'x', page);
+  const std::string_view text(static_cast<const char*>(start), huge);
+  EXPECT_EQ(JsonString(text, 300), '"' + std::string(295, 'x') + "...\"");
+  munmap(start, huge);
 }
 
 TEST(ValidUtf8, ReplacesWhateverIsNot) {
