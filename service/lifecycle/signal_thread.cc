@@ -119,10 +119,10 @@ void UnblockShutdownSignals() {
 
 SignalMeaning SignalCount::Next(int signal) {
   if (signal == SIGQUIT) return SignalMeaning::kShow;
-  if (signal == SIGTERM) {
+  if (signal == SIGTERM || signal == SIGHUP) {
     const Clock::TimePoint now = clock_.Now();
-    if (last_term_ && now - *last_term_ < kRepeat) return SignalMeaning::kNothing;
-    last_term_ = now;
+    if (last_from_platform_ && now - *last_from_platform_ < kRepeat) return SignalMeaning::kNothing;
+    last_from_platform_ = now;
   }
   switch (++count_) {
     case 1:

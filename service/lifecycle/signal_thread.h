@@ -40,8 +40,9 @@ enum class SignalMeaning {
 // The meaning of a signal, depending on how many came before it.
 //
 // The first one requests the shutdown, the second expedites it, the third exits at once. A SIGTERM
-// within kRepeat of one that counted is the platform repeating itself (systemd and container
-// runtimes do that) and is ignored.
+// or SIGHUP within kRepeat of one of either that counted is the platform repeating itself and is
+// ignored: systemd and container runtimes send SIGTERM twice, or SIGHUP behind it (SendSIGHUP=), and
+// a terminal that is closed sends SIGHUP twice, from the shell and from the kernel.
 //
 // Threads: one.
 class SignalCount {
@@ -55,7 +56,7 @@ class SignalCount {
  private:
   Clock& clock_;
   int count_ = 0;
-  std::optional<Clock::TimePoint> last_term_;  // The last that counted.
+  std::optional<Clock::TimePoint> last_from_platform_;  // When a SIGTERM or SIGHUP counted.
 };
 
 // Acts on signals while it exists. Before the first listener there is nothing to shut down, and a

@@ -1,6 +1,7 @@
 #include "service/lifecycle/signal_thread.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ TEST_F(SignalCountTest, TheSecondExpeditesAndTheThirdExits) {
   clock_.Advance(SignalCount::kRepeat);
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kExpedite);
   EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kLeave);
+  clock_.Advance(SignalCount::kRepeat);
   EXPECT_EQ(count_.Next(SIGHUP), SignalMeaning::kLeave);
 }
 
@@ -51,9 +53,28 @@ TEST_F(SignalCountTest, AConstantlyRepeatedSigtermIsStillHeard) {
   EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kExpedite);
 }
 
+TEST_F(SignalCountTest, AClosedTerminalCountsOnce) {
+  EXPECT_EQ(count_.Next(SIGHUP), SignalMeaning::kInterrupt);
+  clock_.Advance(milliseconds(10));
+  EXPECT_EQ(count_.Next(SIGHUP), SignalMeaning::kNothing);
+  clock_.Advance(2 * SignalCount::kRepeat);
+  EXPECT_EQ(count_.Next(SIGHUP), SignalMeaning::kExpedite);
+}
+
+TEST_F(SignalCountTest, ASighupWithASigtermIsIgnored) {
+  EXPECT_EQ(count_.Next(SIGTERM), SignalMeaning::kTerminate);
+  EXPECT_EQ(count_.Next(SIGHUP), SignalMeaning::kNothing);
+  SignalCount other(clock_);
+  EXPECT_EQ(other.Next(SIGHUP), SignalMeaning::kInterrupt);
+  EXPECT_EQ(other.Next(SIGTERM), SignalMeaning::kNothing);
+}
+
 TEST_F(SignalCountTest, ASigintIsNeverTreatedAsARepetition) {
   count_.Next(SIGINT);
   EXPECT_EQ(count_.Next(SIGINT), SignalMeaning::kExpedite);
+  SignalCount other(clock_);
+  other.Next(SIGHUP);
+  EXPECT_EQ(other.Next(SIGINT), SignalMeaning::kExpedite);
 }
 
 TEST_F(SignalCountTest, ASigquitPrintsAndDoesNotCount) {
@@ -69,7 +90,15 @@ class BlockShutdownSignalsDeathTest : public testing::Test {
   BlockShutdownSignalsDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 
   [[noreturn]] static void SendAndHang(std::initializer_list<int> signals) {
-    for (const int each : signals) kill(getpid(), each);
+    for (const int each : signals) {
+      kill(getpid(), each);
+      // Another one like it would be the same until it is taken.
+      sigset_t pending;
+      do {
+        sched_yield();
+        sigpending(&pending);
+      } while (sigismember(&pending, each) == 1);
+    }
     for (;;) pause();
   }
 };
@@ -92,7 +121,7 @@ TEST_F(BlockShutdownSignalsDeathTest, AThirdSignalWithoutAListenerEndsIt) {
         {
           const SignalListener listener([](SignalMeaning) {});
         }
-        SendAndHang({SIGINT, SIGHUP, SIGTERM});
+        SendAndHang({SIGINT, SIGHUP, SIGINT});
       },
       testing::ExitedWithCode(6), "^third signal: leaving at once\n$");
 }

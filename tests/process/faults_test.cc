@@ -225,7 +225,7 @@ TEST_F(FaultsTest, AThirdSignalEndsAStaticDestructor) {
   process().Signal(SIGINT);
   ASSERT_TRUE(process().AwaitOutput("static hangs", kLimit)) << Output();
   process().Signal(SIGHUP);
-  process().Signal(SIGTERM);
+  process().Signal(SIGINT);
   EXPECT_EQ(process().Wait(kLimit), Ending::Exited(6)) << Output();
 }
 
