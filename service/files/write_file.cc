@@ -81,7 +81,20 @@ int Replace(const std::string& path, std::string_view text, mode_t mode) {
 struct Place {
   bool exists = false;
   bool plain = false;
+  int output = -1;  // This process's stdout or stderr, if it goes to that file.
 };
+
+// Which of its two outputs this process already writes to `file`; -1: neither.
+int OutputTo(const struct stat& file) {
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat status;
+    if (S_ISREG(file.st_mode) && fstat(fd, &status) == 0 && status.st_dev == file.st_dev &&
+        status.st_ino == file.st_ino) {
+      return fd;
+    }
+  }
+  return -1;
+}
 
 absl::Status Look(const std::string& path, Place& place) {
   struct stat status;
@@ -94,6 +107,7 @@ absl::Status Look(const std::string& path, Place& place) {
   if (stat(path.c_str(), &status) != 0) return Failed(path, "it is a dangling symbolic link");
   if (S_ISDIR(status.st_mode)) return Failed(path, "it is a directory");
   if (S_ISSOCK(status.st_mode)) return Failed(path, "it is a socket");
+  place.output = OutputTo(status);
   return absl::OkStatus();
 }
 
@@ -106,6 +120,10 @@ int Access(const std::string& path, int how) {
 absl::Status WriteFile(const std::string& path, std::string_view text, mode_t mode) {
   Place place;
   if (absl::Status looked = Look(path, place); !looked.ok()) return looked;
+  if (place.output >= 0) {
+    const int error = WriteAll(place.output, text);
+    return error == 0 ? absl::OkStatus() : Failed(path, error);
+  }
   if (place.exists && !place.plain) return WriteInPlace(path, text);
   const int error = Replace(path, text, mode);
   if (error == 0) return absl::OkStatus();
@@ -116,6 +134,7 @@ absl::Status WriteFile(const std::string& path, std::string_view text, mode_t mo
 absl::Status CheckWritable(const std::string& path) {
   Place place;
   if (absl::Status looked = Look(path, place); !looked.ok()) return looked;
+  if (place.output >= 0) return absl::OkStatus();
   const int of_file = place.exists ? Access(path, W_OK) : ENOENT;
   if (of_file == 0) return absl::OkStatus();
   const int of_directory = Access(DirectoryOf(path), W_OK | X_OK);

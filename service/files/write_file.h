@@ -22,6 +22,8 @@ inline constexpr mode_t kForOwner = 0600;  // For files that hold data.
 // Where that is not possible, the file is written in place: a mount point (Kubernetes' termination
 // log), a file in a directory that is not writable, a symbolic link, a named pipe, a device. Does
 // not wait for the reader of a pipe, but a disk may block it.
+// A regular file that this process has as its stdout or stderr (/dev/stdout, in many a container)
+// is its log, of which nothing is replaced: `text` is written there like a line of it.
 //
 // `mode` applies to a newly created file; one that is written in place keeps its own.
 //

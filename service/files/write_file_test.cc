@@ -125,6 +125,24 @@ TEST_F(WriteFileTest, KeepsADevice) {
   close(terminal);
 }
 
+TEST_F(WriteFileTest, KeepsTheProcessesOwnLog) {
+  const int own = dup(STDERR_FILENO);
+  const int log = open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_EQ(dup2(log, STDERR_FILENO), STDERR_FILENO);
+  EXPECT_EQ(write(STDERR_FILENO, "a long line\n", 12), 12);
+  const absl::Status writable = CheckWritable("/dev/stderr");
+  const absl::Status by_its_device = WriteFile("/dev/stderr", "one\n", kForOwner);
+  const absl::Status by_its_name = WriteFile(path_, "two\n", kForOwner);
+  EXPECT_EQ(write(STDERR_FILENO, "the end\n", 8), 8);
+  dup2(own, STDERR_FILENO);
+  close(own);
+  close(log);
+  EXPECT_EQ(writable, absl::OkStatus());
+  EXPECT_EQ(by_its_device, absl::OkStatus());
+  EXPECT_EQ(by_its_name, absl::OkStatus());
+  EXPECT_EQ(Read(path_), "a long line\none\ntwo\nthe end\n");
+}
+
 TEST_F(WriteFileTest, RefusesADirectoryOrASocket) {
   ASSERT_EQ(mkdir(path_.c_str(), 0700), 0);
   const std::string name = directory_.File("socket");
