@@ -49,7 +49,8 @@ struct EventRow {
   EventType type;
   // The same word in logs, reports and tests.
   const char* name;
-  // The phase in which it happens; a shutdown may be requested in any.
+  // The phase in which it happens; a shutdown may be requested in any, and a worker may also fail in
+  // kClosingResources.
   Phase phase;
   // The lowest exit code after this event. Anything but kClean marks a failure that a person should
   // look at.

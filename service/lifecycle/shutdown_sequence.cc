@@ -185,6 +185,10 @@ void ShutdownSequence::CloseResources() {
     if (closed.status.ok()) return EmitClosed(EventType::kClosed, closed);
     EmitClosed(EventType::kCloseFailed, closed);
   });
+  // Of work that was queued where it is finished only now.
+  for (const TaskGroup::Left& work : parts_.workers.LateFailures()) {
+    Emit(EventType::kWorkerFailed, work.name, work.status.ToString());
+  }
 }
 
 bool ShutdownSequence::NoticeShutdown() {
@@ -209,7 +213,9 @@ Patience ShutdownSequence::Enter(Phase phase, Clock::TimePoint end) {
   const Clock::TimePoint now = clock_.Now();
   phase_ = phase;
   phase_ends_ = end;
-  observer_.OnPhase(phase, now, end == kNever ? std::nullopt : std::optional(end - now));
+  observer_.OnPhase(
+      phase, now,
+      end == kNever ? std::nullopt : std::optional(std::max(end - now, Clock::Duration::zero())));
   return Until(end);
 }
 

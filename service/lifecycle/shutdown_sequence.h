@@ -91,7 +91,7 @@ class ShutdownSequence {
   //   ConnectionsGone | ConnectionsRemain, NewCallsRefused,
   //   CallsFinished | CallsCut, [LateCallsCut,] ServerStopped | ServerAbandoned,
   //   WorkersStopped | WorkerFailed..., StateSaved | SaveFailed...,
-  //   Closed | CloseFailed..., Stopped
+  //   Closed | CloseFailed..., [WorkerFailed...,] Stopped
   //
   // With a manual drain, the first events are:
   //
@@ -108,7 +108,7 @@ class ShutdownSequence {
   // Rolls back a start that failed because of `why`; the exit code is kCouldNotStart whatever else
   // fails. Requires: a shutdown was requested. Emits the phases, and:
   //
-  //   CouldNotStart, WorkersStopped | WorkerFailed..., Closed | CloseFailed...
+  //   CouldNotStart, WorkersStopped | WorkerFailed..., Closed | CloseFailed..., [WorkerFailed...]
   ShutdownOutcome RollBack(const absl::Status& why);
 
   Phase phase() const { return phase_; }

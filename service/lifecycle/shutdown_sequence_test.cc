@@ -379,6 +379,30 @@ TEST_F(ShutdownSequenceTest, NamesAWorkerThatThrew) {
   EXPECT_EQ(DetailOf("WorkerFailed"), "INTERNAL: threw: no disk");
 }
 
+// As of work that a pool finishes while it is closed.
+TEST_F(ShutdownSequenceTest, NamesWhatFailsWhileResourcesClose) {
+  channel_ = [this](Clock::TimePoint) {
+    Parts().workers.Fail("pool", absl::InternalError("threw"));
+    return absl::OkStatus();
+  };
+  EXPECT_EQ(Run(ShutdownReason::kTerminate).exit_code, ExitCode::kForced);
+  EXPECT_THAT(Told(),
+              ElementsAre("Serving", "ShutdownRequested", "LameDuckEntered", "ListenerClosed",
+                          "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsFinished",
+                          "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
+                          "Closed database", "WorkerFailed pool", "Stopped"));
+  EXPECT_EQ(DetailOf("WorkerFailed"), "INTERNAL: threw");
+  EXPECT_EQ(DetailOf("Stopped"), "exit code 3");
+}
+
+TEST_F(ShutdownSequenceTest, APhaseThatBeginsLateHasNoTime) {
+  on_event_["WorkersStopped"] = [this] { clock_.Advance(hours(1)); };
+  Run(ShutdownReason::kTerminate);
+  const auto phases = observer_.Phases();
+  EXPECT_EQ(phases.back().phase, Phase::kStopped);
+  EXPECT_EQ(phases.back().budget, Clock::Duration::zero());
+}
+
 TEST_F(ShutdownSequenceTest, NamesASaverThatFails) {
   saver_ = Returns(absl::DataLossError("disk full"));
   const ShutdownOutcome outcome = Run(ShutdownReason::kTerminate);

@@ -74,6 +74,7 @@ std::vector<TaskGroup::Left> TaskGroup::Join(Patience& patience) {
     joined_ = true;
     patience.Wait(lock, ended_, [this] { return running_ == 0; });
     for (Entry& task : tasks_) {
+      task.returned = !task.ended || !task.ended->ok();
       if (!task.ended) {
         left.push_back({task.name, absl::DeadlineExceededError("did not end in time")});
         continue;
@@ -84,6 +85,16 @@ std::vector<TaskGroup::Left> TaskGroup::Join(Patience& patience) {
   }
   for (std::thread& thread : ended) thread.join();
   return left;
+}
+
+std::vector<TaskGroup::Left> TaskGroup::LateFailures() {
+  std::vector<Left> late;
+  std::lock_guard lock(mutex_);
+  for (Entry& task : tasks_) {
+    if (!task.ended || task.ended->ok() || std::exchange(task.returned, true)) continue;
+    late.push_back({task.name, *task.ended});
+  }
+  return late;
 }
 
 }  // namespace lifecycle

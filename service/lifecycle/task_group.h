@@ -64,11 +64,15 @@ class TaskGroup {
   // it again reports the same and whatever failed since.
   std::vector<Left> Join(Patience& patience);
 
+  // What has failed that neither Join() nor this has returned before; does not wait.
+  std::vector<Left> LateFailures();
+
  private:
   struct Entry {
     std::string name;
     std::thread thread;
     std::optional<absl::Status> ended{};  // Unset: it runs.
+    bool returned = false;                // By Join() or LateFailures().
   };
 
   void Run(std::size_t index, const std::string& name, Task task);

@@ -127,6 +127,23 @@ TEST(TaskGroup, JoinsATaskItHadNamedBefore) {
   EXPECT_THAT(group.Join(patience), IsEmpty());
 }
 
+TEST(TaskGroup, ReturnsALateFailureOnce) {
+  FakeClock clock;
+  std::promise<void> released;
+  TaskGroup group;
+  group.Start("slow", [&](std::stop_token) {
+    released.get_future().wait();
+    throw std::runtime_error("no disk");
+  });
+  group.Fail("early", absl::InternalError("threw"));
+  Patience none(clock, seconds(0), {});
+  EXPECT_EQ(group.Join(none).size(), 2U);
+  released.set_value();
+  group.Fail("late", absl::InternalError("threw"));
+  EXPECT_THAT(Told(group.LateFailures()), ElementsAre("late: INTERNAL: threw"));
+  EXPECT_THAT(group.LateFailures(), IsEmpty());
+}
+
 TEST(TaskGroup, ReportsWhatTasksThrewInStartOrder) {
   FakeClock clock;
   TaskGroup group;

@@ -157,7 +157,8 @@ void SystemdNotifier::SendStatus(const std::string& holds) {
 
 void SystemdNotifier::ExtendTimeout(Clock::Duration left) {
   if (!options_.extend_timeout || !stopping_) return;
-  const auto extension = std::chrono::duration_cast<microseconds>(left + kMargin);
+  const auto extension =
+      std::chrono::duration_cast<microseconds>(std::max(left, Clock::Duration::zero()) + kMargin);
   Send(absl::StrCat("EXTEND_TIMEOUT_USEC=", extension.count()));
 }
 

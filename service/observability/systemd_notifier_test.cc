@@ -108,6 +108,13 @@ TEST_F(SystemdNotifierTest, ExtendsTheTimeoutOnlyIfAskedTo) {
   EXPECT_EQ(systemd_.Count("EXTEND_TIMEOUT_USEC=6000000"), 1);
 }
 
+TEST_F(SystemdNotifierTest, ExtendsTheTimeoutAlsoWhenTimeIsOver) {
+  SystemdNotifier notifier(path_, kNoWatchdog, {.extend_timeout = true});
+  notifier.OnEvent({EventType::kShutdownRequested});
+  notifier.OnPhase(Phase::kSavingState, Clock::Steady().Now(), seconds(-5));
+  EXPECT_EQ(systemd_.Count("EXTEND_TIMEOUT_USEC=1000000"), 1);
+}
+
 TEST_F(SystemdNotifierTest, ExtendsThePhaseInWhichADrainedServerIsStopped) {
   SystemdNotifier notifier(path_, kNoWatchdog,
                            {.extend_timeout = true, .status_interval = seconds(60)});

@@ -96,6 +96,11 @@ bool IsOfEach(EventType event) {
   return event == EventType::kWorkerFailed || StepOf(event) == kSave || StepOf(event) == kClose;
 }
 
+// Of work that was finished only when what it was queued in was closed.
+bool IsLateFailure(const LoggedEvent& event) {
+  return event.Is(EventType::kWorkerFailed) && event.phase == PhaseName(Phase::kClosingResources);
+}
+
 // Not everybody has something to save or to close, or is drained before the shutdown.
 bool MayBeMissing(Step step) {
   return step == kSave || step == kClose || step == kDrained || step == kLateCalls;
@@ -187,7 +192,7 @@ class Check {
     if (event.ok != (row.exit_code == ExitCode::kClean)) {
       Break("CLEAN", Described(event), event.ok ? " without a" : " as a", " warning");
     }
-    if (row.type == EventType::kShutdownRequested) return;
+    if (row.type == EventType::kShutdownRequested || IsLateFailure(event)) return;
     if (PhaseOfName(event.phase) != row.phase) {
       Break("IN_ITS_PHASE", Described(event), " in ", event.phase, " instead of ",
             PhaseName(row.phase));
@@ -221,7 +226,7 @@ class Check {
     std::set<std::pair<Step, std::string>> named;
     const LoggedEvent* latest = nullptr;
     for (const LoggedEvent& event : events_) {
-      if (!event.type) continue;
+      if (!event.type || IsLateFailure(event)) continue;
       const Step step = StepOf(*event.type);
       const Step before_it = latest == nullptr ? kServing : StepOf(*latest->type);
       if (step == kRequest && DrainedByHand()) {

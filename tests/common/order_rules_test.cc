@@ -289,6 +289,17 @@ TEST(OrderRulesTest, ListenerFirstIsBrokenByContradictoryEvents) {
       ElementsAre("LISTENER_FIRST: WorkerFailed \"x\" besides WorkersStopped"));
 }
 
+TEST(OrderRulesTest, AFailureOfWorkMayComeWhileClosing) {
+  const std::string stopped = LineOf("Stopped");
+  EXPECT_THAT(Broken({{stopped,
+                       "12:00:01.011 W orders: shutdown +0.011s ClosingResources    WorkerFailed "
+                       "\"pool\": INTERNAL: threw\n" +
+                           stopped},
+                      {"exit code 0", "exit code 3"}},
+                     Ending::Exited(3)),
+              ElementsAre());
+}
+
 TEST(OrderRulesTest, NotInUseForbidsClosingADependencyFirst) {
   EXPECT_THAT(Broken({}, kClean, {{"database", "channel"}}),
               ElementsAre("NOT_IN_USE: \"channel\" is closed before \"database\", which uses it"));

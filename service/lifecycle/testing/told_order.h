@@ -17,7 +17,8 @@ inline std::string ToldOrder(ShutdownReason reason, bool served) {
   const std::string rest =
       "Connections(Gone|Remain) NewCallsRefused Calls(Finished|Cut) (LateCallsCut "
       ")?Server(Stopped|Abandoned) "
-      "(WorkersStopped |(WorkerFailed )+)(StateSaved |SaveFailed )*(Closed |CloseFailed )*Stopped";
+      "(WorkersStopped |(WorkerFailed )+)(StateSaved |SaveFailed )*(Closed |CloseFailed )*"
+      "(WorkerFailed )*Stopped";
   if (!served) return "ShutdownRequested ListenerClosed GoodbyeSaid " + rest;
   // Any number of drains that were undone.
   const std::string taken_back = "(Serving ManualDrainRequested LameDuckEntered )*Serving ";
@@ -34,7 +35,7 @@ inline std::string ToldOrder(ShutdownReason reason, bool served) {
 
 // The same for a start that failed.
 inline std::string ToldOrderOfAFailedStart() {
-  return "CouldNotStart( WorkersStopped|( WorkerFailed)+)( Closed| CloseFailed)*";
+  return "CouldNotStart( WorkersStopped|( WorkerFailed)+)( Closed| CloseFailed)*( WorkerFailed)*";
 }
 
 // The names of `events`, separated as in these expressions.
