@@ -78,6 +78,13 @@ std::size_t SchemeOf(const std::string& value) {
   return std::min(value.find_first_not_of('/', end + 1), value.size());
 }
 
+bool BeginsAUrl(const std::string& value) {
+  const auto end = std::find_if_not(value.begin(), value.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '+' || c == '.' || c == '-';
+  });
+  return end != value.end() && *end == ':' && SchemeOf(value) != 0;
+}
+
 // "host=db password=s3cret": it may be quoted, and whatever follows is hidden with it.
 std::string ShownKeywords(const std::string& value) {
   const std::size_t name = absl::AsciiStrToLower(value).find("password");
@@ -89,9 +96,11 @@ std::string ShownKeywords(const std::string& value) {
 }  // namespace
 
 std::string ShownValue(const std::string& value) {
-  const std::size_t scheme = SchemeOf(value);
-  if (scheme == 0) return ShownKeywords(value);
-  return value.substr(0, scheme) + ShownUrl(absl::string_view(value).substr(scheme));
+  // A URL's parameters are ShownUrl()'s; a password among keywords may look like a URL.
+  const std::string shown = BeginsAUrl(value) ? value : ShownKeywords(value);
+  const std::size_t scheme = SchemeOf(shown);
+  if (scheme == 0) return shown;
+  return shown.substr(0, scheme) + ShownUrl(absl::string_view(shown).substr(scheme));
 }
 
 }  // namespace config

@@ -45,6 +45,15 @@ TEST(ShownValue, HidesThePasswordOfWhatWasMeantToBeAUrl) {
             "host=db user=ada password =***");
 }
 
+TEST(ShownValue, HidesAPasswordThatLooksLikeAUrl) {
+  EXPECT_EQ(ShownValue("host=db password=s3://cret user=x"), "host=db password=***");
+  EXPECT_EQ(ShownValue("host=db password=postgres://a:b@c"), "host=db password=***");
+  EXPECT_EQ(ShownValue("postgres host=db password=s3:cret"), "postgres host=db password=***");
+  EXPECT_EQ(ShownValue(" postgresql://ada:s3cret@db/o?password=x"),
+            " postgresql://ada:***@db/o?password=***");
+  EXPECT_EQ(ShownValue("orders=dns://ada:s3cret@db/o"), "orders=dns://ada:***@db/o");
+}
+
 TEST(ShownValue, LeavesEverythingElseAsItIs) {
   for (const char* value :
        {"orders.sqlite3", "127.0.0.1:0", "postgresql://ada@db:5432/orders",
