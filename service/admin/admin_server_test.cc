@@ -340,6 +340,13 @@ TEST_F(AdminServerTest, TellsWhatItsChecksSay) {
   EXPECT_EQ(Ask("/readyz").body, "ready\n");
 }
 
+TEST_F(AdminServerTest, ACheckCannotForgeALine) {
+  admin_->pages().Add({"inventory", [] { return absl::UnavailableError("a\n[+]b\x1b[2J"); }});
+  EXPECT_EQ(Ask("/readyz?verbose").body,
+            "[-]phase: Starting\n[-]inventory: UNAVAILABLE: a\\n[+]b\\x1b[2J\n"
+            "not ready: the phase is Starting\n");
+}
+
 TEST_F(AdminServerTest, IsReadyWhileACheckBlocks) {
   std::promise<void> blocked;
   std::promise<void> released;

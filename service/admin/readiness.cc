@@ -1,6 +1,7 @@
 #include "service/admin/readiness.h"
 
 #include "absl/strings/str_cat.h"
+#include "service/observability/printable.h"
 
 namespace admin {
 
@@ -18,7 +19,7 @@ HttpResponse ReadinessInDetail(Phase phase, const std::vector<ReadinessCheck>& c
   for (const ReadinessCheck& each : checks) {
     const absl::Status status = each.check();
     absl::StrAppend(&lines, status.ok() ? "[+]" : "[-]", each.name, ": ",
-                    status.ok() ? "ok" : status.ToString(), "\n");
+                    status.ok() ? "ok" : observability::Printable(status.ToString()), "\n");
   }
   response.body = absl::StrCat(lines, response.body);
   return response;

@@ -46,6 +46,16 @@ TEST_F(LastWordsTest, AreOneLineWhateverMethodPeersName) {
   EXPECT_EQ(Read(), "calls running: /a 12:00:00.000 I echo:  [2J  \xC3\xA9\n");
 }
 
+TEST_F(LastWordsTest, HaveNothingThatControlsATerminal) {
+  WriteLastWords(
+      {"\x9B", "a\xC2\x9B", "b\xC2\x85", "c\xE2\x80\xAE", "d\xE2\x80\xA8", "e\xE2\x81\xA6"});
+  EXPECT_EQ(Read(), " a  b  c   d   e   \n");
+  WriteLastWords({"too long: \xC0\x8A\xE0\x82\x9B, cut: \xE2\x82"});
+  EXPECT_EQ(Read(), "too long:      , cut:   \n");
+  WriteLastWords({"\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80 \xC2\xA0"});
+  EXPECT_EQ(Read(), "\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80 \xC2\xA0\n");
+}
+
 TEST_F(LastWordsTest, AreCutWhenTheyAreTooLong) {
   WriteLastWords({"so ", std::string(5000, 'x'), "long"});
   EXPECT_EQ(Read(), "so " + std::string(PIPE_BUF - 4, 'x') + "\n");
