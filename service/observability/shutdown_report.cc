@@ -23,10 +23,14 @@ using lifecycle::EventType;
 using lifecycle::ExitCode;
 using lifecycle::Phase;
 
+std::chrono::milliseconds Floor(Clock::Duration duration) {
+  return std::chrono::floor<std::chrono::milliseconds>(duration);
+}
+
 // What does not fit, weeks away, is as far away as fits.
 std::int32_t SignedMilliseconds(Clock::Duration duration) {
-  const auto ms = std::chrono::floor<std::chrono::milliseconds>(duration).count();
-  return static_cast<std::int32_t>(std::clamp<std::int64_t>(ms, INT32_MIN, INT32_MAX));
+  return static_cast<std::int32_t>(
+      std::clamp<std::int64_t>(Floor(duration).count(), INT32_MIN, INT32_MAX));
 }
 
 std::uint32_t Milliseconds(Clock::Duration duration) {
@@ -130,7 +134,9 @@ report::v1::ShutdownReport ShutdownRecord::Report(const std::string& program, co
     report::v1::Phase& phase = *report.add_phases();
     phase.set_name(lifecycle::PhaseName(name));
     phase.set_start_ms(since(phases_[i].at));
-    phase.set_took_ms(static_cast<std::uint32_t>(since(ended_at) - phase.start_ms()));
+    // So that it ends where the next one starts.
+    phase.set_took_ms(
+        Milliseconds(Floor(ended_at - end.requested_at) - Floor(phases_[i].at - end.requested_at)));
     if (const auto budget = phases_[i].budget) phase.set_budget_ms(Milliseconds(*budget));
     phase.set_ended(
         // These end a process wherever it is.

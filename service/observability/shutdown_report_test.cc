@@ -1,6 +1,7 @@
 #include "service/observability/shutdown_report.h"
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -98,6 +99,18 @@ TEST_F(ShutdownReportTest, HasAManualDrainWithTimesBelowZero) {
   EXPECT_EQ(report.events(0).name(), "ManualDrainRequested");
   EXPECT_EQ(report.events(0).at_ms(), -7000);
   EXPECT_EQ(report.events(1).name(), "ShutdownRequested");
+}
+
+TEST_F(ShutdownReportTest, HasADrainThatLastedForWeeks) {
+  constexpr std::chrono::hours kWeeks(24 * 30);
+  record_.OnPhase(Phase::kLameDuck, start_ - kWeeks, seconds(5));
+  record_.OnPhase(Phase::kDrainingConnections, start_ - kWeeks + seconds(5), std::nullopt);
+  record_.OnPhase(Phase::kDrainingCalls, start_ + milliseconds(10), seconds(1));
+  const report::v1::ShutdownReport report = Report(EndedWith(ExitCode::kClean, milliseconds(11)));
+  EXPECT_EQ(report.phases(0).start_ms(), INT32_MIN);
+  EXPECT_EQ(report.phases(0).took_ms(), 5000U);
+  EXPECT_EQ(report.phases(1).took_ms(), static_cast<unsigned>(INT32_MAX));
+  EXPECT_EQ(report.phases(2).took_ms(), 1U);
 }
 
 TEST_F(ShutdownReportTest, HasClosersWithResultAndDuration) {
