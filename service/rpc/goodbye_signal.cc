@@ -12,8 +12,12 @@ void GoodbyeSignal::Announce() {
 void GoodbyeSignal::Announce(lifecycle::Clock::Duration pace, lifecycle::Patience& patience) {
   const auto step = pace / static_cast<int>(groups_.size());
   for (std::stop_source& group : groups_) {
+    // The callbacks of thousands of calls take time of their own.
+    const lifecycle::Clock::TimePoint next = patience.clock().Now() + step;
+    if (!group.request_stop()) continue;
     // Even a pause of no time takes a while, and there are many groups.
-    if (group.request_stop() && step > step.zero()) patience.Pause(step);
+    const auto left = next - patience.clock().Now();
+    if (left > left.zero()) patience.Pause(left);
   }
 }
 

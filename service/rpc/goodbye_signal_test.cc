@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <list>
+#include <mutex>
 #include <stop_token>
 #include <thread>
 
@@ -62,6 +65,35 @@ TEST(GoodbyeSignal, SignalsOneGroupAfterAnother) {
     EXPECT_EQ(calls.told(), group * 10);
     clock.Advance(seconds(1));
   }
+}
+
+// Stands still, too, but whoever waits is at once where it waits for.
+class JumpingClock final : public Clock {
+ public:
+  TimePoint Now() const override { return now_; }
+  bool WaitUntil(std::unique_lock<std::mutex>& /*lock*/, std::condition_variable_any& /*changed*/,
+                 TimePoint deadline, std::stop_token /*interrupt*/,
+                 const std::function<bool()>& done) override {
+    now_ = std::max(now_, deadline);
+    return done();
+  }
+  void Advance(Duration by) { now_ += by; }
+
+ private:
+  TimePoint now_{};
+};
+
+TEST(GoodbyeSignal, TheTimeThatCallsTakeIsPartOfThePace) {
+  GoodbyeSignal goodbye;
+  JumpingClock clock;
+  std::list<std::stop_callback<std::function<void()>>> calls;
+  for (int i = 0; i < 64; ++i) {
+    calls.emplace_back(goodbye.token(), [&clock] { clock.Advance(seconds(1)); });
+  }
+  const Clock::TimePoint start = clock.Now();
+  Patience patience(clock, seconds(1000), {});
+  goodbye.Announce(seconds(2 * 64), patience);
+  EXPECT_EQ(clock.Now() - start, seconds(2 * 64));
 }
 
 TEST(GoodbyeSignal, SignalsAllRemainingGroupsAtTheDeadline) {
