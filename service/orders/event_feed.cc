@@ -17,8 +17,10 @@ constexpr std::chrono::milliseconds kFirstBackoff(50);
 constexpr std::chrono::milliseconds kMaxBackoff(2000);
 // How long events wait for the totals to be saved.
 constexpr std::chrono::seconds kSaveWait(1);
-// How many events are kept for watchers that are nearly up to date.
+// How many events are kept for watchers that are nearly up to date, and how many bytes of messages:
+// an order may have a hundred items of several hundred bytes.
 constexpr std::size_t kKept = 4096;
+constexpr std::size_t kKeptBytes = 16 * 1024 * 1024;
 constexpr int kPage = 512;
 // The most that is replayed after kill -9.
 constexpr std::int64_t kSaveEvery = 1000;
@@ -97,6 +99,7 @@ absl::Status EventFeed::SkipRemoved() {
         last_sequence_ + 1, reached);
     old.assign(recent_.begin(), recent_.end());
     recent_.clear();
+    recent_bytes_ = 0;
     last_sequence_ = reached;
   }
   TellSubscribers();
@@ -122,8 +125,12 @@ std::int64_t EventFeed::TakeIn(std::vector<OrderEvent> events) {
   FeedEvents old;  // Destroyed without the lock.
   {
     std::lock_guard lock(mutex_);
+    for (const auto& event : page) recent_bytes_ += event->response.size();
     std::move(page.begin(), page.end(), std::back_inserter(recent_));
-    for (; recent_.size() > kKept; recent_.pop_front()) old.push_back(std::move(recent_.front()));
+    for (; recent_.size() > kKept || recent_bytes_ > kKeptBytes; recent_.pop_front()) {
+      recent_bytes_ -= recent_.front()->response.size();
+      old.push_back(std::move(recent_.front()));
+    }
     last_sequence_ = last;
   }
   TellSubscribers();

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -95,6 +96,7 @@ class EventFeed {
   std::int64_t last_sequence_;  // Guarded by mutex_.
   // Guarded by mutex_. Without gaps.
   std::deque<std::shared_ptr<const FeedEvent>> recent_;
+  std::size_t recent_bytes_ = 0;  // Guarded by mutex_. Of their responses.
 
   std::mutex subscribers_mutex_;
   // Guarded by subscribers_mutex_.

@@ -2,12 +2,14 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/lifecycle/testing/fake_clock.h"
@@ -79,6 +81,29 @@ TEST_F(EventFeedTest, KeepsOnlyTheLatestInMemory) {
   EXPECT_EQ(feed_.After(10000 - 4096 - 1, 100), std::nullopt);
   EXPECT_THAT(Sequences(feed_.After(10000 - 4096, 1)), ElementsAre(10000 - 4096 + 1));
   EXPECT_THAT(Sequences(feed_.After(9999, 100)), ElementsAre(10000));
+}
+
+// Each of its orders takes a megabyte.
+class LargeOrders final : public FakeOrderLog {
+ public:
+  absl::StatusOr<std::vector<OrderEvent>> EventsAfter(std::int64_t after, int limit,
+                                                      Deadline deadline) override {
+    auto events = FakeOrderLog::EventsAfter(after, limit, deadline);
+    for (OrderEvent& event : *events) event.order.set_customer(std::string(1'000'000, 'a'));
+    return events;
+  }
+};
+
+TEST_F(EventFeedTest, KeepsFewerLargeEventsInMemory) {
+  LargeOrders log;
+  EventFeed feed(log, *sales_);
+  for (int i = 0; i < 10; ++i) {
+    log.Append(3);
+    ASSERT_TRUE(feed.CatchUp().ok());
+  }
+  EXPECT_EQ(feed.After(13, 100), std::nullopt);
+  EXPECT_THAT(Sequences(feed.After(14, 2)), ElementsAre(15, 16));
+  EXPECT_THAT(Sequences(feed.After(29, 100)), ElementsAre(30));
 }
 
 TEST_F(EventFeedTest, TellsSubscribersUntilTheyLeave) {
