@@ -9,7 +9,7 @@ NOT_OURS = {".git", "node_modules", "compile_commands.json", "user.bazelrc", "__
 
 
 def files(below=""):
-    """Paths relative to the root, sorted."""
+    """Paths relative to the root, sorted: at least one, or whoever reads them would find nothing wrong."""
     found = []
     for directory, subdirectories, names in os.walk(os.path.join(ROOT, below)):
         subdirectories[:] = sorted(d for d in subdirectories if d not in NOT_OURS and not d.startswith("bazel-"))
@@ -17,6 +17,8 @@ def files(below=""):
             path = os.path.join(directory, name)
             if name not in NOT_OURS and not os.path.islink(path):
                 found.append(os.path.relpath(path, ROOT))
+    if not found:
+        raise SystemExit("sources: there is no file below %s" % os.path.join(ROOT, below))
     return found
 
 
