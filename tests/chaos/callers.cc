@@ -131,9 +131,9 @@ bool Callers::HaveSeen(std::size_t events,
   for (const auto& [name, told] : journal_.tracked) {
     std::map<std::string, orders::v1::OrderState> last;
     for (const rolling::Event& event : told) last[event.order_id] = event.state;
-    for (std::size_t i = 0; i < std::min(known_.size(), kTracked); ++i) {
-      const auto stored = states.find(known_[i]);
-      if (stored != states.end() && last[known_[i]] != stored->second) return false;
+    for (const std::string& id : journal_.followed) {
+      const auto stored = states.find(id);
+      if (stored != states.end() && last[id] != stored->second) return false;
     }
   }
   return true;
@@ -176,6 +176,7 @@ void Callers::Place(client::OrdersClient& client, const std::string& name, unsig
     journal_.acknowledged.push_back({request.request_id(), order->order_id()});
     known_.push_back(order->order_id());
     const bool follow = known_.size() <= kTracked;
+    if (follow) journal_.followed.insert(order->order_id());
     lock.unlock();
     if (follow) tracker_->Add({order->order_id()});
     std::this_thread::sleep_for(kBetweenCalls);

@@ -27,6 +27,8 @@ struct Journal {
   // By caller: every event, or every change of the orders that it follows.
   std::map<std::string, std::vector<rolling::Event>> watched;
   std::map<std::string, std::vector<rolling::Event>> tracked;
+  // The orders that every tracker follows.
+  std::set<std::string> followed;
   // Failures after all of the client library's retries, by status code; each call was repeated.
   std::map<std::string, int> failures;
   int calls = 0;

@@ -86,7 +86,9 @@ class Round {
     if (AwaitRest(stored)) {
       std::map<std::string, orders::v1::OrderState> states;
       for (const Order& order : stored.orders) states[order.order_id()] = order.state();
-      Await([&] { return callers.HaveSeen(stored.log.size(), states); });
+      if (!Await([&] { return callers.HaveSeen(stored.log.size(), states); })) {
+        tally().Violation("a watcher or a tracker was not told everything");
+      }
     } else {
       tally().Violation("not everything was settled");
     }

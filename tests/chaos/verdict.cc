@@ -65,7 +65,7 @@ Violations CheckLives(const Stored& stored) {
 }
 
 Violations CheckTracker(const std::string& name, const std::vector<Event>& told,
-                        const Stored& stored) {
+                        const std::set<std::string>& followed, const Stored& stored) {
   Violations violations;
   std::map<std::string, OrderState> last;
   for (const Event& event : told) {
@@ -76,9 +76,9 @@ Violations CheckTracker(const std::string& name, const std::vector<Event>& told,
     last[event.order_id] = event.state;
   }
   for (const Order& order : stored.orders) {
-    const auto known = last.find(order.order_id());
-    if (known == last.end() || known->second == order.state()) continue;
-    violations.push_back(absl::StrCat(name, " was not told of the end of ", order.order_id()));
+    const std::string& id = order.order_id();
+    if (!followed.contains(id) || last[id] == order.state()) continue;
+    violations.push_back(absl::StrCat(name, " was not told of the end of ", id));
   }
   return violations;
 }
@@ -116,7 +116,9 @@ Violations Judge(const Journal& told, const Stored& stored) {
   for (const auto& [name, events] : told.watched) {
     add(rolling::CheckWatch(name, events, stored.log));
   }
-  for (const auto& [name, events] : told.tracked) add(CheckTracker(name, events, stored));
+  for (const auto& [name, events] : told.tracked) {
+    add(CheckTracker(name, events, told.followed, stored));
+  }
   add(rolling::CheckStock(stored.stock, stored.orders));
   add(CheckSales(stored));
   return all;

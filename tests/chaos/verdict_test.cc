@@ -28,6 +28,7 @@ class VerdictTest : public ::testing::Test {
                    {"one", ORDER_STATE_CONFIRMED},
                    {"two", ORDER_STATE_CANCELLED}};
     told_.watched["watcher"] = stored_.log;
+    told_.followed = {"two"};
     told_.tracked["tracker"] = {{"two", ORDER_STATE_PLACED}, {"two", ORDER_STATE_CANCELLED}};
     inventory::v1::Stock& stock = stored_.stock.emplace_back();
     stock.set_sku("tea");
@@ -99,6 +100,11 @@ TEST_F(VerdictTest, FindsATrackerThatWasToldBackwards) {
 
 TEST_F(VerdictTest, FindsATrackerNotToldTheEnd) {
   told_.tracked["tracker"].pop_back();
+  ExpectOne("not told of the end of two");
+}
+
+TEST_F(VerdictTest, FindsATrackerThatWasToldNothing) {
+  told_.tracked["tracker"].clear();
   ExpectOne("not told of the end of two");
 }
 
