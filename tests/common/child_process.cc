@@ -134,6 +134,12 @@ void ChildProcess::Signal(int signal) {
   if (ending_ == Ending()) syscall(SYS_pidfd_send_signal, pidfd_, signal, nullptr, 0);
 }
 
+void ChildProcess::SignalAtOnce(std::initializer_list<int> signals) {
+  Signal(SIGSTOP);
+  for (const int signal : signals) Signal(signal);
+  Signal(SIGCONT);
+}
+
 Ending ChildProcess::Wait(milliseconds limit) {
   if (ending_ != Ending()) return ending_;
   const Clock::time_point start = Clock::now();

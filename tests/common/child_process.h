@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <ostream>
@@ -63,6 +64,10 @@ class ChildProcess {
 
   // Sends a signal. Does nothing when the child has ended.
   void Signal(int signal);
+
+  // Sends several, all different: the kernel would make one of two that are the same. The child takes
+  // the first when all are there, however slow this process is.
+  void SignalAtOnce(std::initializer_list<int> signals);
 
   // Waits until the child has ended, at most for `limit`. Further calls return the same result at
   // once.

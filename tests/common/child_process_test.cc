@@ -57,6 +57,16 @@ TEST(ChildProcessTest, IsSignalledOnlyWhileItRuns) {
   EXPECT_EQ(child.Wait(kLimit), Ending::Exited(5));
 }
 
+TEST(ChildProcessTest, TakesSignalsSentAtOnceTogether) {
+  // The shell goes through those that it has by their numbers.
+  ChildProcess child(
+      Shell("trap 'echo INT' INT; trap 'echo TERM; exit' TERM; echo ready; while :; do :; done"));
+  ASSERT_TRUE(child.AwaitOutput("ready", kLimit));
+  child.SignalAtOnce({SIGTERM, SIGINT});
+  EXPECT_EQ(child.Wait(kLimit), Ending::Exited(0));
+  EXPECT_EQ(child.Output(), "ready\nINT\nTERM\n");
+}
+
 TEST(ChildProcessTest, StartsWithNoSignalBlockedOrIgnored) {
   sigset_t stop_signals;
   sigset_t before;

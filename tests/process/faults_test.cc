@@ -224,8 +224,7 @@ TEST_F(FaultsTest, AThirdSignalEndsAStaticDestructor) {
   Start("static=hangs", kAllTheTime);
   process().Signal(SIGINT);
   ASSERT_TRUE(process().AwaitOutput("static hangs", kLimit)) << Output();
-  process().Signal(SIGHUP);
-  process().Signal(SIGINT);
+  process().SignalAtOnce({SIGHUP, SIGINT});
   EXPECT_EQ(process().Wait(kLimit), Ending::Exited(6)) << Output();
 }
 
@@ -415,9 +414,7 @@ TEST_F(FaultsTest, AThirdSignalExitsAtOnceWhateverHangs) {
   const auto signalled = steady_clock::now();
   process().Signal(SIGINT);
   ASSERT_TRUE(process().AwaitOutput("saver hangs", kLimit)) << Output();
-  // Two different ones: the kernel would make one of two that are the same.
-  process().Signal(SIGINT);
-  process().Signal(SIGTERM);
+  process().SignalAtOnce({SIGINT, SIGTERM});
   EXPECT_EQ(Await(signalled, kLimit), Ending::Exited(6)) << Output();
   EXPECT_THAT(Output(),
               HasSubstr("third signal: leaving at once, nothing more is saved or closed\n"));

@@ -124,12 +124,6 @@ class ShutdownReportTest : public ::testing::Test {
            all(report.closers(), [](const auto& closer) { return closer.result() == "closed"; });
   }
 
-  // The second signal and the third, with no time between them, however busy the machine
-  // is. Two that are the same would become one.
-  static void SignalTwice(ChildProcess& process) {
-    for (const int signal : {SIGSTOP, SIGTERM, SIGINT, SIGCONT}) process.Signal(signal);
-  }
-
   static std::vector<std::string> PhasesOf(const report::v1::ShutdownReport& report) {
     std::vector<std::string> names;
     std::int64_t end = report.phases_size() > 0 ? report.phases(0).start_ms() : 0;
@@ -278,7 +272,7 @@ TEST_F(ShutdownReportTest, DescribesAThirdSignal) {
   }
   server_->process().Signal(SIGINT);
   ASSERT_TRUE(server_->process().AwaitOutput(" GoodbyeSaid", kLimit));
-  SignalTwice(server_->process());
+  server_->process().SignalAtOnce({SIGTERM, SIGINT});
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
   const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_EQ(report.reason(), "interrupt");
@@ -369,7 +363,7 @@ TEST_F(ShutdownReportTest, AThirdSignalStillWritesItsFile) {
   StartFaulty("log=hangs");
   server_->process().Signal(SIGINT);
   ASSERT_TRUE(server_->process().AwaitOutput("log hangs\n", kLimit));
-  SignalTwice(server_->process());
+  server_->process().SignalAtOnce({SIGTERM, SIGINT});
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
   EXPECT_EQ(ReportInFile(server_->process()).why(), "third signal");
 }
