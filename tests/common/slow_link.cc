@@ -181,8 +181,8 @@ class SlowLink::Connection {
 
   // False: it has ended.
   bool Step(SteadyClock::time_point now) {
-    up_.Step(now, link_.rate_, link_.delay_);
-    down_.Step(now, link_.rate_, link_.delay_);
+    up_.Step(now, link_.up_rate_, link_.delay_);
+    down_.Step(now, link_.down_rate_, link_.delay_);
     const bool by_server = down_.from_reset() || (up_.to_reset() && !down_.ended());
     if (by_server) ++link_.resets_;
     reset_ = by_server || up_.from_reset() || up_.to_reset() || down_.to_reset();
@@ -209,7 +209,8 @@ SlowLink::SlowLink(std::string server, const Options& options)
       receive_buffer_(options.receive_buffer),
       listener_(Listen(options.receive_buffer)),
       stop_(eventfd(0, EFD_CLOEXEC)),
-      rate_(options.bytes_per_second) {
+      up_rate_(options.bytes_per_second),
+      down_rate_(options.bytes_per_second) {
   sockaddr_in bound{};
   socklen_t size = sizeof bound;
   Require(getsockname(listener_, reinterpret_cast<sockaddr*>(&bound), &size) == 0, "SlowLink");

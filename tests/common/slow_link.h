@@ -45,7 +45,9 @@ class SlowLink {
   const std::string& address() const { return address_; }
 
   // 0: nothing passes until it is set again.
-  void SetRate(std::int64_t bytes_per_second) { rate_ = bytes_per_second; }
+  void SetRate(std::int64_t bytes_per_second) { up_rate_ = down_rate_ = bytes_per_second; }
+  // From servers to callers only.
+  void SetDownRate(std::int64_t bytes_per_second) { down_rate_ = bytes_per_second; }
 
   // Resets the connections that there are.
   void Cut() { ++cuts_; }
@@ -69,7 +71,8 @@ class SlowLink {
   const int listener_;
   const int stop_;  // An eventfd.
   std::string address_;
-  std::atomic<std::int64_t> rate_;
+  std::atomic<std::int64_t> up_rate_;
+  std::atomic<std::int64_t> down_rate_;
   std::atomic<int> cuts_{0};
   std::atomic<std::int64_t> sent_up_{0};
   std::atomic<std::int64_t> sent_down_{0};

@@ -32,6 +32,10 @@ using testkit::SlowLink;
 
 constexpr int kKilobyte = 1000;
 constexpr int kMegabyte = 1000 * kKilobyte;
+// Of a call that arrives slowly.
+constexpr int kRequest = 3900 * kKilobyte;
+// More than gRPC has to say beside a message.
+constexpr int kBegun = 20 * kKilobyte;
 
 class SlowLinksTest : public ServerUnderTest {
  protected:
@@ -44,22 +48,28 @@ class SlowLinksTest : public ServerUnderTest {
     EXPECT_TRUE(EchoCall(*far_stub_, 0, kLimit).Status().ok());
   }
 
-  // A call with so much in its request, and in its answer, that the server has accepted.
-  std::unique_ptr<EchoCall> AcceptedFarCall(std::uint32_t sleep_ms, int bytes) {
-    const std::int64_t before = link_->sent_up();
-    auto call = std::make_unique<EchoCall>(*far_stub_, sleep_ms, kLimit,
-                                           std::string(static_cast<std::size_t>(bytes), 'x'));
-    AwaitSentUp(before + bytes);
-    EXPECT_TRUE(EchoCall(*far_stub_, 0, kLimit).Status().ok());
+  // With so much in its request, and in its answer.
+  std::unique_ptr<EchoCall> FarCall(std::uint32_t sleep_ms, int bytes) {
+    return std::make_unique<EchoCall>(*far_stub_, sleep_ms, kLimit,
+                                      std::string(static_cast<std::size_t>(bytes), 'x'));
+  }
+
+  // A call whose answer has begun to pass the link at this rate: its handler is done.
+  std::unique_ptr<EchoCall> CallBeingAnswered(int bytes, int bytes_per_second) {
+    const std::int64_t enough = link_->sent_down() + kBegun;
+    link_->SetDownRate(bytes_per_second);
+    auto call = FarCall(/*sleep_ms=*/0, bytes);
+    EXPECT_TRUE(testkit::Eventually([&] { return link_->sent_down() >= enough; }));
     return call;
   }
 
-  void AwaitSentUp(std::int64_t bytes) {
-    ASSERT_TRUE(testkit::Eventually([&] { return link_->sent_up() >= bytes; }));
-  }
-  void AwaitSentDown(std::int64_t bytes) {
-    const std::int64_t before = link_->sent_down();
-    ASSERT_TRUE(testkit::Eventually([&] { return link_->sent_down() >= before + bytes; }));
+  // A call whose request has begun to arrive, and would take a minute.
+  std::unique_ptr<EchoCall> ArrivingCall() {
+    const std::int64_t enough = link_->sent_up() + kBegun;
+    link_->SetRate(64 * kKilobyte);
+    auto call = FarCall(/*sleep_ms=*/0, kRequest);
+    EXPECT_TRUE(testkit::Eventually([&] { return link_->sent_up() >= enough; }));
+    return call;
   }
 
   void ExpectAnswer(EchoCall& call, int bytes) {
@@ -89,9 +99,7 @@ INSTANTIATE_TEST_SUITE_P(Size, AnswerTest,
 
 TEST_P(AnswerTest, InTransitAtSigtermArrives) {
   Start(kAllTheTime);
-  const auto call = AcceptedFarCall(/*sleep_ms=*/200, GetParam().bytes);
-  link_->SetRate(GetParam().bytes_per_second);
-  AwaitSentDown(20 * kKilobyte);  // Its handler is done.
+  const auto call = CallBeingAnswered(GetParam().bytes, GetParam().bytes_per_second);
   process().Signal(SIGTERM);
   EchoCall another(*far_stub_, 0, kLimit);  // Answered or refused.
   ExpectAnswer(*call, GetParam().bytes);
@@ -101,12 +109,15 @@ TEST_P(AnswerTest, InTransitAtSigtermArrives) {
 
 TEST_P(AnswerTest, FromAHandlerThatEndsWhileDrainingArrives) {
   Start(kAllTheTime);
-  const auto call = AcceptedFarCall(/*sleep_ms=*/1500, GetParam().bytes);
+  const std::int64_t sent = link_->sent_up() + GetParam().bytes;
+  const std::int64_t begun = link_->sent_down() + kBegun;
+  link_->SetDownRate(GetParam().bytes_per_second);
+  const auto call = FarCall(/*sleep_ms=*/3000, GetParam().bytes);
+  EXPECT_TRUE(testkit::Eventually([&] { return link_->sent_up() >= sent; }));
+  EXPECT_TRUE(EchoCall(*far_stub_, 0, kLimit).Status().ok());  // The one before it has come.
   process().Signal(SIGTERM);
   AwaitEvent("GoodbyeSaid");
-  AwaitSentDown(1);  // GOAWAY, at least.
-  link_->SetRate(GetParam().bytes_per_second);
-  EXPECT_FALSE(call->Answered()) << "too soon to show anything";
+  EXPECT_LT(link_->sent_down(), begun) << "too soon to show anything";
   ExpectAnswer(*call, GetParam().bytes);
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
@@ -114,9 +125,7 @@ TEST_P(AnswerTest, FromAHandlerThatEndsWhileDrainingArrives) {
 // For longer than a connection must be silent to be ended.
 TEST_P(AnswerTest, OnAStallingLinkArrives) {
   Start(kAllTheTime);
-  const auto call = AcceptedFarCall(/*sleep_ms=*/200, GetParam().bytes);
-  link_->SetRate(GetParam().bytes_per_second);
-  AwaitSentDown(20 * kKilobyte);
+  const auto call = CallBeingAnswered(GetParam().bytes, GetParam().bytes_per_second);
   link_->SetRate(0);
   process().Signal(SIGTERM);
   AwaitEvent("GoodbyeSaid");
@@ -148,20 +157,17 @@ TEST_F(SlowLinksTest, ASlowlyReadStreamGetsItsGoodbye) {
 
 TEST_F(SlowLinksTest, ARequestThatIsStillArrivingIsAnswered) {
   Start(kAllTheTime);
-  constexpr int kBytes = 3900 * kKilobyte;
-  link_->SetRate(2 * kMegabyte);
-  EchoCall call(*far_stub_, 0, kLimit, std::string(kBytes, 'x'));
-  AwaitSentUp(link_->sent_up() + kBytes / 4);
+  const auto call = ArrivingCall();
   process().Signal(SIGTERM);
-  ExpectAnswer(call, kBytes);
+  AwaitEvent("GoodbyeSaid");
+  link_->SetRate(2 * kMegabyte);
+  ExpectAnswer(*call, kRequest);
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 
 TEST_F(SlowLinksTest, ALateAnswerIsCountedAsCut) {
   Start({"--termination_grace=4s", "--shutdown_lame_duck=0"});
-  const auto call = AcceptedFarCall(/*sleep_ms=*/200, 250 * kKilobyte);
-  link_->SetRate(16 * kKilobyte);
-  AwaitSentDown(20 * kKilobyte);
+  const auto call = CallBeingAnswered(250 * kKilobyte, 16 * kKilobyte);
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
   EXPECT_EQ(Event("CallsCut").detail, "answers on 1 connections had not left");
@@ -171,27 +177,24 @@ TEST_F(SlowLinksTest, ALateAnswerIsCountedAsCut) {
 
 TEST_F(SlowLinksTest, ALateRequestIsCountedAsCut) {
   Start({"--termination_grace=4s", "--shutdown_lame_duck=0"});
-  link_->SetRate(64 * kKilobyte);
-  EchoCall call(*far_stub_, 0, kLimit, std::string(3900 * kKilobyte, 'x'));
-  AwaitSentUp(link_->sent_up() + 20 * kKilobyte);
+  const auto call = ArrivingCall();
   process().Signal(SIGTERM);
   EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
   EXPECT_EQ(Event("CallsCut").detail, "1 requests were still arriving");
-  EXPECT_FALSE(call.Status().ok());
+  EXPECT_FALSE(call->Status().ok());
 }
 
 // gRPC takes no request whose end arrives once calls are refused, and tells nobody.
 TEST_F(SlowLinksTest, ARequestThatIsCompleteTooLateIsCountedAsCut) {
   Start(
       {"--termination_grace=60s", "--shutdown_lame_duck=0", "--shutdown_drain_connections=100ms"});
-  constexpr int kBytes = 3900 * kKilobyte;
-  link_->SetRate(2 * kMegabyte);
-  EchoCall call(*far_stub_, 0, kLimit, std::string(kBytes, 'x'));
-  AwaitSentUp(link_->sent_up() + 20 * kKilobyte);
+  const auto call = ArrivingCall();
   process().Signal(SIGTERM);
+  AwaitEvent("NewCallsRefused");
+  link_->SetRate(2 * kMegabyte);
   EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
   EXPECT_EQ(Event("CallsCut").detail, "1 requests were still arriving");
-  EXPECT_FALSE(call.Status().ok());
+  EXPECT_FALSE(call->Status().ok());
 }
 
 // Its caller and its report agree, whichever deadline a stopped clock has passed. The call
