@@ -168,10 +168,10 @@ TEST_F(SystemdNotifierTest, SignalsLifeWhileTheProcessIsAlive) {
       std::async(std::launch::async, [&] { return process.ServeUntilShutdown(traffic); });
   EXPECT_TRUE(systemd_.Await("READY=1"));
   traffic.answers = false;
-  // One may be under way.
-  std::this_thread::sleep_for(milliseconds(20));
+  // The last one may have been under way.
+  EXPECT_TRUE(testkit::Eventually([&] { return traffic.refused >= 1; }));
   const auto before = systemd_.Count("WATCHDOG=1");
-  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_TRUE(testkit::Eventually([&] { return traffic.refused >= 10; }));
   EXPECT_EQ(systemd_.Count("WATCHDOG=1"), before);
   traffic.answers = true;
   EXPECT_TRUE(testkit::Eventually([&] { return systemd_.Count("WATCHDOG=1") > before; }));

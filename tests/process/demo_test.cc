@@ -22,14 +22,21 @@ namespace demo = grpc::examples::demo;
 
 constexpr std::chrono::seconds kLimit{40};
 
-grpc::Status Wait(demo::Demo::Stub& stub, std::chrono::milliseconds time) {
+// A call that is in flight from its construction on; every call must have ended when it is destroyed.
+struct Call {
+  Call(demo::Demo::Stub& stub, std::uint32_t ms) {
+    context.set_deadline(std::chrono::system_clock::now() + kLimit);
+    request.set_ms(ms);
+    stub.async()->Wait(&context, &request, &reply,
+                       [this](const grpc::Status& status) { ended.set_value(status); });
+  }
+
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kLimit);
   demo::WaitRequest request;
-  request.set_ms(static_cast<std::uint32_t>(time.count()));
   demo::WaitReply reply;
-  return stub.Wait(&context, request, &reply);
-}
+  std::promise<grpc::Status> ended;
+  std::future<grpc::Status> status = ended.get_future();
+};
 
 TEST(DemoTest, ACallIsAnsweredAndCounted) {
   const auto server =
@@ -37,12 +44,14 @@ TEST(DemoTest, ACallIsAnsweredAndCounted) {
   ASSERT_TRUE(server.ok()) << server.status();
   testkit::ChildProcess& process = (*server)->process();
   const auto stub = demo::Demo::NewStub(rpc::NewConnection((*server)->address()));
-  ASSERT_TRUE(Wait(*stub, {}).ok());
-  auto call = std::async(std::launch::async,
-                         [&stub] { return Wait(*stub, std::chrono::milliseconds(2000)); });
-  ASSERT_TRUE(Wait(*stub, std::chrono::milliseconds(500)).ok());  // It is there by now.
+  EXPECT_TRUE(Call(*stub, 0).status.get().ok());
+  Call call(*stub, 3000);
+  EXPECT_TRUE(Call(*stub, 0).status.get().ok());  // The one before it has come.
   process.Signal(SIGTERM);
-  const grpc::Status status = call.get();
+  EXPECT_TRUE(process.AwaitOutput(" GoodbyeSaid", kLimit)) << process.Output();
+  EXPECT_EQ(call.status.wait_for(std::chrono::seconds(0)), std::future_status::timeout)
+      << "too soon to show anything";
+  const grpc::Status status = call.status.get();
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(process.Wait(kLimit), testkit::Ending::Exited(0));
   EXPECT_THAT(process.Output(), ::testing::HasSubstr("grpc.examples.demo.Demo/Wait"));

@@ -152,11 +152,11 @@ class BusyCaller {
 };
 
 TEST_F(DrainTest, AnswersEveryCallAndReportsItsProgress) {
-  Start({"--shutdown_lame_duck=3s"});
-  BusyCaller busy(address());
+  Start({"--shutdown_lame_duck=2s"});
   grpc::Status held;
-  std::jthread holder([&] { held = Echo(*rpc::Bounded(), /*sleep_ms=*/4000); });
-  AwaitState([](const State& state) { return state.calls() >= 1; });
+  std::jthread holder([&] { held = Echo(*rpc::Bounded(), /*sleep_ms=*/6000); });
+  AwaitState([](const State& state) { return state.calls() == 1; });
+  BusyCaller busy(address());
   Operator drain(*admin_);
   AwaitState([](const State& state) { return state.hinted_calls() > 10; });
   EXPECT_EQ(GetState().phase(), admin::v1::PHASE_LAME_DUCK);

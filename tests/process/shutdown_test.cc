@@ -253,25 +253,12 @@ TEST_F(ShutdownTest, ASecondSignalExpeditesAndKeepsTheOrder) {
   EXPECT_EQ(call->Status().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-TEST_F(ShutdownTest, ARepeatedSigtermIsNotASecondSignal) {
-  Start(kAllTheTime);
-  const auto call = AcceptedEcho(/*sleep_ms=*/1500);
-  process().Signal(SIGTERM);
-  AwaitEvent("ShutdownRequested");
-  process().Signal(SIGTERM);
-  const grpc::Status status = call->Status();
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
-}
-
 TEST_F(ShutdownTest, AThirdSignalExitsAtOnceWith6) {
   Start(kAllTheTime);
   const auto call = AcceptedEcho(kForEver);
   process().Signal(SIGINT);
   AwaitEvent("GoodbyeSaid");
-  // Two different ones: the kernel would make one of two that are the same.
-  process().Signal(SIGINT);
-  process().Signal(SIGTERM);
+  process().SignalAtOnce({SIGINT, SIGTERM});
   EXPECT_EQ(Wait(), Ending::Exited(6)) << Output();
   EXPECT_THAT(Output(), HasSubstr("third signal"));
   EXPECT_THAT(EventNames(), Not(Contains("Stopped")));

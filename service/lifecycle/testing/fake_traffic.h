@@ -28,6 +28,8 @@ class FakeTraffic final : public Traffic {
   Load load{};
   CallTally tally{};
   std::atomic<bool> answers = true;
+  // How often Answers() has said that it does not.
+  mutable std::atomic<int> refused = 0;
   // What OnHandover() was given.
   std::function<void(const std::string& to)> handed_over;
 
@@ -68,7 +70,11 @@ class FakeTraffic final : public Traffic {
     return ends;
   }
   Load Look() const override { return load; }
-  bool Answers() const override { return answers; }
+  bool Answers() const override {
+    if (answers) return true;
+    ++refused;
+    return false;
+  }
   int TryCallsRunning() const override { return calls_that_do_not_finish; }
   CallTally TryTally() const override { return tally; }
 };
