@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "service/lifecycle/testing/fake_clock.h"
+#include "tests/common/eventually.h"
 
 namespace lifecycle {
 namespace {
@@ -105,7 +106,7 @@ class ShutdownRegistryTest : public testing::Test {
   // Blocks until exactly these closers run. Asks again and again, because
   // TryClosing() may not be able to tell.
   void AwaitClosing(const std::vector<std::string>& names) {
-    while (registry_.TryClosing() != names) std::this_thread::yield();
+    ASSERT_TRUE(testkit::Eventually([&] { return registry_.TryClosing() == names; }));
   }
 
   FakeClock clock_;

@@ -64,7 +64,7 @@ TEST(BlockedThreads, AreReportedOnceInAWhile) {
   {
     const Blocker blocker;
     const BlockedThreads blocked([&told] { ++told; }, milliseconds(1));
-    while (told == 0) std::this_thread::yield();
+    ASSERT_TRUE(testkit::Eventually([&] { return told > 0; }));
     EXPECT_TRUE(blocked.blocked());
     std::this_thread::sleep_for(milliseconds(20));  // Were it told again, it would be now.
   }

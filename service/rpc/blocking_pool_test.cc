@@ -13,12 +13,12 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/testing/fake_clock.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 namespace {
@@ -175,7 +175,7 @@ TEST(BlockingPoolTest, RefusesWorkWhileTheOldestWaitsTooLong) {
   // What was accepted is run, and then there is room again.
   gate.Open();
   std::promise<void> emptied;
-  while (!pool.Run([&emptied] { emptied.set_value(); })) std::this_thread::yield();
+  ASSERT_TRUE(testkit::Eventually([&] { return pool.Run([&emptied] { emptied.set_value(); }); }));
   emptied.get_future().wait();
   EXPECT_EQ(run, 2);
 }

@@ -21,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/sqlite/turnstile.h"
+#include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
 namespace sqlite {
@@ -85,10 +86,11 @@ class DatabaseTest : public ::testing::Test {
   void AwaitOccupied() {
     const auto turnstile = Turnstile::Open(path_ + "-turn");
     ASSERT_TRUE(turnstile.ok());
-    while ((*turnstile)->Enter(std::chrono::steady_clock::now())) {
-      (*turnstile)->Leave();
-      std::this_thread::yield();
-    }
+    ASSERT_TRUE(testkit::Eventually([&] {
+      const bool free = (*turnstile)->Enter(std::chrono::steady_clock::now());
+      if (free) (*turnstile)->Leave();
+      return !free;
+    }));
   }
 
   const testkit::TempDir directory_;

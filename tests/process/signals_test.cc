@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
+#include "tests/common/eventually.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 #include "tests/process/echo_call.h"
@@ -87,7 +89,12 @@ TEST_F(SignalsTest, ASignalIsHeardWhileReadingFlags) {
     ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
     testkit::ChildProcess server(
         {testkit::RunfileOrDie("tests/process/faulty_server"), "--flagfile=" + pipe});
-    const int writer = open(pipe.c_str(), O_WRONLY | O_CLOEXEC);  // Returns once it is read.
+    int writer = -1;
+    const auto is_read = [&] {
+      writer = open(pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+      return writer >= 0 || server.Wait(std::chrono::milliseconds(0)) != Ending();
+    };
+    ASSERT_TRUE(testkit::Eventually(is_read) && writer >= 0) << server.Output();
     server.Signal(each);
     EXPECT_EQ(server.Wait(kLimit), Ending::Exited(0)) << server.Output();
     EXPECT_THAT(server.Output(), HasSubstr("stopped before anything was opened; exit code 0\n"));

@@ -18,6 +18,7 @@
 #include "service/rpc/testing/callers.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
+#include "tests/common/eventually.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/server_process.h"
@@ -191,11 +192,12 @@ class SlowStartTest : public ::testing::TestWithParam<std::string> {
   void Signal(int signal) {
     server_->Signal(signal);
     const std::string status = "/proc/" + std::to_string(server_->pid()) + "/status";
-    for (bool waits = true; waits && server_->Wait(std::chrono::milliseconds(1)) == Ending();) {
+    EXPECT_TRUE(testkit::Eventually([&] {
       std::ifstream file(status);
       const std::string text{std::istreambuf_iterator<char>(file), {}};
-      waits = text.find("ShdPnd:\t0000000000000000") == std::string::npos;
-    }
+      return server_->Wait(std::chrono::milliseconds(0)) != Ending() ||
+             text.find("ShdPnd:\t0000000000000000") != std::string::npos;
+    })) << Output();
   }
 
   std::string Output() const { return server_->Output(); }
