@@ -68,8 +68,7 @@ def call(address):
     return channel, channel.unary_unary("/bench.Bench/Echo").future(b"\x08\x90\x4e", timeout=LIMIT)
 
 
-def main():
-    directory = tempfile.mkdtemp()
+def main(directory):
     ports = [directory + "/" + name for name in ("port", "http")]
     server = subprocess.Popen(
         [SERVER, "--address=127.0.0.1:0", "--port_file=" + ports[0], "--admin_http_address=127.0.0.1:0",
@@ -111,4 +110,5 @@ def main():
         server.wait()
 
 
-main()
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made:
+    main(made)

@@ -71,8 +71,7 @@ def look(url, profile):
     return shown.stdout
 
 
-def main():
-    directory = tempfile.mkdtemp()
+def main(directory):
     port = directory + "/http"
     server = subprocess.Popen(
         [SERVER, "--address=127.0.0.1:0", "--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port,
@@ -101,4 +100,5 @@ def main():
         server.wait()
 
 
-main()
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made:
+    main(made)
