@@ -100,6 +100,15 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
         [&] { return Stranger()->Query(Statement(sql), InAMinute())->size() > 0; });
   }
 
+  // A transaction that waits at its end for the advisory lock 1. `connection` outlives it.
+  static std::future<absl::Status> CommitOnceUnlocked(postgres::Connection& connection,
+                                                      std::vector<Statement> statements) {
+    statements.emplace_back("SELECT pg_advisory_xact_lock(1)");
+    return std::async(std::launch::async, [&connection, statements = std::move(statements)] {
+      return connection.Commit(statements, InAMinute()).status();
+    });
+  }
+
   std::string database_;
   std::unique_ptr<PostgresOrderStore> store_;
 };
@@ -110,17 +119,12 @@ TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {
   const auto slow = Stranger();
   ASSERT_TRUE(slow->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
   const auto replica = Stranger();
-  auto first = std::async(std::launch::async, [&] {
-    return replica
-        ->Commit({Statement("SELECT last FROM log FOR UPDATE"),
-                  Statement("INSERT INTO orders (order_id, request_id, reservation_id, state, "
-                            "items, body) VALUES ('slow', 'slow', 'r', 1, '{}', '')"),
-                  Statement("INSERT INTO events SELECT last + 1, position, 1 FROM log, orders"),
-                  Statement("UPDATE log SET last = last + 1"),
-                  Statement("SELECT pg_advisory_xact_lock(1)")},
-                 InAMinute())
-        .status();
-  });
+  auto first = CommitOnceUnlocked(
+      *replica, {Statement("SELECT last FROM log FOR UPDATE"),
+                 Statement("INSERT INTO orders (order_id, request_id, reservation_id, state, "
+                           "items, body) VALUES ('slow', 'slow', 'r', 1, '{}', '')"),
+                 Statement("INSERT INTO events SELECT last + 1, position, 1 FROM log, orders"),
+                 Statement("UPDATE log SET last = last + 1")});
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
   auto second = std::async(std::launch::async, [&] { return Place(*store_, "fast"); });
   // It waits for its place: for the row of the log, or for the transaction that holds it.
@@ -146,13 +150,7 @@ TEST_F(PostgresOrderStoreTest, ReadsAndClaimsWhileItsWriterWaits) {
   const auto stranger = Stranger();
   ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
   const auto replica = Stranger();
-  auto holder = std::async(std::launch::async, [&] {
-    return replica
-        ->Commit({Statement("SELECT last FROM log FOR UPDATE"),
-                  Statement("SELECT pg_advisory_xact_lock(1)")},
-                 InAMinute())
-        .status();
-  });
+  auto holder = CommitOnceUnlocked(*replica, {Statement("SELECT last FROM log FOR UPDATE")});
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
   auto waiting = std::async(std::launch::async, [&] { return Place(*store, "2"); });
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'transactionid'"));
@@ -172,14 +170,9 @@ TEST_F(PostgresOrderStoreTest, ClaimsTheRestWhileAnotherProcessClaims) {
   const auto stranger = Stranger();
   ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
   const auto replica = Stranger();
-  auto claiming = std::async(std::launch::async, [&] {
-    return replica
-        ->Commit({Statement("UPDATE outbox SET due_at = now() + interval '1 minute' WHERE id = "
-                            "(SELECT min(id) FROM outbox)"),
-                  Statement("SELECT pg_advisory_xact_lock(1)")},
-                 InAMinute())
-        .status();
-  });
+  auto claiming = CommitOnceUnlocked(
+      *replica, {Statement("UPDATE outbox SET due_at = now() + interval '1 minute' WHERE id = "
+                           "(SELECT min(id) FROM outbox)")});
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
   const auto items =
       store_->Claim(10, std::chrono::minutes(1), steady_clock::now() + testkit::kLong);
@@ -286,13 +279,8 @@ TEST_F(PostgresOrderStoreTest, KeepsTotalsThatAnotherReplicaPutRight) {
   ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
   // Not committed yet: the damage is still to be read.
   const auto replica = Stranger();
-  auto repair = std::async(std::launch::async, [&] {
-    return replica
-        ->Commit({Statement("UPDATE sales_totals SET quantities = '{3}'"),
-                  Statement("SELECT pg_advisory_xact_lock(1)")},
-                 InAMinute())
-        .status();
-  });
+  auto repair =
+      CommitOnceUnlocked(*replica, {Statement("UPDATE sales_totals SET quantities = '{3}'")});
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
   auto late = std::async(std::launch::async, [&] { return save(3); });
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'transactionid'"));

@@ -41,9 +41,10 @@ FORBIDDEN = {
 }
 MAY_USE_OLD_WORDS = {"CHANGELOG.md", "tests/architecture/words_test.py"}
 
-# A step of the sequence, by its name.
 # Of what a pool finishes only when it is closed.
 LATE = ("kWorkerFailed", "kClosingResources")
+
+# A step of the sequence, by its name.
 STEP = r"^(?:void|bool) ShutdownSequence::(\w+)\([^)]*\) \{\n"
 
 # Of a start, which the model leaves out.

@@ -126,8 +126,7 @@ inline Exit(code) {
 }
 
 /* The first signal, a second and a third, each at any moment, or no more of them. A
- * SIGTERM or SIGHUP that is repeated at once counts for nothing (SignalCount): no step
- * here. */
+ * SIGTERM or SIGHUP that is repeated at once counts for nothing (SignalCount): no step here. */
 active proctype SignalThread() {
   atomic { if :: interrupt = true :: true fi; requested = true };
   if :: expedited = true :: true -> false fi;

@@ -31,8 +31,7 @@ struct StoreKind {
   std::function<std::unique_ptr<DatabaseUnderTest>()> make_database;
   // Gives a restored database another id; in docs/operations.md, word for word.
   std::string new_id_sql;
-  // Afterwards the outbox looks as after the database's clock was set back by five
-  // minutes.
+  // Afterwards the outbox looks as after the database's clock was set back by five minutes.
   std::string clock_set_back_sql;
 
   friend std::ostream& operator<<(std::ostream& out, const StoreKind& kind) {
