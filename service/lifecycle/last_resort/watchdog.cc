@@ -27,6 +27,30 @@ std::weak_ptr<void> left;  // Guarded by left_mutex.
 
 [[noreturn]] void ExitNow(ExitCode code) { _exit(static_cast<int>(code)); }
 
+// When the process ends at the latest, and with which code.
+struct End {
+  TimePoint at = TimePoint::max();
+  ExitCode code = ExitCode::kWatchdog;
+};
+
+// The earliest of those that several threads set. Its mutex is held for a comparison and a copy:
+// nobody can hang with it.
+class EarliestEnd {
+ public:
+  void Set(const End& end) {
+    std::lock_guard lock(mutex_);
+    if (end.at < end_.at) end_ = end;
+  }
+  End Get() const {
+    std::lock_guard lock(mutex_);
+    return end_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  End end_;  // Guarded by mutex_.
+};
+
 }  // namespace
 
 struct Watchdog::State {
@@ -34,8 +58,7 @@ struct Watchdog::State {
   ~State() { sem_destroy(&changed); }
 
   // For the thread that exits. Set before `changed` is posted.
-  std::atomic<TimePoint> end{TimePoint::max()};
-  std::atomic<ExitCode> code{ExitCode::kWatchdog};
+  EarliestEnd end;
   std::atomic<bool> called_off{false};
   sem_t changed;
 
@@ -48,10 +71,8 @@ struct Watchdog::State {
   bool requested = false;            // Guarded by mutex; set before that.
   std::function<void()> on_expired;  // Guarded by mutex; null once the object is gone.
 
-  void ExitBy(TimePoint at, ExitCode with) {
-    if (at >= end.load()) return;
-    code = with;
-    end = at;
+  void ExitBy(TimePoint at, ExitCode code) {
+    end.Set({at, code});
     sem_post(&changed);
   }
   void CallOff() {
@@ -65,7 +86,7 @@ struct Watchdog::State {
 
 void Watchdog::State::Exit() {
   while (!called_off) {
-    const TimePoint at = end;
+    const auto [at, code] = end.Get();
     if (std::chrono::steady_clock::now() >= at) ExitNow(code);
     if (at == TimePoint::max()) {
       sem_wait(&changed);

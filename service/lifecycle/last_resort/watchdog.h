@@ -17,7 +17,8 @@ namespace lifecycle {
 // The problem: any lock, peer, disk, or the allocator can hang; then no step of the shutdown
 // completes, and neither does whoever tries to say so. So two threads exist from the start and take
 // part in nothing else. One says what is stuck when time is nearly up. The other only sleeps until
-// time is up, and then ends the process without needing a lock, memory or another thread.
+// time is up, and then ends the process without needing memory, another thread, or a lock that is
+// held where anything can block.
 //
 // Guarantees, counted from the shutdown request:
 // * After `until_expired`, `on_expired` is called, and the process ends with kWatchdog when it

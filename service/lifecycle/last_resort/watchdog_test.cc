@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <future>
@@ -158,6 +160,38 @@ TEST_F(WatchdogDeathTest, ExitsNoLaterThanRequested) {
         HangForEver();
       },
       ExitedWithCode(5), "^$");
+}
+
+// In a process of its own: a request's end, hours away, is set by the watchdog's thread at the same
+// moment as the near one by this thread. `offset` moves one against the other.
+[[noreturn]] void SetBothEndsAtOnce(int offset) {
+  alarm(20);  // Ends it with another status if the far one has won.
+  std::atomic<bool> go = false;
+  std::atomic<bool> waits = false;
+  const Watchdog::AwaitRequest await = [&](std::stop_token) {
+    waits = true;
+    while (!go) continue;
+    return Time::now();
+  };
+  Watchdog watchdog(await, hours(1), hours(1), [] {});
+  while (!waits) continue;
+  const auto soon = Time::now();
+  go = true;
+  for (std::atomic<int> passed = 0; passed < offset; ++passed) continue;
+  watchdog.ExitBy(soon, ExitCode::kThirdSignal);
+  HangForEver();
+}
+
+TEST(WatchdogTest, TheEarlierOfTwoEndsHoldsThoughBothAreSetAtOnce) {
+  for (int round = 0; round < 300; ++round) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) SetBothEndsAtOnce(round % 50);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status)) << "in round " << round << ", signal " << WTERMSIG(status);
+    ASSERT_EQ(WEXITSTATUS(status), 6) << "in round " << round;
+  }
 }
 
 TEST_F(WatchdogDeathTest, DoesNothingBeforeAShutdownOrOnceDisarmed) {
