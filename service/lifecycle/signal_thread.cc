@@ -78,11 +78,19 @@ Signals& TheSignals() {
   return signals;
 }
 
+bool IsPending(int signal) {
+  sigset_t pending;
+  return sigpending(&pending) == 0 && sigismember(&pending, signal) == 1;
+}
+
 [[noreturn]] void TakeSignals(sigset_t set) {
   Signals& signals = TheSignals();
   for (;;) {
     int signal = 0;
     if (sigwait(&set, &signal) != 0) continue;
+    // Of those that are pending it gives the lowest number. A SIGHUP beside a SIGTERM
+    // (SendSIGHUP=) only repeats that.
+    if (signal == SIGHUP && IsPending(SIGTERM)) continue;
     std::lock_guard lock(signals.mutex);
     signals.Act(signals.count->Next(signal));
   }

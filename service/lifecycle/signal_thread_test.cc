@@ -126,6 +126,22 @@ TEST_F(BlockShutdownSignalsDeathTest, AThirdSignalWithoutAListenerEndsIt) {
       testing::ExitedWithCode(6), "^third signal: leaving at once\n$");
 }
 
+TEST_F(BlockShutdownSignalsDeathTest, ASigtermGoesBeforeTheSighupSentWithIt) {
+  EXPECT_EXIT(
+      {
+        BlockShutdownSignals();
+        const SignalListener listener([](SignalMeaning meaning) {
+          if (meaning != SignalMeaning::kShow) {
+            _exit(meaning == SignalMeaning::kTerminate ? 90 : 91);
+          }
+          kill(getpid(), SIGTERM);  // Both are pending: this is the thread that takes them.
+          kill(getpid(), SIGHUP);
+        });
+        SendAndHang({SIGQUIT});
+      },
+      testing::ExitedWithCode(90), "");
+}
+
 TEST_F(BlockShutdownSignalsDeathTest, AnIgnoredSignalDoesNotKill) {
   EXPECT_EXIT(
       {
