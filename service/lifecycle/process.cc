@@ -195,7 +195,7 @@ void Process::LeaveAtOnce() {
 }
 
 void Process::OnUnplannedEnd(const std::string& why) {
-  if (!ends_as_planned_ && !main_has_left_ && std::this_thread::get_id() == main_) {
+  if (std::this_thread::get_id() == main_ && !ends_as_planned_ && !main_has_left_) {
     _exit(CouldNotStart(absl::InternalError(why)));
   }
   watchdog_.ExitBy(clock_.Now() + TimeToLeave(budget_), ExitCode::kBug);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <thread>
 #include <utility>
 
@@ -53,7 +54,12 @@ UnplannedEnd::UnplannedEnd(End end) {
   NoticeExitFromNowOn();
 }
 
-UnplannedEnd::~UnplannedEnd() { delete the_end.exchange(nullptr); }
+UnplannedEnd::~UnplannedEnd() {
+  const std::unique_ptr<End> end(the_end.exchange(nullptr));
+  const std::thread::id on = ending;
+  if (on == std::thread::id() || on == std::this_thread::get_id()) return;
+  for (;;) pause();  // That thread ends the process, and may be using all that main would destroy.
+}
 
 void UnplannedEnd::Install() {
   std::set_terminate([] { EndBecause(WhatWasThrown()); });

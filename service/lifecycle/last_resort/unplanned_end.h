@@ -23,6 +23,7 @@ namespace lifecycle {
 class UnplannedEnd {
  public:
   explicit UnplannedEnd(std::function<void(const std::string& why)> end);
+  // Does not return while another thread ends the process.
   ~UnplannedEnd();
   UnplannedEnd(const UnplannedEnd&) = delete;
   UnplannedEnd& operator=(const UnplannedEnd&) = delete;

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <future>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -90,6 +92,25 @@ TEST_F(UnplannedEndDeathTest, EndsEvenWhenTheCallbackThrows) {
         Throw();
       },
       ExitedWithCode(7), "");
+}
+
+TEST_F(UnplannedEndDeathTest, IsNotOvertakenByTheReturnOfMain) {
+  EXPECT_EXIT(
+      {
+        UnplannedEnd::Install();
+        std::promise<void> ends;
+        {
+          const UnplannedEnd end([&ends](const std::string& why) {
+            ends.set_value();
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            Say(why);
+          });
+          std::thread(Throw).detach();
+          ends.get_future().wait();
+        }
+        _exit(91);
+      },
+      ExitedWithCode(90), "asked: uncaught exception: no thread");
 }
 
 TEST_F(UnplannedEndDeathTest, DoesNothingWhenMainReturns) {
