@@ -31,9 +31,9 @@ std::string InWords(const Traffic::Unfinished& left) {
 }
 
 // Calls that did not end as their handlers intended.
-std::int64_t NotFinished(const CallTally& tally) {
+std::int64_t Cancelled(const CallTally& tally) {
   std::int64_t sum = 0;
-  for (const CallTally::Method& each : tally.methods) sum += each.cancelled + each.left;
+  for (const CallTally::Method& each : tally.methods) sum += each.cancelled;
   return sum;
 }
 
@@ -145,10 +145,10 @@ void ShutdownSequence::DrainCalls() {
 
 void ShutdownSequence::CancelCalls() {
   Patience patience = Enter(Phase::kCancellingCalls);
-  const std::int64_t before = NotFinished(traffic_->TryTally());
+  const std::int64_t before = Cancelled(traffic_->TryTally());
   if (traffic_->Cancel(patience)) {
     // A call may have arrived after all known ones had finished.
-    const std::int64_t cut = NotFinished(traffic_->TryTally()) - before;
+    const std::int64_t cut = Cancelled(traffic_->TryTally()) - before;
     if (cut > 0 && outcome_.exit_code < ExitCode::kForced) {
       Emit(EventType::kLateCallsCut, "", absl::StrCat(cut, " calls"));
     }

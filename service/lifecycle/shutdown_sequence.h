@@ -53,8 +53,8 @@ struct ShutdownOutcome {
 //
 // The lame duck always lasts its full time, which the platform needs to notice it. Every other
 // phase ends as soon as it has nothing left to wait for, and at the latest when only the time
-// guaranteed to later phases is left (ShutdownBudget::EndOf()). SIGINT and a handover to another
-// process skip the lame duck.
+// guaranteed to later phases is left (ShutdownBudget::EndOf()). SIGINT, SIGHUP and a handover to
+// another process skip the lame duck.
 // Expediting a shutdown shrinks every remaining wait to next to nothing; the order stays the same.
 //
 // A manual drain follows the same order, but stops on the way:

@@ -340,6 +340,19 @@ TEST_F(ShutdownSequenceTest, ReportsALateCallThatWasCut) {
   EXPECT_EQ(DetailOf("LateCallsCut"), "1 calls");
 }
 
+TEST_F(ShutdownSequenceTest, ReportsALateCallThatHadBegunBefore) {
+  traffic_.tally.methods = {{.name = "/a.B/C", .finished = 7, .left = 1}};  // Begun a moment ago.
+  SetTheOthersUp();
+  on_event_["Serving"] = [this] { request_.Request(ShutdownReason::kTerminate); };
+  traffic_.on_call = [this](const std::string& method) {
+    if (method == "Cancel") {
+      traffic_.tally.methods = {{.name = "/a.B/C", .finished = 7, .cancelled = 1}};
+    }
+  };
+  EXPECT_EQ(RunIt().exit_code, ExitCode::kForced);
+  EXPECT_EQ(DetailOf("LateCallsCut"), "1 calls");
+}
+
 TEST_F(ShutdownSequenceTest, SavesAfterAbandoningAServerThatHangs) {
   traffic_.calls_that_do_not_finish = 1;
   traffic_.ends = false;
