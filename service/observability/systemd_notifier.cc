@@ -125,7 +125,10 @@ void SystemdNotifier::Run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     const Clock::TimePoint now = Clock::Steady().Now();
-    if (ready_unsent_) Announce(kReady, ready_unsent_);
+    if (ready_unsent_ && !stopping_) {
+      Announce(kReady, ready_unsent_);
+      if (stopping_) stopping_unsent_ = true;  // Once more: it is the last word.
+    }
     if (stopping_unsent_) Announce(kStopping, stopping_unsent_);
     if (now >= next_ping) {
       const bool alive = process_ == nullptr || process_->Alive();

@@ -189,6 +189,22 @@ TEST_F(SystemdNotifierTest, SendsAgainWhatMattersWithoutWaiting) {
   EXPECT_TRUE(systemd_.Await("READY=1"));
 }
 
+TEST_F(SystemdNotifierTest, IsNeverReadyAfterStopping) {
+  SystemdNotifier notifier(path_, seconds(1), {.status_interval = milliseconds(500)});
+  for (int i = 0; i < 10000; ++i) {
+    notifier.OnPhase(Phase::kServing, Clock::Steady().Now(), std::nullopt);
+  }
+  notifier.OnEvent({EventType::kServing});          // Refused, and sent again later.
+  const auto pings = systemd_.Count("WATCHDOG=1");  // Reads: now there is room.
+  notifier.OnEvent({EventType::kShutdownRequested});
+  ASSERT_TRUE(testkit::Eventually([&] { return systemd_.Count("WATCHDOG=1") > pings + 1; }));
+  std::string last;
+  for (const std::string& each : systemd_.Received()) {
+    if (each == "READY=1" || each == "STOPPING=1") last = each;
+  }
+  EXPECT_EQ(last, "STOPPING=1");
+}
+
 TEST_F(SystemdNotifierTest, HidesItsEnvironmentFromChildren) {
   EXPECT_EQ(FromEnvironment(), nullptr);
   setenv("NOTIFY_SOCKET", path_.c_str(), 1);
