@@ -1,6 +1,7 @@
 #include "service/rpc/reachability.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -31,15 +32,22 @@ void Reachability::Heard(const grpc::Status& status) {
     case grpc::StatusCode::UNAVAILABLE:
       // The backend's own word has details; gRPC's has none.
       if (!status.error_details().empty()) break;
-      if (last_.exchange(Last::kUnreachable) == Last::kUnreachable) return;
-      return write_(absl::StrCat(
-          target_, " cannot be reached: ", absl::CHexEscape(status.error_message()), Proxy()));
+      return Is(Last::kUnreachable, status.error_message());
     default:
       break;
   }
-  const Last last = last_.exchange(Last::kReachable);
-  if (last == Last::kUnreachable) write_(absl::StrCat(target_, " can be reached again"));
-  if (last == Last::kUnknown) write_(absl::StrCat(target_, " can be reached"));
+  Is(Last::kReachable, "");
+}
+
+void Reachability::Is(Last now, const std::string& why) {
+  std::lock_guard lock(mutex_);
+  const Last before = std::exchange(last_, now);
+  if (before == now) return;
+  if (now == Last::kUnreachable) {
+    write_(absl::StrCat(target_, " cannot be reached: ", absl::CHexEscape(why), Proxy()));
+  } else {
+    write_(absl::StrCat(target_, " can be reached", before == Last::kUnknown ? "" : " again"));
+  }
 }
 
 }  // namespace rpc

@@ -1,8 +1,8 @@
 #ifndef SERVICE_RPC_REACHABILITY_H_
 #define SERVICE_RPC_REACHABILITY_H_
 
-#include <atomic>
 #include <functional>
+#include <mutex>
 #include <string>
 
 #include "grpcpp/support/status.h"
@@ -28,9 +28,12 @@ class Reachability {
  private:
   enum class Last { kUnknown, kReachable, kUnreachable };
 
+  void Is(Last now, const std::string& why);
+
   const std::string target_;
   const Write write_;
-  std::atomic<Last> last_{Last::kUnknown};
+  std::mutex mutex_;            // Also held while a line is written: the last line is true.
+  Last last_ = Last::kUnknown;  // Guarded by mutex_.
 };
 
 }  // namespace rpc

@@ -4,6 +4,11 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <chrono>
+#include <semaphore>
+#include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 namespace rpc {
@@ -46,6 +51,28 @@ TEST_F(ReachabilityTest, IsUnknownFromCallsCutShort) {
 TEST_F(ReachabilityTest, ABusyBackendIsReachable) {
   Hear(grpc::UNAVAILABLE, "details");
   EXPECT_THAT(lines_, ElementsAre("inventory:1 can be reached"));
+}
+
+// One call has failed, and while that is being written another one succeeds.
+TEST(ReachabilityRaceTest, TheLastLineIsTrue) {
+  std::vector<std::string> lines;
+  bool first = true;
+  std::binary_semaphore writes{0};
+  std::binary_semaphore heard{0};
+  Reachability reachability("inventory:1", [&](const std::string& line) {
+    if (std::exchange(first, false)) {
+      writes.release();
+      heard.try_acquire_for(std::chrono::milliseconds(200));  // Not while this is being written.
+    }
+    lines.push_back(line);
+  });
+  std::jthread fails([&] { reachability.Heard({grpc::UNAVAILABLE, "connection refused"}); });
+  writes.acquire();
+  reachability.Heard(grpc::Status());
+  heard.release();
+  fails.join();
+  EXPECT_THAT(lines, ElementsAre("inventory:1 cannot be reached: connection refused",
+                                 "inventory:1 can be reached again"));
 }
 
 TEST_F(ReachabilityTest, NamesAProxyWithoutItsPassword) {
