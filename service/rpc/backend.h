@@ -118,26 +118,33 @@ class Backend {
   template <typename Async, typename Request, typename Response>
   void Begin(Method<Async, Request, Response> method, std::shared_ptr<grpc::ClientContext> context,
              std::type_identity_t<Request> request, std::type_identity_t<Done<Response>> done) {
+    std::shared_ptr<GuardedMethod> handler = GuardedMethod::CurrentOr(without_caller_);
     const std::shared_ptr<grpc::Channel> channel = channel_.channel();
-    if (channel == nullptr) return done(absl::UnavailableError("the backend's channel is closed"));
+    if (channel == nullptr) {
+      return Tell<Response>(*handler, done,
+                            absl::UnavailableError("the backend's channel is closed"));
+    }
     auto call = std::make_shared<Running<Request, Response>>();
     call->stub = Service::NewStub(channel);
     call->context = std::move(context);
     call->request = std::move(request);
     (call->stub->async()->*method)(
         call->context.get(), &call->request, &call->response,
-        [this, call, done = std::move(done), handler = GuardedMethod::CurrentOr(without_caller_),
+        [this, call, done = std::move(done), handler = std::move(handler),
          trace = Trace::Current()](grpc::Status status) mutable {
           const Trace::Scope scope(trace);
           reachability_.Heard(status);
           call->context.reset();
           call->stub.reset();
-          const auto tell = [&] {
-            if (!status.ok()) return done(FromGrpc(status));
-            done(std::move(call->response));
-          };
-          unary_internal::RunOrFail(*handler, tell, [&] { done = nullptr; });
+          if (!status.ok()) return Tell<Response>(*handler, done, FromGrpc(status));
+          Tell<Response>(*handler, done, std::move(call->response));
         });
+  }
+
+  template <typename Response>
+  static void Tell(GuardedMethod& handler, Done<Response>& done, absl::StatusOr<Response> answer) {
+    unary_internal::RunOrFail(
+        handler, [&] { done(std::move(answer)); }, [&] { done = nullptr; });
   }
 
   const std::shared_ptr<GuardedMethod> without_caller_;

@@ -158,5 +158,12 @@ TEST_F(BackendTest, WhatIsThrownWithoutACallerIsLogged) {
   EXPECT_THAT(lines().back(), HasSubstr("a backend's answer failed: map::at"));
 }
 
+TEST_F(BackendTest, WhatIsThrownOnceClosedIsLoggedToo) {
+  ASSERT_TRUE(backend_->Close(lifecycle::Clock::Steady().Now() + std::chrono::seconds(60)).ok());
+  backend_->Call(&Stub::async::Echo, std::stop_token(), Text("a"),
+                 [](absl::StatusOr<Note>) { throw std::out_of_range("map::at"); });
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr("a backend's answer failed: map::at")));
+}
+
 }  // namespace
 }  // namespace rpc
