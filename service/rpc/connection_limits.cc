@@ -14,10 +14,12 @@
 namespace rpc {
 
 void ConnectionLimits::ApplyTo(grpc::ServerBuilder& builder) const {
-  const auto set = [&builder](const char* argument, std::chrono::milliseconds value) {
-    // INT_MAX is gRPC's word for no limit.
-    builder.AddChannelArgument(argument,
-                               value.count() == 0 ? INT_MAX : static_cast<int>(value.count()));
+  // INT_MAX is gRPC's word for no limit, also of sizes and threads, where 0 would allow nothing.
+  const auto limit = [](std::int64_t value) {
+    return value == 0 ? INT_MAX : static_cast<int>(std::min<std::int64_t>(value, INT_MAX));
+  };
+  const auto set = [&](const char* argument, std::chrono::milliseconds value) {
+    builder.AddChannelArgument(argument, limit(value.count()));
   };
   set(GRPC_ARG_MAX_CONNECTION_AGE_MS, max_connection_age);
   set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, max_connection_age_grace);
@@ -31,17 +33,16 @@ void ConnectionLimits::ApplyTo(grpc::ServerBuilder& builder) const {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              static_cast<int>(min_ping_interval_without_data.count()));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
-                             max_concurrent_streams == 0 ? INT_MAX : max_concurrent_streams);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limit(max_concurrent_streams));
   grpc::ResourceQuota quota;
-  quota.SetMaxThreads(max_sync_threads);
+  quota.SetMaxThreads(limit(max_sync_threads));
   if (memory_quota_bytes > 0) quota.Resize(static_cast<std::size_t>(memory_quota_bytes));
   builder.SetResourceQuota(quota);
   for (const grpc_compression_algorithm each : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
     builder.SetCompressionAlgorithmSupportStatus(each, request_compression);
   }
-  builder.SetMaxReceiveMessageSize(max_receive_message_size);
-  builder.SetMaxSendMessageSize(max_send_message_size);
+  builder.SetMaxReceiveMessageSize(limit(max_receive_message_size));
+  builder.SetMaxSendMessageSize(limit(max_send_message_size));
 }
 
 int ConnectionLimits::RaiseMaxDescriptors() const {

@@ -182,7 +182,12 @@ TEST_F(ConnectionLimitsTest, LetACallerPingAsAllowed) {
 TEST_F(ConnectionLimitsTest, AreNoneWhereTheyAreZero) {
   Start({.max_connection_age = milliseconds(0),
          .max_connection_idle = milliseconds(0),
-         .keepalive_time = milliseconds(0)});
+         .keepalive_time = milliseconds(0),
+         .max_concurrent_streams = 0,
+         .memory_quota_bytes = 0,
+         .max_sync_threads = 0,
+         .max_receive_message_size = 0,
+         .max_send_message_size = 0});
   const auto channel = NewConnection(address_);
   Note note;
   EXPECT_TRUE(Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
