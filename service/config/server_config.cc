@@ -1,5 +1,7 @@
 #include "service/config/server_config.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -381,8 +383,11 @@ void SetTls(ServerConfig& config) {
 
 // Only from this machine: "127.0.0.1:50060", "[::1]:0", "localhost:50060", "unix:/run/admin.sock".
 bool IsLocal(absl::string_view address) {
-  return absl::StartsWith(address, "unix:") || absl::StartsWith(address, "127.") ||
-         absl::StartsWith(address, "[::1]:") || absl::StartsWith(address, "localhost:");
+  if (absl::StartsWith(address, "unix:")) return true;
+  const std::string host(address.substr(0, address.rfind(':')));
+  in_addr number{};  // In the order of the network. A name may begin with "127.", too.
+  return host == "[::1]" || host == "localhost" ||
+         (inet_pton(AF_INET, host.c_str(), &number) == 1 && ntohl(number.s_addr) >> 24 == 127);
 }
 
 // `risk`: what whoever reaches it can do; `instead`: what else to use.
