@@ -47,12 +47,13 @@ EventFeed::EventFeed(OrderStore& store, Sales& sales, lifecycle::Clock& clock)
 absl::StatusOr<std::int64_t> EventFeed::CatchUp() {
   std::int64_t count = 0;
   for (;;) {
+    const std::int64_t after = last_sequence();
     absl::StatusOr<std::vector<OrderEvent>> events =
-        store_.EventsAfter(last_sequence(), kPage, OrderStore::DefaultDeadline());
+        store_.EventsAfter(after, kPage, OrderStore::DefaultDeadline());
     if (absl::IsOutOfRange(events.status())) {
-      const std::int64_t before = last_sequence();
-      if (absl::Status skipped = SkipRemoved(); !skipped.ok()) return skipped;
-      if (last_sequence() > before) continue;
+      const absl::Status skipped = SkipRemoved();
+      if (last_sequence() > after) continue;  // Here, or meanwhile on another thread.
+      if (!skipped.ok()) return skipped;
     }
     if (!events.ok()) return events.status();
     if (events->empty()) return count;
@@ -64,8 +65,9 @@ void EventFeed::Run(std::stop_token stop) {
   bool readable = true;
   std::chrono::milliseconds backoff = kFirstBackoff;
   while (!stop.stop_requested()) {
-    absl::StatusOr<std::vector<OrderEvent>> events = store_.AwaitEventsAfter(
-        last_sequence(), kPage, std::chrono::steady_clock::now() + kWait, stop);
+    const std::int64_t after = last_sequence();
+    absl::StatusOr<std::vector<OrderEvent>> events =
+        store_.AwaitEventsAfter(after, kPage, std::chrono::steady_clock::now() + kWait, stop);
     if (events.ok()) {
       if (!std::exchange(readable, true)) spdlog::info("the order log can be read again");
       backoff = kFirstBackoff;
@@ -73,8 +75,8 @@ void EventFeed::Run(std::stop_token stop) {
       continue;
     }
     if (absl::IsOutOfRange(events.status())) {
-      const std::int64_t before = last_sequence();
-      if (SkipRemoved().ok() && last_sequence() > before) continue;
+      SkipRemoved().IgnoreError();
+      if (last_sequence() > after) continue;  // Here, or meanwhile on another thread.
     }
     if (std::exchange(readable, false)) {
       spdlog::warn("the order log cannot be read, and events wait until it can: {}",

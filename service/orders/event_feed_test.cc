@@ -166,6 +166,34 @@ TEST_F(EventFeedTest, SaysThatTheLogCannotBeRead) {
   EXPECT_TRUE(absl::IsUnavailable(feed_.CatchUp().status()));
 }
 
+// Its first answer comes so late that another thread has caught up meanwhile.
+class SlowAnswer final : public FakeOrderLog {
+ public:
+  absl::StatusOr<std::vector<OrderEvent>> EventsAfter(std::int64_t after, int limit,
+                                                      Deadline deadline) override {
+    auto events = FakeOrderLog::EventsAfter(after, limit, deadline);
+    if (EventFeed* const feed = std::exchange(catches_up, nullptr)) {
+      EXPECT_EQ(*feed->CatchUp(), 40);
+    }
+    return events;
+  }
+
+  EventFeed* catches_up = nullptr;
+};
+
+TEST(EventFeedRaceTest, EventsRemovedForAnotherThreadAreNotMissed) {
+  SlowAnswer log;
+  const auto sales = *Sales::Load(log, {});
+  EventFeed feed(log, *sales);
+  log.Append(100);
+  log.Remove(60);
+  log.catches_up = &feed;
+  const auto count = feed.CatchUp();
+  ASSERT_TRUE(count.ok()) << count.status();
+  EXPECT_EQ(*count, 0);
+  EXPECT_EQ(feed.last_sequence(), 100);
+}
+
 TEST_F(EventFeedTest, ContinuesBehindEventsRemovedUnread) {
   log_.Append(10);
   ASSERT_TRUE(feed_.CatchUp().ok());

@@ -549,10 +549,8 @@ absl::StatusOr<Rows> PostgresOrderStore::Change(Statement statement, Deadline de
 }
 
 absl::Status PostgresOrderStore::Close(Deadline deadline) {
-  {
-    std::lock_guard lock(mutex_);
-    if (std::exchange(closed_, true)) return absl::OkStatus();
-  }
+  std::lock_guard closing(closing_);
+  if (closed_) return *closed_;
   const Deadline now = Clock::now();
   // What the writer cannot commit in time is cancelled with the rest.
   absl::Status status =
@@ -561,6 +559,7 @@ absl::Status PostgresOrderStore::Close(Deadline deadline) {
   status.Update(pool_->Close(deadline));
   status.Update(listener_.Close(deadline));
   TellOfEvents();
+  closed_ = status;
   return status;
 }
 

@@ -107,9 +107,10 @@ class PostgresOrderStore final : public OrderStore {
   postgres::Writer writer_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::int64_t news_ = 0;        // Guarded by mutex_. Counts reasons to look for events.
-  bool closed_ = false;          // Guarded by mutex_.
-  postgres::Listener listener_;  // Uses what is above.
+  std::int64_t news_ = 0;  // Guarded by mutex_. Counts reasons to look for events.
+  std::mutex closing_;
+  std::optional<absl::Status> closed_;  // Guarded by closing_. What Close() has returned.
+  postgres::Listener listener_;         // Uses what is above.
 };
 
 }  // namespace orders
