@@ -45,6 +45,16 @@ absl::StatusOr<std::unique_ptr<OrdersClient>> Connect(
   return OrdersClient::Create(run.line.Get("address", "127.0.0.1:50051"), *std::move(options));
 }
 
+// The flags of this command with which another one asks the same server.
+std::string SameServer(const Invocation& run) {
+  std::string flags;
+  for (const auto& [name, value] : run.line.flags) {
+    if (name != "address" && !name.starts_with("tls")) continue;
+    absl::StrAppend(&flags, " --", name, value.empty() ? "" : "=" + ShellWord(value));
+  }
+  return flags;
+}
+
 // 0: no limit.
 absl::StatusOr<std::int64_t> Count(const Invocation& run) {
   return run.line.Has("count") ? ParseCount(run.line.Get("count")) : 0;
@@ -76,9 +86,10 @@ int Follow(const Invocation& run,
     return printed;
   };
   const StreamEnd end = follow(**client, after_each, stop.get_token());
-  const std::string go_on = end.resume_token.empty()
-                                ? ""
-                                : "go on with: client watch --from=" + ShellWord(end.resume_token);
+  const std::string go_on =
+      end.resume_token.empty()
+          ? ""
+          : "go on with: client watch --from=" + ShellWord(end.resume_token) + SameServer(run);
   if (run.output.failed()) return run.OutputLost(go_on);
   int code = kDone;
   if (!end.status.ok()) {
@@ -149,7 +160,8 @@ int Place(const Invocation& run) {
     return run.Failed(order.status(), open);
   }
   if (PrintOrder(run, *order)) return kDone;
-  return run.OutputLost("The order is stored: client get " + ShellWord(order->order_id()));
+  return run.OutputLost("The order is stored: client get " + ShellWord(order->order_id()) +
+                        SameServer(run));
 }
 
 int Get(const Invocation& run) {
@@ -193,6 +205,7 @@ int Sales(const Invocation& run) {
 }
 
 int List(const Invocation& run) {
+  if (!run.line.words.empty()) return run.UsageError("shows all orders; `client get ID` one");
   const auto count = Count(run);
   if (!count.ok()) return run.UsageError(count.status());
   const auto client = Connect(run);

