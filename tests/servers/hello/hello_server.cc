@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -37,8 +38,11 @@ using Elder = rpc::Backend<v1::Hello>;
 
 // How many were greeted: the state.
 struct Greeted {
-  explicit Greeted(const std::string& file) { std::ifstream(file) >> saved; }
-
+  // Without a file nobody was greeted.
+  absl::Status Load(const std::string& file) {
+    if (!std::filesystem::exists(file) || std::ifstream(file) >> saved) return absl::OkStatus();
+    return absl::DataLossError("--count_file=" + file + " has no number that can be read");
+  }
   absl::Status Save(const std::string& file) const {
     return files::WriteFile(file, absl::StrCat(total(), "\n"), files::kForAll);
   }
@@ -49,7 +53,7 @@ struct Greeted {
     while (!stop.stop_requested()) {
       std::condition_variable_any().wait_for(lock, stop, std::chrono::seconds(1),
                                              [] { return false; });
-      Save(file).IgnoreError();
+      Save(file).IgnoreError();  // Tried again; what fails in a shutdown is reported.
     }
   }
   std::int64_t total() const { return saved + since; }
@@ -128,7 +132,10 @@ int main(int argc, char** argv) {
 
   rpc::GoodbyeSignal goodbye;
   const std::string file = absl::GetFlag(FLAGS_count_file);
-  hello::Greeted greeted(file);
+  hello::Greeted greeted;
+  if (const absl::Status loaded = greeted.Load(file); !loaded.ok()) {
+    return process.CouldNotStart(loaded);
+  }
   hello::Elder elder({.target = absl::GetFlag(FLAGS_elder), .answer_now = goodbye.answer_now()},
                      log.Warner());
   process.registry().Register(

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
 #include "service/rpc/status.h"
@@ -17,6 +18,8 @@
 
 namespace hello {
 namespace {
+
+using ::testing::HasSubstr;
 
 constexpr std::chrono::seconds kLimit{60};
 
@@ -102,6 +105,17 @@ TEST_F(HelloTest, WatchersResumeAndCountingContinuesAfterARestart) {
   ASSERT_TRUE(from_start->Read(&message));
   EXPECT_EQ(message.greeted(), 2);
   again->TryCancel();
+}
+
+TEST_F(HelloTest, DoesNotStartWithADamagedCount) {
+  const std::string file = directory_.path() + "/damaged";
+  std::ofstream(file) << "many";
+  const auto server = testkit::ServerProcess::Start(
+      {.binary = "tests/servers/hello/hello_server", .flags = {"--count_file=" + file}});
+  EXPECT_THAT(std::string(server.status().message()), HasSubstr("has no number that can be read"));
+  std::string kept;
+  std::ifstream(file) >> kept;
+  EXPECT_EQ(kept, "many");
 }
 
 }  // namespace
