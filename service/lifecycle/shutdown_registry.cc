@@ -252,11 +252,6 @@ ShutdownRegistry::Handle ShutdownRegistry::Register(std::string name, Closer clo
   return Handle(id);
 }
 
-std::size_t ShutdownRegistry::size() const {
-  std::lock_guard lock(state_->mutex);
-  return state_->graph.left;
-}
-
 void ShutdownRegistry::CloseAll(Patience& patience,
                                 const std::function<void(const Closed&)>& on_closed) {
   Clock& clock = patience.clock();

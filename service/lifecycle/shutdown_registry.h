@@ -80,9 +80,6 @@ class ShutdownRegistry {
   }
   Handle Register(std::string name, Closer close, Options options);
 
-  // How many entries are registered and neither closed nor passed over.
-  std::size_t size() const;
-
   struct Closed {
     std::string name;
     // DEADLINE_EXCEEDED: it did not return in time, or reports that it gave up on something it

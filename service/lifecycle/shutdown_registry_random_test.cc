@@ -58,7 +58,6 @@ void CloseAllOf(unsigned seed) {
   }
   EXPECT_LE(clock.Now(), end);
   entries.Check();
-  EXPECT_EQ(registry.size(), 0u);
   simulation->LetGo();
 }
 

@@ -10,6 +10,7 @@ namespace rpc {
 BlockingPool::BlockingPool(std::size_t threads, std::size_t capacity, OnFailure on_failure,
                            lifecycle::Clock::Duration max_wait, lifecycle::Clock& clock)
     : capacity_(capacity), on_failure_(std::move(on_failure)), max_wait_(max_wait), clock_(clock) {
+  lifecycle::Require(threads > 0, "a BlockingPool without a thread runs nothing");
   threads_.reserve(threads);
   try {
     for (std::size_t i = 0; i < threads; ++i) {

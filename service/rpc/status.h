@@ -58,8 +58,7 @@ absl::Status WithRetryInfo(absl::Status status, std::chrono::milliseconds delay)
 
 // The status of a call that is refused because too much waits already: RESOURCE_EXHAUSTED with
 // RetryInfo and ErrorInfo{reason: OVERLOADED}.
-absl::Status Overloaded(const std::string& domain,
-                        const std::string& what = "too many calls wait for the database");
+absl::Status Overloaded(const std::string& domain, const std::string& what = "too much work waits");
 
 // The status that ends a stream in a drain: UNAVAILABLE with RetryInfo and ErrorInfo{reason:
 // SERVER_DRAINING, metadata}. `metadata` says where to resume: {"resume_token", ...} or
