@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <set>
@@ -24,6 +26,7 @@
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
+#include "tests/common/eventually.h"
 
 namespace observability {
 namespace {
@@ -219,6 +222,15 @@ std::set<pid_t> Threads() {
   return threads;
 }
 
+// Until it waits for something to do, and so holds no lock. As proc(5) says it.
+bool AwaitAsleep(pid_t thread) {
+  return testkit::Eventually([thread] {
+    std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
+    const std::string text(std::istreambuf_iterator<char>(stat), {});
+    return text.find(") S ") != std::string::npos;
+  });
+}
+
 sem_t stands_still, may_go_on;
 
 // As on a machine that is too busy for it.
@@ -234,6 +246,7 @@ TEST_F(LogWriterTest, FlushWritesWhatItsThreadDoesNot) {
     sem_post(&stands_still);
     while (sem_wait(&may_go_on) != 0) continue;
   });
+  ASSERT_TRUE(AwaitAsleep(*own.begin()));
   ASSERT_EQ(tgkill(getpid(), *own.begin(), SIGUSR1), 0);
   while (sem_wait(&stands_still) != 0) continue;
 

@@ -113,7 +113,7 @@ TEST_F(WatchdogDeathTest, KeepsRunningWithoutItsObject) {
   EXPECT_EXIT(
       {
         {
-          Watchdog watchdog(request_, milliseconds(200), hours(1), Bite);
+          Watchdog watchdog(request_, milliseconds(1000), hours(1), Bite);
           request_.Make();
         }
         HangForEver();
@@ -212,12 +212,12 @@ TEST_F(WatchdogDeathTest, IsCalledOffByTheNextWatchdog) {
   EXPECT_EXIT(
       {
         {
-          const Watchdog first(request_, milliseconds(500), hours(1), Bite);
+          const Watchdog first(request_, milliseconds(1000), hours(1), Bite);
           request_.Make();
         }
         Request next;
         next.Make();
-        const Watchdog second(next, milliseconds(1500), hours(1), Bite);
+        const Watchdog second(next, milliseconds(2500), hours(1), Bite);
         HangForEver();
       },
       ExitedWithCode(90), "^$");
