@@ -25,7 +25,7 @@ CONFIG = "service/config/server_config.cc"
 OPERATIONS = "docs/operations.md"
 RULES = "tests/common/order_rules"
 
-# Words that said something else before, or the same as another. ARCHITECTURE.md has the ones that are used.
+# Words that would say something else, or the same as another. ARCHITECTURE.md has the ones that are used.
 FORBIDDEN = {
     r"\b[Dd]rains? by hand\b": "a manual drain",
     r"\b[Dd]rain[ _]?[Rr]eports?\b": "all of it is the shutdown: the shutdown report",
@@ -33,7 +33,7 @@ FORBIDDEN = {
     r"\bStop(Budget|Request|Reason|Outcome|Parts)\b|\bstop_(budget|request)\b": "all of it is the shutdown: Shutdown...",
     r"--stop_\w+": "the budgets' flags begin with --shutdown_",
     r"\bPhase::k(Leaving|Draining|Cancelling|Working|Saving|Closing)\b": "a phase says what it does to what: phase.h",
-    r"\b(StopRequested|DrainRequested|ShutdownBegun|ConnectionsLeft)\b": "an event of before: event.h",
+    r"\b(StopRequested|DrainRequested|ShutdownBegun|ConnectionsLeft)\b": "there is no such event: event.h",
     r"\b(lead|leads|led) (the |its |all )?(callers |everybody )?away\b": "callers are asked to leave (GOAWAY)",
     r"\b[Hh]urr(y|ies|ied|ying)\b": "a second signal expedites the shutdown: Expedite",
     r"\b(ServeUntilStopped|SaveOnStop|(Unb|B)lockStopSignals)\b": "all of it is the shutdown: ServeUntilShutdown, ...",
