@@ -39,7 +39,7 @@ def default(flag):
 def known_flags():
     for path in sources.files("service"):
         if path.endswith(".cc"):
-            yield from re.findall(r"^ABSL_FLAG\(\s*[^;]*?,\s*([a-z_]+),", sources.read(path), re.M)
+            yield from re.findall(r"^ABSL_FLAG\(\s*[^;]*?,\s*(\w+),", sources.read(path), re.M)
 
 
 def unlike(where, what, found, expected):
@@ -50,7 +50,7 @@ def unlike(where, what, found, expected):
 def check_flags(where, text):
     # Without the example, what remains of its flags says so in the line.
     kept = os.path.isdir(os.path.join(sources.ROOT, "service/orders"))
-    for flag in re.findall(r"(?<![\w-])--([a-z_]+)(?:=|$)", text, re.M):
+    for flag in re.findall(r"(?<![\w-])--(\w+)(?:=|$)", text, re.M):
         if flag not in FLAGS and (kept or flag not in ("database", "inventory")):
             yield "%s: there is no flag --%s" % (where, flag)
 
