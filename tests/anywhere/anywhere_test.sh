@@ -4,7 +4,7 @@
 #   anywhere_test.sh SUITE PREPARE [ARGUMENTS OF BAZEL TEST]
 #
 # PREPARE, a script beside this one or "", is run in there first. The root folder, and what was built in it, is kept for
-# the next run in $ANYWHERE, ~/.cache/anywhere unless it is set. Takes an hour and 10 GB; --targets of one's own less:
+# the next run in $ANYWHERE, ~/.cache/anywhere unless it is set. Takes an hour and 10 GB; targets of one's own less:
 #
 #   ./bazelw test //tests/anywhere:current_grpc --test_arg=//service/rpc/...
 set -euo pipefail
