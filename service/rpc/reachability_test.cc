@@ -54,7 +54,7 @@ TEST_F(ReachabilityTest, ABusyBackendIsReachable) {
 }
 
 // One call has failed, and while that is being written another one succeeds.
-TEST(ReachabilityRaceTest, TheLastLineIsTrue) {
+TEST_F(ReachabilityTest, SaysTheTruthLast) {
   std::vector<std::string> lines;
   bool first = true;
   std::binary_semaphore writes{0};
