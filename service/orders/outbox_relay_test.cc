@@ -205,13 +205,15 @@ TEST_F(OutboxRelayTest, OneUnconfirmableOrderHoldsUpNoOther) {
 }
 
 TEST_F(OutboxRelayTest, AStopSettlesAnswersAndReturnsTheRest) {
+  lifecycle::FakeClock clock;  // Stands still: the answers have all the time.
+  OutboxRelay relay(*store_, client_, clock);
   Place(20);
   inventory_.Hold();
-  Start();
-  ASSERT_TRUE(inventory_.AwaitConfirms(16));
-  thread_.request_stop();
+  std::jthread runs([&](std::stop_token stop) { relay.Run(stop); });
+  EXPECT_TRUE(inventory_.AwaitConfirms(16));
+  runs.request_stop();
   inventory_.Release();
-  Stop();
+  runs.join();
   EXPECT_EQ(inventory_.confirms().size(), 16u);
   EXPECT_EQ(Waiting(), 4);
   // Nobody waits for a lease to end, and what is new comes last.
