@@ -36,6 +36,7 @@
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "tests/common/eventually.h"
+#include "tests/common/reserved_port.h"
 #include "tests/common/slow_link.h"
 
 namespace {
@@ -204,14 +205,14 @@ TEST(BackendChannel, LetsNoCallTakeLongerThanItsTimeout) {
 
 TEST(BackendChannel, ReportsWhetherTheBackendIsReachable) {
   ProbeService probe;
-  auto server = std::make_optional<Server>(probe);
-  const std::string address = server->address();
+  const testkit::ReservedPort port;
+  auto server = std::make_optional<Server>(probe, port.address());
   BackendChannel backend(To(*server));
   EXPECT_TRUE(backend.AwaitConnected(Soon()));
   server.reset();
   EXPECT_EQ(Echo(backend).error_code(), grpc::UNAVAILABLE);
   EXPECT_FALSE(backend.AwaitConnected(Clock::Steady().Now() + milliseconds(50)));
-  server.emplace(probe, address);
+  server.emplace(probe, port.address());
   EXPECT_TRUE(backend.AwaitConnected(Soon()));
   EXPECT_TRUE(Echo(backend).ok());
 }
