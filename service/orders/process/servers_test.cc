@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <fstream>
-#include <future>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -27,6 +26,7 @@
 #include "tests/common/event_log.h"
 #include "tests/common/eventually.h"
 #include "tests/common/order_rules.h"
+#include "tests/common/reserved_port.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 
@@ -88,25 +88,13 @@ TEST_F(ServersTest, ManualDrainAnswersEveryOrderAndSavesState) {
   std::ifstream(port_file) >> admin_address;
   const auto admin = admin::v1::AdminService::NewStub(
       grpc::CreateChannel(admin_address, grpc::InsecureChannelCredentials()));
-  const auto state = [&admin] {
-    grpc::ClientContext context;
-    admin::v1::GetStateResponse response;
-    EXPECT_TRUE(admin->GetState(&context, {}, &response).ok());
-    return response.state();
-  };
 
   grpc::ClientContext watching;
   watching.set_deadline(std::chrono::system_clock::now() + kLimit);
   const auto watch = stub_->WatchOrders(&watching, v1::WatchOrdersRequest());
   v1::WatchOrdersResponse event;
   ASSERT_TRUE(watch->Read(&event));
-  std::vector<std::future<grpc::Status>> orders_placed;
-  for (int i = 0; i < 8; ++i) {
-    orders_placed.push_back(
-        std::async(std::launch::async, [this, i] { return Place("slow-" + std::to_string(i)); }));
-  }
-  const auto end = std::chrono::steady_clock::now() + kLimit;
-  while (state().calls() < 9 && std::chrono::steady_clock::now() < end) continue;
+  const auto calls = EightAcceptedOrders();
 
   grpc::ClientContext draining;
   draining.set_deadline(std::chrono::system_clock::now() + kLimit);
@@ -116,8 +104,8 @@ TEST_F(ServersTest, ManualDrainAnswersEveryOrderAndSavesState) {
   EXPECT_TRUE(drain->Finish().ok());
   EXPECT_TRUE(progress.state().drained());
   EXPECT_EQ(progress.state().calls(), 0);
-  for (auto& placed : orders_placed) {
-    const grpc::Status status = placed.get();
+  for (const std::unique_ptr<OrderCall>& call : calls) {
+    const grpc::Status status = call->Status();
     EXPECT_TRUE(status.ok()) << status.error_message();
   }
   while (watch->Read(&event)) continue;
@@ -225,22 +213,18 @@ TEST_F(ServersTest, OnlyTheTailIsReplayedAfterAKill) {
 }
 
 TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCan) {
-  // An address where nobody listens, and that nobody else gets meanwhile.
-  ASSERT_NO_FATAL_FAILURE(StartInventory());
-  const std::string address = inventory_->address();
-  inventory_->process().Signal(SIGINT);
-  ASSERT_EQ(testkit::AwaitShutdown(inventory_->process(), kLimit), Ending::Exited(0));
-
-  ASSERT_NO_FATAL_FAILURE(StartOrders(address));
-  EXPECT_TRUE(orders().AwaitOutput("no inventory at " + address, kLimit)) << orders().Output();
+  const testkit::ReservedPort inventory;
+  ASSERT_NO_FATAL_FAILURE(StartOrders(inventory.address()));
+  EXPECT_TRUE(orders().AwaitOutput("no inventory at " + inventory.address(), kLimit))
+      << orders().Output();
   EXPECT_THAT(StoredRequestIds(), ElementsAre());
   const absl::Status refused = client::FromGrpc(Place("early"));
   EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(client::ErrorReason(refused), "INVENTORY_UNAVAILABLE");
   EXPECT_THAT(StoredRequestIds(), ElementsAre());
 
-  // It comes, and goes, and comes: each time the same call says so.
-  ASSERT_NO_FATAL_FAILURE(StartInventory({}, address));
+  // It comes, and goes: each time the same call says so.
+  ASSERT_NO_FATAL_FAILURE(StartInventory({}, inventory.address()));
   const auto end = std::chrono::steady_clock::now() + kLimit;
   grpc::Status placed;
   do {
