@@ -182,10 +182,10 @@ TEST_F(OrdersFaultsTest, ABackendThatIsFrozen) {
 
 TEST_F(OrdersFaultsTest, ABackendFrozenForTheWholeShutdown) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
-  // Less than the 2 s that the inventory is waited for otherwise.
+  // Less than the 5 s that the inventory is waited for otherwise.
   ASSERT_NO_FATAL_FAILURE(StartOrders(
       inventory_->address(),
-      With(kBudget, {"--shutdown_drain_connections=100ms", "--shutdown_drain_calls=1200ms"})));
+      With(kBudget, {"--shutdown_drain_connections=100ms", "--shutdown_drain_calls=2s"})));
   inventory_->process().Signal(SIGSTOP);
   const auto calls = EightAcceptedOrders();
   EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(0)) << orders().Output();
