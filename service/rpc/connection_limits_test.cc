@@ -190,6 +190,7 @@ TEST_F(ConnectionLimitsTest, AreNoneWhereTheyAreZero) {
          .max_send_message_size = 0});
   const auto channel = NewConnection(address_);
   Note note;
+  note.set_text("more than nothing");
   EXPECT_TRUE(Probe::NewStub(channel)->Echo(Bounded().get(), note, &note).ok());
   EXPECT_EQ(channel->GetState(false), GRPC_CHANNEL_READY);
 }
