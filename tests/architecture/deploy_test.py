@@ -39,7 +39,7 @@ def default(flag):
 def known_flags():
     for path in sources.files("service"):
         if path.endswith(".cc"):
-            yield from re.findall(r"^ABSL_FLAG\(\s*[^;]*?,\s*(\w+),", sources.read(path), re.M)
+            yield from sources.flags(path)
 
 
 def unlike(where, what, found, expected):

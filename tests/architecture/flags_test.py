@@ -17,7 +17,7 @@ def defined():
             continue
         directory = os.path.dirname(path)
         of = OF.get(directory, os.path.relpath(directory, "service"))
-        for flag in re.findall(r"^ABSL_FLAG\(\s*[^;]*?,\s*(\w+),", sources.read(path), re.M):
+        for flag in sources.flags(path):
             yield flag, of
 
 

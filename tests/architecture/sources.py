@@ -1,6 +1,7 @@
 """The repository's files, for the tests in this directory. They read the real tree, not a copy that Bazel makes."""
 
 import os
+import re
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
@@ -30,6 +31,11 @@ def read(path):
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return ""
+
+
+def flags(path):
+    """The names of the flags that a file defines."""
+    return re.findall(r"^ABSL_FLAG\(\s*[^;]*?,\s*(\w+),", read(path), re.M)
 
 
 def report(test, problems):
