@@ -21,7 +21,7 @@ extern "C" const char* __tsan_default_suppressions() {
          // A std::set of the library's own, whose code the linker takes from us.
          "race:grpc_core::channelz::ChannelNode\n"
          // Abseil's mutex is not instrumented either (service/rpc/testing/callers.cc).
-         "race:QueueForAMutex\n"
+         "race:KeepErrnoOfConnect\n"
          // Called by the library itself.
          "race:NewCallbackServerContext\n"
          "race:OnCancel\n"

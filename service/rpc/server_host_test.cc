@@ -831,7 +831,7 @@ TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
   std::vector<std::unique_ptr<RawStream>> watches;
   for (int i = 0; i < 100; ++i) {
     watches.push_back(std::make_unique<RawStream>(Connect(), kHealthWatch));
-    ASSERT_NE(watches.back()->Ask(""), "");
+    ASSERT_NE(watches.back()->Ask(""), "") << watches.back()->AwaitEnd().error_message();
   }
   host_->CloseListener();
   host_->BeginShutdown();

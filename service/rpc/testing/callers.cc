@@ -28,12 +28,16 @@ std::string Header(const std::string& name, const std::string& value) {
          static_cast<char>(value.size()) + value;
 }
 
-// gRPC 1.51 takes a lock between connect() and its look at errno (src/core/lib/iomgr/
-// tcp_client_posix.cc), and the first thread of a process that queues behind another for one of
-// Abseil's mutexes looks for a file that few machines have (UnscaledCycleClock::Frequency()). A
-// connection under way then counts as failed, with ENOENT. This has the file looked for before
-// anything connects.
-bool QueueForAMutex() {
+// gRPC before 1.61 looks at errno only some steps after connect() has set it (grpc/grpc#35064), and
+// takes a lock in between. Two things in Abseil change errno there, and the connection under way then
+// counts as failed. Both are out of the way before anything connects:
+//
+//   ENOENT   The first thread of a process that queues behind another for a mutex looks for a file
+//            that few machines have (UnscaledCycleClock::Frequency()).
+//   EINVAL   The graph in which a debug build looks for deadlocks grows, and Abseil 20240722 names the
+//            new memory by a prctl() that few kernels know (low_level_alloc.cc).
+bool KeepErrnoOfConnect() {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   absl::Mutex mutex;
   bool waits = false;   // Guarded by mutex.
   bool may_go = false;  // Guarded by mutex.
@@ -55,7 +59,7 @@ bool QueueForAMutex() {
 std::shared_ptr<grpc::Channel> NewConnection(
     const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
     grpc::ChannelArguments arguments) {
-  [[maybe_unused]] static const bool queued = QueueForAMutex();
+  [[maybe_unused]] static const bool kept = KeepErrnoOfConnect();
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   if (credentials == nullptr) {
     return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
