@@ -125,6 +125,12 @@ echo "ii ,pkgconf, pkg-config (= 1.8), other"'
 bazelw build
 is "what is called" "$called" "bazel [build]"
 
+case="a package is held at its version"
+machine build
+stub dpkg-query 'while read -r package; do echo "ii ,$package, "; done <"$INSTALLED" | sed "s/^ii ,g++/hi ,g++/"'
+bazelw build
+is "what is called" "$called" "bazel [build]"
+
 case="packages are known, but not installed"
 machine build
 lacks g++
