@@ -24,7 +24,8 @@ class Socket {
   int fd_;
 };
 
-// The sockets on which a process is to listen: one for each address that a name has.
+// The sockets on which a process is to listen: one for each address that a name has. Those of a host
+// name have the same port; those of an "fd:NAME" may have different ones, or be files.
 struct BoundSockets {
   std::vector<Socket> all;  // At least one.
   std::string unix_path;    // Of the socket file; empty for TCP.
@@ -55,7 +56,7 @@ absl::StatusOr<BoundSockets> BindAddress(const std::string& address, InheritedSo
 // What to say when bind() or listen() failed with this errno.
 absl::Status BindError(const std::string& address, int error);
 
-// What the connections of a listener have in common with it and with no other's: the port
+// What the connections of a listening socket have in common with it and with no other's: the port
 // of their own end, or the path of a socket file. Empty: neither.
 std::string LocalAddress(int fd);
 

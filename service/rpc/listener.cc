@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -39,6 +40,19 @@ std::pair<dev_t, ino_t> FileAt(const std::string& path) {
   return {file.st_dev, file.st_ino};
 }
 
+bool Has(const std::vector<std::string>& addresses, const std::string& address) {
+  return std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+}
+
+std::vector<std::string> LocalAddresses(const std::vector<Socket>& sockets) {
+  std::vector<std::string> addresses;
+  for (const Socket& socket : sockets) {
+    std::string address = LocalAddress(socket.fd());
+    if (!Has(addresses, address)) addresses.push_back(std::move(address));
+  }
+  return addresses;
+}
+
 void ResetWhenClosed(int fd) {
   const linger at_once{.l_onoff = 1, .l_linger = 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -65,7 +79,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& addr
 Listener::Listener(BoundSockets bound, Socket wake)
     : sockets_(std::move(bound.all)),
       wake_(std::move(wake)),
-      local_(LocalAddress(sockets_.front().fd())),
+      locals_(LocalAddresses(sockets_)),
       address_(BoundAddress(sockets_.front().fd())),
       unix_path_(std::move(bound.unix_path)),
       unix_file_(FileAt(unix_path_)),
@@ -117,7 +131,7 @@ void Listener::ForEachConnection(const std::function<void(int fd)>& look) const 
   for (const int fd : OpenDescriptors()) {
     // Not through a duplicate, although gRPC may close its own meanwhile: to close the
     // duplicate of what has become a database would drop the database's locks.
-    if (IsConnected(fd) && LocalAddress(fd) == local_) look(fd);
+    if (IsConnected(fd) && Has(locals_, LocalAddress(fd))) look(fd);
   }
 }
 
@@ -134,9 +148,12 @@ void Listener::ResetConnections(const std::function<bool(int fd)>& which) const 
 }
 
 std::vector<std::uint16_t> Listener::ports() const {
-  int port = 0;
-  if (!absl::SimpleAtoi(local_, &port)) return {};
-  return {static_cast<std::uint16_t>(port)};
+  std::vector<std::uint16_t> ports;
+  for (const std::string& local : locals_) {
+    int port = 0;
+    if (absl::SimpleAtoi(local, &port)) ports.push_back(static_cast<std::uint16_t>(port));
+  }
+  return ports;
 }
 
 void Listener::Run() {

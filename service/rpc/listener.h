@@ -21,7 +21,9 @@
 
 namespace rpc {
 
-// Accepts connections on one address until it is closed.
+// Accepts connections on one address until it is closed. An address may stand for several sockets,
+// also on different ports: a host name, or the "fd:NAME" of a unit. All that is said here is true
+// of the connections of each.
 //
 // The problem: a gRPC server closes its own ports only in Shutdown(), which at the same moment
 // refuses new calls on existing connections. A separate listener can be closed first.
@@ -92,7 +94,7 @@ class Listener {
   // connection whose peer does not read closes only after what it is writing (grpc/grpc:
   // chttp2_transport.cc, close_transport_locked).
   //
-  // Also ends any other connection of this process with the same local port.
+  // Also ends any other connection of this process with one of its local ports.
   void CutConnections() const;
 
   // Ends the connections for which `which` is true, with a reset once gRPC closes them: a peer that
@@ -102,7 +104,7 @@ class Listener {
   // Calls `look` with each of those connections. gRPC may close it meanwhile, so only look at it.
   void ForEachConnection(const std::function<void(int fd)>& look) const;
 
-  // The bound TCP ports; none for a socket file.
+  // The bound TCP ports, each once; none for a socket file.
   std::vector<std::uint16_t> ports() const;
 
   // The bound address, the first of several: "127.0.0.1:50051", "unix:/run/orders.sock".
@@ -119,7 +121,8 @@ class Listener {
   mutable std::mutex closing_;
   std::vector<Socket> sockets_;  // Empty: closed. Changed with closing_ held.
   const Socket wake_;            // An eventfd, readable once Close() is called.
-  const std::string local_;      // The sockets' local address, as LocalAddress() has it.
+  // The sockets' local addresses, as LocalAddress() has them, each once.
+  const std::vector<std::string> locals_;
   const std::string address_;
   const std::string unix_path_;              // Of the socket file; empty for TCP.
   const std::pair<dev_t, ino_t> unix_file_;  // Which file that was.

@@ -86,8 +86,10 @@ namespace rpc {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+using ::testing::UnorderedElementsAreArray;
 
 // Short enough for a socket's name.
 std::string UnusedPath() {
@@ -546,6 +548,34 @@ TEST_F(ListenerOnASocketFile, IsLeftToASuccessorThatDoesNotAcceptYet) {
   EXPECT_TRUE(IsGreeted(Connect()));
   next->Close();
   EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+// All sockets of a .socket unit have one name.
+TEST_F(ListenerOnASocketFile, IsOneOfSeveralSocketsOfItsName) {
+  const auto first = ListenOrDie();
+  const auto second = ListenOrDie();
+  const auto file = ListenOrDie("unix:" + path_);
+  InheritedSockets inherited;
+  for (const Listener* const each : {first.get(), second.get(), file.get()}) {
+    for (const int fd : each->Duplicate()) inherited.Add(fd, {"fd:orders"});
+  }
+  auto bound = Listener::Bind("fd:orders", &inherited);
+  ASSERT_TRUE(bound.ok()) << bound.status();
+  Listener& listener = **bound;
+  EXPECT_EQ(listener.address(), first->address());
+  EXPECT_THAT(listener.ports(), ElementsAre(first->ports().front(), second->ports().front()));
+  ASSERT_TRUE(listener.Listen().ok());
+  listener.Start(host_.Accept());
+  RawConnection by_port(second->address());
+  ASSERT_TRUE(by_port.Receive("hello"));
+  ASSERT_TRUE(IsGreeted(Connect()));
+  listener.Close();
+  std::vector<int> seen;
+  listener.ForEachConnection([&seen](int fd) { seen.push_back(fd); });
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_THAT(seen, UnorderedElementsAreArray(host_.accepted()));
+  listener.CutConnections();
+  EXPECT_TRUE(by_port.AwaitEnd());
 }
 
 TEST_F(ListenerOnASocketFile, NamesAPathThatCannotBe) {

@@ -39,6 +39,8 @@
 #include "service/lifecycle/testing/recording_observer.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/goodbye_signal.h"
+#include "service/rpc/inherited_sockets.h"
+#include "service/rpc/listener.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
@@ -822,6 +824,38 @@ TEST_F(ServerHostTest, WaitsForAnAnswerStillInTheKernel) {
   EXPECT_TRUE(testkit::Eventually([this] { return host_->Look().connections == 0; }));
   EXPECT_TRUE(slow.AwaitAnswer(stream));
   EXPECT_FALSE(left.get().any());
+}
+
+TEST_F(ServerHostTest, CountsAnUnreadAnswerOnEachPortOfOneName) {
+  const auto first = *Listener::Bind("127.0.0.1:0");
+  const auto second = *Listener::Bind("127.0.0.1:0");
+  auto inherited = std::make_shared<InheritedSockets>();
+  for (Listener* const each : {first.get(), second.get()}) {
+    ASSERT_TRUE(each->Listen().ok());
+    for (const int fd : each->Duplicate()) inherited->Add(fd, {"fd:orders"});
+  }
+  Start({.address = "fd:orders", .inherited = inherited});
+  Note much;
+  much.set_text(std::string(12000, 'x'));
+  RawPeer slow(second->address(), {.receive_buffer = 4096});
+  const std::uint32_t stream = slow.Call("/probe.Probe/Hold", much.SerializeAsString());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  host_->CloseListener();
+  host_->BeginShutdown();
+  // The last one: gRPC closes the connection as soon as it has written the answer.
+  for (std::uint32_t last = RawPeer::kMaxStream; last != stream;) {
+    const auto goaway = slow.Await(RawPeer::kGoaway);
+    ASSERT_TRUE(goaway.has_value());
+    last = goaway->last_stream();
+  }
+  probe_.Release();
+  ASSERT_TRUE(testkit::Eventually([this] { return host_->Look().connections == 0; }));
+  Patience patience = Short();
+  const lifecycle::Traffic::Unfinished left = host_->AwaitCallsFinished(patience);
+  EXPECT_EQ(left.calls, 0);
+  EXPECT_EQ(left.requests, 0);
+  EXPECT_EQ(left.answers, 1);
+  EXPECT_TRUE(slow.AwaitAnswer(stream));
 }
 
 TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
