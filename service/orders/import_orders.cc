@@ -1,17 +1,53 @@
 #include "service/orders/import_orders.h"
 
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 
+#include "service/orders/order_errors.h"
 #include "service/rpc/status.h"
 
 namespace orders {
+namespace {
+
+// Holds the stream until it is told what became of the order that is being placed, which uses the
+// call until then.
+//
+// The problem: when a step of the placing throws, what is to be called at its end is dropped, and a
+// hold that went with it would let the stream read on: each order that follows would be counted in
+// the place of the one before. So this tells when it goes untold.
+class Placing {
+ public:
+  Placing(rpc::StreamHandle stream, rpc::StreamHold hold,
+          std::function<void(const absl::Status&)> on_placed)
+      : stream_(std::move(stream)), hold_(std::move(hold)), on_placed_(std::move(on_placed)) {}
+  ~Placing() {
+    if (!told_) Tell(OutcomeUnknown());
+  }
+  Placing(const Placing&) = delete;
+  Placing& operator=(const Placing&) = delete;
+
+  void Tell(const absl::Status& status) {
+    told_ = true;
+    stream_.Run([on_placed = on_placed_, status] { on_placed(status); });
+  }
+
+ private:
+  const rpc::StreamHandle stream_;
+  const rpc::StreamHold hold_;
+  const std::function<void(const absl::Status&)> on_placed_;
+  bool told_ = false;
+};
+
+}  // namespace
 
 void ImportOrders::OnMessage(v1::ImportOrdersRequest& request) {
-  // Held: an order that is being placed is finished first, and uses the call until then.
-  placer_.Place(call_, request.order(),
-                [this, stream = handle(), hold = Hold()](const absl::StatusOr<v1::Order>& placed) {
-                  stream.Run([this, status = placed.status()] { OnPlaced(status); });
-                });
+  const auto placing = std::make_shared<Placing>(
+      handle(), Hold(), [this](const absl::Status& status) { OnPlaced(status); });
+  placer_.Place(call_, request.order(), [placing](const absl::StatusOr<v1::Order>& placed) {
+    placing->Tell(placed.status());
+  });
 }
 
 void ImportOrders::OnPlaced(const absl::Status& status) {

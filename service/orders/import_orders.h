@@ -13,7 +13,8 @@
 namespace orders {
 
 // One ImportOrders call: places one order after the other. A drain ends it between
-// two orders, and the caller is told how many are stored.
+// two orders, and the caller is told how many are stored. So does an order that is refused, or whose
+// outcome is not known.
 class ImportOrders final : public rpc::ClientStream<v1::ImportOrdersRequest> {
  public:
   ImportOrders(const grpc::CallbackServerContext& context, v1::ImportOrdersResponse& response,

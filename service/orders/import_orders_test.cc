@@ -1,7 +1,9 @@
 #include "service/orders/import_orders.h"
 
+#include <atomic>
 #include <future>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -22,6 +24,7 @@ namespace orders {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 // One ImportOrders call.
@@ -169,6 +172,27 @@ TEST_F(ImportOrdersTest, StopsWhenTheDatabaseIsGone) {
   const absl::Status status = import.AwaitEnd();
   EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE STORE_UNAVAILABLE");
   EXPECT_EQ(Metadata(status, "durable_orders"), "0");
+}
+
+TEST_F(ImportOrdersTest, StopsAtAnOrderWhosePlacingThrows) {
+  std::atomic<int> stored = 0;
+  std::promise<absl::Status> reported;
+  OrdersUnderTest throwing(
+      database_, inventory_,
+      {.on_failure = [&](const absl::Status& failure) { reported.set_value(failure); },
+       .on_stored =
+           [&] {
+             if (++stored == 2) throw std::out_of_range("map::at");
+           }});
+  const auto stub = throwing.NewStub();
+  Import import(*stub);
+  for (const char* id : {"r1", "r2", "r3"}) import.Send(NewRequest(id));
+  const absl::Status status = import.End();
+  EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE OUTCOME_UNKNOWN");
+  EXPECT_TRUE(SaysWhenToRetry(status));
+  EXPECT_EQ(Metadata(status, "durable_orders"), "1");
+  EXPECT_THAT(reported.get_future().get().ToString(), HasSubstr("map::at"));
+  EXPECT_THAT(Stored(), ElementsAre("r1", "r2"));
 }
 
 TEST_F(ImportOrdersTest, SaysGoodbyeBetweenTwoOrders) {

@@ -59,6 +59,13 @@ absl::Status RequestIdReused(const std::string& request_id) {
       kDomain, "REQUEST_ID_REUSED");
 }
 
+absl::Status OutcomeUnknown() {
+  absl::Status status = absl::UnavailableError(
+      "it may or may not be stored; repeat the call with the same request_id");
+  status = rpc::WithErrorInfo(std::move(status), kDomain, "OUTCOME_UNKNOWN");
+  return rpc::WithRetryInfo(std::move(status), kRetryDelay);
+}
+
 absl::Status FromStore(const absl::Status& status) {
   if (status.ok()) return status;
   if (absl::IsResourceExhausted(status)) return Overloaded();
@@ -66,12 +73,7 @@ absl::Status FromStore(const absl::Status& status) {
     return rpc::WithErrorInfo(absl::OutOfRangeError(status.message()), kDomain, "EVENTS_REMOVED");
   }
   Failures().Count(status.ToString());
-  if (absl::IsUnknown(status)) {
-    absl::Status told = absl::UnavailableError(
-        "it may or may not be stored; repeat the call with the same request_id");
-    told = rpc::WithErrorInfo(std::move(told), kDomain, "OUTCOME_UNKNOWN");
-    return rpc::WithRetryInfo(std::move(told), kRetryDelay);
-  }
+  if (absl::IsUnknown(status)) return OutcomeUnknown();
   if (absl::IsUnavailable(status) || absl::IsFailedPrecondition(status) ||
       absl::IsDeadlineExceeded(status)) {
     absl::Status told = absl::UnavailableError("the database is busy or gone; try again");

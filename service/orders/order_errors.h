@@ -27,6 +27,9 @@ absl::Status BadToken(const std::string& field);
 // The request_id belongs to another order.
 absl::Status RequestIdReused(const std::string& request_id);
 
+// The order may or may not be stored: its placing ended without a word.
+absl::Status OutcomeUnknown();
+
 // The error for the caller when the store has failed with `status`.
 absl::Status FromStore(const absl::Status& status);
 

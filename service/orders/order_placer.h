@@ -19,7 +19,7 @@ namespace orders {
 // once, whatever a retry of the same request does meanwhile.
 //
 // Threads: Place() may be called from any thread and does not block.
-// Lifetime: outlives every Place() until its `done` was called.
+// Lifetime: outlives every Place() until its `done` was called or dropped.
 class OrderPlacer {
  public:
   struct Hooks {
@@ -33,7 +33,8 @@ class OrderPlacer {
   using Done = std::function<void(absl::StatusOr<v1::Order>)>;
 
   // Calls `done` once, on any thread, perhaps before it returns. When the answer is
-  // an order, that is stored.
+  // an order, that is stored. Drops `done` when a step throws, which the pool or the inventory's
+  // client reports: then the order may or may not be stored.
   //
   // No step is begun once nobody waits for the answer; what is reserved then is released.
   //

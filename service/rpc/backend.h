@@ -59,8 +59,9 @@ class Backend {
 
   // Calls on behalf of `caller`, whose deadline and cancellation apply to the call. Does not block.
   // `done` is called once: on one of gRPC's threads, or, when the backend is closed, at once with
-  // UNAVAILABLE. If it throws, this is logged and counted as if the caller's handler had, and the
-  // caller gets INTERNAL, unless `done` has passed its Answer on.
+  // UNAVAILABLE. If it throws, this is logged and counted as if the caller's handler had, and `done` is
+  // dropped: the caller of a unary call gets INTERNAL, unless `done` has passed its Answer on. A
+  // stream is told nothing; what `done` has captured for it must tell when it goes (StreamHold).
   template <typename Async, typename Request, typename Response, typename Function>
   void Call(Method<Async, Request, Response> method, const rpc::Call& caller,
             std::type_identity_t<Request> request, Function done) {

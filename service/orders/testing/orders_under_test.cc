@@ -24,9 +24,13 @@ OrdersUnderTest::OrdersUnderTest(const TemporaryDatabase& database, const FakeIn
       inventory_(inventory.address()),
       feed_(*store_, *sales_),
       relay_(*store_, inventory_),
-      pool_(options.pool_threads, options.pool_capacity),
+      pool_(options.pool_threads, options.pool_capacity, options.on_failure),
       placer_(*store_, inventory_, pool_,
-              {.on_stored = [this] { relay_.Wake(); },
+              {.on_stored =
+                   [this, also = options.on_stored] {
+                     relay_.Wake();
+                     if (also) also();
+                   },
                .pushing_back = [this] { return relay_.Status().pushing_back; }}),
       service_(*store_, placer_, feed_, *sales_, pool_),
       guard_([] { return false; }, [](const std::string&) {}, {}, {}, &goodbye_) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -37,6 +38,10 @@ class OrdersUnderTest {
   struct Options {
     std::size_t pool_threads = 4;
     std::size_t pool_capacity = 10000;
+    // Work in the pool that throws; null: ends the test.
+    rpc::BlockingPool::OnFailure on_failure = nullptr;
+    // Called after each order that was stored.
+    std::function<void()> on_stored = nullptr;
   };
   OrdersUnderTest(const TemporaryDatabase& database, const FakeInventory& inventory);
   OrdersUnderTest(const TemporaryDatabase& database, const FakeInventory& inventory,
