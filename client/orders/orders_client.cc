@@ -217,7 +217,7 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
   Retry retry(connection_.retry(), connection_.clock(), stop);
   ImportWindow window(source);
   std::int64_t durable = 0;
-  std::int64_t unconfirmed = 0;  // As far as streams have sent that broke without a word.
+  std::int64_t unconfirmed = 0;  // As far as orders were sent that may or may not be stored.
   const auto tell = [&](std::int64_t sent) {
     if (options.on_progress) options.on_progress({durable, durable + sent});
   };
@@ -248,6 +248,9 @@ ImportEnd OrdersClient::ImportOrders(const OrderSource& source, const ImportOpti
     if (!SaysWhatIsStored(status)) {
       // The order whose write failed may have left, too.
       unconfirmed = std::max(unconfirmed, durable + std::min(sent + 1, window.size()));
+    } else if (ErrorReason(status) == "OUTCOME_UNKNOWN") {
+      // That of the order behind those that are.
+      unconfirmed = std::max(unconfirmed, durable + stored + 1);
     }
     durable += stored;
     window.Drop(stored);

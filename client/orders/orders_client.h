@@ -49,8 +49,9 @@ struct ImportEnd {
   absl::Status status;
   // How many orders, counted from the first, are stored. If one was refused, it is the next one.
   std::int64_t durable_orders = 0;
-  // Whether that is all: what a stream that broke without a word had sent, and no later one has
-  // confirmed, may be stored, too. The same source finds out.
+  // Whether that is all: what a stream that broke without a word had sent, or what the server itself
+  // does not know (OUTCOME_UNKNOWN), and no later stream has confirmed, may be stored, too. The same
+  // source finds out.
   bool exact = true;
 };
 

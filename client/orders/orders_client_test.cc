@@ -508,6 +508,25 @@ TEST_F(OrdersClientImportTest, IsExactOnceNothingSentIsUnconfirmed) {
   }
 }
 
+TEST_F(OrdersClientImportTest, IsNotExactWhereTheServerDoesNotKnowTheOutcome) {
+  // The third order may be stored; a later stream says so, or does not. Then comes the stop.
+  for (const int confirmed : {0, 1}) {
+    std::stop_source stop;
+    int sleeps = 0;
+    clock_->OnSleep([&] {
+      if (++sleeps == 2) stop.request_stop();
+    });
+    Serve(3, Refusal(grpc::StatusCode::UNAVAILABLE, "it may or may not be stored",
+                     "OUTCOME_UNKNOWN", {{"durable_orders", "2"}}));
+    Serve(confirmed, Goodbye("durable_orders", std::to_string(confirmed), 1));
+    const ImportEnd end = Import(4, {}, stop.get_token());
+    EXPECT_TRUE(absl::IsCancelled(end.status)) << end.status;
+    EXPECT_EQ(end.durable_orders, 2 + confirmed);
+    EXPECT_EQ(end.exact, confirmed == 1);
+    progress_ = {};
+  }
+}
+
 TEST_F(OrdersClientImportTest, TakesNoMoreOrdersAfterAStop) {
   Serve(kAll, kOk);
   std::stop_source stop;
