@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "service/rpc/status.h"
 #include "spdlog/spdlog.h"
 
@@ -48,12 +50,30 @@ absl::Status ToOrders(const absl::Status& status) {
   }
 }
 
+// Whether an inventory that is well may answer so, now and then.
+bool IsExpected(const absl::Status& answer) {
+  switch (answer.code()) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 InventoryClient::InventoryClient(const std::string& address, std::stop_token answer_now,
                                  std::shared_ptr<const rpc::TlsFiles> tls,
                                  const std::string& tls_name)
-    : backend_({.target = address,
+    : errors_(absl::StrCat("the inventory at ", address, " cannot do its work for this service"),
+              [](const std::string& line) { spdlog::warn("{}", line); }),
+      backend_({.target = address,
                 .tls = std::move(tls),
                 .tls_server_name = tls_name,
                 .answer_now = std::move(answer_now)},
@@ -77,9 +97,17 @@ void InventoryClient::Reserve(const rpc::Call& caller, const std::string& reserv
     reserved.set_quantity(item.quantity());
   }
   backend_.Call(&InventoryService::Stub::async::Reserve, caller, std::move(request),
-                [done = std::move(done)](const absl::StatusOr<ReserveResponse>& reserved) {
-                  done(ToOrders(reserved.status()));
+                [this, done = std::move(done)](const absl::StatusOr<ReserveResponse>& reserved) {
+                  done(Told(reserved.status()));
                 });
+}
+
+absl::Status InventoryClient::Told(const absl::Status& answer) {
+  if (!IsExpected(answer)) {
+    errors_.Count(absl::StrCat(absl::StatusCodeToString(answer.code()), ": ",
+                               absl::CHexEscape(answer.message())));
+  }
+  return ToOrders(answer);
 }
 
 void InventoryClient::Confirm(const std::string& reservation_id, std::stop_token give_up,

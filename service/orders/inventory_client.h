@@ -13,6 +13,7 @@
 #include "orders/v1/orders.pb.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/backend.h"
+#include "service/rpc/limit_log.h"
 #include "service/rpc/tls_files.h"
 #include "service/rpc/unary.h"
 
@@ -41,7 +42,8 @@ class InventoryClient {
   // on. Does not block; `done` is called once, on a gRPC thread, with OK or with the error for the
   // caller (orders.proto).
   //
-  // UNAVAILABLE: they may be reserved all the same; release them.
+  // UNAVAILABLE: they may be reserved all the same; release them. What the inventory has answered
+  // is logged, at most once a minute, unless it was only away or slow.
   void Reserve(const rpc::Call& caller, const std::string& reservation_id,
                const v1::PlaceOrderRequest& order, Done done);
 
@@ -67,6 +69,11 @@ class InventoryClient {
   absl::Status Close(lifecycle::Clock::TimePoint deadline) { return backend_.Close(deadline); }
 
  private:
+  // What Reserve() passes on: the error for its caller.
+  absl::Status Told(const absl::Status& answer);
+
+  // Of answers that no retry cures: wrong settings, another version.
+  rpc::LimitLog errors_;
   // Shared: a call's last act comes after Close() has stopped waiting for it.
   const std::shared_ptr<std::atomic<int>> abandoning_ = std::make_shared<std::atomic<int>>(0);
   rpc::Backend<inventory::v1::InventoryService> backend_;

@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/testing/fake_inventory.h"
+#include "service/orders/testing/logged_lines.h"
 #include "service/orders/testing/status_details.h"
 #include "tests/common/eventually.h"
 
@@ -18,6 +19,7 @@ namespace orders {
 namespace {
 
 using lifecycle::Clock;
+using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -109,6 +111,34 @@ TEST_F(InventoryClientTest, TellsEveryOtherErrorAsUnavailable) {
     EXPECT_TRUE(SaysWhenToRetry(status)) << code;
     EXPECT_THAT(std::string(status.message()), ::testing::Not(HasSubstr("secret")));
   }
+}
+
+TEST_F(InventoryClientTest, LogsWhatNoRetryCures) {
+  const LoggedLines logged;
+  // A new one: each says it once a minute.
+  InventoryClient client(inventory_.address());
+  const auto reserve = [&](const grpc::Status& answer) {
+    inventory_.AnswerReserve(answer);
+    std::promise<absl::Status> told;
+    client.Reserve(caller_, "id", TwoTeasAndAMilk(),
+                   [&told](absl::Status status) { told.set_value(std::move(status)); });
+    return CodeAndReason(Get(told.get_future()));
+  };
+  for (const grpc::StatusCode code :
+       {grpc::StatusCode::OK, grpc::StatusCode::FAILED_PRECONDITION, grpc::StatusCode::NOT_FOUND,
+        grpc::StatusCode::ALREADY_EXISTS, grpc::StatusCode::CANCELLED,
+        grpc::StatusCode::DEADLINE_EXCEEDED}) {
+    reserve({code, "nothing is wrong here"});
+  }
+  EXPECT_EQ(reserve({grpc::StatusCode::PERMISSION_DENIED, "not you,\x1b[2J orders"}),
+            "UNAVAILABLE INVENTORY_UNAVAILABLE");
+  for (int i = 0; i < 20; ++i) reserve({grpc::StatusCode::UNIMPLEMENTED, "no such method"});
+  ASSERT_TRUE(client.Close(Late()).ok());
+  EXPECT_THAT(
+      logged.Get(),
+      ElementsAre(HasSubstr("can be reached"),
+                  AllOf(HasSubstr(inventory_.address()), HasSubstr("1 time in the last minute"),
+                        HasSubstr("PERMISSION_DENIED: not you,\\x1b[2J orders"))));
 }
 
 TEST_F(InventoryClientTest, TriesAgainBeforeItTellsAnything) {
