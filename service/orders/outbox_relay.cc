@@ -131,7 +131,7 @@ OutboxRelay::Worked OutboxRelay::WorkOnPage(const std::stop_token& stop) {
   const std::int64_t before = Status().troubles;
   const Worked worked = TryPage(stop);
   std::lock_guard lock(mutex_);
-  status_.in_trouble = status_.troubles != before;
+  status_.in_trouble = status_.troubles != before || !counted_;
   return worked;
 }
 
@@ -258,6 +258,7 @@ absl::Status OutboxRelay::LookAtBacklog() {
   if (now < next_look_) return absl::OkStatus();
   next_look_ = now + kLookInterval;
   const absl::StatusOr<Backlog> backlog = store_.OutboxBacklog(OrderStore::DefaultDeadline());
+  counted_ = backlog.ok();
   if (!backlog.ok()) return backlog.status();
   OutboxStatus status = Status();
   const bool before = std::exchange(status.pushing_back, backlog->oldest_confirm_age > kMaxAge);

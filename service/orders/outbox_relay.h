@@ -17,7 +17,8 @@
 
 namespace orders {
 
-// How far the relay was behind when it last looked, and whether it has trouble.
+// How far the relay was behind when it last looked, and whether it has trouble. While it cannot look,
+// that is trouble, and the rest is as old as it is.
 struct OutboxStatus {
   std::int64_t depth = 0;
   std::chrono::milliseconds oldest_age{0};
@@ -103,6 +104,7 @@ class OutboxRelay {
   // These belong to Run()'s thread.
   int parallel_;
   lifecycle::Clock::TimePoint next_look_{};
+  bool counted_ = true;  // When it looked last.
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;

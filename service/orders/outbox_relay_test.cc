@@ -296,6 +296,10 @@ class FakeOutbox final : public FakeOrderLog {
     std::lock_guard lock(mutex_);
     fault_ = std::move(fault);
   }
+  void FailCounts(absl::Status fault) {
+    std::lock_guard lock(mutex_);
+    count_fault_ = std::move(fault);
+  }
   std::vector<std::size_t> settled() {
     std::lock_guard lock(mutex_);
     return settled_;
@@ -325,12 +329,14 @@ class FakeOutbox final : public FakeOrderLog {
   }
   absl::StatusOr<Backlog> OutboxBacklog(Deadline) override {
     std::lock_guard lock(mutex_);
+    if (!count_fault_.ok()) return count_fault_;
     return backlog_;
   }
 
  private:
   std::mutex mutex_;
   absl::Status fault_;                // Guarded by mutex_.
+  absl::Status count_fault_;          // Guarded by mutex_.
   milliseconds lease_{0};             // Guarded by mutex_.
   Backlog backlog_;                   // Guarded by mutex_.
   std::vector<OutboxItem> items_;     // Guarded by mutex_.
@@ -406,6 +412,21 @@ TEST_F(OutboxRelayClockTest, SaysWhatIsWrongWhileItIs) {
 
   After(milliseconds(1000), {7, milliseconds(11'000), {}});
   EXPECT_THAT(relay_.Health().ToString(), HasSubstr("the oldest for 11 s"));
+}
+
+TEST_F(OutboxRelayClockTest, IsInTroubleWhileItDoesNotKnowHowMuchWaits) {
+  Start();
+  EXPECT_FALSE(After(milliseconds(1000), {7, milliseconds(20), {}}).in_trouble);
+  outbox_.FailCounts(absl::UnavailableError("no index"));
+  EXPECT_TRUE(After(milliseconds(1000), {8, milliseconds(20), {}}).in_trouble);
+  EXPECT_THAT(relay_.Health().ToString(),
+              AllOf(HasSubstr("the outbox cannot be counted"), HasSubstr("no index")));
+  // It has not looked again, so it knows no more.
+  EXPECT_TRUE(After(milliseconds(500), {8, milliseconds(20), {}}).in_trouble);
+
+  outbox_.FailCounts(absl::OkStatus());
+  EXPECT_FALSE(After(milliseconds(500), {8, milliseconds(20), {}}).in_trouble);
+  EXPECT_TRUE(relay_.Health().ok());
 }
 
 TEST_F(OutboxRelayClockTest, ReadsTheBacklogOnceASecond) {
