@@ -74,7 +74,9 @@ void BlockedThreads::Watch(const std::stop_token& stop) {
       blocked_ = true;
       if (clock.Now() >= next_word) {
         next_word = clock.Now() + kQuiet;
+        lock.unlock();  // The first thread that is free again takes it, and must not wait.
         on_blocked_();
+        lock.lock();
       }
       until = next_word;
     }

@@ -25,8 +25,8 @@ namespace rpc {
 // gRPC reports its failure on the same threads (completion_queue_cc.cc, CallbackAlternativeCQ); when
 // they do not report it within `limit`, `on_blocked` is called, at most once per kQuiet.
 //
-// Threads: `on_blocked` is called on a thread of its own; the destructor waits for it. Throws
-// std::system_error when a thread cannot be created.
+// Threads: `on_blocked` is called on a thread of its own, and none of gRPC's waits for it; the
+// destructor does. Throws std::system_error when a thread cannot be created.
 class BlockedThreads {
  public:
   static constexpr std::chrono::minutes kQuiet{1};

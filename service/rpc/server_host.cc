@@ -119,7 +119,7 @@ void ServerHost::SayThatThreadsAreBlocked() {
       absl::StrCat("gRPC's threads have been blocked for a second and serve nobody: a handler "
                    "blocks where it must not. In flight: ",
                    lifecycle::RunningCalls(calls_.TryTally())));
-  // Long enough for the names of functions on a busy machine: nobody waits for this thread.
+  // Long enough for the names of functions on a busy machine: only the destructor waits for it.
   lifecycle::WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(3));
 }
 
