@@ -122,7 +122,12 @@ std::vector<int> Listener::Duplicate() const {
   std::vector<int> duplicates;
   std::lock_guard lock(closing_);
   for (const Socket& socket : sockets_) {
-    if (const int fd = fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0); fd >= 0) duplicates.push_back(fd);
+    const int fd = fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+      for (const int each : duplicates) close(each);
+      return {};
+    }
+    duplicates.push_back(fd);
   }
   return duplicates;
 }

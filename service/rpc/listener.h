@@ -78,8 +78,8 @@ class Listener {
   // listening. Waits for `accept` to return. Closing twice does nothing.
   void Close();
 
-  // Its sockets once more, for a process that takes them over; none if it is closed. The caller
-  // closes them. From any thread.
+  // Its sockets once more, for a process that takes them over; none if it is closed, or if there are
+  // too few descriptors for all. The caller closes them. From any thread.
   std::vector<int> Duplicate() const;
 
   // Another process listens on these sockets, too, from now on: Close() leaves it the callers who

@@ -306,6 +306,7 @@ void ServerHost::CloseListener() {
     if (takeover_ != nullptr && takeover_->has_successor()) each->LeaveFileToSuccessor();
     each->Close();
   }
+  takeover_.reset();  // Who asked meanwhile can bind the addresses now.
   open_ = false;
   if (drain_of_connections_) drain_of_connections_->Begin();  // Cancel() has left nobody.
 }

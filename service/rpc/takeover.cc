@@ -9,11 +9,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -22,8 +24,12 @@
 namespace rpc {
 namespace {
 
+using Time = std::chrono::steady_clock::time_point;
+
 // How long a predecessor may take to send what it has at hand.
-constexpr int kAnswerMilliseconds = 5000;
+constexpr std::chrono::seconds kForAnswer(5);
+// How long nobody is asked or admitted who could not be just now.
+constexpr int kPauseMilliseconds = 10;
 // The kernel's own limit (SCM_MAX_FD).
 constexpr std::size_t kMostSockets = 253;
 constexpr std::size_t kMostBytes = 65536;
@@ -39,6 +45,14 @@ absl::Status ErrorOf(const std::string& path, int error) {
   const std::string what = absl::StrCat("cannot take over at ", path, ": ", std::strerror(error));
   if (error == EACCES || error == EPERM) return absl::PermissionDeniedError(what);
   return absl::UnavailableError(what);
+}
+
+absl::Status HandsNothingOver(const std::string& path, const std::string& who) {
+  return Error(path,
+               absl::StrCat(who,
+                            " serves there and hands nothing over, its log may say why; if it "
+                            "hangs, end it, or if it is about to be replaced by another "
+                            "process, try again"));
 }
 
 sockaddr_un NameOf(const std::string& path) {
@@ -114,9 +128,17 @@ Received Receive(int fd) {
   return received;
 }
 
-bool Readable(int fd, int milliseconds) {
-  pollfd readable{fd, POLLIN, 0};
-  return poll(&readable, 1, milliseconds) > 0;
+// Whether something has come by then; signals, for one that asks for every thread's stack, do not
+// end the wait.
+bool Readable(int fd, Time until) {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        std::max(until - std::chrono::steady_clock::now(), Time::duration::zero()));
+    pollfd readable{fd, POLLIN, 0};
+    const int ready = poll(&readable, 1, static_cast<int>(left.count()));
+    if (ready > 0) return true;
+    if (ready == 0 || errno != EINTR) return false;
+  }
 }
 
 }  // namespace
@@ -140,7 +162,11 @@ absl::StatusOr<std::unique_ptr<Takeover>> Takeover::Begin(const std::string& pat
   return takeover;
 }
 
-Takeover::~Takeover() { Close(); }
+Takeover::~Takeover() {
+  Close();
+  // A successor is about to put its own there.
+  if (!has_successor_ && FileAt(bound_path_) == file_) unlink(bound_path_.c_str());
+}
 
 absl::Status Takeover::Bind() {
   const std::string beside = absl::StrCat(path_, ".", getpid());
@@ -172,6 +198,16 @@ absl::Status Takeover::Bind() {
 }
 
 absl::Status Takeover::Connect(InheritedSockets& inherited) {
+  const Time until = std::chrono::steady_clock::now() + kForAnswer;
+  for (;;) {
+    if (std::optional<absl::Status> answer = Ask(until, inherited)) return *std::move(answer);
+    // It closes its sockets, or has left them to another that serves there now.
+    if (std::chrono::steady_clock::now() >= until) return HandsNothingOver(path_, "a process");
+    poll(nullptr, 0, kPauseMilliseconds);
+  }
+}
+
+std::optional<absl::Status> Takeover::Ask(Time until, InheritedSockets& inherited) {
   predecessor_ = Descriptor(NewSocket());
   if (!predecessor_.open()) return ErrorOf(path_, errno);
   const sockaddr_un name = NameOf(path_);
@@ -186,16 +222,11 @@ absl::Status Takeover::Connect(InheritedSockets& inherited) {
     return absl::PermissionDeniedError(absl::StrCat("cannot take over at ", path_, ": ", peer.name,
                                                     " serves there and is another user's"));
   }
-  if (!Readable(predecessor_.fd(), kAnswerMilliseconds)) {
-    return Error(path_,
-                 absl::StrCat(peer.name,
-                              " serves there and does not answer; if it hangs, end it, or if "
-                              "it is about to be replaced by another process, try again"));
-  }
+  if (!Readable(predecessor_.fd(), until)) return HandsNothingOver(path_, peer.name);
   const Received received = Receive(predecessor_.fd());
-  if (received.text.empty()) {  // It is about to end, and closes its sockets.
+  if (received.text.empty()) {
     predecessor_ = Descriptor();
-    return absl::OkStatus();
+    return std::nullopt;
   }
   const std::vector<std::string> words = absl::StrSplit(received.text, '\n');
   const bool understood = words.front() == kVersion && words.size() == received.passed.size() + 1;
@@ -232,11 +263,7 @@ void Takeover::Close() {
     const ssize_t written = write(wake_.fd(), &one, sizeof one);
   if (thread_.joinable()) thread_.join();
   if (successor_.open()) has_successor_ = true;
-  // A successor is about to put its own there.
-  if (!successor_.open() && FileAt(bound_path_) == file_) unlink(bound_path_.c_str());
-  bound_path_.clear();
   successor_ = Descriptor();
-  listening_ = Descriptor();
 }
 
 void Takeover::Run() {
@@ -260,6 +287,7 @@ void Takeover::AwaitSuccessors() {
     if (!successor_.open()) {
       Admit();
     } else if (HearSuccessor()) {
+      listening_ = Descriptor();  // Others who wait turn to it.
       return;
     }
   }
@@ -267,27 +295,38 @@ void Takeover::AwaitSuccessors() {
 
 void Takeover::Admit() {
   Descriptor guest(accept4(listening_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!guest.open()) return;
+  if (!guest.open()) {  // For want of a descriptor: the guest stays where it is.
+    pollfd wake{wake_.fd(), POLLIN, 0};
+    poll(&wake, 1, kPauseMilliseconds);
+    return;
+  }
   const Peer peer = PeerOf(guest.fd());
-  if (!peer.trusted)
-    return host_->log(absl::StrCat(peer.name,
-                                   " of another user asked for our "
-                                   "listening sockets in vain"));
+  if (!peer.trusted) {
+    return Refuse(
+        absl::StrCat(peer.name, " of another user asked for our listening sockets in vain"));
+  }
   std::vector<std::string> words = {kVersion};
   std::vector<int> passed;
+  bool all = true;
   for (const Shared& each : host_->sockets()) {
+    all = all && !each.fds.empty();
     for (const int fd : each.fds) {
       words.push_back(each.address);
       passed.push_back(fd);
     }
   }
   const bool sent =
-      passed.size() <= kMostSockets && Send(guest.fd(), absl::StrJoin(words, "\n"), passed);
+      all && passed.size() <= kMostSockets && Send(guest.fd(), absl::StrJoin(words, "\n"), passed);
   for (const int fd : passed) close(fd);
-  if (!sent)
-    return host_->log(absl::StrCat(peer.name, " could not be given our listening sockets"));
+  if (!sent) return Refuse(absl::StrCat(peer.name, " could not be given our listening sockets"));
+  refused_ = false;
   successor_ = std::move(guest);
   successor_name_ = peer.name;
+}
+
+// Whoever gets nothing asks again and again.
+void Takeover::Refuse(const std::string& words) {
+  if (!std::exchange(refused_, true)) host_->log(words);
 }
 
 bool Takeover::HearSuccessor() {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -36,7 +37,7 @@ namespace rpc {
 // the next.
 //
 // Guarantees: only a process of the same user or of root gets the sockets, and only such a process
-// is believed. One successor at a time; another one waits.
+// is believed. One successor at a time; another one waits, and turns to the first once that serves.
 //
 // Threads: all methods on one thread. `Host` is called on Takeover's own thread, which Close() waits
 // for.
@@ -48,7 +49,8 @@ class Takeover {
     std::vector<int> fds;
   };
   struct Host {
-    // The sockets that a successor needs. May be called several times.
+    // The sockets that a successor needs; an address without any means that they cannot be had now.
+    // May be called several times.
     std::function<std::vector<Shared>()> sockets;
     // The successor serves now. Called at most once. `to`: "process 123".
     std::function<void(const std::string& to)> handed_over;
@@ -57,15 +59,16 @@ class Takeover {
   };
 
   // Connects to the process that serves under `path`, if there is one, and adds its sockets to
-  // `inherited`, each under its address.
+  // `inherited`, each under its address. If that one ends or is replaced meanwhile, asks whoever
+  // serves there then.
   //
   // Errors, each with the path and what to do: INVALID_ARGUMENT (the path is too long or is no
   // socket), PERMISSION_DENIED (also: the process is another user's), UNAVAILABLE (the process does
-  // not answer within a few seconds, or no thread can be created).
+  // not answer or hands nothing over within a few seconds, or no thread can be created).
   static absl::StatusOr<std::unique_ptr<Takeover>> Begin(const std::string& path,
                                                          InheritedSockets& inherited);
 
-  // Closes it.
+  // Closes it. Who asked meanwhile finds nobody, or the successor.
   ~Takeover();
   Takeover(const Takeover&) = delete;
   Takeover& operator=(const Takeover&) = delete;
@@ -77,7 +80,8 @@ class Takeover {
   // Requires: Publish() was OK.
   void Serve(Host host);
 
-  // Sends nothing to any successor any more. Closing twice does nothing.
+  // Sends nothing to any successor any more. Who asks from now on waits until this is destroyed, so
+  // destroy it once the addresses are free. Closing twice does nothing.
   void Close();
 
   // Whether a successor has the sockets, and has not ended as far as is known. Requires: Close() was
@@ -105,21 +109,26 @@ class Takeover {
   explicit Takeover(std::string path);
   absl::Status Bind();
   absl::Status Connect(InheritedSockets& inherited);
+  // Asks the process that serves, for as long as it may take. Nullopt: it ended before it answered.
+  std::optional<absl::Status> Ask(std::chrono::steady_clock::time_point until,
+                                  InheritedSockets& inherited);
   // On the thread.
   void Run();
   void AwaitSuccessors();
   void Admit();
+  void Refuse(const std::string& words);
   // True: the successor serves.
   bool HearSuccessor();
 
   const std::string path_;
   std::string bound_path_;  // Where the socket file is: beside path_ until Publish().
   std::pair<dev_t, ino_t> file_;
-  Descriptor listening_;
+  Descriptor listening_;    // Until there is a successor that serves.
   Descriptor wake_;         // An eventfd, readable once Close() is called.
   Descriptor predecessor_;  // From Begin() to Serve().
   Descriptor successor_;    // On the thread; and after it has ended.
   std::string successor_name_;
+  bool refused_ = false;        // On the thread: the last one got nothing, and that was said.
   bool has_successor_ = false;  // Set by Close().
 
   std::mutex mutex_;

@@ -215,7 +215,7 @@ TEST_F(HotRestartTest, AFrozenOldOneIsNamed) {
   ChildProcess bad = StartsBadly("tests/servers/echo/echo_server", "--shutdown_lame_duck=0");
   EXPECT_EQ(testkit::AwaitShutdown(bad, kLimit), Ending::Exited(2));
   EXPECT_THAT(bad.Output(), AllOf(HasSubstr("process " + std::to_string(server_->process().pid())),
-                                  HasSubstr("does not answer")));
+                                  HasSubstr("hands nothing over")));
   server_->process().Signal(SIGCONT);
   EXPECT_TRUE(Serves());
 }
