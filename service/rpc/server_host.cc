@@ -1,7 +1,9 @@
 #include "service/rpc/server_host.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -48,6 +50,18 @@ void LookForNoDeadlocks() {
 #ifdef NDEBUG
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 #endif
+}
+
+// Under which name the sockets of each are handed over: its address, with a number where the same one
+// came before.
+std::vector<std::string> HandoverNames(const std::vector<ServerHost::Endpoint>& endpoints) {
+  std::vector<std::string> names;
+  std::map<std::string, int> times;
+  for (const ServerHost::Endpoint& each : endpoints) {
+    const int before = times[each.address]++;
+    names.push_back(before == 0 ? each.address : absl::StrCat(each.address, "#", before + 1));
+  }
+  return names;
 }
 
 class WithoutReflection final : public grpc::ServerBuilderOption {
@@ -140,10 +154,15 @@ absl::Status ServerHost::BindAll() {
     if (!takeover.ok()) return takeover.status();
     takeover_ = *std::move(takeover);
   }
-  for (const Endpoint& each : Endpoints()) {
+  const std::vector<Endpoint> endpoints = Endpoints();
+  const std::vector<std::string> names = HandoverNames(endpoints);
+  for (std::size_t i = 0; i < endpoints.size(); ++i) {
+    const std::string& address = endpoints[i].address;
+    InheritedSockets handed_over;
+    for (const int fd : predecessors.Take(names[i])) handed_over.Add(fd, {address});
     InheritedSockets* const inherited =
-        predecessors.Has(each.address) ? &predecessors : options_.inherited.get();
-    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(each.address, inherited);
+        handed_over.Has(address) ? &handed_over : options_.inherited.get();
+    absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(address, inherited);
     if (!listener.ok()) return listener.status();
     listeners_.push_back(*std::move(listener));
   }
@@ -272,9 +291,9 @@ Takeover::Host ServerHost::HandsOver() {
   return {.sockets =
               [this] {
                 std::vector<Takeover::Shared> shared;
-                const std::vector<Endpoint> endpoints = Endpoints();
+                const std::vector<std::string> names = HandoverNames(Endpoints());
                 for (std::size_t i = 0; i < listeners_.size(); ++i) {
-                  shared.push_back({endpoints[i].address, listeners_[i]->Duplicate()});
+                  shared.push_back({names[i], listeners_[i]->Duplicate()});
                 }
                 return shared;
               },

@@ -72,7 +72,8 @@ class ServerHost final : public lifecycle::Traffic {
     std::shared_ptr<InheritedSockets> inherited = nullptr;
     // Socket file under which the server replaces the process that serves there, on the same
     // addresses and without refusing a caller (takeover.h), and later hands its own over; empty:
-    // none.
+    // none. Where an address is named several times (port 0), the second gets what the second had,
+    // and so on.
     std::string takeover = "";
     // File that receives the first bound address when callers are let in; empty: none.
     std::string port_file = "";

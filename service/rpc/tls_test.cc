@@ -1,6 +1,7 @@
 #include "service/rpc/tls.h"
 
 #include <openssl/ssl.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <filesystem>
@@ -10,13 +11,17 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/backend_channel.h"
+#include "service/rpc/bound_sockets.h"
 #include "service/rpc/goodbye_signal.h"
+#include "service/rpc/open_descriptors.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
@@ -129,6 +134,41 @@ TEST_F(TlsTest, EachAddressHasOwnCredentialsAndDrains) {
   host_->BeginShutdown();
   EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
   EXPECT_TRUE(host_->Cancel(patience));
+}
+
+// The addresses on which this process listens.
+std::vector<std::string> ListeningAddresses() {
+  std::vector<std::string> addresses;
+  for (const int fd : OpenDescriptors()) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
+    if (listens != 0) addresses.push_back(BoundAddress(fd));
+  }
+  return addresses;
+}
+
+TEST_F(TlsTest, ATakeoverKeepsTheCredentialsOfAnAddressNamedTwice) {
+  const testkit::TempDir sockets("/tmp");  // Short enough for a socket's name.
+  const ServerHost::Options options = {.address = "127.0.0.1:0",
+                                       .credentials = server_.Server(),
+                                       .more_endpoints = {{"127.0.0.1:0"}},
+                                       .takeover = sockets.File("takeover")};
+  ServerHost old(options, {std::make_shared<ProbeService>()}, goodbye_);
+  ASSERT_TRUE(old.Start().ok());
+  ASSERT_TRUE(old.OpenListener().ok());
+  std::vector<std::string> plaintext = ListeningAddresses();
+  std::erase_if(plaintext, [&old](const std::string& each) {
+    return each == old.address() || !absl::StartsWith(each, "127.");
+  });
+  ASSERT_EQ(plaintext.size(), 1u);
+  host_.emplace(options, std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
+  ASSERT_TRUE(host_->Start().ok());
+  ASSERT_TRUE(host_->OpenListener().ok());
+  old.CloseListener();
+  EXPECT_EQ(host_->address(), old.address());
+  EXPECT_EQ(Call(*NewCaller(server_)), grpc::OK);
+  EXPECT_EQ(Call(*probe::Probe::NewStub(NewConnection(plaintext[0]))), grpc::OK);
 }
 
 // gRPC has no record of a connection before that.
