@@ -62,7 +62,7 @@ void CutOff(std::string& line, std::size_t most) {
 void AppendFields(std::string& line, const LogFields& fields) {
   for (const LogField& field : fields) {
     line.append(1, ' ').append(field.name).append(1, '=');
-    AppendPrintable(line, std::string_view(field.value).substr(0, kMaxValue));
+    AppendPrintableWord(line, std::string_view(field.value).substr(0, kMaxValue));
   }
 }
 

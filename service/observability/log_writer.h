@@ -48,7 +48,8 @@ struct LogOptions {
 //
 //   {"time":"2026-01-31T12:00:01.250Z","level":"info","program":"orders","message":"words"}
 //
-// Times are UTC. The words are made printable, so that one call is one line, and cut at 4 KiB
+// Times are UTC. The words are made printable, so that one call is one line, and of text each value
+// is one word ("\x20" for a space), so that a value makes no other field. A line is cut at 4 KiB
 // (PIPE_BUF), so that a line reaches a pipe completely or not at all. Only a report may be longer,
 // and only a report has "shutdown report: {" after the program's name, or "shutdown_report" as the
 // fourth member: no other text can be mistaken for one.

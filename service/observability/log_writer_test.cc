@@ -117,6 +117,12 @@ TEST_F(LogWriterTest, AddsFieldsAndTheTagsOfTheThread) {
   EXPECT_THAT(Read(), EndsWith(" I orders: call method=/a\\nb duration_ms=1.5 trace_id=4bf9\n"));
 }
 
+TEST_F(LogWriterTest, AFieldsValueMakesNoOtherField) {
+  writer_->Log('I', "call", {{"method", "/a code=OK\u3000peer=b"}, {"code", "UNIMPLEMENTED"}});
+  EXPECT_THAT(Read(),
+              EndsWith(" I orders: call method=/a\\x20code=OK\\u3000peer=b code=UNIMPLEMENTED\n"));
+}
+
 TEST_F(LogWriterTest, WritesJsonWhereAskedTo) {
   Use({.json = true, .tags = [] { return LogFields{{"trace_id", "4bf9"}}; }});
   writer_->Log('W', "it's \"quoted\"\n", {{"method", "/a\\b"}, {"duration_ms", "1.5", true}});

@@ -100,11 +100,16 @@ std::string Escaped(char32_t c) {
   return c < 0x80 ? absl::StrFormat("\\x%02x", static_cast<unsigned>(c)) : EscapedForJson(c);
 }
 
-}  // namespace
+// Of those that IsPlain(): what readers of words take for their end.
+bool IsSpace(char32_t c) {
+  return c == 0x20 || c == 0xA0 || c == 0x1680 || (0x2000 <= c && c <= 0x200A) || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
+}
 
-void AppendPrintable(std::string& line, std::string_view text) {
+void AppendEscaped(std::string& line, std::string_view text, bool one_word) {
   for (std::size_t at = 0; at < text.size();) {
-    const std::string_view ascii = PlainAscii(text.substr(at));
+    std::string_view ascii = PlainAscii(text.substr(at));
+    if (one_word) ascii = ascii.substr(0, ascii.find(' '));
     line += ascii;
     at += ascii.size();
     if (at == text.size()) return;
@@ -113,13 +118,23 @@ void AppendPrintable(std::string& line, std::string_view text) {
       absl::StrAppendFormat(&line, "\\x%02x", unsigned{static_cast<unsigned char>(text[at++])});
       continue;
     }
-    if (IsPlain(next.code_point)) {
+    if (IsPlain(next.code_point) && !(one_word && IsSpace(next.code_point))) {
       line += text.substr(at, next.length);
     } else {
       line += Escaped(next.code_point);
     }
     at += next.length;
   }
+}
+
+}  // namespace
+
+void AppendPrintable(std::string& line, std::string_view text) {
+  AppendEscaped(line, text, /*one_word=*/false);
+}
+
+void AppendPrintableWord(std::string& line, std::string_view text) {
+  AppendEscaped(line, text, /*one_word=*/true);
 }
 
 std::string Printable(std::string_view text) {

@@ -16,6 +16,10 @@ std::string Printable(std::string_view text);
 // The same, at the end of `line`.
 void AppendPrintable(std::string& line, std::string_view text);
 
+// The same for a value, which must stay one word: spaces of every kind are escaped, too ("\x20",
+// "\u3000").
+void AppendPrintableWord(std::string& line, std::string_view text);
+
 // Replaces everything that is not UTF-8 in `text` by U+FFFD, because JSON allows nothing else.
 std::string ValidUtf8(std::string_view text);
 

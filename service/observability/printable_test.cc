@@ -43,6 +43,12 @@ TEST(Printable, EscapesACharacterWhereverItIs) {
   }
 }
 
+TEST(Printable, LeavesNoSpaceInAWord) {
+  std::string line = "a b=";
+  AppendPrintableWord(line, " c d\te\xC2\xA0\xE2\x80\x83\xE3\x80\x80 \xE2\x98\x83\\");
+  EXPECT_EQ(line, "a b=\\x20c\\x20d\\te\\u00a0\\u2003\\u3000\\x20\xE2\x98\x83\\");
+}
+
 TEST(Printable, EscapesWhatReordersALine) {
   EXPECT_EQ(Printable("\xE2\x80\xAE"
                       "drow"),
