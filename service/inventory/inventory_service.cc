@@ -9,7 +9,9 @@
 #include "grpcpp/alarm.h"
 #include "service/inventory/inventory_errors.h"
 #include "service/rpc/field_length.h"
+#include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
+#include "service/rpc/trace.h"
 #include "service/rpc/unary.h"
 
 namespace inventory {
@@ -96,12 +98,19 @@ absl::Status Reserve(StockStore& store, const v1::ReserveRequest& request,
   return absl::OkStatus();
 }
 
-// A call that begins after a delay, and at once when its caller has gone.
+// A call that begins after a delay, and at once when its caller has gone. It begins as if in its
+// handler, though on another thread: what answers it asks there whose call it is (unary.h).
 class DelayedCall final : public grpc::ServerUnaryReactor {
  public:
   DelayedCall(milliseconds delay, std::function<void(grpc::ServerUnaryReactor&)> begin) {
     alarm_.Set(std::chrono::system_clock::now() + delay,
-               [this, begin = std::move(begin)](bool /*expired*/) { begin(*this); });
+               [this, begin = std::move(begin), method = rpc::GuardedMethod::Current(),
+                call = rpc::GuardedMethod::CurrentCall(),
+                trace = rpc::Trace::Current()](bool /*expired*/) {
+                 const rpc::GuardedMethod::Running running(method, call);
+                 const rpc::Trace::Scope scope(trace);
+                 begin(*this);
+               });
   }
 
   void OnCancel() override { alarm_.Cancel(); }

@@ -18,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "service/inventory/stock_store.h"
 #include "service/rpc/blocking_pool.h"
+#include "service/rpc/handler_guard.h"
 #include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
@@ -101,6 +102,8 @@ class InventoryServiceTest : public ::testing::Test {
   void Serve(std::chrono::milliseconds latency) {
     StopServing();
     service_.emplace(*store_, *pool_, latency);
+    guard_.emplace([] { return false; }, [](const std::string&) {});
+    guard_->Install(*service_);
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -166,6 +169,7 @@ class InventoryServiceTest : public ::testing::Test {
   std::unique_ptr<StockStore> store_;
   std::optional<rpc::BlockingPool> pool_;
   std::optional<InventoryService> service_;
+  std::optional<rpc::HandlerGuard> guard_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::InventoryService::Stub> stub_;
 };
@@ -278,6 +282,16 @@ TEST_F(InventoryServiceTest, ReservesAfterItsLatency) {
   EXPECT_TRUE(Reserve(MakeReserve("r", {{"apple", 1}})).ok());
   EXPECT_GE(std::chrono::steady_clock::now() - before, kLatency);
   EXPECT_EQ(Apples(), "10 = 9 + 1 + 0");
+}
+
+TEST_F(InventoryServiceTest, IsTheSameServiceAfterItsLatency) {
+  Serve(std::chrono::milliseconds(1));
+  const Occupied occupied(*pool_);
+  ASSERT_TRUE(pool_->Run([] {}));  // Now nothing more may wait.
+  const grpc::Status status = Reserve(MakeReserve("r", {{"apple", 1}}));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
+  EXPECT_EQ(info.domain() + " " + info.reason(), "inventory.v1 OVERLOADED");
 }
 
 TEST_F(InventoryServiceTest, BlocksNoThreadOfGrpcsDuringTheLatency) {
