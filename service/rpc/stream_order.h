@@ -79,8 +79,9 @@ using StreamHold = std::shared_ptr<const void>;
 //     filled that; the first message never is
 //   - Finish() is called once: after everything that Next() has filled, or at once when the caller
 //     has gone
-//   - in a drain, no more messages are asked for or read, and the stream ends with Goodbye(). It is
-//     called when no hold exists, so it covers everything that was filled
+//   - in a drain, no more messages are read, and the stream ends with Goodbye(), as soon as no hold
+//     exists. Until then Next() is asked on: what a hold waits for may be the answer to a message that
+//     was read. Goodbye() covers everything that was filled
 //   - a message that cannot be parsed: INVALID_ARGUMENT, with Goodbye()'s resume point
 //   - a method that throws: INTERNAL, and a line in the log
 class StreamOrder {

@@ -433,6 +433,28 @@ TEST(StreamOrderTest, NeitherReadsNorEndsWhileItIsHeld) {
   call->EndAll();
 }
 
+TEST(StreamOrderTest, TellsInADrainWhatAHoldWaitsFor) {
+  Script script;
+  StreamHold hold;
+  script.on_message = [&] { hold = script.hold(); };
+  std::stop_source drain;
+  const auto call = FakeCall::Begin(script, drain.get_token());
+  call->Send("a");
+  drain.request_stop();
+  script.handle->Run([&] { script.news = 1; });
+  EXPECT_THAT(call->written(), ElementsAre("1"));
+  call->EndWrite();
+  EXPECT_EQ(call->status(), std::nullopt);
+  hold = nullptr;
+  // No more is asked for.
+  script.news = 2;
+  script.handle->Wake();
+  ASSERT_TRUE(call->status());
+  EXPECT_EQ(Metadata(*call->status())["filled"], "1");
+  EXPECT_EQ(Metadata(*call->status())["got"], "1");
+  call->EndAll();
+}
+
 TEST(StreamOrderTest, HearsOfEveryHoldThatGoes) {
   Script script;
   StreamHold hold;
