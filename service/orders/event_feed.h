@@ -45,8 +45,9 @@ FeedEvents ToFeedEvents(const std::string& database, std::vector<OrderEvent> eve
 // Threads: all methods may be called from any thread. CatchUp() blocks on a disk.
 class EventFeed {
  public:
-  // Calls `on_news` when there is something new, on the feed's thread and with no lock held. It may
-  // be called once more while the subscription ends. Must not block.
+  // Calls `on_news` when there is something new, on the feed's thread or on one that is in CatchUp(),
+  // while no other thread can take events in: it must neither block nor call CatchUp(). It may be
+  // called once more while the subscription ends.
   class Subscription {
    public:
     Subscription(EventFeed& feed, std::function<void()> on_news);
