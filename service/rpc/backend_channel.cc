@@ -79,8 +79,16 @@ BackendChannel::Connection BackendChannel::Connect() const {
 
 void BackendChannel::Renew() const {
   if (options_.tls == nullptr) return;
-  std::erase_if(replaced_, [](const Connection& each) { return each.channel.use_count() == 1; });
+  for (Connection& each : replaced_) {
+    if (each.channel.use_count() != 1) continue;
+    each.sockets.Count();  // It can be told only as long as there is a channel.
+    each.channel = nullptr;
+  }
   if (options_.tls->generation() == current_.generation) return;
+  // Now, and not at each call: reading gRPC's records costs more than a call has to spare.
+  std::erase_if(replaced_, [](Connection& each) {
+    return each.channel == nullptr && each.sockets.Count() == 0;
+  });
   replaced_.push_back(std::exchange(current_, Connect()));
 }
 

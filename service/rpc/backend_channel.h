@@ -97,7 +97,8 @@ class BackendChannel {
   };
 
   Connection Connect() const;
-  // Replaces the channel when there are newer certificates. Requires: the mutex is locked.
+  // Replaces the channel when there are newer certificates, and drops those that nobody else holds
+  // any more. Requires: the mutex is locked.
   void Renew() const;
   bool Unused() const;
   int OpenSockets();
@@ -111,9 +112,12 @@ class BackendChannel {
   mutable std::mutex mutex_;
   bool closed_ = false;  // Guarded by mutex_.
   // Must be the last references: if a call dropped one on a gRPC thread, that thread would join
-  // itself. Guarded by mutex_ until closed_.
+  // itself. (Renew() may run on such a thread, but gRPC ends its threads only with the last channel or
+  // server that they serve, and a server that asks for a channel is still there: grpc/grpc,
+  // completion_queue_cc.cc, CallbackAlternativeCQ.) Guarded by mutex_ until closed_.
   mutable Connection current_;
-  mutable std::vector<Connection> replaced_;  // Calls still hold them.
+  // Calls still hold them, or, where there is no channel any more, a socket may not be closed yet.
+  mutable std::vector<Connection> replaced_;
 };
 
 }  // namespace rpc

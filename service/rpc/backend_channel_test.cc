@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <openssl/bio.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +17,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdlib>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -35,9 +39,12 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "service/rpc/testing/self_signed.h"
+#include "service/rpc/tls_files.h"
 #include "tests/common/eventually.h"
 #include "tests/common/reserved_port.h"
 #include "tests/common/slow_link.h"
+#include "tests/common/temp_dir.h"
 
 namespace {
 
@@ -458,13 +465,16 @@ TEST(BackendChannelClose, CancelsACallThatBeginsOnlyThen) {
 // A backend that wants an answer to more and more PINGs, and reads none.
 class RudeBackend {
  public:
-  RudeBackend() {
+  // `tls`: the backend's certificate; null: plaintext.
+  explicit RudeBackend(const SelfSigned* tls = nullptr) {
     EXPECT_TRUE(listener_->Listen().ok());
-    listener_->Start([this](int, int fd) {
-      fd_ = fd;
+    listener_->Start([this, tls](int, int fd) {
+      connection_.reset(BIO_new_socket(fd, BIO_NOCLOSE));
+      if (tls != nullptr) BeginTls(*tls, fd);
       constexpr char kSettings = 4;
       const std::string hello = Http2Frame(kSettings, 0, 0, "");
-      EXPECT_EQ(write(fd, hello.data(), hello.size()), static_cast<int>(hello.size()));
+      EXPECT_EQ(Write(hello, 0), static_cast<int>(hello.size()));
+      fd_ = fd;
     });
   }
   ~RudeBackend() {
@@ -474,20 +484,24 @@ class RudeBackend {
 
   std::string address() const { return listener_->address(); }
 
-  // Until nothing more goes through the connection, either way: gRPC has an answer to
+  // Until nothing more goes through the connection of `channel`, either way: gRPC has an answer to
   // write, and cannot. False: it took too long.
-  bool Flood() {
+  bool Flood(grpc::Channel& channel) {
     constexpr char kPing = 6;
     const std::string ping = Http2Frame(kPing, 0, 0, "12345678");
     std::string pings;
     while (pings.size() < (64 << 10)) pings += ping;
     std::size_t sent = 0;  // Of `pings`, so that every frame is sent whole.
+    int looks = 0;         // Since something went through.
     return testkit::Eventually([&] {
-      for (;;) {
-        const ssize_t more = write(fd_, pings.data() + sent, pings.size() - sent);
-        if (more < 0) return !Writable(fd_) && !Writable(PeerOf(fd_));
+      // Without a call, gRPC looks at a connection every few seconds, unless somebody waits for it.
+      channel.WaitForStateChange(GRPC_CHANNEL_READY,
+                                 std::chrono::system_clock::now() + milliseconds(1));
+      for (int more = 0; (more = Write(pings, sent)) > 0; looks = 0) {
         sent = (sent + static_cast<std::size_t>(more)) % pings.size();
       }
+      looks = Writable(fd_) || Writable(PeerOf(fd_)) ? 0 : looks + 1;
+      return looks == 20;
     });
   }
 
@@ -496,6 +510,48 @@ class RudeBackend {
   }
 
  private:
+  // Reads what belongs to the handshake, and never again.
+  void BeginTls(const SelfSigned& with, int fd) {
+    SSL_CTX* const context = SSL_CTX_new(TLS_server_method());
+    const auto parsed = [](const std::string& pem, auto* read) {
+      const std::unique_ptr<BIO, int (*)(BIO*)> memory(
+          BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), BIO_free);
+      return read(memory.get(), nullptr, nullptr, nullptr);
+    };
+    X509* const certificate = parsed(with.certificate, PEM_read_bio_X509);
+    EVP_PKEY* const key = parsed(with.key, PEM_read_bio_PrivateKey);
+    SSL_CTX_use_certificate(context, certificate);
+    SSL_CTX_use_PrivateKey(context, key);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE);
+    SSL_CTX_set_alpn_select_cb(
+        context,
+        [](SSL*, const unsigned char** chosen, unsigned char* size, const unsigned char*, unsigned,
+           void*) {
+          *chosen = reinterpret_cast<const unsigned char*>("h2");
+          *size = 2;
+          return SSL_TLSEXT_ERR_OK;
+        },
+        nullptr);
+    SSL* const ssl = SSL_new(context);
+    SSL_CTX_free(context);
+    SSL_set_accept_state(ssl);
+    BIO* const tcp = connection_.release();
+    SSL_set_bio(ssl, tcp, tcp);
+    connection_.reset(BIO_new(BIO_f_ssl()));
+    BIO_set_ssl(connection_.get(), ssl, BIO_CLOSE);
+    while (BIO_do_handshake(connection_.get()) != 1) {
+      pollfd readable = {fd, POLLIN, 0};
+      if (!BIO_should_retry(connection_.get()) || poll(&readable, 1, 45000) != 1) return;
+    }
+  }
+
+  // From that byte on. The count of those that went through, or something less than 1.
+  int Write(const std::string& bytes, std::size_t from) {
+    return BIO_write(connection_.get(), bytes.data() + from, static_cast<int>(bytes.size() - from));
+  }
+
   static bool Writable(int fd) {
     pollfd one = {fd, POLLOUT, 0};
     return poll(&one, 1, 0) == 1;
@@ -516,21 +572,47 @@ class RudeBackend {
     return name_of(fd, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? name.sin6_port : -1;
   }
 
+  std::unique_ptr<BIO, void (*)(BIO*)> connection_{nullptr, BIO_free_all};
   std::unique_ptr<Listener> listener_ = *Listener::Bind("127.0.0.1:0");
-  std::atomic<int> fd_ = -1;
+  std::atomic<int> fd_ = -1;  // Set when the connection may be used by another thread.
 };
 
 TEST(BackendChannelClose, ReportsTheSocketOfAnUnreadingBackend) {
   RudeBackend rude;
   BackendChannel backend({.target = rude.address(), .service = "probe.Probe"});
   ASSERT_TRUE(backend.AwaitConnected(Soon()));
-  ASSERT_TRUE(rude.Flood());
+  ASSERT_TRUE(rude.Flood(*backend.channel()));
   for (int i = 0; i < 2; ++i) {
     const absl::Status closed = backend.Close(Past());
     EXPECT_TRUE(absl::IsDeadlineExceeded(closed)) << closed;
     EXPECT_THAT(std::string(closed.message()),
                 AllOf(HasSubstr("1 socket"), HasSubstr(rude.address())));
   }
+  rude.End();
+  EXPECT_TRUE(backend.Close(Soon()).ok());
+}
+
+TEST(BackendChannelClose, ReportsSuchASocketAfterARenewalToo) {
+  const SelfSigned certificate;
+  const testkit::TempDir directory;
+  const std::string path = directory.File("ca");
+  std::ofstream(path) << certificate.certificate;
+  const auto files = TlsFiles::Open({.ca = path}, nullptr, milliseconds(2));
+  ASSERT_TRUE(files.ok()) << files.status();
+  RudeBackend rude(&certificate);
+  BackendChannel backend({.target = rude.address(),
+                          .service = "probe.Probe",
+                          .tls = *files,
+                          .tls_server_name = "localhost"});
+  ASSERT_TRUE(backend.AwaitConnected(Soon()));
+  ASSERT_TRUE(rude.Flood(*backend.channel()));
+  std::ofstream(path) << certificate.certificate << SelfSigned().certificate;
+  ASSERT_TRUE(testkit::Eventually([&] { return (*files)->generation() == 2; }));
+  // The first replaces the channel, the second finds that nobody holds the old one.
+  for (int i = 0; i < 2; ++i) EXPECT_NE(backend.channel(), nullptr);
+  const absl::Status closed = backend.Close(Past());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(closed)) << closed;
+  EXPECT_THAT(std::string(closed.message()), HasSubstr("1 socket"));
   rude.End();
   EXPECT_TRUE(backend.Close(Soon()).ok());
 }
