@@ -32,9 +32,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_by
   std::size_t size = 0;
   while (size < text.size()) {
     const ssize_t got = read(fd, text.data() + size, text.size() - size);
-    if (got < 0) return cannot(errno);
+    if (got < 0 && errno != EINTR) return cannot(errno);
     if (got == 0) break;
-    size += static_cast<std::size_t>(got);
+    if (got > 0) size += static_cast<std::size_t>(got);
   }
   if (size > max_bytes) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is larger than ", max_bytes, " bytes"));
