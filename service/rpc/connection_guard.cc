@@ -83,7 +83,8 @@ ConnectionGuard::ConnectionGuard(std::int64_t server_id, Limits limits,
     : server_id_(server_id),
       limits_(limits),
       end_(std::move(end)),
-      log_("ended a connection", std::move(write)) {
+      log_("ended a connection", write),
+      spared_("cannot end a connection", std::move(write)) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -128,6 +129,7 @@ void ConnectionGuard::Run() {
     // Less, when calls have ended: the next ones count from there.
     looked_at = look ? unaccounted : std::min(looked_at, unaccounted);
     log_.Flush();
+    spared_.Flush();
     pause = std::max<Clock::duration>(look ? kAlert : kCalm, 10 * (Clock::now() - begun));
     lock.lock();
   }
@@ -140,12 +142,10 @@ void ConnectionGuard::LookAtConnections() {
   std::int64_t open = 0;
   std::vector<const Connection*> others;
   for (const Connection& each : connections) {
-    if (const char* const fault = Fault(each, now)) {
-      End(each, fault);
-    } else if (!bases_[each.id].ended) {
-      open += each.open;
-      others.push_back(&each);
-    }
+    if (const char* const fault = Fault(each, now)) End(each, fault);
+    if (bases_[each.id].ended) continue;
+    open += each.open;
+    others.push_back(&each);
   }
   if (limits_.total_streams > 0) EndTheLargest(std::move(others), open - limits_.total_streams);
   std::erase_if(bases_, [this](const auto& base) { return base.second.look != looks_; });
@@ -155,10 +155,15 @@ void ConnectionGuard::EndTheLargest(std::vector<const Connection*> connections,
                                     std::int64_t too_many) {
   std::sort(connections.begin(), connections.end(),
             [](const Connection* one, const Connection* other) { return one->open > other->open; });
+  std::int64_t endable = 0;
+  for (const Connection* const each : connections) endable += each->peer.empty() ? 0 : each->open;
+  const bool helps = endable >= too_many;
   for (const Connection* const each : connections) {
     if (too_many <= 0) return;
+    if (!helps && !each->peer.empty()) continue;
     End(*each, "most streams of too many in total");
-    too_many -= each->open;
+    if (!helps) return;
+    if (!each->peer.empty()) too_many -= each->open;
   }
 }
 
@@ -187,13 +192,18 @@ const char* ConnectionGuard::Fault(const Connection& connection, Clock::time_poi
 }
 
 void ConnectionGuard::End(const Connection& connection, const char* fault) {
-  bases_[connection.id].ended = true;
-  if (!connection.peer.empty()) end_(connection.peer);
-  log_.Count(absl::StrCat(fault, ", ", connection.open, " open, ", connection.failed, " failed of ",
-                          connection.started,
-                          connection.peer.empty() ? "; not ended: it came "
-                                                    "through a socket file"
-                                                  : ""));
+  Base& base = bases_[connection.id];
+  const std::string what = absl::StrCat(fault, ", ", connection.open, " open, ", connection.failed,
+                                        " failed of ", connection.started);
+  if (connection.peer.empty()) {
+    if (!std::exchange(base.spared, true)) {
+      spared_.Count(absl::StrCat(what, "; it came through a socket file"));
+    }
+    return;
+  }
+  base.ended = true;
+  end_(connection.peer);
+  log_.Count(what);
 }
 
 }  // namespace rpc

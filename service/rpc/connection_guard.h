@@ -24,21 +24,24 @@ namespace rpc {
 // A stream counts as open until gRPC has freed its call, which may be a moment after the peer has
 // seen its end or has reset it. Hence the factor of two.
 //
-// Guarantees: a connection is ended soon (within a fraction of a second) after it
+// Guarantees: a connection is ended soon after it
 // - has more than twice `streams` open, or
 // - has had `resets` of its streams fail within a second, and these were more than half of those
 //   that it opened (Envoy's rule), or
 // - has the most open streams of all, when there are more than `total_streams` in total: as many
 //   connections are ended as it takes.
 // It is ended at the socket: its calls are cancelled, and its peer sees a reset. All other
-// connections continue.
+// connections continue. Soon means within a fraction of a second, and with very many connections
+// within some eleven times as long as it takes to look at all of them.
 //
 // Cost: none per call. One counter of gRPC's records (channelz) is read a few times a second, and
 // the connections one by one only when it has grown by more than what ended well. At most a tenth
 // of one core is spent.
 //
 // Limitation: it cannot end a connection that came through a socket file, whose peer has no address
-// to find it by. Those peers are on this machine and have the file's permission.
+// to find it by; it logs once that it would have. Those peers are on this machine and have the file's
+// permission. Their streams count in the total, but if ending all others were not enough, none of
+// these is ended for it.
 //
 // Threads: any; it has its own thread until it is destroyed.
 class ConnectionGuard {
@@ -84,21 +87,23 @@ class ConnectionGuard {
     std::int64_t failed = 0;
     std::int64_t look = 0;  // The last look that saw the connection.
     bool ended = false;     // By the guard; gRPC has yet to notice.
+    bool spared = false;    // It has been logged that the guard cannot end it.
   };
 
   void Run();
   // One of the faults above, or null.
   const char* Fault(const Connection& connection, Clock::time_point now);
   void LookAtConnections();
-  // Of these, until so many streams less are open.
+  // Of these, until so many streams less are open; none if that cannot be reached.
   void EndTheLargest(std::vector<const Connection*> connections, std::int64_t too_many);
-  // At most once for each connection.
+  // At most once for each connection. One that cannot be ended is only logged, once.
   void End(const Connection& connection, const char* fault);
 
   const std::int64_t server_id_;
   const Limits limits_;
   const std::function<void(const std::string& peer)> end_;
   LimitLog log_;
+  LimitLog spared_;
 
   // Used by the guard's thread only.
   std::map<std::int64_t, Base> bases_;

@@ -15,25 +15,29 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "service/rpc/channelz/connections.h"
+#include "service/rpc/inherited_sockets.h"
 #include "service/rpc/listener.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "tests/common/eventually.h"
+#include "tests/common/temp_dir.h"
 
 namespace rpc {
 namespace {
 
 using ::probe::Note;
 using ::probe::Probe;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
 
 class ConnectionGuardTest : public ::testing::Test {
  protected:
-  void Start(ConnectionGuard::Limits limits, const std::string& address = "127.0.0.1:0") {
+  void Start(ConnectionGuard::Limits limits, const std::string& address = "127.0.0.1:0",
+             InheritedSockets* inherited = nullptr) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&probe_);
     // Without a limit of gRPC's own: newer gRPC enforces it, acknowledged or not.
@@ -41,7 +45,7 @@ class ConnectionGuardTest : public ::testing::Test {
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
     server_ = Connections::BuildAndStart(builder, connections_);
-    listener_ = *Listener::Bind(address);
+    listener_ = *Listener::Bind(address, inherited);
     EXPECT_TRUE(listener_->Listen().ok());
     listener_->Start([this](int listener_fd, int fd) {
       grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
@@ -207,6 +211,76 @@ TEST_F(ConnectionGuardTest, EndsPeersByIPv6Too) {
   OpenManyOn(peer);
   EXPECT_TRUE(peer.AwaitEnd());
   EXPECT_TRUE(IsServed("127.0.0.1" + port));
+}
+
+// A server with a port, and with a socket file, whose peers cannot be ended.
+class ConnectionGuardOfASocketFile : public ConnectionGuardTest {
+ protected:
+  void StartOnBoth(ConnectionGuard::Limits limits) {
+    InheritedSockets both;
+    for (const std::string& address : {std::string("127.0.0.1:0"), "unix:" + path_}) {
+      const auto bound = *Listener::Bind(address);
+      ASSERT_TRUE(bound->Listen().ok());
+      for (const int fd : bound->Duplicate()) both.Add(fd, {"fd:both"});
+      bound->LeaveToSuccessor();
+    }
+    Start(limits, "fd:both", &both);
+  }
+
+  // Opens that many streams, and waits until gRPC has them.
+  static void Open(RawPeer& peer, int streams) {
+    for (int i = 0; i < streams; ++i) peer.Open("/probe.Probe/Hold");
+    EXPECT_TRUE(Answers(peer));
+  }
+
+  static bool Answers(RawPeer& peer) {
+    peer.Ping("are you?");
+    return peer.Await(RawPeer::kPing).has_value();
+  }
+
+  const testkit::TempDir directory_{"/tmp"};  // Short enough for a socket's name.
+  const std::string path_ = directory_.File("socket");
+};
+
+TEST_F(ConnectionGuardOfASocketFile, CountsNoneThatItCannotEnd) {
+  StartOnBoth({.streams = 100});
+  RawPeer local("unix:" + path_);
+  Open(local, 500);
+  EXPECT_THAT(AwaitLine(), AllOf(HasSubstr("cannot end a connection: 1 time"),
+                                 HasSubstr("too many open streams"), HasSubstr("socket file")));
+  EXPECT_EQ(guard_->ended(), 0);
+  EXPECT_TRUE(Answers(local));
+}
+
+TEST_F(ConnectionGuardOfASocketFile, CountsTheStreamsOfItInTheTotal) {
+  StartOnBoth({.total_streams = 1000});
+  RawPeer local("unix:" + path_);
+  Open(local, 900);
+  RawPeer small(listener_->address());
+  Open(small, 10);
+  for (int ended = 1; ended <= 2; ++ended) {
+    RawPeer large(listener_->address());
+    for (int i = 0; i < 300; ++i) large.Open("/probe.Probe/Hold");
+    ASSERT_TRUE(large.AwaitEnd());
+    EXPECT_TRUE(testkit::Eventually([&] { return guard_->ended() == ended; })) << guard_->ended();
+  }
+  EXPECT_TRUE(Answers(small));
+  EXPECT_TRUE(Answers(local));
+}
+
+TEST_F(ConnectionGuardOfASocketFile, EndsNobodyInItsPlaceInVain) {
+  StartOnBoth({.streams = 200, .total_streams = 1000});
+  RawPeer local("unix:" + path_);
+  Open(local, 1200);
+  RawPeer small(listener_->address());
+  Open(small, 150);
+  // It has looked when this one has ended.
+  RawPeer large(listener_->address(), {.acknowledge_settings = false});
+  OpenManyOn(large);
+  EXPECT_TRUE(large.AwaitEnd());
+  EXPECT_TRUE(testkit::Eventually([&] { return guard_->ended() > 0; }));
+  EXPECT_TRUE(Answers(small));
+  EXPECT_EQ(guard_->ended(), 1);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,8 +38,25 @@ std::uint32_t BigAt(const std::string& bytes, std::size_t at, std::size_t size) 
   return number;
 }
 
-// A TCP connection that never blocks once it is made; -1 when there is nobody.
+int ConnectToFile(const std::string& path) {
+  sockaddr_un to{};
+  to.sun_family = AF_UNIX;
+  path.copy(to.sun_path, sizeof to.sun_path - 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) {
+    close(fd);
+    return -1;
+  }
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  return fd;
+}
+
+// A connection that never blocks once it is made; -1 when there is nobody.
 int Connect(const std::string& address, int receive_buffer) {
+  const std::string unix_prefix = "unix:";
+  if (address.compare(0, unix_prefix.size(), unix_prefix) == 0) {
+    return ConnectToFile(address.substr(unix_prefix.size()));
+  }
   const std::size_t colon = address.rfind(':');
   sockaddr_in to{};
   to.sin_family = AF_INET;

@@ -70,7 +70,7 @@ class RawPeer {
     int receive_buffer = 0;
   };
 
-  // `address`: "127.0.0.1:PORT". The TLS handshake is done when the constructor returns.
+  // `address`: "127.0.0.1:PORT" or "unix:PATH". The TLS handshake is done when the constructor returns.
   explicit RawPeer(const std::string& address) : RawPeer(address, Options()) {}
   RawPeer(const std::string& address, const Options& options);
   ~RawPeer();
