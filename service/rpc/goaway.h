@@ -23,7 +23,8 @@ namespace rpc {
 // the measured alternatives.
 //
 // Threads: one at a time.
-// Lifetime: `server` outlives it, and its Shutdown() has not returned while a round is under way.
+// Lifetime: `server` outlives it, and so every round. It may have been shut down: a round that begins
+// or goes on after Shutdown() has returned finds the connections that are left, or none.
 class GoawaySender {
  public:
   explicit GoawaySender(grpc::Server& server);
