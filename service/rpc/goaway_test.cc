@@ -235,5 +235,14 @@ TEST_P(GoawayTest, LetsTheServerShutDownAsUsual) {
   EXPECT_TRUE(unanswered.AwaitEnd());
 }
 
+TEST_P(GoawayTest, IsHarmlessOnceTheServerHasShutDown) {
+  RawPeer peer(address_, options_);
+  ASSERT_TRUE(Echo(peer));
+  server_->Shutdown(std::chrono::system_clock::now());
+  for (int i = 0; i < 3; ++i) Send();
+  EXPECT_TRUE(peer.AwaitEnd());
+  for (int i = 0; i < 3; ++i) Send();
+}
+
 }  // namespace
 }  // namespace rpc
