@@ -159,6 +159,17 @@ TEST_F(AuthorizationTest, AllowsWhomTheRuleNames) {
                                   HasSubstr(" as dns:support.shop")));
 }
 
+// Which one counts would be for the order to say, or for a proxy that has checked the other.
+TEST_F(AuthorizationTest, TwoTokensProveNothing) {
+  ASSERT_TRUE(Serve("/probe.Probe/* token:importer").ok());
+  const auto context = Bounded();
+  context->AddMetadata("authorization", "Bearer secret");
+  context->AddMetadata("authorization", "Bearer guess");
+  probe::Note note;
+  const auto stub = probe::Probe::NewStub(Connect());
+  EXPECT_EQ(stub->Echo(context.get(), note, &note).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
 TEST_F(AuthorizationTest, AMethodsRuleComesBeforeItsServices) {
   ASSERT_TRUE(Serve("/probe.Probe/* everyone\n/probe.Probe/Echo authenticated").ok());
   EXPECT_EQ(Echo(Connect()).error_code(), grpc::StatusCode::UNAUTHENTICATED);

@@ -18,10 +18,10 @@ constexpr std::pair<const char*, const char*> kKinds[] = {{GRPC_PEER_URI_PROPERT
 
 std::string Text(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
-// "Bearer TOKEN", whose first word may be written in any case (RFC 9110).
+// "Bearer TOKEN", whose first word may be written in any case, and which comes once (RFC 9110).
 std::optional<std::string> BearerToken(const grpc::ServerContextBase& context) {
   const auto found = context.client_metadata().find("authorization");
-  if (found == context.client_metadata().end()) return std::nullopt;
+  if (context.client_metadata().count("authorization") != 1) return std::nullopt;
   const std::string value = Text(found->second);
   constexpr std::size_t kScheme = sizeof("bearer ") - 1;
   if (absl::AsciiStrToLower(value.substr(0, kScheme)) != "bearer ") return std::nullopt;

@@ -17,7 +17,7 @@ using TokenCheck = std::function<std::optional<std::string>(const std::string& t
 // Who calls, as far as it is proved. Each name begins with its kind: those of the subject
 // alternative names in the connection's verified certificate, "uri:spiffe://shop/checkout",
 // "dns:checkout.shop", "email:...", "ip:..."; and that of the call's bearer token, "token:importer".
-// Empty: nobody has proved anything.
+// Two tokens prove nothing. Empty: nobody has proved anything.
 //
 // Requires: the call's metadata has arrived, as it has in a handler.
 std::vector<std::string> PeerIdentity(const grpc::ServerContextBase& context,
