@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <unordered_set>
 #include <utility>
 
 namespace rpc {
@@ -121,11 +123,14 @@ bool ConnectionDrain::AnySocket() const {
 }
 
 int ConnectionDrain::OwedAnswers() const {
-  int answers = 0;
+  // Listeners on one port, of several addresses, see each other's connections.
+  std::unordered_set<std::uint64_t> owed;
   for (const auto& listener : listeners_) {
-    listener->ForEachConnection([&answers](int fd) { answers += UnsentAnswers(fd) > 0 ? 1 : 0; });
+    listener->ForEachConnection([&owed](int fd) {
+      if (UnsentAnswers(fd) > 0) owed.insert(Cookie(fd));
+    });
   }
-  return answers;
+  return static_cast<int>(owed.size());
 }
 
 void ConnectionDrain::RefusesCalls() {

@@ -101,7 +101,8 @@ class Listener {
   // has filled its own buffers would not see anything else.
   void ResetConnections(const std::function<bool(int fd)>& which) const;
 
-  // Calls `look` with each of those connections. gRPC may close it meanwhile, so only look at it.
+  // Calls `look` with each of those connections, and with any other that CutConnections() would end.
+  // gRPC may close it meanwhile, so only look at it.
   void ForEachConnection(const std::function<void(int fd)>& look) const;
 
   // The bound TCP ports, each once; none for a socket file.

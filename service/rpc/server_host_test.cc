@@ -826,36 +826,64 @@ TEST_F(ServerHostTest, WaitsForAnAnswerStillInTheKernel) {
   EXPECT_FALSE(left.get().any());
 }
 
-TEST_F(ServerHostTest, CountsAnUnreadAnswerOnEachPortOfOneName) {
-  const auto first = *Listener::Bind("127.0.0.1:0");
-  const auto second = *Listener::Bind("127.0.0.1:0");
-  auto inherited = std::make_shared<InheritedSockets>();
-  for (Listener* const each : {first.get(), second.get()}) {
-    ASSERT_TRUE(each->Listen().ok());
-    for (const int fd : each->Duplicate()) inherited->Add(fd, {"fd:orders"});
+class ServerHostOnTwoSockets : public ServerHostTest {
+ protected:
+  // As systemd passes them, each under its name, and listens on both.
+  void StartOn(const Listener& first, const std::string& name, const Listener& second,
+               const std::string& other_name) {
+    auto inherited = std::make_shared<InheritedSockets>();
+    for (const int fd : first.Duplicate()) inherited->Add(fd, {name});
+    for (const int fd : second.Duplicate()) inherited->Add(fd, {other_name});
+    const bool one = name == other_name;
+    Start({.address = one ? name : name + "," + other_name, .inherited = inherited});
   }
-  Start({.address = "fd:orders", .inherited = inherited});
-  Note much;
-  much.set_text(std::string(12000, 'x'));
+
+  // What is left when the server has written an answer to `slow`, which does not read it.
+  lifecycle::Traffic::Unfinished LeaveAnAnswerTo(RawPeer& slow) {
+    Note much;
+    much.set_text(std::string(12000, 'x'));
+    const std::uint32_t stream = slow.Call("/probe.Probe/Hold", much.SerializeAsString());
+    EXPECT_TRUE(probe_.AwaitHeld(1));
+    host_->CloseListener();
+    host_->BeginShutdown();
+    // The last one: gRPC closes the connection as soon as it has written the answer.
+    for (std::uint32_t last = RawPeer::kMaxStream; last != stream;) {
+      const auto goaway = slow.Await(RawPeer::kGoaway);
+      EXPECT_TRUE(goaway.has_value());
+      last = goaway ? goaway->last_stream() : stream;
+    }
+    probe_.Release();
+    EXPECT_TRUE(testkit::Eventually([this] { return host_->Look().connections == 0; }));
+    Patience patience = Short();
+    const lifecycle::Traffic::Unfinished left = host_->AwaitCallsFinished(patience);
+    EXPECT_TRUE(slow.AwaitAnswer(stream));
+    return left;
+  }
+
+  static std::unique_ptr<Listener> Keep(const std::string& address) {
+    std::unique_ptr<Listener> listener = *Listener::Bind(address);
+    EXPECT_TRUE(listener->Listen().ok());
+    return listener;
+  }
+};
+
+TEST_F(ServerHostOnTwoSockets, CountsAnUnreadAnswerOnEachPortOfOneName) {
+  const auto first = Keep("127.0.0.1:0");
+  const auto second = Keep("127.0.0.1:0");
+  StartOn(*first, "fd:orders", *second, "fd:orders");
   RawPeer slow(second->address(), {.receive_buffer = 4096});
-  const std::uint32_t stream = slow.Call("/probe.Probe/Hold", much.SerializeAsString());
-  ASSERT_TRUE(probe_.AwaitHeld(1));
-  host_->CloseListener();
-  host_->BeginShutdown();
-  // The last one: gRPC closes the connection as soon as it has written the answer.
-  for (std::uint32_t last = RawPeer::kMaxStream; last != stream;) {
-    const auto goaway = slow.Await(RawPeer::kGoaway);
-    ASSERT_TRUE(goaway.has_value());
-    last = goaway->last_stream();
-  }
-  probe_.Release();
-  ASSERT_TRUE(testkit::Eventually([this] { return host_->Look().connections == 0; }));
-  Patience patience = Short();
-  const lifecycle::Traffic::Unfinished left = host_->AwaitCallsFinished(patience);
+  const lifecycle::Traffic::Unfinished left = LeaveAnAnswerTo(slow);
   EXPECT_EQ(left.calls, 0);
   EXPECT_EQ(left.requests, 0);
   EXPECT_EQ(left.answers, 1);
-  EXPECT_TRUE(slow.AwaitAnswer(stream));
+}
+
+TEST_F(ServerHostOnTwoSockets, CountsAnUnreadAnswerOnceWhereTheyHaveOnePort) {
+  const auto first = Keep("127.0.0.1:0");
+  const auto second = Keep("127.0.0.2:" + absl::StrCat(first->ports().front()));
+  StartOn(*first, "fd:first", *second, "fd:second");
+  RawPeer slow(second->address(), {.receive_buffer = 4096});
+  EXPECT_EQ(LeaveAnAnswerTo(slow).answers, 1);
 }
 
 TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
