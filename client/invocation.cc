@@ -145,6 +145,18 @@ bool Invocation::PrintJson(const google::protobuf::Message& message) const {
   return output.Print(PlainJson(json) + "\n");
 }
 
+std::string Invocation::SameServer() const {
+  std::vector<std::string> names = {"address", "admin"};
+  for (const Flag& flag : TlsFlags()) names.push_back(flag.name);
+  std::string flags;
+  for (const std::string& name : names) {
+    if (!line.Has(name)) continue;
+    const std::string value = line.Get(name);
+    absl::StrAppend(&flags, " --", name, value.empty() ? "" : "=" + ShellWord(value));
+  }
+  return flags;
+}
+
 bool Invocation::PrintLine(const std::string& text) const {
   return output.Print(OneLine(text) + "\n");
 }

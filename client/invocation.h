@@ -47,6 +47,8 @@ struct Invocation {
   bool PrintJson(const google::protobuf::Message& message) const;
   // The same of text that is no line yet, and may have come from a server.
   bool PrintLine(const std::string& text) const;
+  // What to add to another command so that it asks the same server: " --address=orders:1 --tls".
+  std::string SameServer() const;
   // The output is lost. `and_then`: what was done, and where to go on.
   int OutputLost(const std::string& and_then = "") const;
 };

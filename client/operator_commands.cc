@@ -8,9 +8,9 @@
 #include <cstddef>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -66,9 +66,10 @@ int Drain(const Invocation& run) {
         return PrintState(run, state);
       },
       limit);
-  if (run.output.failed()) return run.OutputLost("The drain goes on: `client state` shows it");
+  const std::string shown = "`client state" + run.SameServer() + "` shows it";
+  if (run.output.failed()) return run.OutputLost("The drain goes on: " + shown);
   if (drains && absl::IsDeadlineExceeded(end)) {
-    return run.Complain(kTryAgain, "not yet drained; it goes on. `client state` shows it");
+    return run.Complain(kTryAgain, "not yet drained; it goes on. " + shown);
   }
   return end.ok() ? int{kDone} : run.Failed(end);
 }
@@ -113,8 +114,11 @@ int Report(const Invocation& run) {
   std::ifstream file;
   if (name != "-") file.open(name);
   if (!file) return run.UsageError(name + ": " + std::strerror(errno));
-  std::istream& in = name == "-" ? run.terminal.in : file;
-  const auto report = ReadShutdownReport({std::istreambuf_iterator<char>(in), {}});
+  std::stringstream text;
+  errno = 0;
+  text << (name == "-" ? run.terminal.in : file).rdbuf();  // Fails as well where there is nothing.
+  if (text.fail() && errno != 0) return run.UsageError(name + ": " + std::strerror(errno));
+  const auto report = ReadShutdownReport(text.str());
   if (!report.ok()) return run.UsageError(name + " " + std::string(report.status().message()));
   const Timeline timeline = TimelineOf(*report);
   if (!run.line.Has("svg")) {

@@ -134,7 +134,8 @@ TEST_F(CliTest, SaysThatADrainContinuesAfterATimeout) {
   }
   over.request_stop();
   EXPECT_NE(out(), "");
-  EXPECT_EQ(err(), "client drain: not yet drained; it goes on. `client state` shows it\n");
+  EXPECT_EQ(err(), "client drain: not yet drained; it goes on. `client state --admin=" +
+                       server_.address() + "` shows it\n");
 }
 
 TEST_F(CliTest, PromisesNoDrainThatNobodyWasAskedFor) {
@@ -163,7 +164,8 @@ TEST_F(CliTest, ALostOutputEndsTheWaitForADrain) {
   EXPECT_EQ(Client({"drain"}, /*output_takes=*/0), kOutputLost);
   EXPECT_EQ(err(),
             "client drain: cannot write its output: the output takes no more. The drain goes on: "
-            "`client state` shows it\n");
+            "`client state --admin=" +
+                server_.address() + "` shows it\n");
 }
 
 TEST_F(CliTest, PrintsTheStateAsJson) {
@@ -219,6 +221,8 @@ TEST_F(CliTest, ReportSaysWhatIsWrongWithItsFiles) {
   EXPECT_EQ(Run({"report"}), 1);
   EXPECT_EQ(Run({"report", "/no/such/file"}), 1);
   EXPECT_THAT(err(), HasSubstr("/no/such/file: No such file or directory"));
+  EXPECT_EQ(Run({"report", testing::TempDir()}), 1);
+  EXPECT_THAT(err(), HasSubstr("Is a directory"));
   in_.str("not a report");
   EXPECT_EQ(Run({"report", "-"}), 1);
   EXPECT_THAT(err(), HasSubstr("is no shutdown report"));

@@ -6,10 +6,11 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -41,7 +42,12 @@ absl::StatusOr<std::string> Read(const std::string& file, const std::string& wha
   std::ifstream stream;
   if (regular) stream.open(file);
   if (!stream.is_open()) return absl::InvalidArgumentError(absl::StrCat("cannot read ", file));
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  std::stringstream read;
+  errno = 0;
+  read << stream.rdbuf();  // Fails as well where there is nothing.
+  if (read.fail() && errno != 0)
+    return absl::InvalidArgumentError(absl::StrCat("cannot read ", file));
+  std::string text = read.str();
   if (absl::StrContains(text, what)) return text;
   return Wrong(file, absl::StrCat("has no -----BEGIN ", what));
 }

@@ -45,16 +45,6 @@ absl::StatusOr<std::unique_ptr<OrdersClient>> Connect(
   return OrdersClient::Create(run.line.Get("address", "127.0.0.1:50051"), *std::move(options));
 }
 
-// The flags of this command with which another one asks the same server.
-std::string SameServer(const Invocation& run) {
-  std::string flags;
-  for (const auto& [name, value] : run.line.flags) {
-    if (name != "address" && !name.starts_with("tls")) continue;
-    absl::StrAppend(&flags, " --", name, value.empty() ? "" : "=" + ShellWord(value));
-  }
-  return flags;
-}
-
 // 0: no limit.
 absl::StatusOr<std::int64_t> Count(const Invocation& run) {
   return run.line.Has("count") ? ParseCount(run.line.Get("count")) : 0;
@@ -89,7 +79,7 @@ int Follow(const Invocation& run,
   const std::string go_on =
       end.resume_token.empty()
           ? ""
-          : "go on with: client watch --from=" + ShellWord(end.resume_token) + SameServer(run);
+          : "go on with: client watch --from=" + ShellWord(end.resume_token) + run.SameServer();
   if (run.output.failed()) return run.OutputLost(go_on);
   int code = kDone;
   if (!end.status.ok()) {
@@ -161,7 +151,7 @@ int Place(const Invocation& run) {
   }
   if (PrintOrder(run, *order)) return kDone;
   return run.OutputLost("The order is stored: client get " + ShellWord(order->order_id()) +
-                        SameServer(run));
+                        run.SameServer());
 }
 
 int Get(const Invocation& run) {

@@ -82,7 +82,7 @@ std::vector<MetricFamily> ReadLifecycleMetrics(const lifecycle::Process& process
       Gauge("server_hinted_calls", "Calls since the lame duck that were told to go elsewhere.",
             {{static_cast<double>(status.load.hinted)}}),
       Counter("log_lost_lines_total", "Lines of the log that were dropped: nobody read it.",
-              {{static_cast<double>(log.lines_lost())}}),
+              {{static_cast<double>(log.lines_dropped())}}),
   };
   if (status.time_left) {
     families.push_back(Gauge("server_phase_left_seconds", "Until the phase ends at the latest.",

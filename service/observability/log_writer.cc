@@ -162,6 +162,11 @@ class LogWriter::Queue {
     changed_.notify_all();
   }
 
+  std::int64_t Dropped() const {
+    std::lock_guard lock(mutex_);
+    return lost_;
+  }
+
   std::int64_t Lost() const {
     std::lock_guard lock(mutex_);
     return lost_ + (stuck_ ? static_cast<std::int64_t>(lines_.size()) : 0);
@@ -264,6 +269,8 @@ void LogWriter::Print(std::string_view words) const {
 }
 
 bool LogWriter::Flush(Clock::Duration limit) { return queue_->Flush(limit); }
+
+std::int64_t LogWriter::Dropped() const { return queue_->Dropped(); }
 
 std::int64_t LogWriter::Lost() const { return queue_->Lost(); }
 

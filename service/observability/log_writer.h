@@ -80,7 +80,11 @@ class LogWriter {
   // False: it gave up.
   bool Flush(lifecycle::Clock::Duration limit);
 
-  // How many lines were dropped so far, including waiting ones that nobody seems to read any more.
+  // How many lines were dropped so far: never fewer than before.
+  std::int64_t Dropped() const;
+
+  // The same, and waiting ones that nobody seems to read any more: what is lost if the process ends
+  // now.
   std::int64_t Lost() const;
 
  private:

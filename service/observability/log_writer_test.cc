@@ -166,6 +166,7 @@ TEST_F(LogWriterTest, DropsLinesWhenNobodyReadsAndCountsThem) {
   for (std::size_t at = 0; (at = text.find("I orders: x", at)) != text.npos; ++at) ++written;
   EXPECT_GT(written, 100);
   EXPECT_EQ(writer_->Lost(), kLines - written);
+  EXPECT_EQ(writer_->Dropped(), kLines - written);
   EXPECT_THAT(text, HasSubstr("W orders: " + std::to_string(kLines - written) +
                               " lines lost: nobody read the log\n"));
   EXPECT_THAT(text, EndsWith("I orders: there again\n"));
@@ -178,6 +179,7 @@ TEST_F(LogWriterTest, CountsWaitingLinesAsLostOnceNobodyReads) {
   writer_->Log('I', "unread");
   EXPECT_FALSE(writer_->Flush(kLimit));
   EXPECT_EQ(writer_->Lost(), 1);
+  EXPECT_EQ(writer_->Dropped(), 0);
   EXPECT_THAT(Read(), EndsWith("unread\n"));
   EXPECT_EQ(writer_->Lost(), 0);
 }

@@ -60,8 +60,8 @@ class ProcessLog final : public lifecycle::Observer {
   // Logs a warning. Does not block. Works as long as the writer lives.
   std::function<void(const std::string& words)> Warner() const;
 
-  // How many lines of the log were dropped so far.
-  std::int64_t lines_lost() const { return writer_.Lost(); }
+  // How many lines of the log were dropped so far: never fewer than before.
+  std::int64_t lines_dropped() const { return writer_.Dropped(); }
 
   // The report of a shutdown, or a manual drain, that is under way: what has happened until now.
   // Without phases: there is none. It has no calls, and neither reason nor exit code yet.

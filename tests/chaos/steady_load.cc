@@ -88,7 +88,12 @@ class SteadyLoad {
     while (Clock::now() < begun + duration) {
       const Clock::time_point row = Clock::now();
       std::this_thread::sleep_until(std::min(row + seconds(60), begun + duration));
-      PrintRow(SecondsSince(begun), SecondsSince(row));
+      const double took = SecondsSince(row);
+      const std::int64_t placed = PrintRow(SecondsSince(begun), took);
+      constexpr double kLongEnough = 3;
+      if (placed == 0 && took >= kLongEnough) {
+        failures_.Add(absl::StrCat("nothing was placed in ", took, " s"));
+      }
     }
     for (std::jthread& thread : threads) thread.request_stop();
   }
@@ -165,18 +170,20 @@ class SteadyLoad {
     }
   }
 
-  void PrintRow(double second, double took) {
+  // Returns how many were placed since the last row.
+  std::int64_t PrintRow(double second, double took) {
     const auto acknowledged = static_cast<std::int64_t>(acknowledged_.size());
     const auto placed = acknowledged - std::exchange(printed_, acknowledged);
     std::printf("%10.0f %10.0f %10.0f %13.3f s\n", second, static_cast<double>(placed) / took,
                 static_cast<double>(refused_.exchange(0)) / took,
                 static_cast<double>(longest_ms_.exchange(0)) / 1000);
     std::fflush(stdout);
+    return placed;
   }
 
   const std::string target_;
   rolling::Journal<rolling::Acknowledged> acknowledged_;
-  rolling::Journal<std::string> failures_;  // That no repetition cures.
+  rolling::Journal<std::string> failures_;  // That no repetition cures, or has cured in time.
   std::atomic<std::int64_t> refused_{0};    // Since the last row; repeated until they were not.
   std::atomic<int> longest_ms_{0};  // Since the last row; of those that Sample() has placed.
   std::int64_t printed_ = 0;

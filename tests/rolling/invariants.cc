@@ -128,6 +128,11 @@ Violations CheckStock(const std::vector<inventory::v1::Stock>& stock,
       violations.push_back(absl::StrCat(each.sku(), ": confirmed ", each.confirmed(),
                                         ", but the orders have bought ", bought[each.sku()]));
     }
+    bought.erase(each.sku());
+  }
+  for (const auto& [sku, quantity] : bought) {
+    violations.push_back(
+        absl::StrCat(sku, ": not in stock, but the orders have bought ", quantity));
   }
   return violations;
 }

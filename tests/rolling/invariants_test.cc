@@ -121,6 +121,10 @@ TEST(CheckStockTest, FindsStockThatIsLost) {
   EXPECT_THAT(CheckStock({Figs(7, 0, 2)}, {Order("o1", "r1")}), ElementsAre(HasSubstr("initial")));
 }
 
+TEST(CheckStockTest, FindsStockThatIsMissing) {
+  EXPECT_THAT(CheckStock({}, {Order("o1", "r1")}), ElementsAre(HasSubstr("not in stock")));
+}
+
 TEST(CheckStockTest, FindsStockThatIsSoldToNobody) {
   EXPECT_THAT(CheckStock({Figs(8, 0, 2)}, {}), ElementsAre(HasSubstr("bought 0")));
 }
