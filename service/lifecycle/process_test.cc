@@ -267,9 +267,11 @@ TEST_F(ProcessDeathTest, SigquitShowsCallsInFlightAndServingContinues) {
                           traffic.tally = {.methods = {{.name = "/a.B/C", .left = 1}}};
                           traffic.on_call = [&](const std::string& method) {
                             if (method != "BeginShutdown") return;
+                            traffic.tallied = 0;
                             Send(SIGQUIT);
                             Send(SIGQUIT);
-                            Send(SIGINT);  // Taken after it, and makes the shutdown end.
+                            traffic.tallied.wait(0);
+                            Send(SIGINT);  // Makes the shutdown end.
                             Await(process.shutdown_request().expedited());
                           };
                           Send(SIGTERM);

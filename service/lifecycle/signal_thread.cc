@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <initializer_list>
 #include <mutex>
 #include <system_error>
@@ -51,25 +52,30 @@ void ForEachToIgnore(Do do_this) {
   for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) do_this(signal);
 }
 
-// Never destroyed; the thread runs until the process ends, too.
+// Never destroyed; the threads run until the process ends, too.
 struct Signals {
-  std::mutex mutex;
-  // All guarded by mutex.
-  std::optional<SignalCount> count{Clock::Steady()};
-  std::function<void(SignalMeaning)> act;
-  bool had_listener = false;
+  std::mutex acting;                                  // Held while the signal thread acts.
+  std::mutex showing;                                 // Held while the other thread shows.
+  std::function<void(SignalMeaning)> act;             // Changed with both held.
+  std::optional<SignalCount> count{Clock::Steady()};  // Guarded by acting.
+  bool had_listener = false;                          // Guarded by acting.
+  std::atomic<int> wanted = 0;                        // How often a SIGQUIT has come.
 
   void Act(SignalMeaning meaning) {
     if (act != nullptr) return act(meaning);
-    if (meaning == SignalMeaning::kShow) {
-      WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
-    } else if (meaning == SignalMeaning::kLeave) {
+    if (meaning == SignalMeaning::kLeave) {
       WriteLastWords({"third signal: leaving at once"});
       _exit(static_cast<int>(ExitCode::kThirdSignal));
     } else if (!had_listener && meaning != SignalMeaning::kNothing) {
       WriteLastWords({"stopped before anything was opened; exit code 0"});
       _exit(static_cast<int>(ExitCode::kClean));
     }
+  }
+
+  void Show() {
+    std::lock_guard lock(showing);
+    if (act != nullptr) return act(SignalMeaning::kShow);
+    WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(1));
   }
 };
 
@@ -91,8 +97,23 @@ bool IsPending(int signal) {
     // Of those that are pending it gives the lowest number. A SIGHUP beside a SIGTERM
     // (SendSIGHUP=) only repeats that.
     if (signal == SIGHUP && IsPending(SIGTERM)) continue;
-    std::lock_guard lock(signals.mutex);
-    signals.Act(signals.count->Next(signal));
+    std::lock_guard lock(signals.acting);
+    const SignalMeaning meaning = signals.count->Next(signal);
+    if (meaning == SignalMeaning::kShow) {
+      ++signals.wanted;
+      signals.wanted.notify_one();
+    } else {
+      signals.Act(meaning);
+    }
+  }
+}
+
+[[noreturn]] void ShowWhenWanted() {
+  Signals& signals = TheSignals();
+  for (int shown = 0;;) {
+    signals.wanted.wait(shown);
+    shown = signals.wanted;
+    signals.Show();
   }
 }
 
@@ -110,6 +131,7 @@ void BlockShutdownSignals() {
   UnplannedEnd::Install();
   PrepareThreadStacks();
   try {
+    std::thread(ShowWhenWanted).detach();
     std::thread([set] { TakeSignals(set); }).detach();
   } catch (const std::system_error& none) {
     WriteLastWords({"could not start: no thread for signals: ", none.what()});
@@ -148,7 +170,7 @@ SignalListener::SignalListener(std::function<void(SignalMeaning)> act) {
   Require(sigismember(&blocked, SIGTERM) == 1 && sigismember(&blocked, SIGINT) == 1,
           "a lifecycle::Process without BlockShutdownSignals() in the first line of main()");
   Signals& signals = TheSignals();
-  std::lock_guard lock(signals.mutex);
+  std::scoped_lock lock(signals.acting, signals.showing);
   signals.count.emplace(Clock::Steady());
   signals.act = std::move(act);
   signals.had_listener = true;
@@ -156,7 +178,7 @@ SignalListener::SignalListener(std::function<void(SignalMeaning)> act) {
 
 SignalListener::~SignalListener() {
   Signals& signals = TheSignals();
-  std::lock_guard lock(signals.mutex);
+  std::scoped_lock lock(signals.acting, signals.showing);
   signals.act = nullptr;
 }
 

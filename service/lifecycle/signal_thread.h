@@ -12,7 +12,7 @@ namespace lifecycle {
 // Gives signals the meaning that docs/operations.md describes, until the end of the process,
 // including its last static destructor. Starts the thread that takes SIGTERM, SIGINT, SIGHUP and
 // SIGQUIT, and blocks these in the calling thread and therefore in every thread that it starts
-// later. Ignores the other signals that would kill the process by default, except those that report
+// later. What a SIGQUIT shows may hang, so another thread shows it. Ignores the other signals that would kill the process by default, except those that report
 // a crash. A program that needs a signal for itself installs its own handler: for SIGHUP and
 // SIGQUIT before this call (nohup's ignored SIGHUP stays ignored), for the ignored ones at any
 // time.
@@ -34,7 +34,7 @@ enum class SignalMeaning {
   kInterrupt,  // The same, from a person at a terminal.
   kExpedite,
   kLeave,
-  kShow,  // Prints what is in flight.
+  kShow,  // Prints what is in flight. May take long.
 };
 
 // The meaning of a signal, depending on how many came before it.
@@ -64,7 +64,8 @@ class SignalCount {
 // and a third one exits.
 //
 // Requires: BlockShutdownSignals() was called; only one at a time in a process.
-// Threads: `act` is called on the signal thread. The destructor waits for it.
+// Threads: `act` is called on the signal thread, which it must not keep, and with kShow on another,
+// maybe at the same time. Several SIGQUITs may be shown as one. The destructor waits for both.
 class SignalListener {
  public:
   explicit SignalListener(std::function<void(SignalMeaning)> act);

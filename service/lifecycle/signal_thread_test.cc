@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <initializer_list>
+#include <latch>
+#include <thread>
 
 #include "service/lifecycle/testing/fake_clock.h"
 
@@ -129,15 +132,53 @@ TEST_F(BlockShutdownSignalsDeathTest, AThirdSignalWithoutAListenerEndsIt) {
 TEST_F(BlockShutdownSignalsDeathTest, ASigtermGoesBeforeTheSighupSentWithIt) {
   EXPECT_EXIT(
       {
+        sigset_t both;
+        sigemptyset(&both);
+        for (const int each : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&both, each);
+        pthread_sigmask(SIG_BLOCK, &both, nullptr);
+        const SignalListener listener(
+            [](SignalMeaning meaning) { _exit(meaning == SignalMeaning::kTerminate ? 90 : 91); });
+        kill(getpid(), SIGTERM);
+        kill(getpid(), SIGHUP);
+        BlockShutdownSignals();  // Both are pending when somebody takes them.
+        for (;;) pause();
+      },
+      testing::ExitedWithCode(90), "");
+}
+
+TEST_F(BlockShutdownSignalsDeathTest, SignalsAreHeardWhileASigquitIsShown) {
+  EXPECT_EXIT(
+      {
         BlockShutdownSignals();
-        const SignalListener listener([](SignalMeaning meaning) {
-          if (meaning != SignalMeaning::kShow) {
-            _exit(meaning == SignalMeaning::kTerminate ? 90 : 91);
-          }
-          kill(getpid(), SIGTERM);  // Both are pending: this is the thread that takes them.
-          kill(getpid(), SIGHUP);
+        std::latch shows(1);
+        const SignalListener listener([&shows](SignalMeaning meaning) {
+          if (meaning == SignalMeaning::kTerminate) _exit(90);
+          shows.count_down();
+          for (;;) pause();
         });
-        SendAndHang({SIGQUIT});
+        kill(getpid(), SIGQUIT);
+        shows.wait();
+        SendAndHang({SIGQUIT, SIGTERM});
+      },
+      testing::ExitedWithCode(90), "");
+}
+
+TEST_F(BlockShutdownSignalsDeathTest, AListenerIsThereUntilItHasShown) {
+  EXPECT_EXIT(
+      {
+        BlockShutdownSignals();
+        std::latch shows(1);
+        std::atomic<int> shown = 0;
+        {
+          const SignalListener listener([&](SignalMeaning) {
+            shows.count_down();
+            std::this_thread::sleep_for(milliseconds(50));  // Were it gone by then, it shows.
+            shown = 90;
+          });
+          kill(getpid(), SIGQUIT);
+          shows.wait();
+        }
+        _exit(shown);
       },
       testing::ExitedWithCode(90), "");
 }

@@ -30,6 +30,8 @@ class FakeTraffic final : public Traffic {
   std::atomic<bool> answers = true;
   // How often Answers() has said that it does not.
   mutable std::atomic<int> refused = 0;
+  // How often TryTally() was called.
+  mutable std::atomic<int> tallied = 0;
   // What OnHandover() was given.
   std::function<void(const std::string& to)> handed_over;
 
@@ -76,7 +78,11 @@ class FakeTraffic final : public Traffic {
     return false;
   }
   int TryCallsRunning() const override { return calls_that_do_not_finish; }
-  CallTally TryTally() const override { return tally; }
+  CallTally TryTally() const override {
+    ++tallied;
+    tallied.notify_all();
+    return tally;
+  }
 };
 
 }  // namespace lifecycle
