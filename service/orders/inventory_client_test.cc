@@ -127,7 +127,7 @@ TEST_F(InventoryClientTest, LogsWhatNoRetryCures) {
   for (const grpc::StatusCode code :
        {grpc::StatusCode::OK, grpc::StatusCode::FAILED_PRECONDITION, grpc::StatusCode::NOT_FOUND,
         grpc::StatusCode::ALREADY_EXISTS, grpc::StatusCode::CANCELLED,
-        grpc::StatusCode::DEADLINE_EXCEEDED}) {
+        grpc::StatusCode::DEADLINE_EXCEEDED, grpc::StatusCode::RESOURCE_EXHAUSTED}) {
     reserve({code, "nothing is wrong here"});
   }
   EXPECT_EQ(reserve({grpc::StatusCode::PERMISSION_DENIED, "not you,\x1b[2J orders"}),
