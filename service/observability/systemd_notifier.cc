@@ -130,10 +130,14 @@ void SystemdNotifier::Run(const std::stop_token& stop) {
       if (stopping_) stopping_unsent_ = true;  // Once more: it is the last word.
     }
     if (stopping_unsent_) Announce(kStopping, stopping_unsent_);
+    if (extension_unsent_.exchange(false)) {  // Before the end is read: a newer one is not missed.
+      const Clock::TimePoint ends = phase_ends_;
+      if (ends != Clock::TimePoint::max()) ExtendTimeout(ends - now);
+    }
     if (now >= next_ping) {
       const bool alive = process_ == nullptr || process_->Alive();
-      if (alive) Send("WATCHDOG=1");
-      next_ping = now + (alive ? watchdog_ / 2 : std::min(kAgain, watchdog_ / 2));
+      const bool sent = alive && Send("WATCHDOG=1");
+      next_ping = now + (sent ? watchdog_ / 2 : std::min(kAgain, watchdog_ / 2));
     }
     if (stopping_ && now >= next_status) {
       if (process_ != nullptr) SendStatus(process_->InFlight());
@@ -162,7 +166,8 @@ void SystemdNotifier::ExtendTimeout(Clock::Duration left) {
   if (!options_.extend_timeout || !stopping_) return;
   const auto extension =
       std::chrono::duration_cast<microseconds>(std::max(left, Clock::Duration::zero()) + kMargin);
-  Send(absl::StrCat("EXTEND_TIMEOUT_USEC=", extension.count()));
+  // Not cleared here: whoever has failed meanwhile is heard, and systemd never shortens a timeout.
+  if (!Send(absl::StrCat("EXTEND_TIMEOUT_USEC=", extension.count()))) extension_unsent_ = true;
 }
 
 void SystemdNotifier::Announce(const char* message, std::atomic<bool>& unsent) {

@@ -28,8 +28,8 @@ namespace observability {
 //   EXTEND_TIMEOUT_USEC=  if wanted, with each phase of a shutdown, for as long as that may last; also
 //                         with the one that is running when a drained server is stopped
 //
-// Guarantees: nothing waits for systemd. What it cannot take at the moment is sent again if it is
-// READY or STOPPING, and dropped otherwise.
+// Guarantees: nothing waits for systemd. What it cannot take at the moment is sent again, with the
+// time that is left by then; only a STATUS is dropped.
 //
 // Threads: as for Observer; no call takes a lock but OnProcess().
 class SystemdNotifier final : public lifecycle::Observer {
@@ -77,6 +77,7 @@ class SystemdNotifier final : public lifecycle::Observer {
   std::atomic<bool> stopping_{false};
   std::atomic<bool> ready_unsent_{false};
   std::atomic<bool> stopping_unsent_{false};
+  std::atomic<bool> extension_unsent_{false};
   std::mutex mutex_;
   std::condition_variable_any woken_;            // Only by the end.
   const lifecycle::Process* process_ = nullptr;  // Guarded by mutex_.

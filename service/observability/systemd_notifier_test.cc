@@ -52,6 +52,14 @@ class SystemdNotifierTest : public testing::Test {
     return SystemdNotifier::FromEnvironment({.status_interval = milliseconds(1)});
   }
 
+  // Nobody reads: the kernel holds a few datagrams, and refuses the rest.
+  void Fill() {
+    SystemdNotifier other(path_, kNoWatchdog, {.status_interval = seconds(60)});
+    for (int i = 0; i < 10000; ++i) {
+      other.OnPhase(Phase::kServing, Clock::Steady().Now(), std::nullopt);
+    }
+  }
+
   const testkit::TempDir directory_{"/tmp"};  // Short enough for a socket's name.
   const std::string path_ = directory_.File("notify");
   testkit::NotifySocket systemd_{path_};
@@ -187,6 +195,25 @@ TEST_F(SystemdNotifierTest, SendsAgainWhatMattersWithoutWaiting) {
   }
   notifier.OnEvent({EventType::kServing});
   EXPECT_TRUE(systemd_.Await("READY=1"));
+}
+
+// systemd kills a process whose next sign of life would come after the whole time.
+TEST_F(SystemdNotifierTest, SendsARefusedSignOfLifeAgain) {
+  Fill();
+  SystemdNotifier notifier(path_, std::chrono::hours(1), {.status_interval = seconds(60)});
+  Fill();  // Its thread begins meanwhile.
+  EXPECT_TRUE(systemd_.Await("WATCHDOG=1"));
+}
+
+TEST_F(SystemdNotifierTest, AsksAgainForTheTimeThatIsLeft) {
+  SystemdNotifier notifier(path_, kNoWatchdog,
+                           {.extend_timeout = true, .status_interval = milliseconds(1)});
+  const Clock::TimePoint before = Clock::Steady().Now();
+  Fill();
+  notifier.OnEvent({EventType::kShutdownRequested});
+  notifier.OnPhase(Phase::kDrainingCalls, before, seconds(3600));  // Refused.
+  EXPECT_TRUE(systemd_.Await("EXTEND_TIMEOUT_USEC="));
+  EXPECT_EQ(systemd_.Count("EXTEND_TIMEOUT_USEC=3601000000"), 0);
 }
 
 TEST_F(SystemdNotifierTest, IsNeverReadyAfterStopping) {
