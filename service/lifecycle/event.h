@@ -166,7 +166,8 @@ class Observer {
   //
   // When main calls it, everything else has been reported. When the watchdog or the third signal
   // does, another thread may hang in OnEvent(): an implementation must not wait for a lock that is
-  // held where anything can block, nor for anything longer than a quarter of `end.budget.reserve`.
+  // held where anything can block, nor for anything longer than a quarter of `end.budget.reserve`,
+  // or 100 ms if that is more. The process may end meanwhile: what matters most comes first.
   virtual void OnEnd(const End& /*end*/) {}
 };
 

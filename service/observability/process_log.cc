@@ -79,8 +79,9 @@ ProcessLog::ProcessLog(const std::string& program, const Options& options)
   systemd_ = SystemdNotifier::FromEnvironment(options.systemd);
 }
 
-ProcessLog::ProcessLog(std::string program, const std::string& report_file, LogWriter& writer)
-    : program_(std::move(program)), writer_(writer), file_(report_file) {}
+ProcessLog::ProcessLog(std::string program, const std::string& report_file, LogWriter& writer,
+                       ReportFile::Writer write_file)
+    : program_(std::move(program)), writer_(writer), file_(report_file, std::move(write_file)) {}
 
 std::function<void(const std::string& words)> ProcessLog::Warner() const {
   return [&writer = writer_](const std::string& words) { writer.Log('W', words); };
@@ -136,11 +137,14 @@ void ProcessLog::OnEnd(const lifecycle::End& end) {
     std::lock_guard lock(mutex_);
     json = ToJson(record_.Report(program_, end, writer_.Lost()));
   }
-  if (const absl::Status written = file_.Write(json + "\n", latest); !written.ok()) {
+  file_.Begin(json + "\n");
+  writer_.LogReport(json);  // First: the watchdog may not wait for a disk that hangs.
+  const auto flush = [&] { writer_.Flush(std::max(latest - Clock::Steady().Now(), kLeastFlush)); };
+  flush();
+  if (const absl::Status written = file_.Await(latest); !written.ok()) {
     writer_.Log('W', absl::StrCat("shutdown report: ", std::string(written.message())));
+    flush();
   }
-  writer_.LogReport(json);
-  writer_.Flush(std::max(latest - Clock::Steady().Now(), kLeastFlush));
 }
 
 }  // namespace observability

@@ -28,8 +28,9 @@ namespace observability {
 // process, it is told as well (systemd_notifier.h).
 //
 // Guarantees: all of it goes through one LogWriter, so nothing waits for a reader. A report file
-// that cannot be written is reported in the log and changes nothing else. A disk or a log that
-// hangs delays the end by at most a quarter of the shutdown's reserve, or 100 ms if that is more.
+// that cannot be written is reported in the log, behind the report, and changes nothing else. A
+// disk or a log that hangs delays the end as Observer::OnEnd() may; a disk does not keep the report
+// from the log.
 //
 // Threads: any. Its mutex is never held while anything can block.
 // Lifetime: the process's LogWriter lives until the process ends, as gRPC's threads do.
@@ -49,7 +50,8 @@ class ProcessLog final : public lifecycle::Observer {
   ProcessLog(const std::string& program, const Options& options);
 
   // Takes over no library's log, and tells systemd nothing. `writer` outlives it.
-  ProcessLog(std::string program, const std::string& report_file, LogWriter& writer);
+  ProcessLog(std::string program, const std::string& report_file, LogWriter& writer,
+             ReportFile::Writer write_file = ReportFile::WriteForOwner);
 
   // Where the lines go; lives until the process ends.
   LogWriter& writer() { return writer_; }

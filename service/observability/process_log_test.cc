@@ -9,15 +9,18 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 #include "service/observability/printable.h"
+#include "tests/common/eventually.h"
 #include "tests/common/notify_socket.h"
 #include "tests/common/temp_dir.h"
 
@@ -138,6 +141,38 @@ TEST_F(ReportTest, IsInTheLogWhenItsFileFails) {
   const std::string log = Log();
   EXPECT_THAT(log, HasSubstr(" W echo: shutdown report: cannot write " + path_ + ": "));
   EXPECT_THAT(log, HasSubstr(" I echo: shutdown report: {"));
+}
+
+TEST_F(ReportTest, IsInTheLogWhileItsFileHangs) {
+  std::promise<void> released;
+  ProcessLog log("echo", path_, writer_, [&](const std::string&, const std::string&) {
+    released.get_future().wait();
+    return absl::OkStatus();
+  });
+  std::thread ends([&] { log.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0))); });
+  std::string text;
+  EXPECT_TRUE(testkit::Eventually([&] {
+    text += Log();
+    return text.find(" I echo: shutdown report: {") != std::string::npos;
+  }));
+  released.set_value();
+  ends.join();
+}
+
+TEST_F(ReportTest, IsInTheLogBeforeTheWordThatItsFileHangs) {
+  std::promise<void> released;
+  ProcessLog log("echo", path_, writer_,
+                 [until = released.get_future().share()](const std::string&, const std::string&) {
+                   until.wait();
+                   return absl::OkStatus();
+                 });
+  End end = EndedWith(ExitCode::kWatchdog, milliseconds(0));
+  end.budget.reserve = milliseconds(200);
+  log.OnEnd(end);
+  EXPECT_THAT(Log(),
+              testing::MatchesRegex(".* I echo: shutdown report: .*\n"
+                                    ".* W echo: shutdown report: not written in time: .* hangs\n"));
+  released.set_value();
 }
 
 TEST_F(ReportTest, IsReadableByItsOwnerOnly) {

@@ -1,6 +1,7 @@
 #ifndef SERVICE_OBSERVABILITY_REPORT_FILE_H_
 #define SERVICE_OBSERVABILITY_REPORT_FILE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,17 +16,26 @@ namespace observability {
 // Threads: any.
 class ReportFile {
  public:
+  // Replaces the content of a file. Called on any thread; may hang.
+  using Writer = std::function<absl::Status(const std::string& path, const std::string& text)>;
+  // service/files/write_file.h, for its owner only.
+  static absl::Status WriteForOwner(const std::string& path, const std::string& text);
+
   // Empty: no file.
-  explicit ReportFile(const std::string& path);
+  explicit ReportFile(const std::string& path, Writer write = WriteForOwner);
   ~ReportFile();
   ReportFile(const ReportFile&) = delete;
   ReportFile& operator=(const ReportFile&) = delete;
 
-  // Replaces its content by `text` (service/files/write_file.h) and returns by `latest`. If even
-  // the thread could not be created at the start, it may take as long as the disk does.
+  // Begins to replace its content by `text`, without waiting for a disk. A text that is not yet
+  // begun gives way to the next one.
+  void Begin(std::string text);
+
+  // Waits until all is written, and returns by `latest`. If even the thread could not be created at
+  // the start, this writes, and may take as long as the disk does.
   //
-  // Errors: those of files::WriteFile(); DEADLINE_EXCEEDED when it hangs.
-  absl::Status Write(const std::string& text, lifecycle::Clock::TimePoint latest);
+  // Errors: those of the writer for the last text; DEADLINE_EXCEEDED when it hangs.
+  absl::Status Await(lifecycle::Clock::TimePoint latest);
 
  private:
   struct Job;
