@@ -26,19 +26,6 @@ Clock::Duration TimeToLeave(const ShutdownBudget& budget) {
   return std::max<Clock::Duration>(budget.reserve * 2 / 5, std::chrono::milliseconds(200));
 }
 
-// From the request to the exit that nothing can prevent. The rest of the grace is for the
-// kernel, which has memory to free, and for a busy machine.
-Clock::Duration UntilExit(const ShutdownBudget& budget) {
-  const Clock::Duration end = budget.watchdog() + budget.reserve / 2;  // Of the grace.
-  return end - std::clamp<Clock::Duration>(budget.reserve / 6, std::chrono::milliseconds(20),
-                                           std::chrono::milliseconds(50));
-}
-
-// From the request to the last words.
-Clock::Duration UntilExpired(const ShutdownBudget& budget) {
-  return std::min(budget.watchdog(), UntilExit(budget) - std::chrono::milliseconds(20));
-}
-
 std::optional<Clock::TimePoint> RequestedAt(ShutdownRequest& request, std::stop_token interrupt) {
   if (!request.Wait(std::move(interrupt))) return std::nullopt;
   return request.requested_at();
@@ -57,7 +44,7 @@ Process::Process(const ShutdownBudget& budget, Observer& observer)
       main_(std::this_thread::get_id()),
       exit_reporter_(budget_, request_, clock_, observer_),
       watchdog_([this](std::stop_token interrupt) { return RequestedAt(request_, interrupt); },
-                UntilExpired(budget_), UntilExit(budget_), [this] { OnExpired(); }),
+                budget_.UntilExpired(), budget_.UntilExit(), [this] { OnExpired(); }),
       signals_([this](SignalMeaning meaning) { OnSignal(meaning); }),
       unplanned_end_([this](const std::string& why) { OnUnplannedEnd(why); }),
       workers_([this](const TaskGroup::Left& failed) {

@@ -1,6 +1,7 @@
 #include "service/lifecycle/shutdown_budget.h"
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -46,7 +47,8 @@ constexpr Part kParts[] = {
      &ShutdownBudget::Overrides::save_state, "saved"},
     {Phase::kClosingResources, "close_resources", 4, &ShutdownBudget::close_resources,
      &ShutdownBudget::Overrides::close_resources, "closed"},
-    {Phase::kStopped, "reserve", 2, &ShutdownBudget::reserve, &ShutdownBudget::Overrides::reserve},
+    {Phase::kStopped, "reserve", 2, &ShutdownBudget::reserve, &ShutdownBudget::Overrides::reserve,
+     "reported"},
 };
 
 std::string Text(Duration duration) { return absl::FormatDuration(absl::FromChrono(duration)); }
@@ -118,6 +120,18 @@ Duration ShutdownBudget::EndOf(Phase phase) const {
     if (part.phase > phase) end -= this->*part.budget;
   }
   return end;
+}
+
+Duration ShutdownBudget::UntilExit() const {
+  const Duration end = watchdog() + reserve / 2;  // Of the grace.
+  return end -
+         std::min(reserve / 4, std::clamp<Duration>(reserve / 6, std::chrono::milliseconds(20),
+                                                    std::chrono::milliseconds(50)));
+}
+
+Duration ShutdownBudget::UntilExpired() const {
+  return std::min(watchdog(),
+                  UntilExit() - std::min<Duration>(reserve / 4, std::chrono::milliseconds(20)));
 }
 
 std::string ShutdownBudget::ToString() const {

@@ -30,7 +30,7 @@ struct ShutdownBudget {
   Clock::Duration save_state{};         // Phase::kSavingState
   Clock::Duration close_resources{};    // Phase::kClosingResources
   // Phase::kStopped: for the report and the exit. The watchdog fires when only half of it is left,
-  // so that it never races with a phase whose time is up.
+  // so that it never races with a phase whose time is up; see UntilExpired().
   Clock::Duration reserve{};
 
   // Shares set by hand; the others divide what these leave.
@@ -42,8 +42,8 @@ struct ShutdownBudget {
   // Divides `grace`. The shares add up to `grace`, or to less when all of them are set by hand.
   //
   // Errors: INVALID_ARGUMENT with the numbers, when a duration is negative or longer than a day,
-  // when the shares set by hand leave less than 10 ms for each of the others, or when save_state or
-  // close_resources is less than that.
+  // when the shares set by hand leave less than 10 ms for each of the others, or when save_state,
+  // close_resources or reserve is less than that.
   static absl::StatusOr<ShutdownBudget> Split(Clock::Duration grace, const Overrides& by_hand);
 
   // From the shutdown request to the latest end of `phase`, at which only the time guaranteed to
@@ -53,6 +53,14 @@ struct ShutdownBudget {
   // From the shutdown request to the moment at which the watchdog fires. Set by tests.
   std::optional<Clock::Duration> watchdog_after{};
   Clock::Duration watchdog() const { return watchdog_after.value_or(grace - reserve / 2); }
+
+  // From the shutdown request to the watchdog's last words: then, or a little earlier if the reserve
+  // is so short that they would have no time. Later than every other phase's end.
+  Clock::Duration UntilExpired() const;
+
+  // From the shutdown request to the exit that nothing can prevent, later than the last words. The
+  // rest of the grace is for the kernel, which has memory to free, and for a busy machine.
+  Clock::Duration UntilExit() const;
 
   // "lame_duck 5s + drain_connections 12s + ... = 30s", followed by " of 40s" when the shares add
   // up to less than the grace.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -66,11 +68,13 @@ TEST(ShutdownBudget, RejectsANegativeGrace) {
               HasSubstr("is negative"));
 }
 
-TEST(ShutdownBudget, RejectsNoTimeForSavingOrClosing) {
+TEST(ShutdownBudget, RejectsNoTimeForSavingClosingOrReporting) {
   EXPECT_EQ(ErrorOf(seconds(10), {.save_state = seconds(0)}),
             "the save_state budget of 0 is less than 10ms: nothing would be saved");
   EXPECT_EQ(ErrorOf(seconds(10), {.close_resources = milliseconds(9)}),
             "the close_resources budget of 9ms is less than 10ms: nothing would be closed");
+  EXPECT_EQ(ErrorOf(seconds(10), {.reserve = seconds(0)}),
+            "the reserve budget of 0 is less than 10ms: nothing would be reported");
 }
 
 // Every set of parts that can be set by hand, from the least grace on upwards.
@@ -167,6 +171,23 @@ TEST(ShutdownBudget, GivesUnassignedTimeToWhateverNeedsIt) {
   ASSERT_TRUE(budget.ok()) << budget.status();
   EXPECT_EQ(budget->EndOf(Phase::kDrainingCalls), seconds(36));
   EXPECT_EQ(budget->EndOf(Phase::kClosingResources), seconds(39));
+}
+
+// From the least reserve and grace to those of a day.
+TEST(ShutdownBudget, ItsWatchdogFiresAfterEveryPhaseAndBeforeTheExit) {
+  const auto check = [](const absl::StatusOr<ShutdownBudget>& budget) {
+    ASSERT_TRUE(budget.ok()) << budget.status();
+    EXPECT_GT(budget->UntilExpired(), budget->EndOf(Phase::kClosingResources))
+        << budget->ToString();
+    EXPECT_GT(budget->UntilExit(), budget->UntilExpired()) << budget->ToString();
+    EXPECT_GT(budget->grace, budget->UntilExit()) << budget->ToString();
+  };
+  for (int ms = 80; ms < 86'400'000; ms += std::max(1, ms / 20)) {
+    check(ShutdownBudget::Split(milliseconds(ms), {}));
+  }
+  for (int ms = 10; ms < 3'600'000; ms += std::max(1, ms / 20)) {
+    check(ShutdownBudget::Split(hours(2), {.reserve = milliseconds(ms)}));
+  }
 }
 
 TEST(ShutdownBudget, RejectsDurationsThatWouldOverflow) {
