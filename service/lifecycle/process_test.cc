@@ -418,6 +418,19 @@ TEST_F(ProcessDeathTest, DestroysNothingAfterACloserGaveUp) {
       ExitedWithCode(4), "");
 }
 
+// Its server had let it in before another one could not be opened (TrafficGroup).
+TEST_F(ProcessDeathTest, DestroysNothingWhenACallOutlivesAFailedStart) {
+  EXPECT_EXIT(
+      {
+        OfMain of_main;
+        Process process(AmpleBudget(), observer_);
+        traffic_.opens = absl::UnavailableError("port in use");
+        traffic_.calls_that_do_not_finish = 1;
+        process.ServeUntilShutdown(traffic_);
+      },
+      ExitedWithCode(2), "^could not start: port in use\n$");
+}
+
 TEST_F(ProcessDeathTest, DestroysNothingWhenARollBackHangs) {
   EXPECT_EXIT(
       {

@@ -71,6 +71,8 @@ ShutdownOutcome ShutdownSequence::RollBack(const absl::Status& why) {
   reason_ = parts_.request.reason();
   parts_.drain.EndLameDuck();  // Releases a waiting Undo(), so that its server can be closed.
   Emit(EventType::kCouldNotStart, "", why.ToString());
+  // One of several servers may have let a call in that outlives its server's closing.
+  outcome_.abandoned |= traffic_ != nullptr && traffic_->TryCallsRunning() > 0;
   StopWorkers();
   CloseResources();
   Enter(Phase::kStopped);

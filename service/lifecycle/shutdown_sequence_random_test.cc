@@ -76,6 +76,7 @@ class RandomTraffic final : public Traffic {
  public:
   explicit RandomTraffic(Random& random)
       : opens_(random.OnceIn(20) ? absl::UnavailableError("no port") : absl::OkStatus()),
+        lets_in_(opens_.ok() || random.OnceIn(2)),
         says_goodbye_(random.Takes()),
         connections_go_(random.Takes()),
         calls_end_(random.Takes()),
@@ -87,7 +88,7 @@ class RandomTraffic final : public Traffic {
                                        : Unfinished{.answers = 1}) {}
 
   // Calls that run on, so that their server is abandoned.
-  bool abandoned() const { return abandoned_; }
+  bool abandoned() const { return abandoned_ || (!opens_.ok() && lets_in_); }
 
   absl::Status OpenListener() override { return opens_; }
   void EnterLameDuck() override {
@@ -122,7 +123,7 @@ class RandomTraffic final : public Traffic {
     return !abandoned_;
   }
   Load Look() const override { return {}; }
-  int TryCallsRunning() const override { return calls_; }
+  int TryCallsRunning() const override { return lets_in_ ? calls_ : 0; }
 
  private:
   static bool Await(Clock::Duration takes, Patience& patience) {
@@ -132,6 +133,8 @@ class RandomTraffic final : public Traffic {
   }
 
   const absl::Status opens_;
+  // Also when it does not open: one of several servers had let calls in.
+  const bool lets_in_;
   const Clock::Duration says_goodbye_, connections_go_, calls_end_, ends_;
   const int calls_;
   const Departure connections_;

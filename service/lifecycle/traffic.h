@@ -135,7 +135,7 @@ class TrafficGroup final : public Traffic {
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
   // Errors: the first member's that has one. The members before it have let callers in: they are
   // closed again, as in a shutdown, within two seconds. Only a handler that has not ended by then
-  // still runs.
+  // still runs: TryCallsRunning() counts it.
   absl::Status OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;

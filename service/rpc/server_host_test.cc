@@ -526,6 +526,32 @@ TEST_F(ServerHostTest, EndsItsProcessAsNotStartedWhenAnotherOfItsGroupCannotOpen
       ::testing::ExitedWithCode(2), "^could not start: .*there is no directory");
 }
 
+// A server that a handler still uses is not destroyed: its process ends with it.
+TEST_F(ServerHostTest, EndsItsProcessThoughACallOutlivesTheFailedStart) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        lifecycle::BlockShutdownSignals();
+        lifecycle::RecordingObserver observer;
+        lifecycle::Process process(lifecycle::AmpleBudget(), observer);
+        Waits waits;
+        const auto prepare = [&](grpc::ServerBuilder& builder) { builder.RegisterService(&waits); };
+        ServerHost opens({.prepare = prepare}, {}, goodbye_);
+        if (!opens.Start().ok()) _exit(90);
+        std::future<grpc::Status> held;
+        lifecycle::FakeTraffic other;
+        other.opens = absl::UnavailableError("no port");
+        other.on_call = [&](const std::string&) {
+          held = Hold(NewConnection(opens.address()));
+          waits.begun.get_future().wait();
+        };
+        lifecycle::TrafficGroup both({&opens, &other});
+        process.ServeUntilShutdown(both);
+        _exit(91);  // It came back.
+      },
+      ::testing::ExitedWithCode(2), "^could not start: no port\n$");
+}
+
 TEST_F(ServerHostTest, LeavesItsSocketFileToASuccessorThatDoesNotServeYet) {
   const std::string path = UnusedPath();
   const ServerHost::Options options = {.address = "unix:" + path, .takeover = UnusedPath()};
