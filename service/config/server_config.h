@@ -48,7 +48,7 @@ struct ServerConfig {
 // --print_config, exits with code 0.
 //
 // Exits with code 2 (ExitCode::kCouldNotStart) and one line on stderr when the report cannot be
-// written to --shutdown_report, or when a TLS file cannot be read.
+// written to --shutdown_report, or when a TLS file or the authorization policy cannot be read.
 //
 // Exits with code 1 (ExitCode::kUsage) and one line on stderr when a flag is unknown, a value is
 // malformed, an argument is not a flag, the flags contradict each other, or a socket was passed to the

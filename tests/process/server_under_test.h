@@ -24,8 +24,8 @@
 
 namespace process_test {
 
-// An hour for everything; the lame duck ends when no call arrives. A shutdown that waited
-// for a budget would not end in the time of a test, so no test measures time.
+// An hour for everything, and no lame duck, which would always be spent. A shutdown that waited for
+// a budget would not end in the time of a test, so no test measures time.
 inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
                                                      "--shutdown_lame_duck=0"};
 
