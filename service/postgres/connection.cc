@@ -1,8 +1,11 @@
 #include "service/postgres/connection.h"
 
 #include <libpq-fe.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,13 +33,38 @@ Clock::duration Margin(Clock::duration remaining) {
   return std::clamp<Clock::duration>(remaining / 5, Clock::duration::zero(), milliseconds(250));
 }
 
-// A peer that has vanished is noticed in seconds, and not after the kernel's two hours; a host that
-// does not answer is left for the next one that the URL names. What the URL says takes precedence.
+// A peer that has vanished is noticed in seconds, and not after the kernel's two hours. What the URL
+// says takes precedence.
 constexpr std::pair<const char*, const char*> kDefaults[] = {
-    {"keepalives_idle", "10"},   {"keepalives_interval", "3"},
-    {"keepalives_count", "3"},   {"tcp_user_timeout", "5000"},
-    {"client_encoding", "UTF8"}, {"fallback_application_name", "orders"},
+    {"keepalives_idle", "10"},
+    {"keepalives_interval", "3"},
+    {"keepalives_count", "3"},
+    {"client_encoding", "UTF8"},
+    {"fallback_application_name", "orders"},
 };
+constexpr milliseconds kUserTimeout{5000};
+
+// While it connects: a host that does not answer is left for the next one that the URL names, early
+// enough to be answered by the last. libpq's connect_timeout does not do it: PQconnectPoll() has
+// none. A connection is given up by the kernel when what was sent (also the SYN) is not acknowledged
+// for as long as TCP_USER_TIMEOUT says.
+constexpr milliseconds kLongestSilence{2000};
+constexpr char kUserTimeoutName[] = "tcp_user_timeout";
+
+milliseconds SilenceOfOneHost(const Url& url, TimePoint deadline) {
+  std::int64_t hosts = 1;
+  for (const auto& [name, value] : url.parameters()) {
+    if (name != "host" && name != "hostaddr") continue;
+    hosts = std::max<std::int64_t>(hosts, 1 + std::count(value.begin(), value.end(), ','));
+  }
+  const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
+  return std::clamp(left / (hosts + 1), milliseconds(1), kLongestSilence);
+}
+
+bool Names(const Url& url, absl::string_view parameter) {
+  return std::any_of(url.parameters().begin(), url.parameters().end(),
+                     [&](const auto& each) { return each.first == parameter; });
+}
 
 // The same at the server's end. The defaults of many systems would leave a transaction whose client
 // has vanished its locks for two hours.
@@ -145,6 +173,8 @@ absl::Status Connection::Connect(TimePoint deadline) {
     values.push_back(value);
   };
   for (const auto& [name, value] : kDefaults) add(name, value);
+  const std::string silence = absl::StrCat(SilenceOfOneHost(url_, deadline).count());
+  add(kUserTimeoutName, silence.c_str());
   // The last one counts.
   for (const auto& [name, value] : url_.parameters()) add(name.c_str(), value.c_str());
   add("client_encoding", "UTF8");
@@ -156,7 +186,10 @@ absl::Status Connection::Connect(TimePoint deadline) {
 
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
   while (PQstatus(connection_) != CONNECTION_BAD && next != PGRES_POLLING_FAILED) {
-    if (next == PGRES_POLLING_OK) return absl::OkStatus();
+    if (next == PGRES_POLLING_OK) {
+      if (!Names(url_, kUserTimeoutName)) AllowSilence();
+      return absl::OkStatus();
+    }
     switch (Wait(next == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, true)) {
       case Woken::kStopped:
         return absl::UnavailableError("database: closing");
@@ -170,6 +203,13 @@ absl::Status Connection::Connect(TimePoint deadline) {
   const std::string state = SqlStateIn(text);
   return absl::Status(state.empty() ? absl::StatusCode::kUnavailable : CodeForSqlState(state),
                       absl::StrCat("database: ", text));
+}
+
+// As long as is usual once it is connected.
+void Connection::AllowSilence() {
+  const auto timeout = static_cast<unsigned>(kUserTimeout.count());
+  // A Unix socket has none.
+  setsockopt(PQsocket(connection_), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
 absl::Status Connection::Configure(TimePoint deadline) {

@@ -69,6 +69,10 @@ class Connection {
  public:
   static constexpr std::chrono::milliseconds kCancelPatience{250};
 
+  // Tries the hosts that the URL names one after the other. One that does not answer is left after
+  // two seconds, or sooner, so that each has its share of the time; one whose kernel answers, and
+  // whose server is frozen, is not left.
+  //
   // FAILED_PRECONDITION: the server is older than PostgreSQL 13, or the database's encoding is not
   // UTF8.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const Url& url, std::stop_token stop,
@@ -106,6 +110,7 @@ class Connection {
 
   Connection(const Url& url, std::stop_token stop);
   absl::Status Connect(TimePoint deadline);
+  void AllowSilence();
   absl::Status Configure(TimePoint deadline);
 
   absl::Status Begin(TimePoint deadline);

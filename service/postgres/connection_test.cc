@@ -1,5 +1,10 @@
 #include "service/postgres/connection.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <chrono>
 #include <cstdint>
 #include <future>
@@ -23,6 +28,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -149,6 +155,37 @@ TEST_F(ConnectionTest, HasTheServerNoticeAClientThatIsGone) {
     ASSERT_TRUE(shown.ok()) << shown.status();
     EXPECT_EQ(shown->String(0, 0), value) << name;
   }
+}
+
+// TCP_USER_TIMEOUT of this process's sockets that are connected to `address`.
+std::vector<unsigned> UserTimeouts(const std::string& address) {
+  std::vector<unsigned> timeouts;
+  for (int fd = 0; fd < 1024; ++fd) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+    if (peer.sin_family != AF_INET) continue;
+    if (absl::StrCat("127.0.0.1:", ntohs(peer.sin_port)) != address) continue;
+    unsigned timeout = 0;
+    size = sizeof timeout;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, &size) == 0) {
+      timeouts.push_back(timeout);
+    }
+  }
+  return timeouts;
+}
+
+// While it connects it waits less, so that another host can be tried.
+TEST_F(ConnectionTest, WaitsLongerForAnAnswerOnceItIsConnected) {
+  const auto connection = Connect();
+  EXPECT_THAT(UserTimeouts(server_->address()), ElementsAre(5000u));
+}
+
+TEST_F(ConnectionTest, HeedsTheUrlsTimeout) {
+  const auto url = Url::Parse(server_->Url("postgres") + "?tcp_user_timeout=7000");
+  const auto connection = Connection::Open(*url, {}, InAMinute());
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  EXPECT_THAT(UserTimeouts(server_->address()), ElementsAre(7000u));
 }
 
 TEST_F(ConnectionTest, EndsAStatementAtItsDeadline) {

@@ -1,5 +1,10 @@
 #include "service/postgres/pool.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -73,6 +78,47 @@ class PoolTest : public ServerUnderTest {
     });
   }
 };
+
+// A host that answers nothing, not even a SYN: the queue of its listener is full.
+class SilentHost {
+ public:
+  SilentHost() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(listener_, any, size), 0);
+    EXPECT_EQ(listen(listener_, 0), 0);
+    EXPECT_EQ(getsockname(listener_, any, &size), 0);
+    port_ = ntohs(address.sin_port);
+    // A backlog of 0 has room for one.
+    EXPECT_EQ(connect(only_, any, size), 0);
+  }
+  ~SilentHost() {
+    close(only_);
+    close(listener_);
+  }
+  SilentHost(const SilentHost&) = delete;
+  SilentHost& operator=(const SilentHost&) = delete;
+
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+ private:
+  const int listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int only_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int port_ = 0;
+};
+
+TEST_F(PoolTest, LeavesASilentHostForTheNext) {
+  const SilentHost silent;
+  const auto url =
+      Url::Parse(server_->Url("postgres", absl::StrCat(silent.address(), ",", server_->address())) +
+                 "?target_session_attrs=read-write");
+  ASSERT_TRUE(url.ok()) << url.status();
+  const auto pool = Pool::Open(*url, {}, InAMinute());
+  EXPECT_TRUE(pool.ok()) << pool.status();
+}
 
 TEST_F(PoolTest, SerialCallsShareOneConnection) {
   const auto pool = Open();
