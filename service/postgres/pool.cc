@@ -164,6 +164,9 @@ absl::StatusOr<std::unique_ptr<Connection>> Pool::State::AwaitIdle(
     if (closing) return absl::FailedPreconditionError("the database is closed");
     if (std::unique_ptr<Connection> connection = TakeIdle()) return connection;
     const TimePoint now = Clock::now();
+    if (now >= deadline && lent == 0) {
+      return absl::UnavailableError("database: no connection was made in time");
+    }
     if (now >= deadline) {
       return absl::DeadlineExceededError("database: no connection was free in time");
     }

@@ -39,7 +39,8 @@ class Pool {
 
   // Opens the first connection. Every error is one sentence that names the server and what to do.
   // PERMISSION_DENIED: wrong user or password. NOT_FOUND: there is no such database.
-  // FAILED_PRECONDITION: see Connection::Open(). UNAVAILABLE: the server cannot be reached.
+  // FAILED_PRECONDITION: see Connection::Open(). UNAVAILABLE: the server cannot be reached, or
+  // has not answered by the deadline.
   static absl::StatusOr<std::unique_ptr<Pool>> Open(const Url& url, const Options& options,
                                                     TimePoint deadline);
 
@@ -48,10 +49,11 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // As Connection's, on a free connection. UNAVAILABLE: no connection can be opened. Also when the
-  // password was replaced, or the database renamed or dropped, since the pool was opened: callers
-  // would take PERMISSION_DENIED and NOT_FOUND for an answer about what they asked for, which is
-  // final. FAILED_PRECONDITION: the pool is closed.
+  // As Connection's, on a free connection. UNAVAILABLE: no connection can be opened, or none was by
+  // the deadline. Also when the password was replaced, or the database renamed or dropped, since the
+  // pool was opened: callers would take PERMISSION_DENIED and NOT_FOUND for an answer about what
+  // they asked for, which is final. DEADLINE_EXCEEDED: also when others had all connections until
+  // then. FAILED_PRECONDITION: the pool is closed.
   absl::StatusOr<Rows> Query(const Statement& statement, TimePoint deadline);
   absl::StatusOr<std::vector<Rows>> Commit(absl::Span<const Statement> statements,
                                            TimePoint deadline);
