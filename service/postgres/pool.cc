@@ -160,6 +160,7 @@ void Pool::State::Return(std::unique_ptr<Connection> connection) {
 
 absl::StatusOr<std::unique_ptr<Connection>> Pool::State::AwaitIdle(
     std::unique_lock<std::mutex>& lock, TimePoint deadline) {
+  bool connects = false;
   for (;;) {
     if (closing) return absl::FailedPreconditionError("the database is closed");
     if (std::unique_ptr<Connection> connection = TakeIdle()) return connection;
@@ -170,8 +171,13 @@ absl::StatusOr<std::unique_ptr<Connection>> Pool::State::AwaitIdle(
     if (now >= deadline) {
       return absl::DeadlineExceededError("database: no connection was free in time");
     }
-    if (MayConnect(now)) StartConnecting();
-    if (!failure.ok() && lent == 0 && being_made == 0 && now < retry_at) return failure;
+    if (MayConnect(now)) {
+      StartConnecting();
+      connects = true;
+    }
+    // While the server is away, an attempt may take long: who has not begun it does not wait for it.
+    const bool attempted = connects && being_made > 0;
+    if (!failure.ok() && lent == 0 && !attempted) return failure;
     changed.wait_until(lock, deadline);
   }
 }

@@ -20,10 +20,12 @@ namespace postgres {
 // The problem: a connection serves one thread at a time, a restarted server ends all of them at
 // once, and callers must not queue up for a server that does not come back.
 //
-// Guarantees: while the server cannot be reached, a call fails at once with the reason. A new
-// connection is attempted at growing intervals of at most kMaxBackoff, so calls may still fail that
-// long after the server is back. A call waits for a connection only while all are in use, or while
-// the first one is being opened.
+// Guarantees: while the server cannot be reached, a call fails at once with the reason of the last
+// attempt to connect; but for one, which begins the next attempt and waits for it. A new connection
+// is attempted at growing intervals of at most kMaxBackoff after the end of the last attempt, so
+// calls may still fail that long after the server is back, and longer if an attempt hangs just then.
+// A call waits for a connection only while all are in use, or while those that are being opened are
+// the first, or the first ones after a loss.
 //
 // Threads: all methods may be called from any thread and may block until their deadline.
 class Pool {

@@ -172,6 +172,33 @@ TEST_F(PoolTest, FailsFastOnlyWhileTheServerIsAway) {
       testkit::Eventually([&] { return pool->Query(Statement("SELECT 1"), InAMinute()).ok(); }));
 }
 
+TEST_F(PoolTest, FailsFastWhileAnAttemptHangs) {
+  const auto pool = Pool::Open(url(), {.connect_timeout = std::chrono::hours(1)}, InAMinute());
+  ASSERT_TRUE(pool.ok()) << pool.status();
+  const auto ask = [&pool](TimePoint deadline) {
+    return (*pool)->Query(Statement("SELECT 1"), deadline).status();
+  };
+  server_->Kill();
+  // The first call may still find the lost connection.
+  ASSERT_TRUE(testkit::Eventually(
+      [&] { return absl::StrContains(ask(InAMinute()).message(), "refused"); }));
+  ASSERT_TRUE(server_->StartAgain().ok());
+  server_->Pause();
+  // Whoever begins the attempt waits for it, and for this long.
+  const bool hangs = testkit::Eventually(
+      [&] { return IsNotMadeInTime(ask(steady_clock::now() + milliseconds(100))); });
+  int at_once = 0;
+  absl::Status failed;
+  for (int calls = 0; calls < 100 && at_once == calls; ++calls) {
+    failed = ask(InAMinute());
+    if (absl::IsUnavailable(failed) && !IsNotMadeInTime(failed)) ++at_once;
+  }
+  server_->Resume();
+  EXPECT_TRUE(hangs);
+  EXPECT_EQ(at_once, 100) << failed;
+  EXPECT_TRUE(testkit::Eventually([&] { return ask(InAMinute()).ok(); }));
+}
+
 TEST_F(PoolTest, ReplacesAnIdleConnectionThatWasEnded) {
   const auto pool = Open();
   ASSERT_TRUE(
