@@ -181,8 +181,9 @@ class OrderStore {
 
   // Completes items in one commit: each order gets its new state and an event, and the item is
   // removed. Does nothing for an item that is gone: another replica was faster, or the order was
-  // cancelled. The claim need not be held any more.
-  virtual absl::Status Settle(const std::vector<Settlement>& settlements, Deadline deadline) = 0;
+  // cancelled. The claim need not be held any more. Returns how many it has removed.
+  virtual absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>& settlements,
+                                              Deadline deadline) = 0;
 
   // Gives claimed items back, due again after `delay`. Does nothing for an item that is gone.
   virtual absl::Status Postpone(const std::vector<OutboxItem>& items,
@@ -206,7 +207,7 @@ class OrderStore {
   // The totals as they are now, from all orders. Slow.
   virtual absl::StatusOr<SalesTotals> ComputeTotals(Deadline deadline) = 0;
 
-  // How many commits its writer has begun in this process. Does not block.
+  // How many commits it has begun in this process, whatever became of them. Does not block.
   virtual std::int64_t Commits() const = 0;
 
   // 32 hexadecimal digits, chosen at random when the database was created. Two databases never have

@@ -228,10 +228,12 @@ absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const A
     }
   }
   absl::Status status;
-  if (!settlements.empty()) status = store_.Settle(settlements, OrderStore::DefaultDeadline());
-  if (status.ok()) {
+  if (!settlements.empty()) {
+    const absl::StatusOr<std::int64_t> settled =
+        store_.Settle(settlements, OrderStore::DefaultDeadline());
+    status = settled.status();
     std::lock_guard lock(mutex_);
-    status_.settled += static_cast<std::int64_t>(settlements.size());
+    if (settled.ok()) status_.settled += *settled;
   }
   if (!unasked.empty()) {
     status.Update(store_.GiveBack(unasked, OrderStore::DefaultDeadline()));

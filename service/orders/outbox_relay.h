@@ -22,7 +22,7 @@ namespace orders {
 struct OutboxStatus {
   std::int64_t depth = 0;
   std::chrono::milliseconds oldest_age{0};
-  // Items that this relay has settled.
+  // Items that this relay has settled, without those that were gone by then.
   std::int64_t settled = 0;
   // How often it has had trouble, the last trouble in words, and whether it has any now.
   std::int64_t troubles = 0;

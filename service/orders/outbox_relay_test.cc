@@ -126,6 +126,8 @@ TEST_F(OutboxRelayTest, ReleasesAnOrderCancelledDuringItsConfirmation) {
   EXPECT_TRUE(AwaitNothingWaits());
   EXPECT_THAT(inventory_.releases(), ElementsAre("order/r1"));
   EXPECT_EQ(StateOf("r1"), v1::ORDER_STATE_CANCELLED);
+  Stop();
+  EXPECT_EQ(relay_.Status().settled, 1) << "the confirmation's item was gone";
 }
 
 TEST_F(OutboxRelayTest, TriesAReleaseAgainUntilItSucceeds) {
@@ -316,10 +318,11 @@ class FakeOutbox final : public FakeOrderLog {
     if (!fault_.ok()) return fault_;
     return std::exchange(items_, {});
   }
-  absl::Status Settle(const std::vector<Settlement>& settlements, Deadline) override {
+  absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>& settlements,
+                                      Deadline) override {
     std::lock_guard lock(mutex_);
     settled_.push_back(settlements.size());
-    return absl::OkStatus();
+    return static_cast<std::int64_t>(settlements.size());
   }
   absl::Status Postpone(const std::vector<OutboxItem>&, milliseconds, Deadline) override {
     return absl::OkStatus();

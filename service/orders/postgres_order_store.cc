@@ -75,7 +75,7 @@ constexpr char kCancel[] = R"sql(
   INSERT INTO events (sequence, position, state) SELECT last, position, 3 FROM cancelled, head
 )sql";
 
-// $1, $2: arrays of items and of states, 0 for none.
+// $1, $2: arrays of items and of states, 0 for none. Returns how many were there.
 constexpr char kSettle[] = R"sql(
   WITH settled AS (
     SELECT * FROM unnest($1, $2) WITH ORDINALITY AS settled (id, state, number)
@@ -88,10 +88,12 @@ constexpr char kSettle[] = R"sql(
       RETURNING orders.position, removed.state, removed.number
   ), head AS (
     UPDATE log SET last = last + (SELECT count(*) FROM changed) RETURNING last
+  ), logged AS (
+    INSERT INTO events (sequence, position, state)
+      SELECT last - count(*) OVER () + row_number() OVER (ORDER BY number), position, state
+      FROM changed, head
   )
-  INSERT INTO events (sequence, position, state)
-    SELECT last - count(*) OVER () + row_number() OVER (ORDER BY number), position, state
-    FROM changed, head
+  SELECT count(*) FROM removed
 )sql";
 
 // $1: how many; $2, $3: the lease and kLatestDue in milliseconds. What another process is
@@ -444,15 +446,18 @@ absl::StatusOr<std::vector<OutboxItem>> PostgresOrderStore::Claim(int limit, mil
   return items;
 }
 
-absl::Status PostgresOrderStore::Settle(const std::vector<Settlement>& settlements,
-                                        Deadline deadline) {
-  if (settlements.empty()) return absl::OkStatus();
+absl::StatusOr<std::int64_t> PostgresOrderStore::Settle(const std::vector<Settlement>& settlements,
+                                                        Deadline deadline) {
+  if (settlements.empty()) return 0;
   std::vector<std::int64_t> ids, states;
   for (const Settlement& settlement : settlements) {
     ids.push_back(settlement.item.id);
     states.push_back(settlement.state.value_or(v1::ORDER_STATE_UNSPECIFIED));
   }
-  return writer_.Run({Statement(kSettle, ids, states)}, deadline).status();
+  const absl::StatusOr<std::vector<Rows>> rows =
+      writer_.Run({Statement(kSettle, ids, states)}, deadline);
+  if (!rows.ok()) return rows.status();
+  return rows->front().Int64(0, 0);
 }
 
 absl::Status PostgresOrderStore::Postpone(const std::vector<OutboxItem>& items, milliseconds delay,
@@ -526,7 +531,7 @@ absl::Status PostgresOrderStore::SaveTotals(const SalesTotals& totals, Deadline 
     quantities.push_back(quantity);
   }
   statements.emplace_back(kSaveTotals, totals.sequence, skus, quantities, Checksum(totals));
-  return pool_->Commit(statements, deadline).status();
+  return Commit(statements, deadline).status();
 }
 
 absl::StatusOr<SalesTotals> PostgresOrderStore::ComputeTotals(Deadline deadline) {
@@ -542,8 +547,14 @@ absl::StatusOr<SalesTotals> PostgresOrderStore::ComputeTotals(Deadline deadline)
   return totals;
 }
 
+absl::StatusOr<std::vector<Rows>> PostgresOrderStore::Commit(
+    const std::vector<Statement>& statements, Deadline deadline) {
+  ++commits_;
+  return pool_->Commit(statements, deadline);
+}
+
 absl::StatusOr<Rows> PostgresOrderStore::Change(Statement statement, Deadline deadline) {
-  absl::StatusOr<std::vector<Rows>> rows = pool_->Commit({std::move(statement)}, deadline);
+  absl::StatusOr<std::vector<Rows>> rows = Commit({std::move(statement)}, deadline);
   if (!rows.ok()) return rows.status();
   return std::move(rows->front());
 }

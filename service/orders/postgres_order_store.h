@@ -1,6 +1,7 @@
 #ifndef SERVICE_ORDERS_POSTGRES_ORDER_STORE_H_
 #define SERVICE_ORDERS_POSTGRES_ORDER_STORE_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -73,7 +74,8 @@ class PostgresOrderStore final : public OrderStore {
                                     std::stop_token stop) override;
   absl::StatusOr<std::vector<OutboxItem>> Claim(int limit, std::chrono::milliseconds lease,
                                                 Deadline deadline) override;
-  absl::Status Settle(const std::vector<Settlement>& settlements, Deadline deadline) override;
+  absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>& settlements,
+                                      Deadline deadline) override;
   absl::Status Postpone(const std::vector<OutboxItem>& items, std::chrono::milliseconds delay,
                         Deadline deadline) override;
   absl::Status GiveBack(const std::vector<OutboxItem>& items, Deadline deadline) override;
@@ -81,7 +83,9 @@ class PostgresOrderStore final : public OrderStore {
   absl::StatusOr<SalesTotals> LoadTotals(Deadline deadline) override;
   absl::Status SaveTotals(const SalesTotals& totals, Deadline deadline) override;
   absl::StatusOr<SalesTotals> ComputeTotals(Deadline deadline) override;
-  std::int64_t Commits() const override { return static_cast<std::int64_t>(writer_.commits()); }
+  std::int64_t Commits() const override {
+    return static_cast<std::int64_t>(writer_.commits()) + commits_;
+  }
   const std::string& DatabaseId() const override { return database_id_; }
   absl::Status Close(Deadline deadline) override;
 
@@ -98,6 +102,9 @@ class PostgresOrderStore final : public OrderStore {
   };
   absl::StatusOr<StoredTotals> ReadTotals(Deadline deadline);
   // One transaction that appends no event.
+  absl::StatusOr<std::vector<postgres::Rows>> Commit(
+      const std::vector<postgres::Statement>& statements, Deadline deadline);
+  // The same, of one statement.
   absl::StatusOr<postgres::Rows> Change(postgres::Statement statement, Deadline deadline);
   void TellOfEvents();
 
@@ -105,6 +112,7 @@ class PostgresOrderStore final : public OrderStore {
   const std::shared_ptr<postgres::Pool> writers_pool_;
   const std::string database_id_;
   postgres::Writer writer_;
+  std::atomic<std::int64_t> commits_{0};  // Beside the writer's.
   std::mutex mutex_;
   std::condition_variable_any changed_;
   std::int64_t news_ = 0;  // Guarded by mutex_. Counts reasons to look for events.

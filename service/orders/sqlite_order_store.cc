@@ -154,13 +154,18 @@ absl::StatusOr<Order> CancelIn(Database& database, const std::string& order_id) 
   return order;
 }
 
-absl::Status SettleIn(Database& database, const Settlement& settlement) {
+// Whether the item was there.
+absl::StatusOr<bool> SettleIn(Database& database, const Settlement& settlement) {
   absl::Status status = database.Run("DELETE FROM outbox WHERE id = ?", settlement.item.id);
-  if (!status.ok() || database.Changes() == 0 || !settlement.state) return status;
+  if (!status.ok()) return status;
+  if (database.Changes() == 0) return false;
+  if (!settlement.state) return true;
   absl::StatusOr<std::optional<Order>> order = FindIn(database, settlement.item.order_id);
   if (!order.ok()) return order.status();
   if (!*order) return absl::DataLossError("database: an outbox item's order is not there");
-  return SetState(database, **order, settlement.item.reservation_id, *settlement.state);
+  status = SetState(database, **order, settlement.item.reservation_id, *settlement.state);
+  if (!status.ok()) return status;
+  return true;
 }
 
 absl::StatusOr<std::vector<OutboxItem>> ClaimIn(Database& database, int limit, milliseconds lease) {
@@ -414,15 +419,18 @@ absl::StatusOr<std::vector<OutboxItem>> SqliteOrderStore::Claim(int limit, milli
                     Database& database) { return ClaimIn(database, limit, lease); });
 }
 
-absl::Status SqliteOrderStore::Settle(const std::vector<Settlement>& settlements,
-                                      Deadline deadline) {
-  absl::Status settled = connections_->Write(deadline, [settlements](Database& database) {
-    absl::Status status;
-    for (const Settlement& settlement : settlements) {
-      if (status.ok()) status = SettleIn(database, settlement);
-    }
-    return status;
-  });
+absl::StatusOr<std::int64_t> SqliteOrderStore::Settle(const std::vector<Settlement>& settlements,
+                                                      Deadline deadline) {
+  absl::StatusOr<std::int64_t> settled = connections_->Write<std::int64_t>(
+      deadline, [settlements](Database& database) -> absl::StatusOr<std::int64_t> {
+        std::int64_t removed = 0;
+        for (const Settlement& settlement : settlements) {
+          const absl::StatusOr<bool> was_there = SettleIn(database, settlement);
+          if (!was_there.ok()) return was_there.status();
+          if (*was_there) ++removed;
+        }
+        return removed;
+      });
   TellOfEvents();
   return settled;
 }

@@ -111,7 +111,7 @@ TEST_F(OrdersSqliteFaultsTest, SettlesNothingHalfOnAFullDisk) {
   const std::vector<Settlement> settlements = {{items->at(0), v1::ORDER_STATE_CONFIRMED},
                                                {items->at(1), v1::ORDER_STATE_CONFIRMED}};
   disk_.FailWrites(ENOSPC);
-  EXPECT_TRUE(absl::IsUnavailable(store->Settle(settlements, Soon())));
+  EXPECT_TRUE(absl::IsUnavailable(store->Settle(settlements, Soon()).status()));
   disk_.FailWrites(0);
   EXPECT_EQ(*store->LastSequence(Soon()), 2);
   EXPECT_TRUE(store->Settle(settlements, Soon()).ok());

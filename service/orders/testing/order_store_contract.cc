@@ -247,6 +247,39 @@ TEST_P(OrderStoreContract, SettlesAnItemOnce) {
                           "4: order-2 CANCELLED"));
 }
 
+TEST_P(OrderStoreContract, TellsHowManyItemsItHasSettled) {
+  const auto store = Open();
+  for (const char* id : {"a", "b", "c"}) Place(*store, MakeOrder(id, id));
+  const auto items = WholeOutbox(*store);
+  ASSERT_EQ(items.size(), 3u);
+  ASSERT_TRUE(store->Cancel("b", Soon()).ok());
+  std::vector<Settlement> page;
+  for (const OutboxItem& item : items) page.push_back({item, orders::v1::ORDER_STATE_CONFIRMED});
+  EXPECT_EQ(store->Settle(page, Soon()).value_or(-1), 2);
+  EXPECT_EQ(store->Settle(page, Soon()).value_or(-1), 0);
+  const auto release = WholeOutbox(*store);
+  ASSERT_EQ(release.size(), 1u);
+  EXPECT_EQ(store->Settle({{release[0], std::nullopt}}, Soon()).value_or(-1), 1);
+  EXPECT_EQ(store->Settle({}, Soon()).value_or(-1), 0);
+}
+
+TEST_P(OrderStoreContract, CountsEachCommit) {
+  const auto store = Open();
+  std::int64_t commits = store->Commits();
+  const auto expect_one_more = [&](const char* what, const absl::Status& status) {
+    EXPECT_TRUE(status.ok()) << what << ": " << status;
+    EXPECT_EQ(store->Commits(), ++commits) << what;
+  };
+  expect_one_more("Place", TryPlace(*store, MakeOrder("a", "a")).status());
+  const auto items = store->Claim(1, kNoLease, Soon());
+  expect_one_more("Claim", items.status());
+  ASSERT_EQ(items->size(), 1u);
+  expect_one_more("GiveBack", store->GiveBack(*items, Soon()));
+  expect_one_more("Postpone", store->Postpone(*items, kNoLease, Soon()));
+  expect_one_more("Settle", store->Settle({{items->front(), std::nullopt}}, Soon()).status());
+  expect_one_more("SaveTotals", store->SaveTotals({.sequence = 1, .quantity_by_sku = {}}, Soon()));
+}
+
 TEST_P(OrderStoreContract, NeverReusesTheIdOfAnOutboxItem) {
   auto store = Open();
   Place(*store, MakeOrder("order-1", "request-1"));
@@ -387,7 +420,7 @@ TEST_P(OrderStoreContract, RefusesEveryCallAfterItWasClosed) {
       store->GiveBack({item}, Soon()),
       store->OutboxBacklog(Soon()).status(),
       store->ComputeTotals(Soon()).status(),
-      store->Settle({{item, orders::v1::ORDER_STATE_CONFIRMED}}, Soon()),
+      store->Settle({{item, orders::v1::ORDER_STATE_CONFIRMED}}, Soon()).status(),
       store->LoadTotals(Soon()).status(),
       store->SaveTotals({.sequence = 1, .quantity_by_sku = {}}, Soon()),
   };
