@@ -3,6 +3,8 @@
 #include <signal.h>
 
 #include <chrono>
+#include <fstream>
+#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "client/error_details.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/admin/testing/http_caller.h"
 #include "service/orders/process/servers_under_test.h"
 #include "service/postgres/testing/postgres_server.h"
 #include "tests/common/child_process.h"
@@ -120,6 +123,28 @@ TEST_F(OrdersOnPostgresTest, EndsInTimeWhenTheDatabaseIsFrozen) {
   EXPECT_EQ(StopWithinTheGrace(), Ending::Exited(4)) << orders().Output();
   postgres_->Resume();
   ExpectNothingLost();
+}
+
+TEST_F(OrdersOnPostgresTest, ThePagesShowThatTheDatabaseIsFrozen) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  const std::string port_file = directory_.File("http");
+  ASSERT_NO_FATAL_FAILURE(
+      StartOrders(inventory_->address(),
+                  {"--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port_file}));
+  std::string http;
+  std::ifstream(port_file) >> http;
+  EXPECT_THAT(admin::Get(http, "/readyz?verbose").body, HasSubstr("[+]database: ok"));
+  postgres_->Pause();
+  // Several at once: they are made one after the other, and each in time.
+  std::list<admin::HttpCaller> callers;
+  for (int i = 0; i < 3; ++i) {
+    callers.emplace_back(http);
+    EXPECT_TRUE(callers.back().Send("GET /readyz?verbose HTTP/1.0\r\n\r\n"));
+  }
+  for (admin::HttpCaller& caller : callers) {
+    EXPECT_THAT(caller.AwaitAnswer().body, HasSubstr("[-]database: "));
+  }
+  postgres_->Resume();
 }
 
 TEST_F(OrdersOnPostgresTest, SaysWhatIsWrongWhenItCannotStart) {
