@@ -88,9 +88,12 @@ class RandomTraffic final : public Traffic {
                                        : Unfinished{.answers = 1}) {}
 
   // Calls that run on, so that their server is abandoned.
-  bool abandoned() const { return abandoned_ || (!opens_.ok() && lets_in_); }
+  bool abandoned() const { return abandoned_ || (opened_ && !opens_.ok() && lets_in_); }
 
-  absl::Status OpenListener() override { return opens_; }
+  absl::Status OpenListener() override {
+    opened_ = true;
+    return opens_;
+  }
   void EnterLameDuck() override {
     EXPECT_FALSE(lame_duck_ || closed_);
     lame_duck_ = true;
@@ -139,6 +142,7 @@ class RandomTraffic final : public Traffic {
   const int calls_;
   const Departure connections_;
   const Unfinished unfinished_;
+  bool opened_ = false;
   bool lame_duck_ = false;
   bool closed_ = false;
   bool shut_down_ = false;

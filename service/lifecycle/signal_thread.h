@@ -12,10 +12,10 @@ namespace lifecycle {
 // Gives signals the meaning that docs/operations.md describes, until the end of the process,
 // including its last static destructor. Starts the thread that takes SIGTERM, SIGINT, SIGHUP and
 // SIGQUIT, and blocks these in the calling thread and therefore in every thread that it starts
-// later. What a SIGQUIT shows may hang, so another thread shows it. Ignores the other signals that would kill the process by default, except those that report
-// a crash. A program that needs a signal for itself installs its own handler: for SIGHUP and
-// SIGQUIT before this call (nohup's ignored SIGHUP stays ignored), for the ignored ones at any
-// time.
+// later. What a SIGQUIT shows may hang, so another thread shows it. Ignores the other signals that
+// would kill the process by default, except those that report a crash. A program that needs a
+// signal for itself installs its own handler: for SIGHUP and SIGQUIT before this call (nohup's
+// ignored SIGHUP stays ignored), for the ignored ones at any time.
 //
 // It also handles unplanned ends (unplanned_end.h) and makes sure that stdin, stdout and stderr are
 // open (standard_streams.h). Exits with kCouldNotStart when a thread cannot be created.

@@ -494,6 +494,7 @@ class RudeBackend {
     std::size_t sent = 0;  // Of `pings`, so that every frame is sent whole.
     int looks = 0;         // Since something went through.
     return testkit::Eventually([&] {
+      if (fd_ < 0) return false;  // It has not said hello yet.
       // Without a call, gRPC looks at a connection every few seconds, unless somebody waits for it.
       channel.WaitForStateChange(GRPC_CHANNEL_READY,
                                  std::chrono::system_clock::now() + milliseconds(1));

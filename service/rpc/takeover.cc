@@ -199,21 +199,30 @@ absl::Status Takeover::Bind() {
 
 absl::Status Takeover::Connect(InheritedSockets& inherited) {
   const Time until = std::chrono::steady_clock::now() + kForAnswer;
+  std::optional<std::string> in_vain;
   for (;;) {
-    if (std::optional<absl::Status> answer = Ask(until, inherited)) return *std::move(answer);
-    // It closes its sockets, or has left them to another that serves there now.
-    if (std::chrono::steady_clock::now() >= until) return HandsNothingOver(path_, "a process");
+    if (std::optional<absl::Status> answer = Ask(until, inherited, in_vain)) {
+      return *std::move(answer);
+    }
+    // It closes its sockets, or has left them to another that serves there now or soon.
+    if (std::chrono::steady_clock::now() >= until) break;
     poll(nullptr, 0, kPauseMilliseconds);
   }
+  return in_vain->empty() ? absl::OkStatus() : HandsNothingOver(path_, *in_vain);
 }
 
-std::optional<absl::Status> Takeover::Ask(Time until, InheritedSockets& inherited) {
+std::optional<absl::Status> Takeover::Ask(Time until, InheritedSockets& inherited,
+                                          std::optional<std::string>& in_vain) {
   predecessor_ = Descriptor(NewSocket());
   if (!predecessor_.open()) return ErrorOf(path_, errno);
   const sockaddr_un name = NameOf(path_);
   if (connect(predecessor_.fd(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) {
     const int error = errno;
     predecessor_ = Descriptor();
+    if (error == ECONNREFUSED && in_vain) {  // Its successor is about to replace its file.
+      in_vain = "";
+      return std::nullopt;
+    }
     if (error == ENOENT || error == ECONNREFUSED) return absl::OkStatus();  // Nobody serves there.
     return ErrorOf(path_, error);
   }
@@ -226,6 +235,7 @@ std::optional<absl::Status> Takeover::Ask(Time until, InheritedSockets& inherite
   const Received received = Receive(predecessor_.fd());
   if (received.text.empty()) {
     predecessor_ = Descriptor();
+    in_vain = peer.name;
     return std::nullopt;
   }
   const std::vector<std::string> words = absl::StrSplit(received.text, '\n');
@@ -319,14 +329,14 @@ void Takeover::Admit() {
       all && passed.size() <= kMostSockets && Send(guest.fd(), absl::StrJoin(words, "\n"), passed);
   for (const int fd : passed) close(fd);
   if (!sent) return Refuse(absl::StrCat(peer.name, " could not be given our listening sockets"));
-  refused_ = false;
+  refused_.clear();
   successor_ = std::move(guest);
   successor_name_ = peer.name;
 }
 
 // Whoever gets nothing asks again and again.
 void Takeover::Refuse(const std::string& words) {
-  if (!std::exchange(refused_, true)) host_->log(words);
+  if (std::exchange(refused_, words) != words) host_->log(words);
 }
 
 bool Takeover::HearSuccessor() {

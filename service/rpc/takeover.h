@@ -109,9 +109,10 @@ class Takeover {
   explicit Takeover(std::string path);
   absl::Status Bind();
   absl::Status Connect(InheritedSockets& inherited);
-  // Asks the process that serves, for as long as it may take. Nullopt: it ended before it answered.
+  // Asks the process that serves, for as long as it may take. Nullopt: in vain, ask again.
+  // `in_vain`: who gave nothing; empty if nobody listens any more.
   std::optional<absl::Status> Ask(std::chrono::steady_clock::time_point until,
-                                  InheritedSockets& inherited);
+                                  InheritedSockets& inherited, std::optional<std::string>& in_vain);
   // On the thread.
   void Run();
   void AwaitSuccessors();
@@ -128,7 +129,7 @@ class Takeover {
   Descriptor predecessor_;  // From Begin() to Serve().
   Descriptor successor_;    // On the thread; and after it has ended.
   std::string successor_name_;
-  bool refused_ = false;        // On the thread: the last one got nothing, and that was said.
+  std::string refused_;         // On the thread: what was said of the last who got nothing.
   bool has_successor_ = false;  // Set by Close().
 
   std::mutex mutex_;

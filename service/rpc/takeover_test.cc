@@ -53,7 +53,7 @@ class Predecessor {
   explicit Predecessor(const std::string& path)
       : path_(path), listening_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
     const sockaddr_un name = NameOf(path);
-    EXPECT_EQ(bind(listening_, reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
+    EXPECT_EQ(bind(listening_.load(), reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
     EXPECT_EQ(listen(listening_, 1), 0);
   }
   ~Predecessor() { Close(); }
@@ -64,13 +64,17 @@ class Predecessor {
   void Close() {
     if (listening_ < 0) return;
     unlink(path_.c_str());
+    Crash();
+  }
+  // Leaves its file.
+  void Crash() {
     shutdown(listening_, SHUT_RDWR);  // accept() returns.
-    close(std::exchange(listening_, -1));
+    close(listening_.exchange(-1));
   }
 
  private:
   const std::string path_;
-  int listening_;
+  std::atomic<int> listening_;
 };
 
 // Whether the process that was asked has ended the connection.
@@ -277,7 +281,7 @@ TEST_F(TakeoverTest, SaysWhenTheOldOneGivesNothing) {
     while (asks) old.Dismiss(old.Admit());
   });
   EXPECT_THAT(std::string(BeginError().message()),
-              AllOf(HasSubstr(path_), HasSubstr("hands nothing over")));
+              AllOf(HasSubstr(path_), HasSubstr(myself_), HasSubstr("hands nothing over")));
   asks = false;
   old.Close();
 }
@@ -323,6 +327,20 @@ TEST_F(TakeoverTest, OfAProcessThatHasBeenReplacedTurnsToTheOther) {
   old.Close();
   const auto other = Serves();
   old.Dismiss(guest);
+  const auto takeover = begins.get();
+  EXPECT_TRUE(inherited.Has("127.0.0.1:0"));
+}
+
+TEST_F(TakeoverTest, OfAProcessThatHasASuccessorWaitsForIt) {
+  Predecessor old(path_);
+  InheritedSockets inherited;
+  auto begins = std::async(std::launch::async, [&] { return Begin(inherited); });
+  const int guest = old.Admit();
+  old.Crash();
+  old.Dismiss(guest);
+  // Were it not refused by then, the test would prove less and not fail.
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  const auto other = Serves();
   const auto takeover = begins.get();
   EXPECT_TRUE(inherited.Has("127.0.0.1:0"));
 }
