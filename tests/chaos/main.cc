@@ -217,9 +217,11 @@ class Round {
       stored.orders.push_back(**order);
     }
     auto stock = inventory.GetStock({});
-    if (!stock.ok() || !rolling::CheckStock(*stock, stored.orders).empty()) return false;
+    if (!stock.ok()) return false;
     stored.stock = *std::move(stock);
-    return ReadLog(client, stored) && ReadSales(client, stored);
+    stored.stock_is_known = true;
+    return rolling::CheckStock(stored.stock, stored.orders).empty() && ReadLog(client, stored) &&
+           ReadSales(client, stored);
   }
 
   // Until the last event of each order has come.

@@ -84,6 +84,10 @@ class SteadyLoad {
     }
     threads.emplace_back([this](const std::stop_token& stop) { Sample(stop); });
     std::printf("%10s %10s %10s %16s\n", "second", "orders/s", "refused/s", "confirmed after");
+    const Clock::time_point patience = Clock::now() + seconds(30);
+    while (acknowledged_.size() == 0 && Clock::now() < patience) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
     const Clock::time_point begun = Clock::now();
     while (Clock::now() < begun + duration) {
       const Clock::time_point row = Clock::now();

@@ -119,7 +119,11 @@ Violations Judge(const Journal& told, const Stored& stored) {
   for (const auto& [name, events] : told.tracked) {
     add(CheckTracker(name, events, told.followed, stored));
   }
-  add(rolling::CheckStock(stored.stock, stored.orders));
+  if (stored.stock_is_known) {
+    add(rolling::CheckStock(stored.stock, stored.orders));
+  } else {
+    add({"the stock could not be read"});
+  }
   add(CheckSales(stored));
   return all;
 }

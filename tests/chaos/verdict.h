@@ -18,6 +18,7 @@ struct Stored {
   std::vector<rolling::Event> log;
   orders::v1::GetSalesResponse sales;
   std::vector<inventory::v1::Stock> stock;
+  bool stock_is_known = false;
 };
 
 // Compares what callers were told with what is stored:

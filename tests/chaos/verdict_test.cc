@@ -30,6 +30,7 @@ class VerdictTest : public ::testing::Test {
     told_.watched["watcher"] = stored_.log;
     told_.followed = {"two"};
     told_.tracked["tracker"] = {{"two", ORDER_STATE_PLACED}, {"two", ORDER_STATE_CANCELLED}};
+    stored_.stock_is_known = true;
     inventory::v1::Stock& stock = stored_.stock.emplace_back();
     stock.set_sku("tea");
     stock.set_initial(10);
@@ -106,6 +107,12 @@ TEST_F(VerdictTest, FindsATrackerNotToldTheEnd) {
 TEST_F(VerdictTest, FindsATrackerThatWasToldNothing) {
   told_.tracked["tracker"].clear();
   ExpectOne("not told of the end of two");
+}
+
+TEST_F(VerdictTest, FindsThatTheStockIsUnknown) {
+  stored_.stock_is_known = false;
+  stored_.stock.clear();
+  ExpectOne("could not be read");
 }
 
 TEST_F(VerdictTest, FindsStockThatIsSoldTwice) {
