@@ -1,6 +1,7 @@
 #include "service/observability/log_writer.h"
 
 #include <limits.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -156,6 +157,12 @@ class LogWriter::Queue {
     return lines_.empty();
   }
 
+  bool WritesTo(const std::string& path) const {
+    struct stat ours, other;
+    return fstat(fd_, &ours) == 0 && stat(path.c_str(), &other) == 0 &&
+           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+  }
+
   void Close() {
     std::lock_guard lock(mutex_);
     closed_ = true;
@@ -269,6 +276,8 @@ void LogWriter::Print(std::string_view words) const {
 }
 
 bool LogWriter::Flush(Clock::Duration limit) { return queue_->Flush(limit); }
+
+bool LogWriter::WritesTo(const std::string& path) const { return queue_->WritesTo(path); }
 
 std::int64_t LogWriter::Dropped() const { return queue_->Dropped(); }
 

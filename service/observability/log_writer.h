@@ -80,6 +80,9 @@ class LogWriter {
   // False: it gave up.
   bool Flush(lifecycle::Clock::Duration limit);
 
+  // Whether the lines go to the file that `path` names or links to.
+  bool WritesTo(const std::string& path) const;
+
   // How many lines were dropped so far: never fewer than before.
   std::int64_t Dropped() const;
 

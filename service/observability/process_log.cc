@@ -81,7 +81,10 @@ ProcessLog::ProcessLog(const std::string& program, const Options& options)
 
 ProcessLog::ProcessLog(std::string program, const std::string& report_file, LogWriter& writer,
                        ReportFile::Writer write_file)
-    : program_(std::move(program)), writer_(writer), file_(report_file, std::move(write_file)) {}
+    : program_(std::move(program)),
+      writer_(writer),
+      file_(report_file, std::move(write_file)),
+      file_is_log_(writer.WritesTo(report_file)) {}
 
 std::function<void(const std::string& words)> ProcessLog::Warner() const {
   return [&writer = writer_](const std::string& words) { writer.Log('W', words); };
@@ -137,9 +140,11 @@ void ProcessLog::OnEnd(const lifecycle::End& end) {
     std::lock_guard lock(mutex_);
     json = ToJson(record_.Report(program_, end, writer_.Lost()));
   }
-  file_.Begin(json + "\n");
-  writer_.LogReport(json);  // First: the watchdog may not wait for a disk that hangs.
   const auto flush = [&] { writer_.Flush(std::max(latest - Clock::Steady().Now(), kLeastFlush)); };
+  if (file_is_log_) flush();  // What is written piece by piece has nobody beside it.
+  file_.Begin(json + "\n");
+  if (file_is_log_) file_.Await(latest).IgnoreError();  // Below.
+  writer_.LogReport(json);  // First: the watchdog may not wait for a disk that hangs.
   flush();
   if (const absl::Status written = file_.Await(latest); !written.ok()) {
     writer_.Log('W', absl::StrCat("shutdown report: ", std::string(written.message())));

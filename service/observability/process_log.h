@@ -30,7 +30,8 @@ namespace observability {
 // Guarantees: all of it goes through one LogWriter, so nothing waits for a reader. A report file
 // that cannot be written is reported in the log, behind the report, and changes nothing else. A
 // disk or a log that hangs delays the end as Observer::OnEnd() may; a disk does not keep the report
-// from the log.
+// from the log. Where the file is the log itself (/dev/stderr), the JSON is a line of its own before
+// the log's last one.
 //
 // Threads: any. Its mutex is never held while anything can block.
 // Lifetime: the process's LogWriter lives until the process ends, as gRPC's threads do.
@@ -80,6 +81,7 @@ class ProcessLog final : public lifecycle::Observer {
   const std::string program_;
   LogWriter& writer_;
   ReportFile file_;
+  const bool file_is_log_;
   std::unique_ptr<SystemdNotifier> systemd_;  // Null: it expects nothing.
   mutable std::mutex mutex_;
   ShutdownRecord record_;                                    // Guarded by mutex_.
