@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -52,12 +53,24 @@ class SystemdNotifierTest : public testing::Test {
     return SystemdNotifier::FromEnvironment({.status_interval = milliseconds(1)});
   }
 
-  // Nobody reads: the kernel holds a few datagrams, and refuses the rest.
+  // Nobody reads: the kernel holds some datagrams of each sender, and of all together as many as
+  // net.unix.max_dgram_qlen says (10, or 512 where systemd has raised it), and refuses the rest.
   void Fill() {
-    SystemdNotifier other(path_, kNoWatchdog, {.status_interval = seconds(60)});
-    for (int i = 0; i < 10000; ++i) {
-      other.OnPhase(Phase::kServing, Clock::Steady().Now(), std::nullopt);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof address.sun_path - 1);
+    for (int senders = 0; senders < 20; ++senders) {
+      const int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+      const auto accepted = [&] {
+        return sendto(sender, "X", 1, 0, reinterpret_cast<const sockaddr*>(&address),
+                      sizeof address) == 1;
+      };
+      const bool had_room = accepted();
+      while (accepted()) continue;
+      close(sender);
+      if (!had_room) return;
     }
+    ADD_FAILURE() << "systemd's socket has room for ever more";
   }
 
   const testkit::TempDir directory_{"/tmp"};  // Short enough for a socket's name.
@@ -200,9 +213,24 @@ TEST_F(SystemdNotifierTest, SendsAgainWhatMattersWithoutWaiting) {
 // systemd kills a process whose next sign of life would come after the whole time.
 TEST_F(SystemdNotifierTest, SendsARefusedSignOfLifeAgain) {
   Fill();
-  SystemdNotifier notifier(path_, std::chrono::hours(1), {.status_interval = seconds(60)});
-  Fill();  // Its thread begins meanwhile.
-  EXPECT_TRUE(systemd_.Await("WATCHDOG=1"));
+  SystemdNotifier notifier(path_, std::chrono::hours(1), {.status_interval = milliseconds(1)});
+  lifecycle::FakeTraffic traffic;
+  traffic.calls_that_do_not_finish = 1;
+  bool refused = false, again = false;
+  std::function<void()> expedite;
+  traffic.on_call = [&](const std::string& step) {
+    if (step != "BeginShutdown") return;
+    // It looks for the status after the sign of life.
+    refused = testkit::Eventually([&] { return traffic.tallied >= 1; });
+    again = systemd_.Await("WATCHDOG=1");
+    expedite();
+  };
+  lifecycle::Process process(lifecycle::AmpleBudget(), notifier);
+  expedite = [&] { process.shutdown_request().Expedite(); };
+  process.shutdown_request().Request(lifecycle::ShutdownReason::kTerminate);
+  EXPECT_EQ(process.ServeUntilShutdown(traffic), static_cast<int>(lifecycle::ExitCode::kForced));
+  EXPECT_TRUE(refused);
+  EXPECT_TRUE(again);
 }
 
 TEST_F(SystemdNotifierTest, AsksAgainForTheTimeThatIsLeft) {
