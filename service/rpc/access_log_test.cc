@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,7 +15,11 @@
 
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
+#include "grpcpp/client_context.h"
 #include "grpcpp/generic/async_generic_service.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/support/byte_buffer.h"
+#include "grpcpp/support/slice.h"
 #include "gtest/gtest.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/authorization.h"
@@ -214,9 +219,15 @@ std::vector<std::string> Codes(const std::vector<EndedCall>& calls) {
 
 grpc::Status CallRaw(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
                      const std::string& bytes = "") {
-  RawStream stream(channel, method);
-  stream.Ask(bytes);
-  return stream.AwaitEnd();
+  const std::unique_ptr<grpc::ClientContext> context = Bounded();
+  const grpc::Slice slice(bytes);
+  const grpc::ByteBuffer request(&slice, 1);
+  grpc::ByteBuffer response;
+  std::promise<grpc::Status> ended;
+  grpc::GenericStub(channel).UnaryCall(
+      context.get(), method, {}, &request, &response,
+      [&ended](grpc::Status status) { ended.set_value(std::move(status)); });
+  return ended.get_future().get();
 }
 
 // A service whose every method ends its call in another way.

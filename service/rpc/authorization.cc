@@ -155,9 +155,10 @@ absl::Status Authorization::CheckMethods(const std::vector<std::string>& methods
 
 absl::Status Authorization::Check(const Rules& rules, const std::vector<std::string>& methods) {
   for (const auto& [pattern, rule] : rules) {
-    const bool known = std::any_of(methods.begin(), methods.end(), [&](const std::string& method) {
-      return pattern == method || pattern == ServiceOf(method);
-    });
+    const bool known =
+        std::any_of(methods.begin(), methods.end(), [&wanted = pattern](const std::string& method) {
+          return wanted == method || wanted == ServiceOf(method);
+        });
     if (!known) {
       return absl::InvalidArgumentError(absl::StrCat("the authorization policy, line ", rule.line,
                                                      ": this server has no method ", pattern));

@@ -116,7 +116,7 @@ class CallTrackerTest : public ::testing::Test {
 
   // A thread that calls Hold and wants it answered.
   std::thread Holder() {
-    return std::thread([this, channel = Connect()] {
+    return std::thread([channel = Connect()] {
       Note note;
       const grpc::Status status =
           probe::Probe::NewStub(channel)->Hold(Bounded().get(), Note(), &note);

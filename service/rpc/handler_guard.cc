@@ -190,13 +190,15 @@ template struct RevealUnnamed<EarlyFinish, &grpc::ServerUnaryReactor::backlog_>;
 template struct RevealUnnamed<EarlyFinishMutex, &grpc::ServerUnaryReactor::call_mu_>;
 
 // Newer versions want a reference, others a pointer.
-template <typename Mutex>
-auto Locked(Mutex& mutex) {
+template <typename Mutex, typename Look>
+auto Locked(Mutex& mutex, const Look& look) {
   using Lock = grpc::internal::MutexLock;
   if constexpr (std::is_constructible_v<Lock, Mutex&>) {
-    return Lock(mutex);
+    const Lock lock(mutex);
+    return look();
   } else {
-    return Lock(&mutex);
+    const Lock lock(&mutex);
+    return look();
   }
 }
 
@@ -206,10 +208,11 @@ auto Locked(Mutex& mutex) {
 std::optional<int> EndedWith(grpc::ServerUnaryReactor& reactor) {
   const CallSpan* const span = SpanOf(*GuardedMethod::CurrentCall().context);  // By RunHandler().
   if (span == nullptr || span->status != CallSpan::kNoStatus) return std::nullopt;
-  const auto lock = Locked(reactor.*MemberOf(EarlyFinishMutex()));
-  const auto& early = reactor.*MemberOf(EarlyFinish());
-  if (!early.finish_wanted) return std::nullopt;
-  return early.status_wanted.error_code();
+  return Locked(reactor.*MemberOf(EarlyFinishMutex()), [&reactor]() -> std::optional<int> {
+    const auto& early = reactor.*MemberOf(EarlyFinish());
+    if (!early.finish_wanted) return std::nullopt;
+    return early.status_wanted.error_code();
+  });
 }
 template <typename Reactor>
 std::optional<int> EndedWith(const Reactor&) {

@@ -250,6 +250,11 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
   }
 
  private:
+  // Not every kind of reactor has both of these.
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Winconsistent-missing-override"
+#endif
   void OnWriteDone(bool ok) { Report(ok ? StreamOrder::kWritten : StreamOrder::kWriteFailed); }
   void OnReadDone(bool ok) {
     if constexpr (requires { stream_->incoming(); }) {
@@ -262,6 +267,9 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
       });
     }
   }
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
   void Report(StreamOrder::CallEvent event) {
     FollowUp([this, event] { stream_->Post(event); });
   }

@@ -272,7 +272,8 @@ TEST_F(FullPoolTest, DropsWhatNobodyWaitsForAnyMore) {
   refused->Await().IgnoreError();
   left->context->TryCancel();
   EXPECT_TRUE(absl::IsCancelled(left->Await()));
-  ASSERT_TRUE(testkit::Eventually([&] { return service_.Abandoned(left->request.text()); }));
+  ASSERT_TRUE(testkit::Eventually(
+      [this, &text = left->request.text()] { return service_.Abandoned(text); }));
   End();
   ASSERT_TRUE(service_.pool.Close(lifecycle::Clock::TimePoint::max()).ok());
   EXPECT_EQ(service_.worked, 0);

@@ -44,6 +44,9 @@ absl::Status RunOne(Database& database, const Writer::Work& work) {
 struct Writer::Item {
   enum class State { kQueued, kBegun, kDone };
 
+  Item(Work what, TimePoint until, TimePoint now)
+      : work(std::move(what)), deadline(until), queued(now) {}
+
   const Work work;
   const TimePoint deadline;
   const TimePoint queued;

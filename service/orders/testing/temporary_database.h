@@ -21,6 +21,8 @@ inline OrderStore::Deadline Soon() { return std::chrono::steady_clock::now() + t
 // A SQLite file in a directory of its own, gone when the object is.
 class TemporaryDatabase {
  public:
+  TemporaryDatabase() {}  // Not "= default": clang 14 would call a constant one uninitialized.
+
   // Each one is what another process would open.
   std::unique_ptr<OrderStore> Open() const {
     auto store = SqliteOrderStore::Open(path());
