@@ -10,7 +10,6 @@
 #include <fstream>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +22,7 @@
 #include "client/command_line.h"
 #include "client/error_details.h"
 #include "client/invocation.h"
+#include "client/read_all.h"
 #include "client/shutdown_report.h"
 #include "client/terminal.h"
 #include "client/timeline_svg.h"
@@ -114,11 +114,11 @@ int Report(const Invocation& run) {
   std::ifstream file;
   if (name != "-") file.open(name);
   if (!file) return run.UsageError(name + ": " + std::strerror(errno));
-  std::stringstream text;
-  errno = 0;
-  text << (name == "-" ? run.terminal.in : file).rdbuf();  // Fails as well where there is nothing.
-  if (text.fail() && errno != 0) return run.UsageError(name + ": " + std::strerror(errno));
-  const auto report = ReadShutdownReport(text.str());
+  std::string text;
+  if (const int error = ReadAll(name == "-" ? run.terminal.in : file, text); error != 0) {
+    return run.UsageError(name + ": " + std::strerror(error));
+  }
+  const auto report = ReadShutdownReport(text);
   if (!report.ok()) return run.UsageError(name + " " + std::string(report.status().message()));
   const Timeline timeline = TimelineOf(*report);
   if (!run.line.Has("svg")) {

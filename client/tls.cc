@@ -6,11 +6,9 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -20,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "client/read_all.h"
 
 namespace client {
 namespace {
@@ -42,12 +41,10 @@ absl::StatusOr<std::string> Read(const std::string& file, const std::string& wha
   std::ifstream stream;
   if (regular) stream.open(file);
   if (!stream.is_open()) return absl::InvalidArgumentError(absl::StrCat("cannot read ", file));
-  std::stringstream read;
-  errno = 0;
-  read << stream.rdbuf();  // Fails as well where there is nothing.
-  if (read.fail() && errno != 0)
+  std::string text;
+  if (ReadAll(stream, text) != 0) {
     return absl::InvalidArgumentError(absl::StrCat("cannot read ", file));
-  std::string text = read.str();
+  }
   if (absl::StrContains(text, what)) return text;
   return Wrong(file, absl::StrCat("has no -----BEGIN ", what));
 }
