@@ -3,7 +3,6 @@
 #include <signal.h>
 
 #include <chrono>
-#include <fstream>
 #include <list>
 #include <memory>
 #include <string>
@@ -127,12 +126,8 @@ TEST_F(OrdersOnPostgresTest, EndsInTimeWhenTheDatabaseIsFrozen) {
 
 TEST_F(OrdersOnPostgresTest, ThePagesShowThatTheDatabaseIsFrozen) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
-  const std::string port_file = directory_.File("http");
-  ASSERT_NO_FATAL_FAILURE(
-      StartOrders(inventory_->address(),
-                  {"--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port_file}));
   std::string http;
-  std::ifstream(port_file) >> http;
+  ASSERT_NO_FATAL_FAILURE(StartOrdersWithHttp(http));
   EXPECT_THAT(admin::Get(http, "/readyz?verbose").body, HasSubstr("[+]database: ok"));
   postgres_->Pause();
   // Several at once: they are made one after the other, and each in time.

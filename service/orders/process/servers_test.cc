@@ -132,12 +132,8 @@ TEST_F(ServersTest, ManualDrainAnswersEveryOrderAndSavesState) {
 
 TEST_F(ServersTest, OperatorsSeeWhatTheOutboxWaitsFor) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
-  const std::string port_file = directory_.File("http");
-  ASSERT_NO_FATAL_FAILURE(
-      StartOrders(inventory_->address(),
-                  {"--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port_file}));
   std::string http;
-  std::ifstream(port_file) >> http;
+  ASSERT_NO_FATAL_FAILURE(StartOrdersWithHttp(http));
   const auto shows = [&http](const std::string& path, const std::string& text) {
     return testkit::Eventually(
         [&] { return admin::Get(http, path).body.find(text) != std::string::npos; });

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <string>
@@ -107,6 +108,15 @@ class ServersUnderTest : public ::testing::Test {
   void Start() {
     ASSERT_NO_FATAL_FAILURE(StartInventory());
     ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  }
+
+  // The orders server over the inventory, with HTTP for operators. `http`: receives where.
+  void StartOrdersWithHttp(std::string& http) {
+    const std::string port_file = directory_.File("http");
+    ASSERT_NO_FATAL_FAILURE(
+        StartOrders(inventory_->address(),
+                    {"--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port_file}));
+    std::ifstream(port_file) >> http;
   }
 
   virtual std::string OrdersDatabase() const { return directory_.File("orders.sqlite3"); }
