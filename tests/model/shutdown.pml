@@ -173,7 +173,8 @@ inline Wait(is_done, may_be_left) {
   }
 }
 
-/* ShutdownRegistry::CloseAll() */
+/* ShutdownRegistry::CloseAll(); written out for what is saved and for what is closed, and each comes
+ * to DoneWith() of its own entries alone. */
 #define Closing(who) (Bit(who) & started & ~done)
 #define Returned(who) (Closing(who) && !(Bit(who) & open))
 #define Late(who) ((Closing(who) & hung) && Over(close_by[who]))
