@@ -34,7 +34,7 @@ absl::StatusOr<std::shared_ptr<OrderStore>> OpenStore(const Config& config) {
     return PostgresOrderStore::Open(
         config.database, {.connections = static_cast<std::size_t>(config.database_connections)});
   }
-  // With this prefix, a file may have any name but that of a URL.
+  // With this prefix, a file may have any name but that of a URI.
   return SqliteOrderStore::Open(std::string(absl::StripPrefix(config.database, "sqlite:")));
 }
 

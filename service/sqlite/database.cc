@@ -81,6 +81,14 @@ std::optional<absl::Status> WrongPlace(const std::string& path) {
         "cannot open a database: what is named is no file but looks like a server's address "
         "(it is not repeated here because of the password that it may have)");
   }
+  // To SQLite, where it is built so, this is a URI that names another file and may turn locks off
+  // (https://sqlite.org/uri.html).
+  if (absl::StartsWith(path, "file:")) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot open database ", path,
+                     ": it is a URI; name the file itself, as in orders.db, or ./", path,
+                     " if it is called so"));
+  }
   std::error_code ignored;
   const fs::file_status status = fs::status(path, ignored);
   if (fs::exists(status) && !fs::is_regular_file(status)) {

@@ -111,7 +111,7 @@ class Database {
   // Every error is one sentence with the path and what to do about it. NOT_FOUND: the directory
   // does not exist. PERMISSION_DENIED: not writable. DATA_LOSS: not a database, or damaged.
   // FAILED_PRECONDITION: another application's database, one that a newer version has contracted
-  // (see Schema), or not a regular file.
+  // (see Schema), a URI ("file:..."), or not a regular file.
   // UNAVAILABLE: see above.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path,
                                                         const Schema& schema,
