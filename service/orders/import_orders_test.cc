@@ -112,6 +112,18 @@ TEST_F(ImportOrdersTest, StopsAtAnOrderThatIsWrong) {
   EXPECT_THAT(Stored(), ElementsAre("r1"));
 }
 
+TEST_F(ImportOrdersTest, SaysHowManyAreStoredHoweverLongTheWrongTextIs) {
+  v1::PlaceOrderRequest wrong = NewRequest("r3", std::string(2500, 's'), 1);
+  *wrong.add_items() = wrong.items(0);
+  Import import(*stub_);
+  for (const char* id : {"r1", "r2"}) import.Send(NewRequest(id));
+  import.Send(wrong);
+  const absl::Status status = import.AwaitEnd();
+  EXPECT_EQ(CodeAndReason(status), "INVALID_ARGUMENT ORDER_REFUSED");
+  EXPECT_EQ(Metadata(status, "durable_orders"), "2");
+  EXPECT_THAT(WrongFields(status), ElementsAre("items[0].sku", "items[1].sku", "items[1].sku"));
+}
+
 TEST_F(ImportOrdersTest, StopsAtARefusedOrderWithItsReason) {
   ASSERT_TRUE(Place(*stub_, NewRequest("r2", "tea", 9)).ok());
   Import import(*stub_);

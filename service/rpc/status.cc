@@ -16,8 +16,10 @@ constexpr char kTypePrefix[] = "type.googleapis.com/";
 // message is in there twice, once with up to three bytes for each of its own.
 constexpr std::size_t kMostMessage = 1000;
 constexpr std::size_t kMostDetails = 2000;
-// How many violations a BadRequest lists, to stay below both limits.
-constexpr std::size_t kMostViolations = 800;
+// Of a BadRequest's message, without its end, and of each text in it: it and its detail then stay
+// below both limits, with room for an ErrorInfo, whatever a caller sent.
+constexpr std::size_t kMostViolations = 900;
+constexpr std::size_t kMostOfOne = 300;
 
 std::string TypeUrl(const google::protobuf::Message& detail) {
   return kTypePrefix + std::string(detail.GetTypeName());
@@ -28,10 +30,10 @@ absl::Status With(absl::Status status, const google::protobuf::Message& detail) 
   return status;
 }
 
-// Truncates a text that is too long, at a character boundary.
-std::string Shortened(std::string text) {
-  if (text.size() <= kMostMessage) return text;
-  std::size_t end = kMostMessage;
+// Truncates a text that is longer than `most` bytes, at a character boundary.
+std::string Shortened(std::string text, std::size_t most) {
+  if (text.size() <= most) return text;
+  std::size_t end = most;
   while (end > 0 && (text[end] & 0xc0) == 0x80) --end;
   return text.substr(0, end) + "...";
 }
@@ -49,13 +51,13 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if (HidesWhatWasWrong(status.code())) {
     return grpc::Status(static_cast<grpc::StatusCode>(status.code()), "internal error");
   }
-  rich.set_message(Shortened(std::string(status.message())));
+  rich.set_message(Shortened(std::string(status.message()), kMostMessage));
   std::size_t size = 0;
   status.ForEachPayload([&](const auto& type_url, const absl::Cord& value) {
     const std::string type(type_url);
     if (type.rfind(std::string(kTypePrefix) + "google.rpc.", 0) != 0) return;
+    if (size + type.size() + value.size() > kMostDetails) return;
     size += type.size() + value.size();
-    if (size > kMostDetails) return;
     google::protobuf::Any& detail = *rich.add_details();
     detail.set_type_url(type);
     detail.set_value(std::string(value));
@@ -76,7 +78,8 @@ absl::Status FromGrpc(const grpc::Status& status) {
 }
 
 void BadRequest::Add(std::string field, std::string description) {
-  violations_.push_back({std::move(field), std::move(description)});
+  violations_.push_back(
+      {Shortened(std::move(field), kMostOfOne), Shortened(std::move(description), kMostOfOne)});
 }
 
 absl::Status BadRequest::ToStatus() const {
@@ -85,12 +88,14 @@ absl::Status BadRequest::ToStatus() const {
   std::string message;
   std::size_t left = violations_.size();
   for (const Violation& violation : violations_) {
-    if (message.size() > kMostViolations) break;
+    const std::string text =
+        (message.empty() ? "" : "; ") + violation.field + " " + violation.description;
+    if (message.size() + text.size() > kMostViolations) break;
+    message += text;
     --left;
     google::rpc::BadRequest::FieldViolation& field = *detail.add_field_violations();
     field.set_field(violation.field);
     field.set_description(violation.description);
-    message += (message.empty() ? "" : "; ") + violation.field + " " + violation.description;
   }
   if (left > 0) message += "; and " + std::to_string(left) + " more";
   return With(absl::InvalidArgumentError(message), detail);

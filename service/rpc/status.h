@@ -17,14 +17,15 @@ namespace rpc {
 // The functions below put google.rpc details into a status's payload; the conversion sends them in
 // the `grpc-status-details-bin` trailer. Callers never see a payload of any other kind, nor what
 // went wrong inside: INTERNAL and UNKNOWN are sent without their message and details. What is too
-// large for a trailer is cut: first the end of the message, then whole details.
+// large for a trailer is cut: the end of the message, and details, those that are too large.
 grpc::Status ToGrpc(const absl::Status& status);
 
 // The reverse, for a backend's answer: code, message and details.
 absl::Status FromGrpc(const grpc::Status& status);
 
 // Collects what is wrong with a request that can never succeed as it is: INVALID_ARGUMENT with a
-// BadRequest that names every wrong field, or the first ones if there are very many.
+// BadRequest that names every wrong field, or the first ones if there are very many. Of a long text
+// it has the beginning.
 class BadRequest {
  public:
   // `field` is a path, such as "items[2].quantity"; `description` says what would be valid.

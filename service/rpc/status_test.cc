@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
@@ -17,6 +18,7 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 template <typename Detail>
 std::string TypeUrlOf() {
@@ -106,6 +108,19 @@ TEST(Status, IsCutToWhatFitsIntoATrailer) {
   EXPECT_THAT(sent.error_details(), IsEmpty());
 }
 
+TEST(Status, DropsTheDetailThatIsTooLargeAndNoOther) {
+  BadRequest wrong;
+  wrong.Add("sku", "must not be empty");
+  // On both sides of the large one: in what order they come is abseil's choice.
+  absl::Status status =
+      WithErrorInfo(wrong.ToStatus(), "orders.v1", "R", {{"sku", std::string(3000, 'x')}});
+  status = WithRetryInfo(std::move(status), std::chrono::milliseconds(2500));
+  const absl::Status back = FromGrpc(ToGrpc(status));
+  EXPECT_EQ(DetailOf<google::rpc::BadRequest>(back).field_violations_size(), 1);
+  EXPECT_EQ(DetailOf<google::rpc::RetryInfo>(back).retry_delay().seconds(), 2);
+  EXPECT_FALSE(back.GetPayload(TypeUrlOf<google::rpc::ErrorInfo>()).has_value());
+}
+
 TEST(Status, TakesDetailsThatAreNoneForNone) {
   const absl::Status status = FromGrpc(grpc::Status(grpc::UNAVAILABLE, "busy", "\xff\xff\xff"));
   EXPECT_EQ(status, absl::UnavailableError("busy"));
@@ -138,6 +153,33 @@ TEST(BadRequest, NamesTheFirstAndCountsTheRest) {
   const int named = DetailOf<google::rpc::BadRequest>(FromGrpc(sent)).field_violations_size();
   EXPECT_GE(named, 10);
   EXPECT_THAT(sent.error_message(), EndsWith("; and " + std::to_string(1000 - named) + " more"));
+}
+
+TEST(BadRequest, LeavesRoomForAnErrorInfoHoweverLongItsTextsAre) {
+  const std::string long_text(3000, 'x');
+  BadRequest wrong;
+  wrong.Add("items[1].sku", "stands here twice: " + long_text);
+  wrong.Add("labels[" + long_text + "]", long_text);
+  wrong.Add("items[2].sku", "must not be empty");
+  const grpc::Status sent = ToGrpc(
+      WithErrorMetadata(wrong.ToStatus(), "orders.v1", "ORDER_REFUSED", {{"durable_orders", "2"}}));
+  const absl::Status back = FromGrpc(sent);
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(back).metadata().at("durable_orders"), "2");
+  const auto detail = DetailOf<google::rpc::BadRequest>(back);
+  ASSERT_EQ(detail.field_violations_size(), 1);
+  EXPECT_EQ(detail.field_violations(0).field(), "items[1].sku");
+  EXPECT_THAT(detail.field_violations(0).description(), StartsWith("stands here twice: xxx"));
+  EXPECT_THAT(detail.field_violations(0).description(), EndsWith("xxx..."));
+  EXPECT_THAT(sent.error_message(), EndsWith("xxx...; and 2 more"));
+}
+
+TEST(BadRequest, LeavesRoomForAnErrorInfoHoweverShortItsTextsAre) {
+  BadRequest wrong;
+  for (int i = 0; i < 1000; ++i) wrong.Add("a", "b");
+  const absl::Status back = FromGrpc(ToGrpc(WithErrorMetadata(
+      wrong.ToStatus(), "orders.v1", "ORDER_REFUSED", {{"durable_orders", "2"}})));
+  EXPECT_GE(DetailOf<google::rpc::BadRequest>(back).field_violations_size(), 10);
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(back).metadata().at("durable_orders"), "2");
 }
 
 TEST(ErrorMetadata, IsAddedToAnExistingErrorInfo) {
