@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "grpcpp/alarm.h"
@@ -76,6 +75,14 @@ absl::Status Validate(const v1::ReserveRequest& request) {
     }
   }
   if (!TtlIsAllowed(request)) wrong.Add("ttl", "must be more than 0 and at most 24 hours");
+  return wrong.ToStatus();
+}
+
+absl::Status Validate(const v1::GetStockRequest& request) {
+  rpc::BadRequest wrong;
+  for (int i = 0; i < request.skus_size(); ++i) {
+    rpc::RequireLength(wrong, absl::StrCat("skus[", i, "]"), request.skus(i), kLongestSku);
+  }
   return wrong.ToStatus();
 }
 
@@ -165,12 +172,12 @@ grpc::ServerUnaryReactor* InventoryService::GetStock(grpc::CallbackServerContext
                                                      const v1::GetStockRequest* request,
                                                      v1::GetStockResponse* response) {
   return rpc::AnswerFromPool(pool_, context, [=, this] {
-    absl::StatusOr<std::vector<v1::Stock>> stock =
-        store_.Get({request->skus().begin(), request->skus().end()},
-                   rpc::Call(*context).DeadlineWithin(kStoreTimeout));
-    if (!stock.ok()) return FromStore(stock.status());
-    for (v1::Stock& one : *stock) *response->add_stock() = std::move(one);
-    return absl::OkStatus();
+    return Checked(*context, *request, [&](StockStore::Deadline deadline) {
+      auto stock = store_.Get({request->skus().begin(), request->skus().end()}, deadline);
+      if (!stock.ok()) return stock.status();
+      for (v1::Stock& one : *stock) *response->add_stock() = std::move(one);
+      return absl::OkStatus();
+    });
   });
 }
 

@@ -215,6 +215,17 @@ TEST_F(InventoryServiceTest, TellsTheStockOfAllSkusByDefault) {
   EXPECT_EQ(response.stock(1).sku(), "pear");
 }
 
+TEST_F(InventoryServiceTest, TellsNoStockOfWhatIsNoSku) {
+  v1::GetStockResponse response;
+  const grpc::Status unknown = GetStock({"apple", std::string(64, 'x')}, &response);
+  EXPECT_EQ(unknown.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(DetailOf<google::rpc::ErrorInfo>(unknown).metadata(),
+              UnorderedElementsAre(Pair("sku", std::string(64, 'x'))));
+  // So long that an ErrorInfo could not name it.
+  EXPECT_THAT(WrongFields(GetStock({"apple", std::string(3000, 'x'), ""}, &response)),
+              ElementsAre("skus[1]", "skus[2]"));
+}
+
 TEST_F(InventoryServiceTest, SendsReasonAndDetailsWithARefusal) {
   const grpc::Status status = Reserve(MakeReserve("r", {{"pear", 6}}));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
