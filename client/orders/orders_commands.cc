@@ -344,7 +344,7 @@ std::vector<Command> OrdersCommands() {
        "Prints changes as they happen, until Ctrl-C. Goes on by itself when the server\n"
        "restarts; each change is printed once. At the end it says on stderr from where a later\n"
        "watch goes on. Renewed TLS files are used for new connections.\n",
-       {{"from", "start|TOKEN", "begin with the first change there is, or behind TOKEN (now)"},
+       {{"from", "start|TOKEN", "begin with the very first change, or behind TOKEN (now)"},
         count,
         address,
         patience,
@@ -395,6 +395,9 @@ std::vector<Command> OrdersCommands() {
         {"UNKNOWN_ORDER", "`client list` shows the orders there are."},
         {"UNKNOWN_SKU", "`client stock` shows the SKUs there are."},
         {"OUT_OF_STOCK", "`client stock` shows what is left."},
+        {"EVENTS_REMOVED",
+         "Old changes are gone: watch without --from; then `client list` shows the orders as they "
+         "are."},
         {"REQUEST_ID_REUSED", "A new order needs a --request-id of its own."},
     };
   }

@@ -458,10 +458,14 @@ TEST_F(CliWatchTest, SaysWhereToResumeWhenItIsNotAllowedAnyMore) {
                 same_server());
 }
 
-TEST_F(CliWatchTest, DoesNotNameATokenWhoseEventsAreRemoved) {
-  Serve("7", 1, 0, Refusal(StatusCode::OUT_OF_RANGE, "too old", "EVENTS_REMOVED"));
-  EXPECT_EQ(Client({"watch", "--from=7"}), kRefused);
-  EXPECT_EQ(err(), "client watch: OUT_OF_RANGE: too old (EVENTS_REMOVED)\n");
+TEST_F(CliWatchTest, SaysWhatToDoWhereEventsAreRemoved) {
+  for (const std::string from : {"start", "7"}) {
+    Serve(from, 1, 0, Refusal(StatusCode::OUT_OF_RANGE, "too old", "EVENTS_REMOVED"));
+    EXPECT_EQ(Client({"watch", "--from=" + from}), kRefused);
+    EXPECT_EQ(err(),
+              "client watch: OUT_OF_RANGE: too old (EVENTS_REMOVED). Old changes are gone: watch "
+              "without --from; then `client list` shows the orders as they are.\n");
+  }
 }
 
 TEST_F(CliWatchTest, GivesUpAfterTheTimeout) {
