@@ -127,7 +127,8 @@ void ShutdownSequence::DrainConnections() {
 
 void ShutdownSequence::StayDrained() {
   Patience until_a_stop(clock_, kForEver, parts_.request.requested(), Clock::Duration::zero());
-  if (traffic_->AwaitConnectionsGone(until_a_stop) != Traffic::Departure::kBusy) {
+  const Traffic::Departure left = traffic_->AwaitConnectionsGone(until_a_stop);
+  if (left == Traffic::Departure::kGone || left == Traffic::Departure::kSilent) {
     Emit(EventType::kDrained);
     drained_ = true;
   }

@@ -71,7 +71,7 @@ class Random {
   std::mt19937 numbers_;
 };
 
-// Callers who leave when they leave.
+// Callers who leave when they leave. Waits instead of being looked at each millisecond.
 class RandomTraffic final : public Traffic {
  public:
   explicit RandomTraffic(Random& random)
@@ -113,6 +113,7 @@ class RandomTraffic final : public Traffic {
   Departure AwaitConnectionsGone(Patience& patience) override {
     return Await(connections_go_, patience) ? connections_ : Departure::kBusy;
   }
+  Departure LookAtConnections() override { return Departure::kBusy; }
   void BeginShutdown() override {
     EXPECT_TRUE(closed_ && !shut_down_);
     shut_down_ = true;
@@ -120,11 +121,14 @@ class RandomTraffic final : public Traffic {
   Unfinished AwaitCallsFinished(Patience& patience) override {
     return Await(calls_end_, patience) ? Unfinished{} : unfinished_;
   }
+  bool CallsFinished() override { return false; }
+  Unfinished WhatIsUnfinished() const override { return unfinished_; }
   bool Cancel(Patience& patience) override {
     EXPECT_TRUE(shut_down_);
     abandoned_ = !Await(ends_, patience);
     return !abandoned_;
   }
+  bool KeepCancelling() override { return false; }
   Load Look() const override { return {}; }
   int TryCallsRunning() const override { return lets_in_ ? calls_ : 0; }
 

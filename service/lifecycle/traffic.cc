@@ -13,9 +13,8 @@
 namespace lifecycle {
 namespace {
 
-// How long one server has until it is the next one's turn: longer than a server takes to cut the
-// connections of callers that do not read.
-constexpr Clock::Duration kTurn = std::chrono::milliseconds(300);
+// How long before they are cut calls are told to answer, if the budget allows it.
+constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
 // How long callers have who were let in before the start failed, and how long the server that let
 // them in then has to end: a start that failed is soon tried again.
 constexpr Clock::Duration kForCallers = std::chrono::milliseconds(500);
@@ -33,7 +32,29 @@ std::string RunningCalls(const CallTally& tally) {
   return absl::StrJoin(running, ", ");
 }
 
-TrafficGroup::TrafficGroup(std::vector<Traffic*> members) : members_(std::move(members)) {}
+Traffic::Departure Traffic::AwaitConnectionsGone(Patience& patience) {
+  Departure left = Departure::kBusy;
+  patience.Poll([&] { return (left = LookAtConnections()) != Departure::kBusy; });
+  return left;
+}
+
+Traffic::Unfinished Traffic::AwaitCallsFinished(Patience& patience) {
+  const Clock& clock = patience.clock();
+  const Clock::Duration for_answers =
+      std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
+  patience.Poll([&] {
+    if (clock.Now() >= patience.deadline() - for_answers) DemandAnswers();
+    return CallsFinished();
+  });
+  return WhatIsUnfinished();
+}
+
+bool Traffic::Cancel(Patience& patience) {
+  return patience.Poll([this] { return KeepCancelling(); });
+}
+
+TrafficGroup::TrafficGroup(std::vector<Traffic*> members)
+    : members_(std::move(members)), not_gone_(members_) {}
 
 void TrafficGroup::OnHandover(std::function<void(const std::string& to)> handed_over) {
   for (Traffic* const each : members_) each->OnHandover(handed_over);
@@ -77,16 +98,9 @@ int TrafficGroup::SayGoodbye(Patience& patience) {
   return streams;
 }
 
-Traffic::Departure TrafficGroup::AwaitConnectionsGone(Patience& patience) {
+Traffic::Departure TrafficGroup::LookAtConnections() {
   Departure worst = Departure::kGone;
-  patience.Poll([&] {
-    worst = Departure::kGone;
-    for (Traffic* const each : members_) {
-      Patience none(patience.clock(), Clock::Duration::zero(), {});
-      worst = std::max(worst, each->AwaitConnectionsGone(none));
-    }
-    return worst != Departure::kBusy;
-  });
+  for (Traffic* const each : members_) worst = std::max(worst, each->LookAtConnections());
   return worst;
 }
 
@@ -94,10 +108,20 @@ void TrafficGroup::BeginShutdown() {
   for (Traffic* const each : members_) each->BeginShutdown();
 }
 
-Traffic::Unfinished TrafficGroup::AwaitCallsFinished(Patience& patience) {
+bool TrafficGroup::CallsFinished() {
+  bool all = true;  // Each looks, so that it sees what arrives too late.
+  for (Traffic* const each : members_) all &= each->CallsFinished();
+  return all;
+}
+
+void TrafficGroup::DemandAnswers() {
+  for (Traffic* const each : members_) each->DemandAnswers();
+}
+
+Traffic::Unfinished TrafficGroup::WhatIsUnfinished() const {
   Unfinished sum;
-  for (Traffic* const each : members_) {
-    const Unfinished unfinished = each->AwaitCallsFinished(patience);
+  for (const Traffic* const each : members_) {
+    const Unfinished unfinished = each->WhatIsUnfinished();
     sum.calls += unfinished.calls;
     sum.requests += unfinished.requests;
     sum.answers += unfinished.answers;
@@ -105,16 +129,9 @@ Traffic::Unfinished TrafficGroup::AwaitCallsFinished(Patience& patience) {
   return sum;
 }
 
-bool TrafficGroup::Cancel(Patience& patience) {
-  std::vector<Traffic*> left = members_;
-  return patience.Poll([&] {
-    std::erase_if(left, [&](Traffic* each) {
-      Patience turn(patience.clock(), std::min(kTurn, patience.deadline() - patience.clock().Now()),
-                    {});
-      return each->Cancel(turn);
-    });
-    return left.empty();
-  });
+bool TrafficGroup::KeepCancelling() {
+  std::erase_if(not_gone_, [](Traffic* each) { return each->KeepCancelling(); });
+  return not_gone_.empty();
 }
 
 Traffic::Load TrafficGroup::Look() const {

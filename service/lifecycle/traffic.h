@@ -37,10 +37,13 @@ std::string RunningCalls(const CallTally& tally);
 // A server as the shutdown sequence sees it: its callers, their connections and their calls. The
 // gRPC harness implements it (service/rpc/server_host.h).
 //
+// A server need not wait for its callers, only look at them: the three methods that wait do that
+// again and again. So several servers are waited for at once (TrafficGroup).
+//
 // Threads: the sequence calls the methods from one thread, in the order in which they are declared,
-// each at most once. Exceptions: only undoing a manual drain calls LeaveLameDuck(), and
-// EnterLameDuck() may follow it again; a manual drain calls AwaitConnectionsGone() twice. Look(),
-// TryCallsRunning() and TryTally() may be called from any thread at any time.
+// each at most once. Exceptions: those that look are called again and again; only undoing a manual
+// drain calls LeaveLameDuck(), and EnterLameDuck() may follow it again. Look(), TryCallsRunning() and
+// TryTally() may be called from any thread at any time.
 class Traffic {
  public:
   // A snapshot of the load, as exact as it can be while it changes.
@@ -51,8 +54,13 @@ class Traffic {
     std::int64_t hinted = 0;  // Calls that began since EnterLameDuck() and got the hint.
   };
 
-  // The state of the connections after they were asked to leave and given time.
-  enum class Departure { kGone, kSilent, kBusy };
+  // The state of the connections after they were asked to leave.
+  enum class Departure {
+    kGone,
+    kSilent,   // Those left carry nothing, and have been silent for a while.
+    kUnasked,  // They cannot be asked to leave, and so nobody waits for them.
+    kBusy
+  };
 
   // What did not finish by itself and is therefore cut.
   struct Unfinished {
@@ -89,21 +97,28 @@ class Traffic {
   // many streams there were.
   virtual int SayGoodbye(Patience& patience) = 0;
 
-  // Waits until no connection is left, or until those left carry nothing and have been silent for a
-  // while, or until patience runs out.
-  virtual Departure AwaitConnectionsGone(Patience& patience) = 0;
+  // Waits while connections are busy, until patience runs out.
+  virtual Departure AwaitConnectionsGone(Patience& patience);
+  virtual Departure LookAtConnections() = 0;
 
   // Starts `Server::Shutdown()` and returns: no new call is accepted on any connection.
   virtual void BeginShutdown() = 0;
 
-  // Waits until no call is running and every answer has left. Returns what had not finished when
-  // patience ran out.
-  virtual Unfinished AwaitCallsFinished(Patience& patience) = 0;
+  // Waits until the calls have finished, or until patience runs out, a moment before which it demands
+  // answers. Returns what has not finished.
+  virtual Unfinished AwaitCallsFinished(Patience& patience);
+  // Whether no call is running and every answer has left, or those left will not finish any more.
+  virtual bool CallsFinished() = 0;
+  // Tells the calls that still run to answer now, as they will be cut. May be called repeatedly.
+  virtual void DemandAnswers() {}
+  virtual Unfinished WhatIsUnfinished() const = 0;
 
-  // Cancels what still runs, through its own context, and ends connections that carry nothing.
-  // Waits until the server has released everything, and destroys it. False: a call did not end; the
-  // server is abandoned as it is, and nothing that its handlers use may be destroyed.
-  virtual bool Cancel(Patience& patience) = 0;
+  // Cancels what still runs, until the server is gone. False: patience has run out, because a call did
+  // not end; the server is abandoned as it is, and nothing that its handlers use may be destroyed.
+  virtual bool Cancel(Patience& patience);
+  // Cancels what still runs, through its own context, and ends connections that carry nothing. Once
+  // everything has been released, destroys the server and returns true. Not called again then.
+  virtual bool KeepCancelling() = 0;
 
   virtual Load Look() const = 0;
 
@@ -142,11 +157,14 @@ class TrafficGroup final : public Traffic {
   void CloseListener() override;
   int SayGoodbye(Patience& patience) override;
   // The worst of all members.
-  Departure AwaitConnectionsGone(Patience& patience) override;
+  Departure LookAtConnections() override;
   void BeginShutdown() override;
-  Unfinished AwaitCallsFinished(Patience& patience) override;
   // True: for all members.
-  bool Cancel(Patience& patience) override;
+  bool CallsFinished() override;
+  void DemandAnswers() override;
+  Unfinished WhatIsUnfinished() const override;
+  // True: for all members.
+  bool KeepCancelling() override;
   Load Look() const override;
   // True: for all members.
   bool Answers() const override;
@@ -158,6 +176,7 @@ class TrafficGroup final : public Traffic {
   void CloseAgain();
 
   const std::vector<Traffic*> members_;
+  std::vector<Traffic*> not_gone_;  // Those for which KeepCancelling() has not returned true.
 };
 
 }  // namespace lifecycle

@@ -33,8 +33,6 @@ using lifecycle::Clock;
 using lifecycle::Patience;
 using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
 
-// How long before they are cut calls are told to answer, if the budget allows it.
-constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
 // How long at most the goodbyes wait for gRPC to send its GOAWAYs.
 constexpr Clock::Duration kForGoaway = std::chrono::milliseconds(100);
 // How often remaining calls are cancelled: one may be accepted during the first time.
@@ -340,12 +338,9 @@ int ServerHost::SayGoodbye(Patience& patience) {
   return streams;
 }
 
-lifecycle::Traffic::Departure ServerHost::AwaitConnectionsGone(Patience& patience) {
-  using State = lifecycle::Traffic::Departure;
-  State state = State::kBusy;
-  const auto done = [&] { return (state = drain_of_connections_->Look()) != State::kBusy; };
-  if (!done() && GoawaySender::Available()) patience.Poll(done);
-  return state;
+lifecycle::Traffic::Departure ServerHost::LookAtConnections() {
+  const Departure left = drain_of_connections_->Look();
+  return left == Departure::kBusy && !GoawaySender::Available() ? Departure::kUnasked : left;
 }
 
 void ServerHost::BeginShutdown() {
@@ -372,46 +367,35 @@ void ServerHost::ShutDownWhenToldTo() {
   grpc_completion_queue_destroy(queue);
   lock.lock();
   shutdown_ = Shutdown::kReturned;
-  shutdown_changed_.notify_all();
 }
 
-lifecycle::Traffic::Unfinished ServerHost::AwaitCallsFinished(Patience& patience) {
-  const Clock& clock = patience.clock();
-  const Clock::Duration for_answers =
-      std::min(kForAnswers, (patience.deadline() - clock.Now()) / 4);
-  const auto finished = [&] {
-    if (clock.Now() >= patience.deadline() - for_answers) goodbye_.DemandAnswers();
-    if (!ShutdownHasBegun()) return false;
-    drain_of_connections_->RefusesCalls();
-    // Even when Shutdown() has returned, an answer may not have left.
-    return drain_of_connections_->Look() != lifecycle::Traffic::Departure::kBusy;
-  };
-  patience.Poll(finished);
-  return drain_of_connections_->Unfinished();
+bool ServerHost::CallsFinished() {
+  if (!ShutdownIs(Shutdown::kBegun)) return false;
+  drain_of_connections_->RefusesCalls();
+  // Even when Shutdown() has returned, an answer may not have left.
+  return drain_of_connections_->Look() != Departure::kBusy;
 }
 
-bool ServerHost::Cancel(Patience& patience) {
-  DropGuard(connection_guard_);  // What is cancelled is not its caller's fault.
-  drain_of_connections_->LetGo();
-  const auto returned = [this] { return shutdown_ == Shutdown::kReturned; };
-  const auto wait_for = [&](Clock::Duration duration) {
-    std::unique_lock lock(mutex_);
-    return patience.Wait(lock, shutdown_changed_, returned, patience.clock().Now() + duration);
-  };
-  const Clock::TimePoint begun = patience.clock().Now();
-  bool gone = wait_for(Clock::Duration::zero());
-  if (!gone) calls_.CancelAll();
-  while (!gone) {
+bool ServerHost::KeepCancelling() {
+  const Clock::TimePoint now = Clock::Steady().Now();
+  if (!cancelling_) {
+    DropGuard(connection_guard_);  // What is cancelled is not its caller's fault.
+    drain_of_connections_->LetGo();
+    cancelling_ = next_cancel_ = now;
+    if (!ShutdownIs(Shutdown::kReturned)) calls_.CancelAll();
+  }
+  if (!ShutdownIs(Shutdown::kReturned)) {
+    if (now < next_cancel_) return false;
+    next_cancel_ = now + kCancelInterval;
     // Ends idle, frozen and silent connections too, which Shutdown() would wait
     // for (grpc/grpc: src/core/lib/surface/server.cc, CancelAllCalls).
     grpc_server_cancel_all_calls(server_->c_server());
-    gone = wait_for(kCancelInterval);
-    if (!gone && patience.clock().Now() - begun >= kBeforeCutting) {
+    if (now - *cancelling_ >= kBeforeCutting) {
       for (const auto& each : listeners_) each->CutConnections();
     }
-    if (!gone && patience.Over()) return false;
+    return false;
   }
-  if (!patience.Poll([this] { return drain_of_connections_->Idle(); })) return false;
+  if (!drain_of_connections_->Idle()) return false;
   shutdown_thread_.join();
   drain_of_connections_.reset();
   server_.reset();
@@ -455,9 +439,9 @@ void ServerHost::DropGuard(std::unique_ptr<Guard>& guard) {
   guard.swap(gone);
 }
 
-bool ServerHost::ShutdownHasBegun() {
+bool ServerHost::ShutdownIs(Shutdown at_least) {
   std::lock_guard lock(mutex_);
-  return shutdown_ >= Shutdown::kBegun;
+  return shutdown_ >= at_least;
 }
 
 absl::Status ServerHost::WritePortFile() const {

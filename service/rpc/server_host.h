@@ -136,12 +136,14 @@ class ServerHost final : public lifecycle::Traffic {
   void LeaveLameDuck() override;
   void CloseListener() override;
   int SayGoodbye(lifecycle::Patience& patience) override;
-  // Does not wait if gRPC cannot send a GOAWAY (GoawaySender::Available()).
-  Departure AwaitConnectionsGone(lifecycle::Patience& patience) override;
+  // kUnasked: this gRPC cannot send a GOAWAY (GoawaySender::Available()).
+  Departure LookAtConnections() override;
   void BeginShutdown() override;
-  // Demands answers through `goodbye` when time is nearly up.
-  Unfinished AwaitCallsFinished(lifecycle::Patience& patience) override;
-  bool Cancel(lifecycle::Patience& patience) override;
+  bool CallsFinished() override;
+  // Through `goodbye`.
+  void DemandAnswers() override { goodbye_.DemandAnswers(); }
+  Unfinished WhatIsUnfinished() const override { return drain_of_connections_->Unfinished(); }
+  bool KeepCancelling() override;
   Load Look() const override;
   bool Answers() const override;
   int TryCallsRunning() const override;
@@ -174,7 +176,7 @@ class ServerHost final : public lifecycle::Traffic {
   void SayThatThreadsAreBlocked();
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
-  bool ShutdownHasBegun();
+  bool ShutdownIs(Shutdown at_least);
   // Keeps what it has counted.
   template <typename Guard>
   void DropGuard(std::unique_ptr<Guard>& guard);
@@ -202,9 +204,13 @@ class ServerHost final : public lifecycle::Traffic {
   std::optional<BlockedThreads> blocked_threads_;  // Since Start().
   bool open_ = false;                              // From OpenListener() to CloseListener().
 
+  // Since when calls are cancelled, and when they are next. KeepCancelling()'s own.
+  std::optional<lifecycle::Clock::TimePoint> cancelling_;
+  lifecycle::Clock::TimePoint next_cancel_;
+
   std::thread shutdown_thread_;
   std::mutex mutex_;
-  std::condition_variable_any shutdown_changed_;
+  std::condition_variable shutdown_changed_;  // To kWanted.
   Shutdown shutdown_ = Shutdown::kNotWanted;  // Guarded by mutex_.
 };
 

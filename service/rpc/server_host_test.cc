@@ -793,7 +793,12 @@ TEST_F(ServerHostTest, CancelsEvenIfItIsLateItself) {
   lifecycle::FakeClock clock;
   Patience over(clock, std::chrono::seconds(1), {});
   clock.Advance(std::chrono::seconds(2));
-  EXPECT_TRUE(host_->Cancel(over));
+  auto cancelled = std::async(std::launch::async, [&] { return host_->Cancel(over); });
+  ASSERT_TRUE(testkit::Eventually([&] {
+    clock.Advance(std::chrono::microseconds(10));
+    return cancelled.wait_for(milliseconds(1)) == std::future_status::ready;
+  }));
+  EXPECT_TRUE(cancelled.get());
   EXPECT_THAT(held.get().error_code(), AnyOf(grpc::UNAVAILABLE, grpc::CANCELLED));
 }
 

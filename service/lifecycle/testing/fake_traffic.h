@@ -17,7 +17,8 @@ namespace lifecycle {
 // waits for it.
 class FakeTraffic final : public Traffic {
  public:
-  // What the methods return. Anything but success is returned only when patience runs out.
+  // What the methods return. Those that wait return anything but success only when patience runs
+  // out.
   absl::Status opens;
   int streams = 0;
   std::atomic<Departure> connections = Departure::kGone;
@@ -35,8 +36,8 @@ class FakeTraffic final : public Traffic {
   // What OnHandover() was given.
   std::function<void(const std::string& to)> handed_over;
 
-  // Called at the start of every method that the sequence calls, with its name. While it blocks, so
-  // does the sequence.
+  // Called at the start of every method that the sequence or a group calls, with its name; of one that
+  // looks again and again, the first time. While it blocks, so does the caller.
   std::function<void(const std::string& method)> on_call = [](const std::string&) {};
 
   void OnHandover(std::function<void(const std::string& to)> then) override {
@@ -58,17 +59,33 @@ class FakeTraffic final : public Traffic {
     if (connections == Departure::kBusy) patience.Exhaust();
     return connections;
   }
+  Departure LookAtConnections() override {
+    OnLook("LookAtConnections");
+    return connections;
+  }
   void BeginShutdown() override { on_call("BeginShutdown"); }
   Unfinished AwaitCallsFinished(Patience& patience) override {
     on_call("AwaitCallsFinished");
-    const Unfinished unfinished = {calls_that_do_not_finish, requests_that_do_not_arrive,
-                                   answers_that_do_not_leave};
-    if (unfinished.any()) patience.Exhaust();
-    return unfinished;
+    if (WhatIsUnfinished().any()) patience.Exhaust();
+    return WhatIsUnfinished();
+  }
+  bool CallsFinished() override {
+    OnLook("CallsFinished");
+    return !WhatIsUnfinished().any();
+  }
+  void DemandAnswers() override {
+    if (!std::exchange(demanded_, true)) on_call("DemandAnswers");
+  }
+  Unfinished WhatIsUnfinished() const override {
+    return {calls_that_do_not_finish, requests_that_do_not_arrive, answers_that_do_not_leave};
   }
   bool Cancel(Patience& patience) override {
     on_call("Cancel");
     if (!ends) patience.Exhaust();
+    return ends;
+  }
+  bool KeepCancelling() override {
+    OnLook("KeepCancelling");
     return ends;
   }
   Load Look() const override { return load; }
@@ -83,6 +100,14 @@ class FakeTraffic final : public Traffic {
     tallied.notify_all();
     return tally;
   }
+
+ private:
+  void OnLook(const std::string& method) {
+    if (std::exchange(looking_, method) != method) on_call(method);
+  }
+
+  std::string looking_;
+  bool demanded_ = false;
 };
 
 }  // namespace lifecycle
