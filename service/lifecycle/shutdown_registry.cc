@@ -53,7 +53,7 @@ struct ShutdownRegistry::Graph {
   std::vector<std::size_t> free{};  // To be closed next.
 
   // Entries that use all below them, and entries that all above them use. In both, each uses the
-  // one before it, so the last one is finished first.
+  // one before it, so the last one is finished first, unless a closer has registered it.
   std::vector<std::size_t> users_of_all{}, used_by_all{};
   std::size_t above_all = 0;  // No entry of this id or above is left.
   std::size_t tallest = 0;
@@ -99,14 +99,14 @@ struct ShutdownRegistry::Graph {
     entries[gone.id] = nullptr;
     --left;
     while (above_all > 0 && entries[above_all - 1] == nullptr) --above_all;
-    if (gone.options.used_by_all) used_by_all.pop_back();
+    if (gone.options.used_by_all) std::erase(used_by_all, gone.id);
     if (gone.options.uses) {
       ForEachNamed(gone.options, [this](Entry& used) {
         --used.users;
         FreeIfUnused(used.id);
       });
     } else {
-      users_of_all.pop_back();
+      std::erase(users_of_all, gone.id);
       FreeUnused(users_of_all.empty() ? 0 : users_of_all.back(), gone.id);
     }
     if (!used_by_all.empty()) FreeIfUnused(used_by_all.back());

@@ -143,6 +143,22 @@ TEST_F(ShutdownRegistryTest, ClosesLastWhatIsUsedByAll) {
   EXPECT_EQ(told.back(), "admin");
 }
 
+TEST_F(ShutdownRegistryTest, ClosesWhatIsUsedByAllAndRegisteredWhileTheLikeIsClosed) {
+  const Handle bottom = Register("bottom", {.used_by_all = true});
+  registry_.Register("first",
+                     [&](Clock::TimePoint) {
+                       registry_.Register("second",
+                                          [&](Clock::TimePoint) {
+                                            Register("third", {.uses = {{bottom}}});
+                                            return absl::OkStatus();
+                                          },
+                                          {.used_by_all = true});
+                       return absl::OkStatus();
+                     },
+                     {.used_by_all = true});
+  EXPECT_THAT(CloseAll(), ElementsAre("first", "second", "third", "bottom"));
+}
+
 TEST_F(ShutdownRegistryTest, ClosesADiamondsTopThenSidesInParallel) {
   const Handle bottom = Register("bottom");
   const Handle left = RegisterMeeting("left", {bottom});
