@@ -66,7 +66,7 @@ class Process {
   TaskGroup& workers() { return workers_; }
 
   // Registers a saver, which runs before anything is closed. `save` is bounded and guarded like a
-  // closer.
+  // closer. Requires: not everything has been saved yet; a closer is too late.
   void SaveOnShutdown(std::string name, ShutdownRegistry::Closer save);
 
   ShutdownRequest& shutdown_request() { return request_; }

@@ -23,7 +23,7 @@ void TaskGroup::Start(std::string name, Task task) {
   std::unique_lock lock(mutex_);
   const bool joined = joined_;
   if (joined) lock.unlock();
-  Require(!joined, "TaskGroup::Start(\"" + name + "\") after Join()");
+  Require(!joined, "TaskGroup::Start(\"" + name + "\") after all were joined");
   const std::size_t index = tasks_.size();
   tasks_.push_back({name, std::thread()});
   ++running_;
@@ -71,8 +71,8 @@ std::vector<TaskGroup::Left> TaskGroup::Join(Patience& patience) {
   std::vector<std::thread> ended;  // Joined without the lock, which each of them still needs.
   {
     std::unique_lock lock(mutex_);
-    joined_ = true;
-    patience.Wait(lock, ended_, [this] { return running_ == 0; });
+    // A task that still runs may start another one.
+    joined_ = patience.Wait(lock, ended_, [this] { return running_ == 0; });
     for (Entry& task : tasks_) {
       task.returned = !task.ended || !task.ended->ok();
       if (!task.ended) {

@@ -50,7 +50,7 @@ class TaskGroup {
 
   // Starts `task`. After RequestStop() its token is already requested. Join() reports what a task
   // threw. Throws std::system_error, with nothing started, when a thread cannot be created.
-  // Requires: Join() has not been called.
+  // Requires: no Join() has found every task ended. A task may start another one until then.
   void Start(std::string name, Task task);
 
   // Reports a failure of background work that is not a task, as if a task had thrown.

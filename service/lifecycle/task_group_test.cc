@@ -91,7 +91,7 @@ TEST(TaskGroupDeathTest, RefusesALateTaskWithAMessage) {
         group.Join(patience);
         group.Start("late", [](std::stop_token) {});
       },
-      "broken precondition: TaskGroup::Start..late.. after Join");
+      "broken precondition: TaskGroup::Start..late.. after all were joined");
 }
 
 TEST(TaskGroup, NamesATaskThatOverrunsItsTime) {
@@ -235,6 +235,26 @@ TEST(TaskGroup, DestructorWaitsForTasksStartedByTasks) {
       group.Start("inner", [&](std::stop_token) { ended = true; });
     });
   }
+  EXPECT_TRUE(ended);
+}
+
+TEST(TaskGroup, JoinsATaskThatATaskStartsWhileItIsJoined) {
+  FakeClock clock;
+  TaskGroup group;
+  std::promise<void> joining;
+  std::atomic<bool> ended = false;
+  group.Start("outer", [&](std::stop_token) {
+    joining.get_future().wait();
+    group.Start("inner", [&](std::stop_token stop) { ended = stop.stop_requested(); });
+  });
+  group.RequestStop();
+  std::future<std::vector<TaskGroup::Left>> join = std::async(std::launch::async, [&] {
+    Patience patience(clock, seconds(3), {});
+    return group.Join(patience);
+  });
+  clock.AwaitWaiters(1);
+  joining.set_value();
+  EXPECT_THAT(join.get(), IsEmpty());
   EXPECT_TRUE(ended);
 }
 
