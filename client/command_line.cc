@@ -56,7 +56,7 @@ absl::StatusOr<std::chrono::milliseconds> ParseTime(const std::string& text) {
   absl::Duration time;
   if (!absl::ParseDuration(text, &time) || time < absl::Milliseconds(1) || time > absl::Hours(24)) {
     return absl::InvalidArgumentError(
-        "\"" + text + "\" is not a duration: write it with a unit, as in 10s or 2m");
+        "\"" + text + "\" is no duration from 1ms to 24h with its unit, as in 10s or 2m");
   }
   return absl::ToChronoMilliseconds(time);
 }

@@ -35,7 +35,7 @@ struct CommandLine {
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
                                              const std::vector<Flag>& known);
 
-// "1.5s", "2m": more than zero, at most a day.
+// "1.5s", "2m": at least 1 ms, at most a day.
 absl::StatusOr<std::chrono::milliseconds> ParseTime(const std::string& text);
 
 // A whole number, at least 1.

@@ -10,6 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 const std::vector<Flag>& Known() {
   static const auto& known =
@@ -59,7 +60,9 @@ TEST(CommandLineTest, ADurationHasAUnitAndALimit) {
   EXPECT_EQ(*ParseTime("1.5s"), milliseconds(1500));
   EXPECT_EQ(*ParseTime("2m"), milliseconds(120000));
   for (const char* wrong : {"", "10", "0s", "-1s", "inf", "25h", "1us", "soon"}) {
-    EXPECT_TRUE(absl::IsInvalidArgument(ParseTime(wrong).status())) << wrong;
+    const absl::Status status = ParseTime(wrong).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << wrong;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("from 1ms to 24h")) << wrong;
   }
 }
 

@@ -61,7 +61,7 @@ TEST_F(CliTest, UsageErrorsListValidChoicesInOneLine) {
   ExpectUsageError({"drain"}, "which server? --admin=HOST:PORT, its --admin_address");
   ExpectUsageError({"undrain", "all"}, "takes flags only");
   ExpectUsageError({"state", "--admin=x", "--timeout=10"},
-                   "\"10\" is not a duration: write it with a unit, as in 10s or 2m");
+                   "\"10\" is no duration from 1ms to 24h with its unit, as in 10s or 2m");
   ExpectUsageError({"state", "--josn"}, "unknown flag --josn");
   ExpectUsageError({"state", "--json=x"}, "--json takes no value");
 }

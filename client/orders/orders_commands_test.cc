@@ -84,7 +84,7 @@ TEST_F(CliHelpTest, UsageErrorsListValidChoicesInOneLine) {
   ExpectUsageError({"cancel"}, "which order? One id");
   ExpectUsageError({"sales", "apple"}, "shows all SKUs; takes flags only");
   ExpectUsageError({"get", "a", "--timeout=10"},
-                   "\"10\" is not a duration: write it with a unit, as in 10s or 2m");
+                   "\"10\" is no duration from 1ms to 24h with its unit, as in 10s or 2m");
   ExpectUsageError({"list", "a"}, "shows all orders; `client get ID` one");
   ExpectUsageError({"list", "--count=none"}, "\"none\" is no whole number from 1 on");
   ExpectUsageError({"list", "--from=x"}, "unknown flag --from");
