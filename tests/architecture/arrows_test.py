@@ -32,7 +32,7 @@ ARROWS = {
     "service/config": CORE | {"service/admin", "service/files", "service/observability", "service/rpc"},
     "service/sqlite": set(),
     "service/postgres": set(),
-    "service/inventory": CORE | {"service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
+    "service/inventory": CORE | {"service/observability", "service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
     "service/orders": CORE
     | {"service/admin", "service/observability", "service/rpc", "service/sqlite", "service/postgres", "proto/google/rpc", "proto/inventory", "proto/orders"},
     # Callers, who happen to start their servers themselves.
