@@ -81,7 +81,7 @@ class RollingRestart {
     AddBareCallers();
     AddProxyCallers(foreign);
     AddForeignCallers(foreign);
-    if (options.observed) AddScraper();
+    if (options.observed) AddScrapers();
   }
 
   Report Run() {
@@ -205,11 +205,13 @@ class RollingRestart {
         /*count=*/1);
   }
 
-  void AddScraper() {
-    following_.push_back(std::make_unique<ThreadCaller>(
-        "metrics", [this](Tally& tally, const std::stop_token& stop) {
-          Scrape(fleet_.metrics_addresses(), tally, stop);
-        }));
+  // One for each: the answers of others say nothing of a replica.
+  void AddScrapers() {
+    for (const std::string& address : fleet_.metrics_addresses()) {
+      following_.push_back(std::make_unique<ThreadCaller>(
+          "metrics",
+          [address](Tally& tally, const std::stop_token& stop) { Scrape(address, tally, stop); }));
+    }
   }
 
   void AddLanguage(const std::string& language, const std::vector<std::string>& program,

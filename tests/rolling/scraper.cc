@@ -1,10 +1,9 @@
 #include "tests/rolling/scraper.h"
 
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 
 #include "service/rpc/testing/callers.h"
+#include "tests/rolling/load.h"
 
 namespace rolling {
 namespace {
@@ -19,15 +18,9 @@ bool TellsItsMetrics(const std::string& address) {
 
 }  // namespace
 
-void Scrape(const std::vector<std::string>& addresses, Tally& tally, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  while (!stop.stop_requested()) {
-    for (const std::string& address : addresses) {
-      TellsItsMetrics(address) ? tally.Answered() : tally.Retried();
-    }
-    never.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
+void Scrape(const std::string& address, Tally& tally, const std::stop_token& stop) {
+  for (; !stop.stop_requested(); Pause(std::chrono::seconds(1), stop)) {
+    TellsItsMetrics(address) ? tally.Answered() : tally.Retried();
   }
 }
 

@@ -3,15 +3,14 @@
 
 #include <stop_token>
 #include <string>
-#include <vector>
 
 #include "tests/rolling/tally.h"
 
 namespace rolling {
 
-// Asks each address for its metrics once a second, as Prometheus does, until a stop is requested. One
-// that is being restarted is asked again the next time, and counts as retried.
-void Scrape(const std::vector<std::string>& addresses, Tally& tally, const std::stop_token& stop);
+// Asks for the metrics of one replica once a second, as Prometheus does, until a stop is requested.
+// While it is being restarted it is asked again the next time, and that counts as retried.
+void Scrape(const std::string& address, Tally& tally, const std::stop_token& stop);
 
 }  // namespace rolling
 
