@@ -35,7 +35,8 @@ void PlaceWithBuf(const ForeignTools& tools, const Target& target, Tally& tally,
     const Ending ending = curl.Wait(kCallLimit);
     orders::v1::PlaceOrderResponse placed;
     if (ending == Ending::Exited(0) &&
-        google::protobuf::util::JsonStringToMessage(curl.Output(), &placed).ok()) {
+        google::protobuf::util::JsonStringToMessage(curl.Output(), &placed).ok() &&
+        placed.order().request_id() == request.request_id()) {
       tally.Answered();
       evidence.acknowledged.Add({request.request_id(), placed.order().order_id()});
     } else {

@@ -57,7 +57,12 @@ void PlaceAndRead(const Target& target, std::chrono::milliseconds think_time, Ta
       Pause(think_time, stop);
       const absl::StatusOr<Order> found = client->GetOrder(placed->order_id());
       CountEnd("GetOrder", found.status(), tally);
-      if (found.ok()) tally.Answered();
+      if (!found.ok()) continue;
+      if (found->request_id() == request.request_id()) {
+        tally.Answered();
+      } else {
+        tally.Failed("GetOrder: another order");
+      }
     }
   }
 }

@@ -55,8 +55,9 @@ async function place(stub) {
     for (let read = 0; read < READS_PER_ORDER && !stopped; ++read) {
       await pause(THINK_TIME);
       try {
-        await call(stub, 'GetOrder', {order_id: order.order_id});
-        tell('answered');
+        const found = await call(stub, 'GetOrder', {order_id: order.order_id});
+        const same = found.order.request_id === requestId;
+        same ? tell('answered') : tell('failed', 'GetOrder: another order');
       } catch (error) {
         failed('GetOrder', error);
       }

@@ -71,8 +71,9 @@ def place(orders):
             if stop.wait(THINK_TIME):
                 return
             try:
-                get_order(orders.message("GetOrderRequest")(order_id=order.order_id), timeout=CALL_LIMIT)
-                tell("answered")
+                found = get_order(orders.message("GetOrderRequest")(order_id=order.order_id), timeout=CALL_LIMIT)
+                same = found.order.request_id == request.request_id
+                tell("answered") if same else tell("failed GetOrder: another order")
             except grpc.RpcError as error:
                 failed("GetOrder", error)
 
