@@ -34,6 +34,7 @@
 #include "tests/chaos/faults.h"
 #include "tests/chaos/server.h"
 #include "tests/chaos/verdict.h"
+#include "tests/common/eventually.h"
 #include "tests/common/slow_link.h"
 #include "tests/common/temp_dir.h"
 
@@ -188,14 +189,8 @@ class Round {
              }}};
   }
 
-  // Whether `done` within a limit.
   static bool Await(const std::function<bool()>& done) {
-    const auto end = Clock::now() + kSettle;
-    while (!done()) {
-      if (Clock::now() >= end) return false;
-      std::this_thread::sleep_for(milliseconds(100));
-    }
-    return true;
+    return testkit::Eventually(done, kSettle);
   }
 
   // Until every order is confirmed or cancelled, and the stock is that of the orders.

@@ -33,6 +33,7 @@
 #include "tests/common/runfiles.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
+#include "tests/common/unread_pipe.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/open_stream.h"
 #include "tests/servers/echo/bench.grpc.pb.h"
@@ -339,17 +340,12 @@ TEST_F(ShutdownReportTest, DescribesTheCallsThatTheWatchdogEnded) {
 }
 
 TEST_F(ShutdownReportTest, IsInItsFileDespiteAnUnreadLog) {
-  const std::string log = directory_.File("log");
-  ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
-  const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  const std::string much(1 << 20, '.');
-  while (write(reader, much.data(), much.size()) > 0) continue;
-  StartFaulty("goodbye=hangs", {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log});
+  const testkit::UnreadPipe log;
+  StartFaulty("goodbye=hangs", log.As("2"));
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(5));
   EXPECT_THAT(ReportInFile(server_->process()).why(),
               StartsWith("stuck in phase DrainingConnections"));
-  close(reader);
 }
 
 TEST_F(ShutdownReportTest, IsWrittenWhenTheLogIsStuck) {

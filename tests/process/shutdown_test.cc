@@ -1,9 +1,6 @@
 // A real server, stopped by real signals: what its log tells, in order, what its
 // callers see, and what it exits with.
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
@@ -20,8 +17,7 @@
 #include "gtest/gtest.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/raw_peer.h"
-#include "tests/common/server_process.h"
-#include "tests/common/temp_dir.h"
+#include "tests/common/unread_pipe.h"
 #include "tests/process/echo_call.h"
 #include "tests/process/open_stream.h"
 #include "tests/process/server_under_test.h"
@@ -221,20 +217,10 @@ TEST_F(ShutdownTest, ACallerThatFreezesWhileReceivingDelaysNothing) {
 }
 
 TEST_F(ShutdownTest, ALogThatNobodyReadsDelaysNothing) {
-  const testkit::TempDir directory;
-  const std::string log = directory.File("log");
-  ASSERT_EQ(mkfifo(log.c_str(), 0600), 0);
-  const int reader = open(log.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  const std::string much(1 << 20, '.');
-  while (write(reader, much.data(), much.size()) > 0) continue;
-  auto server =
-      testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server",
-                                     .flags = kAllTheTime,
-                                     .under = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>" + log}});
-  ASSERT_TRUE(server.ok()) << server.status();
-  (*server)->process().Signal(SIGTERM);
-  EXPECT_EQ((*server)->process().Wait(kLimit), Ending::Exited(0));
-  close(reader);
+  const testkit::UnreadPipe log;
+  ServerUnderTest::Start("tests/servers/echo/echo_server", kAllTheTime, log.As("2"));
+  process().Signal(SIGTERM);
+  EXPECT_EQ(process().Wait(kLimit), Ending::Exited(0));
 }
 
 TEST_F(ShutdownTest, ASecondSignalExpeditesAndKeepsTheOrder) {

@@ -9,7 +9,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -17,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/orders/inventory_client.h"
 #include "client/orders/orders_client.h"
+#include "tests/common/eventually.h"
 #include "tests/rolling/bare_caller.h"
 #include "tests/rolling/buf_caller.h"
 #include "tests/rolling/caller.h"
@@ -37,15 +37,7 @@ using Callers = std::vector<std::unique_ptr<Caller>>;
 // Only how long a broken run takes to say so.
 constexpr std::chrono::seconds kLimit{60};
 
-// False: `done` did not come true in time.
-bool Await(const std::function<bool()>& done) {
-  const auto deadline = std::chrono::steady_clock::now() + kLimit;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return true;
-}
+bool Await(const std::function<bool()>& done) { return testkit::Eventually(done, kLimit); }
 
 // What foreign callers need besides the servers.
 struct Foreign {
