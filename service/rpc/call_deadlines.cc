@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "grpc/support/alloc.h"
 #include "grpc/support/time.h"
 #include "service/rpc/spread.h"
 
@@ -31,6 +32,13 @@ gpr_timespec FromNow(milliseconds duration, gpr_clock_type clock) {
   return gpr_time_add(gpr_now(clock), gpr_time_from_millis(duration.count(), GPR_TIMESPAN));
 }
 
+std::string PeerOf(grpc_call* call) {
+  char* const peer = grpc_call_get_peer(call);
+  std::string copied = peer;
+  gpr_free(peer);
+  return copied;
+}
+
 milliseconds Interval(const CallDeadlines::Limits& limits) {
   milliseconds interval(100);
   for (const milliseconds each : {limits.max, limits.when_unset}) {
@@ -41,9 +49,11 @@ milliseconds Interval(const CallDeadlines::Limits& limits) {
 
 }  // namespace
 
-CallDeadlines::CallDeadlines(Limits limits, LimitLog::Write write)
+CallDeadlines::CallDeadlines(Limits limits, LimitLog::Write write,
+                             std::function<void(const std::string& peer)> ends)
     : limits_(limits),
       interval_(Interval(limits)),
+      ends_(std::move(ends)),
       ended_("ended a call: it took longer than --max_deadline or --default_deadline allows",
              std::move(write)),
       thread_([this] { Run(); }) {}
@@ -125,6 +135,7 @@ void CallDeadlines::EndThoseThatAreOver(Shard& shard) {
   // Without the lock: the call may end before this returns.
   for (const Running& each : over) {
     ended_.Count(each.method);
+    if (ends_) ends_(PeerOf(each.call));
     grpc_call_cancel_with_status(each.call, GRPC_STATUS_DEADLINE_EXCEEDED,
                                  "the server lets no call run for that long", nullptr);
     grpc_call_unref(each.call);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -47,10 +48,12 @@ class CallDeadlines {
     bool any() const { return max.count() > 0 || when_unset.count() > 0; }
   };
 
-  // `write` receives a line when a call is ended, at most one a minute; must not block.
+  // `write` receives a line when a call is ended, at most one a minute. `ends` receives the caller's
+  // address, as grpc_call_get_peer() writes it, before its call is ended. Neither may block.
   //
   // Throws std::system_error when a thread cannot be created.
-  CallDeadlines(Limits limits, LimitLog::Write write);
+  CallDeadlines(Limits limits, LimitLog::Write write,
+                std::function<void(const std::string& peer)> ends = {});
   ~CallDeadlines();
   CallDeadlines(const CallDeadlines&) = delete;
   CallDeadlines& operator=(const CallDeadlines&) = delete;
@@ -87,6 +90,7 @@ class CallDeadlines {
 
   const Limits limits_;
   const Clock::duration interval_;
+  const std::function<void(const std::string& peer)> ends_;
   LimitLog ended_;
   std::array<Shard, 16> shards_;
 

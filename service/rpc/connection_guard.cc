@@ -1,5 +1,6 @@
 #include "service/rpc/connection_guard.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -9,7 +10,9 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "grpc/grpc.h"
 #include "service/rpc/channelz/channelz_json.h"
 
@@ -114,6 +117,49 @@ std::string ConnectionGuard::PeerOf(int fd) {
   return "";
 }
 
+std::string ConnectionGuard::PeerOf(const std::string& uri) {
+  std::string host = absl::StrReplaceAll(uri, {{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}});
+  const std::size_t colon = host.rfind(':');
+  std::uint32_t port = 0;
+  if (colon < 5 || colon == std::string::npos || !absl::SimpleAtoi(host.substr(colon + 1), &port) ||
+      port > 65535) {
+    return "";
+  }
+  const bool is_v4 = host.starts_with("ipv4:");
+  if (!is_v4 && !host.starts_with("ipv6:")) return "";
+  host = host.substr(5, colon - 5);
+  host = host.substr(0, host.find('%'));  // Without a zone.
+  char address[sizeof(in6_addr)];
+  if (inet_pton(is_v4 ? AF_INET : AF_INET6, host.c_str(), address) != 1) return "";
+  return Peer(std::string(address, is_v4 ? sizeof(in_addr) : sizeof(in6_addr)),
+              static_cast<std::uint16_t>(port));
+}
+
+void ConnectionGuard::Excuse(const std::string& peer) {
+  std::string key = PeerOf(peer);
+  if (key.empty()) return;  // It cannot be ended.
+  std::lock_guard lock(mutex_);
+  Excuses& excuses = excuses_[std::move(key)];
+  ++excuses.calls;
+  excuses.look = looks_;
+}
+
+std::int64_t ConnectionGuard::TakeExcuses(const std::string& peer, std::int64_t most) {
+  std::lock_guard lock(mutex_);
+  const auto found = excuses_.find(peer);
+  if (found == excuses_.end()) return 0;
+  found->second.look = looks_;
+  const std::int64_t taken = std::min(most, found->second.calls);
+  found->second.calls -= taken;
+  return taken;
+}
+
+void ConnectionGuard::ForgetExcuses() {
+  std::lock_guard lock(mutex_);
+  // A connection may be younger than the records in which it was looked for.
+  std::erase_if(excuses_, [this](const auto& each) { return each.second.look < looks_ - 1; });
+}
+
 void ConnectionGuard::Run() {
   std::int64_t looked_at = 0;
   Clock::duration pause = kCalm;
@@ -149,6 +195,7 @@ void ConnectionGuard::LookAtConnections() {
   }
   if (limits_.total_streams > 0) EndTheLargest(std::move(others), open - limits_.total_streams);
   std::erase_if(bases_, [this](const auto& base) { return base.second.look != looks_; });
+  ForgetExcuses();
 }
 
 void ConnectionGuard::EndTheLargest(std::vector<const Connection*> connections,
@@ -172,16 +219,19 @@ const char* ConnectionGuard::Fault(const Connection& connection, Clock::time_poi
   Base& base = place->second;
   base.look = looks_;
   if (base.ended) return nullptr;
+  base.excused += TakeExcuses(connection.peer, connection.failed - base.seen);
+  base.seen = connection.failed;
+  const std::int64_t resets = connection.failed - base.excused;
   const auto begin_window = [&] {
     base.at = now;
     base.started = connection.started;
-    base.failed = connection.failed;
+    base.failed = resets;
   };
   if (limits_.streams > 0 && connection.open > std::int64_t{2} * limits_.streams)
     return "too many open streams";
   // What it did before it was first seen may have taken any time.
   if (is_new) begin_window();
-  const std::int64_t failed = connection.failed - base.failed;
+  const std::int64_t failed = resets - base.failed;
   const std::int64_t started = connection.started - base.started;
   const Clock::duration elapsed = std::max<Clock::duration>(now - base.at, kWindow);
   const std::int64_t bound =

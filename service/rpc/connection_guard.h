@@ -1,6 +1,7 @@
 #ifndef SERVICE_RPC_CONNECTION_GUARD_H_
 #define SERVICE_RPC_CONNECTION_GUARD_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -33,6 +34,11 @@ namespace rpc {
 // It is ended at the socket: its calls are cancelled, and its peer sees a reset. All other
 // connections continue. Soon means within a fraction of a second, and with very many connections
 // within some eleven times as long as it takes to look at all of them.
+//
+// A call that the server itself ends without its handler's answer looks like a reset in gRPC's
+// records (grpc/grpc: chttp2_transport.cc, ~grpc_chttp2_stream). Excuse() tells of those that are not
+// the peer's fault. What a handler cancels is counted, and so is a call whose caller's own deadline
+// passes.
 //
 // Cost: none per call. One counter of gRPC's records (channelz) is read a few times a second, and
 // the connections one by one only when it has grown by more than what ended well. At most a tenth
@@ -73,11 +79,17 @@ class ConnectionGuard {
   ConnectionGuard(const ConnectionGuard&) = delete;
   ConnectionGuard& operator=(const ConnectionGuard&) = delete;
 
+  // The server is about to end a call of this peer, as grpc_call_get_peer() writes it: one failed
+  // stream of its connection is not counted. From any thread.
+  void Excuse(const std::string& peer);
+
   // How many connections were ended.
   std::int64_t ended() const;
 
   // The address of the peer of a connected socket, as in Connection::peer; empty: none.
   static std::string PeerOf(int fd);
+  // The same of what grpc_call_get_peer() returns: "ipv4:127.0.0.1:1234", "ipv6:%5B::1%5D:1234".
+  static std::string PeerOf(const std::string& uri);
 
  private:
   // The counters at the start of the interval over which resets are counted.
@@ -85,12 +97,23 @@ class ConnectionGuard {
     Clock::time_point at{};
     std::int64_t started = 0;
     std::int64_t failed = 0;
-    std::int64_t look = 0;  // The last look that saw the connection.
-    bool ended = false;     // By the guard; gRPC has yet to notice.
-    bool spared = false;    // It has been logged that the guard cannot end it.
+    std::int64_t seen = 0;     // How many have failed by the last look, and how many of them
+    std::int64_t excused = 0;  // are not the peer's fault.
+    std::int64_t look = 0;     // The last look that saw the connection.
+    bool ended = false;        // By the guard; gRPC has yet to notice.
+    bool spared = false;       // It has been logged that the guard cannot end it.
+  };
+
+  // Calls that the server has ended, whose streams have yet to fail.
+  struct Excuses {
+    std::int64_t calls = 0;
+    std::int64_t look = 0;  // The last one before they came, or that saw the connection.
   };
 
   void Run();
+  // Takes up to `most` of its excuses.
+  std::int64_t TakeExcuses(const std::string& peer, std::int64_t most);
+  void ForgetExcuses();
   // One of the faults above, or null.
   const char* Fault(const Connection& connection, Clock::time_point now);
   void LookAtConnections();
@@ -105,13 +128,13 @@ class ConnectionGuard {
   LimitLog log_;
   LimitLog spared_;
 
-  // Used by the guard's thread only.
-  std::map<std::int64_t, Base> bases_;
-  std::int64_t looks_ = 0;
+  std::map<std::int64_t, Base> bases_;  // Used by the guard's thread only.
+  std::atomic<std::int64_t> looks_{0};  // Changed by the guard's thread only.
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool over_ = false;  // Guarded by mutex_.
+  std::map<std::string, Excuses> excuses_;  // Guarded by mutex_. By peer.
+  bool over_ = false;                       // Guarded by mutex_.
   std::thread thread_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <limits>
 #include <memory>
@@ -100,6 +102,14 @@ class ConnectionGuardTest : public ::testing::Test {
     for (int i = 0; i < 50000 && peer.open(); ++i) peer.Reset(peer.Open("/probe.Probe/Hold"));
   }
 
+  static void ResetOneByOneOn(RawPeer& peer) {
+    for (int i = 0; i < 20000 && peer.open(); ++i) {
+      peer.Reset(peer.Open("/probe.Probe/Hold"));
+      // gRPC has got so far.
+      if (i % 50 == 0) peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", ""));
+    }
+  }
+
   ProbeService probe_;
   Connections connections_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
@@ -137,11 +147,7 @@ TEST_F(ConnectionGuardTest, EndsAPeerThatResetsItsStreams) {
 TEST_F(ConnectionGuardTest, EndsAPeerResettingStreamsOneByOne) {
   Start({.resets = 500});
   RawPeer peer(listener_->address());
-  for (int i = 0; i < 20000 && peer.open(); ++i) {
-    peer.Reset(peer.Open("/probe.Probe/Hold"));
-    // gRPC has got so far.
-    if (i % 50 == 0) peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", ""));
-  }
+  ResetOneByOneOn(peer);
   EXPECT_FALSE(peer.open());
   ASSERT_TRUE(testkit::Eventually([&] { return guard_->ended() == 1; }));
   EXPECT_THAT(AwaitLine(), HasSubstr("too many resets"));
@@ -197,6 +203,39 @@ TEST_F(ConnectionGuardTest, LeavesPeersWithinTheLimitsAlone) {
   }
   EXPECT_EQ(guard_->ended(), 0);
   EXPECT_TRUE(lines().empty());
+}
+
+TEST_F(ConnectionGuardTest, EndsAPeerThatResetsMoreThanWasExcused) {
+  Start({.resets = 500});
+  RawPeer peer(listener_->address());
+  ASSERT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
+  std::string uri;
+  listener_->ForEachConnection([&uri](int fd) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size);
+    uri = "ipv4:127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  });
+  for (int i = 0; i < 1000; ++i) guard_->Excuse(uri);
+  ResetOneByOneOn(peer);
+  EXPECT_FALSE(peer.open());
+  EXPECT_TRUE(testkit::Eventually([&] { return guard_->ended() == 1; }));
+}
+
+TEST(ConnectionGuardPeerTest, IsReadAsGrpcWritesIt) {
+  const std::string port = "\x01\x02";
+  const std::string v4 = std::string("\x7f\0\0\x01", 4) + port;
+  EXPECT_EQ(ConnectionGuard::PeerOf("ipv4:127.0.0.1:258"), v4);
+  EXPECT_EQ(ConnectionGuard::PeerOf("ipv6:%5B::ffff:127.0.0.1%5D:258"), v4);
+  const std::string v6 = std::string("\xfe\x80") + std::string(13, '\0') + "\x01" + port;
+  for (const char* const each : {"ipv6:[fe80::1]:258", "ipv6:%5Bfe80::1%5D:258",
+                                 "ipv6:%5Bfe80::1%25eth0%5D:258", "ipv6:[fe80::1%2]:258"}) {
+    EXPECT_EQ(ConnectionGuard::PeerOf(each), v6) << each;
+  }
+  for (const char* const none : {"", "unknown", "ipv4:127.0.0.1", "ipv4:127.0.0.1:", "ipv4::258",
+                                 "ipv4:127.0.0.1:70000", "unix:/run/a.sock", "fd:258"}) {
+    EXPECT_EQ(ConnectionGuard::PeerOf(none), "") << none;
+  }
 }
 
 TEST_F(ConnectionGuardTest, EndsPeersByIPv6Too) {

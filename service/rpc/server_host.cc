@@ -205,7 +205,11 @@ absl::Status ServerHost::BuildServer() {
                                            options_.limits.default_deadline};
   if (deadlines.any()) {
     deadlines_ = std::make_unique<CallDeadlines>(
-        deadlines, [this](const std::string& line) { WriteLog(line); });
+        deadlines, [this](const std::string& line) { WriteLog(line); },
+        [this](const std::string& peer) {
+          std::lock_guard lock(guards_mutex_);
+          if (connection_guard_) connection_guard_->Excuse(peer);
+        });
   }
   calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories(),
                  deadlines_.get(), options_.access_log.get());

@@ -404,6 +404,32 @@ TEST_F(ServerHostLimitsTest, EndACallBeyondTheLongestDeadline) {
   StopCleanly();
 }
 
+TEST_F(ServerHostLimitsTest, LeaveThePeerOfOverdueCallsItsConnection) {
+  Start({.limits = {.max_deadline = milliseconds(30), .max_resets_per_second = 50}, .log = Log()});
+  RawPeer peer(host_->address());
+  const std::uint32_t stream = peer.Call("/probe.Probe/Watch", "\x0a\x01x");
+  ASSERT_TRUE(peer.AwaitOn(stream, RawPeer::kData));
+  // What happened before the first look is never counted.
+  for (int batch = 1; batch <= 2; ++batch) {
+    std::uint32_t last = 0;
+    for (int i = 0; i < 300; ++i) last = peer.Call("/probe.Probe/Hold", "");
+    EXPECT_TRUE(peer.AwaitAnswer(last));
+    ASSERT_TRUE(testkit::Eventually([&] { return host_->Refused().overdue_calls == 300 * batch; }));
+  }
+  // It has looked at the others, too, when it ends this one.
+  RawPeer resets(host_->address());
+  for (int i = 0; i < 20000 && resets.open(); ++i) {
+    resets.Reset(resets.Open("/probe.Probe/Watch"));
+    if (i % 50 == 0) resets.AwaitAnswer(resets.Call("/probe.Probe/Echo", ""));
+  }
+  EXPECT_FALSE(resets.open());
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->Refused().ended_connections > 0; }));
+  EXPECT_EQ(host_->Refused().ended_connections, 1);
+  peer.Ping("are you?");
+  EXPECT_TRUE(peer.Await(RawPeer::kPing));
+  EXPECT_TRUE(testkit::Eventually([&] { return host_->Look().streams == 1; }));
+}
+
 TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
   Start({.log = Log()});
   RawStream call(Connect(), "/probe.Probe/Echo");
