@@ -9,6 +9,7 @@
 #include "service/orders/order_errors.h"
 #include "service/orders/order_request.h"
 #include "service/orders/random_id.h"
+#include "service/orders/stored_order.h"
 
 namespace orders {
 namespace {

@@ -1,7 +1,6 @@
 #include "service/orders/order_request.h"
 
 #include <cstdint>
-#include <map>
 #include <set>
 #include <string>
 
@@ -10,16 +9,6 @@
 #include "service/rpc/status.h"
 
 namespace orders {
-namespace {
-
-std::map<std::string, std::int64_t> QuantityBySku(
-    const google::protobuf::RepeatedPtrField<v1::OrderItem>& items) {
-  std::map<std::string, std::int64_t> quantities;
-  for (const v1::OrderItem& item : items) quantities[item.sku()] = item.quantity();
-  return quantities;
-}
-
-}  // namespace
 
 absl::Status Validate(const v1::PlaceOrderRequest& request) {
   constexpr int kMostItems = 100;
@@ -44,11 +33,6 @@ absl::Status Validate(const v1::PlaceOrderRequest& request) {
     }
   }
   return wrong.ToStatus();
-}
-
-bool SameContent(const v1::PlaceOrderRequest& request, const v1::Order& order) {
-  return request.customer() == order.customer() &&
-         QuantityBySku(request.items()) == QuantityBySku(order.items());
 }
 
 }  // namespace orders

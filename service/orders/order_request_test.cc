@@ -94,43 +94,5 @@ TEST(Validate, NamesEverythingThatIsWrongAtOnce) {
               ElementsAre("request_id", "customer", "items[0].sku", "items[0].quantity"));
 }
 
-v1::Order OrderOf(const v1::PlaceOrderRequest& request) {
-  v1::Order order;
-  order.set_order_id("o");
-  order.set_request_id(request.request_id());
-  order.set_customer(request.customer());
-  *order.mutable_items() = request.items();
-  order.set_state(v1::ORDER_STATE_CONFIRMED);
-  return order;
-}
-
-TEST(SameContent, OfARetryIsSame) {
-  EXPECT_TRUE(SameContent(GoodRequest(), OrderOf(GoodRequest())));
-}
-
-TEST(SameContent, TakesItemsInAnyOrder) {
-  v1::PlaceOrderRequest request = GoodRequest();
-  AddItem(request, "milk", 2);
-  const v1::Order order = OrderOf(request);
-  request.mutable_items()->SwapElements(0, 1);
-  EXPECT_TRUE(SameContent(request, order));
-}
-
-TEST(SameContent, IsAnotherWhenAnythingDiffers) {
-  const v1::Order order = OrderOf(GoodRequest());
-  v1::PlaceOrderRequest request = GoodRequest();
-  request.set_customer("d");
-  EXPECT_FALSE(SameContent(request, order));
-  request = GoodRequest();
-  request.mutable_items(0)->set_sku("milk");
-  EXPECT_FALSE(SameContent(request, order));
-  request = GoodRequest();
-  request.mutable_items(0)->set_quantity(2);
-  EXPECT_FALSE(SameContent(request, order));
-  request = GoodRequest();
-  AddItem(request, "milk", 1);
-  EXPECT_FALSE(SameContent(request, order));
-}
-
 }  // namespace
 }  // namespace orders

@@ -4,16 +4,6 @@
 
 namespace orders {
 
-std::map<std::string, std::int64_t> QuantityBySku(const v1::Order& order) {
-  std::map<std::string, std::int64_t> quantities;
-  for (const v1::OrderItem& item : order.items()) quantities[item.sku()] += item.quantity();
-  return quantities;
-}
-
-bool SameContent(const v1::Order& one, const v1::Order& other) {
-  return one.customer() == other.customer() && QuantityBySku(one) == QuantityBySku(other);
-}
-
 std::int64_t Checksum(const SalesTotals& totals) {
   // FNV-1a.
   std::uint64_t hash = 14695981039346656037u;

@@ -12,10 +12,19 @@ namespace orders {
 
 // What every OrderStore needs to know of what it stores.
 
-std::map<std::string, std::int64_t> QuantityBySku(const v1::Order& order);
+// Of an Order, or of a PlaceOrderRequest.
+template <typename Asked>
+std::map<std::string, std::int64_t> QuantityBySku(const Asked& order) {
+  std::map<std::string, std::int64_t> quantities;
+  for (const v1::OrderItem& item : order.items()) quantities[item.sku()] += item.quantity();
+  return quantities;
+}
 
-// Whether two orders ask for the same: customer, and quantity of each SKU.
-bool SameContent(const v1::Order& one, const v1::Order& other);
+// Whether two of these ask for the same: customer, and quantity of each SKU, in any order.
+template <typename Asked>
+bool SameContent(const Asked& one, const v1::Order& other) {
+  return one.customer() == other.customer() && QuantityBySku(one) == QuantityBySku(other);
+}
 
 // Guards against damage, not against forgery.
 std::int64_t Checksum(const SalesTotals& totals);
