@@ -60,8 +60,13 @@ class Authorization {
   // who is allowed.
   grpc::Status Check(const std::string& method, const grpc::ServerContextBase& context);
 
-  // Receives a line about refused calls, at most once a minute; null: nothing is logged.
+  // Receives lines about refused calls and a changed file; null: nothing is logged.
   void LogTo(LimitLog::Write write);
+  // The logs of refused calls.
+  void ForEachLog(const std::function<void(LimitLog&)>& use) {
+    use(unauthenticated_);
+    use(denied_);
+  }
 
   // How many calls got each of these answers.
   std::int64_t unauthenticated() const { return unauthenticated_.total(); }

@@ -154,9 +154,12 @@ TEST_F(AuthorizationTest, AllowsWhomTheRuleNames) {
 
   EXPECT_EQ(policy_->unauthenticated(), 3);
   EXPECT_EQ(policy_->denied(), 1);
+  host_->CloseListener();
+  host_.reset();
   std::lock_guard lock(mutex_);
-  EXPECT_THAT(lines_, ElementsAre(HasSubstr("/probe.Probe/Echo from ipv"),
-                                  HasSubstr(" as dns:support.shop")));
+  EXPECT_THAT(lines_,
+              ElementsAre(HasSubstr("1 time in the last minute (/probe.Probe/Echo from ipv"),
+                          HasSubstr(" as dns:support.shop"), HasSubstr("no name: 2 times")));
 }
 
 // Which one counts would be for the order to say, or for a proxy that has checked the other.

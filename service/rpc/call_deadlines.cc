@@ -115,7 +115,6 @@ void CallDeadlines::Run() {
   while (!changed_.wait_for(lock, interval_, [this] { return over_; })) {
     lock.unlock();
     for (Shard& shard : shards_) EndThoseThatAreOver(shard);
-    ended_.Flush();
     lock.lock();
   }
 }

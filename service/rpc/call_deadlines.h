@@ -48,7 +48,7 @@ class CallDeadlines {
     bool any() const { return max.count() > 0 || when_unset.count() > 0; }
   };
 
-  // `write` receives a line when a call is ended, at most one a minute. `ends` receives the caller's
+  // `write` receives a line when a call is ended (log()). `ends` receives the caller's
   // address, as grpc_call_get_peer() writes it, before its call is ended. Neither may block.
   //
   // Throws std::system_error when a thread cannot be created.
@@ -65,6 +65,8 @@ class CallDeadlines {
 
   // How many calls were ended.
   std::int64_t ended() const { return ended_.total(); }
+
+  LimitLog& log() { return ended_; }
 
   // How many running calls have a deadline that was set here.
   int bounded();

@@ -82,10 +82,11 @@ std::vector<ConnectionGuard::Connection> Records(std::int64_t server_id) {
 
 ConnectionGuard::ConnectionGuard(std::int64_t server_id, Limits limits,
                                  std::function<void(const std::string& peer)> end,
-                                 LimitLog::Write write)
+                                 LimitLog::Write write, std::function<void()> tick)
     : server_id_(server_id),
       limits_(limits),
       end_(std::move(end)),
+      tick_(std::move(tick)),
       log_("ended a connection", write),
       spared_("cannot end a connection", std::move(write)) {
   thread_ = std::thread([this] { Run(); });
@@ -98,6 +99,8 @@ ConnectionGuard::~ConnectionGuard() {
   }
   changed_.notify_all();
   thread_.join();
+  log_.End();
+  spared_.End();
 }
 
 std::int64_t ConnectionGuard::ended() const { return log_.total(); }
@@ -176,6 +179,7 @@ void ConnectionGuard::Run() {
     looked_at = look ? unaccounted : std::min(looked_at, unaccounted);
     log_.Flush();
     spared_.Flush();
+    tick_();
     pause = std::max<Clock::duration>(look ? kAlert : kCalm, 10 * (Clock::now() - begun));
     lock.lock();
   }

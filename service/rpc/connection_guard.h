@@ -70,11 +70,13 @@ class ConnectionGuard {
     std::int64_t open = 0;
   };
 
-  // `end`: ends the connection of that peer; must not block.
+  // `end`: ends the connection of that peer. `tick`: what its thread does besides, a few times a
+  // second. Neither may block.
   //
   // Throws std::system_error when a thread cannot be created.
   ConnectionGuard(std::int64_t server_id, Limits limits,
-                  std::function<void(const std::string& peer)> end, LimitLog::Write write);
+                  std::function<void(const std::string& peer)> end, LimitLog::Write write,
+                  std::function<void()> tick);
   ~ConnectionGuard();
   ConnectionGuard(const ConnectionGuard&) = delete;
   ConnectionGuard& operator=(const ConnectionGuard&) = delete;
@@ -125,6 +127,7 @@ class ConnectionGuard {
   const std::int64_t server_id_;
   const Limits limits_;
   const std::function<void(const std::string& peer)> end_;
+  const std::function<void()> tick_;
   LimitLog log_;
   LimitLog spared_;
 

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -64,7 +65,8 @@ class ConnectionGuardTest : public ::testing::Test {
         [this](const std::string& line) {
           std::lock_guard lock(mutex_);
           lines_.push_back(line);
-        });
+        },
+        [this] { ++ticks_; });
   }
 
   void TearDown() override {
@@ -110,6 +112,7 @@ class ConnectionGuardTest : public ::testing::Test {
     }
   }
 
+  std::atomic<int> ticks_{0};
   ProbeService probe_;
   Connections connections_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
@@ -175,6 +178,11 @@ TEST_F(ConnectionGuardTest, EndsAsManyAsExceedTheTotal) {
   // Nothing more happens, and yet it looks on.
   EXPECT_TRUE(testkit::Eventually([&] { return guard_->ended() == 7; })) << guard_->ended();
   EXPECT_TRUE(IsServed());
+}
+
+TEST_F(ConnectionGuardTest, TicksThoughNobodyCalls) {
+  Start({});
+  EXPECT_TRUE(testkit::Eventually([this] { return ticks_ >= 2; }));
 }
 
 TEST_F(ConnectionGuardTest, MayHaveAnEndlessLimit) {

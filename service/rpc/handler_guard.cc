@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <map>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -33,23 +34,30 @@
 namespace rpc {
 
 struct HandlerGuard::State {
-  State(std::function<bool()> is_overloaded, const LimitLog::Write& write,
+  State(std::function<bool()> is_overloaded, LimitLog::Write write_line,
         HandlerGuard::Answered is_answered, HandlerGuard::Authorize may_call,
         const GoodbyeSignal* goodbye_of_server)
       : overloaded(std::move(is_overloaded)),
         answered(std::move(is_answered)),
         authorize(std::move(may_call)),
         goodbye(goodbye_of_server),
-        failed("a handler threw an exception", write),
+        write(std::move(write_line)),
         undecodable("a request could not be parsed", write),
         refused("refused a call: too many calls in flight", write) {}
+
+  // That of what this method's handler throws. Requires: nothing is served yet.
+  LimitLog& FailuresOf(const std::string& method) {
+    return failures.try_emplace(method, "a handler threw an exception", write).first->second;
+  }
 
   const std::function<bool()> overloaded;
   const HandlerGuard::Answered answered;
   const HandlerGuard::Authorize authorize;
   const GoodbyeSignal* const goodbye;  // Null: nobody says it.
   std::atomic<bool> over{false};       // The guard is gone.
-  LimitLog failed;
+  const LimitLog::Write write;
+  std::atomic<std::int64_t> failed{0};
+  std::map<std::string, LimitLog> failures;  // By method: one that fails often hides no other.
   LimitLog undecodable;
   LimitLog refused;
 };
@@ -294,13 +302,14 @@ std::string ServiceOf(const std::string& method) { return method.substr(1, metho
 class Method final : public GuardedMethod {
  public:
   Method(std::string name, std::shared_ptr<HandlerGuard::State> state)
-      : name_(std::move(name)), state_(std::move(state)) {}
+      : name_(std::move(name)), state_(std::move(state)), failures_(state_->FailuresOf(name_)) {}
 
   void Threw(const std::string& what) override {
     constexpr std::size_t kMost = 200;
     if (state_->over) return;
     const std::string shown = absl::CHexEscape(what.substr(0, kMost));
-    state_->failed.Count(absl::StrCat(name_, ": ", shown));
+    ++state_->failed;
+    failures_.Count(absl::StrCat(name_, ": ", shown));
   }
   void Undecodable() override {
     if (!state_->over) state_->undecodable.Count(name_);
@@ -317,6 +326,7 @@ class Method final : public GuardedMethod {
  private:
   const std::string name_;
   const std::shared_ptr<HandlerGuard::State> state_;
+  LimitLog& failures_;
 };
 
 class GuardedHandler final : public MethodHandler {
@@ -467,8 +477,14 @@ void HandlerGuard::Install(grpc::Service& service) {
   }
 }
 
-std::int64_t HandlerGuard::failed() const { return state_->failed.total(); }
+std::int64_t HandlerGuard::failed() const { return state_->failed; }
 std::int64_t HandlerGuard::undecodable() const { return state_->undecodable.total(); }
 std::int64_t HandlerGuard::refused() const { return state_->refused.total(); }
+
+void HandlerGuard::ForEachLog(const std::function<void(LimitLog&)>& use) {
+  for (auto& [method, log] : state_->failures) use(log);
+  use(state_->undecodable);
+  use(state_->refused);
+}
 
 }  // namespace rpc

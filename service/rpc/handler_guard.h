@@ -24,7 +24,7 @@ namespace rpc {
 //
 // Guarantees, for the callback and the synchronous API, unary calls and streams:
 // - a handler that throws before it has returned (its reactor, with the callback API): INTERNAL,
-//   and a log line with the method and what was thrown
+//   and a log line with what was thrown, for each method
 // - a request that cannot be parsed: INVALID_ARGUMENT, and a log line
 // - a call above the limit: RESOURCE_EXHAUSTED with RetryInfo, without parsing its request, and a
 //   log line
@@ -82,6 +82,9 @@ class HandlerGuard {
   std::int64_t failed() const;
   std::int64_t undecodable() const;
   std::int64_t refused() const;
+
+  // The logs of these answers. Requires: everything is installed.
+  void ForEachLog(const std::function<void(LimitLog&)>& use);
 
   struct State;
 

@@ -167,15 +167,29 @@ TEST(HandlerGuard, AnswersForAHandlerThatThrows) {
   EXPECT_TRUE(host.Call("Echo").ok());
 }
 
+TEST(HandlerGuard, SaysWhatAMethodThrowsThoughAnotherHasJustThrown) {
+  ThrowingSync service;
+  Host host(service);
+  for (const char* method : {"Hold", "Gather", "Hold"}) host.Call(method);
+  EXPECT_THAT(host.line(), HasSubstr("(/probe.Probe/Gather: nothing to gather)"));
+  EXPECT_EQ(host.guard().failed(), 3);
+  host.guard().ForEachLog([](LimitLog& log) { log.Flush(LimitLog::Clock::now()); });
+  EXPECT_THAT(host.line(), HasSubstr("Gather"));
+  host.guard().ForEachLog(
+      [](LimitLog& log) { log.Flush(LimitLog::Clock::now() + LimitLog::kInterval); });
+  EXPECT_THAT(host.line(), HasSubstr("1 time in the last minute (/probe.Probe/Hold: out of luck)"));
+}
+
 TEST(HandlerGuard, AnswersForAStreamThatThrows) {
   if (UndefinedBehaviourIsWatched()) GTEST_SKIP() << "gRPC's header would be objected to";
   Throwing service;
   Host host(service);
   EXPECT_EQ(host.Call("Watch").error_code(), grpc::INTERNAL);
+  EXPECT_THAT(host.line(), HasSubstr("/probe.Probe/Watch"));
   EXPECT_EQ(host.Call("Gather").error_code(), grpc::INTERNAL);
   EXPECT_EQ(host.Call("Chat").error_code(), grpc::INTERNAL);
   EXPECT_EQ(host.guard().failed(), 3);
-  EXPECT_THAT(host.line(), HasSubstr("/probe.Probe/Watch"));
+  EXPECT_THAT(host.line(), HasSubstr("/probe.Probe/Chat"));
 }
 
 TEST(HandlerGuard, AnswersForASynchronousHandlerThatThrows) {

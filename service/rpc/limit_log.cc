@@ -18,11 +18,15 @@ void LimitLog::Count(const std::string& example, Clock::time_point now) {
   Flush(now);
 }
 
-void LimitLog::Flush(Clock::time_point now) {
+void LimitLog::Flush(Clock::time_point now) { WriteRest(now, /*early=*/false); }
+
+void LimitLog::End(Clock::time_point now) { WriteRest(now, /*early=*/true); }
+
+void LimitLog::WriteRest(Clock::time_point now, bool early) {
   std::string line;
   {
     std::lock_guard lock(mutex_);
-    if (total_ == written_ || now < next_) return;
+    if (total_ == written_ || (now < next_ && !early)) return;
     const std::int64_t times = total_ - std::exchange(written_, total_);
     line = absl::StrCat(what_, ": ", times, times == 1 ? " time" : " times", " in the last minute");
     if (!example_.empty()) absl::StrAppend(&line, " (", example_, ")");

@@ -12,6 +12,9 @@ namespace rpc {
 // Logs something that a peer can cause as often as it likes, without filling the log: the first
 // time at once, then once a minute with a count.
 //
+// Whoever has one calls Flush() now and then, and End() at the end: what came after the last line is
+// logged only then, or with the next occurrence. A ServerHost does so for its own.
+//
 // Threads: all methods may be called from any thread; `write` is called without a lock held.
 class LimitLog {
  public:
@@ -29,10 +32,16 @@ class LimitLog {
   // which no more came. Cheap.
   void Flush(Clock::time_point now = Clock::now());
 
+  // Writes it however long ago that is: there may be no other time.
+  void End(Clock::time_point now = Clock::now());
+
   // How often it has happened.
   std::int64_t total() const;
 
  private:
+  // Also before `next_` if `early`.
+  void WriteRest(Clock::time_point now, bool early);
+
   const std::string what_;
   const Write write_;
   mutable std::mutex mutex_;

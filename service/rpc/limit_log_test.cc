@@ -43,5 +43,14 @@ TEST_F(LimitLogTest, LogsTheRestAfterTheLastOccurrence) {
                                   "refused: 1 time in the last minute"));
 }
 
+TEST_F(LimitLogTest, LogsTheRestAtTheEndHoweverSoon) {
+  log_.Count("a", now_);
+  log_.Count("b", now_);
+  log_.End(now_);
+  log_.End(now_);
+  EXPECT_THAT(lines_, ElementsAre("refused: 1 time in the last minute (a)",
+                                  "refused: 1 time in the last minute (b)"));
+}
+
 }  // namespace
 }  // namespace rpc

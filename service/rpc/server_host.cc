@@ -86,11 +86,12 @@ ServerHost::~ServerHost() {
   lifecycle::Require(!open_,
                      "a server that accepts callers was destroyed without a shutdown: pass it to "
                      "Process::ServeUntilShutdown(), several in a lifecycle::TrafficGroup");
+  if (server_ != nullptr) {
+    BeginShutdown();  // If it has not begun yet.
+    Patience patience(Clock::Steady(), std::chrono::hours(1), {});
+    Cancel(patience);
+  }
   if (options_.authorization != nullptr) options_.authorization->LogTo(nullptr);
-  if (server_ == nullptr) return;
-  BeginShutdown();  // If it has not begun yet.
-  Patience patience(Clock::Steady(), std::chrono::hours(1), {});
-  Cancel(patience);
 }
 
 absl::Status ServerHost::Start() {
@@ -250,7 +251,15 @@ void ServerHost::StartThreads() {
               [&peer](int fd) { return ConnectionGuard::PeerOf(fd) == peer; });
         }
       },
-      [this](const std::string& line) { WriteLog(line); });
+      [this](const std::string& line) { WriteLog(line); },
+      [this] { ForEachLog([](LimitLog& log) { log.Flush(); }); });
+}
+
+void ServerHost::ForEachLog(const std::function<void(LimitLog&)>& use) {
+  use(refused_connections_);
+  if (deadlines_) use(deadlines_->log());
+  handler_guard_->ForEachLog(use);
+  if (options_.authorization != nullptr) options_.authorization->ForEachLog(use);
 }
 
 void ServerHost::WriteLog(const std::string& line) const {
@@ -381,9 +390,11 @@ bool ServerHost::CallsFinished() {
 }
 
 bool ServerHost::KeepCancelling() {
+  const auto end_of_logs = [](LimitLog& log) { log.End(); };
   const Clock::TimePoint now = Clock::Steady().Now();
   if (!cancelling_) {
     DropGuard(connection_guard_);  // What is cancelled is not its caller's fault.
+    ForEachLog(end_of_logs);       // If a call does not end, nobody comes to it again.
     drain_of_connections_->LetGo();
     cancelling_ = next_cancel_ = now;
     if (!ShutdownIs(Shutdown::kReturned)) calls_.CancelAll();
@@ -403,6 +414,7 @@ bool ServerHost::KeepCancelling() {
   shutdown_thread_.join();
   drain_of_connections_.reset();
   server_.reset();
+  ForEachLog(end_of_logs);
   DropGuard(handler_guard_);  // Another server may guard the services now.
   return true;
 }

@@ -94,8 +94,9 @@ class ServerHost final : public lifecycle::Traffic {
     // Who may call what, of the services passed to the host; null: everybody everything. Services of
     // the asynchronous and generic APIs cannot be guarded, so `prepare` must not register any then.
     std::shared_ptr<Authorization> authorization = nullptr;
-    // Receives a line when a limit is reached or a handler fails, at most one a minute of each
-    // kind; must not block. Null: stderr.
+    // Receives a line when a limit is reached or a handler fails, of each kind (and of each method
+    // that fails) at once, then one a minute with what came since, and the rest at the end; must not
+    // block. Null: stderr.
     std::function<void(const std::string& line)> log = {};
   };
 
@@ -173,6 +174,9 @@ class ServerHost final : public lifecycle::Traffic {
   void WriteLog(const std::string& line) const;
   absl::Status WritePortFile() const;
   Takeover::Host HandsOver();
+  // Those of calls and connections that are refused or ended. Requires: from StartThreads() on, until
+  // the server is gone.
+  void ForEachLog(const std::function<void(LimitLog&)>& use);
   void SayThatThreadsAreBlocked();
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();

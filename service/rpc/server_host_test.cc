@@ -59,6 +59,7 @@ using ::probe::Note;
 using ::probe::Probe;
 using ::std::chrono::milliseconds;
 using ::testing::AnyOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 constexpr char kHealthWatch[] = "/grpc.health.v1.Health/Watch";
@@ -346,6 +347,10 @@ TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
 // The lines that the host would have logged.
 class ServerHostLimitsTest : public ServerHostTest {
  protected:
+  void TearDown() override {
+    ServerHostTest::TearDown();
+    host_.reset();  // Before its lines.
+  }
   std::function<void(const std::string&)> Log() {
     return [this](const std::string& line) {
       std::lock_guard lock(mutex_);
@@ -428,6 +433,22 @@ TEST_F(ServerHostLimitsTest, LeaveThePeerOfOverdueCallsItsConnection) {
   peer.Ping("are you?");
   EXPECT_TRUE(peer.Await(RawPeer::kPing));
   EXPECT_TRUE(testkit::Eventually([&] { return host_->Look().streams == 1; }));
+}
+
+TEST_F(ServerHostLimitsTest, SayAtTheEndWhatCameSince) {
+  Start({.limits = {.max_deadline = milliseconds(30)}, .log = Log()});
+  const auto channel = Connect();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(Hold(channel).get().error_code(), grpc::DEADLINE_EXCEEDED);
+    RawStream call(channel, "/probe.Probe/Echo");
+    call.Ask("\x0a\x02\xff\xfe");
+    EXPECT_EQ(call.AwaitEnd().error_code(), grpc::INVALID_ARGUMENT);
+  }
+  EXPECT_EQ(lines().size(), 2u);
+  StopCleanly();
+  for (const char* const each : {"ended a call", "a request could not be parsed"}) {
+    EXPECT_THAT(lines(), Contains(HasSubstr(each)).Times(2));
+  }
 }
 
 TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
