@@ -335,7 +335,10 @@ bool Demonstration::ReadBack() {
     }
     return rest || !failed.ok();
   };
-  if (!LookOn(at_rest, kSettle) && !why_.empty()) return false;
+  if (!LookOn(at_rest, kSettle)) {
+    return why_.empty() ? GiveUp("not every order was confirmed within " + Seconds(kSettle))
+                        : false;
+  }
   if (!failed.ok()) return GiveUp("cannot list the orders: " + client::Describe(failed));
   if (!ReadLog(2 * evidence_.stored.size())) return false;
   LookOn([this] { return EverybodyHasSeen(evidence_.log.size()); }, kSettle);

@@ -45,10 +45,11 @@ struct Finding {
 // Checks the evidence against what the orders service promises:
 //
 //   every order that was acknowledged is stored exactly once, and no other
+//   the log says of every order that it was placed and then confirmed, once each; nobody cancels
 //   every watcher saw every event exactly once and in order
 //   no call failed
 //   the server ended with exit code 0
-//   initial = available + reserved + confirmed, and what is sold was ordered
+//   initial = available + confirmed, nothing is reserved any more, and what is sold was ordered
 std::vector<Finding> Judge(const Evidence& evidence);
 
 }  // namespace demo
