@@ -96,9 +96,12 @@ Finding NoCallFailed(const Evidence& evidence) {
 }
 
 Finding EndedWell(const Evidence& evidence) {
+  const std::string promise = "the server reports a clean shutdown";
   const std::string clean = "exit code 0";
-  return {evidence.server_ended == clean, "the server reports a clean shutdown",
-          evidence.server_ended};
+  for (const std::string& ending : evidence.endings) {
+    if (ending != clean) return Broken(promise, ending);
+  }
+  return Kept(promise, clean);
 }
 
 Finding StockAddsUp(const Evidence& evidence) {

@@ -23,8 +23,8 @@ struct Evidence {
   std::vector<orders::v1::Order> acknowledged;
   // Why calls failed, after all the client library's retries.
   std::vector<std::string> failures;
-  // How the server that got SIGTERM ended: "exit code 0".
-  std::string server_ended;
+  // How each server that got SIGTERM ended: "exit code 0".
+  std::vector<std::string> endings;
   // All orders, read back when none was in flight.
   std::vector<orders::v1::Order> stored;
   // All events, read back from the first one on.
@@ -48,7 +48,7 @@ struct Finding {
 //   the log says of every order that it was placed and then confirmed, once each; nobody cancels
 //   every watcher saw every event exactly once and in order
 //   no call failed
-//   the server ended with exit code 0
+//   every server that got SIGTERM ended with exit code 0
 //   initial = available + confirmed, nothing is reserved any more, and what is sold was ordered
 std::vector<Finding> Judge(const Evidence& evidence);
 

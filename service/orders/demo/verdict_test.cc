@@ -30,7 +30,7 @@ Order Confirmed(const std::string& id, int apples) {
 Evidence AllWell() {
   Evidence evidence;
   evidence.acknowledged = {Confirmed("1", 2), Confirmed("2", 3)};
-  evidence.server_ended = "exit code 0";
+  evidence.endings = {"exit code 0", "exit code 0"};
   evidence.stored = evidence.acknowledged;
   evidence.log = {{"o-1", ORDER_STATE_PLACED},
                   {"o-2", ORDER_STATE_PLACED},
@@ -157,9 +157,9 @@ TEST(VerdictTest, FindsAFailedCallThatMayHaveStored) {
   EXPECT_EQ(Proof(evidence), "1 failed, the first with UNAVAILABLE: no server");
 }
 
-TEST(VerdictTest, FindsAServerThatDidNotEndWell) {
+TEST(VerdictTest, FindsTheFirstServerThatDidNotEndWell) {
   Evidence evidence = AllWell();
-  evidence.server_ended = "exit code 3";
+  evidence.endings = {"exit code 0", "exit code 3", "exit code 5", "exit code 0"};
   EXPECT_THAT(Kept(evidence), ElementsAre(true, true, true, true, false, true));
   EXPECT_EQ(Proof(evidence), "exit code 3");
 }
