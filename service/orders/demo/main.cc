@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -23,12 +24,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/error_details.h"
 #include "client/orders/inventory_client.h"
 #include "client/orders/orders_client.h"
+#include "orders/v1/orders.pb.h"
 #include "service/lifecycle/event.h"
 #include "service/orders/demo/buyers.h"
 #include "service/orders/demo/screen.h"
@@ -150,8 +153,8 @@ class Demonstration {
   void ShowTheLatest();
   void ShowServerEvents();
   bool EverybodyHasSeen(std::size_t events) const;
-  // Reads the events from the first on, until `count` have come.
-  bool ReadLog(std::size_t count);
+  // Reads the events from the first on. What is missing after a while, Judge() finds.
+  bool ReadLog();
 
   bool GiveUp(std::string why) {
     why_ = std::move(why);
@@ -336,7 +339,7 @@ bool Demonstration::ReadBack() {
                         : false;
   }
   if (!failed.ok()) return GiveUp("cannot list the orders: " + client::Describe(failed));
-  if (!ReadLog(2 * evidence_.stored.size())) return false;
+  if (!ReadLog()) return false;
   LookOn([this] { return EverybodyHasSeen(evidence_.log.size()); }, kSettle);
   for (const auto& watcher : watchers_) evidence_.watched.push_back(watcher->events());
 
@@ -348,10 +351,21 @@ bool Demonstration::ReadBack() {
   return why_.empty();
 }
 
-bool Demonstration::ReadLog(std::size_t count) {
+bool Demonstration::ReadLog() {
   auto reader = Watcher::Create(Target());
   if (!reader.ok()) return GiveUp(client::Describe(reader.status()));
-  LookOn([&] { return (*reader)->seen() >= count; }, kSettle);
+  // A replica's totals say how long the log is, once they are not behind: two events an order.
+  absl::StatusOr<orders::v1::GetSalesResponse> sales;
+  const auto least = static_cast<std::int64_t>(2 * evidence_.stored.size());
+  const auto everything = [&] {
+    sales = client_->GetSales();
+    if (!sales.ok()) return true;
+    evidence_.events = sales->sequence();
+    return evidence_.events >= least &&
+           static_cast<std::int64_t>((*reader)->seen()) >= evidence_.events;
+  };
+  LookOn(everything, kSettle);
+  if (!sales.ok()) return GiveUp("cannot read the sales: " + client::Describe(sales.status()));
   evidence_.log = (*reader)->events();
   return why_.empty();
 }

@@ -67,6 +67,10 @@ Finding PlacedAndConfirmed(const Evidence& evidence) {
   if (states.size() > evidence.stored.size()) {
     return Broken(promise, "there are events of orders that do not exist");
   }
+  if (evidence.events != static_cast<std::int64_t>(evidence.log.size())) {
+    return Broken(promise, absl::StrFormat("the log has %d events, %d were read", evidence.events,
+                                           evidence.log.size()));
+  }
   return Kept(promise, absl::StrFormat("%d events", evidence.log.size()));
 }
 

@@ -1,6 +1,7 @@
 #ifndef SERVICE_ORDERS_DEMO_VERDICT_H_
 #define SERVICE_ORDERS_DEMO_VERDICT_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct Evidence {
   std::vector<orders::v1::Order> stored;
   // All events, read back from the first one on.
   std::vector<Told> log;
+  // How many there are, as the server counts (GetSales); else one behind those read goes unnoticed.
+  std::int64_t events = 0;
   // What each watcher saw live.
   std::vector<std::vector<Told>> watched;
   std::vector<inventory::v1::Stock> stock;

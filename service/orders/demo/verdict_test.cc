@@ -36,6 +36,7 @@ Evidence AllWell() {
                   {"o-2", ORDER_STATE_PLACED},
                   {"o-1", ORDER_STATE_CONFIRMED},
                   {"o-2", ORDER_STATE_CONFIRMED}};
+  evidence.events = 4;
   evidence.watched = {evidence.log, evidence.log};
   inventory::v1::Stock& apples = evidence.stock.emplace_back();
   apples.set_sku("apple");
@@ -123,6 +124,13 @@ TEST(VerdictTest, FindsAnEventThatTheLogLacks) {
   for (std::vector<Told>& seen : evidence.watched) seen.pop_back();
   EXPECT_THAT(Kept(evidence), ElementsAre(true, false, true, true, true, true));
   EXPECT_EQ(Proof(evidence), "order o-2, now ORDER_STATE_CONFIRMED, has 1 events");
+}
+
+TEST(VerdictTest, FindsAnEventBehindThoseThatWereRead) {
+  Evidence evidence = AllWell();
+  evidence.events = 5;
+  EXPECT_THAT(Kept(evidence), ElementsAre(true, false, true, true, true, true));
+  EXPECT_EQ(Proof(evidence), "the log has 5 events, 4 were read");
 }
 
 TEST(VerdictTest, AnOrderThatIsNeverConfirmedIsFound) {
