@@ -40,7 +40,7 @@ void Pause(std::chrono::milliseconds duration, std::stop_token stop) {
 
 Buyers::Buyers(client::OrdersClient& client, int count, std::vector<std::string> skus,
                std::chrono::milliseconds pause)
-    : client_(client), skus_(std::move(skus)), pause_(pause) {
+    : client_(client), skus_(std::move(skus)), pause_(pause), answers_(count) {
   for (int number = 1; number <= count; ++number) {
     threads_.emplace_back([this, number](std::stop_token stop) { Buy(number, stop); });
   }
@@ -51,6 +51,16 @@ Buyers::~Buyers() { Stop(); }
 void Buyers::Stop() {
   for (std::jthread& thread : threads_) thread.request_stop();
   threads_.clear();
+}
+
+std::vector<Buyers::Answers> Buyers::answers() const {
+  std::lock_guard lock(mutex_);
+  return answers_;
+}
+
+int Buyers::answered() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<int>(acknowledged_.size());
 }
 
 std::chrono::milliseconds Buyers::slowest() const {
@@ -69,13 +79,15 @@ void Buyers::Buy(int number, std::stop_token stop) {
     {
       std::lock_guard lock(mutex_);
       if (order.ok()) {
+        Answers& own = answers_[number - 1];
+        ++own.count;
+        own.last_order_id = order->order_id();
         acknowledged_.push_back(*order);
+        slowest_ = std::max(slowest_, took);
       } else {
         failures_.push_back(client::Describe(order.status()));
       }
-      slowest_ = std::max(slowest_, took);
     }
-    ++answered_;
     Pause(pause_, stop);
   }
 }

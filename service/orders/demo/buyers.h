@@ -32,7 +32,15 @@ class Buyers {
   // Places no more orders; waits for the answers to those in flight.
   void Stop();
 
-  int answered() const { return answered_; }
+  // What one buyer has been answered; a call that failed has no answer.
+  struct Answers {
+    int count = 0;
+    std::string last_order_id;
+  };
+  // Of each buyer.
+  std::vector<Answers> answers() const;
+  // Of all of them.
+  int answered() const;
   // Orders in flight.
   int waiting() const { return waiting_; }
   // How long the slowest answer took.
@@ -48,9 +56,9 @@ class Buyers {
   client::OrdersClient& client_;
   const std::vector<std::string> skus_;
   const std::chrono::milliseconds pause_;
-  std::atomic<int> answered_{0};
   std::atomic<int> waiting_{0};
   mutable std::mutex mutex_;
+  std::vector<Answers> answers_;                 // Guarded by mutex_.
   std::chrono::milliseconds slowest_{0};         // Guarded by mutex_.
   std::vector<orders::v1::Order> acknowledged_;  // Guarded by mutex_.
   std::vector<std::string> failures_;            // Guarded by mutex_.

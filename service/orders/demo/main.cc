@@ -285,7 +285,7 @@ bool Demonstration::Stop(Replica& replica) {
   ending << orders.Wait(milliseconds(0));
   evidence_.endings.push_back(ending.str());
   screen_.Say(
-      absl::StrFormat("orders ended after %s with %s; it answered %d calls meanwhile",
+      absl::StrFormat("orders ended after %s with %s; the buyers were answered %d times meanwhile",
                       Seconds(Clock::now() - start), ending.str(), buyers_->answered() - answered),
       Tone::kStrong);
   return true;
