@@ -146,6 +146,8 @@ class Demonstration {
   bool Start(Replica& replica);
   bool Stop(Replica& replica);
   bool StartAgain(Replica& replica);
+  // Until each of the `count` callers continues; else names those that do not.
+  bool Await(const std::string& who, int count, const std::function<bool(int)>& continues);
   // Where callers find all of them.
   std::string Target() const;
   // Shows what happens until `done()`, at most for `limit`.
@@ -294,20 +296,36 @@ bool Demonstration::Stop(Replica& replica) {
 bool Demonstration::StartAgain(Replica& replica) {
   if (!Start(replica)) return false;
   screen_.Say("orders serves again on " + replica.process->address(), Tone::kStrong);
-  const int answered = buyers_->answered();
-  // Every watcher was with one of the replicas.
-  const bool last = &replica == replicas_.back().get();
-  const auto all_go_on = [&] {
-    return buyers_->answered() > answered &&
-           (!last || std::all_of(watchers_.begin(), watchers_.end(),
-                                 [](const auto& watcher) { return watcher->resumed() > 0; }));
-  };
-  if (!LookOn(all_go_on, kSettle)) {
-    return why_.empty() ? GiveUp("not every caller came back within " + Seconds(kSettle)) : false;
+  const std::vector<Buyers::Answers> before = buyers_->answers();
+  // Of each buyer two, since the first may have been on its way before.
+  if (!Await("buyer", kBuyers,
+             [&](int i) { return buyers_->answers()[i].count >= before[i].count + 2; })) {
+    return false;
+  }
+  // An order that was placed since.
+  const std::string order_id = buyers_->answers().front().last_order_id;
+  if (!Await("watcher", kWatchers, [&](int i) { return watchers_[i]->HasSeen(order_id); })) {
+    return false;
   }
   screen_.Say(absl::StrFormat("all buyers and watchers continue; the slowest answer took %s",
                               Seconds(buyers_->slowest())));
   return true;
+}
+
+bool Demonstration::Await(const std::string& who, int count,
+                          const std::function<bool(int)>& continues) {
+  std::vector<std::string> missing;
+  const auto all = [&] {
+    missing.clear();
+    for (int i = 0; i < count; ++i) {
+      if (!continues(i)) missing.push_back(absl::StrCat(who, " ", i + 1));
+    }
+    return missing.empty();
+  };
+  if (LookOn(all, kSettle)) return true;
+  return why_.empty() ? GiveUp(absl::StrCat(absl::StrJoin(missing, ", "),
+                                            " did not continue within ", Seconds(kSettle)))
+                      : false;
 }
 
 bool Demonstration::EndTraffic() {

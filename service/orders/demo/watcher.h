@@ -30,10 +30,8 @@ class Watcher {
 
   // How many events it has seen.
   std::size_t seen() const { return seen_; }
-  // How often a draining server ended its stream.
-  int goodbyes() const { return goodbyes_; }
-  // How often events arrived again after the stream had broken.
-  int resumed() const { return resumed_; }
+  // Whether it has seen an event of that order.
+  bool HasSeen(const std::string& order_id) const;
 
   // What it has seen so far, in order.
   std::vector<Told> events() const;
@@ -42,9 +40,6 @@ class Watcher {
   Watcher() = default;
 
   std::atomic<std::size_t> seen_{0};
-  std::atomic<int> goodbyes_{0};
-  std::atomic<int> resumed_{0};
-  std::atomic<bool> broken_{false};
   mutable std::mutex mutex_;
   std::vector<Told> events_;  // Guarded by mutex_.
   std::unique_ptr<client::OrdersClient> client_;
