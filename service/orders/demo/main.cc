@@ -430,7 +430,8 @@ void Demonstration::ShowTheLatest() {
   for (const auto& watcher : watchers_) {
     absl::StrAppend(&watched, "  ", Thousands(static_cast<std::int64_t>(watcher->seen())));
   }
-  screen_.Latest(absl::StrFormat("%s orders placed, %d waiting; events watched:%s",
+  // With five-digit counts and the margin: 77 columns.
+  screen_.Latest(absl::StrFormat("%s orders placed, %d waiting; watched:%s",
                                  Thousands(buyers_->answered()), buyers_->waiting(), watched));
 }
 

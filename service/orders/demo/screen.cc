@@ -8,7 +8,11 @@
 namespace demo {
 namespace {
 
+// Erases one row: the status line must not wrap. DECAWM, off and on again in one write, so that no
+// end of the process leaves the terminal without.
 constexpr char kEraseLine[] = "\r\x1b[K";
+constexpr char kNoWrap[] = "\x1b[?7l";
+constexpr char kWrap[] = "\x1b[?7h";
 constexpr char kBack[] = "\x1b[0m";
 constexpr std::chrono::seconds kBetweenCopies{1};
 // As wide as "  3.21s  ".
@@ -52,7 +56,8 @@ void Screen::Latest(const std::string& text) {
     Erase();
     latest_ = text;
     if (text.empty()) return;
-    out_ << kMargin << Colour(Tone::kQuiet) << latest_ << kBack << std::flush;
+    out_ << absl::StrCat(kNoWrap, kMargin, Colour(Tone::kQuiet), latest_, kBack, kWrap)
+         << std::flush;
     return;
   }
   if (text.empty()) return;

@@ -31,7 +31,7 @@ class Screen {
   void Say(const std::string& text, Tone tone = Tone::kPlain);
   // The same without the time.
   void Continue(const std::string& text, Tone tone = Tone::kPlain);
-  // Replaces the status line; empty: erases it.
+  // Replaces the status line; empty: erases it. What the terminal has no column for is not shown.
   void Latest(const std::string& text);
 
  private:

@@ -50,6 +50,13 @@ TEST(ScreenTest, KeepsTheLatestBelowEverythingOnATerminal) {
   EXPECT_THAT(out.str(), MatchesRegex("\r\x1b\\[K.*an event.*\n.*3 orders.*"));
 }
 
+TEST(ScreenTest, KeepsTheLatestOnOneRowHoweverNarrowTheTerminal) {
+  std::ostringstream out;
+  Screen screen(out, /*terminal=*/true);
+  screen.Latest("3 orders");
+  EXPECT_THAT(out.str(), MatchesRegex("\x1b\\[\\?7l.*3 orders.*\x1b\\[\\?7h"));
+}
+
 TEST(ScreenTest, TakesTheLatestAwayInTheEnd) {
   std::ostringstream out;
   {
