@@ -22,10 +22,10 @@ class AnswerWait {
     changed_.notify_all();
   }
 
-  // Waits until it is set. Calls `give_up`, which brings it soon, when it has not come within
-  // `patience` of a stop being requested of `stop`.
-  Value Get(std::stop_token stop, std::chrono::milliseconds patience,
-            const std::function<void()>& give_up) {
+  // Waits until it is set. When it has not come within `patience` of a stop being requested of `stop`,
+  // calls `give_up` and waits no longer: unset, if it has not come by then.
+  std::optional<Value> Get(std::stop_token stop, std::chrono::milliseconds patience,
+                           const std::function<void()>& give_up) {
     const auto is_set = [this] { return value_.has_value(); };
     std::unique_lock lock(mutex_);
     if (!changed_.wait(lock, std::move(stop), is_set) &&
@@ -33,9 +33,8 @@ class AnswerWait {
       lock.unlock();
       give_up();
       lock.lock();
-      changed_.wait(lock, is_set);
     }
-    return *std::move(value_);
+    return std::move(value_);
   }
 
  private:

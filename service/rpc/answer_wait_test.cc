@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <optional>
 #include <thread>
 
 namespace rpc {
@@ -32,6 +33,14 @@ TEST(AnswerWaitTest, GivesUpWhenThatIsOver) {
   std::stop_source stop;
   stop.request_stop();
   EXPECT_EQ(wait.Get(stop.get_token(), std::chrono::milliseconds(1), [&] { wait.Set(3); }), 3);
+}
+
+TEST(AnswerWaitTest, WaitsNoLongerOnceItHasGivenUp) {
+  AnswerWait<int> wait;
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(wait.Get(stop.get_token(), std::chrono::milliseconds(1), [] {}), std::nullopt);
+  wait.Set(4);
 }
 
 }  // namespace

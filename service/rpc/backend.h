@@ -36,7 +36,8 @@ namespace rpc {
 // caller's trace on.
 //
 // Threads: all methods may be called from any thread.
-// Lifetime: outlives every call's `done`.
+// Lifetime: outlives every call's `done`, and the calls that CallAndWait() has given up: Close() waits
+// for them.
 template <typename Service>
 class Backend {
  public:
@@ -78,7 +79,8 @@ class Backend {
   }
 
   // Calls without a caller and waits for the answer. Once a stop is requested of `stop`, it waits no
-  // longer than `patience`, and then returns CANCELLED.
+  // longer than `patience`, then cancels the call and returns CANCELLED. The call may end later: as long
+  // as the backend does not read, gRPC does not end it.
   template <typename Async, typename Request, typename Response>
   absl::StatusOr<Response> CallAndWait(Method<Async, Request, Response> method,
                                        std::type_identity_t<Request> request, std::stop_token stop,
@@ -87,7 +89,10 @@ class Backend {
     const auto wait = std::make_shared<AnswerWait<absl::StatusOr<Response>>>();
     Begin(method, context, std::move(request),
           [wait](absl::StatusOr<Response> answer) { wait->Set(std::move(answer)); });
-    return wait->Get(std::move(stop), patience, [&context] { context->TryCancel(); });
+    std::optional<absl::StatusOr<Response>> answer =
+        wait->Get(std::move(stop), patience, [&context] { context->TryCancel(); });
+    if (!answer) return absl::CancelledError("gave up waiting for the backend's answer");
+    return *std::move(answer);
   }
 
   // See BackendChannel.

@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -11,10 +14,12 @@
 #include <string>
 #include <vector>
 
+#include "grpc/grpc.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "service/rpc/handler_guard.h"
+#include "service/rpc/listener.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
@@ -104,6 +109,65 @@ TEST_F(BackendTest, AStopRequestCutsWaitsShort) {
   const absl::StatusOr<Note> answer = backend_->CallAndWait(
       &Stub::async::Hold, Text("a"), stop.get_token(), std::chrono::milliseconds(1));
   EXPECT_TRUE(absl::IsCancelled(answer.status())) << answer.status();
+  EXPECT_TRUE(backend_->Close(lifecycle::Clock::Steady().Now() + std::chrono::seconds(60)).ok());
+}
+
+// A backend that lets its callers send as much as they like, and reads none of it.
+class Unreading {
+ public:
+  Unreading() {
+    EXPECT_TRUE(listener_->Listen().ok());
+    listener_->Start([this](int, int fd) {
+      constexpr char kSettings = 4;
+      constexpr char kWindowUpdate = 8;
+      const std::string most = "\x7f\xff\xff\xff";
+      const std::string hello = Http2Frame(kSettings, 0, 0, std::string("\0\x04", 2) + most) +
+                                Http2Frame(kWindowUpdate, 0, 0, std::string("\x7f\xff\0\0", 4));
+      EXPECT_EQ(write(fd, hello.data(), hello.size()), static_cast<ssize_t>(hello.size()));
+      fd_ = fd;
+    });
+  }
+  ~Unreading() { End(); }
+
+  std::string address() const { return listener_->address(); }
+
+  // How many bytes wait to be read.
+  int Arrived() const {
+    int bytes = 0;
+    return fd_ >= 0 && ioctl(fd_, FIONREAD, &bytes) == 0 ? bytes : 0;
+  }
+
+  void End() {
+    listener_->Close();
+    if (fd_ >= 0) close(fd_.exchange(-1));
+  }
+
+ private:
+  std::atomic<int> fd_ = -1;
+  std::unique_ptr<Listener> listener_ = *Listener::Bind("127.0.0.1:0");
+};
+
+TEST(BackendWithoutAReader, KeepsNobodyFromGivingUp) {
+  grpc_init();  // Never undone: gRPC would wait 10 s for the thread of a write that had to wait.
+  Unreading unreading;
+  Backend<Probe> backend({.target = unreading.address(), .timeout = std::chrono::hours(1)},
+                         [](const std::string&) {});
+  std::stop_source stop;
+  std::future<absl::StatusOr<Note>> answer = std::async(std::launch::async, [&] {
+    Note large;
+    large.set_text(std::string(64 << 20, 'x'));
+    return backend.CallAndWait(&Stub::async::Echo, large, stop.get_token(),
+                               std::chrono::milliseconds(0));
+  });
+  // More than begins a call, and less than a socket holds.
+  EXPECT_TRUE(testkit::Eventually([&] { return unreading.Arrived() > (64 << 10); }));
+  stop.request_stop();
+  EXPECT_EQ(answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  const lifecycle::Clock::TimePoint now = lifecycle::Clock::Steady().Now();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(backend.Close(now))) << "the call has ended";
+  unreading.End();
+  EXPECT_TRUE(absl::IsCancelled(answer.get().status()));
+  EXPECT_TRUE(backend.Close(now + std::chrono::seconds(60)).ok());
 }
 
 // Asks another one, and cannot cope with the answer.
