@@ -29,7 +29,9 @@ namespace rpc {
 // refuses new calls on existing connections. A separate listener can be closed first.
 //
 // It also opens them before anybody serves there: who connects meanwhile waits, up to its own
-// timeout, although another replica would serve. Here callers are refused until Listen().
+// timeout, although another replica would serve. Here callers of a TCP address that is bound here are
+// refused until Listen(). Those of a socket file, and of sockets that others have listened on before,
+// do wait.
 //
 // Guarantees: once started, every connection that was established when Close() was called is handed
 // over, not reset; later ones are refused, or wait for the successor that shares the socket.
@@ -49,8 +51,8 @@ class Listener {
   // to them. The file of a "unix:PATH" goes with Close() if it was bound here, or if Start() was
   // called: until then its predecessor may serve on.
   //
-  // Connections are refused before Listen(). The accepting thread already exists, so that Start()
-  // cannot fail.
+  // Connections are refused before Listen() if the address is TCP and was bound here, else queued. The
+  // accepting thread already exists, so that Start() cannot fail.
   //
   // Errors: those of BindAddress(), and UNAVAILABLE when a thread cannot be created.
   static absl::StatusOr<std::unique_ptr<Listener>> Bind(const std::string& address,
@@ -61,7 +63,8 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Connections are queued from now on until Start(), and reset if the listener is closed before.
+  // Connections are queued from now on at the latest until Start(), and reset if the listener is
+  // closed before.
   //
   // Errors: ALREADY_EXISTS when another process that had bound the same port was faster.
   absl::Status Listen();

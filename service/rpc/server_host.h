@@ -113,7 +113,8 @@ class ServerHost final : public lifecycle::Traffic {
   ServerHost& operator=(const ServerHost&) = delete;
 
   // Binds, and gets ready to serve. Connections are refused until OpenListener(), so that callers try
-  // another replica. An optimised build (NDEBUG) turns off Abseil's search for deadlocks, in the whole
+  // another replica, unless something listens at once: a socket file, and what was passed or taken
+  // over. Those wait. An optimised build (NDEBUG) turns off Abseil's search for deadlocks, in the whole
   // process.
   //
   // Errors: those of Listener::Bind() and Takeover::Begin(); INVALID_ARGUMENT when there is nothing
