@@ -60,11 +60,19 @@ void TrafficGroup::OnHandover(std::function<void(const std::string& to)> handed_
   for (Traffic* const each : members_) each->OnHandover(handed_over);
 }
 
+bool TrafficGroup::OpensLast() const {
+  return std::any_of(members_.begin(), members_.end(),
+                     [](const Traffic* each) { return each->OpensLast(); });
+}
+
 absl::Status TrafficGroup::OpenListener() {
-  for (auto each = members_.begin(); each != members_.end(); ++each) {
+  std::vector<Traffic*> in_order = members_;
+  std::stable_partition(in_order.begin(), in_order.end(),
+                        [](const Traffic* each) { return !each->OpensLast(); });
+  for (auto each = in_order.begin(); each != in_order.end(); ++each) {
     absl::Status opened = (*each)->OpenListener();
     if (opened.ok()) continue;
-    TrafficGroup({members_.begin(), each}).CloseAgain();
+    TrafficGroup({in_order.begin(), each}).CloseAgain();
     return opened;
   }
   return absl::OkStatus();

@@ -78,6 +78,9 @@ class Traffic {
   // to drain. `to` names that process.
   virtual void OnHandover(std::function<void(const std::string& to)> /*handed_over*/) {}
 
+  // Whether OpenListener() ends another process's serving, which nothing undoes.
+  virtual bool OpensLast() const { return false; }
+
   // Lets callers in and publishes the address.
   //
   // Errors: those of the server; then no caller is let in, and nothing is left to close.
@@ -148,6 +151,11 @@ class TrafficGroup final : public Traffic {
 
   // A handover of one member's addresses drains all of them.
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
+  // True: for any member.
+  bool OpensLast() const override;
+  // Opens those last that OpensLast(), so that whom they replace still serves when another one fails;
+  // only of several such, a later one may fail when it is too late.
+  //
   // Errors: the first member's that has one. The members before it have let callers in: they are
   // closed again, as in a shutdown, within two seconds. Only a handler that has not ended by then
   // still runs: TryCallsRunning() counts it.

@@ -129,6 +129,8 @@ class ServerHost final : public lifecycle::Traffic {
   // What it takes over, it takes over in Start(); what it hands over, once callers were let in. To
   // whom it is handed over also gets the callers who still wait to be accepted.
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
+  // With a takeover, from Start() on.
+  bool OpensLast() const override { return takeover_ != nullptr; }
   // Listens, writes the port file, then accepts: nobody was served if this fails.
   //
   // Errors: those of Listener::Listen() and Takeover::Publish(); UNAVAILABLE when the port file

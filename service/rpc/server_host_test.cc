@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
 #include "grpcpp/create_channel.h"
@@ -548,6 +549,32 @@ TEST_F(ServerHostTest, IsClosedAgainWhenAnotherOfItsGroupCannotOpen) {
   EXPECT_FALSE(held.get().ok());
   EXPECT_EQ(host_->TryCallsRunning(), 0);
   host_.reset();
+}
+
+TEST_F(ServerHostTest, LeavesItsPredecessorServingWhenAnotherOfItsGroupCannotOpen) {
+  std::promise<std::string> heard;
+  const std::string path = UnusedPath();
+  ServerHost old({.takeover = path,
+                  .log =
+                      [&heard](const std::string& line) {
+                        if (absl::StrContains(line, "before it served")) heard.set_value(line);
+                      }},
+                 Services(), goodbye_);
+  old.OnHandover([&heard](const std::string&) { heard.set_value("handed over"); });
+  ASSERT_TRUE(old.Start().ok());
+  ASSERT_TRUE(old.OpenListener().ok());
+  std::optional<ServerHost> next;
+  next.emplace(ServerHost::Options{.takeover = path},
+               std::vector<std::shared_ptr<grpc::Service>>{std::make_shared<ProbeService>()},
+               goodbye_);
+  ASSERT_TRUE(next->Start().ok());
+  lifecycle::FakeTraffic other;
+  other.opens = absl::UnavailableError("no port file");
+  EXPECT_EQ(lifecycle::TrafficGroup({&*next, &other}).OpenListener(), other.opens);
+  next.reset();
+  EXPECT_THAT(heard.get_future().get(), HasSubstr("this one goes on"));
+  EXPECT_TRUE(Echo(NewConnection(old.address())).ok());
+  old.CloseListener();
 }
 
 // Two servers, the second of which cannot be opened.
