@@ -94,6 +94,8 @@ class Round {
       tally().Violation("not everything was settled");
     }
     const Journal told = callers.Stop();
+    for (const auto& server : servers_) server->Stop();
+    inventory_->Stop();
     for (const std::string& each : Judge(told, stored)) tally().Violation(each);
     Add(told, stored);
     if (tally().violations().empty()) return;

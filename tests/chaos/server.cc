@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/common/child_process.h"
 #include "tests/common/runfiles.h"
@@ -60,12 +61,23 @@ void Server::Start() {
       process_ = *std::move(process);
       return;
     }
-    // Its database is away, or its disk is full.
     status = process.status();
-    tally_.Count(name_ + ": started in vain");
+    // Its database is away, or its disk is full.
+    if (absl::StartsWith(status.message(), "the server ended (exit code 2)")) {
+      tally_.Count(name_ + ": started in vain");
+    } else {
+      tally_.Violation(absl::StrCat(name_, " was started: ", status.message()));
+    }
     std::this_thread::sleep_for(milliseconds(100));
   }
   Tell(absl::StrCat("does not start: ", status.message()));
+}
+
+void Server::Stop() {
+  if (!Runs()) return;
+  process_->process().Signal(SIGTERM);
+  const Ending ending = process_->process().Wait(kLimit);
+  if (ending != Ending::Exited(0)) Tell("was stopped in the end: " + Text(ending));
 }
 
 std::vector<Fault> Server::ProcessFaults() {

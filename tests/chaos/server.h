@@ -23,8 +23,12 @@ class Server {
   // `name`: in what is counted. `binary`: as ServerProcess has it.
   Server(std::string name, std::string binary, std::vector<std::string> flags, Tally& tally);
 
-  // Until it serves, however often it must be started for that.
+  // Until it serves, however often it must be started for that: each time in vain ends with the exit
+  // code for that, and anything else is a violation.
   void Start();
+
+  // When nothing is broken any more: it still runs, and ends with 0. Anything else is a violation.
+  void Stop();
 
   // Where it is called: through its link.
   const std::string& address() const { return link_.address(); }

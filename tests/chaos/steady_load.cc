@@ -212,6 +212,8 @@ bool RunAll() {
   load.Run(absl::GetFlag(FLAGS_callers), absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_duration)));
   rolling::Violations violations =
       load.Judge(*OrDie(client::InventoryClient::Create(inventory.address())));
+  orders.Stop();
+  inventory.Stop();
   for (const std::string& each : tally.violations()) violations.push_back(each);
   std::printf("%zu violations\n", violations.size());
   for (std::size_t i = 0; i < violations.size() && i < 50; ++i) {
