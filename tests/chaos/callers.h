@@ -1,6 +1,7 @@
 #ifndef TESTS_CHAOS_CALLERS_H_
 #define TESTS_CHAOS_CALLERS_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "client/orders/orders_client.h"
 #include "orders/v1/orders.pb.h"
 #include "tests/chaos/faults.h"
@@ -31,6 +33,7 @@ struct Journal {
   std::set<std::string> followed;
   // Failures after all of the client library's retries, by status code; each call was repeated.
   std::map<std::string, int> failures;
+  // That were answered, streams apart.
   int calls = 0;
 };
 
@@ -61,6 +64,10 @@ class Callers {
   void Watch(client::OrdersClient& client, const std::string& name, std::stop_token stop);
   void Track(client::OrderTracker& tracker, const std::string& name, std::stop_token stop);
 
+  // Makes a call until it is answered. If it is not in the end, that is told.
+  absl::StatusOr<orders::v1::Order> Ask(
+      const std::string& name, std::stop_token stop,
+      const std::function<absl::StatusOr<orders::v1::Order>()>& call);
   // Whether the same call may be repeated; counts the failure.
   bool MayRepeat(const std::string& what, const absl::Status& status);
   // An order that was acknowledged lately; empty: none yet.
