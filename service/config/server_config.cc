@@ -206,12 +206,6 @@ namespace {
 using lifecycle::Clock;
 using lifecycle::ShutdownBudget;
 
-// Does nothing when `warning` is empty.
-void Warn(const std::string& warning) {
-  // Must not block: a server starts even if nobody reads its log.
-  if (!warning.empty()) lifecycle::WriteLastWords({"warning: ", warning});
-}
-
 // A share of the budget, as its flag sets it and as it is in the end.
 struct Share {
   absl::Flag<std::optional<absl::Duration>>* flag;
@@ -304,13 +298,11 @@ rpc::ConnectionLimits LimitsFromFlags() {
   return limits;
 }
 
-std::optional<PlatformGrace> PlatformFromFlags(const ShutdownBudget& budget) {
+std::optional<PlatformGrace> PlatformFromFlags() {
   const auto platform = PlatformGraceFrom(absl::GetFlag(FLAGS_platform_grace),
                                           [](const char* name) { return std::getenv(name); });
   if (!platform.ok()) UsageError(std::string(platform.status().message()));
-  if (!*platform) return std::nullopt;
-  Warn(PlatformWarning(**platform, absl::FromChrono(budget.grace)));
-  return **platform;
+  return *platform;
 }
 
 // Sets the flags whose values follow from others, so that they are printed.
@@ -492,6 +484,9 @@ std::map<std::string, std::string> FlagValues(const ServerConfig& config) {
 
 [[noreturn]] void PrintConfigAndExit(const ServerConfig& config,
                                      const std::optional<PlatformGrace>& platform) {
+  if (!config.platform_warning.empty()) {
+    lifecycle::WriteLastWords({"warning: ", config.platform_warning});
+  }
   std::string text = absl::StrCat(
       "# shutdown budget: ", config.budget.ToString(), "\n# the watchdog ends the process after ",
       absl::FormatDuration(absl::FromChrono(config.budget.watchdog())),
@@ -543,7 +538,10 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   config.admin.http.address = absl::GetFlag(FLAGS_admin_http_address);
   config.admin.http.port_file = absl::GetFlag(FLAGS_admin_http_port_file);
   config.server.takeover = absl::GetFlag(FLAGS_takeover);
-  const std::optional<PlatformGrace> platform = PlatformFromFlags(config.budget);
+  const std::optional<PlatformGrace> platform = PlatformFromFlags();
+  if (platform) {
+    config.platform_warning = PlatformWarning(*platform, absl::FromChrono(config.budget.grace));
+  }
   if (absl::GetFlag(FLAGS_print_config)) PrintConfigAndExit(config, platform);
   CheckReportFile(config.log.report_file);
   config.server.inherited = config.admin.grpc.inherited =
@@ -558,6 +556,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
 
 void ServerConfig::LogTo(observability::ProcessLog& log) {
   server.log = admin.grpc.log = log.Warner();
+  if (!platform_warning.empty()) log.Warner()(platform_warning);
   if (tls != nullptr) tls->LogTo(log.Warner());
   if (server.access_log == nullptr) return;
   server.access_log->LogTo(

@@ -30,11 +30,14 @@ struct ServerConfig {
   // --log_format, --log_level, --shutdown_report (empty: no file), --systemd_extend_timeout.
   observability::ProcessLog::Options log;
 
+  // The platform is known to kill before the shutdown can end; empty: it is not.
+  std::string platform_warning;
+
   // Every flag's name and value, in order, passwords masked.
   std::vector<std::pair<std::string, std::string>> flags;
 
-  // Logs the warnings of the servers and of their TLS files; with --access_log also the calls of the
-  // server. Requires: it is not started yet.
+  // Logs the platform's warning, and from now on those of the servers and of their TLS files; with
+  // --access_log also the calls of the server. Requires: it is not started yet.
   void LogTo(observability::ProcessLog& log);
 };
 
@@ -44,8 +47,7 @@ struct ServerConfig {
 //
 // For --version, prints what was built (admin::BuildInfo()) and exits with code 0.
 //
-// Warns on stderr when the platform is known to kill before the shutdown can end. For
-// --print_config, exits with code 0.
+// For --print_config, exits with code 0; the platform's warning is then a line on stderr.
 //
 // Exits with code 2 (ExitCode::kCouldNotStart) and one line on stderr when the report cannot be
 // written to --shutdown_report, or when a TLS file or the authorization policy cannot be read.

@@ -102,9 +102,7 @@ int Process::CouldNotStart(const absl::Status& why) {
   request_.Request(ShutdownReason::kInterrupt);
   exit_reporter_.CouldNotStart();
   const ShutdownOutcome outcome = sequence_.RollBack(why);
-  const std::string in_words(why.message());
-  WriteLastWords({"could not start: ", in_words});
-  return exit_reporter_.Return(outcome.exit_code, in_words, outcome.abandoned);
+  return exit_reporter_.Return(outcome.exit_code, std::string(why.message()), outcome.abandoned);
 }
 
 std::string Process::InFlight() const {

@@ -101,7 +101,7 @@ class Process {
   int ServeUntilShutdown(Traffic& traffic);
 
   // Rolls back a failed start: closes what was opened, in the order of a shutdown, and returns the
-  // value for main() to return. Prints `why` in one line. It is a shutdown like any other: the
+  // value for main() to return. The end that is emitted says `why`. It is a shutdown like any other: the
   // watchdog limits it, signals expedite it, and it does not return when something still runs.
   //
   // Emits to the observer what the sequence emits, and the end.

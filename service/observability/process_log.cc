@@ -132,6 +132,9 @@ void ProcessLog::OnPhaseLimit(Clock::TimePoint at, Clock::Duration left) {
 
 void ProcessLog::OnEnd(const lifecycle::End& end) {
   if (systemd_ != nullptr) systemd_->OnEnd(end);
+  if (end.exit_code == lifecycle::ExitCode::kCouldNotStart) {
+    writer_.Log('E', absl::StrCat("could not start: ", end.why));
+  }
   SumUpLibraryLogs();
   const Clock::TimePoint latest =
       Clock::Steady().Now() + std::max(end.budget.reserve / 4, kLeastLimit);

@@ -25,7 +25,8 @@ namespace observability {
 //
 // among those of its libraries (library_logs.h). The report of its shutdown is one JSON object, in
 // the last line of the log, "shutdown report: {...}", and in a file. If systemd has started the
-// process, it is told as well (systemd_notifier.h).
+// process, it is told as well (systemd_notifier.h). Before the report of a start that failed the log
+// has "could not start: WHY", as an error, which every level shows.
 //
 // Guarantees: all of it goes through one LogWriter, so nothing waits for a reader. A report file
 // that cannot be written is reported in the log, behind the report, and changes nothing else. A

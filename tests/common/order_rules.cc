@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <regex>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -144,7 +145,8 @@ class Check {
         uses_(uses),
         watchdog_(HasLine(output, "watchdog: ")),
         third_signal_(HasLine(output, "third signal: ")),
-        could_not_start_(HasLine(output, "could not start: ")),
+        could_not_start_(HasLine(output, "could not start: ") ||
+                         std::regex_search(output, std::regex(" E \\S+: could not start: "))),
         never_began_(HasLine(output, "stopped before anything was opened; exit code 0")) {}
 
   std::vector<std::string> Run() {

@@ -222,7 +222,7 @@ TEST(OrderRulesTest, AreKeptByAFailedStart) {
       "12:00:00.000 W orders: Starting     CouldNotStart: UNAVAILABLE: port in use\n"
       "12:00:00.001 W orders: ClosingResources    CloseFailed \"channel\": DATA_LOSS: disk full\n"
       "12:00:00.002 I orders: ClosingResources    Closed \"database\"\n"
-      "could not start: port in use\n";
+      "12:00:00.003 E orders: could not start: port in use\n";
   EXPECT_THAT(story, KeepsTheOrderOfAShutdown(Ending::Exited(2)));
   EXPECT_THAT(BrokenRules(story, Ending::Exited(4)),
               ElementsAre("CLEAN: could not start, but exit code 4"));

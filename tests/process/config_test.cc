@@ -227,7 +227,7 @@ TEST(PlatformGraceTest, DoesNotPreventServingWhenShorter) {
   ChildProcess server({testkit::RunfileOrDie("tests/servers/echo/echo_server"),
                        "--address=127.0.0.1:0", "--platform_grace=1s", "--shutdown_lame_duck=0"});
   EXPECT_TRUE(server.AwaitOutput(" Serving\n", kLimit)) << server.Output();
-  EXPECT_THAT(server.Output(), StartsWith("warning: the platform sends SIGKILL after 1s"));
+  EXPECT_THAT(server.Output(), HasSubstr("Z W echo: the platform sends SIGKILL after 1s"));
   server.Signal(SIGTERM);
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(0)) << server.Output();
 }
