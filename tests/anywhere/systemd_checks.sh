@@ -42,8 +42,8 @@ drop_in() {
   systemctl daemon-reload
 }
 
-ready() {
-  exec 3<>/dev/tcp/127.0.0.1/50061 && printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3 && grep -q '^HTTP/1.[01] 200' <&3
+ready() { # where; by default on loopback
+  exec 3<>"/dev/tcp/${1:-127.0.0.1}/50061" && printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3 && grep -q '^HTTP/1.[01] 200' <&3
 } 2>/dev/null
 start_anew() {
   systemctl stop orders.socket orders.service orders@blue.service orders@green.service
@@ -263,6 +263,16 @@ asks_for_its_limit() {
   grep -F 'SIGKILL after 20s (TIMEOUT_STOP_USEC), before a shutdown of 30s' /run/said || { cat /run/said && return 1; }
 }
 check "a unit asks systemd for its own limit" asks_for_its_limit
+
+# Where there is no other host, another address of this one.
+can_be_asked_from_elsewhere() {
+  local lines
+  if ! ready || ready 127.0.0.2; then return 1; fi
+  mapfile -t lines < <(sed -nE '/^ +ExecStart=$/,/--admin_allow_plaintext$/s/^ +//p' /operations.md)
+  drop_in "${lines[@]}"
+  start_anew && ready 127.0.0.2
+}
+check "by the manual's drop-in other hosts ask for health and metrics" can_be_asked_from_elsewhere
 drop_in TimeoutStopSec=2s
 
 echo --systemd_extend_timeout >>/etc/orders/flags

@@ -5,6 +5,7 @@
  * Kubernetes: terminationGracePeriodSeconds is --termination_grace, a preStop hook and what the kubelet takes; the probes
    ask the ports that the flags open; a rollout takes no replica away before another one serves; the limit of memory is
    no less than callers may need within the server's own limits
+ * HAProxy: it asks the port that a replica opens for it
  * Dockerfile: no shell around the server, no root
  * flags that they set exist
 """
@@ -17,6 +18,7 @@ import yaml
 
 SYSTEMD = ("deploy/systemd/orders.service", "deploy/systemd/orders@.service")
 KUBERNETES = "deploy/kubernetes/"
+MANUAL = "docs/operations.md"
 # For the kubelet, which does other things as well.
 MARGIN = 5
 # What an idle connection or an open stream takes is 18; TLS and messages come on top.
@@ -32,7 +34,7 @@ def seconds(text):
 
 def default(flag):
     """Of a number, or of seconds, as the manual says."""
-    row = re.search(r"^\| `--%s` \| [^|]* \| (\d+)s? \|" % flag, sources.read("docs/operations.md"), re.M)
+    row = re.search(r"^\| `--%s` \| [^|]* \| (\d+)s? \|" % flag, sources.read(MANUAL), re.M)
     return int(row.group(1))
 
 
@@ -40,6 +42,10 @@ def known_flags():
     for path in sources.files("service"):
         if path.endswith(".cc"):
             yield from sources.flags(path)
+
+
+def one_line(text):
+    return " ".join(text.replace("\\\n", " ").split())
 
 
 def unlike(where, what, found, expected):
@@ -68,6 +74,13 @@ def check_systemd():
         yield from unlike(path, "Type", setting["Type"], "notify")
         # Also the word of the option that drains what runs.
         yield from check_flags(path, re.sub(r"--(flagfile|admin)=", "", unit))
+    # How the manual lets other hosts ask it.
+    unit = one_line(sources.read(SYSTEMD[0]))
+    opened = "--admin_http_address=0.0.0.0:50061 --admin_allow_plaintext"
+    start = re.search(r"ExecStart=.*?--admin_http_address=\S+", unit).group(0)
+    start = re.sub(r"--admin_http_address=\S+", opened, start)
+    if start not in one_line(sources.read(MANUAL)):
+        yield "%s: the drop-in of orders.service is not %s" % (MANUAL, start)
     socket = dict(re.findall(r"^(\w+)=(.*)$", sources.read("deploy/systemd/orders.socket"), re.M))
     name = re.search(r"--address=fd:(\S+)", sources.read(SYSTEMD[0])).group(1)
     yield from unlike("deploy/systemd/orders.socket", "FileDescriptorName", socket["FileDescriptorName"], name)
@@ -161,6 +174,18 @@ def check_kubernetes():
                 yield "%s%s/%s: nothing installs it" % (KUBERNETES, directory, name)
 
 
+def check_haproxy():
+    path = "deploy/haproxy/haproxy.cfg"
+    text = sources.read(path)
+    address = args_of(manifest("base/deployment.yaml")["spec"]["template"]["spec"]["containers"][0])["admin_http_address"]
+    yield from unlike(path, "the port of its check", int(re.search(r"^ +default-server check port (\d+)", text, re.M).group(1)),
+                      port_of(address))
+    comments = one_line(" ".join(re.findall(r"^#(.*)", text, re.M)))
+    if "--admin_http_address=%s --admin_allow_plaintext" % address not in comments:
+        yield "%s: it does not say which flags open that port" % path
+    yield from check_flags(path, comments)
+
+
 def check_dockerfile():
     path = "deploy/Dockerfile"
     text = re.sub(r"\\\n", " ", sources.read(path))
@@ -192,7 +217,7 @@ FLAGS = set(known_flags()) | {"flagfile"}
 
 def main():
     problems = []
-    for check in (check_systemd, check_kubernetes, check_dockerfile):
+    for check in (check_systemd, check_kubernetes, check_haproxy, check_dockerfile):
         problems += check()
     sources.report("deploy_test", problems)
 
