@@ -6,7 +6,7 @@
    ask the ports that the flags open; a rollout takes no replica away before another one serves; the limit of memory is
    no less than callers may need within the server's own limits
  * HAProxy: it asks the port that a replica opens for it
- * Dockerfile: no shell around the server, no root
+ * Dockerfile: no shell around the server, no root; the manual gives it as much time as Kubernetes does
  * flags that they set exist
 """
 
@@ -19,7 +19,7 @@ import yaml
 SYSTEMD = ("deploy/systemd/orders.service", "deploy/systemd/orders@.service")
 KUBERNETES = "deploy/kubernetes/"
 MANUAL = "docs/operations.md"
-# For the kubelet, which does other things as well.
+# For the kubelet, or Docker, which do other things as well.
 MARGIN = 5
 # What an idle connection or an open stream takes is 18; TLS and messages come on top.
 KIBIBYTES = 32
@@ -208,6 +208,12 @@ def check_dockerfile():
             for source in rest.split()[:-1]:
                 if not os.path.exists(os.path.join(sources.ROOT, source)):
                     yield "%s: there is no %s" % (path, source)
+    manual = one_line(sources.read(MANUAL))
+    period = default("termination_grace") + MARGIN
+    for run in ("docker run --stop-timeout=%d --env TERMINATION_GRACE_PERIOD_SECONDS=%d " % (period, period),
+                "`stop_grace_period: %ds`" % period):
+        if run not in manual:
+            yield "%s: it does not say %s" % (MANUAL, run)
     yield from check_flags(path, " ".join(rest for keyword, rest in steps if keyword in ("ENTRYPOINT", "CMD")))
 
 
