@@ -1,7 +1,7 @@
 // Checks the Kubernetes manifests that are its arguments against the types of the Kubernetes API: a field that is unknown or
 // misspelt, one that is missing, a value of another type. What a kustomization patches with may leave out what is patched.
 //
-//     node bazel/lint/check_kubernetes.mjs deploy/kubernetes/*/*.yaml
+//     node bazel/lint/check_kubernetes.mjs deploy/kubernetes/{*,overlays/*}/*.yaml
 import fs from "node:fs";
 import path from "node:path";
 import {fileURLToPath} from "node:url";
