@@ -40,7 +40,6 @@ constexpr std::pair<const char*, const char*> kDefaults[] = {
     {"keepalives_interval", "3"},
     {"keepalives_count", "3"},
     {"client_encoding", "UTF8"},
-    {"fallback_application_name", "orders"},
 };
 constexpr milliseconds kUserTimeout{5000};
 
@@ -173,6 +172,7 @@ absl::Status Connection::Connect(TimePoint deadline) {
     values.push_back(value);
   };
   for (const auto& [name, value] : kDefaults) add(name, value);
+  add("fallback_application_name", program_invocation_short_name);
   const std::string silence = absl::StrCat(SilenceOfOneHost(url_, deadline).count());
   add(kUserTimeoutName, silence.c_str());
   // The last one counts.

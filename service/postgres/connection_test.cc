@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <future>
@@ -98,6 +99,13 @@ TEST_F(ConnectionTest, TakesAndReturnsEveryKindOfValue) {
   EXPECT_EQ(row->Int64(0, 6), 2);
   EXPECT_EQ(row->String(0, 7), "");
   EXPECT_EQ(row->Int64(0, 8), 7);
+}
+
+TEST_F(ConnectionTest, HasTheNameOfTheProgram) {
+  const auto name =
+      Connect()->Query(Statement("SELECT current_setting('application_name')"), InAMinute());
+  ASSERT_TRUE(name.ok()) << name.status();
+  EXPECT_EQ(name->String(0, 0), program_invocation_short_name);
 }
 
 TEST_F(ConnectionTest, PreparesEachTextOnce) {

@@ -84,10 +84,9 @@ std::optional<absl::Status> WrongPlace(const std::string& path) {
   // To SQLite, where it is built so, this is a URI that names another file and may turn locks off
   // (https://sqlite.org/uri.html).
   if (absl::StartsWith(path, "file:")) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot open database ", path,
-                     ": it is a URI; name the file itself, as in orders.db, or ./", path,
-                     " if it is called so"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cannot open database ", path, ": it is a URI; name the file itself, as in data.db, or ./",
+        path, " if it is called so"));
   }
   std::error_code ignored;
   const fs::file_status status = fs::status(path, ignored);
