@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "google/protobuf/message.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -78,26 +79,29 @@ absl::Status FromGrpc(const grpc::Status& status) {
 }
 
 void BadRequest::Add(std::string field, std::string description) {
-  violations_.push_back(
-      {Shortened(std::move(field), kMostOfOne), Shortened(std::move(description), kMostOfOne)});
+  Violation violation = {Shortened(std::move(field), kMostOfOne),
+                         Shortened(std::move(description), kMostOfOne)};
+  const std::size_t size = violation.field.size() + violation.description.size() + 3;  // "; ", " ".
+  if (more_ > 0 || size_ + size > kMostViolations) {
+    ++more_;
+    return;
+  }
+  size_ += size;
+  violations_.push_back(std::move(violation));
 }
 
 absl::Status BadRequest::ToStatus() const {
   if (violations_.empty()) return absl::OkStatus();
   google::rpc::BadRequest detail;
   std::string message;
-  std::size_t left = violations_.size();
   for (const Violation& violation : violations_) {
-    const std::string text =
-        (message.empty() ? "" : "; ") + violation.field + " " + violation.description;
-    if (message.size() + text.size() > kMostViolations) break;
-    message += text;
-    --left;
+    absl::StrAppend(&message, message.empty() ? "" : "; ", violation.field, " ",
+                    violation.description);
     google::rpc::BadRequest::FieldViolation& field = *detail.add_field_violations();
     field.set_field(violation.field);
     field.set_description(violation.description);
   }
-  if (left > 0) message += "; and " + std::to_string(left) + " more";
+  if (more_ > 0) absl::StrAppend(&message, "; and ", more_, " more");
   return With(absl::InvalidArgumentError(message), detail);
 }
 

@@ -2,6 +2,7 @@
 #define SERVICE_RPC_STATUS_H_
 
 #include <chrono>
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,7 +29,8 @@ absl::Status FromGrpc(const grpc::Status& status);
 // it has the beginning.
 class BadRequest {
  public:
-  // `field` is a path, such as "items[2].quantity"; `description` says what would be valid.
+  // `field` is a path, such as "items[2].quantity"; `description` says what would be valid. Those for
+  // which there is no room in a status are only counted, so that a caller's mistakes cost no memory.
   void Add(std::string field, std::string description);
 
   // OK when nothing was added.
@@ -40,6 +42,8 @@ class BadRequest {
     std::string description;
   };
   std::vector<Violation> violations_;
+  std::size_t size_ = 0;  // Of their text.
+  std::size_t more_ = 0;  // Those behind them.
 };
 
 // Adds an ErrorInfo: the reason in UPPER_SNAKE_CASE, the domain it belongs to ("orders.v1"), and
