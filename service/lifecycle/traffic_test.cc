@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <future>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/testing/fake_clock.h"
 #include "service/lifecycle/testing/fake_traffic.h"
 
 namespace lifecycle {
@@ -94,8 +97,14 @@ TEST_F(TrafficGroupTest, IsHandedOverWithAnyMember) {
 
 TEST_F(TrafficGroupTest, LooksAtAllEvenWhenOneHangs) {
   first_.calls_that_do_not_finish = 1;
-  Patience patience = Short();
-  EXPECT_EQ(group_.AwaitCallsFinished(patience).calls, 1);
+  FakeClock clock;
+  std::future<int> calls = std::async(std::launch::async, [&] {
+    Patience patience(clock, std::chrono::seconds(8), {});
+    return group_.AwaitCallsFinished(patience).calls;
+  });
+  clock.AwaitWaiters(1);
+  clock.Advance(std::chrono::seconds(8));
+  EXPECT_EQ(calls.get(), 1);
   // A demand comes only when time is nearly up.
   EXPECT_THAT(steps_, ElementsAre("first CallsFinished", "second CallsFinished",
                                   "first DemandAnswers", "second DemandAnswers"));

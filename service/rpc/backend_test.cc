@@ -160,7 +160,7 @@ TEST(BackendWithoutAReader, KeepsNobodyFromGivingUp) {
                                std::chrono::milliseconds(0));
   });
   // More than begins a call, and less than a socket holds.
-  EXPECT_TRUE(testkit::Eventually([&] { return unreading.Arrived() > (64 << 10); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return unreading.Arrived() > (32 << 10); }));
   stop.request_stop();
   EXPECT_EQ(answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
   const lifecycle::Clock::TimePoint now = lifecycle::Clock::Steady().Now();
