@@ -129,6 +129,11 @@ class UnaryTest : public ::testing::Test {
   absl::Status Ask(const std::string& method, const std::string& text) {
     return Begin(method, text)->Await();
   }
+  // The last one.
+  std::string line() {
+    std::lock_guard lock(mutex_);
+    return line_;
+  }
 
   std::mutex mutex_;
   std::string line_;           // Guarded by mutex_.
@@ -167,10 +172,10 @@ TEST_F(UnaryTest, HasItsCallersDeadlineOrAnEarlierLimit) {
 TEST_F(UnaryTest, AnswersInternalAndLogsWhenItsHandlerThrows) {
   EXPECT_TRUE(absl::IsInternal(Ask("Echo", "throw")));
   EXPECT_TRUE(absl::IsInternal(Ask("Echo", "throw later")));
+  EXPECT_THAT(line(), HasSubstr("/probe.Probe/Echo"));
   EXPECT_TRUE(absl::IsInternal(Ask("Hold", "throw")));
+  EXPECT_THAT(line(), HasSubstr("/probe.Probe/Hold"));
   EXPECT_EQ(guard_.failed(), 3);
-  std::lock_guard lock(mutex_);
-  EXPECT_THAT(line_, HasSubstr("/probe.Probe/Echo"));
 }
 
 TEST_F(UnaryTest, ReportsEachStatusOnceBeforeTheCallEnds) {
