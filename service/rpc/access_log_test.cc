@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,6 +33,7 @@
 #include "service/rpc/testing/grpc_version.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
+#include "service/rpc/testing/raw_peer.h"
 #include "service/rpc/trace.h"
 #include "service/rpc/unary.h"
 #include "tests/common/eventually.h"
@@ -40,8 +43,10 @@ namespace {
 
 using probe::Note;
 using probe::Probe;
+using testing::AllOf;
 using testing::Each;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::IsEmpty;
 using testing::SizeIs;
 using testing::StartsWith;
@@ -571,6 +576,65 @@ TEST_F(AccessLogTest, WithoutOneTheCallersTraceIsForwarded) {
   EXPECT_EQ(calls[0].trace.ParentSpanId(), kSpan);
   EXPECT_EQ(calls[1].trace.ParentSpanId(), "");
   EXPECT_THAT(front.seen(), ElementsAre("none", "none", "none", "none"));
+  EXPECT_TRUE(front.Close().ok());
+}
+
+// What a backend is told of the trace: "TRACEPARENT TRACESTATE" of each call.
+class Heard final : public Probe::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note*,
+                                 Note*) override {
+    {
+      std::lock_guard lock(mutex_);
+      calls_.push_back(std::string(MetadataOf(*context, "traceparent").only()) + " " +
+                       std::string(MetadataOf(*context, "tracestate").only()));
+    }
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  std::vector<std::string> calls() const {
+    std::lock_guard lock(mutex_);
+    return calls_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> calls_;  // One after the other.
+};
+
+// gRPC receives such headers, and ends the process of who sends them.
+TEST_F(AccessLogTest, WhatGrpcDoesNotSendIsNotPassedOn) {
+  Heard heard;
+  Logged back(log_, heard);
+  Front front(back.address());
+  const auto call = [](const std::string& address,
+                       const std::map<std::string, std::string>& headers) {
+    RawPeer caller(address);
+    const std::uint32_t stream = caller.Open("/probe.Probe/Echo", headers);
+    caller.SendMessage(stream, "");
+    return caller.AwaitAnswer(stream);
+  };
+  {
+    Logged server(log_, front);
+    for (const char* state : {"a=\t1", "a=\x80"}) {
+      EXPECT_TRUE(call(server.address(), {{"traceparent", kTraceparent}, {"tracestate", state}}));
+    }
+  }
+  {
+    GoodbyeSignal goodbye;
+    ServerHost unlogged({}, {Shared(front)}, goodbye);
+    ASSERT_TRUE(unlogged.Start().ok());
+    ASSERT_TRUE(unlogged.OpenListener().ok());
+    EXPECT_TRUE(call(unlogged.address(), {{"traceparent", kTraceparent}, {"tracestate", "a=\t1"}}));
+    EXPECT_TRUE(call(unlogged.address(), {{"traceparent", "cc" + kTraceparent.substr(2) + "-\x80"},
+                                          {"tracestate", "a=1"}}));
+    unlogged.CloseListener();
+  }
+  EXPECT_THAT(heard.calls(), ElementsAre(AllOf(StartsWith("00-" + kTrace), EndsWith("-01 ")),
+                                         AllOf(StartsWith("00-" + kTrace), EndsWith("-01 ")),
+                                         kTraceparent + " ", kTraceparent + " a=1"));
   EXPECT_TRUE(front.Close().ok());
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "grpc/grpc.h"
 #include "grpc/slice.h"
 #include "grpcpp/generic/async_generic_service.h"
 
@@ -81,6 +82,12 @@ thread_local std::optional<Trace> current;
 // Asked several times for each call: where the types differ, to compare their names takes 40
 // instructions. Their addresses say the same, as there is one such type in a program.
 bool IsSpan(const grpc::ServerContextBase& call) { return &typeid(call) == &typeid(SpanContext); }
+
+// gRPC receives more than it sends, and to send the rest ends the process (grpc/grpc#34798).
+bool MayBeSent(std::string_view value) {
+  return grpc_header_nonbin_value_is_legal(
+             grpc_slice_from_static_buffer(value.data(), value.size())) != 0;
+}
 
 std::string_view TextOf(const grpc_slice& slice) {
   return {reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(slice)), GRPC_SLICE_LENGTH(slice)};
@@ -175,14 +182,14 @@ SentMetadata MetadataOf(const grpc::ServerContextBase& call, std::string_view na
 }
 
 void PassTraceOn(const grpc::ServerContextBase& caller, grpc::ClientContext& call) {
-  const std::optional<Trace> span = Trace::Of(caller);
-  const std::string traceparent =
-      span ? span->Traceparent() : std::string(MetadataOf(caller, "traceparent").only());
-  if (!span && !Trace::Parse(traceparent)) return;
-  call.AddMetadata("traceparent", traceparent);
+  std::optional<Trace> trace = Trace::Of(caller);
+  if (!trace) trace = Trace::Parse(MetadataOf(caller, "traceparent").only());
+  if (!trace) return;
+  call.AddMetadata("traceparent", trace->Traceparent());
   constexpr std::size_t kMost = 512;  // What the standard wants passed on at least.
   const std::string_view state = MetadataOf(caller, "tracestate").only();
-  if (!state.empty() && state.size() <= kMost) call.AddMetadata("tracestate", std::string(state));
+  if (state.empty() || state.size() > kMost || !MayBeSent(state)) return;
+  call.AddMetadata("tracestate", std::string(state));
 }
 
 }  // namespace rpc

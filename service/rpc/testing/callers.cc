@@ -221,13 +221,15 @@ std::string Http2Preface() {
   return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Http2Frame(kSettings, 0, 0, "");
 }
 
-std::string Http2Headers(const std::string& path, std::uint32_t stream) {
+std::string Http2Headers(const std::string& path, std::uint32_t stream,
+                         const std::map<std::string, std::string>& more) {
   constexpr char kHeaders = 1;
   constexpr char kEndHeaders = 4;
-  return Http2Frame(kHeaders, kEndHeaders, stream,
-                    Header(":method", "POST") + Header(":scheme", "http") + Header(":path", path) +
-                        Header(":authority", "probe") + Header("te", "trailers") +
-                        Header("content-type", "application/grpc"));
+  std::string block = Header(":method", "POST") + Header(":scheme", "http") +
+                      Header(":path", path) + Header(":authority", "probe") +
+                      Header("te", "trailers") + Header("content-type", "application/grpc");
+  for (const auto& [name, value] : more) block += Header(name, value);
+  return Http2Frame(kHeaders, kEndHeaders, stream, block);
 }
 
 }  // namespace rpc

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -116,9 +117,10 @@ class RawConnection {
 std::string Http2Frame(char type, char flags, std::uint32_t stream, const std::string& payload);
 
 // What an HTTP/2 caller says first, and the beginning of a call of `path` whose
-// message it owes.
+// message it owes. `more` headers: names and values of at most 126 bytes.
 std::string Http2Preface();
-std::string Http2Headers(const std::string& path, std::uint32_t stream = 1);
+std::string Http2Headers(const std::string& path, std::uint32_t stream = 1,
+                         const std::map<std::string, std::string>& more = {});
 
 }  // namespace rpc
 

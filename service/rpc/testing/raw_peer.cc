@@ -121,9 +121,10 @@ RawPeer::RawPeer(const std::string& address, const Options& options)
 
 RawPeer::~RawPeer() = default;
 
-std::uint32_t RawPeer::Open(const std::string& path) {
+std::uint32_t RawPeer::Open(const std::string& path,
+                            const std::map<std::string, std::string>& more) {
   const std::uint32_t stream = std::exchange(next_stream_, next_stream_ + 2);
-  SendBytes(Http2Headers(path, stream));
+  SendBytes(Http2Headers(path, stream, more));
   return stream;
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -81,8 +82,8 @@ class RawPeer {
   bool open() const { return open_; }
 
   // Opens a stream with the headers of a gRPC call of `path` ("/probe.Probe/Echo"), whose
-  // message it owes, and returns its number: 1, 3, 5, ...
-  std::uint32_t Open(const std::string& path);
+  // message it owes, and `more` of them, and returns its number: 1, 3, 5, ...
+  std::uint32_t Open(const std::string& path, const std::map<std::string, std::string>& more = {});
 
   // Sends a message, and with it the end of the stream unless `half_close` is false. Takes
   // no notice of the server's flow control: 64 KB at most are allowed without.
