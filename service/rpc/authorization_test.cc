@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -96,6 +97,7 @@ class AuthorizationTest : public testing::Test {
     EXPECT_TRUE(files.ok()) << files.status();
     policy_ = std::move(policy);
     policy_->SetTokenCheck([](const std::string& token) -> std::optional<std::string> {
+      if (token == "throw") throw std::runtime_error("no table");
       if (token != "secret") return std::nullopt;
       return "importer";
     });
@@ -171,6 +173,19 @@ TEST_F(AuthorizationTest, TwoTokensProveNothing) {
   probe::Note note;
   const auto stub = probe::Probe::NewStub(Connect());
   EXPECT_EQ(stub->Echo(context.get(), note, &note).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(AuthorizationTest, ACheckThatThrowsLetsNobodyThrough) {
+  ASSERT_TRUE(Serve("/probe.Probe/* token:importer").ok());
+  const auto channel = Connect();
+  const grpc::Status unknown = Echo(channel, "Bearer throw");
+  EXPECT_EQ(unknown.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(unknown.error_message(), "the handler failed");
+  EXPECT_EQ(host_->Refused().failed_handlers, 1);
+  EXPECT_TRUE(Echo(channel, "Bearer secret").ok());
+  std::lock_guard lock(mutex_);
+  EXPECT_THAT(lines_, ElementsAre(HasSubstr("threw an exception: 1 time in the last minute "
+                                            "(/probe.Probe/Echo: no table)")));
 }
 
 TEST_F(AuthorizationTest, AMethodsRuleComesBeforeItsServices) {

@@ -344,8 +344,7 @@ class GuardedHandler final : public MethodHandler {
     const Failure failure = [this, ended](const char* thrown) {
       method_->Threw(thrown);
       ended(grpc::StatusCode::INTERNAL);
-      // What was thrown is for us.
-      return grpc::Status(grpc::StatusCode::INTERNAL, "the handler failed");
+      return Failed();
     };
     catches_ = CatchExceptions(*handler_, failure, ended);
   }
@@ -388,7 +387,8 @@ class GuardedHandler final : public MethodHandler {
 
  private:
   void RunIfAllowed(const HandlerParameter& parameter) {
-    const grpc::Status answer = state_->authorize(name_, *parameter.server_context);
+    grpc::Status answer = Failed();
+    method_->Survives([&] { answer = state_->authorize(name_, *parameter.server_context); });
     if (answer.ok()) return handler_->RunHandler(parameter);
     // What its request has allocated is lost then, which is better than to let it through.
     if (!catches_) return End(parameter, answer);
@@ -406,6 +406,9 @@ class GuardedHandler final : public MethodHandler {
       return new Ends<Reactor>(status);
     }).RunHandler(With(parameter, grpc::Status::OK));
   }
+
+  // What was thrown is for us.
+  static grpc::Status Failed() { return {grpc::StatusCode::INTERNAL, "the handler failed"}; }
 
   static HandlerParameter With(const HandlerParameter& parameter, const grpc::Status& status) {
     return {parameter.call, parameter.server_context, nullptr, status,

@@ -23,8 +23,8 @@ namespace rpc {
 // passes to handlers.
 //
 // Guarantees, for the callback and the synchronous API, unary calls and streams:
-// - a handler that throws before it has returned (its reactor, with the callback API): INTERNAL,
-//   and a log line with what was thrown, for each method
+// - a handler that throws before it has returned (its reactor, with the callback API), or an
+//   `authorize` that throws: INTERNAL, and a log line with what was thrown, for each method
 // - a request that cannot be parsed: INVALID_ARGUMENT, and a log line
 // - a call above the limit: RESOURCE_EXHAUSTED with RetryInfo, without parsing its request, and a
 //   log line
@@ -55,7 +55,7 @@ class HandlerGuard {
   // grpc::ServerContextBase.
   using Answered = std::function<void(const void* call, int status)>;
 
-  // Whether a call of `method`, "/orders.v1.OrdersService/GetOrder", is allowed: OK.
+  // Whether a call of `method`, "/orders.v1.OrdersService/GetOrder", is allowed: OK. May throw.
   using Authorize = std::function<grpc::Status(const std::string& method,
                                                const grpc::ServerContextBase& context)>;
 

@@ -11,7 +11,8 @@
 namespace rpc {
 
 // Checks a bearer token, and returns whose it is; unset: nobody's. Called on gRPC's threads, so it
-// must not block: a signature or a table, not a question to another server.
+// must not block: a signature or a table, not a question to another server. When it throws, the call is
+// refused as if its handler had thrown (handler_guard.h).
 using TokenCheck = std::function<std::optional<std::string>(const std::string& token)>;
 
 // Who calls, as far as it is proved. Each name begins with its kind: those of the subject

@@ -160,7 +160,7 @@ class ServerHost final : public lifecycle::Traffic {
     std::int64_t calls = 0;              // Above max_calls_in_flight.
     std::int64_t overdue_calls = 0;      // Ended after max_deadline or default_deadline.
     std::int64_t undecodable = 0;        // Requests that could not be parsed.
-    std::int64_t failed_handlers = 0;    // They threw.
+    std::int64_t failed_handlers = 0;    // They threw, or a TokenCheck did.
   };
   // These two: from any thread.
   Refusals Refused() const;
