@@ -604,6 +604,26 @@ class Heard final : public Probe::CallbackService {
   std::vector<std::string> calls_;  // One after the other.
 };
 
+TEST_F(AccessLogTest, TheStateOfATraceGoesNoFartherThanTheTrace) {
+  Heard heard;
+  Logged back(log_, heard);
+  Front front(back.address());
+  {
+    Logged server(log_, front);
+    const auto echo = [&server](const std::string& traceparent) {
+      EXPECT_EQ(Echo(server.address(), {{"traceparent", traceparent}, {"tracestate", "a=b"}}),
+                grpc::StatusCode::OK);
+    };
+    echo(kTraceparent);
+    echo("00-4BF92F3577B34DA6A3CE929D0E0E4736-" + kSpan + "-01");
+    EXPECT_EQ(Echo(server.address(), {{"tracestate", "a=b"}}), grpc::StatusCode::OK);
+  }
+  EXPECT_THAT(heard.calls(), ElementsAre(AllOf(StartsWith("00-" + kTrace), EndsWith("-01 a=b")),
+                                         AllOf(StartsWith("00-"), EndsWith("-01 ")),
+                                         AllOf(StartsWith("00-"), EndsWith("-01 "))));
+  EXPECT_TRUE(front.Close().ok());
+}
+
 // gRPC receives such headers, and ends the process of who sends them.
 TEST_F(AccessLogTest, WhatGrpcDoesNotSendIsNotPassedOn) {
   Heard heard;

@@ -182,10 +182,12 @@ SentMetadata MetadataOf(const grpc::ServerContextBase& call, std::string_view na
 }
 
 void PassTraceOn(const grpc::ServerContextBase& caller, grpc::ClientContext& call) {
-  std::optional<Trace> trace = Trace::Of(caller);
-  if (!trace) trace = Trace::Parse(MetadataOf(caller, "traceparent").only());
+  const std::optional<Trace> span = Trace::Of(caller);
+  const std::optional<Trace> trace =
+      span ? span : Trace::Parse(MetadataOf(caller, "traceparent").only());
   if (!trace) return;
   call.AddMetadata("traceparent", trace->Traceparent());
+  if (span && span->parent == 0) return;  // The state is not that of the trace that begins here.
   constexpr std::size_t kMost = 512;  // What the standard wants passed on at least.
   const std::string_view state = MetadataOf(caller, "tracestate").only();
   if (state.empty() || state.size() > kMost || !MayBeSent(state)) return;

@@ -91,8 +91,8 @@ struct SentMetadata {
 SentMetadata MetadataOf(const grpc::ServerContextBase& call, std::string_view name);
 
 // Makes a call on behalf of `caller` part of the caller's trace: below the span of `caller`, or of
-// the one that the caller has sent where calls have no spans. `tracestate` goes with it, unless it has
-// more than 512 bytes or one that gRPC does not send: a control character, or no ASCII.
+// the one that the caller has sent where calls have no spans. Its `tracestate` goes with it, unless it
+// has more than 512 bytes or one that gRPC does not send: a control character, or no ASCII.
 void PassTraceOn(const grpc::ServerContextBase& caller, grpc::ClientContext& call);
 
 }  // namespace rpc
