@@ -187,7 +187,8 @@ void PassTraceOn(const grpc::ServerContextBase& caller, grpc::ClientContext& cal
       span ? span : Trace::Parse(MetadataOf(caller, "traceparent").only());
   if (!trace) return;
   call.AddMetadata("traceparent", trace->Traceparent());
-  if (span && span->parent == 0) return;  // The state is not that of the trace that begins here.
+  // The state is not that of the trace that begins here.
+  if (span && span->parent == 0) return;
   constexpr std::size_t kMost = 512;  // What the standard wants passed on at least.
   const std::string_view state = MetadataOf(caller, "tracestate").only();
   if (state.empty() || state.size() > kMost || !MayBeSent(state)) return;
