@@ -1,5 +1,6 @@
 #include "service/admin/http_request.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -36,11 +37,15 @@ ParsedRequest Refuse(int status, std::string words) {
   return {.request = std::nullopt, .refusal = HttpResponse{status, std::move(words)}};
 }
 
-// Where the header ends; npos: it has not ended yet. Lines may end with a bare LF (RFC 9112, 2.2).
+// One empty line before a request is ignored (RFC 9112, 2.2).
+std::string_view WithoutEmptyLine(std::string_view received) {
+  if (received.starts_with("\r\n")) return received.substr(2);
+  return received.starts_with("\n") ? received.substr(1) : received;
+}
+
+// Where the header ends; npos: it has not ended yet. Each line may end with a bare LF (RFC 9112, 2.2).
 std::size_t EndOfHeader(std::string_view received) {
-  const std::size_t strict = received.find("\r\n\r\n");
-  const std::size_t lenient = received.find("\n\n");
-  return strict < lenient ? strict : lenient;
+  return std::min(received.find("\n\r\n"), received.find("\n\n"));
 }
 
 // A proxy may send the whole URL.
@@ -72,6 +77,8 @@ ParsedRequest ParseFirstLine(const std::string& line) {
 }  // namespace
 
 ParsedRequest ParseRequest(std::string_view received) {
+  received = WithoutEmptyLine(received);
+  if (received == "\r") return {};  // Half of an empty line.
   // Such as the first byte of a TLS handshake: there is nothing to wait for.
   if (!received.empty() && !absl::ascii_isupper(static_cast<unsigned char>(received.front()))) {
     return Refuse(400, "this address speaks HTTP/1.1, without TLS\n");

@@ -31,8 +31,8 @@ struct ParsedRequest {
   std::optional<HttpResponse> refusal;
 };
 
-// Parses the first bytes of a connection. Only GET and HEAD are served; header fields and bodies
-// are ignored.
+// Parses the first bytes of a connection. Only GET and HEAD are served; header fields, bodies and an
+// empty line before the request are ignored. Each line may end with a bare LF.
 ParsedRequest ParseRequest(std::string_view received);
 
 // The whole answer, as it is sent. The connection ends with it.

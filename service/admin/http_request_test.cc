@@ -41,10 +41,18 @@ TEST(HttpRequestTest, MayNameTheWholeUrl) {
 
 TEST(HttpRequestTest, MayHaveBareLineFeeds) {
   EXPECT_EQ(Parsed("GET /livez HTTP/1.1\nHost: a\n\n").path, "/livez");
+  EXPECT_EQ(Parsed("GET /livez HTTP/1.1\nHost: a\n\r\n").path, "/livez");
+  EXPECT_EQ(Parsed("GET /livez HTTP/1.1\nHost: a\r\n\n").path, "/livez");
+}
+
+TEST(HttpRequestTest, MayFollowAnEmptyLine) {
+  EXPECT_EQ(Parsed("\r\nGET /livez HTTP/1.1\r\n\r\n").path, "/livez");
+  EXPECT_EQ(Parsed("\nGET /livez HTTP/1.1\n\n").path, "/livez");
+  EXPECT_EQ(Refusal("\r\n\r\nGET /livez HTTP/1.1\r\n\r\n"), 400);
 }
 
 TEST(HttpRequestTest, IsAwaitedUntilItsHeaderEnds) {
-  const std::string whole = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
+  const std::string whole = "\r\nGET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const ParsedRequest parsed = ParseRequest(whole.substr(0, size));
     EXPECT_FALSE(parsed.request || parsed.refusal) << size;
