@@ -37,6 +37,8 @@ HttpResponse RenderOrSayWhy(const HttpServer::Render& render, const HttpRequest&
     return render(request);
   } catch (const std::exception& error) {
     return {503, absl::StrCat("this page failed: ", error.what(), "\n")};
+  } catch (...) {
+    return {503, "this page failed: it threw something that is not a std::exception\n"};
   }
 }
 

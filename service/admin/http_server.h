@@ -23,9 +23,10 @@ namespace admin {
 //
 // Guarantees: it uses two threads and the listener's, however many peers there are. HttpLimits
 // bounds the whole time for a request and for its response. Above the limit of connections the
-// oldest is closed. A page that takes too long is answered with 503, and so are those queued behind
-// it; pages that never block (Kind) are served meanwhile. A page that waits is forgotten when its
-// peer resets the connection, so that never more wait than there are connections.
+// oldest is closed. A page that throws anything is answered with 503. So is one that takes too long,
+// and so are those queued behind it; pages that never block (Kind) are served meanwhile. A page that
+// waits is forgotten when its peer resets the connection, so that never more wait than there are
+// connections.
 //
 // Threads: Add() before Start(); the other methods on one thread. Pages are rendered on the server's
 // threads, one at a time.

@@ -47,6 +47,7 @@ class HttpServerTest : public testing::Test {
     server_->Add("/throws", [](const HttpRequest&) -> HttpResponse {
       throw std::runtime_error("out of paper");
     });
+    server_->Add("/throws?int", [](const HttpRequest&) -> HttpResponse { throw 7; });
     server_->Add("/huge", [](const HttpRequest&) {
       return HttpResponse{200, std::string(16 * 1024 * 1024, 'x')};
     });
@@ -95,6 +96,9 @@ TEST_F(HttpServerTest, SaysWhyAPageFailed) {
   const HttpAnswer failed = Ask("/throws");
   EXPECT_EQ(failed.status, 503);
   EXPECT_THAT(failed.body, HasSubstr("out of paper"));
+  const HttpAnswer other = Ask("/throws?int");
+  EXPECT_EQ(other.status, 503);
+  EXPECT_THAT(other.body, HasSubstr("this page failed"));
 }
 
 TEST_F(HttpServerTest, WritesItsAddressToTheFile) {
