@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -19,12 +20,15 @@
 #include "absl/flags/reflection.h"
 #include "absl/flags/usage.h"
 #include "absl/flags/usage_config.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "service/admin/build_info.h"
+#include "service/config/flag_files.h"
 #include "service/config/platform_grace.h"
 #include "service/config/shown_value.h"
 #include "service/files/write_file.h"
@@ -470,6 +474,21 @@ bool IsOurs(absl::string_view file) {
          !absl::StartsWith(file, ".") && !absl::StartsWith(file, "/");
 }
 
+bool IsControl(char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }
+
+// No value looks like that on purpose, and nobody would see it: the \n at the end of a secret, say.
+void CheckValues() {
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (!IsOurs(flag->Filename())) continue;
+    const std::string value = flag->CurrentValue();
+    if (!absl::EndsWith(value, " ") && std::none_of(value.begin(), value.end(), IsControl))
+      continue;
+    UsageError(absl::StrCat("--", name,
+                            " must not end with a blank or have control characters, is \"",
+                            absl::Utf8SafeCEscape(ShownValue(value)), "\""));
+  }
+}
+
 std::map<std::string, std::string> FlagValues(const ServerConfig& config) {
   SetDerivedFlags(config);
   std::map<std::string, std::string> values;
@@ -514,7 +533,10 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   help.contains_help_flags = IsOurs;
   help.version_string = [] { return admin::BuildInfo() + "\n"; };
   absl::SetFlagsUsageConfig(help);
+  const absl::Status flag_files = CheckFlagFiles({argv + 1, argv + argc});
+  if (!flag_files.ok()) UsageError(flag_files.message());
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
+  CheckValues();
   if (words.size() > 1) {
     UsageError(
         absl::StrCat("\"", ShownValue(words[1]), "\" is not a flag; --help lists the flags"));

@@ -185,8 +185,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--admin_address=0.0.0.0:0", "--admin_allow_plaintext"},
         BadFlag{"--admin_address=127.example.com:0", "--admin_address=127.example.com:0 can be"},
         BadFlag{"--admin_http_address=0.0.0.0:0", "--admin_http_address=0.0.0.0:0 can be reached"},
-        BadFlag{"--admin_address=127.0.0.1:0,[::]:0",
-                "--admin_address=[::]:0 can be reached from"}),
+        BadFlag{"--admin_address=127.0.0.1:0,[::]:0", "--admin_address=[::]:0 can be reached from"},
+        BadFlag{"--flagfile=/", "--flagfile=/: cannot read /: Is a directory"},
+        BadFlag{"--port_file=/d/port ", "--port_file must not end with a blank"},
+        BadFlag{"--port_file=/d/\u00e4\r", "control characters, is \"/d/\u00e4\\r\""},
+        BadFlag{"--takeover=a\nb", "control characters, is \"a\\nb\""}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
 
 TEST(DeadlineFlagsTest, RejectADefaultAboveTheMaximum) {
