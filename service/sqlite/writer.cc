@@ -35,6 +35,8 @@ absl::Status RunOne(Database& database, const Writer::Work& work) {
     status = work(database);
   } catch (const std::exception& thrown) {
     status = absl::InternalError(absl::StrCat("work for the database has thrown: ", thrown.what()));
+  } catch (...) {
+    status = absl::InternalError("work for the database has thrown no std::exception");
   }
   return status.ok() ? savepoint->Keep() : status;
 }

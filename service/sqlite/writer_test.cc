@@ -179,6 +179,11 @@ TEST_F(WriterTest, UndoesOnlyTheWorkThatFails) {
     throw std::runtime_error("a bug");
     return absl::OkStatus();
   });
+  add([](Database& database) {
+    EXPECT_TRUE(database.Run("INSERT INTO notes VALUES ('thrown')").ok());
+    throw 1;
+    return absl::OkStatus();
+  });
   add(Add("first"));
   add(Add("last"));
   Release();
@@ -187,7 +192,8 @@ TEST_F(WriterTest, UndoesOnlyTheWorkThatFails) {
   EXPECT_THAT(answers[2].get().ToString(),
               HasSubstr("INTERNAL: work for the database has thrown: a bug"));
   EXPECT_TRUE(absl::IsInternal(answers[3].get()));
-  EXPECT_TRUE(answers[4].get().ok());
+  EXPECT_TRUE(absl::IsInternal(answers[4].get()));
+  EXPECT_TRUE(answers[5].get().ok());
   EXPECT_THAT(Notes(), ElementsAre("first", "last"));
 }
 
