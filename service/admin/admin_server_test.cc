@@ -8,6 +8,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "absl/status/status.h"
@@ -31,6 +32,7 @@ namespace {
 
 using lifecycle::ShutdownReason;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 std::unique_ptr<grpc::ClientContext> Bounded() {
@@ -345,6 +347,16 @@ TEST_F(AdminServerTest, ACheckCannotForgeALine) {
   EXPECT_EQ(Ask("/readyz?verbose").body,
             "[-]phase: Starting\n[-]inventory: UNAVAILABLE: a\\n[+]b\\x1b[2J\n"
             "not ready: the phase is Starting\n");
+}
+
+TEST_F(AdminServerTest, ACheckThatThrowsFailsAlone) {
+  admin_->pages().Add({"database", []() -> absl::Status { throw std::runtime_error("no pool"); }});
+  admin_->pages().Add({"queue", []() -> absl::Status { throw 42; }});
+  EXPECT_EQ(Ask("/readyz?verbose").body,
+            "[-]phase: Starting\n[-]database: INTERNAL: threw: no pool\n"
+            "[-]queue: INTERNAL: threw something that is not a std::exception\n"
+            "not ready: the phase is Starting\n");
+  EXPECT_THAT(Ask("/statusz").body, HasSubstr("threw: no pool"));
 }
 
 TEST_F(AdminServerTest, IsReadyWhileACheckBlocks) {

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "service/admin/build_info.h"
 #include "service/admin/server_metrics.h"
+#include "service/lifecycle/last_resort/run_or_catch.h"
 #include "service/rpc/call_stats.h"
 
 namespace admin {
@@ -135,7 +136,9 @@ ServerStatus Pages::Status() const {
       "%Y-%m-%d %H:%M:%S UTC", absl::Now() - absl::FromChrono(status.uptime), absl::UTCTimeZone());
   status.process = process_.Look();
   status.held_by = process_.InFlight();
-  for (const ReadinessCheck& each : checks()) status.checks.push_back({each.name, each.check()});
+  for (const ReadinessCheck& each : checks()) {
+    status.checks.push_back({each.name, lifecycle::RunOrCatch(each.check)});
+  }
   std::lock_guard lock(mutex_);
   status.flags = flags_;
   if (log_ != nullptr) status.report = log_->ReportSoFar();

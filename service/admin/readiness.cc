@@ -1,6 +1,7 @@
 #include "service/admin/readiness.h"
 
 #include "absl/strings/str_cat.h"
+#include "service/lifecycle/last_resort/run_or_catch.h"
 #include "service/observability/printable.h"
 
 namespace admin {
@@ -17,7 +18,7 @@ HttpResponse ReadinessInDetail(Phase phase, const std::vector<ReadinessCheck>& c
   std::string lines = absl::StrCat(response.status == 200 ? "[+]" : "[-]",
                                    "phase: ", lifecycle::PhaseName(phase), "\n");
   for (const ReadinessCheck& each : checks) {
-    const absl::Status status = each.check();
+    const absl::Status status = lifecycle::RunOrCatch(each.check);
     absl::StrAppend(&lines, status.ok() ? "[+]" : "[-]", each.name, ": ",
                     status.ok() ? "ok" : observability::Printable(status.ToString()), "\n");
   }

@@ -20,7 +20,7 @@ namespace admin {
 //
 // Threads: `check` is called on a thread of the admin server, one at a time, and may block for a
 // moment. It is called until the admin server is closed, which is after everything else: for what
-// is closed it then returns an error.
+// is closed it then returns an error. What it throws is an error, too.
 struct ReadinessCheck {
   std::string name;
   std::function<absl::Status()> check;
