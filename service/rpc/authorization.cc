@@ -119,9 +119,11 @@ absl::StatusOr<Authorization::Rules> Authorization::RulesOf(const std::string& p
 }
 
 absl::Status Authorization::Add(const std::string& line, int number, Rules& rules) {
-  const std::string rule = line.substr(0, line.find('#'));
-  const std::vector<std::string> words =
-      absl::StrSplit(rule, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+  std::vector<std::string> words =
+      absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+  words.erase(std::find_if(words.begin(), words.end(),
+                           [](const std::string& word) { return word.starts_with('#'); }),
+              words.end());
   if (words.empty()) return absl::OkStatus();
   const std::string& method = words[0];
   if (!IsMethod(method)) {

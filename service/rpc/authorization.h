@@ -30,6 +30,9 @@ namespace rpc {
 //   /orders.v1.OrdersService/ListOrders authenticated
 //   /catalog.v1.Catalog/*               everyone
 //
+// A word that begins with `#` begins a comment; within a word it is a part of it, as in
+// uri:https://alice.example/profile#me.
+//
 // Names are those of PeerIdentity(); a `*` at the end matches any ending. `authenticated` is every
 // caller with a verified name. A rule for a method replaces the rule for its service. Nobody may
 // call a method that has no rule.

@@ -91,9 +91,8 @@ class AuthorizationTest : public testing::Test {
   absl::Status Serve(const std::string& policy) { return Serve(*Authorization::Parse(policy)); }
 
   absl::Status Serve(std::shared_ptr<Authorization> policy) {
-    const auto files =
-        TlsFiles::Open({Write("certificate", server_.certificate), Write("key", server_.key),
-                        Write("ca", checkout_.certificate + support_.certificate)});
+    const auto files = TlsFiles::Open({Write("certificate", server_.certificate),
+                                       Write("key", server_.key), Write("ca", trusted_)});
     EXPECT_TRUE(files.ok()) << files.status();
     policy_ = std::move(policy);
     policy_->SetTokenCheck([](const std::string& token) -> std::optional<std::string> {
@@ -131,6 +130,7 @@ class AuthorizationTest : public testing::Test {
   const SelfSigned server_;
   const SelfSigned checkout_{{.names = "URI:spiffe://shop/checkout"}};
   const SelfSigned support_{{.names = "DNS:support.shop"}};
+  std::string trusted_ = checkout_.certificate + support_.certificate;
   std::mutex mutex_;
   std::vector<std::string> lines_;  // Guarded by mutex_.
   const std::shared_ptr<ProbeService> service_ = std::make_shared<ProbeService>();
@@ -162,6 +162,22 @@ TEST_F(AuthorizationTest, AllowsWhomTheRuleNames) {
   EXPECT_THAT(lines_,
               ElementsAre(HasSubstr("1 time in the last minute (/probe.Probe/Echo from ipv"),
                           HasSubstr(" as dns:support.shop"), HasSubstr("no name: 2 times")));
+}
+
+// WebID and the like put it there: what is before it may be somebody else.
+TEST_F(AuthorizationTest, AFragmentBelongsToTheName) {
+  const SelfSigned whole({.names = "URI:https://alice.example/profile#me"});
+  const SelfSigned part({.names = "URI:https://alice.example/profile"});
+  const auto policy = Authorization::Parse(
+      "#nothing\n"
+      "\t#nothing\n"
+      "/probe.Probe/* uri:https://alice.example/profile#me dns:support.shop\t#dns:nobody\n");
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  trusted_ += whole.certificate + part.certificate;
+  ASSERT_TRUE(Serve(*policy).ok());
+  EXPECT_TRUE(Echo(Connect(&whole)).ok());
+  EXPECT_TRUE(Echo(Connect(&support_)).ok());
+  EXPECT_EQ(Echo(Connect(&part)).error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
 
 // Which one counts would be for the order to say, or for a proxy that has checked the other.
