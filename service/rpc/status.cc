@@ -39,6 +39,10 @@ std::string Shortened(std::string text, std::size_t most) {
   return text.substr(0, end) + "...";
 }
 
+bool IsForCallers(const std::string& type_url) {
+  return type_url.rfind(std::string(kTypePrefix) + "google.rpc.", 0) == 0;
+}
+
 bool HidesWhatWasWrong(absl::StatusCode code) {
   return code == absl::StatusCode::kInternal || code == absl::StatusCode::kUnknown;
 }
@@ -56,7 +60,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
   std::size_t size = 0;
   status.ForEachPayload([&](const auto& type_url, const absl::Cord& value) {
     const std::string type(type_url);
-    if (type.rfind(std::string(kTypePrefix) + "google.rpc.", 0) != 0) return;
+    if (!IsForCallers(type)) return;
     if (size + type.size() + value.size() > kMostDetails) return;
     size += type.size() + value.size();
     google::protobuf::Any& detail = *rich.add_details();
@@ -65,6 +69,15 @@ grpc::Status ToGrpc(const absl::Status& status) {
   });
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), rich.message(),
                       rich.details().empty() ? std::string() : rich.SerializeAsString());
+}
+
+bool HasRoomForDetails(const absl::Status& status) {
+  std::size_t size = 0;
+  status.ForEachPayload([&size](const auto& type_url, const absl::Cord& value) {
+    const std::string type(type_url);
+    if (IsForCallers(type)) size += type.size() + value.size();
+  });
+  return size <= kMostDetails;
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {

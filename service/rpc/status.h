@@ -21,6 +21,9 @@ namespace rpc {
 // large for a trailer is cut: the end of the message, and details, those that are too large.
 grpc::Status ToGrpc(const absl::Status& status);
 
+// Whether that sends all details: they are not too large for a trailer.
+bool HasRoomForDetails(const absl::Status& status);
+
 // The reverse, for a backend's answer: code, message and details.
 absl::Status FromGrpc(const grpc::Status& status);
 

@@ -211,5 +211,14 @@ TEST(Goodbye, SaysWhyAndWhereToResume) {
   EXPECT_GT(retry.retry_delay().nanos(), 0);
 }
 
+TEST(HasRoomForDetails, IsSaidOfWhatCallersGetWhole) {
+  const absl::Status small = Goodbye("a.v1", {{"token", std::string(1800, 'x')}});
+  EXPECT_TRUE(HasRoomForDetails(small));
+  EXPECT_EQ(FromGrpc(ToGrpc(small)), small);
+  const absl::Status large = Goodbye("a.v1", {{"token", std::string(2000, 'x')}});
+  EXPECT_FALSE(HasRoomForDetails(large));
+  EXPECT_NE(FromGrpc(ToGrpc(large)), large);
+}
+
 }  // namespace
 }  // namespace rpc

@@ -1,5 +1,6 @@
 #include "service/rpc/stream_order.h"
 
+#include <cstddef>
 #include <exception>
 
 #include "absl/strings/str_cat.h"
@@ -159,8 +160,18 @@ void StreamOrder::TakeIn(unsigned events) {
   }
 }
 
+ResumePoint StreamOrder::Here() {
+  ResumePoint here = Goodbye();
+  if (HasRoomForDetails(rpc::Goodbye(here.domain, here.metadata))) return here;
+  std::size_t size = here.domain.size();
+  for (const auto& [key, value] : here.metadata) size += key.size() + value.size();
+  method_->Threw(absl::StrCat("its resume point of ", size, " bytes is too large for a status"));
+  here.metadata.clear();
+  return here;
+}
+
 void StreamOrder::TellWhere() {
-  const ResumePoint here = Goodbye();
+  const ResumePoint here = Here();
   status_ = WithErrorInfo(*std::move(status_), here.domain, "UNDECODABLE_MESSAGE", here.metadata);
 }
 
@@ -182,7 +193,7 @@ void StreamOrder::DecideEnd() {
   if (half_closed_ && !writes_) return Settle(absl::OkStatus());
   if (!draining_) return;
   Try([this] {
-    const ResumePoint here = Goodbye();
+    const ResumePoint here = Here();
     Settle(rpc::Goodbye(here.domain, here.metadata));
   });
 }

@@ -23,6 +23,10 @@ namespace rpc {
 class StreamOrder;
 
 // Where a stream's caller goes on, at this server or another: {"resume_token", ...}.
+//
+// Requires: it has no more than about 1,800 bytes, since a status has room for no more. Of a larger one
+// the caller gets only the domain, and nothing to resume with; this is logged and counted as if
+// Goodbye() had thrown.
 struct ResumePoint {
   std::string domain;  // Of the ErrorInfo that carries it: "orders.v1".
   std::map<std::string, std::string> metadata = {};
@@ -193,7 +197,9 @@ class StreamOrder {
   void Work();
   void Turn(unsigned events);
   void TakeIn(unsigned events);
-  // Adds Goodbye()'s resume point to the status.
+  // Goodbye()'s resume point, or as much of it as a status has room for.
+  ResumePoint Here();
+  // Adds it to the status.
   void TellWhere();
   void RunTasks();
   void DecideEnd();

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "google/rpc/error_details.pb.h"
+#include "service/rpc/guarded_method.h"
+#include "service/rpc/status.h"
 #include "service/rpc/stream.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 
@@ -26,6 +28,13 @@ using ::probe::Note;
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+
+std::string Reason(const absl::Status& status) {
+  google::rpc::ErrorInfo info;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
+  if (payload) info.ParseFromString(std::string(*payload));
+  return info.reason();
+}
 
 std::map<std::string, std::string> Metadata(const absl::Status& status) {
   std::map<std::string, std::string> metadata;
@@ -61,6 +70,7 @@ struct Script {
   std::function<StreamHold()> hold;
   std::function<void(absl::Status)> end;
   std::function<void(milliseconds)> wake_after;
+  std::string token;  // Where to resume, unless it is empty.
   bool destroyed = false;
 };
 
@@ -107,6 +117,7 @@ class Scripted final : public BidiStream<Note, Note> {
   }
   ResumePoint Goodbye() override {
     script_.at_each_call();
+    if (!script_.token.empty()) return {"test", {{"resume_token", script_.token}}};
     return {
         "test",
         {{"filled", std::to_string(script_.filled)}, {"got", std::to_string(script_.got.size())}}};
@@ -512,6 +523,39 @@ TEST(StreamOrderTest, AThrowingMethodEndsItWithInternal) {
   ASSERT_TRUE(call->status());
   EXPECT_TRUE(absl::IsInternal(*call->status()));
   call->EndAll();
+}
+
+// What an operator would be told of a stream's failures.
+class Told final : public GuardedMethod {
+ public:
+  void Threw(const std::string& what) override { failures.push_back(what); }
+  void Undecodable() override {}
+
+  std::vector<std::string> failures;
+};
+
+TEST(StreamOrderTest, SaysThatAResumePointIsTooLarge) {
+  for (const bool undecodable : {false, true}) {
+    const auto told = std::make_shared<Told>();
+    const std::shared_ptr<GuardedMethod> method = told;
+    const GuardedMethod::Running running(method);
+    for (const std::size_t size : {1800, 2500}) {
+      Script script;
+      script.token = std::string(size, 'x');
+      std::stop_source drain;
+      const auto call = FakeCall::Begin(script, drain.get_token());
+      EXPECT_THAT(told->failures, IsEmpty());
+      if (undecodable) call->EndRead(StreamOrder::kUndecodable);
+      drain.request_stop();
+      ASSERT_TRUE(call->status());
+      const absl::Status seen = FromGrpc(ToGrpc(*call->status()));
+      EXPECT_EQ(Reason(seen), undecodable ? "UNDECODABLE_MESSAGE" : "SERVER_DRAINING");
+      EXPECT_EQ(Metadata(seen)["resume_token"], size == 1800 ? script.token : "");
+      call->EndAll();
+    }
+    EXPECT_THAT(told->failures,
+                ElementsAre("its resume point of 2516 bytes is too large for a status"));
+  }
 }
 
 using StreamOrderDeathTest = ::testing::Test;
