@@ -384,9 +384,11 @@ TEST_F(AdminServerTest, TellsWhenTheCertificateExpires) {
   ASSERT_TRUE(files.ok()) << files.status();
   admin_->pages().Show(nullptr);
   admin_->pages().Show(*files);
-  EXPECT_THAT(Ask("/metrics").body,
-              testing::HasSubstr(absl::StrCat("\ntls_certificate_expiry_timestamp_seconds ",
-                                              (*files)->expires())));
+  const std::string metrics = Ask("/metrics").body;
+  EXPECT_THAT(metrics, testing::HasSubstr(absl::StrCat(
+                           "\ntls_certificate_expiry_timestamp_seconds ", (*files)->expires())));
+  EXPECT_THAT(metrics, testing::HasSubstr(absl::StrCat(
+                           "\ntls_certificate_renewal_timestamp_seconds ", (*files)->renew_by())));
 }
 
 TEST_F(AdminServerTest, SaysWhyHttpCannotStart) {

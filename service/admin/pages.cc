@@ -105,6 +105,9 @@ void Pages::Show(std::shared_ptr<const rpc::TlsFiles> tls) {
   AddGauge("tls_certificate_expiry_timestamp_seconds",
            "When the certificate in use expires, since 1970.",
            [tls] { return static_cast<double>(tls->expires()); });
+  AddGauge("tls_certificate_renewal_timestamp_seconds",
+           "When the certificate in use should have been renewed, since 1970.",
+           [tls] { return static_cast<double>(tls->renew_by()); });
 }
 
 void Pages::AddGauge(std::string name, std::string help, std::function<double()> read) {

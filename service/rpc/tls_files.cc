@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <ctime>
@@ -197,18 +198,36 @@ absl::StatusOr<TlsFiles::Contents> ReadValid(const TlsFiles::Paths& paths) {
   return contents;
 }
 
-std::time_t ExpiryOf(const TlsFiles::Contents& contents) {
+// 0: there is no certificate.
+struct Times {
+  std::time_t expires = 0;
+  std::time_t renew_by = 0;
+};
+
+Times TimesOf(const TlsFiles::Contents& contents) {
   const absl::StatusOr<Certificates> chain = CertificatesIn("", contents.certificate);
-  return !chain.ok() || chain->empty() ? 0 : Expires(*chain->front());
+  if (!chain.ok() || chain->empty()) return {};
+  const X509& certificate = *chain->front();
+  const std::time_t expires = Expires(certificate);
+  // One that lives for a day is renewed every few hours.
+  const std::time_t third = (expires - TimeOf(X509_get0_notBefore(&certificate))) / 3;
+  return {expires, expires - std::min(7 * kDay, third)};
 }
 
 }  // namespace
 
 struct TlsFiles::State {
   State(Paths named, Contents read)
-      : paths(std::move(named)),
-        latest(std::make_shared<Contents>(std::move(read))),
-        expires(ExpiryOf(*latest)) {}
+      : paths(std::move(named)), latest(std::make_shared<Contents>(std::move(read))) {
+    SetTimes(*latest);
+  }
+
+  void SetTimes(const Contents& contents) {
+    const Times times = TimesOf(contents);
+    expires = times.expires;
+    renew_by = times.renew_by;
+    next_reminder = 0;
+  }
 
   void Use(const absl::StatusOr<Contents>& read) {
     if (!read.ok()) {
@@ -216,7 +235,7 @@ struct TlsFiles::State {
                               "; the previous files are used until it is right"));
     }
     if (*read == *Latest()) return;
-    expires = ExpiryOf(*read);
+    SetTimes(*read);
     {
       std::lock_guard lock(mutex);
       latest = std::make_shared<Contents>(*read);
@@ -229,7 +248,7 @@ struct TlsFiles::State {
 
   void SayWhenItExpires() {
     const std::time_t now = std::time(nullptr);
-    if (expires == 0 || expires - now > 7 * kDay || now < next_reminder) return;
+    if (expires == 0 || now < renew_by || now < next_reminder) return;
     next_reminder = now + kDay;
     Say(absl::StrCat("TLS: ", paths.certificate,
                      expires > now ? " expires on " : " has expired on ", Text(expires),
@@ -252,7 +271,8 @@ struct TlsFiles::State {
   Write write;                             // Guarded by mutex.
   std::shared_ptr<const Contents> latest;  // Guarded by mutex.
   std::atomic<std::int64_t> generation{1};
-  std::atomic<std::int64_t> expires;
+  std::atomic<std::int64_t> expires{0};
+  std::atomic<std::int64_t> renew_by{0};
   std::time_t next_reminder = 0;  // The watch's own.
 };
 
@@ -292,5 +312,7 @@ std::shared_ptr<const TlsFiles::Contents> TlsFiles::Latest() const { return stat
 std::int64_t TlsFiles::generation() const { return state_->generation; }
 
 std::int64_t TlsFiles::expires() const { return state_->expires; }
+
+std::int64_t TlsFiles::renew_by() const { return state_->renew_by; }
 
 }  // namespace rpc

@@ -21,8 +21,8 @@ namespace rpc {
 //
 // Guarantees: Latest() is always a set that was complete and valid when it was read. When two reads
 // in a row find the same new set, it is used; when they find the same fault, it is logged once, and
-// the previous set stays in use. A line is logged when a new set is used and, once a day in the
-// certificate's last week, when it expires. A file system that hangs delays only the renewal.
+// the previous set stays in use. A line is logged when a new set is used and, once a day from
+// renew_by() on, when the certificate expires. A file system that hangs delays only the renewal.
 //
 // Requires: Open() is called before anything else uses OpenSSL. It prevents a crash of gRPC's
 // threads that are in a handshake when the process exits.
@@ -71,6 +71,10 @@ class TlsFiles {
 
   // When the certificate expires, as Unix time in seconds; 0 without one.
   std::int64_t expires() const;
+
+  // The same for when it should have been renewed: a week before, or a third of its life, if that is
+  // less.
+  std::int64_t renew_by() const;
 
  private:
   struct State;

@@ -65,6 +65,16 @@ TEST_F(TlsFilesTest, AreWhatTheFilesContain) {
   EXPECT_THAT((*files)->Latest()->ca, StartsWith("-----BEGIN CERTIFICATE-----"));
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   EXPECT_GT((*files)->expires(), std::chrono::duration_cast<std::chrono::seconds>(now).count());
+  EXPECT_EQ((*files)->expires() - (*files)->renew_by(),
+            std::chrono::seconds(hours(24 * 7)).count());
+}
+
+TEST_F(TlsFilesTest, AreToBeRenewedInTheLastThirdOfAShortLife) {
+  const SelfSigned daily({.begins = hours(-1), .ends = hours(23)});
+  const auto files =
+      TlsFiles::Open({Write("certificate", daily.certificate), Write("key", daily.key), ""});
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_EQ((*files)->expires() - (*files)->renew_by(), std::chrono::seconds(hours(8)).count());
 }
 
 TEST_F(TlsFilesTest, MayBeACaAlone) {
@@ -213,6 +223,15 @@ class RenewedTlsFilesTest : public TlsFilesTest {
     ASSERT_EQ(rename(Write("new", text).c_str(), path.c_str()), 0);
   }
 
+  // Says that the key, which comes first, is not the certificate's, and then that both are used.
+  void Renew(const SelfSigned& other) {
+    const std::size_t said = Lines().size();
+    Replace(key_, other.key);
+    ASSERT_TRUE(AwaitLines(said + 1));
+    Replace(certificate_, other.certificate);
+    ASSERT_TRUE(AwaitLines(said + 2));
+  }
+
   std::shared_ptr<TlsFiles> files_;
   std::mutex mutex_;
   std::vector<std::string> lines_;  // Guarded by mutex_.
@@ -290,15 +309,30 @@ TEST_F(RenewedTlsFilesTest, AreNotRenewedByTheSameFiles) {
 }
 
 TEST_F(RenewedTlsFilesTest, ReportDailyThatACertificateExpiresSoon) {
-  const SelfSigned second;
-  Replace(key_, second.key);
-  Replace(certificate_, second.certificate);
-  ASSERT_TRUE(AwaitLines(2));
+  Renew(SelfSigned({.begins = hours(-24 * 30), .ends = hours(24)}));
+  ASSERT_TRUE(AwaitLines(3));
+  Replace(key_, first_.key);  // Several looks later.
+  ASSERT_TRUE(AwaitLines(4));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre(HasSubstr(" is not the key of "), HasSubstr(" is used from now on, valid until "),
+                  HasSubstr(certificate_ + " expires on "), HasSubstr(" is not the key of ")));
+}
+
+// Of a day: whoever renews it every 8 hours has nothing to be told of.
+TEST_F(RenewedTlsFilesTest, ReportAShortLivedCertificateInItsLastThird) {
+  Renew(SelfSigned({.begins = hours(-1), .ends = hours(23)}));
   Replace(key_, first_.key);  // Several looks later.
   ASSERT_TRUE(AwaitLines(3));
-  EXPECT_THAT(Lines(), ElementsAre(HasSubstr(" is used from now on, valid until "),
-                                   HasSubstr(certificate_ + " expires on "),
-                                   HasSubstr(" is not the key of ")));
+  const SelfSigned old({.begins = hours(-17), .ends = hours(7)});
+  Replace(key_, old.key);
+  Replace(certificate_, old.certificate);
+  ASSERT_TRUE(AwaitLines(5));
+  EXPECT_THAT(
+      Lines(),
+      ElementsAre(HasSubstr(" is not the key of "), HasSubstr(" is used from now on, valid until "),
+                  HasSubstr(" is not the key of "), HasSubstr(" is used from now on, valid until "),
+                  HasSubstr(certificate_ + " expires on ")));
 }
 
 }  // namespace
