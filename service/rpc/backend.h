@@ -60,9 +60,13 @@ class Backend {
 
   // Calls on behalf of `caller`, whose deadline and cancellation apply to the call. Does not block.
   // `done` is called once: on one of gRPC's threads, or, when the backend is closed, at once with
-  // UNAVAILABLE. If it throws, this is logged and counted as if the caller's handler had, and `done` is
-  // dropped: the caller of a unary call gets INTERNAL, unless `done` has passed its Answer on. A
+  // UNAVAILABLE. If it throws, this is logged and counted as if the caller's handler had (but see below),
+  // and `done` is dropped: the caller of a unary call gets INTERNAL, unless `done` has passed its Answer on. A
   // stream is told nothing; what `done` has captured for it must tell when it goes (StreamHold).
+  //
+  // The handler is known in it, in what it has left to unary.h and stream.h, and in the `done` of
+  // another call. From elsewhere, such as a stream's own work in a pool, what `done` throws is only
+  // logged.
   template <typename Async, typename Request, typename Response, typename Function>
   void Call(Method<Async, Request, Response> method, const rpc::Call& caller,
             std::type_identity_t<Request> request, Function done) {
@@ -127,7 +131,7 @@ class Backend {
     std::shared_ptr<GuardedMethod> handler = GuardedMethod::CurrentOr(without_caller_);
     const std::shared_ptr<grpc::Channel> channel = channel_.channel();
     if (channel == nullptr) {
-      return Tell<Response>(*handler, done,
+      return Tell<Response>(handler, done,
                             absl::UnavailableError("the backend's channel is closed"));
     }
     auto call = std::make_shared<Running<Request, Response>>();
@@ -142,15 +146,17 @@ class Backend {
           reachability_.Heard(status);
           call->context.reset();
           call->stub.reset();
-          if (!status.ok()) return Tell<Response>(*handler, done, FromGrpc(status));
-          Tell<Response>(*handler, done, std::move(call->response));
+          if (!status.ok()) return Tell<Response>(handler, done, FromGrpc(status));
+          Tell<Response>(handler, done, std::move(call->response));
         });
   }
 
   template <typename Response>
-  static void Tell(GuardedMethod& handler, Done<Response>& done, absl::StatusOr<Response> answer) {
+  static void Tell(const std::shared_ptr<GuardedMethod>& handler, Done<Response>& done,
+                   absl::StatusOr<Response> answer) {
+    const GuardedMethod::Running running(handler);
     unary_internal::RunOrFail(
-        handler, [&] { done(std::move(answer)); }, [&] { done = nullptr; });
+        *handler, [&] { done(std::move(answer)); }, [&] { done = nullptr; });
   }
 
   const std::shared_ptr<GuardedMethod> without_caller_;

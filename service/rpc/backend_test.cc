@@ -18,6 +18,7 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "service/rpc/blocking_pool.h"
 #include "service/rpc/handler_guard.h"
 #include "service/rpc/listener.h"
 #include "service/rpc/testing/callers.h"
@@ -178,37 +179,60 @@ class Careless final : public Probe::CallbackService {
  private:
   grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note* request,
                                  Note* response) override {
+    if (request->text() == "in a pool") return AskFromPool(context, *request);
     return AnswerLater(context, response, [=, this](const Answer<Note>& answer) {
-      backend_.Call(&Stub::async::Echo, *context, *request,
-                    [answer](const absl::StatusOr<Note>& note) {
-                      if (note.ok()) throw std::out_of_range("map::at");
-                      answer(note.status());
-                    });
+      const auto fail = [answer](const absl::StatusOr<Note>& note) {
+        if (note.ok()) throw std::out_of_range("map::at");
+        answer(note.status());
+      };
+      const auto ask = [this, context, request, fail](const absl::StatusOr<Note>&) {
+        backend_.Call(&Stub::async::Echo, *context, *request, fail);
+      };
+      if (request->text() == "in a handler") return ask(Note());
+      backend_.Call(&Stub::async::Echo, *context, *request, ask);
     });
   }
+  grpc::ServerUnaryReactor* AskFromPool(grpc::CallbackServerContext* context, const Note& request) {
+    return AnswerFromPool(pool_, context, [this, context, &request] {
+      auto kept = std::make_shared<std::promise<void>>();
+      const std::future<void> dropped = kept->get_future();
+      backend_.Call(&Stub::async::Echo, *context, request,
+                    [kept = std::move(kept)](const absl::StatusOr<Note>&) {
+                      throw std::out_of_range("map::at");
+                    });
+      dropped.wait();
+      return absl::InternalError("no answer");
+    });
+  }
+
   Backend<Probe>& backend_;
+  BlockingPool pool_{1, 1};
 };
 
 TEST_F(BackendTest, AnAnswerThatCannotBeCopedWithIsTheHandlersFailure) {
-  Careless service(*backend_);
-  HandlerGuard guard([] { return false; },
-                     [this](const std::string& line) {
-                       std::lock_guard lock(mutex_);
-                       lines_.push_back(line);
-                     });
-  guard.Install(service);
-  int port = 0;
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(&service);
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  const auto stub = Probe::NewStub(NewConnection("127.0.0.1:" + std::to_string(port)));
-  Note note;
-  EXPECT_EQ(stub->Echo(Bounded().get(), Text("a"), &note).error_code(), grpc::INTERNAL);
-  EXPECT_EQ(guard.failed(), 1);
-  EXPECT_THAT(lines(),
-              ElementsAre(HasSubstr(" can be reached"), HasSubstr("/probe.Probe/Echo: map::at")));
-  server->Shutdown();
+  for (const char* asked : {"in a handler", "in a pool", "in another answer"}) {
+    Careless service(*backend_);
+    std::vector<std::string> failures;
+    HandlerGuard guard([] { return false; },
+                       [&](const std::string& line) {
+                         std::lock_guard lock(mutex_);
+                         failures.push_back(line);
+                       });
+    guard.Install(service);
+    int port = 0;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service);
+    const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+    const auto stub = Probe::NewStub(NewConnection("127.0.0.1:" + std::to_string(port)));
+    Note note;
+    EXPECT_EQ(stub->Echo(Bounded().get(), Text(asked), &note).error_code(), grpc::INTERNAL);
+    EXPECT_EQ(guard.failed(), 1) << asked;
+    server->Shutdown();
+    std::lock_guard lock(mutex_);
+    EXPECT_THAT(failures, ElementsAre(HasSubstr("/probe.Probe/Echo: map::at"))) << asked;
+  }
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" can be reached")));
 }
 
 TEST_F(BackendTest, WhatIsThrownWithoutACallerIsLogged) {

@@ -22,15 +22,19 @@ class Unguarded final : public GuardedMethod {
   const std::function<void(const std::string& what)> log_;
 };
 
+// What is not guarded.
+const std::shared_ptr<GuardedMethod>& Nobody() {
+  static const auto& nobody = *new std::shared_ptr(GuardedMethod::Logging(nullptr));
+  return nobody;
+}
+
 }  // namespace
 
-std::shared_ptr<GuardedMethod> GuardedMethod::Current() {
-  return running != nullptr ? *running : Logging(nullptr);
-}
+std::shared_ptr<GuardedMethod> GuardedMethod::Current() { return CurrentOr(Nobody()); }
 
 std::shared_ptr<GuardedMethod> GuardedMethod::CurrentOr(
     const std::shared_ptr<GuardedMethod>& otherwise) {
-  return running != nullptr ? *running : otherwise;
+  return running != nullptr && *running != Nobody() ? *running : otherwise;
 }
 
 std::shared_ptr<GuardedMethod> GuardedMethod::Logging(std::function<void(const std::string&)> log) {

@@ -40,7 +40,8 @@ class GuardedMethod {
   // The package of its proto, "orders.v1"; empty where it is not known.
   virtual std::string Package() const { return ""; }
 
-  // That of the handler that runs on this thread, as HandlerGuard announces it. Never null; of what
+  // That of the handler that runs on this thread, or of what it has left to unary.h, stream.h or
+  // backend.h, as they and HandlerGuard announce it. Never null; of what
   // is not guarded nothing is counted, logged or known.
   static std::shared_ptr<GuardedMethod> Current();
 

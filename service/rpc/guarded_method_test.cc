@@ -45,6 +45,13 @@ TEST(GuardedMethodTest, KnowsNothingWhereNothingIsGuarded) {
   EXPECT_EQ(GuardedMethod::Current()->Package(), "");
 }
 
+TEST(GuardedMethodTest, WhatIsNotGuardedHidesNobodyWhoListens) {
+  const std::shared_ptr<GuardedMethod> unguarded = GuardedMethod::Current();
+  const std::shared_ptr<GuardedMethod> listens = std::make_shared<Heard>();
+  const GuardedMethod::Running running(unguarded);
+  EXPECT_EQ(GuardedMethod::CurrentOr(listens), listens);
+}
+
 TEST(GuardedMethodTest, IsToldWhatWasThrown) {
   Heard heard;
   EXPECT_TRUE(heard.Survives([] {}));

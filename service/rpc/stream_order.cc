@@ -253,6 +253,7 @@ void StreamOrder::FinishIfDone() {
 template <typename Method>
 void StreamOrder::Try(Method method) {
   const Trace::Scope scope(trace_);
+  const GuardedMethod::Running running(method_);
   const StreamOrder* const outer = std::exchange(at_work, this);
   const bool survived = method_->Survives(method);
   at_work = outer;

@@ -534,6 +534,23 @@ class Told final : public GuardedMethod {
   std::vector<std::string> failures;
 };
 
+TEST(StreamOrderTest, IsItsMethodsInLaterEventsToo) {
+  Script script;
+  std::shared_ptr<GuardedMethod> current;
+  script.on_message = [&] { current = GuardedMethod::Current(); };
+  const std::shared_ptr<GuardedMethod> method = std::make_shared<Told>();
+  std::shared_ptr<FakeCall> call;
+  {
+    const GuardedMethod::Running running(method);
+    call = FakeCall::Begin(script);
+  }
+  call->Send("a");
+  EXPECT_EQ(current, method);
+  EXPECT_NE(GuardedMethod::Current(), method);
+  call->Cancel();
+  call->EndAll();
+}
+
 TEST(StreamOrderTest, SaysThatAResumePointIsTooLarge) {
   for (const bool undecodable : {false, true}) {
     const auto told = std::make_shared<Told>();

@@ -60,7 +60,7 @@ void Unanswered::Claim() {
 
 void Unanswered::Finish(const absl::Status& status) {
   grpc::Status answer = ToGrpc(status);
-  method_->Answered(call_, answer.error_code());
+  method_->Answered(call_.context, answer.error_code());
   reactor_.Finish(std::move(answer));
 }
 

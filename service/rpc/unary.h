@@ -100,6 +100,7 @@ class Unanswered {
   void AnswerWith(const Handler& handler) {
     absl::Status status;
     const Trace::Scope scope(trace_);
+    const GuardedMethod::Running running(method_, call_);
     const bool returned = method_->Survives([&] { status = handler(); });
     Answer(returned ? status : absl::InternalError("the handler failed"));
   }
@@ -109,7 +110,7 @@ class Unanswered {
  private:
   grpc::ServerUnaryReactor& reactor_;
   const std::shared_ptr<GuardedMethod> method_ = GuardedMethod::Current();
-  const grpc::ServerContextBase* const call_ = GuardedMethod::CurrentCall().context;
+  const GuardedMethod::RunningCall call_ = GuardedMethod::CurrentCall();
   const std::optional<Trace> trace_ = Trace::Current();
   std::atomic<bool> answered_{false};
   std::atomic<bool> failed_{false};  // Where an Answer was dropped; see RunOrFail().
