@@ -13,6 +13,8 @@
 namespace client {
 namespace {
 
+constexpr std::chrono::hours kYear(24 * 365);
+
 // The machine's clock. It sleeps on the channel, in short pieces: nothing else
 // polls the channel's sockets between two calls, and gRPC would notice only every
 // 5 seconds that the server is back.
@@ -48,6 +50,8 @@ absl::StatusOr<Connection> Connection::Create(const std::string& target, ClientO
   if (options.tls != nullptr && options.credentials != nullptr) {
     return absl::InvalidArgumentError("there are both TLS files and other credentials");
   }
+  // No deadline overflows.
+  options.timeout = std::min<std::chrono::milliseconds>(options.timeout, kYear);
   if (options.credentials == nullptr) options.credentials = grpc::InsecureChannelCredentials();
 
   grpc::ChannelArguments arguments;

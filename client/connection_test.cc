@@ -48,6 +48,13 @@ void AnswerCalls(FakeServer& server, int times) {
   }
 }
 
+TEST(ConnectionTest, TakesTheLongestTimeoutForNone) {
+  FakeServer server;
+  AnswerCalls(server, 1);
+  const absl::Status status = CallOnce(server.address(), milliseconds::max());
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST(ConnectionTest, LeavesAnUnhealthyServerForAHealthyOne) {
   FakeServer leaving(FakeServer::Health::kServed);
   FakeServer staying(FakeServer::Health::kServed);

@@ -41,7 +41,8 @@ bool Retry::AwaitNext(const absl::Status& status) {
   backoff_ = std::min<decltype(backoff_)>(backoff_ * options_.multiplier, options_.max_backoff);
 
   if (options_.give_up_after.has_value() &&
-      now + wait > *failing_since_ + *options_.give_up_after) {
+      std::chrono::ceil<std::chrono::milliseconds>(now + wait - *failing_since_) >
+          *options_.give_up_after) {
     return false;
   }
   if (options_.on_retry) options_.on_retry({status, wait, failures_});

@@ -74,6 +74,14 @@ TEST(RetryTest, GivesUpOnAServerAwayTooLong) {
   EXPECT_THAT(clock.Now() - start, Between(seconds(8), seconds(10)));
 }
 
+TEST(RetryTest, TakesTheLongestLimitForNone) {
+  FakeClock clock;
+  clock.Advance(std::chrono::hours(1));
+  const RetryOptions options{.give_up_after = milliseconds::max()};
+  Retry retry(options, clock, {});
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(retry.AwaitNext(kBroken));
+}
+
 TEST(RetryTest, CountsTheLimitFromTheFirstFailure) {
   FakeClock clock;
   const RetryOptions options{.give_up_after = seconds(10)};

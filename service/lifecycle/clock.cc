@@ -17,6 +17,11 @@ class SteadyClock final : public Clock {
   }
 };
 
+Clock::TimePoint Later(Clock::TimePoint now, Clock::Duration duration) {
+  const bool is_in_time = duration < Clock::TimePoint::max() - now;
+  return is_in_time ? now + duration : Clock::TimePoint::max();
+}
+
 }  // namespace
 
 Clock& Clock::Steady() {
@@ -34,7 +39,7 @@ Patience::Patience(Clock& clock, Clock::Duration budget, std::stop_token expedit
     : clock_(clock),
       expedite_(std::move(expedite)),
       moment_(expedited),
-      deadline_(clock.Now() + budget),
+      deadline_(Later(clock.Now(), budget)),
       caught_up_(budget <= Clock::Duration::zero()) {
   Expedited();
 }

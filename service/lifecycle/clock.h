@@ -1,6 +1,7 @@
 #ifndef SERVICE_LIFECYCLE_CLOCK_H_
 #define SERVICE_LIFECYCLE_CLOCK_H_
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -36,6 +37,13 @@ class Clock {
   static Clock& Steady();
 };
 
+// For a sum with a time, which a longer duration, such as max(), would overflow: it would lie in the
+// past.
+template <typename Duration>
+constexpr Duration AtMostAYear(Duration duration) {
+  return std::min<Duration>(duration, std::chrono::hours(24 * 365));
+}
+
 // When to give up on what was due at `due` and has not ended by `now`: as much later as that was
 // noticed late, within limits. The process was suspended (SIGSTOP, a frozen cgroup) or got no CPU
 // time, and so did what it waits for.
@@ -56,7 +64,7 @@ class Patience {
   static constexpr Clock::Duration kFirstPollInterval = std::chrono::microseconds(50);
   static constexpr Clock::Duration kPollInterval = std::chrono::milliseconds(1);
 
-  // `expedited`: how long that moment is.
+  // `budget`: max(): there is no deadline. `expedited`: how long that moment is.
   Patience(Clock& clock, Clock::Duration budget, std::stop_token expedite,
            Clock::Duration expedited = kExpedited);
 

@@ -40,6 +40,13 @@ TEST(Patience, EndsWithItsBudget) {
   EXPECT_FALSE(wait.get());
 }
 
+TEST(Patience, WithoutALimitDoesNotEnd) {
+  FakeClock clock;
+  Patience patience(clock, Clock::Duration::max(), {});
+  EXPECT_EQ(patience.deadline(), Clock::TimePoint::max());
+  EXPECT_FALSE(patience.Over());
+}
+
 TEST(Patience, EndsWhenDone) {
   FakeClock clock;
   Patience patience(clock, seconds(4), {});

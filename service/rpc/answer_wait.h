@@ -9,6 +9,8 @@
 #include <stop_token>
 #include <utility>
 
+#include "service/lifecycle/clock.h"
+
 namespace rpc {
 
 // Waits on one thread for what another one brings.
@@ -29,7 +31,7 @@ class AnswerWait {
     const auto is_set = [this] { return value_.has_value(); };
     std::unique_lock lock(mutex_);
     if (!changed_.wait(lock, std::move(stop), is_set) &&
-        !changed_.wait_for(lock, patience, is_set)) {
+        !changed_.wait_for(lock, lifecycle::AtMostAYear(patience), is_set)) {
       lock.unlock();
       give_up();
       lock.lock();

@@ -28,6 +28,16 @@ TEST(AnswerWaitTest, HasPatienceOnceAStopIsRequested) {
   EXPECT_EQ(wait.Get(stop.get_token(), kForEver, [] { FAIL(); }), 1);
 }
 
+TEST(AnswerWaitTest, TakesTheLongestPatienceForAllThereIs) {
+  std::stop_source stop;
+  stop.request_stop();
+  for (int i = 0; i < 20; ++i) {
+    AnswerWait<int> wait;
+    const std::jthread sets([&] { wait.Set(1); });
+    EXPECT_EQ(wait.Get(stop.get_token(), std::chrono::milliseconds::max(), [] { FAIL(); }), 1);
+  }
+}
+
 TEST(AnswerWaitTest, GivesUpWhenThatIsOver) {
   AnswerWait<int> wait;
   std::stop_source stop;

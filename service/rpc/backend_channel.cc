@@ -116,7 +116,8 @@ std::shared_ptr<grpc::ClientContext> BackendChannel::Track(
     std::unique_ptr<grpc::ClientContext> context, std::stop_token give_up,
     std::chrono::system_clock::time_point deadline) const {
   // gRPC passes on what the caller has set, which the server may have shortened (call_deadlines.h).
-  context->set_deadline(std::min(deadline, std::chrono::system_clock::now() + options_.timeout));
+  context->set_deadline(std::min(
+      deadline, std::chrono::system_clock::now() + lifecycle::AtMostAYear(options_.timeout)));
   auto call = std::make_shared<Call>(channel(), std::move(context), closing_, std::move(give_up));
   grpc::ClientContext* const known = call->context.get();
   return {std::move(call), known};

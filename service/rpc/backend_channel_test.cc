@@ -137,6 +137,16 @@ grpc::Status Echo(const BackendChannel& backend) {
   return Probe::NewStub(backend.channel())->Echo(backend.NewContext().get(), note, &note);
 }
 
+TEST(BackendChannel, TakesTheLongestTimeoutForNone) {
+  ProbeService service;
+  const Server server(service);
+  BackendChannel backend(To(server, milliseconds::max()));
+  const grpc::Status answer = Echo(backend);
+  EXPECT_TRUE(answer.ok()) << answer.error_message();
+  const absl::Status closed = backend.Close(Clock::TimePoint::max());
+  EXPECT_TRUE(closed.ok()) << closed;
+}
+
 TEST(BackendChannel, TriesAgainWhenTheBackendIsUnavailable) {
   Flaky flaky(2, grpc::UNAVAILABLE);
   const Server server(flaky);

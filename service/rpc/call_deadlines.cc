@@ -7,6 +7,7 @@
 
 #include "grpc/support/alloc.h"
 #include "grpc/support/time.h"
+#include "service/lifecycle/clock.h"
 #include "service/rpc/spread.h"
 
 namespace rpc {
@@ -51,7 +52,7 @@ milliseconds Interval(const CallDeadlines::Limits& limits) {
 
 CallDeadlines::CallDeadlines(Limits limits, LimitLog::Write write,
                              std::function<void(const std::string& peer)> ends)
-    : limits_(limits),
+    : limits_({lifecycle::AtMostAYear(limits.max), lifecycle::AtMostAYear(limits.when_unset)}),
       interval_(Interval(limits)),
       ends_(std::move(ends)),
       ended_("ended a call: it took longer than --max_deadline or --default_deadline allows",

@@ -139,6 +139,18 @@ TEST_F(CallDeadlinesTest, HasAnOwnLimitForMissingDeadlines) {
   EXPECT_GT(LeftWith(3 * kHour), 2 * kHour);
 }
 
+TEST_F(CallDeadlinesTest, TakesTheLongestLimitForNone) {
+  Start({.max = milliseconds::max(), .when_unset = milliseconds::max()});
+  EXPECT_GT(LeftWith(3 * kHour), 2 * kHour);
+  EXPECT_GT(LeftWith(milliseconds(0)), kHour);
+  auto held = std::async(std::launch::async, [&] { return Ask("Hold", milliseconds(0)); });
+  ASSERT_TRUE(service_.probe.AwaitHeld(1));
+  EXPECT_EQ(Ask("Hold", 10 * kShort).error_code(), grpc::DEADLINE_EXCEEDED) << "its caller's own";
+  service_.probe.Release();
+  EXPECT_TRUE(held.get().ok());
+  EXPECT_EQ(deadlines_->ended(), 0);
+}
+
 TEST_F(CallDeadlinesTest, LeavesDeadlinesAloneThatCallersSet) {
   Start({.when_unset = kHour});
   EXPECT_GT(LeftWith(3 * kHour), 2 * kHour);

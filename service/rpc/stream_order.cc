@@ -80,6 +80,7 @@ void StreamOrder::Settle(absl::Status status) {
 
 void StreamOrder::WakeAfter(std::chrono::milliseconds delay) {
   RequireOwnMethod("WakeAfter()");
+  delay = lifecycle::AtMostAYear(delay);
   const auto at = std::chrono::steady_clock::now() + delay;
   if (wake_at_ && *wake_at_ <= at) return;
   wake_at_ = at;

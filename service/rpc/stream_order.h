@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "service/lifecycle/clock.h"
 #include "service/rpc/guarded_method.h"
 #include "service/rpc/trace.h"
 
@@ -171,7 +172,9 @@ class StreamOrder {
 
   // When nothing was written for about that long, Heartbeat() is asked for a message.
   // In the constructor only.
-  void BeatWhenIdle(std::chrono::milliseconds interval) { idle_ = interval; }
+  void BeatWhenIdle(std::chrono::milliseconds interval) {
+    idle_ = lifecycle::AtMostAYear(interval);
+  }
 
   // Whether a message is on its way to the caller.
   bool writing() const { return writing_ || filled_; }

@@ -61,6 +61,7 @@ struct Script {
   bool timer_is_set = false;
   std::vector<std::string> got;
   bool beats = false;
+  milliseconds beat_interval{1};
   bool lingers = false;  // Goes on though its caller has sent all.
   std::optional<StreamHandle> handle;
   std::function<void()> on_message = [] {};
@@ -81,7 +82,7 @@ class Scripted final : public BidiStream<Note, Note> {
     script_.hold = [this] { return Hold(); };
     script_.end = [this](absl::Status status) { End(std::move(status)); };
     script_.wake_after = [this](milliseconds delay) { WakeAfter(delay); };
-    if (script_.beats) BeatWhenIdle(milliseconds(1));
+    if (script_.beats) BeatWhenIdle(script_.beat_interval);
   }
   ~Scripted() override { script_.destroyed = true; }
 
@@ -420,6 +421,29 @@ TEST(StreamOrderTest, WakesAtTheEarliestOfTheTimesItIsAskedFor) {
   EXPECT_EQ(call->timer, std::nullopt) << "a later time takes the earlier one's place";
   call->PassTime();
   EXPECT_EQ(call->timer, kTick);
+  call->Cancel();
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, TakesTheLongestTimeForNever) {
+  constexpr milliseconds kAYear = std::chrono::hours(24 * 365);
+  Script script;
+  script.beats = true;
+  script.beat_interval = milliseconds::max();
+  const auto call = FakeCall::Begin(script);
+  EXPECT_EQ(call->idle_timer, kAYear);
+  script.on_message = [&] {
+    script.timer_wanted = true;
+    script.wake_after(milliseconds::max());
+  };
+  call->Send("a");
+  EXPECT_EQ(std::exchange(call->timer, std::nullopt), kAYear);
+  script.on_message = [&] {
+    script.timer_wanted = true;
+    script.wake_after(kTick);
+  };
+  call->Send("b");
+  EXPECT_EQ(call->timer, kTick) << "it is sooner";
   call->Cancel();
   call->EndAll();
 }

@@ -25,7 +25,7 @@ lifecycle::Clock::TimePoint Call::deadline() const {
 }
 
 lifecycle::Clock::TimePoint Call::DeadlineWithin(lifecycle::Clock::Duration limit) const {
-  return std::min(deadline(), lifecycle::Clock::Steady().Now() + limit);
+  return std::min(deadline(), lifecycle::Clock::Steady().Now() + lifecycle::AtMostAYear(limit));
 }
 
 namespace unary_internal {

@@ -1,7 +1,6 @@
 #ifndef SERVICE_RPC_WALL_CLOCK_H_
 #define SERVICE_RPC_WALL_CLOCK_H_
 
-#include <algorithm>
 #include <chrono>
 
 #include "service/lifecycle/clock.h"
@@ -11,10 +10,10 @@ namespace rpc {
 // Converts a deadline to the wall clock that gRPC expects. One that is infinitely far away becomes
 // a year from now.
 inline std::chrono::system_clock::time_point OnTheWall(lifecycle::Clock::TimePoint point) {
-  constexpr lifecycle::Clock::Duration kYear = std::chrono::hours(365 * 24);
   const lifecycle::Clock::Duration left = point - std::chrono::steady_clock::now();
   return std::chrono::system_clock::now() +
-         std::chrono::duration_cast<std::chrono::system_clock::duration>(std::min(left, kYear));
+         std::chrono::duration_cast<std::chrono::system_clock::duration>(
+             lifecycle::AtMostAYear(left));
 }
 
 }  // namespace rpc
