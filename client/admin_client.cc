@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "client/clock.h"
 #include "client/error_details.h"
 #include "grpcpp/client_context.h"
 
@@ -28,7 +29,7 @@ absl::Status AdminClient::Drain(const std::function<bool(const State&)>& on_stat
   const auto channel = connection_.channel();
   const auto stub = AdminService::NewStub(channel);
   grpc::ClientContext context;
-  if (limit) context.set_deadline(std::chrono::system_clock::now() + *limit);
+  if (limit) context.set_deadline(std::chrono::system_clock::now() + AtMostAYear(*limit));
   const auto reader = stub->Drain(&context, DrainRequest());
   DrainResponse response;
   bool asked = false;

@@ -46,6 +46,16 @@ TEST_F(AdminClientTest, ReportsEachStateOfADrain) {
               ElementsAre(admin::v1::PHASE_LAME_DUCK, admin::v1::PHASE_DRAINING_CONNECTIONS));
 }
 
+TEST_F(AdminClientTest, TakesTheLongestLimitOfADrainForNone) {
+  server_.admin.drain.Then([](FakeAdmin::States& states) {
+    states.Write({});
+    return grpc::Status::OK;
+  });
+  const absl::Status end =
+      Connect()->Drain([](const State&) { return true; }, std::chrono::milliseconds::max());
+  EXPECT_TRUE(end.ok()) << end;
+}
+
 TEST_F(AdminClientTest, SaysWhyADrainEnded) {
   server_.admin.drain.Then([](FakeAdmin::States&) {
     return Refusal(grpc::StatusCode::ABORTED, "the drain was undone", "UNDRAINED");

@@ -1,6 +1,7 @@
 #ifndef CLIENT_CLOCK_H_
 #define CLIENT_CLOCK_H_
 
+#include <algorithm>
 #include <chrono>
 #include <stop_token>
 
@@ -23,6 +24,11 @@ class Clock {
   // Waits for `duration`, or until a stop is requested.
   virtual void Sleep(Duration duration, std::stop_token stop) = 0;
 };
+
+// For a sum with a time, which a longer limit, such as max(), would overflow: it would lie in the past.
+inline std::chrono::milliseconds AtMostAYear(std::chrono::milliseconds limit) {
+  return std::min<std::chrono::milliseconds>(limit, std::chrono::hours(24 * 365));
+}
 
 }  // namespace client
 

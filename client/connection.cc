@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "client/clock.h"
 #include "client/error_details.h"
 #include "client/service_config.h"
 #include "grpcpp/create_channel.h"
@@ -12,8 +13,6 @@
 
 namespace client {
 namespace {
-
-constexpr std::chrono::hours kYear(24 * 365);
 
 // The machine's clock. It sleeps on the channel, in short pieces: nothing else
 // polls the channel's sockets between two calls, and gRPC would notice only every
@@ -50,8 +49,7 @@ absl::StatusOr<Connection> Connection::Create(const std::string& target, ClientO
   if (options.tls != nullptr && options.credentials != nullptr) {
     return absl::InvalidArgumentError("there are both TLS files and other credentials");
   }
-  // No deadline overflows.
-  options.timeout = std::min<std::chrono::milliseconds>(options.timeout, kYear);
+  options.timeout = AtMostAYear(options.timeout);
   if (options.credentials == nullptr) options.credentials = grpc::InsecureChannelCredentials();
 
   grpc::ChannelArguments arguments;
