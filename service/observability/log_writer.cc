@@ -1,6 +1,7 @@
 #include "service/observability/log_writer.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -139,11 +140,11 @@ class LogWriter::Queue {
     while (!lines_.empty() && WriteFront(lock, {})) continue;
   }
 
-  bool Flush(Clock::Duration limit) {
+  bool Flush(Clock::Duration limit, bool or_drop) {
     std::unique_lock lock(mutex_);
     const Clock::TimePoint end = Clock::Steady().Now() + limit;
     stuck_ = false;  // The reader may read again.
-    const auto over = [this] { return lines_.empty() || stuck_; };
+    const auto over = [this] { return lines_.empty() || (stuck_ && !writing_); };
     while (!over()) {
       const auto left = std::chrono::floor<std::chrono::milliseconds>(end - Clock::Steady().Now());
       if (left <= left.zero()) break;
@@ -154,7 +155,10 @@ class LogWriter::Queue {
         changed_.wait_until(lock, end, [&] { return over() || !writing_; });
       }
     }
-    return lines_.empty();
+    const bool flushed = lines_.empty();
+    // With room it is not the reader who is slow but this process, on a busy machine.
+    if (!flushed && or_drop && !HasRoom()) DropWaiting();
+    return flushed;
   }
 
   bool WritesTo(const std::string& path) const {
@@ -185,6 +189,21 @@ class LogWriter::Queue {
   void Push(std::string line) {
     bytes_ += line.size();
     lines_.push_back(std::move(line));
+  }
+
+  bool HasRoom() const {
+    pollfd out{fd_, POLLOUT, 0};
+    return poll(&out, 1, /*milliseconds=*/0) == 1 && (out.revents & POLLOUT) != 0;
+  }
+
+  // Keeps the first line if it is begun.
+  void DropWaiting() {
+    const std::size_t kept = writing_ || written_ > 0 ? 1 : 0;
+    const auto dropped = static_cast<std::int64_t>(lines_.size() - kept);
+    lost_ += dropped;
+    unsaid_ += dropped;
+    lines_.resize(kept);
+    bytes_ = kept == 0 ? 0 : lines_.front().size();
   }
 
   void SayWhatWasLost() {
@@ -275,7 +294,11 @@ void LogWriter::Print(std::string_view words) const {
   lifecycle::WriteWithoutBlocking(STDOUT_FILENO, Printable(words) + "\n");
 }
 
-bool LogWriter::Flush(Clock::Duration limit) { return queue_->Flush(limit); }
+bool LogWriter::Flush(Clock::Duration limit) { return queue_->Flush(limit, /*or_drop=*/false); }
+
+bool LogWriter::FlushOrDrop(Clock::Duration limit) {
+  return queue_->Flush(limit, /*or_drop=*/true);
+}
 
 bool LogWriter::WritesTo(const std::string& path) const { return queue_->WritesTo(path); }
 

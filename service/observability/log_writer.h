@@ -80,6 +80,11 @@ class LogWriter {
   // False: it gave up.
   bool Flush(lifecycle::Clock::Duration limit);
 
+  // The same, but if it gives up and there is no room for more, it drops what is left, except a line of
+  // which it cannot know how much is written: what is logged next is not behind lines that a slow
+  // reader will not take in time. A line says how many, before the next one.
+  bool FlushOrDrop(lifecycle::Clock::Duration limit);
+
   // Whether the lines go to the file that `path` names or links to.
   bool WritesTo(const std::string& path) const;
 

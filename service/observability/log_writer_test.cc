@@ -184,6 +184,36 @@ TEST_F(LogWriterTest, CountsWaitingLinesAsLostOnceNobodyReads) {
   EXPECT_EQ(writer_->Lost(), 0);
 }
 
+TEST_F(LogWriterTest, DropsWhatItCannotFlushWhereAskedTo) {
+  FillThePipe();
+  const std::string kilobytes(4000, 'x');
+  for (int i = 0; i < 100; ++i) writer_->Log('I', kilobytes);
+  EXPECT_FALSE(writer_->FlushOrDrop(kLimit));
+  EXPECT_EQ(writer_->Dropped(), 100);
+  EXPECT_EQ(writer_->Lost(), 100);
+  Take();
+  writer_->Log('I', "next");
+  EXPECT_THAT(Read(), MatchesRegex(".* W orders: 100 lines lost: .*\n.* I orders: next\n"));
+  writer_->Log('I', "one");
+  EXPECT_TRUE(writer_->FlushOrDrop(kLimit));
+  EXPECT_THAT(Take(), EndsWith(" I orders: one\n"));
+  EXPECT_EQ(writer_->Lost(), 100);
+}
+
+// Its thread is writing it, and does not know yet whether that succeeds.
+TEST_F(LogWriterTest, DropsNoLineThatIsBeingWritten) {
+  FillThePipe();
+  for (int i = 0; i < 100; ++i) writer_->Log('I', "unread");
+  EXPECT_FALSE(writer_->FlushOrDrop({}));
+  writer_->LogReport("{}");
+  const std::string text = Read();
+  int written = 0;
+  for (std::size_t at = 0; (at = text.find("unread", at)) != text.npos; ++at) ++written;
+  EXPECT_LE(written, 1);
+  EXPECT_EQ(writer_->Dropped(), 100 - written);
+  EXPECT_THAT(text, EndsWith("shutdown report: {}\n"));
+}
+
 TEST_F(LogWriterTest, MakesOneLineOfWhateverIsLogged) {
   writer_->Log('E', "a\n12:00:00.000 I orders: b\x1b[2J");
   EXPECT_THAT(Read(), EndsWith(" E orders: a\\n12:00:00.000 I orders: b\\x1b[2J\n"));
@@ -259,6 +289,8 @@ TEST_F(LogWriterTest, FlushWritesWhatItsThreadDoesNot) {
   while (sem_wait(&stands_still) != 0) continue;
 
   writer_->Log('I', "one");
+  EXPECT_FALSE(writer_->FlushOrDrop({}));
+  EXPECT_EQ(writer_->Dropped(), 0) << "a reader who is not slow";
   EXPECT_TRUE(writer_->Flush(std::chrono::seconds(1)));
   EXPECT_THAT(Take(), EndsWith(" I orders: one\n"));
   sem_post(&may_go_on);

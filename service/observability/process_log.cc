@@ -136,15 +136,17 @@ void ProcessLog::OnEnd(const lifecycle::End& end) {
     writer_.Log('E', absl::StrCat("could not start: ", end.why));
   }
   SumUpLibraryLogs();
-  const Clock::TimePoint latest =
-      Clock::Steady().Now() + std::max(end.budget.reserve / 4, kLeastLimit);
+  const Clock::Duration limit = std::max(end.budget.reserve / 4, kLeastLimit);
+  const Clock::TimePoint latest = Clock::Steady().Now() + limit;
+  // Before the report, which says how many lines were lost, and must not wait behind those of a slow
+  // reader; where the file is the log, its pieces have none beside them.
+  writer_.FlushOrDrop(limit / 2);
   std::string json;
   {
     std::lock_guard lock(mutex_);
     json = ToJson(record_.Report(program_, end, writer_.Lost()));
   }
   const auto flush = [&] { writer_.Flush(std::max(latest - Clock::Steady().Now(), kLeastFlush)); };
-  if (file_is_log_) flush();  // What is written piece by piece has nobody beside it.
   file_.Begin(json + "\n");
   if (file_is_log_) file_.Await(latest).IgnoreError();  // Below.
   writer_.LogReport(json);  // First: the watchdog may not wait for a disk that hangs.

@@ -29,10 +29,11 @@ namespace observability {
 // has "could not start: WHY", as an error, which every level shows.
 //
 // Guarantees: all of it goes through one LogWriter, so nothing waits for a reader. A report file
-// that cannot be written is reported in the log, behind the report, and changes nothing else. A
-// disk or a log that hangs delays the end as Observer::OnEnd() may; a disk does not keep the report
-// from the log. Where the file is the log itself (/dev/stderr), the JSON is a line of its own before
-// the log's last one.
+// that cannot be written is reported in the log, behind the report, and changes nothing else. Lines
+// that a slow reader has not taken after half of the time that OnEnd() may take are dropped, so that
+// the report arrives; it counts them. A disk or a log that hangs delays the end as
+// Observer::OnEnd() may; a disk does not keep the report from the log. Where the file is the log
+// itself (/dev/stderr), the JSON is a line of its own before the log's last one.
 //
 // Threads: any. Its mutex is never held while anything can block.
 // Lifetime: the process's LogWriter lives until the process ends, as gRPC's threads do.

@@ -130,6 +130,23 @@ TEST_F(ReportTest, SaysHowManyLogLinesNobodyRead) {
   EXPECT_GE(Read().log_lines_lost(), lost);
 }
 
+// The reader takes what the pipe has room for, and as much again; then the process has ended.
+TEST_F(ReportTest, IsNotLostBehindTheLinesOfASlowReader) {
+  const std::string much(4000, 'x');
+  constexpr int kLines = 200;
+  for (int i = 0; i < kLines; ++i) writer_.Log('I', much);
+  log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
+  std::string log = Log();
+  writer_.Flush(seconds(40));
+  log += Log();
+  int arrived = 0;
+  for (std::size_t at = 0; (at = log.find(": x", at)) != log.npos; ++at) ++arrived;
+  const std::string lost = std::to_string(kLines - arrived);
+  EXPECT_THAT(log, ContainsRegex(" W echo: " + lost + " lines lost: .*\n.*: shutdown report: "));
+  EXPECT_THAT(log, testing::EndsWith(" I echo: shutdown report: " + Text()));
+  EXPECT_EQ(Read().log_lines_lost(), kLines - arrived);
+}
+
 TEST_F(ReportTest, KeepsTheLastEnd) {
   log_.OnEnd(EndedWith(ExitCode::kClean, milliseconds(0)));
   log_.OnEnd(EndedWith(ExitCode::kWatchdog, milliseconds(9), "stuck in main"));
