@@ -50,17 +50,6 @@ std::string JsonHead(char level, const std::string& program) {
                       "\",\"program\":", JsonString(program, kMaxValue), ",");
 }
 
-// `line`, truncated at a character boundary if it does not fit.
-void CutOff(std::string& line, std::size_t most) {
-  constexpr std::string_view kMore = "...";
-  if (line.size() <= most) return;
-  line.resize(most - kMore.size());
-  const auto is_part = [&](unsigned mask) { return (line.back() & mask) == mask; };
-  while (is_part(0x80) && !is_part(0xC0)) line.pop_back();
-  if (is_part(0xC0)) line.pop_back();
-  line += kMore;
-}
-
 void AppendFields(std::string& line, const LogFields& fields) {
   for (const LogField& field : fields) {
     line.append(1, ' ').append(field.name).append(1, '=');

@@ -144,6 +144,15 @@ std::string Printable(std::string_view text) {
   return printable;
 }
 
+void CutOff(std::string& text, std::size_t most) {
+  constexpr std::string_view kMore = "...";
+  if (text.size() <= most) return;
+  std::size_t end = most - kMore.size();
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  text.resize(end);
+  text += kMore;
+}
+
 std::string JsonString(std::string_view text, std::size_t max_bytes) {
   constexpr std::string_view kMore = "...\"";
   const std::size_t most = max_bytes - kMore.size();

@@ -20,6 +20,10 @@ void AppendPrintable(std::string& line, std::string_view text);
 // "\u3000").
 void AppendPrintableWord(std::string& line, std::string_view text);
 
+// Cuts `text` at a character, with "..." at the end, if it is longer than `most` bytes. Requires:
+// UTF-8, as Printable() returns it; most >= 3.
+void CutOff(std::string& text, std::size_t most);
+
 // Replaces everything that is not UTF-8 in `text` by U+FFFD, because JSON allows nothing else.
 std::string ValidUtf8(std::string_view text);
 

@@ -18,6 +18,21 @@ TEST(Printable, LeavesTextAlone) {
   EXPECT_EQ(Printable(text), text);
 }
 
+TEST(CutOff, KeepsWholeCharacters) {
+  const std::string text = "ab\xE2\x98\x83\xC3\xA9z";  // Two, three, two and one bytes.
+  const auto cut = [&](std::size_t most) {
+    std::string some = text;
+    CutOff(some, most);
+    return some;
+  };
+  EXPECT_EQ(cut(8), text);
+  EXPECT_EQ(cut(7), "ab...");
+  EXPECT_EQ(cut(6), "ab...");
+  EXPECT_EQ(cut(5), "ab...");
+  EXPECT_EQ(cut(4), "a...");
+  EXPECT_EQ(cut(3), "...");
+}
+
 TEST(Printable, EscapesLineBreaksAndTerminalControls) {
   EXPECT_EQ(Printable("a\nb\rc\td"), "a\\nb\\rc\\td");
   EXPECT_EQ(Printable(std::string("\0\x1b[2J\x7f", 6)), "\\x00\\x1b[2J\\x7f");

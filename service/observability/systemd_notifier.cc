@@ -36,6 +36,9 @@ constexpr Clock::Duration kAgain = std::chrono::milliseconds(100);
 // How much longer a phase may take than its budget says: for the machine, not for us.
 constexpr Clock::Duration kMargin = std::chrono::seconds(1);
 
+// systemd ignores a message of more than 4,096 bytes, and nobody reads a status of half as many.
+constexpr std::size_t kMostBytes = 2000;
+
 std::string Take(const char* variable) {
   const char* const value = std::getenv(variable);
   std::string taken = value == nullptr ? "" : value;
@@ -175,7 +178,8 @@ void SystemdNotifier::Announce(const char* message, std::atomic<bool>& unsent) {
   if (!Send(message)) unsent = true;
 }
 
-bool SystemdNotifier::Send(const std::string& message) {
+bool SystemdNotifier::Send(std::string message) {
+  CutOff(message, kMostBytes);
   return sendto(fd_, message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
                 reinterpret_cast<const sockaddr*>(&address_), address_size_) >= 0;
 }

@@ -29,7 +29,8 @@ namespace observability {
 //                         with the one that is running when a drained server is stopped
 //
 // Guarantees: nothing waits for systemd. What it cannot take at the moment is sent again, with the
-// time that is left by then; only a STATUS is dropped.
+// time that is left by then; only a STATUS is dropped. A long STATUS is cut, since systemd ignores
+// messages above 4 KiB.
 //
 // Threads: as for Observer; no call takes a lock but OnProcess().
 class SystemdNotifier final : public lifecycle::Observer {
@@ -64,7 +65,7 @@ class SystemdNotifier final : public lifecycle::Observer {
   void ExtendTimeout(lifecycle::Clock::Duration left);
   // A message that must arrive.
   void Announce(const char* message, std::atomic<bool>& unsent);
-  bool Send(const std::string& message);
+  bool Send(std::string message);
 
   const Options options_;
   const lifecycle::Clock::Duration watchdog_;

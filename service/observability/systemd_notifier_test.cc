@@ -117,6 +117,18 @@ TEST_F(SystemdNotifierTest, SaysHowLongAPhaseMayLast) {
               MatchesRegex("STATUS=DrainingCalls, at most 3[56][0-9]+\\.[0-9]s more"));
 }
 
+// systemd ignores a message of more than 4,096 bytes.
+TEST_F(SystemdNotifierTest, CutsALongStatusAtACharacter) {
+  SystemdNotifier notifier(path_, kNoWatchdog, {});
+  std::string why;
+  for (int i = 0; i < 2000; ++i) why += "\xE2\x98\x83";
+  notifier.OnEnd({.exit_code = lifecycle::ExitCode::kCloseFailed, .why = why});
+  const std::string status = systemd_.Received().back();
+  EXPECT_LE(status.size(), 2000U);
+  EXPECT_GT(status.size(), 1990U);
+  EXPECT_THAT(status, MatchesRegex("STATUS=ended with exit code 4: (\xE2\x98\x83)+\\.\\.\\."));
+}
+
 TEST_F(SystemdNotifierTest, ExtendsTheTimeoutOnlyIfAskedTo) {
   SystemdNotifier asked(path_, kNoWatchdog, {.extend_timeout = true});
   const SystemdNotifier::Options not_asked;
