@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 
 #include "prometheus/client_metric.h"
@@ -53,9 +54,9 @@ double BootTime() {
   return seconds;
 }
 
-double OpenDescriptors() {
+std::optional<double> OpenDescriptors() {
   DIR* const directory = opendir("/proc/self/fd");
-  if (directory == nullptr) return 0;
+  if (directory == nullptr) return std::nullopt;
   double count = -3;  // ".", "..", and the directory itself.
   while (readdir(directory) != nullptr) ++count;
   closedir(directory);
@@ -106,22 +107,27 @@ std::vector<prometheus::MetricFamily> ReadProcessMetrics() {
   getrusage(RUSAGE_SELF, &used);
   rlimit descriptors{};
   getrlimit(RLIMIT_NOFILE, &descriptors);
-  std::ifstream memory("/proc/self/statm");
-  double virtual_pages = 0;
-  double resident_pages = 0;
-  memory >> virtual_pages >> resident_pages;
-  const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
-  return {
+  std::vector<prometheus::MetricFamily> families = {
       Counter("process_cpu_seconds_total", "Processor time spent, of user and system.",
               {{Seconds(used.ru_utime) + Seconds(used.ru_stime)}}),
-      Gauge("process_resident_memory_bytes", "Memory that is in use.", {{resident_pages * page}}),
-      Gauge("process_virtual_memory_bytes", "Address space that is in use.",
-            {{virtual_pages * page}}),
-      Gauge("process_open_fds", "Open file descriptors.", {{OpenDescriptors()}}),
       Gauge("process_max_fds", "How many file descriptors may be open.",
             {{static_cast<double>(descriptors.rlim_cur)}}),
       Gauge("process_start_time_seconds", "When the process was started, since 1970.", {{started}}),
   };
+  std::ifstream memory("/proc/self/statm");
+  double virtual_pages = 0;
+  double resident_pages = 0;
+  if (memory >> virtual_pages >> resident_pages) {
+    const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+    families.push_back(Gauge("process_resident_memory_bytes", "Memory that is in use.",
+                             {{resident_pages * page}}));
+    families.push_back(Gauge("process_virtual_memory_bytes", "Address space that is in use.",
+                             {{virtual_pages * page}}));
+  }
+  if (const std::optional<double> open = OpenDescriptors()) {
+    families.push_back(Gauge("process_open_fds", "Open file descriptors.", {{*open}}));
+  }
+  return families;
 }
 
 }  // namespace observability

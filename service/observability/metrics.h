@@ -57,7 +57,7 @@ class Metrics {
 };
 
 // The process_* metrics of every Prometheus client library: CPU time, memory, file descriptors,
-// start time.
+// start time. What cannot be read, for want of a descriptor, is left out.
 std::vector<prometheus::MetricFamily> ReadProcessMetrics();
 
 }  // namespace observability

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <string>
 
@@ -66,6 +67,20 @@ TEST(ProcessMetricsTest, AreThoseOfThisProcess) {
   EXPECT_GT(ValueOf(text, "process_max_fds"), ValueOf(text, "process_open_fds"));
   EXPECT_GE(ValueOf(text, "process_cpu_seconds_total"), 0);
   EXPECT_GT(ValueOf(text, "process_start_time_seconds"), 1.5e9);
+}
+
+TEST(ProcessMetricsTest, HaveNoValueThatCannotBeRead) {
+  Metrics metrics;
+  metrics.Add(ReadProcessMetrics);
+  rlimit usual{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &usual), 0);
+  const rlimit none{0, usual.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const std::string text = metrics.Render();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+  EXPECT_EQ(ValueOf(text, "process_open_fds"), -1);
+  EXPECT_EQ(ValueOf(text, "process_resident_memory_bytes"), -1);
+  EXPECT_EQ(ValueOf(text, "process_max_fds"), 0);
 }
 
 }  // namespace
