@@ -2,16 +2,17 @@
 
 #include <chrono>
 #include <cstdint>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
 
+#include "grpcpp/support/status_code_enum.h"
 #include "prometheus/client_metric.h"
 #include "prometheus/metric_type.h"
 #include "report/v1/shutdown_report.pb.h"
 #include "service/lifecycle/phase.h"
 #include "service/observability/metrics.h"
+#include "service/rpc/access_log.h"
 #include "service/rpc/call_stats.h"
 
 namespace admin {
@@ -23,15 +24,10 @@ using observability::Gauge;
 using observability::Sample;
 using prometheus::MetricFamily;
 
-constexpr const char* kStatuses[] = {
-    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
-    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
-    "DATA_LOSS", "UNAUTHENTICATED"};
-
-const char* StatusName(int status) {
-  const bool known = status >= 0 && status < static_cast<int>(std::size(kStatuses));
-  return known ? kStatuses[status] : "NOT_REPORTED";
+std::string StatusName(int status) {
+  return status == rpc::CallStats::kNotReported
+             ? "NOT_REPORTED"
+             : rpc::CodeName(static_cast<grpc::StatusCode>(status));
 }
 
 // Without the slash, as A66 has it.
