@@ -8,11 +8,14 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "admin/v1/admin.grpc.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -23,6 +26,8 @@
 #include "service/lifecycle/testing/ample_budget.h"
 #include "service/lifecycle/testing/fake_traffic.h"
 #include "service/lifecycle/testing/recording_observer.h"
+#include "service/observability/log_writer.h"
+#include "service/observability/process_log.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/self_signed.h"
 #include "service/rpc/tls_files.h"
@@ -389,6 +394,35 @@ TEST_F(AdminServerTest, TellsWhenTheCertificateExpires) {
                            "\ntls_certificate_expiry_timestamp_seconds ", (*files)->expires())));
   EXPECT_THAT(metrics, testing::HasSubstr(absl::StrCat(
                            "\ntls_certificate_renewal_timestamp_seconds ", (*files)->renew_by())));
+}
+
+// Prometheus refuses all metrics of an answer in which one comes twice.
+void ExpectEachOnce(const std::string& metrics) {
+  std::set<std::string> seen;
+  const std::vector<std::string> lines = absl::StrSplit(metrics, '\n', absl::SkipEmpty());
+  for (const std::string& line : lines) {
+    const std::string what = line.front() == '#' ? line : line.substr(0, line.rfind(' '));
+    EXPECT_TRUE(seen.insert(what).second) << line;
+  }
+}
+
+TEST_F(AdminServerTest, MeasuresTheLongestOfClosersOfOneName) {
+  observability::LogWriter writer("test");
+  observability::ProcessLog log("test", "", writer);
+  admin_->pages().Show(log, {});
+  const auto at = lifecycle::Clock::Steady().Now();
+  log.OnEvent({.type = lifecycle::EventType::kShutdownRequested, .at = at});
+  for (const int seconds : {2, 5, 3}) {
+    log.OnEvent({.type = lifecycle::EventType::kClosed,
+                 .subject = "pool",
+                 .phase = lifecycle::Phase::kClosingResources,
+                 .at = at + std::chrono::seconds(9),
+                 .took = std::chrono::seconds(seconds)});
+  }
+  const std::string metrics = Ask("/metrics").body;
+  ExpectEachOnce(metrics);
+  EXPECT_THAT(metrics, testing::HasSubstr("\nserver_closer_duration_seconds{closer=\"pool\","
+                                          "result=\"closed\"} 5\n"));
 }
 
 TEST_F(AdminServerTest, SaysWhyHttpCannotStart) {

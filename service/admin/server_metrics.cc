@@ -1,8 +1,10 @@
 #include "service/admin/server_metrics.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -84,13 +86,19 @@ std::vector<MetricFamily> ReadLifecycleMetrics(const lifecycle::Process& process
     families.push_back(Gauge("server_phase_left_seconds", "Until the phase ends at the latest.",
                              {{std::chrono::duration<double>(*status.time_left).count()}}));
   }
-  std::vector<Sample> closers;
+  // Nothing keeps two of them from having one name: the longest counts, a series may come once.
+  std::map<std::pair<std::string, std::string>, std::uint32_t> took_ms;
   const report::v1::ShutdownReport report = log.ReportSoFar();
   for (const auto* some : {&report.savers(), &report.closers()}) {
     for (const report::v1::Closer& each : *some) {
-      closers.push_back({static_cast<double>(each.took_ms()) * 1e-3,
-                         {{"closer", each.name()}, {"result", each.result()}}});
+      std::uint32_t& longest = took_ms[{each.name(), each.result()}];
+      longest = std::max(longest, each.took_ms());
     }
+  }
+  std::vector<Sample> closers;
+  for (const auto& [labels, ms] : took_ms) {
+    closers.push_back(
+        {static_cast<double>(ms) * 1e-3, {{"closer", labels.first}, {"result", labels.second}}});
   }
   if (!closers.empty()) {
     families.push_back(Gauge("server_closer_duration_seconds",
