@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "admin/v1/admin.grpc.pb.h"
@@ -28,9 +29,12 @@
 #include "service/lifecycle/testing/recording_observer.h"
 #include "service/observability/log_writer.h"
 #include "service/observability/process_log.h"
+#include "service/rpc/goodbye_signal.h"
+#include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/self_signed.h"
 #include "service/rpc/tls_files.h"
+#include "tests/common/eventually.h"
 
 namespace admin {
 namespace {
@@ -423,6 +427,45 @@ TEST_F(AdminServerTest, MeasuresTheLongestOfClosersOfOneName) {
   ExpectEachOnce(metrics);
   EXPECT_THAT(metrics, testing::HasSubstr("\nserver_closer_duration_seconds{closer=\"pool\","
                                           "result=\"closed\"} 5\n"));
+}
+
+// A server with a service that implements nothing.
+class SecondServer {
+ public:
+  SecondServer() {
+    EXPECT_TRUE(host_.Start().ok());
+    EXPECT_TRUE(host_.OpenListener().ok());
+    const auto stub = v1::AdminService::NewStub(
+        grpc::CreateChannel(host_.address(), grpc::InsecureChannelCredentials()));
+    v1::GetStateResponse response;
+    EXPECT_EQ(stub->GetState(Bounded().get(), {}, &response).error_code(), grpc::UNIMPLEMENTED);
+    host_.CloseListener();
+  }
+
+  const rpc::ServerHost& host() const { return host_; }
+
+ private:
+  rpc::GoodbyeSignal goodbye_;
+  rpc::ServerHost host_{{}, {std::make_shared<v1::AdminService::CallbackService>()}, goodbye_};
+};
+
+TEST_F(AdminServerTest, AddsUpWhatSeveralServersCount) {
+  const SecondServer first, second;
+  admin_->pages().Show(first.host());
+  admin_->pages().Show(second.host());
+  const std::string labels = "{grpc_method=\"admin.v1.AdminService/GetState\"";
+  std::string metrics;
+  EXPECT_TRUE(testkit::Eventually([&] {  // Its caller has the answer a little earlier.
+    metrics = Ask("/metrics").body;
+    return absl::StrContains(metrics, absl::StrCat("\ngrpc_server_call_duration_seconds_count",
+                                                   labels, ",grpc_status=\"UNIMPLEMENTED\"} 2\n"));
+  })) << metrics;
+  ExpectEachOnce(metrics);
+  EXPECT_THAT(metrics, testing::HasSubstr(
+                           absl::StrCat("\ngrpc_server_call_started_total", labels, "} 2\n")));
+  EXPECT_THAT(metrics, testing::HasSubstr("\nserver_refused_total{reason=\"connections\"} 0\n"));
+  const std::string status = Ask("/statusz").body;
+  EXPECT_THAT(status, testing::HasSubstr("GetState")) << status;
 }
 
 TEST_F(AdminServerTest, SaysWhyHttpCannotStart) {

@@ -9,7 +9,6 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "service/admin/build_info.h"
-#include "service/admin/server_metrics.h"
 #include "service/lifecycle/last_resort/run_or_catch.h"
 #include "service/rpc/call_stats.h"
 
@@ -23,27 +22,29 @@ std::chrono::seconds Uptime() {
                                                           kStarted);
 }
 
-std::vector<ServerStatus::Method> Methods(const rpc::ServerHost& server) {
+std::vector<ServerStatus::Method> Methods(const Servers& servers) {
   struct Sum {
     ServerStatus::Method method;
     double seconds = 0;
   };
   std::map<std::string, Sum> sums;
-  for (const rpc::CallStats::Row& row : server.Stats().ended) {
-    Sum& sum = sums[row.method];
-    sum.seconds += row.seconds;
-    for (std::size_t i = 0; i < row.buckets.size(); ++i) {
-      if (row.buckets[i] == 0) continue;
-      sum.method.ended += row.buckets[i];
-      if (row.status > 0) sum.method.failed += row.buckets[i];
-      const double bound = i < rpc::CallStats::kBounds.size()
-                               ? rpc::CallStats::kBounds[i] * 1e3
-                               : std::numeric_limits<double>::infinity();
-      sum.method.slowest_ms = std::max(sum.method.slowest_ms, bound);
+  for (const rpc::ServerHost* const server : servers) {
+    for (const rpc::CallStats::Row& row : server->Stats().ended) {
+      Sum& sum = sums[row.method];
+      sum.seconds += row.seconds;
+      for (std::size_t i = 0; i < row.buckets.size(); ++i) {
+        if (row.buckets[i] == 0) continue;
+        sum.method.ended += row.buckets[i];
+        if (row.status > 0) sum.method.failed += row.buckets[i];
+        const double bound = i < rpc::CallStats::kBounds.size()
+                                 ? rpc::CallStats::kBounds[i] * 1e3
+                                 : std::numeric_limits<double>::infinity();
+        sum.method.slowest_ms = std::max(sum.method.slowest_ms, bound);
+      }
     }
-  }
-  for (const lifecycle::CallTally::Method& each : server.TryTally().methods) {
-    sums[each.name.empty() ? "other" : each.name].method.running += each.left;
+    for (const lifecycle::CallTally::Method& each : server->TryTally().methods) {
+      sums[each.name.empty() ? "other" : each.name].method.running += each.left;
+    }
   }
   std::vector<ServerStatus::Method> methods;
   for (auto& [name, sum] : sums) {
@@ -56,8 +57,8 @@ std::vector<ServerStatus::Method> Methods(const rpc::ServerHost& server) {
   return methods;
 }
 
-std::vector<ServerStatus::Limit> Limits(const rpc::ServerHost& server) {
-  const rpc::ServerHost::Refusals refused = server.Refused();
+std::vector<ServerStatus::Limit> Limits(const Servers& servers) {
+  const rpc::ServerHost::Refusals refused = Refused(servers);
   return {{"connections refused (--max_connections, descriptors)", refused.connections},
           {"connections ended for too many streams or resets", refused.ended_connections},
           {"calls refused (--max_calls_in_flight)", refused.calls},
@@ -85,6 +86,7 @@ void Pages::AddTo(HttpServer& http) {
   http.Add("/statusz", status);
   http.Add("/", status);
   metrics_.Add(observability::ReadProcessMetrics);
+  metrics_.Add([this] { return ReadServerMetrics(servers()); });
 }
 
 void Pages::Show(const observability::ProcessLog& log, Flags flags) {
@@ -95,9 +97,8 @@ void Pages::Show(const observability::ProcessLog& log, Flags flags) {
 }
 
 void Pages::Show(const rpc::ServerHost& server) {
-  metrics_.Add([&server] { return ReadServerMetrics(server); });
   std::lock_guard lock(mutex_);
-  server_ = &server;
+  servers_.push_back(&server);
 }
 
 void Pages::Show(std::shared_ptr<const rpc::TlsFiles> tls) {
@@ -126,6 +127,11 @@ std::vector<ReadinessCheck> Pages::checks() const {
   return checks_;
 }
 
+Servers Pages::servers() const {
+  std::lock_guard lock(mutex_);
+  return servers_;
+}
+
 HttpResponse Pages::Livez() const {
   if (process_.Alive()) return {200, "alive\n"};
   return {503, "handlers have blocked all of gRPC's threads; only a restart helps\n"};
@@ -146,9 +152,9 @@ ServerStatus Pages::Status() const {
   status.flags = flags_;
   if (log_ != nullptr) status.report = log_->ReportSoFar();
   status.program = log_ == nullptr ? "server" : status.report.program();
-  if (server_ != nullptr) {
-    status.methods = Methods(*server_);
-    status.limits = Limits(*server_);
+  if (!servers_.empty()) {
+    status.methods = Methods(servers_);
+    status.limits = Limits(servers_);
   }
   return status;
 }

@@ -11,6 +11,7 @@
 #include "service/admin/http_request.h"
 #include "service/admin/http_server.h"
 #include "service/admin/readiness.h"
+#include "service/admin/server_metrics.h"
 #include "service/admin/status_page.h"
 #include "service/lifecycle/process.h"
 #include "service/observability/metrics.h"
@@ -39,7 +40,7 @@ class Pages {
   // Shows the shutdown as `log` records it, and the flags, whose secrets are already masked.
   void Show(const observability::ProcessLog& log, Flags flags);
 
-  // Shows calls and limits.
+  // Shows calls and limits; of several servers, their sums.
   void Show(const rpc::ServerHost& server);
 
   // Shows when the certificate expires. Null: there is none.
@@ -57,6 +58,7 @@ class Pages {
   HttpResponse Livez() const;
   ServerStatus Status() const;
   std::vector<ReadinessCheck> checks() const;
+  Servers servers() const;
 
   const lifecycle::Process& process_;
   observability::Metrics metrics_;
@@ -65,7 +67,7 @@ class Pages {
   std::vector<ReadinessCheck> checks_;
   Flags flags_;
   const observability::ProcessLog* log_ = nullptr;
-  const rpc::ServerHost* server_ = nullptr;
+  Servers servers_;
 };
 
 }  // namespace admin

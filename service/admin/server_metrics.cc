@@ -54,6 +54,16 @@ prometheus::ClientMetric Histogram(const rpc::CallStats::Row& row) {
   return metric;
 }
 
+using Sums = std::map<std::string, std::int64_t>;
+
+std::vector<Sample> ByMethod(const Sums& sums) {
+  std::vector<Sample> samples;
+  for (const auto& [method, sum] : sums) {
+    samples.push_back({static_cast<double>(sum), {{"grpc_method", method}}});
+  }
+  return samples;
+}
+
 std::vector<Sample> PhaseSamples(Phase now) {
   std::vector<Sample> samples;
   for (int i = 0; i <= static_cast<int>(Phase::kStopped); ++i) {
@@ -107,25 +117,46 @@ std::vector<MetricFamily> ReadLifecycleMetrics(const lifecycle::Process& process
   return families;
 }
 
-std::vector<MetricFamily> ReadServerMetrics(const rpc::ServerHost& server) {
-  const rpc::CallStats::Snapshot stats = server.Stats();
-  std::vector<Sample> started;
-  for (const rpc::CallStats::Started& each : stats.started) {
-    started.push_back(
-        {static_cast<double>(each.calls), {{"grpc_method", MethodLabel(each.method)}}});
+rpc::ServerHost::Refusals Refused(const Servers& servers) {
+  rpc::ServerHost::Refusals sum;
+  for (const rpc::ServerHost* const server : servers) {
+    const rpc::ServerHost::Refusals refused = server->Refused();
+    sum.connections += refused.connections;
+    sum.ended_connections += refused.ended_connections;
+    sum.calls += refused.calls;
+    sum.overdue_calls += refused.overdue_calls;
+    sum.undecodable += refused.undecodable;
+    sum.failed_handlers += refused.failed_handlers;
+  }
+  return sum;
+}
+
+std::vector<MetricFamily> ReadServerMetrics(const Servers& servers) {
+  if (servers.empty()) return {};
+  Sums started, running;
+  std::map<std::pair<std::string, int>, rpc::CallStats::Row> ended;
+  for (const rpc::ServerHost* const server : servers) {
+    const rpc::CallStats::Snapshot stats = server->Stats();
+    for (const rpc::CallStats::Started& each : stats.started) {
+      started[MethodLabel(each.method)] += each.calls;
+    }
+    for (const rpc::CallStats::Row& each : stats.ended) {
+      rpc::CallStats::Row& row = ended[{each.method, each.status}];
+      row.method = each.method;
+      row.status = each.status;
+      row.seconds += each.seconds;
+      for (std::size_t i = 0; i < row.buckets.size(); ++i) row.buckets[i] += each.buckets[i];
+    }
+    for (const lifecycle::CallTally::Method& each : server->TryTally().methods) {
+      if (each.left > 0) running[each.name.empty() ? "other" : MethodLabel(each.name)] += each.left;
+    }
   }
   MetricFamily durations{"grpc_server_call_duration_seconds",
                          "How long calls took, from their first byte to the end of their handler.",
                          prometheus::MetricType::Histogram,
                          {}};
-  for (const rpc::CallStats::Row& row : stats.ended) durations.metric.push_back(Histogram(row));
-  std::vector<Sample> running;
-  for (const lifecycle::CallTally::Method& each : server.TryTally().methods) {
-    if (each.left == 0) continue;
-    running.push_back({static_cast<double>(each.left),
-                       {{"grpc_method", each.name.empty() ? "other" : MethodLabel(each.name)}}});
-  }
-  const rpc::ServerHost::Refusals refused = server.Refused();
+  for (const auto& [key, row] : ended) durations.metric.push_back(Histogram(row));
+  const rpc::ServerHost::Refusals refused = Refused(servers);
   const auto count = [](std::int64_t value, const char* limit) {
     return Sample{static_cast<double>(value), {{"reason", limit}}};
   };
@@ -141,11 +172,12 @@ std::vector<MetricFamily> ReadServerMetrics(const rpc::ServerHost& server) {
   };
   if (!started.empty()) {
     families.push_back(
-        Counter("grpc_server_call_started_total", "Calls that have begun.", started));
+        Counter("grpc_server_call_started_total", "Calls that have begun.", ByMethod(started)));
   }
   if (!durations.metric.empty()) families.push_back(std::move(durations));
   if (!running.empty()) {
-    families.push_back(Gauge("grpc_server_calls_in_flight", "Running calls, by method.", running));
+    families.push_back(
+        Gauge("grpc_server_calls_in_flight", "Running calls, by method.", ByMethod(running)));
   }
   return families;
 }

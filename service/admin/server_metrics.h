@@ -17,8 +17,13 @@ namespace admin {
 std::vector<prometheus::MetricFamily> ReadLifecycleMetrics(const lifecycle::Process& process,
                                                            const observability::ProcessLog& log);
 
-// Calls by method, under the names of gRFC A66, and how often each limit was hit.
-std::vector<prometheus::MetricFamily> ReadServerMetrics(const rpc::ServerHost& server);
+using Servers = std::vector<const rpc::ServerHost*>;
+
+// Calls by method, under the names of gRFC A66, and how often each limit was hit, of all of them
+// together. Nothing if there are none.
+std::vector<prometheus::MetricFamily> ReadServerMetrics(const Servers& servers);
+
+rpc::ServerHost::Refusals Refused(const Servers& servers);
 
 }  // namespace admin
 
