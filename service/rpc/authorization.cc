@@ -31,6 +31,9 @@ bool IsMethod(const std::string& text) {
 bool IsName(const std::string& text) {
   const std::size_t star = text.find('*');
   if (star != std::string::npos && star + 1 != text.size()) return false;
+  // Neither has one: a comment was meant.
+  const bool has_no_hash = text.starts_with("dns:") || text.starts_with("ip:");
+  if (has_no_hash && absl::StrContains(text, "#")) return false;
   return std::any_of(std::begin(kKinds), std::end(kKinds), [&text](const char* kind) {
     return text.starts_with(kind) && text.size() > std::strlen(kind);
   });

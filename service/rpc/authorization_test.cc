@@ -46,7 +46,8 @@ TEST(AuthorizationPolicy, NamesTheLineThatIsWrong) {
         Error(std::string(method) + " everyone"),
         std::string("line 1: \"") + method + "\" is no method: /SERVICE/METHOD or /SERVICE/*");
   }
-  for (const char* name : {"bob", "uri:", "dns:*.shop", "Everyone"}) {
+  for (const char* name :
+       {"bob", "uri:", "dns:*.shop", "Everyone", "dns:a.shop#desk", "ip:10.0.0.1#desk"}) {
     EXPECT_THAT(Error(std::string("/a.B/C ") + name),
                 HasSubstr(std::string("line 1: \"") + name + "\" is no name: "));
   }

@@ -210,8 +210,8 @@ Times TimesOf(const TlsFiles::Contents& contents) {
   const X509& certificate = *chain->front();
   const std::time_t expires = Expires(certificate);
   // One that lives for a day is renewed every few hours.
-  const std::time_t third = (expires - TimeOf(X509_get0_notBefore(&certificate))) / 3;
-  return {expires, expires - std::min(7 * kDay, third)};
+  const std::time_t fifth = (expires - TimeOf(X509_get0_notBefore(&certificate))) / 5;
+  return {expires, expires - std::min(7 * kDay, fifth)};
 }
 
 }  // namespace

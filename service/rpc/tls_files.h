@@ -72,7 +72,7 @@ class TlsFiles {
   // When the certificate expires, as Unix time in seconds; 0 without one.
   std::int64_t expires() const;
 
-  // The same for when it should have been renewed: a week before, or a third of its life, if that is
+  // The same for when it should have been renewed: a week before, or a fifth of its life, if that is
   // less.
   std::int64_t renew_by() const;
 

@@ -51,7 +51,7 @@ class TlsFilesTest : public testing::Test {
   }
 
   const testkit::TempDir directory_;
-  const SelfSigned first_{{.ends = hours(24 * 30)}};
+  const SelfSigned first_{{.ends = hours(24 * 60)}};
   const std::string certificate_ = Write("certificate", first_.certificate);
   const std::string key_ = Write("key", first_.key);
 };
@@ -69,12 +69,12 @@ TEST_F(TlsFilesTest, AreWhatTheFilesContain) {
             std::chrono::seconds(hours(24 * 7)).count());
 }
 
-TEST_F(TlsFilesTest, AreToBeRenewedInTheLastThirdOfAShortLife) {
-  const SelfSigned daily({.begins = hours(-1), .ends = hours(23)});
+TEST_F(TlsFilesTest, AreToBeRenewedInTheLastFifthOfAShortLife) {
+  const SelfSigned daily({.begins = hours(-1), .ends = hours(24)});
   const auto files =
       TlsFiles::Open({Write("certificate", daily.certificate), Write("key", daily.key), ""});
   ASSERT_TRUE(files.ok()) << files.status();
-  EXPECT_EQ((*files)->expires() - (*files)->renew_by(), std::chrono::seconds(hours(8)).count());
+  EXPECT_EQ((*files)->expires() - (*files)->renew_by(), std::chrono::seconds(hours(5)).count());
 }
 
 TEST_F(TlsFilesTest, MayBeACaAlone) {
@@ -320,11 +320,11 @@ TEST_F(RenewedTlsFilesTest, ReportDailyThatACertificateExpiresSoon) {
 }
 
 // Of a day: whoever renews it every 8 hours has nothing to be told of.
-TEST_F(RenewedTlsFilesTest, ReportAShortLivedCertificateInItsLastThird) {
-  Renew(SelfSigned({.begins = hours(-1), .ends = hours(23)}));
+TEST_F(RenewedTlsFilesTest, ReportAShortLivedCertificateInItsLastFifth) {
+  Renew(SelfSigned({.begins = hours(-17), .ends = hours(7)}));
   Replace(key_, first_.key);  // Several looks later.
   ASSERT_TRUE(AwaitLines(3));
-  const SelfSigned old({.begins = hours(-17), .ends = hours(7)});
+  const SelfSigned old({.begins = hours(-20), .ends = hours(4)});
   Replace(key_, old.key);
   Replace(certificate_, old.certificate);
   ASSERT_TRUE(AwaitLines(5));
