@@ -474,17 +474,14 @@ bool IsOurs(absl::string_view file) {
          !absl::StartsWith(file, ".") && !absl::StartsWith(file, "/");
 }
 
-bool IsControl(char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }
-
-// No value looks like that on purpose, and nobody would see it: the \n at the end of a secret, say.
+// Nobody would see how such a value ends: in the \n of a secret, or in the \r of another system.
 void CheckValues() {
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (!IsOurs(flag->Filename())) continue;
     const std::string value = flag->CurrentValue();
-    if (!absl::EndsWith(value, " ") && std::none_of(value.begin(), value.end(), IsControl))
-      continue;
-    UsageError(absl::StrCat("--", name,
-                            " must not end with a blank or have control characters, is \"",
+    if (value.empty() || value == flag->DefaultValue()) continue;
+    if (!absl::ascii_isspace(static_cast<unsigned char>(value.back()))) continue;
+    UsageError(absl::StrCat("--", name, " must not end with a blank or a line break, is \"",
                             absl::Utf8SafeCEscape(ShownValue(value)), "\""));
   }
 }

@@ -188,8 +188,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--admin_address=127.0.0.1:0,[::]:0", "--admin_address=[::]:0 can be reached from"},
         BadFlag{"--flagfile=/", "--flagfile=/: cannot read /: Is a directory"},
         BadFlag{"--port_file=/d/port ", "--port_file must not end with a blank"},
-        BadFlag{"--port_file=/d/\u00e4\r", "control characters, is \"/d/\u00e4\\r\""},
-        BadFlag{"--takeover=a\nb", "control characters, is \"a\\nb\""}),
+        BadFlag{"--port_file=/d/\u00e4\r", "a line break, is \"/d/\u00e4\\r\""},
+        BadFlag{"--takeover=a\n", "a line break, is \"a\\n\""}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
 
 TEST(DeadlineFlagsTest, RejectADefaultAboveTheMaximum) {
