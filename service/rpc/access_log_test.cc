@@ -648,8 +648,10 @@ TEST_F(AccessLogTest, WhatGrpcDoesNotSendIsNotPassedOn) {
     ASSERT_TRUE(unlogged.Start().ok());
     ASSERT_TRUE(unlogged.OpenListener().ok());
     EXPECT_TRUE(call(unlogged.address(), {{"traceparent", kTraceparent}, {"tracestate", "a=\t1"}}));
-    EXPECT_TRUE(call(unlogged.address(), {{"traceparent", "cc" + kTraceparent.substr(2) + "-\x80"},
-                                          {"tracestate", "a=1"}}));
+    EXPECT_TRUE(
+        call(unlogged.address(),
+             {{"traceparent", "cc" + kTraceparent.substr(2, kTraceparent.size() - 4) + "ff-\x80"},
+              {"tracestate", "a=1"}}));
     unlogged.CloseListener();
   }
   EXPECT_THAT(heard.calls(), ElementsAre(AllOf(StartsWith("00-" + kTrace), EndsWith("-01 ")),

@@ -387,8 +387,10 @@ class GuardedHandler final : public MethodHandler {
 
  private:
   void RunIfAllowed(const HandlerParameter& parameter) {
-    grpc::Status answer = Failed();
-    method_->Survives([&] { answer = state_->authorize(name_, *parameter.server_context); });
+    grpc::Status answer;
+    const bool survived =
+        method_->Survives([&] { answer = state_->authorize(name_, *parameter.server_context); });
+    if (!survived) answer = Failed();
     if (answer.ok()) return handler_->RunHandler(parameter);
     // What its request has allocated is lost then, which is better than to let it through.
     if (!catches_) return End(parameter, answer);

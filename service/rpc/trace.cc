@@ -123,7 +123,8 @@ std::optional<Trace> Trace::Parse(std::string_view text) {
   // Version ff is forbidden, 00 ends here, and a later one may go on behind a dash.
   if (version == 0xFF || (version == 0 && text.size() > kLength)) return std::nullopt;
   if (text.size() > kLength && text[kLength] != '-') return std::nullopt;
-  trace.flags = static_cast<std::uint8_t>(flags);
+  // Of a later version, only what this one knows may be passed on with this one's number.
+  trace.flags = static_cast<std::uint8_t>(version == 0 ? flags : flags & 1);
   return trace;
 }
 
