@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -54,9 +55,13 @@ double BootTime() {
   return seconds;
 }
 
-std::optional<double> OpenDescriptors() {
+// Of at most `limit`.
+std::optional<double> OpenDescriptors(double limit) {
   DIR* const directory = opendir("/proc/self/fd");
-  if (directory == nullptr) return std::nullopt;
+  if (directory == nullptr) {
+    if (errno == EMFILE) return limit;  // All are open.
+    return std::nullopt;
+  }
   double count = -3;  // ".", "..", and the directory itself.
   while (readdir(directory) != nullptr) ++count;
   closedir(directory);
@@ -101,8 +106,6 @@ std::string Metrics::Render() const {
 }
 
 std::vector<prometheus::MetricFamily> ReadProcessMetrics() {
-  static const double started =
-      BootTime() + StartTicks() / static_cast<double>(sysconf(_SC_CLK_TCK));
   rusage used{};
   getrusage(RUSAGE_SELF, &used);
   rlimit descriptors{};
@@ -112,8 +115,14 @@ std::vector<prometheus::MetricFamily> ReadProcessMetrics() {
               {{Seconds(used.ru_utime) + Seconds(used.ru_stime)}}),
       Gauge("process_max_fds", "How many file descriptors may be open.",
             {{static_cast<double>(descriptors.rlim_cur)}}),
-      Gauge("process_start_time_seconds", "When the process was started, since 1970.", {{started}}),
   };
+  const double booted = BootTime();
+  const double ticks = StartTicks();
+  if (booted > 0 && ticks > 0) {
+    families.push_back(Gauge("process_start_time_seconds",
+                             "When the process was started, since 1970.",
+                             {{booted + ticks / static_cast<double>(sysconf(_SC_CLK_TCK))}}));
+  }
   std::ifstream memory("/proc/self/statm");
   double virtual_pages = 0;
   double resident_pages = 0;
@@ -124,7 +133,8 @@ std::vector<prometheus::MetricFamily> ReadProcessMetrics() {
     families.push_back(Gauge("process_virtual_memory_bytes", "Address space that is in use.",
                              {{virtual_pages * page}}));
   }
-  if (const std::optional<double> open = OpenDescriptors()) {
+  if (const std::optional<double> open =
+          OpenDescriptors(static_cast<double>(descriptors.rlim_cur))) {
     families.push_back(Gauge("process_open_fds", "Open file descriptors.", {{*open}}));
   }
   return families;
