@@ -55,8 +55,8 @@ struct ServerConfig {
 // Exits with code 1 (ExitCode::kUsage) and one line on stderr when a flag is unknown, a value is
 // malformed, an argument is not a flag, the flags contradict each other, or a socket was passed to the
 // process that no address names. So it does when a file of --flagfile is not what it seems
-// (flag_files.h), and when the value of a flag of this repository ends with a blank or has control
-// characters.
+// (flag_files.h), and when a value that was given to a flag of this repository ends with a blank or a
+// line break.
 ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv);
 
 // Exits in the same way; for a program's own flags.
