@@ -192,7 +192,7 @@ class Round {
   }
 
   static bool Await(const std::function<bool()>& done) {
-    return testkit::Eventually(done, kSettle);
+    return testkit::Eventually(done, kSettle, milliseconds(100));
   }
 
   // Until every order is confirmed or cancelled, and the stock is that of the orders.

@@ -10,12 +10,14 @@ namespace testkit {
 // How long a test waits for something that must happen; never reached when all is well.
 constexpr std::chrono::seconds kLong(30);
 
-// For conditions that notify nobody: whether `done()` becomes true in time.
-inline bool Eventually(const std::function<bool()>& done, std::chrono::milliseconds limit = kLong) {
+// For conditions that notify nobody: whether `done()` becomes true in time. `interval`: from one look to
+// the next; longer where looking is work for whom it waits for.
+inline bool Eventually(const std::function<bool()>& done, std::chrono::milliseconds limit = kLong,
+                       std::chrono::milliseconds interval = std::chrono::milliseconds(1)) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!done()) {
     if (std::chrono::steady_clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(interval);
   }
   return true;
 }

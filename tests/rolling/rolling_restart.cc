@@ -37,7 +37,9 @@ using Callers = std::vector<std::unique_ptr<Caller>>;
 // Only how long a broken run takes to say so.
 constexpr std::chrono::seconds kLimit{60};
 
-bool Await(const std::function<bool()>& done) { return testkit::Eventually(done, kLimit); }
+bool Await(const std::function<bool()>& done) {
+  return testkit::Eventually(done, kLimit, std::chrono::milliseconds(10));
+}
 
 // What foreign callers need besides the servers.
 struct Foreign {
