@@ -69,85 +69,70 @@ using grpc::internal::MethodHandler;
 using grpc::internal::RpcServiceMethod;
 
 // Makes a private member reachable: an explicit instantiation may name it.
-template <typename Tag, typename Tag::Pointer kMember>
+template <typename Tag, auto kMember>
 struct Reveal {
-  friend typename Tag::Pointer MemberOf(Tag) { return kMember; }
+  friend auto MemberOf(Tag) { return kMember; }
 };
 
 struct Methods {
-  using Pointer = std::vector<std::unique_ptr<RpcServiceMethod>> grpc::Service::*;
-  friend Pointer MemberOf(Methods);
+  friend auto MemberOf(Methods);
 };
 template struct Reveal<Methods, &grpc::Service::methods_>;
 
 struct Handler {
-  using Pointer = std::unique_ptr<MethodHandler> RpcServiceMethod::*;
-  friend Pointer MemberOf(Handler);
+  friend auto MemberOf(Handler);
 };
 template struct Reveal<Handler, &RpcServiceMethod::handler_>;
 
-// The function of a handler that calls the service, by the type of the handler.
-template <typename HandlerType, typename Function>
-struct FunctionOf {
-  using Type = HandlerType;
-  using Pointer = std::function<Function> HandlerType::*;
-};
-
 using Bytes = ByteBuffer;
-struct CallbackUnary
-    : FunctionOf<grpc::internal::CallbackUnaryHandler<Bytes, Bytes>,
-                 grpc::ServerUnaryReactor*(grpc::CallbackServerContext*, const Bytes*, Bytes*)> {
-  friend Pointer MemberOf(CallbackUnary);
+
+// The function of a handler that calls the service, by the type of the handler.
+struct CallbackUnary {
+  using Type = grpc::internal::CallbackUnaryHandler<Bytes, Bytes>;
+  friend auto MemberOf(CallbackUnary);
 };
 template struct Reveal<CallbackUnary, &CallbackUnary::Type::get_reactor_>;
 
-struct CallbackReader
-    : FunctionOf<grpc::internal::CallbackClientStreamingHandler<Bytes, Bytes>,
-                 grpc::ServerReadReactor<Bytes>*(grpc::CallbackServerContext*, Bytes*)> {
-  friend Pointer MemberOf(CallbackReader);
+struct CallbackReader {
+  using Type = grpc::internal::CallbackClientStreamingHandler<Bytes, Bytes>;
+  friend auto MemberOf(CallbackReader);
 };
 template struct Reveal<CallbackReader, &CallbackReader::Type::get_reactor_>;
 
-struct CallbackWriter
-    : FunctionOf<grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>,
-                 grpc::ServerWriteReactor<Bytes>*(grpc::CallbackServerContext*, const Bytes*)> {
-  friend Pointer MemberOf(CallbackWriter);
+struct CallbackWriter {
+  using Type = grpc::internal::CallbackServerStreamingHandler<Bytes, Bytes>;
+  friend auto MemberOf(CallbackWriter);
 };
 template struct Reveal<CallbackWriter, &CallbackWriter::Type::get_reactor_>;
 
-struct CallbackBidi
-    : FunctionOf<grpc::internal::CallbackBidiHandler<Bytes, Bytes>,
-                 grpc::ServerBidiReactor<Bytes, Bytes>*(grpc::CallbackServerContext*)> {
-  friend Pointer MemberOf(CallbackBidi);
+struct CallbackBidi {
+  using Type = grpc::internal::CallbackBidiHandler<Bytes, Bytes>;
+  friend auto MemberOf(CallbackBidi);
 };
 template struct Reveal<CallbackBidi, &CallbackBidi::Type::get_reactor_>;
 
-struct SyncUnary
-    : FunctionOf<grpc::internal::RpcMethodHandler<grpc::Service, Bytes, Bytes, Bytes, Bytes>,
-                 grpc::Status(grpc::Service*, grpc::ServerContext*, const Bytes*, Bytes*)> {
-  friend Pointer MemberOf(SyncUnary);
+struct SyncUnary {
+  using Type = grpc::internal::RpcMethodHandler<grpc::Service, Bytes, Bytes, Bytes, Bytes>;
+  friend auto MemberOf(SyncUnary);
 };
 template struct Reveal<SyncUnary, &SyncUnary::Type::func_>;
 
-struct SyncReader : FunctionOf<grpc::internal::ClientStreamingHandler<grpc::Service, Bytes, Bytes>,
-                               grpc::Status(grpc::Service*, grpc::ServerContext*,
-                                            grpc::ServerReader<Bytes>*, Bytes*)> {
-  friend Pointer MemberOf(SyncReader);
+struct SyncReader {
+  using Type = grpc::internal::ClientStreamingHandler<grpc::Service, Bytes, Bytes>;
+  friend auto MemberOf(SyncReader);
 };
 template struct Reveal<SyncReader, &SyncReader::Type::func_>;
 
-struct SyncWriter : FunctionOf<grpc::internal::ServerStreamingHandler<grpc::Service, Bytes, Bytes>,
-                               grpc::Status(grpc::Service*, grpc::ServerContext*, const Bytes*,
-                                            grpc::ServerWriter<Bytes>*)> {
-  friend Pointer MemberOf(SyncWriter);
+struct SyncWriter {
+  using Type = grpc::internal::ServerStreamingHandler<grpc::Service, Bytes, Bytes>;
+  friend auto MemberOf(SyncWriter);
 };
 template struct Reveal<SyncWriter, &SyncWriter::Type::func_>;
 
-struct SyncBidi
-    : FunctionOf<grpc::internal::TemplatedBidiStreamingHandler<
-                     grpc::ServerReaderWriter<Bytes, Bytes>, false>,
-                 grpc::Status(grpc::ServerContext*, grpc::ServerReaderWriter<Bytes, Bytes>*)> {
-  friend Pointer MemberOf(SyncBidi);
+struct SyncBidi {
+  using Type =
+      grpc::internal::TemplatedBidiStreamingHandler<grpc::ServerReaderWriter<Bytes, Bytes>, false>;
+  friend auto MemberOf(SyncBidi);
 };
 template struct Reveal<SyncBidi, &SyncBidi::Type::func_>;
 
@@ -182,20 +167,15 @@ class Refusal {
 };
 thread_local const grpc::Status* Refusal::answer_ = nullptr;
 
-// What gRPC does with a reactor's Finish() until the handler has returned: it keeps it. The member's
-// type has no name here.
+// What gRPC does with a reactor's Finish() until the handler has returned: it keeps it.
 struct EarlyFinish {
   friend auto MemberOf(EarlyFinish);
 };
 struct EarlyFinishMutex {
   friend auto MemberOf(EarlyFinishMutex);
 };
-template <typename Tag, auto kMember>
-struct RevealUnnamed {
-  friend auto MemberOf(Tag) { return kMember; }
-};
-template struct RevealUnnamed<EarlyFinish, &grpc::ServerUnaryReactor::backlog_>;
-template struct RevealUnnamed<EarlyFinishMutex, &grpc::ServerUnaryReactor::call_mu_>;
+template struct Reveal<EarlyFinish, &grpc::ServerUnaryReactor::backlog_>;
+template struct Reveal<EarlyFinishMutex, &grpc::ServerUnaryReactor::call_mu_>;
 
 // Newer versions want a reference, others a pointer.
 template <typename Mutex, typename Look>
