@@ -35,12 +35,8 @@ namespace rpc {
 // handlers that gRPC calls; and what a reactor throws later, or later messages of a stream, unless
 // the reactor is one of stream.h or unary.h, which know this guard (guarded_method.h).
 //
-// It uses private parts of gRPC: a method's handler (grpcpp/impl/rpc_service_method.h) and the
-// function in it that calls the service (support/method_handler.h,
-// impl/server_callback_handlers.h). They are replaced through pointers to members, which do not
-// compile where they have other names. The handlers are templates over message types that are not
-// known here; they are used as if the messages were bytes, since these templates hold only pointers
-// to messages. Anything of an unexpected type is left unchanged.
+// It uses private parts of gRPC: grpc_handler.h. What a handler of a type that is not known there
+// throws goes to gRPC.
 //
 // Cost: one or two virtual calls and a comparison for each call.
 //
