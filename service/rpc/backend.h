@@ -1,10 +1,8 @@
 #ifndef SERVICE_RPC_BACKEND_H_
 #define SERVICE_RPC_BACKEND_H_
 
-#include <chrono>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <stop_token>
 #include <string>
 #include <type_traits>
@@ -15,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/status.h"
-#include "service/rpc/answer_wait.h"
 #include "service/rpc/backend_channel.h"
 #include "service/rpc/guarded_method.h"
 #include "service/rpc/reachability.h"
@@ -36,8 +33,7 @@ namespace rpc {
 // caller's trace on.
 //
 // Threads: all methods may be called from any thread.
-// Lifetime: outlives every call's `done`, and the calls that CallAndWait() has given up: Close() waits
-// for them.
+// Lifetime: outlives every call's `done`.
 template <typename Service>
 class Backend {
  public:
@@ -74,29 +70,13 @@ class Backend {
     Begin(method, channel_.NewContext(caller.context()), std::move(request), std::move(done));
   }
 
-  // The same without a caller; cancelled when a stop is requested of `give_up`.
+  // The same without a caller; cancelled when a stop is requested of `give_up`. As long as the backend
+  // does not read, gRPC does not end the call, so that `done` comes later.
   template <typename Async, typename Request, typename Response, typename Function>
   void Call(Method<Async, Request, Response> method, std::stop_token give_up,
             std::type_identity_t<Request> request, Function done) {
     RequireThatItAnswers<Response, Function>();
     Begin(method, channel_.NewContext(std::move(give_up)), std::move(request), std::move(done));
-  }
-
-  // Calls without a caller and waits for the answer. Once a stop is requested of `stop`, it waits no
-  // longer than `patience`, then cancels the call and returns CANCELLED. The call may end later: as long
-  // as the backend does not read, gRPC does not end it.
-  template <typename Async, typename Request, typename Response>
-  absl::StatusOr<Response> CallAndWait(Method<Async, Request, Response> method,
-                                       std::type_identity_t<Request> request, std::stop_token stop,
-                                       std::chrono::milliseconds patience) {
-    const std::shared_ptr<grpc::ClientContext> context = channel_.NewContext();
-    const auto wait = std::make_shared<AnswerWait<absl::StatusOr<Response>>>();
-    Begin(method, context, std::move(request),
-          [wait](absl::StatusOr<Response> answer) { wait->Set(std::move(answer)); });
-    std::optional<absl::StatusOr<Response>> answer =
-        wait->Get(std::move(stop), patience, [&context] { context->TryCancel(); });
-    if (!answer) return absl::CancelledError("gave up waiting for the backend's answer");
-    return *std::move(answer);
   }
 
   // See BackendChannel.

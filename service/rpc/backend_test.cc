@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "grpc/grpc.h"
@@ -35,6 +37,18 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Stub = Probe::Stub;
 
+using EchoOrHold = Backend<Probe>::Method<class Stub::async, Note, Note>;
+
+// One call. `whose`: its caller, or what tells it to give up.
+template <typename Whose>
+std::future<absl::StatusOr<Note>> Begin(Backend<Probe>& backend, EchoOrHold method, Whose whose,
+                                        Note request) {
+  auto answer = std::make_shared<std::promise<absl::StatusOr<Note>>>();
+  backend.Call(method, std::move(whose), std::move(request),
+               [answer](absl::StatusOr<Note> note) { answer->set_value(std::move(note)); });
+  return answer->get_future();
+}
+
 class BackendTest : public ::testing::Test {
  protected:
   BackendTest() {
@@ -57,12 +71,8 @@ class BackendTest : public ::testing::Test {
     return note;
   }
   // One call on behalf of a caller.
-  std::future<absl::StatusOr<Note>> Begin(
-      Backend<Probe>::Method<class Stub::async, Note, Note> method, const std::string& text) {
-    auto answer = std::make_shared<std::promise<absl::StatusOr<Note>>>();
-    backend_->Call(method, Call(caller_), Text(text),
-                   [answer](absl::StatusOr<Note> note) { answer->set_value(std::move(note)); });
-    return answer->get_future();
+  std::future<absl::StatusOr<Note>> Begin(EchoOrHold method, const std::string& text) {
+    return rpc::Begin(*backend_, method, Call(caller_), Text(text));
   }
   std::vector<std::string> lines() {
     std::lock_guard lock(mutex_);
@@ -82,10 +92,10 @@ TEST_F(BackendTest, AnswersCallsWithAndWithoutACaller) {
   const absl::StatusOr<Note> answer = Begin(&Stub::async::Echo, "a").get();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->text(), "a");
-  const absl::StatusOr<Note> waited =
-      backend_->CallAndWait(&Stub::async::Echo, Text("b"), {}, std::chrono::milliseconds(0));
-  ASSERT_TRUE(waited.ok()) << waited.status();
-  EXPECT_EQ(waited->text(), "b");
+  const absl::StatusOr<Note> without =
+      rpc::Begin(*backend_, &Stub::async::Echo, std::stop_token(), Text("b")).get();
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_EQ(without->text(), "b");
   EXPECT_THAT(lines(), ElementsAre(HasSubstr(" can be reached")));
 }
 
@@ -104,12 +114,12 @@ TEST_F(BackendTest, IsClosedThoughCallsRun) {
   EXPECT_TRUE(absl::IsUnavailable(Begin(&Stub::async::Echo, "a").get().status()));
 }
 
-TEST_F(BackendTest, AStopRequestCutsWaitsShort) {
+TEST_F(BackendTest, ACallThatIsGivenUpIsCancelled) {
   std::stop_source stop;
+  auto held = rpc::Begin(*backend_, &Stub::async::Hold, stop.get_token(), Text("a"));
+  ASSERT_TRUE(service_.AwaitHeld(1));
   stop.request_stop();
-  const absl::StatusOr<Note> answer = backend_->CallAndWait(
-      &Stub::async::Hold, Text("a"), stop.get_token(), std::chrono::milliseconds(1));
-  EXPECT_TRUE(absl::IsCancelled(answer.status())) << answer.status();
+  EXPECT_TRUE(absl::IsCancelled(held.get().status()));
   EXPECT_TRUE(backend_->Close(lifecycle::Clock::Steady().Now() + std::chrono::seconds(60)).ok());
 }
 
@@ -154,16 +164,14 @@ TEST(BackendWithoutAReader, KeepsNobodyFromGivingUp) {
   Backend<Probe> backend({.target = unreading.address(), .timeout = std::chrono::hours(1)},
                          [](const std::string&) {});
   std::stop_source stop;
-  std::future<absl::StatusOr<Note>> answer = std::async(std::launch::async, [&] {
-    Note large;
-    large.set_text(std::string(64 << 20, 'x'));
-    return backend.CallAndWait(&Stub::async::Echo, large, stop.get_token(),
-                               std::chrono::milliseconds(0));
-  });
+  Note large;
+  large.set_text(std::string(64 << 20, 'x'));
+  std::future<absl::StatusOr<Note>> answer =
+      Begin(backend, &Stub::async::Echo, stop.get_token(), std::move(large));
   // More than begins a call, and less than a socket holds.
   EXPECT_TRUE(testkit::Eventually([&] { return unreading.Arrived() > (32 << 10); }));
-  stop.request_stop();
-  EXPECT_EQ(answer.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  const std::future<void> given_up = std::async(std::launch::async, [&] { stop.request_stop(); });
+  EXPECT_EQ(given_up.wait_for(std::chrono::seconds(10)), std::future_status::ready);
   const lifecycle::Clock::TimePoint now = lifecycle::Clock::Steady().Now();
   EXPECT_TRUE(absl::IsDeadlineExceeded(backend.Close(now))) << "the call has ended";
   unreading.End();
