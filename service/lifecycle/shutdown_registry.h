@@ -100,7 +100,6 @@ class ShutdownRegistry {
 
  private:
   struct Entry;
-  struct Graph;
   struct State;
 
   // Shared with the closers' threads: one that hangs may outlive the registry.
