@@ -1,6 +1,8 @@
 #include "tests/chaos/faults.h"
 
 #include <condition_variable>
+#include <cstddef>
+#include <cstdio>
 
 namespace chaos {
 
@@ -15,8 +17,12 @@ void Tally::Count(const std::string& kind) {
 }
 
 void Tally::Violation(const std::string& sentence) {
+  constexpr std::size_t kMost = 50;
   std::lock_guard lock(mutex_);
   violations_.push_back(sentence);
+  if (violations_.size() > kMost) return;
+  std::printf("VIOLATION: %s\n", sentence.c_str());
+  std::fflush(stdout);
 }
 
 std::map<std::string, int> Tally::counts() const {

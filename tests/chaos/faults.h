@@ -27,6 +27,7 @@ std::chrono::milliseconds Between(Random& random, int least_ms, int most_ms);
 class Tally {
  public:
   void Count(const std::string& kind);
+  // Says so at once: what comes next may be the end of the process.
   void Violation(const std::string& sentence);
 
   std::map<std::string, int> counts() const;

@@ -76,7 +76,7 @@ class Round {
       : seed_(seed), on_postgres_(on_postgres), replicas_(replicas), summary_(summary) {}
 
   void Run(Clock::duration faults) {
-    StartServers();
+    if (!StartServers()) return;
     Callers callers(Target(), seed_, tally());
     StartFaults();
     std::this_thread::sleep_for(faults);
@@ -106,14 +106,15 @@ class Round {
  private:
   Tally& tally() { return summary_.tally; }
 
-  void StartServers() {
+  // False: one does not start, and why was told.
+  bool StartServers() {
     std::string database = directory_.File("orders.sqlite3");
     if (on_postgres_) {
       auto started = postgres::PostgresServer::Start();
-      if (!started.ok()) Abandon(started.status());
+      if (!started.ok()) return Fails(started.status());
       postgres_ = *std::move(started);
       const auto created = postgres_->CreateDatabase();
-      if (!created.ok()) Abandon(created.status());
+      if (!created.ok()) return Fails(created.status());
       link_ =
           std::make_unique<testkit::SlowLink>(postgres_->address(), testkit::SlowLink::Options());
       database = postgres_->Url(created->substr(created->rfind('/') + 1), link_->address());
@@ -128,13 +129,14 @@ class Round {
     inventory_ = std::make_unique<Server>(
         "inventory", "service/inventory/inventory",
         with({"--database=" + directory_.File("inventory.sqlite3"), stock}), tally());
-    inventory_->Start();
+    if (!inventory_->Start()) return false;
     for (int i = 0; i < replicas_; ++i) {
       servers_.push_back(std::make_unique<Server>(
           "orders", "service/orders_server",
           with({"--database=" + database, "--inventory=" + inventory_->address()}), tally()));
-      servers_.back()->Start();
+      if (!servers_.back()->Start()) return false;
     }
+    return true;
   }
 
   std::string Target() const {
@@ -262,9 +264,9 @@ class Round {
     for (const auto& [why, count] : told.failures) summary_.failures[why] += count;
   }
 
-  [[noreturn]] static void Abandon(const absl::Status& status) {
-    std::printf("%s\n", std::string(status.message()).c_str());
-    exit(1);
+  bool Fails(const absl::Status& status) {
+    tally().Violation(std::string(status.message()));
+    return false;
   }
 
   const unsigned seed_;
@@ -284,8 +286,7 @@ void PrintTotals(const Summary& summary, Clock::duration took) {
   int faults = 0;
   int kills = 0;
   for (const auto& [kind, count] : summary.tally.counts()) {
-    const bool process = kind.find(" SIG") != std::string::npos;
-    kills += process ? count : 0;
+    kills += kind.find(" SIG") != std::string::npos ? count : 0;
     faults += kind.find(':') == std::string::npos ? count : 0;
   }
   std::printf(
@@ -304,11 +305,7 @@ void Print(const Summary& summary, Clock::duration took) {
   std::printf("calls that failed after all retries, and were repeated\n");
   for (const auto& [why, count] : summary.failures) std::printf("%8d  %s\n", count, why.c_str());
   PrintTotals(summary, took);
-  const std::vector<std::string> violations = summary.tally.violations();
-  std::printf("%zu violations\n", violations.size());
-  for (std::size_t i = 0; i < violations.size() && i < 50; ++i) {
-    std::printf("VIOLATION: %s\n", violations[i].c_str());
-  }
+  std::printf("%zu violations\n", summary.tally.violations().size());
   std::fflush(stdout);
 }
 

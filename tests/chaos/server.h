@@ -24,8 +24,10 @@ class Server {
   Server(std::string name, std::string binary, std::vector<std::string> flags, Tally& tally);
 
   // Until it serves, however often it must be started for that: each time in vain ends with the exit
-  // code for that, and anything else is a violation.
-  void Start();
+  // code for that. Anything else is a violation, and so is a start that is in vain for too long.
+  //
+  // False: it does not serve, and nothing more happens to it.
+  bool Start();
 
   // When nothing is broken any more: it still runs, and ends with 0. Anything else is a violation.
   void Stop();
@@ -47,7 +49,7 @@ class Server {
   void Kill(Random& random);
   void Terminate(Random& random);
   void Freeze(Random& random);
-  // Whether it has not ended by itself; that is told, and it is started again.
+  // Whether it runs. That it has ended by itself is told, and it is started again.
   bool Runs();
   void Tell(const std::string& what);
 
@@ -59,7 +61,7 @@ class Server {
   const testkit::ReservedPort port_;
   testkit::SlowLink link_;
   sqlite::FailingDisk disk_;
-  std::unique_ptr<testkit::ServerProcess> process_;
+  std::unique_ptr<testkit::ServerProcess> process_;  // Null: it does not start.
 };
 
 // What may happen to a link between two processes.

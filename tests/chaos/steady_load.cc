@@ -28,6 +28,8 @@
 #include "client/orders/inventory_client.h"
 #include "client/orders/orders_client.h"
 #include "client/retry.h"
+#include "inventory/v1/inventory.pb.h"
+#include "orders/v1/orders.pb.h"
 #include "tests/chaos/faults.h"
 #include "tests/chaos/server.h"
 #include "tests/common/temp_dir.h"
@@ -47,20 +49,12 @@ using orders::v1::PlaceOrderRequest;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
-using Client = std::unique_ptr<client::OrdersClient>;
 
 // How long an order may wait for its confirmation, once nobody places another.
 constexpr seconds kSettle{100};
 
 double SecondsSince(Clock::time_point begun) {
   return std::chrono::duration<double>(Clock::now() - begun).count();
-}
-
-template <typename Made>
-Made OrDie(absl::StatusOr<Made> made) {
-  if (made.ok()) return *std::move(made);
-  std::fprintf(stderr, "%s\n", client::Describe(made.status()).c_str());
-  std::exit(1);
 }
 
 PlaceOrderRequest NewOrder() {
@@ -103,20 +97,12 @@ class SteadyLoad {
   }
 
   // Compares what was acknowledged with what is stored, once all of it is confirmed.
-  rolling::Violations Judge(client::InventoryClient& inventory) {
-    const Client client = OrDie(client::OrdersClient::Create(target_));
-    std::vector<Order> orders;
-    const Clock::time_point end = Clock::now() + kSettle;
-    std::int64_t placed = 1;
-    while (placed > 0 && Clock::now() < end) {
-      placed = 0;
-      orders.clear();
-      client::OrderList list = client->ListOrders(/*page_size=*/500);
-      for (auto order = OrDie(list.Next()); order; order = OrDie(list.Next())) {
-        placed += order->state() == orders::v1::ORDER_STATE_PLACED ? 1 : 0;
-        orders.push_back(*std::move(order));
-      }
-    }
+  rolling::Violations Judge(const std::string& inventory) {
+    absl::StatusOr<std::vector<Order>> settled = Settled();
+    if (!settled.ok()) return {client::Describe(settled.status())};
+    const std::vector<Order> orders = *std::move(settled);
+    const auto stock = Stock(inventory);
+    if (!stock.ok()) return {client::Describe(stock.status())};
     std::map<std::string, std::int64_t> states;
     for (const Order& order : orders) ++states[orders::v1::OrderState_Name(order.state())];
     for (const auto& [name, count] : states) {
@@ -126,7 +112,7 @@ class SteadyLoad {
     const auto add = [&violations](const rolling::Violations& more) {
       violations.insert(violations.end(), more.begin(), more.end());
     };
-    add(rolling::CheckStock(OrDie(inventory.GetStock({})), orders));
+    add(rolling::CheckStock(*stock, orders));
     add(failures_.All());
     const auto confirmed = states["ORDER_STATE_CONFIRMED"];
     if (confirmed != std::ssize(orders)) {
@@ -136,9 +122,36 @@ class SteadyLoad {
   }
 
  private:
+  // All orders, once none waits for its confirmation, or after a while.
+  absl::StatusOr<std::vector<Order>> Settled() {
+    const auto client = client::OrdersClient::Create(target_);
+    if (!client.ok()) return client.status();
+    const Clock::time_point end = Clock::now() + kSettle;
+    for (;;) {
+      std::vector<Order> orders;
+      bool all_settled = true;
+      client::OrderList list = (*client)->ListOrders(/*page_size=*/500);
+      for (;;) {
+        auto order = list.Next();
+        if (!order.ok()) return order.status();
+        if (!*order) break;
+        all_settled &= (*order)->state() != orders::v1::ORDER_STATE_PLACED;
+        orders.push_back(**std::move(order));
+      }
+      if (all_settled || Clock::now() >= end) return orders;
+    }
+  }
+
+  static absl::StatusOr<std::vector<inventory::v1::Stock>> Stock(const std::string& address) {
+    const auto client = client::InventoryClient::Create(address);
+    if (!client.ok()) return client.status();
+    return (*client)->GetStock({});
+  }
+
   void Place(const std::stop_token& stop) {
-    const Client client = OrDie(client::OrdersClient::Create(target_));
-    while (!stop.stop_requested()) PlaceOne(*client, stop);
+    const auto client = client::OrdersClient::Create(target_);
+    if (!client.ok()) return failures_.Add(client::Describe(client.status()));
+    while (!stop.stop_requested()) PlaceOne(**client, stop);
   }
 
   // Repeats it until it is acknowledged. Returns its id; empty: it is not.
@@ -160,12 +173,13 @@ class SteadyLoad {
 
   // Measures how long an order waits for its confirmation, again and again.
   void Sample(const std::stop_token& stop) {
-    const Client client = OrDie(client::OrdersClient::Create(target_));
+    const auto client = client::OrdersClient::Create(target_);
+    if (!client.ok()) return failures_.Add(client::Describe(client.status()));
     while (!stop.stop_requested()) {
-      const std::string id = PlaceOne(*client, stop);
+      const std::string id = PlaceOne(**client, stop);
       const Clock::time_point placed = Clock::now();
       while (!id.empty() && !stop.stop_requested()) {
-        const absl::StatusOr<Order> order = client->GetOrder(id);
+        const absl::StatusOr<Order> order = (*client)->GetOrder(id);
         if (order.ok() && order->state() != orders::v1::ORDER_STATE_PLACED) break;
         longest_ms_ = std::max(longest_ms_.load(), static_cast<int>(1000 * SecondsSince(placed)));
         std::this_thread::sleep_for(milliseconds(5));
@@ -199,27 +213,22 @@ bool RunAll() {
   Server inventory("inventory", "service/inventory/inventory",
                    {"--database=" + directory.File("inventory.sqlite3"), "--stock=tea=1000000000"},
                    tally);
-  inventory.Start();
+  if (!inventory.Start()) return false;
   Server orders(
       "orders", "service/orders_server",
       {"--database=" + directory.File("orders.sqlite3"), "--inventory=" + inventory.address()},
       tally);
-  orders.Start();
+  if (!orders.Start()) return false;
   for (Server* server : {&inventory, &orders}) {
     server->disk().DelaySyncs(absl::ToChronoMicroseconds(absl::GetFlag(FLAGS_sync_delay)));
   }
   SteadyLoad load("ipv4:" + orders.address());
   load.Run(absl::GetFlag(FLAGS_callers), absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_duration)));
-  rolling::Violations violations =
-      load.Judge(*OrDie(client::InventoryClient::Create(inventory.address())));
+  for (const std::string& each : load.Judge(inventory.address())) tally.Violation(each);
   orders.Stop();
   inventory.Stop();
-  for (const std::string& each : tally.violations()) violations.push_back(each);
-  std::printf("%zu violations\n", violations.size());
-  for (std::size_t i = 0; i < violations.size() && i < 50; ++i) {
-    std::printf("VIOLATION: %s\n", violations[i].c_str());
-  }
-  return violations.empty();
+  std::printf("%zu violations\n", tally.violations().size());
+  return tally.violations().empty();
 }
 
 }  // namespace

@@ -42,11 +42,12 @@ namespace {
 
 using Server = std::unique_ptr<testkit::ServerProcess>;
 
+// Null: it does not start, and why is said.
 Server Start(const std::string& binary, const std::vector<std::string>& flags) {
   auto server = testkit::ServerProcess::Start({.binary = binary, .flags = flags});
   if (server.ok()) return *std::move(server);
   std::fprintf(stderr, "%s: %s\n", binary.c_str(), server.status().ToString().c_str());
-  std::exit(1);
+  return nullptr;
 }
 
 struct Count {
@@ -115,12 +116,16 @@ class Callers {
     for (int i = 0; i < absl::GetFlag(FLAGS_callers); ++i) {
       threads_.emplace_back([this, address, i](const std::stop_token& stop) {
         const auto stub = v1::OrdersService::NewStub(rpc::NewConnection(address));
-        for (int n = 0; !stop.stop_requested(); ++n) Place(*stub, absl::StrCat(prefix_, i, "-", n));
+        for (int n = 0; !stop.stop_requested() && !failed_; ++n) {
+          Place(*stub, absl::StrCat(prefix_, i, "-", n));
+        }
       });
     }
   }
 
   std::int64_t placed() const { return placed_; }
+  // Whether an order was not placed, and why was said; nobody places one after it.
+  bool failed() const { return failed_; }
 
  private:
   void Place(v1::OrdersService::Stub& stub, const std::string& request_id) {
@@ -135,7 +140,8 @@ class Callers {
     const grpc::Status status = stub.PlaceOrder(&context, request, &response);
     if (!status.ok()) {
       std::fprintf(stderr, "an order failed: %s\n", status.error_message().c_str());
-      std::exit(1);
+      failed_ = true;
+      return;
     }
     ++placed_;
   }
@@ -143,6 +149,7 @@ class Callers {
   static inline std::atomic<int> made_{0};
   const std::string prefix_ = absl::StrCat(++made_, "-");
   std::atomic<std::int64_t> placed_{0};
+  std::atomic<bool> failed_{false};
   std::vector<std::jthread> threads_;
 };
 
@@ -189,15 +196,18 @@ double BytesOfAnEvent(const std::string& address) {
   return bytes / events;
 }
 
-void MeasureAll() {
+// Whether all could be measured.
+bool MeasureAll() {
   const testkit::TempDir directory;
   const Server inventory =
       Start("service/inventory/inventory",
             {"--database=" + directory.File("inventory.sqlite3"), "--stock=tea=1000000000"});
+  if (inventory == nullptr) return false;
   const Server server = Start(
       "service/orders_server",
       {"--database=" + directory.File("orders.sqlite3"), "--inventory=" + inventory->address()});
   const Server bare = Start("tests/bench/bare_server", {});
+  if (server == nullptr || bare == nullptr) return false;
   std::printf("%10s %12s %12s %12s %12s %14s %14s\n", "orders/s", "watched", "messages/s",
               "events/s", "us an order", "us an event", "bare, a message");
   for (int round = 0; round < absl::GetFlag(FLAGS_rounds); ++round) {
@@ -206,12 +216,14 @@ void MeasureAll() {
     {
       const Callers callers(server->address());
       alone = Measure(server, &callers, nullptr);
+      if (callers.failed()) return false;
     }
     {
       const Watchers watchers(server->address(), "/orders.v1.OrdersService/WatchOrders",
                               v1::WatchOrdersRequest());
       const Callers callers(server->address());
       watched = Measure(server, &callers, &watchers);
+      if (callers.failed()) return false;
     }
     Slice flood;
     {
@@ -226,6 +238,7 @@ void MeasureAll() {
                 (watched.cpu - watched.orders * an_order) / events, flood.cpu / flood.messages);
     std::fflush(stdout);
   }
+  return true;
 }
 
 }  // namespace
@@ -233,6 +246,5 @@ void MeasureAll() {
 
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
-  orders::MeasureAll();
-  return 0;
+  return orders::MeasureAll() ? 0 : 1;
 }
