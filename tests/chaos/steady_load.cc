@@ -83,12 +83,13 @@ class SteadyLoad {
       std::this_thread::sleep_for(milliseconds(5));
     }
     const Clock::time_point begun = Clock::now();
+    printed_ = static_cast<std::int64_t>(acknowledged_.size());
     while (Clock::now() < begun + duration) {
       const Clock::time_point row = Clock::now();
       std::this_thread::sleep_until(std::min(row + seconds(60), begun + duration));
       const double took = SecondsSince(row);
       const std::int64_t placed = PrintRow(SecondsSince(begun), took);
-      constexpr double kLongEnough = 3;
+      constexpr double kLongEnough = 2;
       if (placed == 0 && took >= kLongEnough) {
         failures_.Add(absl::StrCat("nothing was placed in ", took, " s"));
       }
