@@ -66,6 +66,7 @@ struct Summary {
   std::int64_t acknowledged = 0;
   std::int64_t cancelled = 0;
   std::int64_t events = 0;
+  std::map<std::string, std::int64_t> syncs;  // By whose disk it was that may fail.
   int rounds = 0;
 };
 
@@ -261,6 +262,10 @@ class Round {
     summary_.acknowledged += static_cast<std::int64_t>(told.acknowledged.size());
     summary_.cancelled += static_cast<std::int64_t>(told.cancelled.size());
     summary_.events += static_cast<std::int64_t>(stored.log.size());
+    summary_.syncs["the inventory"] += inventory_->disk().syncs();
+    for (const auto& server : servers_) {
+      if (!on_postgres_) summary_.syncs["the orders servers"] += server->disk().syncs();
+    }
     for (const auto& [why, count] : told.failures) summary_.failures[why] += count;
   }
 
@@ -281,12 +286,38 @@ class Round {
   std::vector<std::unique_ptr<Torment>> torments_;
 };
 
+// How many faults had one of these words in their kind.
+int Count(const Tally& tally, const std::vector<std::string>& words) {
+  int count = 0;
+  for (const auto& fault : tally.counts()) {
+    const bool has_one = std::any_of(words.begin(), words.end(), [&](const std::string& word) {
+      return fault.first.find(word) != std::string::npos;
+    });
+    count += has_one ? fault.second : 0;
+  }
+  return count;
+}
+
+// A run in which nothing broke, or nobody called, has shown nothing.
+void Expect(Summary& summary, Clock::duration faults) {
+  const auto some = [&summary](const std::string& what, std::int64_t count) {
+    if (count == 0) summary.tally.Violation("there were no " + what);
+  };
+  // Far more than there is between two of the same kind.
+  if (faults < seconds(5)) return;
+  some("signals", Count(summary.tally, {" SIG"}));
+  some("faults of links", Count(summary.tally, {" connections cut", " link silent"}));
+  some("faults of disks", Count(summary.tally, {" disk full", " fsync "}));
+  for (const auto& [whose, count] : summary.syncs) some("syncs of " + whose, count);
+  some("acknowledged orders", summary.acknowledged);
+  some("cancelled orders", summary.cancelled);
+  some("events", summary.events);
+}
+
 // In two lines.
 void PrintTotals(const Summary& summary, Clock::duration took) {
   int faults = 0;
-  int kills = 0;
   for (const auto& [kind, count] : summary.tally.counts()) {
-    kills += kind.find(" SIG") != std::string::npos ? count : 0;
     faults += kind.find(':') == std::string::npos ? count : 0;
   }
   std::printf(
@@ -294,7 +325,8 @@ void PrintTotals(const Summary& summary, Clock::duration took) {
       "%ld calls answered, %ld orders acknowledged, %ld of them cancelled by their callers, %ld "
       "events\n",
       summary.rounds, static_cast<long>(std::chrono::duration_cast<seconds>(took).count()), faults,
-      kills, summary.calls, summary.acknowledged, summary.cancelled, summary.events);
+      Count(summary.tally, {" SIG"}), summary.calls, summary.acknowledged, summary.cancelled,
+      summary.events);
   std::fflush(stdout);
 }
 
@@ -313,6 +345,7 @@ bool RunAll() {
   unsigned seed = absl::GetFlag(FLAGS_seed);
   if (seed == 0) seed = std::random_device()() % 1'000'000;
   Summary summary;
+  Clock::duration broken{0};
   const auto begun = Clock::now();
   const Clock::duration all = absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_duration));
   const Clock::duration one = absl::ToChronoNanoseconds(absl::GetFlag(FLAGS_round));
@@ -326,9 +359,11 @@ bool RunAll() {
                 on_postgres ? "postgresql" : "sqlite", replicas);
     std::fflush(stdout);
     Round(seed + round, on_postgres, replicas, summary).Run(faults);
+    broken += faults;
     if (!summary.tally.violations().empty()) break;
     if (round % 10 == 9) PrintTotals(summary, Clock::now() - begun);
   }
+  if (summary.tally.violations().empty()) Expect(summary, broken);
   Print(summary, Clock::now() - begun);
   return summary.tally.violations().empty();
 }
