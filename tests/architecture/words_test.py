@@ -128,7 +128,7 @@ def check_events():
     yield from unlike("order of events", SEQUENCE + ".h", in_order, EVENT,
                       [event[1:] for event in phase_of if event[1:] in in_order])
 
-    for phase, event in re.findall(r"^ +\+\d+\.\d+s +(\w+) +(\w+)", sources.read("README.md"), re.M):
+    for phase, event in found(r"^ +\+\d+\.\d+s +(\w+) +(\w+)", "README.md"):
         yield from unlike(event, "README.md", "k" + phase, EVENT, phase_of.get("k" + event))
 
 
