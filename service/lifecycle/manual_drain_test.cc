@@ -1,3 +1,5 @@
+#include "service/lifecycle/manual_drain.h"
+
 #include <gtest/gtest.h>
 
 #include <chrono>

@@ -12,6 +12,7 @@
 #include "service/lifecycle/exit_reporter.h"
 #include "service/lifecycle/last_resort/unplanned_end.h"
 #include "service/lifecycle/last_resort/watchdog.h"
+#include "service/lifecycle/manual_drain.h"
 #include "service/lifecycle/phase.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_registry.h"

@@ -9,6 +9,7 @@
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/event.h"
 #include "service/lifecycle/last_resort/exit_code.h"
+#include "service/lifecycle/manual_drain.h"
 #include "service/lifecycle/phase.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_registry.h"

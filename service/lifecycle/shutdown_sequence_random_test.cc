@@ -29,6 +29,7 @@
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
+#include "service/lifecycle/manual_drain.h"
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/shutdown_request.h"

@@ -53,6 +53,7 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "service/config/server_config.h"
+#include "service/lifecycle/manual_drain.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/shutdown_registry.h"
 #include "service/lifecycle/shutdown_request.h"
