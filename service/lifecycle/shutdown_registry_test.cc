@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <pthread.h>
 
 #include <atomic>
 #include <barrier>
@@ -21,6 +20,7 @@
 
 #include "service/lifecycle/testing/fake_clock.h"
 #include "tests/common/eventually.h"
+#include "tests/common/no_threads.h"
 
 namespace lifecycle {
 namespace {
@@ -518,14 +518,8 @@ TEST_F(ShutdownRegistryTest, MayBeDestroyedDuringAPassedOverCloser) {
 TEST_F(ShutdownRegistryTest, ClosesOnItsOwnThreadWithoutNewThreads) {
   Register("database");
   Register("channel");
-  pthread_attr_t usual;
-  pthread_getattr_default_np(&usual);
-  pthread_attr_t impossible;
-  pthread_attr_init(&impossible);
-  pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
-  ASSERT_EQ(pthread_setattr_default_np(&impossible), 0);
+  const testkit::NoThreads none;
   EXPECT_THAT(CloseAll(), ElementsAre("channel", "database"));
-  pthread_setattr_default_np(&usual);
 }
 
 TEST_F(ShutdownRegistryTest, ReportsWhichClosersAreRunning) {

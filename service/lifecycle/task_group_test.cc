@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <pthread.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -19,6 +18,7 @@
 
 #include "service/lifecycle/testing/fake_clock.h"
 #include "tests/common/eventually.h"
+#include "tests/common/no_threads.h"
 
 namespace lifecycle {
 namespace {
@@ -261,14 +261,10 @@ TEST(TaskGroup, JoinsATaskThatATaskStartsWhileItIsJoined) {
 TEST(TaskGroup, StartsNothingWhenNoThreadCanBeCreated) {
   FakeClock clock;
   TaskGroup group;
-  pthread_attr_t usual;
-  pthread_getattr_default_np(&usual);
-  pthread_attr_t impossible;
-  pthread_attr_init(&impossible);
-  pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
-  ASSERT_EQ(pthread_setattr_default_np(&impossible), 0);
-  EXPECT_THROW(group.Start("task", [](std::stop_token) {}), std::system_error);
-  pthread_setattr_default_np(&usual);
+  {
+    const testkit::NoThreads none;
+    EXPECT_THROW(group.Start("task", [](std::stop_token) {}), std::system_error);
+  }
   Patience patience(clock, seconds(1), {});
   EXPECT_THAT(group.Join(patience), IsEmpty());
 }

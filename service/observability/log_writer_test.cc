@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <unistd.h>
@@ -27,6 +26,7 @@
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 #include "tests/common/eventually.h"
+#include "tests/common/no_threads.h"
 
 namespace observability {
 namespace {
@@ -296,17 +296,11 @@ TEST_F(LogWriterTest, FlushWritesWhatItsThreadDoesNot) {
   sem_post(&may_go_on);
 }
 
-// No thread is to be had: no machine has memory for its stack.
 class WithoutAThreadTest : public LogWriterTest {
  protected:
   WithoutAThreadTest() {
-    pthread_attr_t usual;
-    EXPECT_EQ(pthread_getattr_default_np(&usual), 0);
-    pthread_attr_t too_much = usual;
-    EXPECT_EQ(pthread_attr_setstacksize(&too_much, std::size_t{1} << 50), 0);
-    EXPECT_EQ(pthread_setattr_default_np(&too_much), 0);
+    const testkit::NoThreads none;
     writer_ = std::make_unique<LogWriter>("orders", ends_[1]);
-    EXPECT_EQ(pthread_setattr_default_np(&usual), 0);
   }
 };
 

@@ -1,10 +1,8 @@
 #include "service/observability/report_file.h"
 
-#include <pthread.h>
 #include <sys/stat.h>
 
 #include <chrono>
-#include <cstddef>
 #include <fstream>
 #include <future>
 #include <iterator>
@@ -14,6 +12,7 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/common/no_threads.h"
 #include "tests/common/temp_dir.h"
 
 namespace observability {
@@ -21,23 +20,6 @@ namespace {
 
 using lifecycle::Clock;
 using testing::HasSubstr;
-
-// No thread is to be had: no machine has memory for its stack.
-class NoThreads {
- public:
-  NoThreads() {
-    EXPECT_EQ(pthread_getattr_default_np(&usual_), 0);
-    pthread_attr_t too_much = usual_;
-    EXPECT_EQ(pthread_attr_setstacksize(&too_much, std::size_t{1} << 50), 0);
-    EXPECT_EQ(pthread_setattr_default_np(&too_much), 0);
-  }
-  ~NoThreads() { EXPECT_EQ(pthread_setattr_default_np(&usual_), 0); }
-  NoThreads(const NoThreads&) = delete;
-  NoThreads& operator=(const NoThreads&) = delete;
-
- private:
-  pthread_attr_t usual_;
-};
 
 class ReportFileTest : public ::testing::Test {
  protected:
@@ -57,7 +39,7 @@ class ReportFileTest : public ::testing::Test {
 
 TEST_F(ReportFileTest, IsWrittenEvenWhenThreadsRanOut) {
   ReportFile file(path_);
-  const NoThreads from_now_on;
+  const testkit::NoThreads from_now_on;
   EXPECT_EQ(Write(file, "one"), absl::OkStatus());
   EXPECT_EQ(Content(), "one");
   EXPECT_EQ(Write(file, "two"), absl::OkStatus());
@@ -65,7 +47,7 @@ TEST_F(ReportFileTest, IsWrittenEvenWhenThreadsRanOut) {
 }
 
 TEST_F(ReportFileTest, IsWrittenEvenWithoutAThread) {
-  const NoThreads ever;
+  const testkit::NoThreads ever;
   ReportFile file(path_);
   EXPECT_EQ(Write(file, "one"), absl::OkStatus());
   EXPECT_EQ(Content(), "one");

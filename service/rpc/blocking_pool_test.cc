@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <pthread.h>
 
 #include <atomic>
 #include <chrono>
@@ -19,6 +18,7 @@
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/testing/fake_clock.h"
 #include "tests/common/eventually.h"
+#include "tests/common/no_threads.h"
 
 namespace rpc {
 namespace {
@@ -77,14 +77,8 @@ TEST(BlockingPoolDeathTest, EndsTheProcessWithoutAFailureCallback) {
 }
 
 TEST(BlockingPool, LeavesNoThreadWhenItCannotStartAll) {
-  pthread_attr_t usual;
-  pthread_getattr_default_np(&usual);
-  pthread_attr_t impossible;
-  pthread_attr_init(&impossible);
-  pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
-  ASSERT_EQ(pthread_setattr_default_np(&impossible), 0);
+  const testkit::NoThreads none;
   EXPECT_THROW(BlockingPool(/*threads=*/2, /*capacity=*/10), std::system_error);
-  pthread_setattr_default_np(&usual);
 }
 
 TEST(BlockingPool, RunsOneItemPerThreadAtOnce) {

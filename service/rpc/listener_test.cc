@@ -7,7 +7,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -33,6 +32,7 @@
 #include "service/rpc/inherited_sockets.h"
 #include "service/rpc/testing/callers.h"
 #include "tests/common/eventually.h"
+#include "tests/common/no_threads.h"
 #include "tests/common/temp_dir.h"
 
 namespace rpc {
@@ -640,24 +640,8 @@ TEST_F(ListenerWithoutDescriptors, ClosesAllTheSame) {
   EXPECT_TRUE(caller_.AwaitEnd());
 }
 
-// While it lives there is no thread to be had: each would need a stack that nobody has.
-class NoThreads {
- public:
-  NoThreads() {
-    pthread_getattr_default_np(&usual_);
-    pthread_attr_t impossible;
-    pthread_attr_init(&impossible);
-    pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
-    EXPECT_EQ(pthread_setattr_default_np(&impossible), 0);
-  }
-  ~NoThreads() { pthread_setattr_default_np(&usual_); }
-
- private:
-  pthread_attr_t usual_;
-};
-
 TEST(ListenerTest, CannotBeBoundWithoutAThread) {
-  const NoThreads none;
+  const testkit::NoThreads none;
   const absl::Status error = BindError("127.0.0.1:0");
   EXPECT_TRUE(absl::IsUnavailable(error)) << error;
   EXPECT_THAT(std::string(error.message()), HasSubstr("no thread"));
@@ -666,7 +650,7 @@ TEST(ListenerTest, CannotBeBoundWithoutAThread) {
 TEST(ListenerTest, StartsWhenNoMoreThreadsCanBeCreated) {
   Host host;
   const auto listener = ListenOrDie();
-  const NoThreads none;
+  const testkit::NoThreads none;
   listener->Start(host.Accept());
   EXPECT_TRUE(RawConnection(listener->address()).Receive("hello"));
 }

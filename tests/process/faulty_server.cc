@@ -26,7 +26,6 @@
 //
 // Says "starting" once a signal is a request, and who hangs when it does.
 
-#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -65,6 +64,7 @@
 #include "service/rpc/server_host.h"
 #include "spdlog/sinks/base_sink.h"
 #include "spdlog/spdlog.h"
+#include "tests/common/no_threads.h"
 #include "tests/servers/echo/bench_service.h"
 
 ABSL_FLAG(std::vector<std::string>, fault, {}, "Who misbehaves, and how: WHO=HOW,WHO=HOW");
@@ -234,13 +234,9 @@ void Open(const Faults& faults, const std::string& who, lifecycle::ShutdownReque
 // gRPC forgets the memory of a timer thread that it could not start (timer_manager.cc).
 std::atomic<bool> leaks = false;
 
-// As under `prlimit --nproc`: a thread needs a stack that nobody has.
 void HaveNoMoreThreads() {
   leaks = true;
-  pthread_attr_t impossible;
-  pthread_attr_init(&impossible);
-  pthread_attr_setstacksize(&impossible, std::size_t{1} << 46);
-  if (pthread_setattr_default_np(&impossible) != 0) std::abort();
+  (void)new testkit::NoThreads();  // For good.
   std::puts("no more threads");
   std::fflush(stdout);
 }
