@@ -18,7 +18,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "admin/v1/admin.grpc.pb.h"
-#include "google/rpc/error_details.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/create_channel.h"
 #include "service/admin/testing/http_caller.h"
@@ -33,6 +32,7 @@
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/self_signed.h"
+#include "service/rpc/testing/status_details.h"
 #include "service/rpc/tls_files.h"
 #include "tests/common/eventually.h"
 
@@ -50,12 +50,9 @@ std::unique_ptr<grpc::ClientContext> Bounded() {
   return context;
 }
 
-std::string ReasonOf(const grpc::Status& status) {
-  const auto payload = rpc::FromGrpc(status).GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
-  google::rpc::ErrorInfo info;
-  if (!payload || !info.ParseFromString(std::string(*payload))) return "";
-  EXPECT_EQ(info.domain(), "admin.v1");
-  return info.reason();
+// "UNAVAILABLE STARTING"
+std::string Refusal(const grpc::Status& status) {
+  return rpc::CodeAndReason(rpc::FromGrpc(status), "admin.v1");
 }
 
 // A caller of Drain.
@@ -190,11 +187,9 @@ TEST_F(AdminServerTest, ReportsTheStateOfTheProcess) {
 
 TEST_F(AdminServerTest, RefusesToDrainBeforeServing) {
   OpenDrain draining(*stub_);
-  const grpc::Status status = draining.AwaitEnd();
-  EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE);
-  EXPECT_EQ(ReasonOf(status), "STARTING");
+  EXPECT_EQ(Refusal(draining.AwaitEnd()), "UNAVAILABLE STARTING");
   v1::UndrainResponse response;
-  EXPECT_EQ(ReasonOf(Undrain(&response)), "STARTING");
+  EXPECT_EQ(Refusal(Undrain(&response)), "UNAVAILABLE STARTING");
   EXPECT_THAT(observer_.Lines(), IsEmpty());
 }
 
@@ -239,9 +234,7 @@ TEST_F(LameDuckTest, UndoesADrainDuringTheLameDuck) {
   EXPECT_TRUE(undrained.ok()) << undrained.error_message();
   EXPECT_EQ(response.state().phase(), v1::PHASE_SERVING);
   for (OpenDrain* each : {&draining, &second}) {
-    const grpc::Status status = each->AwaitEnd();
-    EXPECT_EQ(status.error_code(), grpc::ABORTED);
-    EXPECT_EQ(ReasonOf(status), "UNDRAINED");
+    EXPECT_EQ(Refusal(each->AwaitEnd()), "ABORTED UNDRAINED");
   }
   EXPECT_TRUE(Undrain(&response).ok()) << "there is none any more";
 }
@@ -252,8 +245,7 @@ TEST_F(AdminServerTest, RefusesUndrainAfterTheLameDuck) {
   EXPECT_TRUE(draining.AwaitEnd().ok());
   v1::UndrainResponse response;
   const grpc::Status status = Undrain(&response);
-  EXPECT_EQ(status.error_code(), grpc::FAILED_PRECONDITION);
-  EXPECT_EQ(ReasonOf(status), "UNDRAIN_TOO_LATE");
+  EXPECT_EQ(Refusal(status), "FAILED_PRECONDITION UNDRAIN_TOO_LATE");
   EXPECT_THAT(status.error_message(), testing::HasSubstr("the lame duck is over"));
 }
 

@@ -13,12 +13,13 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
 #include "service/inventory/stock_store.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/handler_guard.h"
+#include "service/rpc/status.h"
+#include "service/rpc/testing/status_details.h"
 #include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
@@ -26,32 +27,21 @@ namespace inventory {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
-using ::testing::Not;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
-template <typename Detail>
-Detail DetailOf(const grpc::Status& status) {
-  google::rpc::Status rich;
-  EXPECT_TRUE(rich.ParseFromString(status.error_details()));
-  for (const google::protobuf::Any& any : rich.details()) {
-    Detail detail;
-    if (any.Is<Detail>() && any.UnpackTo(&detail)) return detail;
-  }
-  ADD_FAILURE() << "no such detail: " << status.error_message();
-  return Detail();
+// "FAILED_PRECONDITION OUT_OF_STOCK"
+std::string Refusal(const grpc::Status& status) {
+  return rpc::CodeAndReason(rpc::FromGrpc(status), "inventory.v1");
 }
 
 std::vector<std::string> WrongFields(const grpc::Status& status) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  std::vector<std::string> fields;
-  const auto wrong = DetailOf<google::rpc::BadRequest>(status);
-  for (const auto& violation : wrong.field_violations()) {
-    fields.push_back(violation.field());
-    EXPECT_THAT(violation.description(), Not(IsEmpty()));
-  }
-  return fields;
+  return rpc::WrongFields(rpc::FromGrpc(status));
+}
+
+auto Metadata(const grpc::Status& status) {
+  return rpc::DetailOf<google::rpc::ErrorInfo>(rpc::FromGrpc(status)).metadata();
 }
 
 v1::ReserveRequest MakeReserve(const std::string& id, const StockStore::Quantities& items) {
@@ -202,7 +192,7 @@ TEST_F(InventoryServiceTest, RenewsAReservationThatIsAskedForAgain) {
 TEST_F(InventoryServiceTest, TakesASaleBackOnlyWhenToldSo) {
   ASSERT_TRUE(Reserve(MakeReserve("r", {{"apple", 1}})).ok());
   ASSERT_TRUE(Confirm("r").ok());
-  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(Release("r")).reason(), "RESERVATION_CONFIRMED");
+  EXPECT_EQ(Refusal(Release("r")), "FAILED_PRECONDITION RESERVATION_CONFIRMED");
   EXPECT_TRUE(CancelSale("r").ok());
   EXPECT_EQ(Apples(), "10 = 10 + 0 + 0");
 }
@@ -219,8 +209,7 @@ TEST_F(InventoryServiceTest, TellsNoStockOfWhatIsNoSku) {
   v1::GetStockResponse response;
   const grpc::Status unknown = GetStock({"apple", std::string(64, 'x')}, &response);
   EXPECT_EQ(unknown.error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_THAT(DetailOf<google::rpc::ErrorInfo>(unknown).metadata(),
-              UnorderedElementsAre(Pair("sku", std::string(64, 'x'))));
+  EXPECT_THAT(Metadata(unknown), UnorderedElementsAre(Pair("sku", std::string(64, 'x'))));
   // So long that an ErrorInfo could not name it.
   EXPECT_THAT(WrongFields(GetStock({"apple", std::string(3000, 'x'), ""}, &response)),
               ElementsAre("skus[1]", "skus[2]"));
@@ -228,11 +217,9 @@ TEST_F(InventoryServiceTest, TellsNoStockOfWhatIsNoSku) {
 
 TEST_F(InventoryServiceTest, SendsReasonAndDetailsWithARefusal) {
   const grpc::Status status = Reserve(MakeReserve("r", {{"pear", 6}}));
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(Refusal(status), "FAILED_PRECONDITION OUT_OF_STOCK");
   EXPECT_EQ(status.error_message(), "only 5 of pear are left");
-  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
-  EXPECT_EQ(info.domain() + " " + info.reason(), "inventory.v1 OUT_OF_STOCK");
-  EXPECT_THAT(info.metadata(), UnorderedElementsAre(Pair("sku", "pear"), Pair("available", "5")));
+  EXPECT_THAT(Metadata(status), UnorderedElementsAre(Pair("sku", "pear"), Pair("available", "5")));
 }
 
 TEST_F(InventoryServiceTest, NamesEveryWrongFieldOfAReserve) {
@@ -274,16 +261,13 @@ TEST_F(InventoryServiceTest, RefusesCallsWhenTooManyAwaitTheDatabase) {
   const Occupied occupied(*pool_);
   ASSERT_TRUE(pool_->Run([] {}));  // Now nothing more may wait.
   const grpc::Status status = Confirm("r");
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).reason(), "OVERLOADED");
-  EXPECT_TRUE(DetailOf<google::rpc::RetryInfo>(status).has_retry_delay());
+  EXPECT_EQ(Refusal(status), "RESOURCE_EXHAUSTED OVERLOADED");
+  EXPECT_TRUE(rpc::SaysWhenToRetry(rpc::FromGrpc(status)));
 }
 
 TEST_F(InventoryServiceTest, IsUnavailableWhenTheDatabaseIsClosed) {
   ASSERT_TRUE(store_->Close(std::chrono::steady_clock::now() + testkit::kLong).ok());
-  const grpc::Status status = Confirm("r");
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).reason(), "STORE_UNAVAILABLE");
+  EXPECT_EQ(Refusal(Confirm("r")), "UNAVAILABLE STORE_UNAVAILABLE");
 }
 
 TEST_F(InventoryServiceTest, ReservesAfterItsLatency) {
@@ -299,10 +283,7 @@ TEST_F(InventoryServiceTest, IsTheSameServiceAfterItsLatency) {
   Serve(std::chrono::milliseconds(1));
   const Occupied occupied(*pool_);
   ASSERT_TRUE(pool_->Run([] {}));  // Now nothing more may wait.
-  const grpc::Status status = Reserve(MakeReserve("r", {{"apple", 1}}));
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
-  EXPECT_EQ(info.domain() + " " + info.reason(), "inventory.v1 OVERLOADED");
+  EXPECT_EQ(Refusal(Reserve(MakeReserve("r", {{"apple", 1}}))), "RESOURCE_EXHAUSTED OVERLOADED");
 }
 
 TEST_F(InventoryServiceTest, BlocksNoThreadOfGrpcsDuringTheLatency) {

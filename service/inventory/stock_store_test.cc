@@ -12,11 +12,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
+#include "service/rpc/testing/status_details.h"
 #include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
 
@@ -33,18 +33,9 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
-google::rpc::ErrorInfo InfoOf(const absl::Status& status) {
-  google::rpc::ErrorInfo info;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
-  EXPECT_TRUE(payload && info.ParseFromString(std::string(*payload))) << status;
-  return info;
-}
-
 // "FAILED_PRECONDITION OUT_OF_STOCK"
 std::string Refusal(const absl::Status& status) {
-  if (status.ok()) return "OK";
-  EXPECT_EQ(InfoOf(status).domain(), "inventory.v1");
-  return absl::StrCat(absl::StatusCodeToString(status.code()), " ", InfoOf(status).reason());
+  return rpc::CodeAndReason(status, "inventory.v1");
 }
 
 class StockStoreTest : public ::testing::Test {
@@ -118,7 +109,7 @@ TEST_F(StockStoreTest, ReservesAllItemsOrNone) {
 TEST_F(StockStoreTest, SaysHowMuchStockIsLeft) {
   const absl::Status status =
       store_->Reserve("r", {{"apple", 1}, {"pear", 6}}, minutes(1), Soon()).status();
-  EXPECT_THAT(InfoOf(status).metadata(),
+  EXPECT_THAT(rpc::DetailOf<google::rpc::ErrorInfo>(status).metadata(),
               UnorderedElementsAre(Pair("sku", "pear"), Pair("available", "5")));
 }
 

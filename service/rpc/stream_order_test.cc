@@ -7,7 +7,6 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
-#include <map>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -20,6 +19,7 @@
 #include "service/rpc/status.h"
 #include "service/rpc/stream.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/status_details.h"
 
 namespace rpc {
 namespace {
@@ -28,23 +28,6 @@ using ::probe::Note;
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-std::string Reason(const absl::Status& status) {
-  google::rpc::ErrorInfo info;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
-  if (payload) info.ParseFromString(std::string(*payload));
-  return info.reason();
-}
-
-std::map<std::string, std::string> Metadata(const absl::Status& status) {
-  std::map<std::string, std::string> metadata;
-  google::rpc::ErrorInfo info;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
-  if (payload && info.ParseFromString(std::string(*payload))) {
-    for (const auto& [key, value] : info.metadata()) metadata[key] = value;
-  }
-  return metadata;
-}
 
 constexpr milliseconds kTick(7);
 // Of what is written together.
@@ -319,7 +302,7 @@ TEST(StreamOrderTest, SaysGoodbyeBehindAllThatWasFilled) {
   call->EndWrite();
   ASSERT_TRUE(call->status());
   EXPECT_THAT(call->written(), ElementsAre("1", "2", "3"));
-  EXPECT_EQ(Metadata(*call->status())["filled"], "3");
+  EXPECT_EQ(Metadata(*call->status(), "filled"), "3");
   call->EndAll();
   EXPECT_TRUE(script.destroyed || call->over());
 }
@@ -332,7 +315,7 @@ TEST(StreamOrderTest, DuringADrainSaysGoodbyeAfterOneMessage) {
   const auto call = FakeCall::Begin(script, drain.get_token());
   EXPECT_THAT(call->written(), ElementsAre("1"));
   ASSERT_TRUE(call->status());
-  EXPECT_EQ(Metadata(*call->status())["filled"], "1");
+  EXPECT_EQ(Metadata(*call->status(), "filled"), "1");
   call->EndAll();
 }
 
@@ -347,7 +330,7 @@ TEST(StreamOrderTest, TellsGarbageFromAHalfClose) {
       EXPECT_TRUE(call->status()->ok());
     } else {
       EXPECT_TRUE(absl::IsInvalidArgument(*call->status()));
-      EXPECT_EQ(Metadata(*call->status())["got"], "1");
+      EXPECT_EQ(Metadata(*call->status(), "got"), "1");
     }
     call->EndAll();
   }
@@ -485,8 +468,8 @@ TEST(StreamOrderTest, TellsInADrainWhatAHoldWaitsFor) {
   script.news = 2;
   script.handle->Wake();
   ASSERT_TRUE(call->status());
-  EXPECT_EQ(Metadata(*call->status())["filled"], "1");
-  EXPECT_EQ(Metadata(*call->status())["got"], "1");
+  EXPECT_EQ(Metadata(*call->status(), "filled"), "1");
+  EXPECT_EQ(Metadata(*call->status(), "got"), "1");
   call->EndAll();
 }
 
@@ -590,8 +573,9 @@ TEST(StreamOrderTest, SaysThatAResumePointIsTooLarge) {
       drain.request_stop();
       ASSERT_TRUE(call->status());
       const absl::Status seen = FromGrpc(ToGrpc(*call->status()));
-      EXPECT_EQ(Reason(seen), undecodable ? "UNDECODABLE_MESSAGE" : "SERVER_DRAINING");
-      EXPECT_EQ(Metadata(seen)["resume_token"], size == 1800 ? script.token : "");
+      EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(seen).reason(),
+                undecodable ? "UNDECODABLE_MESSAGE" : "SERVER_DRAINING");
+      EXPECT_EQ(Metadata(seen, "resume_token"), size == 1800 ? script.token : "");
       call->EndAll();
     }
     EXPECT_THAT(told->failures,
@@ -808,8 +792,8 @@ class RandomCall {
     EXPECT_EQ(status.code(), expected_.value_or(absl::StatusCode::kUnavailable)) << status;
     // Without Goodbye() when that has thrown.
     if (absl::IsUnavailable(status) || (absl::IsInvalidArgument(status) && !ended_)) {
-      EXPECT_EQ(Metadata(status)["filled"], std::to_string(script_.filled));
-      EXPECT_EQ(Metadata(status)["got"], std::to_string(script_.got.size()));
+      EXPECT_EQ(Metadata(status, "filled"), std::to_string(script_.filled));
+      EXPECT_EQ(Metadata(status, "got"), std::to_string(script_.got.size()));
     }
   }
 
@@ -877,7 +861,7 @@ TEST(StreamOrderTest, KeepsItsPromisesWhenEverythingHappensAtOnce) {
     }
     ASSERT_TRUE(call->status());
     EXPECT_EQ(static_cast<int>(call->written().size()), script.filled);
-    EXPECT_EQ(Metadata(*call->status())["filled"], std::to_string(script.filled));
+    EXPECT_EQ(Metadata(*call->status(), "filled"), std::to_string(script.filled));
     call->EndAll();
   }
 }

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -12,7 +11,6 @@
 #include <thread>
 #include <vector>
 
-#include "google/rpc/error_details.pb.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
@@ -21,6 +19,7 @@
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/status_details.h"
 #include "service/rpc/testing/stream_under_test.h"
 #include "tests/common/eventually.h"
 
@@ -34,14 +33,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kGarbage[] = "\xff\xff\xff";
-
-std::string Resume(const absl::Status& status) {
-  google::rpc::ErrorInfo info;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
-  if (!payload || !info.ParseFromString(std::string(*payload))) return "none";
-  const auto found = info.metadata().find("at");
-  return found == info.metadata().end() ? "none" : std::string(found->second);
-}
 
 std::atomic<int> alive{0};
 struct Counted {
@@ -304,7 +295,7 @@ TEST_F(StreamTest, SaysGoodbyeWithItsCallersPosition) {
       }
       const absl::Status status = watching->End();
       EXPECT_TRUE(absl::IsUnavailable(status)) << status;
-      EXPECT_EQ(Resume(status), std::to_string(number));
+      EXPECT_EQ(Metadata(status, "at"), std::to_string(number));
     });
   }
   EXPECT_TRUE(testkit::Eventually([&] { return reached == 8; }));
@@ -353,11 +344,11 @@ TEST_F(StreamTest, AnswersEachMessageThenEndsWithItsCaller) {
 TEST_F(StreamTest, RefusesGarbageOnlyToItsSender) {
   const absl::Status chat = Send("Chat", {"", "", kGarbage});
   EXPECT_TRUE(absl::IsInvalidArgument(chat)) << chat;
-  EXPECT_EQ(Resume(chat), "2");
+  EXPECT_EQ(Metadata(chat, "at"), "2");
   EXPECT_EQ(guard_.undecodable(), 1);
   const absl::Status gather = Send("Gather", {kGarbage});
   EXPECT_TRUE(absl::IsInvalidArgument(gather)) << gather;
-  EXPECT_EQ(Resume(gather), "0");
+  EXPECT_EQ(Metadata(gather, "at"), "0");
   EXPECT_EQ(guard_.undecodable(), 2);
 }
 

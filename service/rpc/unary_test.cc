@@ -15,7 +15,6 @@
 #include <utility>
 #include <vector>
 
-#include "google/rpc/error_details.pb.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
@@ -23,6 +22,7 @@
 #include "service/rpc/handler_guard.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
+#include "service/rpc/testing/status_details.h"
 #include "tests/common/eventually.h"
 
 namespace rpc {
@@ -263,12 +263,8 @@ class FullPoolTest : public UnaryTest {
 TEST_F(FullPoolTest, TellsWhenToTryAgain) {
   const auto [waits, refused] = BeginTwo();
   const absl::Status status = refused->Await();
-  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
-  EXPECT_TRUE(status.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
-  google::rpc::ErrorInfo info;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
-  ASSERT_TRUE(payload && info.ParseFromString(std::string(*payload)));
-  EXPECT_EQ(info.domain() + " " + info.reason(), "probe OVERLOADED");
+  EXPECT_EQ(CodeAndReason(status, "probe"), "RESOURCE_EXHAUSTED OVERLOADED") << status;
+  EXPECT_TRUE(SaysWhenToRetry(status));
   End();
   EXPECT_TRUE(waits->Await().ok());
 }

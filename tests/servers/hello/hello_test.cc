@@ -7,10 +7,10 @@
 #include <string>
 
 #include "gmock/gmock.h"
-#include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/status_details.h"
 #include "tests/common/child_process.h"
 #include "tests/common/server_process.h"
 #include "tests/common/temp_dir.h"
@@ -91,10 +91,7 @@ TEST_F(HelloTest, WatchersResumeAndCountingContinuesAfterARestart) {
   EXPECT_FALSE(watch->Read(&message));
   const absl::Status goodbye = rpc::FromGrpc(watch->Finish());
   EXPECT_TRUE(absl::IsUnavailable(goodbye)) << goodbye;
-  google::rpc::ErrorInfo info;
-  const auto payload = goodbye.GetPayload("type.googleapis.com/google.rpc.ErrorInfo");
-  ASSERT_TRUE(payload && info.ParseFromString(std::string(*payload)));
-  EXPECT_EQ(info.metadata().at("after"), "2");
+  EXPECT_EQ(rpc::Metadata(goodbye, "after"), "2");
   EXPECT_EQ(server->process().Wait(kLimit), testkit::Ending::Exited(0));
 
   server = Start("greeted");
