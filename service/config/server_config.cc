@@ -236,68 +236,64 @@ ShutdownBudget BudgetFromFlags() {
   return *budget;
 }
 
+// "--max_connections".
+template <typename Value>
+std::string NameOf(const absl::Flag<Value>& flag) {
+  return absl::StrCat("--", absl::GetFlagReflectionHandle(flag).Name());
+}
+
 // gRPC holds these as an int of milliseconds.
-std::chrono::milliseconds Milliseconds(const char* flag, absl::Duration value) {
+std::chrono::milliseconds Milliseconds(const absl::Flag<absl::Duration>& flag) {
+  const absl::Duration value = absl::GetFlag(flag);
   if (value < absl::ZeroDuration() || value > absl::Hours(24 * 7)) {
     UsageError(
-        absl::StrCat("--", flag, " must be from 0 to a week, is ", absl::FormatDuration(value)));
+        absl::StrCat(NameOf(flag), " must be from 0 to a week, is ", absl::FormatDuration(value)));
   }
   // It would become 0, which mostly means: without limit.
   if (value > absl::ZeroDuration() && value < absl::Milliseconds(1)) {
-    UsageError(
-        absl::StrCat("--", flag, " must be at least 1ms, or 0, is ", absl::FormatDuration(value)));
+    UsageError(absl::StrCat(NameOf(flag), " must be at least 1ms, or 0, is ",
+                            absl::FormatDuration(value)));
   }
   return absl::ToChronoMilliseconds(value);
 }
 
 template <typename Number>
-Number NotNegative(const char* flag, Number value) {
-  if (value < 0) UsageError(absl::StrCat("--", flag, " must be 0 or more, is ", value));
+Number NotNegative(const absl::Flag<Number>& flag) {
+  const Number value = absl::GetFlag(flag);
+  if (value < 0) UsageError(absl::StrCat(NameOf(flag), " must be 0 or more, is ", value));
   return value;
 }
 
-int Positive(const char* flag, int value) {
-  if (value < 1) UsageError(absl::StrCat("--", flag, " must be at least 1, is ", value));
+int Positive(const absl::Flag<int>& flag) {
+  const int value = absl::GetFlag(flag);
+  if (value < 1) UsageError(absl::StrCat(NameOf(flag), " must be at least 1, is ", value));
   return value;
 }
 
 rpc::ConnectionLimits LimitsFromFlags() {
   rpc::ConnectionLimits limits;
-  limits.max_connection_age =
-      Milliseconds("max_connection_age", absl::GetFlag(FLAGS_max_connection_age));
-  limits.max_connection_age_grace =
-      Milliseconds("max_connection_age_grace", absl::GetFlag(FLAGS_max_connection_age_grace));
-  limits.handshake_timeout =
-      Milliseconds("handshake_timeout", absl::GetFlag(FLAGS_handshake_timeout));
-  limits.max_connections = NotNegative("max_connections", absl::GetFlag(FLAGS_max_connections));
-  limits.reserved_descriptors =
-      NotNegative("reserved_descriptors", absl::GetFlag(FLAGS_reserved_descriptors));
-  limits.max_calls_in_flight =
-      NotNegative("max_calls_in_flight", absl::GetFlag(FLAGS_max_calls_in_flight));
-  limits.max_deadline = Milliseconds("max_deadline", absl::GetFlag(FLAGS_max_deadline));
-  limits.default_deadline = Milliseconds("default_deadline", absl::GetFlag(FLAGS_default_deadline));
+  limits.max_connection_age = Milliseconds(FLAGS_max_connection_age);
+  limits.max_connection_age_grace = Milliseconds(FLAGS_max_connection_age_grace);
+  limits.handshake_timeout = Milliseconds(FLAGS_handshake_timeout);
+  limits.max_connections = NotNegative(FLAGS_max_connections);
+  limits.reserved_descriptors = NotNegative(FLAGS_reserved_descriptors);
+  limits.max_calls_in_flight = NotNegative(FLAGS_max_calls_in_flight);
+  limits.max_deadline = Milliseconds(FLAGS_max_deadline);
+  limits.default_deadline = Milliseconds(FLAGS_default_deadline);
   if (limits.max_deadline.count() > 0 && limits.default_deadline > limits.max_deadline) {
     UsageError("--default_deadline must not be longer than --max_deadline");
   }
-  limits.max_sync_threads = Positive("max_sync_threads", absl::GetFlag(FLAGS_max_sync_threads));
-  limits.max_resets_per_second =
-      NotNegative("max_resets_per_second", absl::GetFlag(FLAGS_max_resets_per_second));
-  limits.memory_quota_bytes =
-      NotNegative("memory_quota_bytes", absl::GetFlag(FLAGS_memory_quota_bytes));
+  limits.max_sync_threads = Positive(FLAGS_max_sync_threads);
+  limits.max_resets_per_second = NotNegative(FLAGS_max_resets_per_second);
+  limits.memory_quota_bytes = NotNegative(FLAGS_memory_quota_bytes);
   limits.request_compression = absl::GetFlag(FLAGS_request_compression);
-  limits.max_connection_idle =
-      Milliseconds("max_connection_idle", absl::GetFlag(FLAGS_max_connection_idle));
-  limits.keepalive_time = Milliseconds("keepalive_time", absl::GetFlag(FLAGS_keepalive_time));
-  limits.keepalive_timeout =
-      Milliseconds("keepalive_timeout", absl::GetFlag(FLAGS_keepalive_timeout));
-  limits.min_ping_interval_without_data = Milliseconds(
-      "min_ping_interval_without_data", absl::GetFlag(FLAGS_min_ping_interval_without_data));
-  limits.max_concurrent_streams =
-      Positive("max_concurrent_streams", absl::GetFlag(FLAGS_max_concurrent_streams));
-  limits.max_receive_message_size =
-      Positive("max_receive_message_size", absl::GetFlag(FLAGS_max_receive_message_size));
-  limits.max_send_message_size =
-      Positive("max_send_message_size", absl::GetFlag(FLAGS_max_send_message_size));
+  limits.max_connection_idle = Milliseconds(FLAGS_max_connection_idle);
+  limits.keepalive_time = Milliseconds(FLAGS_keepalive_time);
+  limits.keepalive_timeout = Milliseconds(FLAGS_keepalive_timeout);
+  limits.min_ping_interval_without_data = Milliseconds(FLAGS_min_ping_interval_without_data);
+  limits.max_concurrent_streams = Positive(FLAGS_max_concurrent_streams);
+  limits.max_receive_message_size = Positive(FLAGS_max_receive_message_size);
+  limits.max_send_message_size = Positive(FLAGS_max_send_message_size);
   return limits;
 }
 
@@ -437,8 +433,7 @@ observability::LogFields TraceTags() {
 }
 
 void SetAccessLog(ServerConfig& config) {
-  const int per_second =
-      Positive("access_log_per_second", absl::GetFlag(FLAGS_access_log_per_second));
+  const int per_second = Positive(FLAGS_access_log_per_second);
   if (!absl::GetFlag(FLAGS_access_log)) return;
   config.server.access_log = std::make_shared<rpc::AccessLog>(per_second);
   config.log.log.tags = TraceTags;
