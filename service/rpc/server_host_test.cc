@@ -2,17 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <future>
-#include <iostream>
 #include <iterator>
 #include <memory>
 #include <mutex>
@@ -24,32 +20,22 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "google/rpc/error_details.pb.h"
-#include "grpcpp/create_channel.h"
 #include "grpcpp/ext/channelz_service_plugin.h"
 #include "grpcpp/generic/async_generic_service.h"
-#include "grpcpp/security/credentials.h"
-#include "grpcpp/security/server_credentials.h"
 #include "service/lifecycle/clock.h"
-#include "service/lifecycle/process.h"
-#include "service/lifecycle/signal_thread.h"
-#include "service/lifecycle/testing/ample_budget.h"
 #include "service/lifecycle/testing/fake_clock.h"
-#include "service/lifecycle/testing/fake_traffic.h"
-#include "service/lifecycle/testing/recording_observer.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/inherited_sockets.h"
 #include "service/rpc/listener.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/host_under_test.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "tests/common/eventually.h"
-#include "tests/common/temp_dir.h"
 
 namespace rpc {
 namespace {
@@ -76,71 +62,10 @@ const bool kChannelzIsServed = (grpc::channelz::experimental::InitChannelzServic
 // So long that a test which waits it out fails by its own limit.
 constexpr std::chrono::hours kNever(1);
 
-// Patience that is never used up when all is well.
-Patience Long() { return Patience(Clock::Steady(), std::chrono::seconds(45), {}); }
 Patience Short() { return Patience(Clock::Steady(), milliseconds(200), {}); }
 
-std::string Read(const std::string& path) {
-  std::ifstream file(path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-// Short enough for a socket's name.
-std::string UnusedPath() {
-  static const testkit::TempDir directory("/tmp");
-  static int paths = 0;
-  return directory.File("socket" + std::to_string(++paths));
-}
-
-class ServerHostTest : public ::testing::Test {
+class ServerHostTest : public HostUnderTest {
  protected:
-  void Start(ServerHost::Options options = {}) {
-    host_.emplace(std::move(options), Services(), goodbye_);
-    const absl::Status started = host_->Start();
-    ASSERT_TRUE(started.ok()) << started;
-    const absl::Status opened = host_->OpenListener();
-    ASSERT_TRUE(opened.ok()) << opened;
-  }
-
-  std::vector<std::shared_ptr<grpc::Service>> Services() { return {service_}; }
-
-  // Ends the server as the sequence does, and it must not need force.
-  void StopCleanly() {
-    Patience patience = Long();
-    host_->CloseListener();
-    host_->SayGoodbye(patience);
-    EXPECT_NE(host_->AwaitConnectionsGone(patience), Departure::kBusy);
-    host_->BeginShutdown();
-    EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
-    EXPECT_TRUE(host_->Cancel(patience));
-  }
-
-  void TearDown() override {
-    probe_.Release();
-    if (host_ && RawConnection(host_->address()).connected()) host_->CloseListener();
-  }
-
-  std::shared_ptr<grpc::Channel> Connect() const { return NewConnection(host_->address()); }
-
-  static grpc::Status Echo(const std::shared_ptr<grpc::Channel>& channel,
-                           const std::string& text = "hello") {
-    Note note, echo;
-    note.set_text(text);
-    const grpc::Status status = Probe::NewStub(channel)->Echo(Bounded().get(), note, &echo);
-    EXPECT_TRUE(!status.ok() || echo.text() == text);
-    return status;
-  }
-
-  // A call on a thread of its own that ends when the test releases it.
-  static std::future<grpc::Status> Hold(const std::shared_ptr<grpc::Channel>& channel,
-                                        const std::string& text = "") {
-    return std::async(std::launch::async, [channel, text] {
-      Note note, held;
-      note.set_text(text);
-      return Probe::NewStub(channel)->Hold(Bounded().get(), note, &held);
-    });
-  }
-
   // Waits for them as a shutdown does, on a thread of its own.
   std::future<lifecycle::Traffic::Unfinished> AwaitCallsForEightSeconds(
       lifecycle::FakeClock& clock) {
@@ -160,11 +85,6 @@ class ServerHostTest : public ::testing::Test {
     const std::string request = "\x0a" + std::string(1, static_cast<char>(service.size()));
     return RawStream(channel, "/grpc.health.v1.Health/Check").Ask(request + service);
   }
-
-  GoodbyeSignal goodbye_;
-  const std::shared_ptr<ProbeService> service_ = std::make_shared<ProbeService>();
-  ProbeService& probe_ = *service_;
-  std::optional<ServerHost> host_;
 };
 
 TEST_F(ServerHostTest, ServesWhatItIsGiven) {
@@ -223,35 +143,10 @@ TEST_F(ServerHostTest, KeepsItsServicesAsLongAsItLives) {
   EXPECT_TRUE(kept.expired());
 }
 
-TEST_F(ServerHostTest, SaysThatItHasNothingToServe) {
-  ServerHost host({}, {}, goodbye_);
-  const absl::Status started = host.Start();
-  EXPECT_TRUE(absl::IsInvalidArgument(started));
-  EXPECT_THAT(std::string(started.message()), HasSubstr("needs a service"));
-}
-
-TEST_F(ServerHostTest, RefusesAPortThatItCannotCloseFirst) {
-  ServerHost host({.prepare =
-                       [](grpc::ServerBuilder& builder) {
-                         builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials());
-                       }},
-                  Services(), goodbye_);
-  const absl::Status started = host.Start();
-  EXPECT_TRUE(absl::IsInvalidArgument(started));
-  EXPECT_THAT(std::string(started.message()), HasSubstr("more_endpoints"));
-}
-
 TEST_F(ServerHostTest, HasNothingToCloseOnceItHasEnded) {
   Start();
   StopCleanly();
   host_->CloseListener();
-}
-
-TEST_F(ServerHostTest, ListensOnSeveralAddressesOfOneFlag) {
-  const std::string path = UnusedPath();
-  Start({.address = "127.0.0.1:0,unix:" + path});
-  EXPECT_TRUE(Echo(Connect()).ok());
-  EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
 }
 
 TEST_F(ServerHostTest, DescribesNothingWithoutReflection) {
@@ -291,7 +186,7 @@ TEST_F(ServerHostTest, CountsCallsWithFurtherInterceptors) {
   StopCleanly();
 }
 
-// A generic service of the callback API, and a service of the synchronous one.
+// A generic service of the callback API.
 class Anything final : public grpc::CallbackGenericService {
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
     class Reactor final : public grpc::ServerGenericBidiReactor {
@@ -308,17 +203,6 @@ class Anything final : public grpc::CallbackGenericService {
     };
     return new Reactor;
   }
-};
-
-class Waits final : public probe::Probe::Service {
- public:
-  grpc::Status Hold(grpc::ServerContext*, const Note*, Note*) override {
-    begun.set_value();
-    release.get_future().wait();
-    return grpc::Status::OK;
-  }
-  std::promise<void> begun;
-  std::promise<void> release;
 };
 
 TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
@@ -477,171 +361,6 @@ TEST_F(ServerHostLimitsTest, EndAPeerThatOpensTooManyStreams) {
     EXPECT_FALSE(peer.open());
     EXPECT_TRUE(testkit::Eventually([&] { return !lines().empty(); }));
   }
-}
-
-TEST_F(ServerHostTest, HasNoAddressBeforeItStarts) {
-  EXPECT_EQ(ServerHost({}, Services(), goodbye_).address(), "");
-}
-
-TEST_F(ServerHostTest, CannotStartOnAnAddressInUse) {
-  Start();
-  ServerHost second({.address = host_->address()}, Services(), goodbye_);
-  EXPECT_TRUE(absl::IsAlreadyExists(second.Start()));
-  EXPECT_TRUE(Echo(Connect()).ok());
-}
-
-TEST_F(ServerHostTest, WritesThePortFileWholeOrNot) {
-  const std::string directory = ::testing::TempDir() + "port_file";
-  std::filesystem::create_directory(directory);
-  const std::string path = directory + "/port";
-  std::string seen;
-  std::thread watching([&] {
-    EXPECT_TRUE(testkit::Eventually([&] { return std::filesystem::exists(path); }));
-    seen = Read(path);
-  });
-  Start({.port_file = path});
-  watching.join();
-  EXPECT_EQ(seen, host_->address() + "\n");
-  EXPECT_TRUE(Echo(NewConnection(seen.substr(0, seen.size() - 1))).ok());
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1);
-  std::filesystem::remove_all(directory);
-}
-
-// Else who has two would wait for the one that is about to start, up to gRPC's 20 s.
-TEST_F(ServerHostTest, RefusesCallersUntilItIsOpened) {
-  Start();
-  GoodbyeSignal goodbye;
-  ServerHost starting({}, Services(), goodbye);
-  ASSERT_TRUE(starting.Start().ok());
-  EXPECT_FALSE(RawConnection(starting.address()).connected());
-  EXPECT_TRUE(Echo(NewConnection("ipv4:" + starting.address() + "," + host_->address())).ok());
-  ASSERT_TRUE(starting.OpenListener().ok());
-  EXPECT_TRUE(Echo(NewConnection(starting.address())).ok());
-  starting.CloseListener();
-}
-
-TEST_F(ServerHostTest, ServesNobodyWithoutItsPortFile) {
-  const std::string path = ::testing::TempDir() + "no_such_directory/port";
-  host_.emplace(ServerHost::Options{.port_file = path}, Services(), goodbye_);
-  ASSERT_TRUE(host_->Start().ok());
-  const absl::Status opened = host_->OpenListener();
-  EXPECT_TRUE(absl::IsUnavailable(opened)) << opened;
-  EXPECT_THAT(std::string(opened.message()), HasSubstr(path));
-  EXPECT_THAT(std::string(opened.message()), HasSubstr("there is no directory"));
-  RawConnection caller(host_->address());
-  caller.Send(Http2Preface());
-  host_.reset();
-  EXPECT_FALSE(caller.Receive(std::string("\0\0", 2))) << "it was connected";
-}
-
-TEST_F(ServerHostTest, IsClosedAgainWhenAnotherOfItsGroupCannotOpen) {
-  host_.emplace(ServerHost::Options(), Services(), goodbye_);
-  ASSERT_TRUE(host_->Start().ok());
-  std::future<grpc::Status> held;
-  lifecycle::FakeTraffic other;
-  other.opens = absl::UnavailableError("no port file");
-  other.on_call = [&](const std::string& step) {
-    ASSERT_EQ(step, "OpenListener");
-    held = Hold(Connect());
-    EXPECT_TRUE(probe_.AwaitHeld(1));
-  };
-  EXPECT_EQ(lifecycle::TrafficGroup({&*host_, &other}).OpenListener(), other.opens);
-  EXPECT_FALSE(RawConnection(host_->address()).connected());
-  EXPECT_FALSE(held.get().ok());
-  EXPECT_EQ(host_->TryCallsRunning(), 0);
-  host_.reset();
-}
-
-TEST_F(ServerHostTest, LeavesItsPredecessorServingWhenAnotherOfItsGroupCannotOpen) {
-  std::promise<std::string> heard;
-  const std::string path = UnusedPath();
-  ServerHost old({.takeover = path,
-                  .log =
-                      [&heard](const std::string& line) {
-                        if (absl::StrContains(line, "before it served")) heard.set_value(line);
-                      }},
-                 Services(), goodbye_);
-  old.OnHandover([&heard](const std::string&) { heard.set_value("handed over"); });
-  ASSERT_TRUE(old.Start().ok());
-  ASSERT_TRUE(old.OpenListener().ok());
-  std::optional<ServerHost> next;
-  next.emplace(ServerHost::Options{.takeover = path},
-               std::vector<std::shared_ptr<grpc::Service>>{std::make_shared<ProbeService>()},
-               goodbye_);
-  ASSERT_TRUE(next->Start().ok());
-  lifecycle::FakeTraffic other;
-  other.opens = absl::UnavailableError("no port file");
-  EXPECT_EQ(lifecycle::TrafficGroup({&*next, &other}).OpenListener(), other.opens);
-  next.reset();
-  EXPECT_THAT(heard.get_future().get(), HasSubstr("this one goes on"));
-  EXPECT_TRUE(Echo(NewConnection(old.address())).ok());
-  old.CloseListener();
-}
-
-// Two servers, the second of which cannot be opened.
-int StartTwoServers(std::shared_ptr<grpc::Service> first, std::shared_ptr<grpc::Service> second) {
-  GoodbyeSignal goodbye;
-  lifecycle::RecordingObserver observer;
-  lifecycle::Process process(lifecycle::AmpleBudget(), observer);
-  ServerHost opens({}, {std::move(first)}, goodbye);
-  ServerHost fails({.port_file = ::testing::TempDir() + "no_such_directory/port"},
-                   {std::move(second)}, goodbye);
-  if (!opens.Start().ok() || !fails.Start().ok()) return 90;
-  lifecycle::TrafficGroup both({&opens, &fails});
-  const int code = process.ServeUntilShutdown(both);
-  std::cerr << observer.Ends().back().why;
-  return code;
-}
-
-TEST_F(ServerHostTest, EndsItsProcessAsNotStartedWhenAnotherOfItsGroupCannotOpen) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(
-      {
-        lifecycle::BlockShutdownSignals();
-        _exit(StartTwoServers(service_, std::make_shared<ProbeService>()));
-      },
-      ::testing::ExitedWithCode(2), "there is no directory");
-}
-
-// A server that a handler still uses is not destroyed: its process ends with it.
-TEST_F(ServerHostTest, EndsItsProcessThoughACallOutlivesTheFailedStart) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(
-      {
-        lifecycle::BlockShutdownSignals();
-        lifecycle::RecordingObserver observer;
-        lifecycle::Process process(lifecycle::AmpleBudget(), observer);
-        Waits waits;
-        const auto prepare = [&](grpc::ServerBuilder& builder) { builder.RegisterService(&waits); };
-        ServerHost opens({.prepare = prepare}, {}, goodbye_);
-        if (!opens.Start().ok()) _exit(90);
-        std::future<grpc::Status> held;
-        lifecycle::FakeTraffic other;
-        other.opens = absl::UnavailableError("no port");
-        other.on_call = [&](const std::string&) {
-          held = Hold(NewConnection(opens.address()));
-          waits.begun.get_future().wait();
-        };
-        lifecycle::TrafficGroup both({&opens, &other});
-        process.ServeUntilShutdown(both);
-        _exit(91);  // It came back.
-      },
-      ::testing::ExitedWithCode(2), "");
-}
-
-TEST_F(ServerHostTest, LeavesItsSocketFileToASuccessorThatDoesNotServeYet) {
-  const std::string path = UnusedPath();
-  const ServerHost::Options options = {.address = "unix:" + path, .takeover = UnusedPath()};
-  ServerHost old(options, Services(), goodbye_);
-  ASSERT_TRUE(old.Start().ok());
-  ASSERT_TRUE(old.OpenListener().ok());
-  ServerHost next(options, {std::make_shared<ProbeService>()}, goodbye_);
-  ASSERT_TRUE(next.Start().ok());
-  old.CloseListener();
-  ASSERT_TRUE(next.OpenListener().ok());
-  EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
-  next.CloseListener();
-  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST_F(ServerHostTest, InLameDuckServesButFailsHealthChecks) {

@@ -1,0 +1,248 @@
+// How a server starts, and what becomes of one that cannot.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server_builder.h"
+#include "service/lifecycle/process.h"
+#include "service/lifecycle/signal_thread.h"
+#include "service/lifecycle/testing/ample_budget.h"
+#include "service/lifecycle/testing/fake_traffic.h"
+#include "service/lifecycle/testing/recording_observer.h"
+#include "service/lifecycle/traffic.h"
+#include "service/rpc/goodbye_signal.h"
+#include "service/rpc/server_host.h"
+#include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/host_under_test.h"
+#include "service/rpc/testing/probe_service.h"
+#include "service/rpc/testing/raw_peer.h"
+#include "tests/common/eventually.h"
+#include "tests/common/temp_dir.h"
+
+namespace rpc {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Read(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// Short enough for a socket's name.
+std::string UnusedPath() {
+  static const testkit::TempDir directory("/tmp");
+  static int paths = 0;
+  return directory.File("socket" + std::to_string(++paths));
+}
+
+using ServerHostStartTest = HostUnderTest;
+
+TEST_F(ServerHostStartTest, HasNoAddressBeforeItStarts) {
+  EXPECT_EQ(ServerHost({}, Services(), goodbye_).address(), "");
+}
+
+TEST_F(ServerHostStartTest, SaysThatItHasNothingToServe) {
+  ServerHost host({}, {}, goodbye_);
+  const absl::Status started = host.Start();
+  EXPECT_TRUE(absl::IsInvalidArgument(started));
+  EXPECT_THAT(std::string(started.message()), HasSubstr("needs a service"));
+}
+
+TEST_F(ServerHostStartTest, RefusesAPortThatItCannotCloseFirst) {
+  ServerHost host({.prepare =
+                       [](grpc::ServerBuilder& builder) {
+                         builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials());
+                       }},
+                  Services(), goodbye_);
+  const absl::Status started = host.Start();
+  EXPECT_TRUE(absl::IsInvalidArgument(started));
+  EXPECT_THAT(std::string(started.message()), HasSubstr("more_endpoints"));
+}
+
+TEST_F(ServerHostStartTest, ListensOnSeveralAddressesOfOneFlag) {
+  const std::string path = UnusedPath();
+  Start({.address = "127.0.0.1:0,unix:" + path});
+  EXPECT_TRUE(Echo(Connect()).ok());
+  EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
+}
+
+TEST_F(ServerHostStartTest, CannotStartOnAnAddressInUse) {
+  Start();
+  ServerHost second({.address = host_->address()}, Services(), goodbye_);
+  EXPECT_TRUE(absl::IsAlreadyExists(second.Start()));
+  EXPECT_TRUE(Echo(Connect()).ok());
+}
+
+TEST_F(ServerHostStartTest, WritesThePortFileWholeOrNot) {
+  const std::string directory = ::testing::TempDir() + "port_file";
+  std::filesystem::create_directory(directory);
+  const std::string path = directory + "/port";
+  std::string seen;
+  std::thread watching([&] {
+    EXPECT_TRUE(testkit::Eventually([&] { return std::filesystem::exists(path); }));
+    seen = Read(path);
+  });
+  Start({.port_file = path});
+  watching.join();
+  EXPECT_EQ(seen, host_->address() + "\n");
+  EXPECT_TRUE(Echo(NewConnection(seen.substr(0, seen.size() - 1))).ok());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1);
+  std::filesystem::remove_all(directory);
+}
+
+// Else who has two would wait for the one that is about to start, up to gRPC's 20 s.
+TEST_F(ServerHostStartTest, RefusesCallersUntilItIsOpened) {
+  Start();
+  GoodbyeSignal goodbye;
+  ServerHost starting({}, Services(), goodbye);
+  ASSERT_TRUE(starting.Start().ok());
+  EXPECT_FALSE(RawConnection(starting.address()).connected());
+  EXPECT_TRUE(Echo(NewConnection("ipv4:" + starting.address() + "," + host_->address())).ok());
+  ASSERT_TRUE(starting.OpenListener().ok());
+  EXPECT_TRUE(Echo(NewConnection(starting.address())).ok());
+  starting.CloseListener();
+}
+
+TEST_F(ServerHostStartTest, ServesNobodyWithoutItsPortFile) {
+  const std::string path = ::testing::TempDir() + "no_such_directory/port";
+  host_.emplace(ServerHost::Options{.port_file = path}, Services(), goodbye_);
+  ASSERT_TRUE(host_->Start().ok());
+  const absl::Status opened = host_->OpenListener();
+  EXPECT_TRUE(absl::IsUnavailable(opened)) << opened;
+  EXPECT_THAT(std::string(opened.message()), HasSubstr(path));
+  EXPECT_THAT(std::string(opened.message()), HasSubstr("there is no directory"));
+  RawConnection caller(host_->address());
+  caller.Send(Http2Preface());
+  host_.reset();
+  EXPECT_FALSE(caller.Receive(std::string("\0\0", 2))) << "it was connected";
+}
+
+TEST_F(ServerHostStartTest, IsClosedAgainWhenAnotherOfItsGroupCannotOpen) {
+  host_.emplace(ServerHost::Options(), Services(), goodbye_);
+  ASSERT_TRUE(host_->Start().ok());
+  std::future<grpc::Status> held;
+  lifecycle::FakeTraffic other;
+  other.opens = absl::UnavailableError("no port file");
+  other.on_call = [&](const std::string& step) {
+    ASSERT_EQ(step, "OpenListener");
+    held = Hold(Connect());
+    EXPECT_TRUE(probe_.AwaitHeld(1));
+  };
+  EXPECT_EQ(lifecycle::TrafficGroup({&*host_, &other}).OpenListener(), other.opens);
+  EXPECT_FALSE(RawConnection(host_->address()).connected());
+  EXPECT_FALSE(held.get().ok());
+  EXPECT_EQ(host_->TryCallsRunning(), 0);
+  host_.reset();
+}
+
+TEST_F(ServerHostStartTest, LeavesItsPredecessorServingWhenAnotherOfItsGroupCannotOpen) {
+  std::promise<std::string> heard;
+  const std::string path = UnusedPath();
+  ServerHost old({.takeover = path,
+                  .log =
+                      [&heard](const std::string& line) {
+                        if (absl::StrContains(line, "before it served")) heard.set_value(line);
+                      }},
+                 Services(), goodbye_);
+  old.OnHandover([&heard](const std::string&) { heard.set_value("handed over"); });
+  ASSERT_TRUE(old.Start().ok());
+  ASSERT_TRUE(old.OpenListener().ok());
+  std::optional<ServerHost> next;
+  next.emplace(ServerHost::Options{.takeover = path},
+               std::vector<std::shared_ptr<grpc::Service>>{std::make_shared<ProbeService>()},
+               goodbye_);
+  ASSERT_TRUE(next->Start().ok());
+  lifecycle::FakeTraffic other;
+  other.opens = absl::UnavailableError("no port file");
+  EXPECT_EQ(lifecycle::TrafficGroup({&*next, &other}).OpenListener(), other.opens);
+  next.reset();
+  EXPECT_THAT(heard.get_future().get(), HasSubstr("this one goes on"));
+  EXPECT_TRUE(Echo(NewConnection(old.address())).ok());
+  old.CloseListener();
+}
+
+// Two servers, the second of which cannot be opened.
+int StartTwoServers(std::shared_ptr<grpc::Service> first, std::shared_ptr<grpc::Service> second) {
+  GoodbyeSignal goodbye;
+  lifecycle::RecordingObserver observer;
+  lifecycle::Process process(lifecycle::AmpleBudget(), observer);
+  ServerHost opens({}, {std::move(first)}, goodbye);
+  ServerHost fails({.port_file = ::testing::TempDir() + "no_such_directory/port"},
+                   {std::move(second)}, goodbye);
+  if (!opens.Start().ok() || !fails.Start().ok()) return 90;
+  lifecycle::TrafficGroup both({&opens, &fails});
+  const int code = process.ServeUntilShutdown(both);
+  std::cerr << observer.Ends().back().why;
+  return code;
+}
+
+TEST_F(ServerHostStartTest, EndsItsProcessAsNotStartedWhenAnotherOfItsGroupCannotOpen) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        lifecycle::BlockShutdownSignals();
+        _exit(StartTwoServers(service_, std::make_shared<ProbeService>()));
+      },
+      ::testing::ExitedWithCode(2), "there is no directory");
+}
+
+// A server that a handler still uses is not destroyed: its process ends with it.
+TEST_F(ServerHostStartTest, EndsItsProcessThoughACallOutlivesTheFailedStart) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        lifecycle::BlockShutdownSignals();
+        lifecycle::RecordingObserver observer;
+        lifecycle::Process process(lifecycle::AmpleBudget(), observer);
+        Waits waits;
+        const auto prepare = [&](grpc::ServerBuilder& builder) { builder.RegisterService(&waits); };
+        ServerHost opens({.prepare = prepare}, {}, goodbye_);
+        if (!opens.Start().ok()) _exit(90);
+        std::future<grpc::Status> held;
+        lifecycle::FakeTraffic other;
+        other.opens = absl::UnavailableError("no port");
+        other.on_call = [&](const std::string&) {
+          held = Hold(NewConnection(opens.address()));
+          waits.begun.get_future().wait();
+        };
+        lifecycle::TrafficGroup both({&opens, &other});
+        process.ServeUntilShutdown(both);
+        _exit(91);  // It came back.
+      },
+      ::testing::ExitedWithCode(2), "");
+}
+
+TEST_F(ServerHostStartTest, LeavesItsSocketFileToASuccessorThatDoesNotServeYet) {
+  const std::string path = UnusedPath();
+  const ServerHost::Options options = {.address = "unix:" + path, .takeover = UnusedPath()};
+  ServerHost old(options, Services(), goodbye_);
+  ASSERT_TRUE(old.Start().ok());
+  ASSERT_TRUE(old.OpenListener().ok());
+  ServerHost next(options, {std::make_shared<ProbeService>()}, goodbye_);
+  ASSERT_TRUE(next.Start().ok());
+  old.CloseListener();
+  ASSERT_TRUE(next.OpenListener().ok());
+  EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
+  next.CloseListener();
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+}  // namespace
+}  // namespace rpc
