@@ -34,10 +34,22 @@ constexpr Clock::Duration kFrozen = milliseconds(500);
 constexpr Clock::Duration kLookInterval = milliseconds(10);
 constexpr int kLookShare = 10;
 
-// Bytes that the peer has not acknowledged, where an answer is among them.
+// Of a unix socket SIOCOUTQ counts what the kernel spends on what the peer has not read, 768 bytes for
+// the smallest write: so much is taken for a few of those that kControlFrameBytes is for.
+constexpr int kControlFrameMemory = 4096;
+
+bool IsUnix(int fd) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+// Bytes that the peer has not acknowledged, where an answer is among them. Of a unix socket: that it
+// has not read, and could still read once the socket is closed.
 int UnsentAnswers(int fd) {
+  const int control = IsUnix(fd) ? kControlFrameMemory : kControlFrameBytes;
   int bytes = 0;
-  return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > kControlFrameBytes ? bytes : 0;
+  return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > control ? bytes : 0;
 }
 
 // Unlike a descriptor's number, no other socket ever has it.
@@ -96,7 +108,7 @@ ConnectionDrain::State ConnectionDrain::Look() {
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
       any = true;
-      const Peer& peer = PeerOf(fd, now);
+      const Peer& peer = PeerOf(fd, now, arriving);
       moved = std::max(moved, peer.moved);
       if (Holds(peer, now)) busy = true;
       if (refuses_calls_ && peer.received > *refuses_calls_) moving = true;
@@ -150,7 +162,7 @@ lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
           .answers = OwedAnswers()};
 }
 
-ConnectionDrain::Peer& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now) {
+ConnectionDrain::Peer& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, int arriving) {
   Peer& peer = peers_.try_emplace(Cookie(fd), begun_).first->second;
   tcp_info info{};
   socklen_t size = sizeof info;
@@ -158,8 +170,9 @@ ConnectionDrain::Peer& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now) {
     peer.received = now - milliseconds(info.tcpi_last_data_recv);
     peer.sent = now - milliseconds(info.tcpi_last_data_sent);
     peer.round_trip = microseconds(info.tcpi_rtt);
-  } else {  // A unix socket.
+  } else {  // A unix socket: any of them may be the one on which a request arrives.
     peer.sent = busy_;
+    if (arriving > 0) peer.received = now;
   }
   const int unsent = UnsentAnswers(fd);
   if (unsent != std::exchange(peer.unsent, unsent)) peer.moved = now;

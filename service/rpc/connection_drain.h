@@ -37,6 +37,11 @@ namespace rpc {
 // A request of which nothing more arrives, bytes of which no more leave, and a peer that sends
 // something other than a request are given up after 5 s; Unfinished() says what that cuts.
 //
+// Of a socket file's connections the kernel does not say when their last byte came. As long as a
+// request is arriving on any connection, none of these is given up, so that the limit of whoever
+// calls Look() is the only one. An answer of less than some 3 KB that the peer has not read is not
+// waited for: it can still read that when the connection is closed.
+//
 // Threads: one at a time.
 // Lifetime: everything passed in outlives it. GoawaySender's requirements apply.
 class ConnectionDrain {
@@ -85,7 +90,8 @@ class ConnectionDrain {
     lifecycle::Clock::TimePoint last_unsent;  // When something was.
     lifecycle::Clock::Duration took{};        // The longest from the one to the other.
   };
-  Peer& PeerOf(int fd, lifecycle::Clock::TimePoint now);
+  // `arriving`: Arriving().
+  Peer& PeerOf(int fd, lifecycle::Clock::TimePoint now, int arriving);
   // Whether something may be under way on its connection.
   bool Holds(const Peer& peer, lifecycle::Clock::TimePoint now) const;
   bool AllGone();

@@ -1,0 +1,139 @@
+#include "service/rpc/connection_drain.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "service/lifecycle/testing/fake_clock.h"
+#include "service/rpc/call_tracker.h"
+#include "service/rpc/channelz/connections.h"
+#include "service/rpc/listener.h"
+#include "service/rpc/testing/probe.pb.h"
+#include "service/rpc/testing/probe_service.h"
+#include "service/rpc/testing/raw_peer.h"
+#include "tests/common/eventually.h"
+#include "tests/common/temp_dir.h"
+
+namespace rpc {
+namespace {
+
+using State = ConnectionDrain::State;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testkit::Eventually;
+
+// Connections of a socket file, of which the kernel does not say when their last byte came: all time
+// is the clock's. Those of TCP, whose times are the kernel's, are in server_host_test.cc.
+class ConnectionDrainOfASocketFile : public ::testing::Test {
+ protected:
+  ConnectionDrainOfASocketFile() {
+    grpc::ServerBuilder builder;
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        grpc::InsecureServerCredentials());
+    builder.RegisterService(&probe_);
+    calls_.Install(builder);
+    server_ = Connections::BuildAndStart(builder, connections_);
+    listeners_.push_back(*Listener::Bind(address_));
+    EXPECT_TRUE(listeners_.front()->Listen().ok());
+    listeners_.front()->Start([this](int listener_fd, int fd) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+      connection.listener_fd = listener_fd;
+      connection.fd = fd;
+      acceptor_->HandleNewConnection(&connection);
+    });
+    drain_ = std::make_unique<ConnectionDrain>(*server_, listeners_, connections_, calls_, clock_);
+  }
+
+  ~ConnectionDrainOfASocketFile() override {
+    listeners_.front()->Close();
+    probe_.Release();
+    EXPECT_TRUE(Eventually([this] { return drain_->Idle(); }));
+    drain_->LetGo();
+    server_->Shutdown(std::chrono::system_clock::now());
+    drain_.reset();
+  }
+
+  // From here on whatever waits to be sent to a connection has been written.
+  void Begin() {
+    drain_->Begin();
+    ASSERT_TRUE(Eventually([this] { return drain_->Idle(); }));
+  }
+
+  bool NoCallRuns() const { return calls_.running() == 0 && connections_.OpenStreams() == 0; }
+
+  // Looks as often as a shutdown must, or the process counts as having been stopped; then once more.
+  State LookFor(std::chrono::seconds time) {
+    for (auto left = lifecycle::Clock::Duration(time); left.count() > 0; left -= kStep) {
+      drain_->Look();
+      clock_.Advance(kStep);
+    }
+    return drain_->Look();
+  }
+
+  static constexpr milliseconds kStep{250};
+
+  const testkit::TempDir directory_{"/tmp"};  // Short enough for a socket's name.
+  const std::string address_ = "unix:" + directory_.File("socket");
+  lifecycle::FakeClock clock_;
+  ProbeService probe_;
+  CallTracker calls_;
+  Connections connections_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::Server> server_;
+  ConnectionDrain::Listeners listeners_;
+  std::unique_ptr<ConnectionDrain> drain_;
+};
+
+TEST_F(ConnectionDrainOfASocketFile, WaitsForNoneThatIsSilent) {
+  RawPeer deaf(address_);
+  ASSERT_TRUE(deaf.Await(RawPeer::kSettings).has_value()) << "it is connected";
+  Begin();
+  EXPECT_EQ(LookFor(seconds(2)), State::kSilent);
+  EXPECT_FALSE(drain_->Unfinished().any()) << "it misses no GOAWAY and no PING";
+}
+
+TEST_F(ConnectionDrainOfASocketFile, WaitsForAnAnswerThatIsNotRead) {
+  RawPeer deaf(address_);
+  probe::Note much;
+  much.set_text(std::string(12000, 'x'));
+  deaf.Call("/probe.Probe/Hold", much.SerializeAsString());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  Begin();
+  probe_.Release();
+  ASSERT_TRUE(Eventually([this] { return NoCallRuns() && drain_->Unfinished().answers == 1; }));
+  EXPECT_EQ(LookFor(seconds(2)), State::kBusy);
+  EXPECT_EQ(LookFor(seconds(6)), State::kSilent) << "it has been given up";
+  EXPECT_EQ(drain_->Unfinished().answers, 1);
+}
+
+TEST_F(ConnectionDrainOfASocketFile, WaitsForARequestHoweverSlowlyItArrives) {
+  RawPeer slow(address_);
+  const std::uint32_t stream = slow.Open("/probe.Probe/Echo");
+  slow.Ping("12345678");
+  ASSERT_TRUE(slow.Await(RawPeer::kPing).has_value()) << "what was sent before has arrived";
+  Begin();
+  // Of one message of 35 bytes, of which it has said nothing yet.
+  slow.SendBytes(std::string("\0\0\x28\0\x01\0\0\0", 8) + static_cast<char>(stream));
+  EXPECT_EQ(LookFor(seconds(8)), State::kBusy);
+  slow.SendBytes(std::string("\0\0\0\0\x23", 5));
+  EXPECT_EQ(LookFor(seconds(8)), State::kBusy);
+  EXPECT_EQ(drain_->Unfinished().requests, 1);
+  slow.SendBytes(std::string("\x0a\x21") + std::string(33, 'x'));
+  EXPECT_TRUE(slow.AwaitAnswer(stream));
+  EXPECT_TRUE(Eventually([this] { return NoCallRuns(); }));
+  EXPECT_NE(LookFor(seconds(2)), State::kBusy);
+  EXPECT_FALSE(drain_->Unfinished().any());
+}
+
+}  // namespace
+}  // namespace rpc
