@@ -134,7 +134,8 @@ void Process::OnSignal(SignalMeaning meaning) {
       request_.Request(ShutdownReason::kTerminate);
       break;
     case SignalMeaning::kInterrupt:
-      request_.Request(ShutdownReason::kInterrupt);
+      // A person wants less waiting than whatever else began it.
+      if (!request_.Request(ShutdownReason::kInterrupt)) request_.Expedite();
       break;
     case SignalMeaning::kExpedite:
       request_.Expedite();

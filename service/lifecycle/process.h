@@ -103,7 +103,8 @@ class Process {
 
   // Rolls back a failed start: closes what was opened, in the order of a shutdown, and returns the
   // value for main() to return. The end that is emitted says `why`. It is a shutdown like any other: the
-  // watchdog limits it, signals expedite it, and it does not return when something still runs.
+  // watchdog limits it, an interrupt expedites it (another signal only if it is the second), and it
+  // does not return when something still runs.
   //
   // Emits to the observer what the sequence emits, and the end.
   int CouldNotStart(const absl::Status& why);

@@ -351,6 +351,20 @@ TEST_F(ProcessDeathTest, IsExpeditedByTheSecondSignal) {
               ExitedWithCode(3), "");
 }
 
+// A person at a terminal wants less waiting than whatever began it.
+TEST_F(ProcessDeathTest, IsExpeditedByTheFirstInterruptWhenNoSignalBeganIt) {
+  EXPECT_EXIT(_exit(Run(AmpleBudget(),
+                        [](Process& process, FakeTraffic& traffic) {
+                          // Would wait for an hour.
+                          traffic.calls_that_do_not_finish = 1;
+                          traffic.on_call = [](const std::string& method) {
+                            if (method == "AwaitCallsFinished") Send(SIGINT);
+                          };
+                          process.shutdown_request().Request(ShutdownReason::kFailure);
+                        })),
+              ExitedWithCode(3), "");
+}
+
 TEST_F(ProcessDeathTest, ExitsAtOnceAtTheThirdSignal) {
   EXPECT_EXIT(Run(AmpleBudget(),
                   [](Process& process, FakeTraffic&) {
