@@ -111,12 +111,13 @@ bool ShutdownSequence::LameDuck() {
 void ShutdownSequence::DrainConnections() {
   Enter(Phase::kDrainingConnections);
   traffic_->CloseListener();
-  const std::int64_t hinted = traffic_->Look().hinted;
-  Emit(EventType::kListenerClosed, "", hinted > 0 ? absl::StrCat(hinted, " calls hinted") : "");
+  const Traffic::Load load = traffic_->Look();
+  Emit(EventType::kListenerClosed, "",
+       load.hinted > 0 ? absl::StrCat(load.hinted, " calls hinted") : "");
   Patience for_goodbye = Until(reason_ ? EndOf(Phase::kDrainingConnections)
                                        : clock_.Now() + budget_.drain_connections);
-  const int streams = traffic_->SayGoodbye(for_goodbye);
-  Emit(EventType::kGoodbyeSaid, "", absl::StrCat(streams, " streams"));
+  traffic_->SayGoodbye(for_goodbye, load.streams);
+  Emit(EventType::kGoodbyeSaid, "", absl::StrCat(load.streams, " streams"));
   if (!reason_) StayDrained();
   Patience patience = Until(phase_ends_);
   const Traffic::Departure left = traffic_->AwaitConnectionsGone(patience);

@@ -107,10 +107,7 @@ class RandomTraffic final : public Traffic {
     EXPECT_FALSE(closed_);
     closed_ = true;
   }
-  int SayGoodbye(Patience& patience) override {
-    Await(says_goodbye_, patience);
-    return calls_;
-  }
+  void SayGoodbye(Patience& patience, int /*streams*/) override { Await(says_goodbye_, patience); }
   Departure AwaitConnectionsGone(Patience& patience) override {
     return Await(connections_go_, patience) ? connections_ : Departure::kBusy;
   }

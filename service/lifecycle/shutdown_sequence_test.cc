@@ -154,7 +154,7 @@ TEST_F(ShutdownSequenceTest, WaitsNoLongerForConnectionsThatAreSilent) {
 }
 
 TEST_F(ShutdownSequenceTest, ReportsHowManyStreamsGotAGoodbye) {
-  traffic_.streams = 4;
+  traffic_.load.streams = 4;
   Run(ShutdownReason::kTerminate);
   EXPECT_EQ(DetailOf("GoodbyeSaid"), "4 streams");
 }

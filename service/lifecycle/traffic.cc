@@ -100,10 +100,8 @@ void TrafficGroup::CloseListener() {
   for (Traffic* const each : members_) each->CloseListener();
 }
 
-int TrafficGroup::SayGoodbye(Patience& patience) {
-  int streams = 0;
-  for (Traffic* const each : members_) streams += each->SayGoodbye(patience);
-  return streams;
+void TrafficGroup::SayGoodbye(Patience& patience, int streams) {
+  for (Traffic* const each : members_) each->SayGoodbye(patience, streams);
 }
 
 Traffic::Departure TrafficGroup::LookAtConnections() {

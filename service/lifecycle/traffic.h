@@ -92,13 +92,14 @@ class Traffic {
   // Reverts EnterLameDuck().
   virtual void LeaveLameDuck() = 0;
 
-  // Refuses new connections and asks existing ones to leave (GOAWAY). Calls on them are still
-  // served.
+  // Refuses new connections and asks existing ones to leave (GOAWAY), and gives that a moment to be
+  // sent: callers of streams that end reconnect at once, and must know by then to go elsewhere. Calls
+  // on them are still served.
   virtual void CloseListener() = 0;
 
-  // Asks streams to end themselves, at a pace that spares the replicas they move to. Returns how
-  // many streams there were.
-  virtual int SayGoodbye(Patience& patience) = 0;
+  // Asks streams to end themselves, at a pace that spares the replicas they move to. `streams`: how
+  // many there are on all servers of the process.
+  virtual void SayGoodbye(Patience& patience, int streams) = 0;
 
   // Waits while connections are busy, until patience runs out.
   virtual Departure AwaitConnectionsGone(Patience& patience);
@@ -163,7 +164,7 @@ class TrafficGroup final : public Traffic {
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
   void CloseListener() override;
-  int SayGoodbye(Patience& patience) override;
+  void SayGoodbye(Patience& patience, int streams) override;
   // The worst of all members.
   Departure LookAtConnections() override;
   void BeginShutdown() override;

@@ -68,9 +68,9 @@ TEST_F(TrafficGroupTest, WaitsOnlyBrieflyForCallersAfterOneThatFails) {
 
 TEST_F(TrafficGroupTest, ReportsTheWorstAndTheSum) {
   Patience patience = Short();
-  first_.streams = 3;
-  second_.streams = 4;
-  EXPECT_EQ(group_.SayGoodbye(patience), 7);
+  first_.load.streams = 3;
+  second_.load.streams = 4;
+  EXPECT_EQ(group_.Look().streams, 7);
   second_.connections = Traffic::Departure::kSilent;
   EXPECT_EQ(group_.AwaitConnectionsGone(patience), Traffic::Departure::kSilent);
   first_.connections = Traffic::Departure::kBusy;
@@ -79,6 +79,13 @@ TEST_F(TrafficGroupTest, ReportsTheWorstAndTheSum) {
   second_.calls_that_do_not_finish = 2;
   EXPECT_EQ(group_.AwaitCallsFinished(patience).calls, 3);
   EXPECT_EQ(group_.TryCallsRunning(), 3);
+}
+
+TEST_F(TrafficGroupTest, TellsEachMemberOfTheStreamsOfAll) {
+  Patience patience = Short();
+  group_.SayGoodbye(patience, 7);
+  EXPECT_EQ(first_.told_streams, 7);
+  EXPECT_EQ(second_.told_streams, 7);
 }
 
 TEST_F(TrafficGroupTest, AnswersOnlyIfAllDo) {

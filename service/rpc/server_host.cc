@@ -33,7 +33,7 @@ using lifecycle::Clock;
 using lifecycle::Patience;
 using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
 
-// How long at most the goodbyes wait for gRPC to send its GOAWAYs.
+// How long gRPC has to send its GOAWAYs before the goodbyes.
 constexpr Clock::Duration kForGoaway = std::chrono::milliseconds(100);
 // How often remaining calls are cancelled: one may be accepted during the first time.
 constexpr Clock::Duration kCancelInterval = std::chrono::milliseconds(20);
@@ -338,17 +338,15 @@ void ServerHost::CloseListener() {
   }
   takeover_.reset();  // Who asked meanwhile can bind the addresses now.
   open_ = false;
-  if (drain_of_connections_) drain_of_connections_->Begin();  // Cancel() has left nobody.
+  if (!drain_of_connections_) return;  // Cancel() has left nobody.
+  drain_of_connections_->Begin();
+  Patience until_sent(Clock::Steady(), kForGoaway, {});
+  until_sent.Poll([this] { return drain_of_connections_->Idle(); });
 }
 
-int ServerHost::SayGoodbye(Patience& patience) {
-  // Callers of streams reconnect at once, and must know by then to go elsewhere.
-  Patience until_sent(patience.clock(), kForGoaway, {});
-  until_sent.Poll([this] { return drain_of_connections_->Idle(); });
-  const int streams = calls_.streams();
+void ServerHost::SayGoodbye(Patience& patience, int streams) {
   goodbye_.Announce(GoodbyePace(streams, patience.deadline() - patience.clock().Now()), patience);
   calls_.CancelInfrastructure();
-  return streams;
 }
 
 lifecycle::Traffic::Departure ServerHost::LookAtConnections() {

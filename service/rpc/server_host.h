@@ -139,7 +139,7 @@ class ServerHost final : public lifecycle::Traffic {
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
   void CloseListener() override;
-  int SayGoodbye(lifecycle::Patience& patience) override;
+  void SayGoodbye(lifecycle::Patience& patience, int streams) override;
   // kUnasked: this gRPC cannot send a GOAWAY (GoawaySender::Available()).
   Departure LookAtConnections() override;
   void BeginShutdown() override;

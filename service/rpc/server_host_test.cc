@@ -442,12 +442,41 @@ TEST_F(ServerHostTest, AsksStreamsToEndThemselves) {
   RawStream health(Connect(), kHealthWatch);
   health.Ask("");
   Patience patience = Long();
-  EXPECT_EQ(host_->SayGoodbye(patience), 2);
+  EXPECT_EQ(host_->Look().streams, 2);
+  host_->SayGoodbye(patience, 2);
   for (RawStream* stream : {&watch, &chat}) {
     const absl::Status ended = FromGrpc(stream->AwaitEnd());
     EXPECT_TRUE(absl::IsUnavailable(ended)) << ended;
     EXPECT_TRUE(ended.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
   }
+}
+
+TEST_F(ServerHostTest, SpreadsTheGoodbyesOfAllServersThatShareASignal) {
+  Start();
+  ServerHost second({}, {std::make_shared<ProbeService>()}, goodbye_);
+  ASSERT_TRUE(second.Start().ok());
+  ASSERT_TRUE(second.OpenListener().ok());
+  RawStream told(NewConnection(second.address()), "/probe.Probe/Chat");
+  told.Ask("");
+  RawStream waits(NewConnection(second.address()), "/probe.Probe/Chat");
+  waits.Ask("");
+  lifecycle::TrafficGroup both({&*host_, &second});
+  EXPECT_EQ(both.Look().streams, 2);
+  both.CloseListener();
+  lifecycle::FakeClock clock;
+  std::future<void> said = std::async(std::launch::async, [&] {
+    Patience patience(clock, kNever, {});
+    both.SayGoodbye(patience, 2);
+  });
+  EXPECT_TRUE(testkit::Eventually([&] { return clock.Look().threads == 1; }));
+  EXPECT_TRUE(absl::IsUnavailable(FromGrpc(told.AwaitEnd())));
+  const std::string note = "\x0a\x02hi";
+  EXPECT_EQ(waits.Ask(note), note);
+  EXPECT_TRUE(testkit::Eventually([&] {
+    clock.Advance(milliseconds(1));
+    return said.wait_for(milliseconds(0)) == std::future_status::ready;
+  }));
+  EXPECT_TRUE(absl::IsUnavailable(FromGrpc(waits.AwaitEnd())));
 }
 
 TEST_F(ServerHostTest, AsksConnectionsToLeaveAndCutsNoCall) {
@@ -471,7 +500,7 @@ TEST_F(ServerHostTest, AsksAConnectionMadeMeanwhileToLeave) {
   ASSERT_TRUE(late.connected());
   host_->CloseListener();
   Patience patience = Long();
-  host_->SayGoodbye(patience);
+  host_->SayGoodbye(patience, host_->Look().streams);
   late.Send(Http2Preface());
   const char goaway[] = {7, 0, 0, 0, 0, 0};
   std::future<Departure> departure =
@@ -584,7 +613,7 @@ TEST_F(ServerHostTest, CancelsEvenIfItIsLateItself) {
   ASSERT_TRUE(probe_.AwaitHeld(1));
   Patience patience = Long();
   host_->CloseListener();
-  host_->SayGoodbye(patience);
+  host_->SayGoodbye(patience, host_->Look().streams);
   host_->BeginShutdown();
   lifecycle::FakeClock clock;
   Patience over(clock, std::chrono::seconds(1), {});

@@ -129,7 +129,7 @@ TEST_F(TlsTest, EachAddressHasOwnCredentialsAndDrains) {
   EXPECT_EQ(by_tls.get(), grpc::OK);
   EXPECT_EQ(by_file.get(), grpc::OK);
   lifecycle::Patience patience(lifecycle::Clock::Steady(), testkit::kLong, {});
-  host_->SayGoodbye(patience);
+  host_->SayGoodbye(patience, 0);
   EXPECT_NE(host_->AwaitConnectionsGone(patience), lifecycle::Traffic::Departure::kBusy);
   host_->BeginShutdown();
   EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
@@ -178,7 +178,7 @@ TEST_F(TlsTest, AHandshakeThatHasNotEndedIsWaitedFor) {
   ASSERT_TRUE(late.connected());
   host_->CloseListener();
   lifecycle::Patience patience(lifecycle::Clock::Steady(), testkit::kLong, {});
-  host_->SayGoodbye(patience);
+  host_->SayGoodbye(patience, 0);
   EXPECT_EQ(host_->AwaitConnectionsGone(patience), lifecycle::Traffic::Departure::kSilent);
 }
 

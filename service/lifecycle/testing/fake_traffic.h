@@ -20,7 +20,6 @@ class FakeTraffic final : public Traffic {
   // What the methods return. Those that wait return anything but success only when patience runs
   // out.
   absl::Status opens;
-  int streams = 0;
   std::atomic<Departure> connections = Departure::kGone;
   int calls_that_do_not_finish = 0;
   int requests_that_do_not_arrive = 0;
@@ -33,6 +32,8 @@ class FakeTraffic final : public Traffic {
   mutable std::atomic<int> refused = 0;
   // How often TryTally() was called.
   mutable std::atomic<int> tallied = 0;
+  // What SayGoodbye() was given.
+  int told_streams = 0;
   // What OnHandover() was given.
   std::function<void(const std::string& to)> handed_over;
 
@@ -50,9 +51,9 @@ class FakeTraffic final : public Traffic {
   void EnterLameDuck() override { on_call("EnterLameDuck"); }
   void LeaveLameDuck() override { on_call("LeaveLameDuck"); }
   void CloseListener() override { on_call("CloseListener"); }
-  int SayGoodbye(Patience&) override {
+  void SayGoodbye(Patience&, int streams) override {
     on_call("SayGoodbye");
-    return streams;
+    told_streams = streams;
   }
   Departure AwaitConnectionsGone(Patience& patience) override {
     on_call("AwaitConnectionsGone");

@@ -48,7 +48,7 @@ class HostUnderTest : public ::testing::Test {
   void StopCleanly() {
     lifecycle::Patience patience = Long();
     host_->CloseListener();
-    host_->SayGoodbye(patience);
+    host_->SayGoodbye(patience, host_->Look().streams);
     EXPECT_NE(host_->AwaitConnectionsGone(patience), lifecycle::Traffic::Departure::kBusy);
     host_->BeginShutdown();
     EXPECT_FALSE(host_->AwaitCallsFinished(patience).any());
