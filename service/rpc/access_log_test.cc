@@ -356,7 +356,18 @@ TEST_F(AccessLogTest, LogsACallThatItsCallerHasGivenUp) {
   std::jthread asks([&held] { held.Ask(""); });
   ASSERT_TRUE(probe_.AwaitHeld(1));
   held.Cancel();
-  EXPECT_THAT(Codes(AwaitCalls(1)), ElementsAre("/probe.Probe/Hold CANCELLED"));
+  const std::vector<EndedCall> calls = AwaitCalls(1);
+  EXPECT_THAT(Codes(calls), ElementsAre("/probe.Probe/Hold CANCELLED"));
+  EXPECT_THAT(calls.front().peer, StartsWith("ipv4:127.0.0.1:"));
+}
+
+TEST_F(AccessLogTest, LogsWhoseDeadlineWasOver) {
+  Logged server(log_, probe_);
+  RawPeer caller(server.address());  // Does not cancel it.
+  caller.SendMessage(caller.Open("/probe.Probe/Hold", {{"grpc-timeout", "1S"}}), "");
+  const std::vector<EndedCall> calls = AwaitCalls(1);
+  EXPECT_THAT(Codes(calls), ElementsAre("/probe.Probe/Hold DEADLINE_EXCEEDED"));
+  EXPECT_THAT(calls.front().peer, StartsWith("ipv4:127.0.0.1:"));
 }
 
 TEST_F(AccessLogTest, LogsCallsThatAreRefused) {

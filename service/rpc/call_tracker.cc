@@ -50,8 +50,8 @@ bool IsGeneric(const grpc::ServerContextBase* context) {
 }
 
 // What is logged of a call besides how it ended. `method`: "" if its caller has invented it.
-EndedCall CallerOf(const grpc::ServerContextBase& context, const char* method) {
-  EndedCall ended = {.method = method, .peer = context.peer()};
+EndedCall CallerOf(const grpc::ServerContextBase& context, const char* method, std::string peer) {
+  EndedCall ended = {.method = method, .peer = std::move(peer)};
   if (const auto* generic =
           *method != '\0' ? nullptr
                           : dynamic_cast<const grpc::GenericCallbackServerContext*>(&context)) {
@@ -115,7 +115,7 @@ class CallTracker::Interceptor final : public grpc::experimental::Interceptor {
     if (tracker_.log_ != nullptr) {
       span_.trace = Trace::Begin(MetadataOf(*context_, "traceparent").only());
       call_.span = &span_;
-      ended_ = CallerOf(*context_, info_.method());
+      ended_ = CallerOf(*context_, info_.method(), context_->peer());
       ended_.code = grpc::StatusCode::CANCELLED;  // If it sends no status.
     }
     tracker_.Enter(this, *context_, call_);
@@ -406,6 +406,7 @@ std::unique_ptr<CallTracker::StatusInterceptor> CallTracker::BeginSpan(
     call.span = &interceptor->span();
   }
   call.span->trace = Trace::Begin(MetadataOf(context, "traceparent").only());
+  call.span->peer = context.peer();
   return interceptor;
 }
 
@@ -414,7 +415,8 @@ void CallTracker::Log(const grpc::ServerContextBase& context, const Call& call,
   if (outcome.status == CallStats::kNotReported && !call.infrastructure) {
     stats_.SetReports(StatsName(call), false);
   }
-  if (log_->Admits(outcome.at)) Log(CallerOf(context, call.method), call, outcome);
+  if (!log_->Admits(outcome.at)) return;
+  Log(CallerOf(context, call.method, std::move(call.span->peer)), call, outcome);
 }
 
 void CallTracker::Log(EndedCall ended, const Call& call, const Outcome& outcome) {

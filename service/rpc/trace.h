@@ -68,6 +68,7 @@ struct CallSpan {
   static constexpr int kNoStatus = -1;
 
   Trace trace;                         // Set before the handler sees the context.
+  std::string peer;                    // The same: gRPC forgets it when the call is cancelled.
   std::atomic<int> status{kNoStatus};  // With which the call ends, once that is known.
 };
 
