@@ -35,6 +35,7 @@ using ::probe::Note;
 using ::probe::Probe;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using Stub = Probe::Stub;
 
 using EchoOrHold = Backend<Probe>::Method<class Stub::async, Note, Note>;
@@ -96,7 +97,7 @@ TEST_F(BackendTest, AnswersCallsWithAndWithoutACaller) {
       rpc::Begin(*backend_, &Stub::async::Echo, std::stop_token(), Text("b")).get();
   ASSERT_TRUE(without.ok()) << without.status();
   EXPECT_EQ(without->text(), "b");
-  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" can be reached")));
+  EXPECT_THAT(lines(), IsEmpty());
 }
 
 TEST_F(BackendTest, SaysThatItCannotBeReached) {
@@ -240,7 +241,7 @@ TEST_F(BackendTest, AnAnswerThatCannotBeCopedWithIsTheHandlersFailure) {
     std::lock_guard lock(mutex_);
     EXPECT_THAT(failures, ElementsAre(HasSubstr("/probe.Probe/Echo: map::at"))) << asked;
   }
-  EXPECT_THAT(lines(), ElementsAre(HasSubstr(" can be reached")));
+  EXPECT_THAT(lines(), IsEmpty());
 }
 
 TEST_F(BackendTest, WhatIsThrownWithoutACallerIsLogged) {
@@ -250,8 +251,8 @@ TEST_F(BackendTest, WhatIsThrownWithoutACallerIsLogged) {
     throw std::out_of_range("map::at");
   });
   called.get_future().wait();
-  EXPECT_TRUE(testkit::Eventually([&] { return lines().size() == 2; }));
-  EXPECT_THAT(lines().back(), HasSubstr("a backend's answer failed: map::at"));
+  EXPECT_TRUE(testkit::Eventually([&] { return !lines().empty(); }));
+  EXPECT_THAT(lines(), ElementsAre(HasSubstr("a backend's answer failed: map::at")));
 }
 
 TEST_F(BackendTest, WhatIsThrownOnceClosedIsLoggedToo) {

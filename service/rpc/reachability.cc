@@ -45,8 +45,8 @@ void Reachability::Is(Last now, const std::string& why) {
   if (before == now) return;
   if (now == Last::kUnreachable) {
     write_(absl::StrCat(target_, " cannot be reached: ", absl::CHexEscape(why), Proxy()));
-  } else {
-    write_(absl::StrCat(target_, " can be reached", before == Last::kUnknown ? "" : " again"));
+  } else if (before == Last::kUnreachable) {
+    write_(absl::StrCat(target_, " can be reached again"));
   }
 }
 

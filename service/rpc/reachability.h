@@ -11,7 +11,7 @@ namespace rpc {
 
 // Says in the log when a backend cannot be reached, and when it can be again: one line for each
 // change, with its address; and that a proxy is in the way when the environment names one, which
-// gRPC connects through without a word.
+// gRPC connects through without a word. That it can be reached from the first is no news.
 //
 // Threads: all methods may be called from any thread; `write` must not block.
 class Reachability {

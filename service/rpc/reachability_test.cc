@@ -49,8 +49,16 @@ TEST_F(ReachabilityTest, IsUnknownFromCallsCutShort) {
 }
 
 TEST_F(ReachabilityTest, ABusyBackendIsReachable) {
+  Hear(grpc::UNAVAILABLE);
   Hear(grpc::UNAVAILABLE, "details");
-  EXPECT_THAT(lines_, ElementsAre("inventory:1 can be reached"));
+  EXPECT_THAT(lines_, ElementsAre("inventory:1 cannot be reached: connection refused",
+                                  "inventory:1 can be reached again"));
+}
+
+// The lines are warnings.
+TEST_F(ReachabilityTest, IsNoNewsFromTheFirstCall) {
+  Hear(grpc::OK);
+  EXPECT_THAT(lines_, IsEmpty());
 }
 
 // One call has failed, and while that is being written another one succeeds.
