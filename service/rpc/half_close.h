@@ -20,6 +20,10 @@ namespace rpc {
 // this reads once more, below the C++ API, which drops the difference (CallOpRecvMessage in
 // grpcpp/impl).
 //
+// gRPC 1.51 takes a message that the end of the stream cuts short for the end as well: whoever sends
+// less than a message's length and END_STREAM has half-closed. Only who counts the messages, as the
+// caller of an upload can, notices.
+//
 // Calls `tell` once, on one of gRPC's threads, possibly when the call is already over.
 //
 // Requires: OnReadDone(false) was called for this call of the callback API, which is not over.
