@@ -135,9 +135,11 @@ struct Connection::Step {
 // Several messages that are sent together, and their answers, which come in the same order.
 struct Connection::Exchange {
   bool pipeline = true;  // False: one script, whose answers are not counted before.
+  bool cancels = true;   // Asks the server to cancel what does not end in time.
   std::vector<Step> steps = {};
   std::size_t answered = 0;
   bool complete = false;
+  bool gave_up = false;  // What has come since may be the answer to having been cancelled.
   bool stopped = false;
 };
 
@@ -244,13 +246,14 @@ absl::StatusOr<Rows> Connection::Query(const Statement& statement, TimePoint dea
     broken_ = true;
     return NoAnswer(exchange);
   }
+  if (exchange.gave_up) return NoAnswer(exchange);
   return std::move(exchange.steps.back().rows);
 }
 
 absl::StatusOr<std::vector<Rows>> Connection::Commit(absl::Span<const Statement> statements,
                                                      TimePoint deadline) {
   if (absl::Status status = Begin(deadline); !status.ok()) return status;
-  Exchange exchange;
+  Exchange exchange{.cancels = false};
   bool sent = Send(Statement("BEGIN ISOLATION LEVEL READ COMMITTED"), exchange, false) &&
               SendTimeLimit(deadline, exchange);
   for (const Statement& statement : statements) sent = sent && Send(statement, exchange, true);
@@ -294,7 +297,7 @@ absl::Status Connection::RunScript(const std::string& sql, TimePoint deadline) {
     return status.ok() ? NoAnswer(exchange) : status;
   }
   RollBack(deadline);
-  return status;
+  return status.ok() && exchange.gave_up ? NoAnswer(exchange) : status;
 }
 
 absl::StatusOr<bool> Connection::AwaitNotification(TimePoint deadline) {
@@ -380,31 +383,32 @@ bool Connection::SendTimeLimit(TimePoint deadline, Exchange& exchange) {
 }
 
 // Sends what is left to send and reads the answers, until they are complete, the connection is
-// lost, or the time is up.
+// lost, or the time is up: then a transaction is left to the server, and all else cancelled.
 void Connection::Run(Exchange& exchange, TimePoint deadline) {
   if (exchange.pipeline && PQpipelineSync(connection_) != 1) {
     broken_ = true;
     return;
   }
-  bool gave_up = false;
   std::optional<AbandonableThread> cancelling;
-  TimePoint until =
-      deadline == TimePoint::max() ? deadline : deadline - Margin(deadline - Clock::now()) / 2;
+  TimePoint until = deadline;
+  if (exchange.cancels && deadline != TimePoint::max()) {
+    until -= Margin(deadline - Clock::now()) / 2;
+  }
   while (!exchange.complete) {
     const int unsent = PQflush(connection_);
     if (!Read(exchange)) break;
     if (exchange.complete) continue;
     const short events = unsent > 0 ? POLLIN | POLLOUT : POLLIN;
-    const Woken woken = Wait(events, until, !gave_up);
+    const Woken woken = Wait(events, until, !exchange.gave_up);
     if (woken == Woken::kReady) {
       const bool lost = PQconsumeInput(connection_) == 0;
       if (!Read(exchange) || lost) break;
       continue;
     }
-    if (std::exchange(gave_up, true)) break;
+    if (std::exchange(exchange.gave_up, true)) break;
     exchange.stopped = woken == Woken::kStopped;
     until = exchange.stopped ? std::min(deadline, Clock::now() + kCancelPatience) : deadline;
-    cancelling = Cancel();
+    if (exchange.cancels) cancelling = Cancel();
   }
   NotePrepared(exchange);
   // A cancellation that is still on its way would hit the next statement.

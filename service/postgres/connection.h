@@ -54,12 +54,17 @@ inline bool IsOutcomeOpen(const absl::Status& status) { return absl::IsUnknown(s
 // here waits for the socket without a deadline, and a transaction is sent as a whole, including its
 // COMMIT, in one round trip.
 //
+// And a COMMIT that is cancelled while it waits for a standby (synchronous_standby_names) succeeds,
+// with a warning: everybody then sees what no standby may have. So a transaction is never cancelled.
+//
 // Guarantees: a method returns by its deadline. Shortly before it, the server ends the statement
 // itself (statement_timeout) or is asked to cancel it. When a stop is requested, a running statement
-// is cancelled and its method returns within kCancelPatience. Only Open() may take longer, while it
-// resolves a host name: see AbandonableThread. The server ends the session, and frees its locks,
-// within 20 seconds after the link has gone silent; not when this process is stopped (SIGSTOP),
-// whose kernel still answers.
+// is cancelled and its method returns within kCancelPatience. A transaction that does not end in time
+// loses its connection instead: the server (14 or newer) ends it within a second or two, unless it
+// waits for a standby; then it holds its locks and nobody sees it until the standby has it. Only
+// Open() may take longer, while it resolves a host name: see AbandonableThread. The server ends the
+// session, and frees its locks, within 20 seconds after the link has gone silent; not when this
+// process is stopped (SIGSTOP), whose kernel still answers.
 //
 // Errors of every method: those of CodeForSqlState(); UNAVAILABLE when the connection is lost or a
 // stop is requested; DEADLINE_EXCEEDED. No message contains a secret from the URL.
@@ -88,7 +93,8 @@ class Connection {
   // Runs the statements in one transaction (READ COMMITTED), all or nothing, and returns the rows of
   // each.
   //
-  // IsOutcomeOpen(): it may have been committed. After every other error nothing was stored.
+  // OK: also on the standbys that the server waits for. IsOutcomeOpen(): it may have been committed,
+  // or still be. After every other error nothing was stored.
   absl::StatusOr<std::vector<Rows>> Commit(absl::Span<const Statement> statements,
                                            TimePoint deadline);
 

@@ -21,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/postgres/sqlstate.h"
+#include "service/postgres/testing/postgres_server.h"
 #include "service/postgres/testing/server_under_test.h"
 #include "tests/common/eventually.h"
 
@@ -305,6 +306,76 @@ TEST_F(ConnectionTest, ALateAnswerLeavesACommitOpen) {
   const absl::Status open = connection->Commit({Insert(2)}, In(milliseconds(300))).status();
   server_->Resume();
   EXPECT_TRUE(IsOutcomeOpen(open)) << open;
+}
+
+// A server that waits for a standby that is not there.
+class WaitingForAStandbyTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto server = PostgresServer::Start({.settings = {"synchronous_standby_names=absent"}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    watcher_ = Connect("?options=-csynchronous_commit%3Dlocal");
+    ASSERT_NE(watcher_, nullptr);
+    ASSERT_TRUE(watcher_->RunScript("CREATE TABLE t (id bigint)", InAMinute()).ok());
+  }
+
+  std::unique_ptr<Connection> Connect(const std::string& options, std::stop_token stop = {}) {
+    const auto url = Url::Parse(server_->Url("postgres") + options);
+    auto connection = Connection::Open(*url, std::move(stop), InAMinute());
+    EXPECT_TRUE(connection.ok()) << connection.status();
+    return connection.ok() ? *std::move(connection) : nullptr;
+  }
+
+  std::int64_t Count(const std::string& from) {
+    const auto rows = watcher_->Query(Statement("SELECT count(*) FROM " + from), InAMinute());
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    return rows.ok() ? rows->Int64(0, 0) : -1;
+  }
+
+  bool AwaitWaiting() {
+    return testkit::Eventually(
+        [&] { return Count("pg_stat_activity WHERE wait_event = 'SyncRep'") == 1; });
+  }
+
+  std::unique_ptr<PostgresServer> server_;
+  std::unique_ptr<Connection> watcher_;
+};
+
+// Cancelled, it would succeed.
+TEST_F(WaitingForAStandbyTest, ACommitIsOpenAtItsDeadlineAndSeenByNobody) {
+  const auto connection = Connect("");
+  const absl::Status open =
+      connection->Commit({Statement("INSERT INTO t VALUES (1)")}, In(milliseconds(2000))).status();
+  EXPECT_TRUE(IsOutcomeOpen(open)) << open;
+  EXPECT_FALSE(connection->IsUsable());
+  EXPECT_TRUE(AwaitWaiting()) << "it goes on";
+  EXPECT_EQ(Count("t"), 0);
+}
+
+TEST_F(WaitingForAStandbyTest, ACommitIsOpenWhenAStopIsRequestedAndSeenByNobody) {
+  std::stop_source stop;
+  const auto connection = Connect("", stop.get_token());
+  auto running = std::async(std::launch::async, [&] {
+    return connection->Commit({Statement("INSERT INTO t VALUES (1)")}, InAMinute()).status();
+  });
+  EXPECT_TRUE(AwaitWaiting());
+  stop.request_stop();
+  const absl::Status open = running.get();
+  EXPECT_TRUE(IsOutcomeOpen(open)) << open;
+  EXPECT_TRUE(AwaitWaiting()) << "it goes on";
+  EXPECT_EQ(Count("t"), 0);
+}
+
+// The server takes it for done when it is cancelled.
+TEST_F(WaitingForAStandbyTest, AStatementThatIsCancelledIsNotDone) {
+  const auto connection = Connect("");
+  const Statement insert("INSERT INTO t VALUES (1)");
+  const absl::Status late = connection->Query(insert, In(milliseconds(2000))).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  const absl::Status script =
+      connection->RunScript("INSERT INTO t VALUES (2)", In(milliseconds(2000)));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(script)) << script;
 }
 
 TEST_F(ConnectionTest, RefusesATextThatTheDatabaseCannotHold) {

@@ -244,7 +244,7 @@ absl::Status Pool::Close(TimePoint deadline) {
   if (!in_time) {
     return absl::DeadlineExceededError(absl::StrCat(
         "database: ", cancelled,
-        ended ? " statements were cancelled" : " statements were cancelled, and some still run"));
+        ended ? " statements were cut short" : " statements were cut short, and some still run"));
   }
   if (hangs == 0) return absl::OkStatus();
   return absl::DeadlineExceededError(
