@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/testing/order_store_contract.h"
@@ -181,6 +183,27 @@ TEST_F(PostgresOrderStoreTest, ClaimsTheRestWhileAnotherProcessClaims) {
   EXPECT_EQ(items->front().order_id, "order 2");
   ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
   EXPECT_TRUE(claiming.get().ok());
+}
+
+TEST_F(PostgresOrderStoreTest, NeedsRightsToTheDataOnlyOnceItsTablesAreThere) {
+  ASSERT_TRUE(Stranger()
+                  ->RunScript("CREATE ROLE clerk LOGIN PASSWORD 'clerk';"
+                              "REVOKE CREATE ON SCHEMA public FROM PUBLIC;"
+                              "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public "
+                              "TO clerk",
+                              InAMinute())
+                  .ok());
+  const std::string of_clerk =
+      absl::StrCat("postgresql://clerk:clerk@", database_.substr(database_.find('@') + 1));
+  const auto store = PostgresOrderStore::Open(of_clerk, {});
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_TRUE(Place(**store, "1").ok());
+  EXPECT_TRUE((*store)->Cancel("order 1", InAMinute()).ok());
+  const auto items = (*store)->Claim(10, milliseconds(0), InAMinute());
+  ASSERT_TRUE(items.ok()) << items.status();
+  EXPECT_TRUE((*store)->Settle({{items->at(0), std::nullopt}}, InAMinute()).ok());
+  EXPECT_TRUE((*store)->SaveTotals({.sequence = 2, .quantity_by_sku = {}}, InAMinute()).ok());
+  EXPECT_EQ((*store)->Trim(2, InAMinute(), {}).value_or(-1), 1);
 }
 
 TEST_F(PostgresOrderStoreTest, RollingBackLeavesNoGapInTheLog) {

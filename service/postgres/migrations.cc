@@ -18,14 +18,26 @@ struct Version {
   std::int64_t contracted = 0;  // See Schema.
 };
 
+// In the schema that CREATE TABLE would put it into.
+constexpr char kFindVersionTable[] = R"sql(
+  SELECT 1 WHERE to_regclass(quote_ident(current_schema()) || '.schema_version') IS NOT NULL
+)sql";
+
 constexpr char kVersionTable[] = R"sql(
-  CREATE TABLE IF NOT EXISTS schema_version (
+  CREATE TABLE schema_version (
     one         boolean PRIMARY KEY DEFAULT true CHECK (one),
     application text NOT NULL,
     version     bigint NOT NULL,
     contracted  bigint NOT NULL  -- A program must know the migrations up to here.
   );
 )sql";
+
+// Even IF NOT EXISTS, to create a table takes a right that is not needed any more once it is there.
+absl::Status MakeVersionTable(Connection& connection, TimePoint deadline) {
+  const absl::StatusOr<Rows> found = connection.Query(Statement(kFindVersionTable), deadline);
+  if (!found.ok() || found->size() > 0) return found.status();
+  return connection.RunScript(kVersionTable, deadline);
+}
 
 absl::StatusOr<Version> ReadVersion(Connection& connection, TimePoint deadline) {
   const absl::StatusOr<Rows> row = connection.Query(
@@ -50,6 +62,15 @@ absl::Status Check(const Version& found, const Schema& schema) {
   return absl::OkStatus();
 }
 
+// `status`: of what changes tables.
+absl::Status WithRemedy(const absl::Status& status) {
+  if (!absl::IsPermissionDenied(status)) return status;
+  return absl::PermissionDeniedError(
+      absl::StrCat(status.message(),
+                   "; the first start of a version makes tables: let the tables' owner do it, who "
+                   "needs GRANT CREATE ON SCHEMA"));
+}
+
 // One migration and the new version, in one transaction.
 absl::Status Apply(Connection& connection, const Schema& schema, std::size_t index,
                    TimePoint deadline) {
@@ -65,14 +86,14 @@ absl::Status Apply(Connection& connection, const Schema& schema, std::size_t ind
 }
 
 absl::Status MigrateLocked(Connection& connection, const Schema& schema, TimePoint deadline) {
-  absl::Status status = connection.RunScript(kVersionTable, deadline);
-  if (!status.ok()) return status;
+  absl::Status status = MakeVersionTable(connection, deadline);
+  if (!status.ok()) return WithRemedy(status);
   const absl::StatusOr<Version> found = ReadVersion(connection, deadline);
   if (!found.ok()) return found.status();
   status = Check(*found, schema);
   for (std::size_t next = static_cast<std::size_t>(found->version);
        status.ok() && next < schema.migrations.size(); ++next) {
-    status = Apply(connection, schema, next, deadline);
+    status = WithRemedy(Apply(connection, schema, next, deadline));
   }
   return status;
 }

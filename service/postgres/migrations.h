@@ -30,7 +30,9 @@ struct Schema {
 // as it is.
 //
 // FAILED_PRECONDITION, with a sentence: the tables belong to another application, or were contracted
-// by a migration that this program does not know. Otherwise: Connection's errors.
+// by a migration that this program does not know. PERMISSION_DENIED, with the right that is missing:
+// the user may not create or change tables, and there is something to create or change. Otherwise:
+// Connection's errors.
 absl::Status Migrate(Connection& connection, const Schema& schema, TimePoint deadline);
 
 }  // namespace postgres

@@ -80,5 +80,27 @@ TEST_F(MigrationsTest, LeavesNothingOfAMigrationThatFails) {
   EXPECT_TRUE(Migrated(kExpanded).ok()) << "nothing is locked, and it can be done again";
 }
 
+TEST_F(MigrationsTest, NeedsNoRightToCreateOnceAllIsThere) {
+  ASSERT_TRUE(
+      Connect()
+          ->RunScript("CREATE ROLE reader; REVOKE CREATE ON SCHEMA public FROM PUBLIC", InAMinute())
+          .ok());
+  const auto connection = Connect();
+  ASSERT_TRUE(connection->RunScript("SET ROLE reader", InAMinute()).ok());
+  const absl::Status refused = Migrate(*connection, kOld, InAMinute());
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("GRANT CREATE ON SCHEMA"));
+
+  ASSERT_TRUE(Migrated(kOld).ok());
+  ASSERT_TRUE(Connect()
+                  ->RunScript("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", InAMinute())
+                  .ok());
+  const absl::Status found = Migrate(*connection, kOld, InAMinute());
+  EXPECT_TRUE(found.ok()) << found;
+  const absl::Status newer = Migrate(*connection, kExpanded, InAMinute());
+  EXPECT_TRUE(absl::IsPermissionDenied(newer)) << newer;
+  EXPECT_THAT(std::string(newer.message()), HasSubstr("owner"));
+}
+
 }  // namespace
 }  // namespace postgres
