@@ -63,13 +63,25 @@ absl::Status AppendEvent(Database& database, const Order& order) {
   return database.Run("INSERT INTO events (body) VALUES (?)", Serialize(order));
 }
 
-absl::Status AppendOutboxItem(Database& database, const std::string& order_id,
-                              const std::string& reservation_id, OutboxItem::Kind kind) {
+absl::Status AppendConfirm(Database& database, const std::string& order_id,
+                           const std::string& reservation_id) {
   const std::int64_t now = NowMillis();
   return database.Run(
       "INSERT INTO outbox (order_id, reservation_id, kind, created_at, due_at) "
       "VALUES (?, ?, ?, ?, ?)",
-      order_id, reservation_id, static_cast<std::int64_t>(kind), now, now);
+      order_id, reservation_id, static_cast<std::int64_t>(OutboxItem::Kind::kConfirm), now, now);
+}
+
+// Under a negative id. The first version knows no kinds: it takes everything above 0 in the outbox
+// for an order to be confirmed, and would undo the cancellation. An order has one position and is
+// cancelled once, so the id never comes back.
+absl::Status AppendRelease(Database& database, const std::string& order_id,
+                           const std::string& reservation_id) {
+  const std::int64_t now = NowMillis();
+  return database.Run(
+      "INSERT INTO outbox (id, order_id, reservation_id, kind, created_at, due_at) "
+      "SELECT -position, order_id, ?, ?, ?, ? FROM orders WHERE order_id = ?",
+      reservation_id, static_cast<std::int64_t>(OutboxItem::Kind::kRelease), now, now, order_id);
 }
 
 // Gives a stored order another state, and writes the event. An older version has stored no
@@ -101,8 +113,7 @@ absl::StatusOr<OrderStore::Placed> PlaceIn(Database& database, const OrderStore:
       order.order_id(), order.request_id(), wanted.reservation_id, Serialize(placed.order));
   if (status.ok()) status = AppendEvent(database, placed.order);
   if (status.ok()) {
-    status = AppendOutboxItem(database, order.order_id(), wanted.reservation_id,
-                              OutboxItem::Kind::kConfirm);
+    status = AppendConfirm(database, order.order_id(), wanted.reservation_id);
   }
   if (!status.ok()) return status;
   return placed;
@@ -147,7 +158,7 @@ absl::StatusOr<Order> CancelIn(Database& database, const std::string& order_id) 
   }
   absl::Status status = database.Run("DELETE FROM outbox WHERE order_id = ?", order_id);
   if (status.ok()) {
-    status = AppendOutboxItem(database, order_id, reservation_id, OutboxItem::Kind::kRelease);
+    status = AppendRelease(database, order_id, reservation_id);
   }
   if (status.ok()) status = SetState(database, order, reservation_id, v1::ORDER_STATE_CANCELLED);
   if (!status.ok()) return status;
@@ -465,17 +476,19 @@ absl::Status SqliteOrderStore::GiveBack(const std::vector<OutboxItem>& items, De
 absl::StatusOr<Backlog> SqliteOrderStore::OutboxBacklog(Deadline deadline) {
   absl::StatusOr<sqlite::Connections::Loan> reader = connections_->Reader(deadline);
   if (!reader.ok()) return reader.status();
-  // created_at = 0: an older version has stored it.
+  // created_at = 0: an older version has stored it. Above 0, ids are in the order of time.
   Statement row = (*reader)->Query(
       "SELECT (SELECT count(*) FROM outbox), "
-      "(SELECT created_at FROM outbox WHERE created_at <> 0 ORDER BY id LIMIT 1), "
-      "(SELECT created_at FROM outbox WHERE created_at <> 0 AND kind = 0 ORDER BY id LIMIT 1)");
+      "(SELECT abs(?1 - created_at) FROM outbox WHERE id > 0 AND created_at <> 0 "
+      "ORDER BY id LIMIT 1), "
+      "(SELECT max(abs(?1 - created_at)) FROM outbox WHERE id < 0), "
+      "(SELECT abs(?1 - created_at) FROM outbox WHERE id > 0 AND created_at <> 0 AND kind = 0 "
+      "ORDER BY id LIMIT 1)",
+      NowMillis());
   if (!row.Next()) return row.status();
-  const auto age = [&row, now = NowMillis()](int column) {
-    const std::int64_t created_at = row.Int64(column);
-    return milliseconds(created_at == 0 ? 0 : std::abs(now - created_at));
-  };
-  return Backlog{.depth = row.Int64(0), .oldest_age = age(1), .oldest_confirm_age = age(2)};
+  return Backlog{.depth = row.Int64(0),
+                 .oldest_age = milliseconds(std::max(row.Int64(1), row.Int64(2))),
+                 .oldest_confirm_age = milliseconds(row.Int64(3))};
 }
 
 absl::StatusOr<SalesTotals> SqliteOrderStore::LoadTotals(Deadline deadline) {

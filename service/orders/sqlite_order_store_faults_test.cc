@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -170,6 +171,28 @@ TEST_F(OrdersSqliteFaultsTest, WorksBesideAProgramWithTheFirstSchema) {
           .ok());
   EXPECT_THAT(store->LoadTotals(Soon())->quantity_by_sku, ElementsAre(Pair("tea", 8)));
   EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 1);
+}
+
+// It would confirm what it finds in the outbox.
+TEST_F(OrdersSqliteFaultsTest, AProgramWithTheFirstSchemaFindsNoReleases) {
+  const auto running = OpenRaw(1);
+  const auto store = Open();
+  for (const std::string id : {"1", "2"}) ASSERT_TRUE(Place(*store, id).ok());
+  ASSERT_TRUE(store->Cancel("order-2", Soon()).ok());
+  ASSERT_TRUE(store->Cancel("order-1", Soon()).ok());
+  sqlite::Statement found = running->Query(
+      "SELECT id, order_id, reservation_id FROM outbox WHERE id > 0 ORDER BY id LIMIT 64");
+  EXPECT_FALSE(found.Next()) << found.String(1);
+  EXPECT_TRUE(found.status().ok()) << found.status();
+
+  EXPECT_EQ(store->OutboxBacklog(Soon())->depth, 2);
+  EXPECT_EQ(store->OutboxBacklog(Soon())->oldest_confirm_age.count(), 0);
+  const auto releases = store->Claim(10, std::chrono::minutes(1), Soon());
+  ASSERT_EQ(releases->size(), 2u);
+  for (const OutboxItem& item : *releases) {
+    EXPECT_EQ(store->Settle({{item, std::nullopt}}, Soon()).value_or(-1), 1);
+  }
+  EXPECT_EQ(store->Find("order-1", Soon())->value().state(), v1::ORDER_STATE_CANCELLED);
 }
 
 TEST_F(OrdersSqliteFaultsTest, CancelsAnOrderThatAnOlderProgramStored) {
