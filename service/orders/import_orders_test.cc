@@ -13,11 +13,13 @@
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
+#include "service/orders/sqlite_order_schema.h"
 #include "service/orders/testing/fake_inventory.h"
 #include "service/orders/testing/orders_under_test.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
 #include "service/rpc/status.h"
+#include "service/sqlite/database.h"
 #include "tests/common/eventually.h"
 
 namespace orders {
@@ -184,6 +186,22 @@ TEST_F(ImportOrdersTest, StopsWhenTheDatabaseIsGone) {
   const absl::Status status = import.AwaitEnd();
   EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE STORE_UNAVAILABLE");
   EXPECT_EQ(Metadata(status, "durable_orders"), "0");
+}
+
+TEST_F(ImportOrdersTest, SaysHowManyAreStoredWhenTheDatabaseIsDamaged) {
+  {
+    const auto raw = sqlite::Database::Open(database_.path(), SqliteOrderSchema(), {});
+    ASSERT_TRUE(raw.ok()) << raw.status();
+    const absl::Status damaged =
+        (*raw)->Run("INSERT INTO orders (order_id, request_id, body) VALUES ('o2', 'r2', x'ff')");
+    ASSERT_TRUE(damaged.ok()) << damaged;
+  }
+  Import import(*stub_);
+  for (const char* id : {"r1", "r2", "r3"}) import.Send(NewRequest(id));
+  const absl::Status status = import.AwaitEnd();
+  EXPECT_EQ(CodeAndReason(status), "INTERNAL ORDER_REFUSED");
+  EXPECT_EQ(Metadata(status, "durable_orders"), "1");
+  EXPECT_EQ(status.message(), "internal error");
 }
 
 TEST_F(ImportOrdersTest, StopsAtAnOrderWhosePlacingThrows) {

@@ -39,8 +39,10 @@ std::string Shortened(std::string text, std::size_t most) {
   return text.substr(0, end) + "...";
 }
 
+// A DebugInfo has stacks.
 bool IsForCallers(const std::string& type_url) {
-  return type_url.rfind(std::string(kTypePrefix) + "google.rpc.", 0) == 0;
+  const std::string ours = std::string(kTypePrefix) + "google.rpc.";
+  return type_url.rfind(ours, 0) == 0 && type_url != ours + "DebugInfo";
 }
 
 bool HidesWhatWasWrong(absl::StatusCode code) {
@@ -53,10 +55,9 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status rich;
   rich.set_code(static_cast<int>(status.code()));
-  if (HidesWhatWasWrong(status.code())) {
-    return grpc::Status(static_cast<grpc::StatusCode>(status.code()), "internal error");
-  }
-  rich.set_message(Shortened(std::string(status.message()), kMostMessage));
+  rich.set_message(HidesWhatWasWrong(status.code())
+                       ? "internal error"
+                       : Shortened(std::string(status.message()), kMostMessage));
   std::size_t size = 0;
   status.ForEachPayload([&](const auto& type_url, const absl::Cord& value) {
     const std::string type(type_url);

@@ -16,9 +16,10 @@ namespace rpc {
 // that does.
 //
 // The functions below put google.rpc details into a status's payload; the conversion sends them in
-// the `grpc-status-details-bin` trailer. Callers never see a payload of any other kind, nor what
-// went wrong inside: INTERNAL and UNKNOWN are sent without their message and details. What is too
-// large for a trailer is cut: the end of the message, and details, those that are too large.
+// the `grpc-status-details-bin` trailer. Callers never see a payload of any other kind or a
+// DebugInfo, nor what went wrong inside: INTERNAL and UNKNOWN are sent without their message; with
+// their details, because those are written for callers. What is too large for a trailer is cut: the
+// end of the message, and details, those that are too large.
 grpc::Status ToGrpc(const absl::Status& status);
 
 // Whether that sends all details: they are not too large for a trailer.

@@ -18,7 +18,9 @@ namespace rpc {
 namespace {
 
 using ::testing::EndsWith;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 // What a caller in any language reads from the trailer.
@@ -67,10 +69,18 @@ TEST(Status, KeepsDetailsBothWays) {
 TEST(Status, HidesWhatWasWrongInside) {
   for (const absl::Status& status : {absl::InternalError("disk /dev/sda1 is broken"),
                                      absl::UnknownError("disk /dev/sda1 is broken")}) {
-    const grpc::Status sent = ToGrpc(WithErrorInfo(status, "orders.v1", "DISK"));
+    absl::Status inside = status;
+    inside.SetPayload("type.googleapis.com/google.rpc.DebugInfo", absl::Cord("sda1"));
+    EXPECT_THAT(ToGrpc(inside).error_details(), IsEmpty());
+    const grpc::Status sent =
+        ToGrpc(WithErrorInfo(inside, "orders.v1", "ORDER_REFUSED", {{"durable_orders", "7"}}));
     EXPECT_EQ(sent.error_message(), "internal error");
-    EXPECT_THAT(sent.error_details(), IsEmpty());
+    EXPECT_THAT(sent.error_details(), Not(HasSubstr("sda1")));
     EXPECT_EQ(static_cast<int>(sent.error_code()), static_cast<int>(status.code()));
+    // What is for the caller.
+    const auto info = DetailOf<google::rpc::ErrorInfo>(FromGrpc(sent));
+    EXPECT_EQ(info.reason(), "ORDER_REFUSED");
+    EXPECT_EQ(info.metadata().at("durable_orders"), "7");
   }
 }
 
