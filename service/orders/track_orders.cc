@@ -102,7 +102,7 @@ void TrackOrders::OnFound(const std::vector<std::string>& order_ids, const Found
     v1::Order unknown;
     unknown.set_order_id(order_ids[i]);
     Tell(found[i]->value_or(unknown), followed);
-    if (followed.news) Tell(*std::exchange(followed.news, std::nullopt), followed);
+    for (const v1::Order& news : std::exchange(followed.news, {})) Tell(news, followed);
   }
   LookUp();
 }
@@ -111,7 +111,7 @@ void TrackOrders::OnEvent(const v1::Order& order) {
   const auto at = followed_.find(order.order_id());
   if (at == followed_.end()) return;
   if (at->second.told >= 0) return Tell(order, at->second);
-  at->second.news = order;
+  at->second.news.push_back(order);
 }
 
 void TrackOrders::Tell(const v1::Order& order, Followed& followed) {

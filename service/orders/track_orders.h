@@ -36,8 +36,8 @@ class TrackOrders final : public rpc::BidiStream<v1::TrackOrdersRequest, v1::Tra
   using Found = std::vector<absl::StatusOr<std::optional<v1::Order>>>;
 
   struct Followed {
-    int told = -1;                    // Its state; -1: it is not looked up yet.
-    std::optional<v1::Order> news{};  // What the log has told until then.
+    int told = -1;                  // Its state; -1: it is not looked up yet.
+    std::vector<v1::Order> news{};  // What the log has told until then, each a state.
   };
 
   bool Next(v1::TrackOrdersResponse& message) override;

@@ -1,5 +1,6 @@
 #include "service/orders/track_orders.h"
 
+#include <cstdint>
 #include <latch>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/orders/resume_token.h"
@@ -284,6 +286,19 @@ class SlowStore final : public FakeOrderLog {
  public:
   explicit SlowStore(v1::OrderState found) : found_(found) {}
 
+  // Instead of other orders that are placed: event 2 confirms order "1", and event 3 cancels it.
+  absl::StatusOr<std::vector<OrderEvent>> EventsAfter(std::int64_t after, int limit,
+                                                      Deadline deadline) override {
+    auto events = FakeOrderLog::EventsAfter(after, limit, deadline);
+    for (OrderEvent& event : *events) {
+      if (!one_order_) break;
+      event.order.set_order_id("1");
+      event.order.set_state(static_cast<v1::OrderState>(event.sequence));
+    }
+    return events;
+  }
+  void HaveOneOrder() { one_order_ = true; }
+
   absl::StatusOr<std::optional<v1::Order>> Find(const std::string& id, Deadline) override {
     finding_.count_down();
     may_find_.wait();
@@ -298,6 +313,7 @@ class SlowStore final : public FakeOrderLog {
 
  private:
   const v1::OrderState found_;
+  bool one_order_ = false;
   std::latch finding_{1};
   std::latch may_find_{1};
 };
@@ -344,6 +360,18 @@ TEST(TrackOrders, TellsNothingOlderThanAnotherReplicaHas) {
 TEST(TrackOrders, ForgetsNoNewsWhileItLooksAnOrderUp) {
   EXPECT_THAT(ToldWhenFound(v1::ORDER_STATE_UNSPECIFIED),
               ElementsAre(v1::ORDER_STATE_UNSPECIFIED, v1::ORDER_STATE_PLACED));
+}
+
+TEST(TrackOrders, TellsEveryChangeThatComesWhileItLooksAnOrderUp) {
+  Following following(v1::ORDER_STATE_PLACED);
+  following.store.HaveOneOrder();
+  following.stream.Read(10);
+  following.FindAfter(3);
+  following.AwaitFound();
+  std::vector<v1::OrderState> told;
+  for (const auto& response : following.stream.written()) told.push_back(response.order().state());
+  EXPECT_THAT(told, ElementsAre(v1::ORDER_STATE_PLACED, v1::ORDER_STATE_CONFIRMED,
+                                v1::ORDER_STATE_CANCELLED));
 }
 
 // The first of two answers is sent; the second one's event has come before either.
