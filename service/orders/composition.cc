@@ -100,7 +100,7 @@ absl::StatusOr<std::unique_ptr<Composition>> Composition::Open(const Config& con
                     [&it](Clock::TimePoint deadline) { return it.pool_.Close(deadline); },
                     {.uses = {{database, channel}}});
   process.SaveOnShutdown("sales totals", [&it](Clock::TimePoint deadline) {
-    const absl::StatusOr<std::int64_t> last = it.feed_.CatchUp();
+    const absl::StatusOr<std::int64_t> last = it.feed_.CatchUp(deadline);
     return last.ok() ? it.sales_->Save(deadline) : last.status();
   });
   process.workers().Start("event feed", [&it](std::stop_token stop) { it.feed_.Run(stop); });

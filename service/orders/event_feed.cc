@@ -44,20 +44,23 @@ FeedEvents ToFeedEvents(const std::string& database, std::vector<OrderEvent> eve
 EventFeed::EventFeed(OrderStore& store, Sales& sales, lifecycle::Clock& clock)
     : store_(store), sales_(sales), clock_(clock), last_sequence_(sales.totals().sequence) {}
 
-absl::StatusOr<std::int64_t> EventFeed::CatchUp() {
+absl::StatusOr<std::int64_t> EventFeed::CatchUp(OrderStore::Deadline deadline) {
   std::int64_t count = 0;
   for (;;) {
+    const OrderStore::Deadline of_page = std::min(deadline, OrderStore::DefaultDeadline());
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return absl::DeadlineExceededError("the order log was not read to its end in time");
+    }
     const std::int64_t after = last_sequence();
-    absl::StatusOr<std::vector<OrderEvent>> events =
-        store_.EventsAfter(after, kPage, OrderStore::DefaultDeadline());
+    absl::StatusOr<std::vector<OrderEvent>> events = store_.EventsAfter(after, kPage, of_page);
     if (absl::IsOutOfRange(events.status())) {
-      const absl::Status skipped = SkipRemoved();
+      const absl::Status skipped = SkipRemoved(of_page);
       if (last_sequence() > after) continue;  // Here, or meanwhile on another thread.
       if (!skipped.ok()) return skipped;
     }
     if (!events.ok()) return events.status();
     if (events->empty()) return count;
-    count += TakeIn(*std::move(events));
+    count += TakeIn(*std::move(events), deadline);
   }
 }
 
@@ -71,11 +74,11 @@ void EventFeed::Run(std::stop_token stop) {
     if (events.ok()) {
       if (!std::exchange(readable, true)) spdlog::info("the order log can be read again");
       backoff = kFirstBackoff;
-      TakeIn(*std::move(events));
+      TakeIn(*std::move(events), OrderStore::Deadline::max());
       continue;
     }
     if (absl::IsOutOfRange(events.status())) {
-      SkipRemoved().IgnoreError();
+      SkipRemoved(OrderStore::DefaultDeadline()).IgnoreError();
       if (last_sequence() > after) continue;  // Here, or meanwhile on another thread.
     }
     if (std::exchange(readable, false)) {
@@ -87,9 +90,9 @@ void EventFeed::Run(std::stop_token stop) {
   }
 }
 
-absl::Status EventFeed::SkipRemoved() {
+absl::Status EventFeed::SkipRemoved(OrderStore::Deadline deadline) {
   std::lock_guard taking_in(taking_in_);
-  absl::Status loaded = sales_.CatchUpWithSaved(OrderStore::DefaultDeadline());
+  absl::Status loaded = sales_.CatchUpWithSaved(deadline);
   const std::int64_t reached = sales_.totals().sequence;
   FeedEvents old;  // Destroyed without the lock.
   {
@@ -113,7 +116,7 @@ void EventFeed::Pause(const std::stop_token& stop, std::chrono::milliseconds dur
   clock_.WaitUntil(lock, never_, clock_.Now() + duration, stop, [] { return false; });
 }
 
-std::int64_t EventFeed::TakeIn(std::vector<OrderEvent> events) {
+std::int64_t EventFeed::TakeIn(std::vector<OrderEvent> events, OrderStore::Deadline deadline) {
   std::lock_guard taking_in(taking_in_);
   const std::int64_t before = last_sequence();
   // Somebody else may have read the same.
@@ -137,8 +140,8 @@ std::int64_t EventFeed::TakeIn(std::vector<OrderEvent> events) {
   }
   TellSubscribers();
   if (last / kSaveEvery != before / kSaveEvery) {
-    const auto deadline = std::chrono::steady_clock::now() + kSaveWait;
-    if (const absl::Status saved = sales_.Save(deadline); !saved.ok()) {
+    const auto until = std::min(deadline, std::chrono::steady_clock::now() + kSaveWait);
+    if (const absl::Status saved = sales_.Save(until); !saved.ok()) {
       spdlog::warn("sales totals not saved, will try again: {}", saved.ToString());
     }
   }

@@ -64,8 +64,9 @@ class EventFeed {
   // the feed.
   EventFeed(OrderStore& store, Sales& sales, lifecycle::Clock& clock = lifecycle::Clock::Steady());
 
-  // Reads the log to its end. Returns how many events were new.
-  absl::StatusOr<std::int64_t> CatchUp();
+  // Reads the log to its end. Returns how many events were new. DEADLINE_EXCEEDED: it did not come
+  // so far; no page takes longer than OrderStore::kTimeout.
+  absl::StatusOr<std::int64_t> CatchUp(OrderStore::Deadline deadline = OrderStore::Deadline::max());
 
   // A background worker: waits for events, and takes them in. While the log cannot be read, it tries
   // again at growing intervals; the log says when that begins and when it is over.
@@ -80,11 +81,11 @@ class EventFeed {
 
  private:
   // The next events of the log; those that are known already do no harm. Returns how many were new.
-  std::int64_t TakeIn(std::vector<OrderEvent> events);
+  std::int64_t TakeIn(std::vector<OrderEvent> events, OrderStore::Deadline deadline);
   void TellSubscribers();
   // When the next events were removed: goes on from the totals that another replica has saved, which
   // include them. Watchers hear from the store that they missed them.
-  absl::Status SkipRemoved();
+  absl::Status SkipRemoved(OrderStore::Deadline deadline);
   void Pause(const std::stop_token& stop, std::chrono::milliseconds duration);
 
   OrderStore& store_;

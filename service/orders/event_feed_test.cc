@@ -166,6 +166,32 @@ TEST_F(EventFeedTest, SaysThatTheLogCannotBeRead) {
   EXPECT_TRUE(absl::IsUnavailable(feed_.CatchUp().status()));
 }
 
+// Does not answer.
+class SilentLog final : public FakeOrderLog {
+ public:
+  absl::StatusOr<std::vector<OrderEvent>> EventsAfter(std::int64_t, int,
+                                                      Deadline deadline) override {
+    std::this_thread::sleep_until(deadline);
+    waited_until = deadline;
+    return absl::DeadlineExceededError("silent");
+  }
+
+  Deadline waited_until{};
+};
+
+TEST_F(EventFeedTest, KeepsItsDeadline) {
+  SilentLog silent;
+  EventFeed feed(silent, *sales_);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(feed.CatchUp(deadline).status()));
+  EXPECT_EQ(silent.waited_until, deadline);
+
+  log_.Append(3000);
+  const auto over = std::chrono::steady_clock::now();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(feed_.CatchUp(over).status()));
+  EXPECT_EQ(log_.reads(), 0);
+}
+
 // Its first answer comes so late that another thread has caught up meanwhile.
 class SlowAnswer final : public FakeOrderLog {
  public:
