@@ -563,7 +563,7 @@ absl::Status PostgresOrderStore::Close(Deadline deadline) {
   std::lock_guard closing(closing_);
   if (closed_) return *closed_;
   const Deadline now = Clock::now();
-  // What the writer cannot commit in time is cancelled with the rest.
+  // What the writer cannot commit in time is given up with the rest.
   absl::Status status =
       writer_.Close(deadline - std::min<Clock::duration>((deadline - now) / 3, 2 * kMoment));
   status.Update(writers_pool_->Close(deadline));
