@@ -17,6 +17,7 @@ shift 2
 (($#)) || set -- //...
 require_root_folder "built and tested everything on Debian $suite"
 root="$(kept_root_folders)/$suite${prepare:+-${prepare%.sh}}"
+lock_root_folder "$root"
 make_root_folder "$root" "$suite"
 put_sources_into "$root" "$here/../.."
 if [[ -n $prepare ]]; then

@@ -37,7 +37,9 @@ from() {
     *) fail "it is not known what $image is" ;;
   esac
   [[ -n ${suite:-} ]] || return 0
+  lock_root_folder "$kept/$suite-bare"
   make_root_folder "$kept/$suite-bare" "$suite"
+  unlock_root_folder
   cp -a "$kept/$suite-bare" "$root"
 }
 run() { # a line for the shell, with the environment that Docker gives it

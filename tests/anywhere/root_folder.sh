@@ -30,6 +30,20 @@ kept_root_folders() {
   echo "$kept"
 }
 
+# Waits until no other test, of another clone perhaps, uses it. It is this one's until unlock_root_folder, or until the test
+# and all that it has started have ended.
+lock_root_folder() { # the directory
+  exec {root_folder_lock}>"$1.lock"
+  flock --nonblock "$root_folder_lock" || {
+    echo "waiting for another test that uses $1"
+    flock "$root_folder_lock"
+  }
+}
+
+unlock_root_folder() {
+  exec {root_folder_lock}>&-
+}
+
 # The first of Debian's mirrors that this machine's apt knows.
 mirror() {
   # shellcheck disable=SC2016 # apt expands it.

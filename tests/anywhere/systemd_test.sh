@@ -21,6 +21,7 @@ shift
 # shellcheck source=/dev/null # This machine's.
 suite="$(. /etc/os-release && echo "$VERSION_CODENAME")"
 base="$(kept_root_folders)/$suite-systemd"
+lock_root_folder "$base"
 make_root_folder "$base" "$suite"
 mkdir -p "$base/src"
 in_root_folder "$base" '
@@ -28,6 +29,7 @@ in_root_folder "$base" '
     apt-get update
     apt-get install -y --no-install-recommends systemd systemd-sysv
   }' >"$base.log" 2>&1 || { tail -n 5 "$base.log" && exit 1; }
+unlock_root_folder
 
 work="$(mktemp -d)"
 machine=""
