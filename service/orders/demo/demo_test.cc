@@ -1,6 +1,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -57,14 +58,20 @@ TEST_F(DemoTest, LosesNothingAndSaysSo) {
   ExpectNothingLeftBehind();
 }
 
-TEST_F(DemoTest, LeavesNothingBehindWhenItIsInterrupted) {
+class InterruptedDemoTest : public DemoTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(InterruptedDemoTest, LeavesNothingBehind) {
   ASSERT_TRUE(demo_.AwaitOutput("SIGTERM to orders", kLimit)) << demo_.Output();
   EXPECT_THAT(Servers(), Not(IsEmpty()));
-  demo_.Signal(SIGINT);
+  demo_.Signal(GetParam());
   EXPECT_EQ(demo_.Wait(kLimit), testkit::Ending::Exited(130)) << demo_.Output();
   EXPECT_THAT(demo_.Output(), HasSubstr("interrupted"));
   ExpectNothingLeftBehind();
 }
+
+// By Ctrl-C, and by a terminal that is closed.
+INSTANTIATE_TEST_SUITE_P(By, InterruptedDemoTest, ::testing::Values(SIGINT, SIGHUP),
+                         [](const auto& info) { return std::string(sigabbrev_np(info.param)); });
 
 }  // namespace
 }  // namespace demo

@@ -60,7 +60,6 @@ constexpr seconds kTrade{3};
 // How often the screen is refreshed.
 constexpr milliseconds kRefresh{20};
 // Upper bounds; each step takes far less.
-constexpr seconds kStart{10};
 constexpr seconds kStop{20};
 constexpr seconds kSettle{10};
 constexpr seconds kAltogether{55};
@@ -99,12 +98,16 @@ std::string Seconds(std::chrono::duration<double> duration) {
   return absl::StrFormat("%.1f s", duration.count());
 }
 
-// The signals that interrupt the demonstration; main() has blocked them.
+// The signals that interrupt the demonstration; main() has blocked them. A terminal that is closed
+// is one, but not under nohup.
 sigset_t ShutdownSignals() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  struct sigaction at_hangup {};
+  sigaction(SIGHUP, nullptr, &at_hangup);
+  if (at_hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -191,8 +194,7 @@ bool Demonstration::StartServers() {
   auto inventory =
       ServerProcess::Start({.binary = "service/inventory/inventory",
                             .flags = {"--database=" + directory_->File("inventory.sqlite3"),
-                                      "--stock=apple=100000,banana=100000,cherry=100000"}},
-                           kStart);
+                                      "--stock=apple=100000,banana=100000,cherry=100000"}});
   if (!inventory.ok()) return GiveUp(std::string(inventory.status().message()));
   inventory_ = *std::move(inventory);
   screen_.Say("inventory serves on " + inventory_->address());
@@ -232,8 +234,7 @@ bool Demonstration::Start(Replica& replica) {
                  "--termination_grace=15s",
                  // There is no other replica to move to, or callers find it at once.
                  "--shutdown_lame_duck=500ms"},
-       .address = replica.port.address()},
-      kStart);
+       .address = replica.port.address()});
   if (!orders.ok()) return GiveUp(std::string(orders.status().message()));
   replica.process = *std::move(orders);
   watched_ = &replica;
