@@ -19,6 +19,7 @@
 #include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
 #include "tests/process/echo_call.h"
+#include "tests/process/held_call.h"
 #include "tests/process/open_stream.h"
 #include "tests/servers/echo/bench.grpc.pb.h"
 
@@ -57,6 +58,14 @@ class ServerUnderTest : public ::testing::Test {
   std::unique_ptr<EchoCall> AcceptedEcho(std::uint32_t sleep_ms) {
     EXPECT_TRUE(Echo().ok());
     auto call = std::make_unique<EchoCall>(*stub_, sleep_ms, kLimit);
+    EXPECT_TRUE(Echo().ok());
+    return call;
+  }
+
+  // The same, until it is released.
+  std::unique_ptr<HeldCall> AcceptedHold() {
+    EXPECT_TRUE(Echo().ok());
+    auto call = std::make_unique<HeldCall>(*stub_, kLimit);
     EXPECT_TRUE(Echo().ok());
     return call;
   }

@@ -85,9 +85,10 @@ TEST_F(ShutdownTest, ASilentConnectionDelaysNothing) {
 
 TEST_F(ShutdownTest, ARunningCallIsAnsweredWhileConnectionsLeave) {
   Start(kAllTheTime);
-  const auto call = AcceptedEcho(/*sleep_ms=*/1000);
+  const auto call = AcceptedHold();
   process().Signal(SIGTERM);
-  const grpc::Status status = call->Status();
+  AwaitEvent("GoodbyeSaid");
+  const grpc::Status status = call->Release();
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(Wait(), Ending::Exited(0));
   Event("ConnectionsGone");
@@ -96,11 +97,10 @@ TEST_F(ShutdownTest, ARunningCallIsAnsweredWhileConnectionsLeave) {
 TEST_F(ShutdownTest, ARunningCallIsAnsweredDuringTheShutdown) {
   Start(
       {"--termination_grace=1h", "--shutdown_lame_duck=10ms", "--shutdown_drain_connections=10ms"});
-  const auto call = AcceptedEcho(/*sleep_ms=*/3000);
+  const auto call = AcceptedHold();
   process().Signal(SIGTERM);
   AwaitEvent("NewCallsRefused");
-  EXPECT_FALSE(call->Answered()) << "too soon to show anything";
-  const grpc::Status status = call->Status();
+  const grpc::Status status = call->Release();
   EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(Wait(), Ending::Exited(0));
   EXPECT_THAT(EventNames(),
@@ -112,15 +112,14 @@ TEST_F(ShutdownTest, ARunningCallIsAnsweredDuringTheShutdown) {
 
 TEST_F(ShutdownTest, ClosingTheListenerRefusesOnlyNewConnections) {
   Start(kAllTheTime);
-  const auto call = AcceptedEcho(/*sleep_ms=*/3000);
+  const auto call = AcceptedHold();
   process().Signal(SIGTERM);
   AwaitEvent("GoodbyeSaid");
   const auto stub = bench::Bench::NewStub(rpc::NewConnection(address()));
   grpc::ClientContext context;
   bench::EchoReply reply;
   EXPECT_EQ(stub->Echo(&context, {}, &reply).error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_FALSE(call->Answered()) << "too soon to show anything";
-  EXPECT_TRUE(call->Status().ok());
+  EXPECT_TRUE(call->Release().ok());
   EXPECT_EQ(Wait(), Ending::Exited(0)) << Output();
 }
 

@@ -35,6 +35,24 @@ class DeafEcho final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 };
 
+// Reads until there is no more, or the call is cancelled.
+class Holding final : public grpc::ServerReadReactor<ChatMessage> {
+ public:
+  Holding() { StartRead(&message_); }
+
+  void OnReadDone(bool ok) override {
+    if (ok) {
+      StartRead(&message_);
+    } else {
+      Finish(grpc::Status::OK);
+    }
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  ChatMessage message_;
+};
+
 class Watching final : public rpc::ServerStream<Event> {
  public:
   explicit Watching(const WatchRequest& request)
@@ -102,6 +120,10 @@ grpc::ServerBidiReactor<ChatMessage, ChatMessage>* BenchService::Chat(
     grpc::CallbackServerContext*) {
   if (on_stream_) on_stream_();
   return rpc::Serve<Chatting>();
+}
+
+grpc::ServerReadReactor<ChatMessage>* BenchService::Hold(grpc::CallbackServerContext*, EchoReply*) {
+  return new Holding();
 }
 
 }  // namespace bench

@@ -24,6 +24,8 @@ class BenchService final : public Bench::CallbackService {
                                          const WatchRequest* request) override;
   grpc::ServerBidiReactor<ChatMessage, ChatMessage>* Chat(
       grpc::CallbackServerContext* context) override;
+  grpc::ServerReadReactor<ChatMessage>* Hold(grpc::CallbackServerContext* context,
+                                             EchoReply* reply) override;
 
  private:
   const std::function<void()> on_stream_;
