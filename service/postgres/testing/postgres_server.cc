@@ -1,5 +1,6 @@
 #include "service/postgres/testing/postgres_server.h"
 
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -7,8 +8,10 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <system_error>
@@ -60,6 +63,42 @@ void AddFamily(pid_t process, std::set<pid_t>& family) {
 }
 
 }  // namespace
+
+// A process that lets others go on once this one has ended, however that was: a stopped one does not
+// notice the end of those that it belongs to.
+class PostgresServer::Waker {
+ public:
+  // Returns once it waits.
+  explicit Waker(const std::vector<pid_t>& stopped) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+      std::perror("pipe2");
+      std::abort();
+    }
+    still_here_ = ends[1];
+    // It outlives its parent.
+    std::vector<std::string> command = {"/usr/bin/setpriv",
+                                        "--pdeathsig=clear",
+                                        "/bin/sh",
+                                        "-c",
+                                        "echo waiting; read -r nothing <&3; kill -CONT \"$@\"",
+                                        "waker"};
+    for (const pid_t each : stopped) command.push_back(absl::StrCat(each));
+    process_.emplace(std::move(command), ChildProcess::Environment(), std::vector<int>{ends[0]});
+    close(ends[0]);
+    process_->AwaitOutput("waiting", kLimit);
+  }
+  ~Waker() {
+    process_.reset();
+    close(still_here_);
+  }
+  Waker(const Waker&) = delete;
+  Waker& operator=(const Waker&) = delete;
+
+ private:
+  int still_here_ = -1;  // Closed when this process ends.
+  std::optional<ChildProcess> process_;
+};
 
 PostgresServer::PostgresServer(const Options& options)
     // Where an unprivileged user comes to: the test's own directory may lie below root's.
@@ -214,8 +253,10 @@ void PostgresServer::SignalAll(int signal) {
   if (!go_on && signal != SIGKILL) process_->Signal(signal);
   // It has no more of them now than were there before, or than it was just making.
   if (!go_on) children = Processes();
+  if (signal == SIGSTOP) waker_ = std::make_unique<Waker>(children);
   for (const pid_t child : children) kill(child, signal);
   if (go_on || signal == SIGKILL) process_->Signal(signal);
+  if (signal != SIGSTOP) waker_ = nullptr;
 }
 
 }  // namespace postgres

@@ -57,20 +57,24 @@ class PostgresServer {
   // After Stop() or Kill(), on the same data and port. Returns once it serves.
   absl::Status StartAgain();
 
-  // SIGSTOP and SIGCONT to all of its processes.
+  // SIGSTOP and SIGCONT to all of its processes. They also go on when the test ends without Resume().
   void Pause();
   void Resume();
+
+  // Those that its first process has made.
+  std::vector<pid_t> Processes() const;
 
   // What it has logged since it was started last.
   std::string Log() const;
 
  private:
+  class Waker;
+
   explicit PostgresServer(const Options& options);
   absl::Status MakeData();
   absl::Status Launch();
   std::vector<std::string> Command(const std::string& program,
                                    const std::vector<std::string>& arguments) const;
-  std::vector<pid_t> Processes() const;
   void SignalAll(int signal);
 
   const Options options_;
@@ -79,6 +83,7 @@ class PostgresServer {
   std::string programs_;              // Where PostgreSQL's programs are.
   std::vector<std::string> as_user_;  // What runs them as an unprivileged user.
   std::unique_ptr<testkit::ChildProcess> process_;
+  std::unique_ptr<Waker> waker_;  // While they are stopped.
   int databases_ = 0;
 };
 
