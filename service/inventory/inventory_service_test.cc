@@ -76,10 +76,7 @@ class InventoryServiceTest : public ::testing::Test {
  protected:
   InventoryServiceTest() {
     store_ = *StockStore::Open(directory_.File("inventory.sqlite3"));
-    EXPECT_TRUE(
-        store_
-            ->Seed({{"apple", 10}, {"pear", 5}}, std::chrono::steady_clock::now() + testkit::kLong)
-            .ok());
+    EXPECT_TRUE(store_->Seed({{"apple", 10}, {"pear", 5}}, testkit::Soon()).ok());
     pool_.emplace(/*threads=*/1, /*capacity=*/1);
     Serve(std::chrono::milliseconds(0));
   }
@@ -266,7 +263,7 @@ TEST_F(InventoryServiceTest, RefusesCallsWhenTooManyAwaitTheDatabase) {
 }
 
 TEST_F(InventoryServiceTest, IsUnavailableWhenTheDatabaseIsClosed) {
-  ASSERT_TRUE(store_->Close(std::chrono::steady_clock::now() + testkit::kLong).ok());
+  ASSERT_TRUE(store_->Close(testkit::Soon()).ok());
   EXPECT_EQ(Refusal(Confirm("r")), "UNAVAILABLE STORE_UNAVAILABLE");
 }
 

@@ -23,15 +23,13 @@
 namespace inventory {
 namespace {
 
-// A deadline that is never reached when all is well.
-StockStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
-
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
+using testkit::Soon;
 
 // "FAILED_PRECONDITION OUT_OF_STOCK"
 std::string Refusal(const absl::Status& status) {

@@ -23,6 +23,7 @@ using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testkit::Soon;
 
 v1::PlaceOrderRequest TwoTeasAndAMilk() {
   v1::PlaceOrderRequest request;
@@ -60,8 +61,6 @@ class InventoryClientTest : public ::testing::Test {
     }
     return status.get();
   }
-  static Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::milliseconds(20); }
-  static Clock::TimePoint Late() { return Clock::Steady().Now() + testkit::kLong; }
 
   FakeInventory inventory_;
   std::stop_source answer_now_;
@@ -133,7 +132,7 @@ TEST_F(InventoryClientTest, LogsWhatNoRetryCures) {
   EXPECT_EQ(reserve({grpc::StatusCode::PERMISSION_DENIED, "not you,\x1b[2J orders"}),
             "UNAVAILABLE INVENTORY_UNAVAILABLE");
   for (int i = 0; i < 20; ++i) reserve({grpc::StatusCode::UNIMPLEMENTED, "no such method"});
-  ASSERT_TRUE(client.Close(Late()).ok());
+  ASSERT_TRUE(client.Close(Soon()).ok());
   EXPECT_THAT(
       logged.Get(),
       ElementsAre(AllOf(HasSubstr(inventory_.address()), HasSubstr("1 time in the last minute"),
@@ -151,7 +150,7 @@ TEST_F(InventoryClientTest, IsUnavailableWhenNobodyListens) {
   EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
   EXPECT_THAT(Confirm().code(),
               AnyOf(absl::StatusCode::kUnavailable, absl::StatusCode::kDeadlineExceeded));
-  EXPECT_FALSE(client_.AwaitConnected(Soon()));
+  EXPECT_FALSE(client_.AwaitConnected(Clock::Steady().Now() + std::chrono::milliseconds(20)));
 }
 
 TEST_F(InventoryClientTest, IsUnavailableWhenTheInventoryHangs) {
@@ -174,7 +173,7 @@ TEST_F(InventoryClientTest, AnswerNowEndsReservingButNotConfirming) {
 }
 
 TEST_F(InventoryClientTest, ConfirmsAndTellsTheAnswerAsItIs) {
-  EXPECT_TRUE(client_.AwaitConnected(Late()));
+  EXPECT_TRUE(client_.AwaitConnected(Soon()));
   EXPECT_TRUE(Confirm().ok());
   inventory_.AnswerConfirm({grpc::StatusCode::FAILED_PRECONDITION, "expired"});
   EXPECT_TRUE(absl::IsFailedPrecondition(Confirm()));
@@ -204,10 +203,10 @@ TEST_F(InventoryClientTest, ReleasesAlsoWhatNobodyWaitsFor) {
 
 TEST_F(InventoryClientTest, RefusesEverythingOnceItIsClosed) {
   ASSERT_TRUE(Reserve().ok());
-  ASSERT_TRUE(client_.Close(Late()).ok());
+  ASSERT_TRUE(client_.Close(Soon()).ok());
   EXPECT_EQ(CodeAndReason(Reserve()), "UNAVAILABLE INVENTORY_UNAVAILABLE");
   EXPECT_TRUE(absl::IsUnavailable(Confirm()));
-  EXPECT_TRUE(client_.Close(Late()).ok());
+  EXPECT_TRUE(client_.Close(Soon()).ok());
 }
 
 TEST_F(InventoryClientTest, CloseCancelsCallsAsUnavailable) {
@@ -216,7 +215,7 @@ TEST_F(InventoryClientTest, CloseCancelsCallsAsUnavailable) {
   ASSERT_TRUE(inventory_.AwaitReserves(1));
   auto confirmed = StartConfirm();
   ASSERT_TRUE(inventory_.AwaitConfirms(1));
-  const absl::Status closed = client_.Close(Late());
+  const absl::Status closed = client_.Close(Soon());
   EXPECT_TRUE(closed.ok()) << closed;
   EXPECT_EQ(CodeAndReason(Get(std::move(reserved))), "UNAVAILABLE INVENTORY_UNAVAILABLE");
   EXPECT_TRUE(absl::IsCancelled(Get(std::move(confirmed))));

@@ -26,6 +26,7 @@
 #include "service/postgres/testing/postgres_server.h"
 #include "service/sqlite/database.h"
 #include "service/sqlite/testing/failing_disk.h"
+#include "tests/common/eventually.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/temp_dir.h"
 
@@ -37,8 +38,7 @@ ABSL_FLAG(absl::Duration, duration, absl::Seconds(5), "How long each row is meas
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-Clock::time_point Soon() { return Clock::now() + std::chrono::seconds(10); }
+using testkit::Soon;
 
 double SecondsSince(Clock::time_point begun) {
   return std::chrono::duration<double>(Clock::now() - begun).count();

@@ -22,12 +22,12 @@
 namespace orders {
 namespace {
 
-using postgres::InAMinute;
 using postgres::Statement;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testkit::Soon;
 
 class PostgresDatabase final : public DatabaseUnderTest {
  public:
@@ -39,9 +39,8 @@ class PostgresDatabase final : public DatabaseUnderTest {
   }
 
   absl::Status RunSql(const std::string& sql) override {
-    const auto connection =
-        postgres::Connection::Open(*postgres::Url::Parse(*url_), {}, InAMinute());
-    return connection.ok() ? (*connection)->RunScript(sql, InAMinute()) : connection.status();
+    const auto connection = postgres::Connection::Open(*postgres::Url::Parse(*url_), {}, Soon());
+    return connection.ok() ? (*connection)->RunScript(sql, Soon()) : connection.status();
   }
 
  private:
@@ -75,7 +74,7 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
 
   // Another program, in the same database.
   std::unique_ptr<postgres::Connection> Stranger() {
-    auto connection = postgres::Connection::Open(*postgres::Url::Parse(database_), {}, InAMinute());
+    auto connection = postgres::Connection::Open(*postgres::Url::Parse(database_), {}, Soon());
     EXPECT_TRUE(connection.ok()) << connection.status();
     return connection.ok() ? *std::move(connection) : nullptr;
   }
@@ -93,13 +92,13 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
   }
 
   absl::Status Place(OrderStore& store, const std::string& id,
-                     OrderStore::Deadline deadline = InAMinute()) {
+                     OrderStore::Deadline deadline = Soon()) {
     return store.Place({NewOrder(id)}, deadline).front().status();
   }
 
   bool StrangerFinds(const std::string& sql) {
     return testkit::Eventually(
-        [&] { return Stranger()->Query(Statement(sql), InAMinute())->size() > 0; });
+        [&] { return Stranger()->Query(Statement(sql), Soon())->size() > 0; });
   }
 
   // A transaction that waits at its end for the advisory lock 1. `connection` outlives it.
@@ -107,7 +106,7 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
                                                       std::vector<Statement> statements) {
     statements.emplace_back("SELECT pg_advisory_xact_lock(1)");
     return std::async(std::launch::async, [&connection, statements = std::move(statements)] {
-      return connection.Commit(statements, InAMinute()).status();
+      return connection.Commit(statements, Soon()).status();
     });
   }
 
@@ -119,7 +118,7 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
 TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {
   // One that has its place in the log and is not committed.
   const auto slow = Stranger();
-  ASSERT_TRUE(slow->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(slow->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   const auto replica = Stranger();
   auto first = CommitOnceUnlocked(
       *replica, {Statement("SELECT last FROM log FOR UPDATE"),
@@ -133,14 +132,14 @@ TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {
   ASSERT_TRUE(StrangerFinds(
       "SELECT 1 FROM pg_stat_activity WHERE wait_event IN ('transactionid', 'tuple') OR "
       "EXISTS (SELECT 1 FROM events)"));
-  const auto early = store_->EventsAfter(0, 10, InAMinute());
+  const auto early = store_->EventsAfter(0, 10, Soon());
   ASSERT_TRUE(early.ok()) << "the later event is seen alone: " << early.status();
   EXPECT_EQ(early->size(), 0u);
 
-  ASSERT_TRUE(slow->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(slow->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(first.get().ok());
   EXPECT_TRUE(second.get().ok());
-  const auto events = store_->EventsAfter(0, 10, InAMinute());
+  const auto events = store_->EventsAfter(0, 10, Soon());
   ASSERT_EQ(events->size(), 2u);
   EXPECT_EQ(events->at(1).sequence, 2);
   EXPECT_EQ(events->at(1).order.order_id(), "order fast");
@@ -150,7 +149,7 @@ TEST_F(PostgresOrderStoreTest, ReadsAndClaimsWhileItsWriterWaits) {
   const auto store = Open({.connections = 1});
   ASSERT_TRUE(Place(*store, "1").ok());
   const auto stranger = Stranger();
-  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   const auto replica = Stranger();
   auto holder = CommitOnceUnlocked(*replica, {Statement("SELECT last FROM log FOR UPDATE")});
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
@@ -158,11 +157,10 @@ TEST_F(PostgresOrderStoreTest, ReadsAndClaimsWhileItsWriterWaits) {
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'transactionid'"));
 
   // A read that waited for the writer would do so until its deadline.
-  const auto deadline = [] { return steady_clock::now() + testkit::kLong; };
-  EXPECT_TRUE(store->Find("order 1", deadline()).ok());
-  EXPECT_TRUE(store->EventsAfter(0, 10, deadline()).ok());
-  EXPECT_TRUE(store->Claim(10, milliseconds(0), deadline()).ok());
-  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  EXPECT_TRUE(store->Find("order 1", Soon()).ok());
+  EXPECT_TRUE(store->EventsAfter(0, 10, Soon()).ok());
+  EXPECT_TRUE(store->Claim(10, milliseconds(0), Soon()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(holder.get().ok());
   EXPECT_TRUE(waiting.get().ok());
 }
@@ -170,18 +168,17 @@ TEST_F(PostgresOrderStoreTest, ReadsAndClaimsWhileItsWriterWaits) {
 TEST_F(PostgresOrderStoreTest, ClaimsTheRestWhileAnotherProcessClaims) {
   for (const char* id : {"1", "2"}) ASSERT_TRUE(Place(*store_, id).ok());
   const auto stranger = Stranger();
-  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   const auto replica = Stranger();
   auto claiming = CommitOnceUnlocked(
       *replica, {Statement("UPDATE outbox SET due_at = now() + interval '1 minute' WHERE id = "
                            "(SELECT min(id) FROM outbox)")});
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
-  const auto items =
-      store_->Claim(10, std::chrono::minutes(1), steady_clock::now() + testkit::kLong);
+  const auto items = store_->Claim(10, std::chrono::minutes(1), Soon());
   ASSERT_TRUE(items.ok()) << items.status();
   ASSERT_EQ(items->size(), 1u);
   EXPECT_EQ(items->front().order_id, "order 2");
-  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(claiming.get().ok());
 }
 
@@ -210,18 +207,18 @@ TEST_F(PostgresOrderStoreTest, RollingBackLeavesNoGapInTheLog) {
   ASSERT_TRUE(Place(*store_, "1").ok());
   OrderStore::NewOrder bad = NewOrder("2");
   bad.order.set_request_id(std::string("zero\0byte", 9));
-  EXPECT_TRUE(absl::IsInvalidArgument(store_->Place({bad}, InAMinute()).front().status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(store_->Place({bad}, Soon()).front().status()));
   ASSERT_TRUE(Place(*store_, "3").ok());
-  EXPECT_EQ(*store_->LastSequence(InAMinute()), 2);
-  EXPECT_EQ(store_->EventsAfter(0, 10, InAMinute())->size(), 2u);
+  EXPECT_EQ(*store_->LastSequence(Soon()), 2);
+  EXPECT_EQ(store_->EventsAfter(0, 10, Soon())->size(), 2u);
 }
 
 TEST_F(PostgresOrderStoreTest, WakesWhoeverWaitsForEventsOfAnotherProcess) {
   const auto other = Open();
   // Often enough that looking now and then would not do.
   for (int i = 0; i < 20; ++i) {
-    auto waiting = std::async(std::launch::async,
-                              [&] { return store_->AwaitEventsAfter(i, 10, InAMinute(), {}); });
+    auto waiting =
+        std::async(std::launch::async, [&] { return store_->AwaitEventsAfter(i, 10, Soon(), {}); });
     ASSERT_TRUE(Place(*other, std::to_string(i)).ok());
     const auto events = waiting.get();
     ASSERT_TRUE(events.ok()) << events.status();
@@ -235,12 +232,12 @@ TEST_F(PostgresOrderStoreTest, FailsOnlyWhileTheServerIsAway) {
   const absl::Status away = Place(*store_, "2");
   EXPECT_TRUE(absl::IsUnavailable(away) || absl::IsUnknown(away)) << away;
   EXPECT_THAT(away.ToString(), Not(HasSubstr(postgres::PostgresServer::Password())));
-  EXPECT_FALSE(store_->LastSequence(InAMinute()).ok());
+  EXPECT_FALSE(store_->LastSequence(Soon()).ok());
   ASSERT_TRUE(server_->StartAgain().ok());
   EXPECT_TRUE(testkit::Eventually([&] { return Place(*store_, "2").ok(); }));
-  EXPECT_EQ(*store_->LastSequence(InAMinute()), 2);
-  auto waiting = std::async(std::launch::async,
-                            [&] { return store_->AwaitEventsAfter(2, 10, InAMinute(), {}); });
+  EXPECT_EQ(*store_->LastSequence(Soon()), 2);
+  auto waiting =
+      std::async(std::launch::async, [&] { return store_->AwaitEventsAfter(2, 10, Soon(), {}); });
   ASSERT_TRUE(Place(*store_, "3").ok());
   EXPECT_EQ(waiting.get()->size(), 1u);
 }
@@ -252,21 +249,21 @@ TEST_F(PostgresOrderStoreTest, PlacingAgainSettlesAnOpenOutcome) {
                               "pg_advisory_xact_lock(1); RETURN NULL; END $$ LANGUAGE plpgsql; "
                               "CREATE CONSTRAINT TRIGGER hang AFTER INSERT ON events DEFERRABLE "
                               "INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hang()",
-                              InAMinute())
+                              Soon())
                   .ok());
   const auto holder = Stranger();
-  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   const absl::Status open = Place(*store_, "1", steady_clock::now() + milliseconds(500));
   EXPECT_FALSE(open.ok());
-  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(testkit::Eventually([&] { return Place(*store_, "1").ok(); }));
-  EXPECT_EQ(*store_->LastSequence(InAMinute()), 1);
-  EXPECT_EQ(store_->OutboxBacklog(InAMinute())->depth, 1);
+  EXPECT_EQ(*store_->LastSequence(Soon()), 1);
+  EXPECT_EQ(store_->OutboxBacklog(Soon())->depth, 1);
 }
 
 TEST_F(PostgresOrderStoreTest, ClosesInTimeWhileTheServerIsFrozen) {
-  auto waiting = std::async(std::launch::async,
-                            [&] { return store_->AwaitEventsAfter(0, 10, InAMinute(), {}); });
+  auto waiting =
+      std::async(std::launch::async, [&] { return store_->AwaitEventsAfter(0, 10, Soon(), {}); });
   server_->Pause();
   auto placing = std::async(std::launch::async, [&] { return Place(*store_, "1"); });
   const absl::Status closed = store_->Close(steady_clock::now() + milliseconds(800));
@@ -279,27 +276,24 @@ TEST_F(PostgresOrderStoreTest, ClosesInTimeWhileTheServerIsFrozen) {
 }
 
 TEST_F(PostgresOrderStoreTest, PutsDamagedTotalsAside) {
+  ASSERT_TRUE(store_->SaveTotals({.sequence = 5, .quantity_by_sku = {{"apple", 3}}}, Soon()).ok());
   ASSERT_TRUE(
-      store_->SaveTotals({.sequence = 5, .quantity_by_sku = {{"apple", 3}}}, InAMinute()).ok());
-  ASSERT_TRUE(
-      Stranger()->Query(Statement("UPDATE sales_totals SET quantities = '{4}'"), InAMinute()).ok());
-  EXPECT_TRUE(absl::IsDataLoss(store_->LoadTotals(InAMinute()).status()));
-  ASSERT_TRUE(
-      store_->SaveTotals({.sequence = 3, .quantity_by_sku = {{"apple", 2}}}, InAMinute()).ok());
-  EXPECT_EQ(store_->LoadTotals(InAMinute())->sequence, 3);
+      Stranger()->Query(Statement("UPDATE sales_totals SET quantities = '{4}'"), Soon()).ok());
+  EXPECT_TRUE(absl::IsDataLoss(store_->LoadTotals(Soon()).status()));
+  ASSERT_TRUE(store_->SaveTotals({.sequence = 3, .quantity_by_sku = {{"apple", 2}}}, Soon()).ok());
+  EXPECT_EQ(store_->LoadTotals(Soon())->sequence, 3);
   EXPECT_TRUE(StrangerFinds("SELECT 1 FROM sales_totals_damaged WHERE sequence = 5"));
 }
 
 TEST_F(PostgresOrderStoreTest, KeepsTotalsThatAnotherReplicaPutRight) {
   const auto save = [this](std::int64_t sequence) {
-    return store_->SaveTotals({.sequence = sequence, .quantity_by_sku = {{"apple", 3}}},
-                              InAMinute());
+    return store_->SaveTotals({.sequence = sequence, .quantity_by_sku = {{"apple", 3}}}, Soon());
   };
   ASSERT_TRUE(save(5).ok());
   const auto stranger = Stranger();
   ASSERT_TRUE(
-      stranger->Query(Statement("UPDATE sales_totals SET quantities = '{4}'"), InAMinute()).ok());
-  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+      stranger->Query(Statement("UPDATE sales_totals SET quantities = '{4}'"), Soon()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   // Not committed yet: the damage is still to be read.
   const auto replica = Stranger();
   auto repair =
@@ -307,17 +301,17 @@ TEST_F(PostgresOrderStoreTest, KeepsTotalsThatAnotherReplicaPutRight) {
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
   auto late = std::async(std::launch::async, [&] { return save(3); });
   ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'transactionid'"));
-  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(repair.get().ok());
   EXPECT_TRUE(late.get().ok());
-  EXPECT_EQ(store_->LoadTotals(InAMinute())->sequence, 5);
-  EXPECT_FALSE(
-      stranger->Query(Statement("SELECT 1 FROM sales_totals_damaged"), InAMinute())->size() > 0);
+  EXPECT_EQ(store_->LoadTotals(Soon())->sequence, 5);
+  EXPECT_FALSE(stranger->Query(Statement("SELECT 1 FROM sales_totals_damaged"), Soon())->size() >
+               0);
 }
 
 TEST_F(PostgresOrderStoreTest, LooksEverythingUpInAnIndex) {
   const auto stranger = Stranger();
-  ASSERT_TRUE(stranger->Query(Statement("SET enable_seqscan = off"), InAMinute()).ok());
+  ASSERT_TRUE(stranger->Query(Statement("SET enable_seqscan = off"), Soon()).ok());
   for (const std::string query :
        {"SELECT body FROM orders WHERE request_id = 'r'",
         "SELECT body FROM orders WHERE order_id = 'o'",
@@ -328,7 +322,7 @@ TEST_F(PostgresOrderStoreTest, LooksEverythingUpInAnIndex) {
         "SELECT created_at FROM outbox ORDER BY id LIMIT 1",
         "SELECT created_at FROM outbox WHERE kind = 0 ORDER BY id LIMIT 1",
         "SELECT id FROM outbox WHERE position = 5"}) {
-    const auto plan = stranger->Query(Statement("EXPLAIN " + query), InAMinute());
+    const auto plan = stranger->Query(Statement("EXPLAIN " + query), Soon());
     ASSERT_TRUE(plan.ok()) << plan.status();
     std::string text;
     for (int row = 0; row < plan->size(); ++row) text += plan->String(row, 0) + "\n";

@@ -28,8 +28,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
-
-OrderStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
+using testkit::Soon;
 
 v1::Order MakeOrder(const std::string& id) {
   v1::Order order;

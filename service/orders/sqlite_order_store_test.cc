@@ -22,8 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-OrderStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
+using testkit::Soon;
 
 class SqliteFile final : public DatabaseUnderTest {
  public:

@@ -19,7 +19,7 @@ class ListenerTest : public ServerUnderTest {
     return testkit::Eventually([&] { return told_ >= times; });
   }
   void Notify() {
-    EXPECT_TRUE(Connect()->Query(Statement("SELECT pg_notify('news', '')"), InAMinute()).ok());
+    EXPECT_TRUE(Connect()->Query(Statement("SELECT pg_notify('news', '')"), Soon()).ok());
   }
 
   std::atomic<int> told_ = 0;
@@ -48,18 +48,18 @@ TEST_F(ListenerTest, ReportsALostConnectionAndListeningAgain) {
 TEST_F(ListenerTest, TellsNothingAfterItWasClosed) {
   Listener listener(url(), "news", [this] { ++told_; });
   ASSERT_TRUE(Told(1));
-  EXPECT_TRUE(listener.Close(InAMinute()).ok());
+  EXPECT_TRUE(listener.Close(Soon()).ok());
   const int told = told_;
   Notify();
   EXPECT_EQ(told_, told);
-  EXPECT_TRUE(listener.Close(InAMinute()).ok()) << "closing twice is fine";
+  EXPECT_TRUE(listener.Close(Soon()).ok()) << "closing twice is fine";
 }
 
 TEST_F(ListenerTest, ClosesWhileTheServerIsFrozen) {
   Listener listener(url(), "news", [this] { ++told_; });
   ASSERT_TRUE(Told(1));
   server_->Pause();
-  const absl::Status closed = listener.Close(InAMinute());
+  const absl::Status closed = listener.Close(Soon());
   server_->Resume();
   EXPECT_TRUE(closed.ok()) << closed;
 }

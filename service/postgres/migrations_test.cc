@@ -26,9 +26,9 @@ const Schema kContracted{
 
 class MigrationsTest : public ServerUnderTest {
  protected:
-  absl::Status Migrated(const Schema& schema) { return Migrate(*Connect(), schema, InAMinute()); }
+  absl::Status Migrated(const Schema& schema) { return Migrate(*Connect(), schema, Soon()); }
   bool Has(const std::string& columns) {
-    return Connect()->Query(Statement("SELECT " + columns + " FROM a"), InAMinute()).ok();
+    return Connect()->Query(Statement("SELECT " + columns + " FROM a"), Soon()).ok();
   }
 };
 

@@ -37,7 +37,7 @@ using ::testing::Not;
 class PoolTest : public ServerUnderTest {
  protected:
   std::unique_ptr<Pool> Open(std::size_t connections = 4) {
-    auto pool = Pool::Open(url(), {.connections = connections}, InAMinute());
+    auto pool = Pool::Open(url(), {.connections = connections}, Soon());
     EXPECT_TRUE(pool.ok()) << pool.status();
     return pool.ok() ? *std::move(pool) : nullptr;
   }
@@ -48,14 +48,14 @@ class PoolTest : public ServerUnderTest {
         Statement(absl::StrCat("SELECT count(*) FROM pg_stat_activity WHERE datname = "
                                "current_database() AND pid <> pg_backend_pid() AND ",
                                condition)),
-        InAMinute());
+        Soon());
     EXPECT_TRUE(rows.ok()) << rows.status();
     return rows.ok() ? rows->Int64(0, 0) : -1;
   }
 
   // In another database.
   std::unique_ptr<Connection> Admin() {
-    auto admin = Connection::Open(*Url::Parse(server_->Url("postgres")), {}, InAMinute());
+    auto admin = Connection::Open(*Url::Parse(server_->Url("postgres")), {}, Soon());
     EXPECT_TRUE(admin.ok()) << admin.status();
     return admin.ok() ? *std::move(admin) : nullptr;
   }
@@ -64,7 +64,7 @@ class PoolTest : public ServerUnderTest {
     const auto ended = admin.Query(
         Statement("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE " +
                   condition),
-        InAMinute());
+        Soon());
     EXPECT_TRUE(ended.ok()) << ended.status();
   }
 
@@ -122,13 +122,13 @@ TEST_F(PoolTest, LeavesASilentHostForTheNext) {
       Url::Parse(server_->Url("postgres", absl::StrCat(silent.address(), ",", server_->address())) +
                  "?target_session_attrs=read-write");
   ASSERT_TRUE(url.ok()) << url.status();
-  const auto pool = Pool::Open(*url, {}, InAMinute());
+  const auto pool = Pool::Open(*url, {}, Soon());
   EXPECT_TRUE(pool.ok()) << pool.status();
 }
 
 TEST_F(PoolTest, SerialCallsShareOneConnection) {
   const auto pool = Open();
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(pool->Query(Statement("SELECT 1"), InAMinute()).ok());
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(pool->Query(Statement("SELECT 1"), Soon()).ok());
   EXPECT_EQ(Sessions(), 1);
 }
 
@@ -149,7 +149,7 @@ TEST_F(PoolTest, LendsAConnectionToWhoeverWaitsForIt) {
   std::vector<std::future<absl::Status>> calls;
   for (int i = 0; i < 12; ++i) {
     calls.push_back(std::async(std::launch::async, [&] {
-      return pool->Query(Statement("SELECT pg_sleep(0.01)"), InAMinute()).status();
+      return pool->Query(Statement("SELECT pg_sleep(0.01)"), Soon()).status();
     }));
   }
   for (auto& call : calls) EXPECT_TRUE(call.get().ok());
@@ -168,8 +168,7 @@ TEST_F(PoolTest, FailsFastOnlyWhileTheServerIsAway) {
   }
   EXPECT_THAT(failed.ToString(), Not(HasSubstr(PostgresServer::Password())));
   ASSERT_TRUE(server_->StartAgain().ok());
-  EXPECT_TRUE(
-      testkit::Eventually([&] { return pool->Query(Statement("SELECT 1"), InAMinute()).ok(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return pool->Query(Statement("SELECT 1"), Soon()).ok(); }));
 }
 
 // This process's open files and sockets.
@@ -178,15 +177,15 @@ std::ptrdiff_t Descriptors() {
 }
 
 TEST_F(PoolTest, FailsFastWhileAnAttemptHangs) {
-  const auto pool = Pool::Open(url(), {.connect_timeout = std::chrono::hours(1)}, InAMinute());
+  const auto pool = Pool::Open(url(), {.connect_timeout = std::chrono::hours(1)}, Soon());
   ASSERT_TRUE(pool.ok()) << pool.status();
   const auto ask = [&pool](TimePoint deadline) {
     return (*pool)->Query(Statement("SELECT 1"), deadline).status();
   };
   server_->Kill();
   // The first call may still find the lost connection.
-  ASSERT_TRUE(testkit::Eventually(
-      [&] { return absl::StrContains(ask(InAMinute()).message(), "refused"); }));
+  ASSERT_TRUE(
+      testkit::Eventually([&] { return absl::StrContains(ask(Soon()).message(), "refused"); }));
   ASSERT_TRUE(server_->StartAgain().ok());
   server_->Pause();
   // No attempt is under way; the next one opens a socket.
@@ -200,14 +199,14 @@ TEST_F(PoolTest, FailsFastWhileAnAttemptHangs) {
   int at_once = 0;
   absl::Status failed;
   for (int calls = 0; hangs && calls < 100 && at_once == calls; ++calls) {
-    failed = ask(InAMinute());
+    failed = ask(Soon());
     if (absl::IsUnavailable(failed) && !IsNotMadeInTime(failed)) ++at_once;
   }
   server_->Resume();
   EXPECT_TRUE(hangs);
   EXPECT_TRUE(waited);
   EXPECT_EQ(at_once, 100) << failed;
-  EXPECT_TRUE(testkit::Eventually([&] { return ask(InAMinute()).ok(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return ask(Soon()).ok(); }));
 }
 
 TEST_F(PoolTest, ReplacesAnIdleConnectionThatWasEnded) {
@@ -216,9 +215,9 @@ TEST_F(PoolTest, ReplacesAnIdleConnectionThatWasEnded) {
       Connect()
           ->Query(Statement("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
                             "WHERE datname = current_database() AND pid <> pg_backend_pid()"),
-                  InAMinute())
+                  Soon())
           .ok());
-  const auto answered = pool->Query(Statement("SELECT 1"), InAMinute());
+  const auto answered = pool->Query(Statement("SELECT 1"), Soon());
   EXPECT_TRUE(answered.ok()) << answered.status();
 }
 
@@ -226,7 +225,7 @@ TEST_F(PoolTest, ReplacesAnIdleConnectionThatWasEnded) {
 void ExpectUnavailable(Pool& pool, const std::string& sqlstate) {
   const Statement one("SELECT 1");
   for (const absl::Status& status :
-       {pool.Query(one, InAMinute()).status(), pool.Commit({one}, InAMinute()).status()}) {
+       {pool.Query(one, Soon()).status(), pool.Commit({one}, Soon()).status()}) {
     EXPECT_TRUE(absl::IsUnavailable(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(sqlstate));
   }
@@ -234,32 +233,31 @@ void ExpectUnavailable(Pool& pool, const std::string& sqlstate) {
 
 TEST_F(PoolTest, IsUnavailableWhileItsDatabaseHasAnotherName) {
   const auto pool = Open();
-  const auto name = pool->Query(Statement("SELECT current_database()"), InAMinute());
+  const auto name = pool->Query(Statement("SELECT current_database()"), Soon());
   ASSERT_TRUE(name.ok()) << name.status();
   const std::string database = name->String(0, 0);
   const auto rename = [admin = Admin()](const std::string& from, const std::string& to) {
     EndSessions(*admin, "datname = '" + from + "'");
     const absl::Status renamed =
-        admin->RunScript(absl::StrCat("ALTER DATABASE ", from, " RENAME TO ", to), InAMinute());
+        admin->RunScript(absl::StrCat("ALTER DATABASE ", from, " RENAME TO ", to), Soon());
     EXPECT_TRUE(renamed.ok()) << renamed;
   };
   rename(database, database + "_away");
   ExpectUnavailable(*pool, "3D000");
   rename(database + "_away", database);
-  EXPECT_TRUE(
-      testkit::Eventually([&] { return pool->Query(Statement("SELECT 1"), InAMinute()).ok(); }));
+  EXPECT_TRUE(testkit::Eventually([&] { return pool->Query(Statement("SELECT 1"), Soon()).ok(); }));
 }
 
 TEST_F(PoolTest, IsUnavailableOnceItsPasswordIsReplaced) {
   const auto admin = Admin();
-  ASSERT_TRUE(admin->RunScript("CREATE ROLE clerk LOGIN PASSWORD 'first'", InAMinute()).ok());
+  ASSERT_TRUE(admin->RunScript("CREATE ROLE clerk LOGIN PASSWORD 'first'", Soon()).ok());
   const auto clerk = Url::Parse("postgresql://clerk:first@" + server_->address() + "/postgres");
-  const auto pool = Pool::Open(*clerk, {}, InAMinute());
+  const auto pool = Pool::Open(*clerk, {}, Soon());
   ASSERT_TRUE(pool.ok()) << pool.status();
-  ASSERT_TRUE(admin->RunScript("ALTER ROLE clerk PASSWORD 'second'", InAMinute()).ok());
+  ASSERT_TRUE(admin->RunScript("ALTER ROLE clerk PASSWORD 'second'", Soon()).ok());
   EndSessions(*admin, "usename = 'clerk'");
   ExpectUnavailable(**pool, "28P01");
-  EXPECT_TRUE(admin->RunScript("DROP ROLE clerk", InAMinute()).ok());
+  EXPECT_TRUE(admin->RunScript("DROP ROLE clerk", Soon()).ok());
 }
 
 TEST_F(PoolTest, CancelsWhatStillRunsWhenItIsClosed) {
@@ -289,19 +287,19 @@ TEST_F(PoolTest, ClosesInTimeWhenTheServerIsFrozen) {
 TEST_F(PoolTest, CloseAwaitsRunningWorkAndRefusesNew) {
   const auto pool = Open();
   const auto holder = Connect();
-  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   auto running = std::async(std::launch::async, [&] {
-    return pool->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).status();
+    return pool->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).status();
   });
   ASSERT_TRUE(testkit::Eventually([&] { return Sessions("wait_event_type = 'Lock'") == 1; }));
-  auto closing = std::async(std::launch::async, [&] { return pool->Close(InAMinute()); });
+  auto closing = std::async(std::launch::async, [&] { return pool->Close(Soon()); });
   ASSERT_TRUE(testkit::Eventually([&] {
-    return absl::IsFailedPrecondition(pool->Query(Statement("SELECT 1"), InAMinute()).status());
+    return absl::IsFailedPrecondition(pool->Query(Statement("SELECT 1"), Soon()).status());
   }));
-  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(holder->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(running.get().ok());
   EXPECT_TRUE(closing.get().ok());
-  EXPECT_TRUE(pool->Close(InAMinute()).ok());
+  EXPECT_TRUE(pool->Close(Soon()).ok());
   // The holder's is left.
   EXPECT_TRUE(testkit::Eventually([&] { return Sessions() == 1; }));
 }
@@ -316,7 +314,7 @@ TEST_F(PoolTest, LeavesNoThreadBehindThatConnects) {
   testkit::SlowLink link(server_->address(), {});
   const auto url = Url::Parse(server_->Url("postgres", link.address()));
   const std::ptrdiff_t before = Threads();
-  const auto pool = Pool::Open(*url, {.connections = 2}, InAMinute());
+  const auto pool = Pool::Open(*url, {.connections = 2}, Soon());
   ASSERT_TRUE(pool.ok()) << pool.status();
   link.SetRate(0);
   link.Cut();
@@ -325,7 +323,7 @@ TEST_F(PoolTest, LeavesNoThreadBehindThatConnects) {
     return IsNotMadeInTime((*pool)->Query(Statement("SELECT 1"), soon).status());
   }));
   EXPECT_GT(Threads(), before);
-  EXPECT_TRUE((*pool)->Close(InAMinute()).ok());
+  EXPECT_TRUE((*pool)->Close(Soon()).ok());
   EXPECT_EQ(Threads(), before);
 }
 
@@ -342,7 +340,7 @@ TEST_F(PoolTest, AFailedOpenLeavesNoThreadBehind) {
 
 TEST_F(PoolTest, AFailedOpenSaysWhatToDo) {
   const auto wrong = Url::Parse("postgresql://tester:wr0ng@" + server_->address() + "/postgres");
-  const absl::Status denied = Pool::Open(*wrong, {}, InAMinute()).status();
+  const absl::Status denied = Pool::Open(*wrong, {}, Soon()).status();
   EXPECT_TRUE(absl::IsPermissionDenied(denied)) << denied;
   EXPECT_THAT(std::string(denied.message()), HasSubstr("PGPASSWORD"));
   EXPECT_THAT(std::string(denied.message()), Not(HasSubstr("wr0ng")));

@@ -29,9 +29,9 @@ class WriterTest : public ServerUnderTest {
         Connect()
             ->RunScript("CREATE TABLE t (id bigint PRIMARY KEY); CREATE TABLE log (at "
                         "bigint); CREATE TABLE lock (one bigint); INSERT INTO lock VALUES (1)",
-                        InAMinute())
+                        Soon())
             .ok());
-    auto pool = Pool::Open(url(), {}, InAMinute());
+    auto pool = Pool::Open(url(), {}, Soon());
     ASSERT_TRUE(pool.ok()) << pool.status();
     pool_ = *std::move(pool);
     Begin(Writer::Bounds());
@@ -46,12 +46,11 @@ class WriterTest : public ServerUnderTest {
   // A connection that holds this lock until Unlock().
   std::unique_ptr<Connection> Lock(std::int64_t number) {
     auto connection = Connect();
-    EXPECT_TRUE(
-        connection->Query(Statement("SELECT pg_advisory_lock($1)", number), InAMinute()).ok());
+    EXPECT_TRUE(connection->Query(Statement("SELECT pg_advisory_lock($1)", number), Soon()).ok());
     return connection;
   }
   static void Unlock(Connection& connection) {
-    EXPECT_TRUE(connection.Query(Statement("SELECT pg_advisory_unlock_all()"), InAMinute()).ok());
+    EXPECT_TRUE(connection.Query(Statement("SELECT pg_advisory_unlock_all()"), Soon()).ok());
   }
   // Work that ends when this lock is free.
   std::future<absl::Status> WriteOnceUnlocked(std::int64_t number) {
@@ -65,13 +64,13 @@ class WriterTest : public ServerUnderTest {
   static Writer::Statements Insert(std::int64_t id) {
     return {Statement("INSERT INTO t VALUES ($1)", id), Statement("SELECT $1 + 0", id)};
   }
-  std::future<absl::Status> Write(Writer::Statements statements, TimePoint deadline = InAMinute()) {
+  std::future<absl::Status> Write(Writer::Statements statements, TimePoint deadline = Soon()) {
     return std::async(std::launch::async, [this, statements, deadline] {
       return writer_->Run(statements, deadline).status();
     });
   }
   std::int64_t Count(const std::string& table) {
-    const auto rows = Connect()->Query(Statement("SELECT count(*) FROM " + table), InAMinute());
+    const auto rows = Connect()->Query(Statement("SELECT count(*) FROM " + table), Soon());
     return rows.ok() ? rows->Int64(0, 0) : -1;
   }
 
@@ -83,7 +82,7 @@ TEST_F(WriterTest, AnswersEachCallerWithItsOwnRows) {
   std::vector<std::future<std::int64_t>> callers;
   for (std::int64_t id = 0; id < 40; ++id) {
     callers.push_back(std::async(std::launch::async, [this, id] {
-      const auto rows = writer_->Run(Insert(id), InAMinute());
+      const auto rows = writer_->Run(Insert(id), Soon());
       EXPECT_TRUE(rows.ok()) << rows.status();
       return rows.ok() ? rows->at(1).Int64(0, 0) : -1;
     }));
@@ -95,13 +94,13 @@ TEST_F(WriterTest, AnswersEachCallerWithItsOwnRows) {
 TEST_F(WriterTest, CommitsTogetherWhatWaitsDuringACommit) {
   // The first commit waits for this lock, and the others for the first.
   const auto lock = Connect();
-  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   auto first = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
   ASSERT_TRUE(testkit::Eventually([&] { return writer_->commits() == 1; }));
   std::vector<std::future<absl::Status>> others;
   for (std::int64_t id = 0; id < 20; ++id) others.push_back(Write(Insert(id)));
   ASSERT_TRUE(testkit::Eventually([&] { return writer_->waiting() == 20; }));
-  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(first.get().ok());
   for (auto& other : others) EXPECT_TRUE(other.get().ok());
   EXPECT_EQ(writer_->commits(), 2u);
@@ -112,14 +111,14 @@ TEST_F(WriterTest, CommitsTogetherWhatWaitsDuringACommit) {
 TEST_F(WriterTest, ARefusedStatementKeepsItsCommitsOthers) {
   ASSERT_TRUE(Write(Insert(7)).get().ok());
   const auto lock = Connect();
-  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   auto first = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
   ASSERT_TRUE(testkit::Eventually([&] { return writer_->commits() == 2; }));
   auto good = Write(Insert(1));
   auto bad = Write(Insert(7));
   auto other = Write(Insert(2));
   ASSERT_TRUE(testkit::Eventually([&] { return writer_->waiting() == 3; }));
-  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(good.get().ok());
   EXPECT_TRUE(absl::IsInternal(bad.get()));
   EXPECT_TRUE(other.get().ok());
@@ -139,7 +138,7 @@ TEST_F(WriterTest, RetriesNothingLostDuringACommit) {
   const Statement terminate(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'");
   ASSERT_TRUE(
-      testkit::Eventually([&] { return Connect()->Query(terminate, InAMinute())->size() == 1; }));
+      testkit::Eventually([&] { return Connect()->Query(terminate, Soon())->size() == 1; }));
   EXPECT_FALSE(other.get().ok());
   EXPECT_FALSE(hanging.get().ok());
   EXPECT_EQ(Count("t"), 0);
@@ -147,12 +146,12 @@ TEST_F(WriterTest, RetriesNothingLostDuringACommit) {
 
 TEST_F(WriterTest, BeginsNoWorkPastItsDeadline) {
   const auto lock = Connect();
-  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   auto patient = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
   ASSERT_TRUE(testkit::Eventually([&] { return writer_->commits() == 1; }));
   auto short_of_time = Write(Insert(1), steady_clock::now() + milliseconds(50));
   EXPECT_TRUE(absl::IsDeadlineExceeded(short_of_time.get())) << "it has not begun";
-  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
   EXPECT_TRUE(patient.get().ok());
   ASSERT_TRUE(Write(Insert(2)).get().ok());
   EXPECT_EQ(Count("t"), 1);
@@ -225,7 +224,7 @@ TEST_F(WriterTest, ADeadlineDuringACommitLeavesItOpen) {
 TEST_F(WriterTest, CloseCommitsWaitingWorkAndRefusesNew) {
   std::vector<std::future<absl::Status>> callers;
   for (std::int64_t id = 0; id < 10; ++id) callers.push_back(Write(Insert(id)));
-  EXPECT_TRUE(writer_->Close(InAMinute()).ok());
+  EXPECT_TRUE(writer_->Close(Soon()).ok());
   std::int64_t stored = 0;
   for (auto& caller : callers) {
     const absl::Status status = caller.get();
@@ -238,7 +237,7 @@ TEST_F(WriterTest, CloseCommitsWaitingWorkAndRefusesNew) {
 
 TEST_F(WriterTest, IsClosedInTimeWhileACommitHangs) {
   const auto lock = Connect();
-  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), InAMinute()).ok());
+  ASSERT_TRUE(lock->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
   auto hanging = Write({Statement("SELECT pg_advisory_xact_lock(1)")});
   ASSERT_TRUE(testkit::Eventually([&] { return writer_->commits() == 1; }));
   auto waiting = Write(Insert(1));

@@ -525,7 +525,7 @@ class Front final : public Probe::CallbackService {
     });
   }
 
-  absl::Status Close() { return backend_.Close(lifecycle::Clock::Steady().Now() + testkit::kLong); }
+  absl::Status Close() { return backend_.Close(testkit::Soon()); }
   std::vector<std::string> seen() const {
     std::lock_guard lock(mutex_);
     return seen_;

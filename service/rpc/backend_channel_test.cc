@@ -81,8 +81,8 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+using testkit::Soon;
 
-Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::seconds(45); }
 Clock::TimePoint Past() { return Clock::Steady().Now() - std::chrono::seconds(1); }
 
 // A server that runs until it is destroyed.

@@ -25,6 +25,7 @@ namespace {
 
 using ::lifecycle::Clock;
 using ::testing::ElementsAre;
+using testkit::Soon;
 
 // Work that says when it has started, and ends when it is let go.
 class Gate {
@@ -41,7 +42,6 @@ class Gate {
   std::promise<void> open_;
 };
 
-Clock::TimePoint Soon() { return Clock::Steady().Now() + std::chrono::seconds(60); }
 Clock::TimePoint Past() { return Clock::Steady().Now() - std::chrono::seconds(1); }
 
 TEST(BlockingPool, RunsWorkInTheOrderSubmitted) {

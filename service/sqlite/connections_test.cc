@@ -20,11 +20,12 @@
 namespace sqlite {
 namespace {
 
+using testkit::Soon;
+
 namespace fs = std::filesystem;
 
 const Schema kNotes{.application_id = 7, .migrations = {"CREATE TABLE notes (text TEXT NOT NULL)"}};
 
-Connections::TimePoint Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
 Connections::TimePoint Shortly() {
   return std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
 }

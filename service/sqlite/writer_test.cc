@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testkit::Soon;
 
 const Schema kNotes{.application_id = 7,
                     .migrations = {"CREATE TABLE notes (text TEXT NOT NULL UNIQUE)"}};
@@ -32,7 +33,6 @@ const Schema kNotes{.application_id = 7,
 Writer::TimePoint In(std::chrono::milliseconds time) {
   return std::chrono::steady_clock::now() + time;
 }
-Writer::TimePoint Soon() { return In(testkit::kLong); }
 
 Writer::Work Add(const std::string& text) {
   return [text](Database& database) { return database.Run("INSERT INTO notes VALUES (?)", text); };

@@ -10,6 +10,11 @@ namespace testkit {
 // How long a test waits for something that must happen; never reached when all is well.
 constexpr std::chrono::seconds kLong(30);
 
+// The deadline that goes with it.
+inline std::chrono::steady_clock::time_point Soon() {
+  return std::chrono::steady_clock::now() + kLong;
+}
+
 // For conditions that notify nobody: whether `done()` becomes true in time. `interval`: from one look to
 // the next; longer where looking is work for whom it waits for.
 inline bool Eventually(const std::function<bool()>& done, std::chrono::milliseconds limit = kLong,

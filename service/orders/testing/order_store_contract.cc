@@ -31,6 +31,7 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
+using testkit::Soon;
 
 std::unique_ptr<OrderStore> OrderStoreContract::Open() {
   absl::StatusOr<std::unique_ptr<OrderStore>> store = database_->Open();
@@ -68,9 +69,6 @@ Order Placed(const Order& order) { return InState(order, orders::v1::ORDER_STATE
 
 constexpr std::chrono::milliseconds kLease = OrderStore::kLongestLease;
 constexpr std::chrono::milliseconds kNoLease(0);
-
-// A deadline that is never reached when all is well.
-OrderStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
 
 absl::StatusOr<OrderStore::Placed> TryPlace(OrderStore& store, const Order& order) {
   std::vector<absl::StatusOr<OrderStore::Placed>> placed =

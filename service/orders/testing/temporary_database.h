@@ -1,7 +1,6 @@
 #ifndef SERVICE_ORDERS_TESTING_TEMPORARY_DATABASE_H_
 #define SERVICE_ORDERS_TESTING_TEMPORARY_DATABASE_H_
 
-#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -15,8 +14,7 @@
 
 namespace orders {
 
-// A deadline that is never reached when all is well.
-inline OrderStore::Deadline Soon() { return std::chrono::steady_clock::now() + testkit::kLong; }
+using testkit::Soon;
 
 // A SQLite file in a directory of its own, gone when the object is.
 class TemporaryDatabase {

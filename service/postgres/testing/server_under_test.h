@@ -1,7 +1,6 @@
 #ifndef SERVICE_POSTGRES_TESTING_SERVER_UNDER_TEST_H_
 #define SERVICE_POSTGRES_TESTING_SERVER_UNDER_TEST_H_
 
-#include <chrono>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -11,11 +10,11 @@
 #include "gtest/gtest.h"
 #include "service/postgres/connection.h"
 #include "service/postgres/testing/postgres_server.h"
+#include "tests/common/eventually.h"
 
 namespace postgres {
 
-// Never reached when all is well.
-inline TimePoint InAMinute() { return std::chrono::steady_clock::now() + std::chrono::minutes(1); }
+using testkit::Soon;
 
 // The server of a test program.
 class ServerEnvironment final : public ::testing::Environment {
@@ -55,7 +54,7 @@ class ServerUnderTest : public ::testing::Test {
   const Url& url() const { return *url_; }
 
   std::unique_ptr<Connection> Connect(std::stop_token stop = {}) const {
-    auto connection = Connection::Open(url(), std::move(stop), InAMinute());
+    auto connection = Connection::Open(url(), std::move(stop), Soon());
     EXPECT_TRUE(connection.ok()) << connection.status();
     return connection.ok() ? *std::move(connection) : nullptr;
   }
