@@ -12,6 +12,11 @@
 
 namespace testkit {
 
+// Flags: an hour for everything, and no lame duck, which would always be spent. A shutdown that waited
+// for a budget would not end in the time of a test, so no test measures time.
+inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
+                                                     "--shutdown_lame_duck=0"};
+
 // A server of this repository in its own process, serving.
 //
 // Threads and lifetime: those of ChildProcess.

@@ -36,7 +36,7 @@ class LimitsTest : public ServerUnderTest {
  protected:
   void Serve(const std::vector<std::string>& more = {},
              const std::vector<std::string>& under = {}) {
-    std::vector<std::string> flags = {"--termination_grace=1h", "--shutdown_lame_duck=0"};
+    std::vector<std::string> flags = kAllTheTime;
     flags.insert(flags.end(), more.begin(), more.end());
     Start("tests/servers/echo/echo_server", flags, under);
     ASSERT_TRUE(Echo().ok());

@@ -25,10 +25,7 @@
 
 namespace process_test {
 
-// An hour for everything, and no lame duck, which would always be spent. A shutdown that waited for
-// a budget would not end in the time of a test, so no test measures time.
-inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
-                                                     "--shutdown_lame_duck=0"};
+using testkit::kAllTheTime;
 
 // A real server that serves bench.Bench in its own process, and a caller of it.
 class ServerUnderTest : public ::testing::Test {

@@ -25,10 +25,6 @@ namespace orders {
 
 // Only how long a broken test takes to fail.
 inline constexpr std::chrono::seconds kLimit{40};
-// An hour for everything; the lame duck ends when no call arrives. A shutdown that
-// waited for a budget would not end in the time of a test.
-inline const std::vector<std::string> kAllTheTime = {"--termination_grace=1h",
-                                                     "--shutdown_lame_duck=0"};
 
 // What the orders server closes.
 inline const testkit::Uses kUses = {{"store pool", "database"},
@@ -88,7 +84,7 @@ class ServersUnderTest : public ::testing::Test {
     inventory_ = *std::move(server);
   }
 
-  // `inventory`: where it looks for one. `flags` come after kAllTheTime. `under`: as
+  // `inventory`: where it looks for one. `flags` come after testkit::kAllTheTime. `under`: as
   // ServerProcess has it, and `address`.
   void StartOrders(const std::string& inventory, const std::vector<std::string>& flags = {},
                    const std::vector<std::string>& under = {},
@@ -96,7 +92,7 @@ class ServersUnderTest : public ::testing::Test {
     auto server = testkit::ServerProcess::Start(
         {.binary = "service/orders_server",
          .flags = With({"--database=" + OrdersDatabase(), "--inventory=" + inventory},
-                       With(kAllTheTime, flags)),
+                       With(testkit::kAllTheTime, flags)),
          .address = address,
          .under = under});
     ASSERT_TRUE(server.ok()) << server.status();
