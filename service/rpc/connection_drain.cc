@@ -22,10 +22,6 @@ using std::chrono::milliseconds;
 // Most handshakes that were under way have ended by then; the others have longer and longer.
 constexpr Clock::Duration kFirstGoawayInterval = milliseconds(50);
 constexpr Clock::Duration kLastGoawayInterval = milliseconds(500);
-constexpr Clock::Duration kSilence = std::chrono::seconds(1);
-constexpr Clock::Duration kBdpPing = milliseconds(200);
-// A few retransmissions (RFC 6298).
-constexpr Clock::Duration kStalled = std::chrono::seconds(5);
 // How long a call may count as a request that is arriving while it ends.
 constexpr Clock::Duration kEnding = milliseconds(250);
 // After such a gap the process was stopped, and what arrived meanwhile is still to be read.
@@ -108,15 +104,15 @@ ConnectionDrain::State ConnectionDrain::Look() {
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
       any = true;
-      const Peer& peer = PeerOf(fd, now, arriving);
-      moved = std::max(moved, peer.moved);
-      if (Holds(peer, now)) busy = true;
-      if (refuses_calls_ && peer.received > *refuses_calls_) moving = true;
+      const PeerSilence& peer = PeerOf(fd, now, arriving);
+      moved = std::max(moved, peer.moved());
+      if (peer.Holds(now, busy_, awake_)) busy = true;
+      if (refuses_calls_ && peer.received() > *refuses_calls_) moving = true;
     });
   }
   if (refuses_calls_) NoteCutRequests(now, arriving, moving);
-  if (!any && now - std::max(busy_, awake_) < kStalled) busy = true;
-  if (arriving > 0 && now - moved < kStalled) busy = true;
+  if (!any && now - std::max(busy_, awake_) < PeerSilence::kStalled) busy = true;
+  if (arriving > 0 && now - moved < PeerSilence::kStalled) busy = true;
   state_ = busy ? State::kBusy : State::kSilent;
   next_look_ = now + std::max(kLookInterval, kLookShare * (clock_.Now() - now));
   return state_;
@@ -162,39 +158,20 @@ lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
           .answers = OwedAnswers()};
 }
 
-ConnectionDrain::Peer& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, int arriving) {
-  Peer& peer = peers_.try_emplace(Cookie(fd), begun_).first->second;
+PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, int arriving) {
+  // A unix socket: any of them may be the one on which a request arrives.
+  PeerSilence::Numbers numbers{
+      .received = arriving > 0 ? now : begun_, .sent = busy_, .unsent = UnsentAnswers(fd)};
   tcp_info info{};
   socklen_t size = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
-    peer.received = now - milliseconds(info.tcpi_last_data_recv);
-    peer.sent = now - milliseconds(info.tcpi_last_data_sent);
-    peer.round_trip = microseconds(info.tcpi_rtt);
-  } else {  // A unix socket: any of them may be the one on which a request arrives.
-    peer.sent = busy_;
-    if (arriving > 0) peer.received = now;
+    numbers.received = now - milliseconds(info.tcpi_last_data_recv);
+    numbers.sent = now - milliseconds(info.tcpi_last_data_sent);
+    numbers.round_trip = microseconds(info.tcpi_rtt);
   }
-  const int unsent = UnsentAnswers(fd);
-  if (unsent != std::exchange(peer.unsent, unsent)) peer.moved = now;
-  peer.moved = std::max(peer.moved, peer.received);
-  if (unsent == 0) {
-    peer.all_sent = now;
-  } else {
-    peer.last_unsent = now;
-    peer.took = std::max(peer.took, now - peer.all_sent);
-  }
+  PeerSilence& peer = peers_.try_emplace(Cookie(fd), begun_).first->second;
+  peer.Note(now, numbers);
   return peer;
-}
-
-bool ConnectionDrain::Holds(const Peer& peer, Clock::TimePoint now) const {
-  const Clock::Duration still = now - std::max(peer.moved, awake_);
-  const Clock::Duration idle = now - std::max({peer.last_unsent, busy_, awake_});
-  if (std::max(still, idle) >= kStalled) return false;
-  const Clock::Duration enough =
-      std::max({kSilence, 2 * peer.round_trip + kBdpPing, 2 * peer.took});
-  const Clock::Duration silent =
-      now - std::max({peer.last_unsent, peer.received, peer.sent, awake_});
-  return peer.unsent > 0 || silent < enough;
 }
 
 int ConnectionDrain::Arriving() const {

@@ -16,6 +16,7 @@
 #include "service/rpc/goaway.h"
 #include "service/rpc/lingering_sockets.h"
 #include "service/rpc/listener.h"
+#include "service/rpc/peer_silence.h"
 
 namespace rpc {
 
@@ -30,12 +31,8 @@ namespace rpc {
 // Each connection is judged on its own: one that continues until then does not keep the others
 // open, and one that is busy at that moment is waited for.
 //
-// How long must it be silent? A client may write a PING up to 0.2 s after an answer (BDP
-// estimation) and must not meet a closed socket, and whatever it writes needs half a round trip.
-// So: a second, or twice the round trip plus 0.2 s if that is longer. Where bytes took long to
-// leave, the peer or a proxy reads slowly and still holds some of them: twice as long as they took.
-// A request of which nothing more arrives, bytes of which no more leave, and a peer that sends
-// something other than a request are given up after 5 s; Unfinished() says what that cuts.
+// How long it must be silent: peer_silence.h. A request of which nothing more arrives is given up
+// after 5 s, as are bytes of which no more leave; Unfinished() says what that cuts.
 //
 // Of a socket file's connections the kernel does not say when their last byte came. As long as a
 // request is arriving on any connection, none of these is given up, so that the limit of whoever
@@ -76,24 +73,8 @@ class ConnectionDrain {
   bool Idle() const { return goaways_.Idle(); }
 
  private:
-  // What is known about a connection. A time that is not known is that of Begin().
-  struct Peer {
-    explicit Peer(lifecycle::Clock::TimePoint begun)
-        : received(begun), sent(begun), moved(begun), all_sent(begun), last_unsent(begun) {}
-
-    lifecycle::Clock::TimePoint received;  // The last byte in either direction.
-    lifecycle::Clock::TimePoint sent;
-    lifecycle::Clock::Duration round_trip{};
-    int unsent = 0;                           // Answer bytes that it has not acknowledged.
-    lifecycle::Clock::TimePoint moved;        // When bytes arrived, or left.
-    lifecycle::Clock::TimePoint all_sent;     // When nothing was unsent.
-    lifecycle::Clock::TimePoint last_unsent;  // When something was.
-    lifecycle::Clock::Duration took{};        // The longest from the one to the other.
-  };
   // `arriving`: Arriving().
-  Peer& PeerOf(int fd, lifecycle::Clock::TimePoint now, int arriving);
-  // Whether something may be under way on its connection.
-  bool Holds(const Peer& peer, lifecycle::Clock::TimePoint now) const;
+  PeerSilence& PeerOf(int fd, lifecycle::Clock::TimePoint now, int arriving);
   bool AllGone();
   bool AnySocket() const;
   // Of how many connections the peer has not acknowledged an answer.
@@ -116,8 +97,8 @@ class ConnectionDrain {
   lifecycle::Clock::TimePoint looked_;     // When Look() was last called.
   lifecycle::Clock::TimePoint awake_;  // Since when the process has been running without a SIGSTOP.
   lifecycle::Clock::TimePoint busy_;   // When a call or request was last seen.
-  lifecycle::Clock::TimePoint next_look_;          // At the sockets, which takes time with each.
-  std::unordered_map<std::uint64_t, Peer> peers_;  // By the socket's cookie.
+  lifecycle::Clock::TimePoint next_look_;  // At the sockets, which takes time with each.
+  std::unordered_map<std::uint64_t, PeerSilence> peers_;  // By the socket's cookie.
   State state_ = State::kBusy;
   std::optional<lifecycle::Clock::TimePoint> refuses_calls_;  // Since when.
   int arriving_ = std::numeric_limits<int>::max();            // The least seen since then.
