@@ -318,6 +318,15 @@ TEST_F(AdminServerTest, IsAliveWhenItIsDrained) {
   EXPECT_TRUE(IsHealthy(""));  // Of this address; the main one's says whether it is ready.
 }
 
+TEST_F(AdminServerTest, IsNotAliveWhenItsServerServesNobody) {
+  Serve();
+  traffic_.answers = false;
+  EXPECT_EQ(Ask("/livez").body, "calls are running, and all of gRPC's threads are blocked\n");
+  EXPECT_EQ(Probes(), "503 200");
+  traffic_.answers = true;
+  EXPECT_EQ(Probes(), "200 200");
+}
+
 TEST_F(AdminServerTest, LivenessIsAHealthServiceByName) {
   EXPECT_TRUE(IsHealthy("livez"));
   EXPECT_FALSE(IsHealthy("readyz"));

@@ -134,7 +134,7 @@ Servers Pages::servers() const {
 
 HttpResponse Pages::Livez() const {
   if (process_.Alive()) return {200, "alive\n"};
-  return {503, "handlers have blocked all of gRPC's threads; only a restart helps\n"};
+  return {503, "calls are running, and all of gRPC's threads are blocked\n"};
 }
 
 ServerStatus Pages::Status() const {

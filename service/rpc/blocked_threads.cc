@@ -1,7 +1,14 @@
 #include "service/rpc/blocked_threads.h"
 
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <stop_token>
+#include <thread>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_join.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -54,12 +61,66 @@ struct BlockedThreads::Canary {
   }
 };
 
-BlockedThreads::BlockedThreads(std::function<void()> on_blocked, Clock::Duration limit)
-    : on_blocked_(std::move(on_blocked)),
-      limit_(limit),
-      thread_([this](const std::stop_token& stop) { Watch(stop); }) {}
+// The one of the process.
+class BlockedThreads::Watch {
+ public:
+  Watch(const BlockedThreads& first, Clock::Duration limit)
+      : servers_{&first},
+        limit_(limit),
+        thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
-void BlockedThreads::Watch(const std::stop_token& stop) {
+  // Begins with the first server of the process, and ends with its last.
+  static std::shared_ptr<Watch> For(const BlockedThreads& server, Clock::Duration limit) {
+    static auto& mutex = *new std::mutex;
+    static auto& current = *new std::weak_ptr<Watch>;  // Guarded by mutex.
+    std::lock_guard lock(mutex);
+    std::shared_ptr<Watch> watch = current.lock();
+    if (watch == nullptr) {
+      current = watch = std::make_shared<Watch>(server, limit);
+    } else {
+      std::lock_guard servers_lock(watch->mutex_);
+      watch->servers_.push_back(&server);
+    }
+    return watch;
+  }
+
+  void Leave(const BlockedThreads& server) {
+    std::lock_guard lock(mutex_);
+    std::erase(servers_, &server);
+  }
+
+  bool blocked() const { return blocked_; }
+
+ private:
+  void Run(const std::stop_token& stop);
+
+  void Say() {
+    std::lock_guard lock(mutex_);
+    if (servers_.empty()) return;
+    std::vector<std::string> running;
+    for (const BlockedThreads* each : servers_) {
+      if (std::string calls = each->running_(); !calls.empty()) running.push_back(std::move(calls));
+    }
+    servers_.front()->on_blocked_(absl::StrJoin(running, ", "));
+  }
+
+  std::mutex mutex_;  // Also held while a server says something: it does not leave meanwhile.
+  std::vector<const BlockedThreads*> servers_;  // Guarded by mutex_.
+  const Clock::Duration limit_;
+  std::atomic<bool> blocked_{false};
+  std::jthread thread_;  // Stopped and joined first.
+};
+
+BlockedThreads::BlockedThreads(Running running, OnBlocked on_blocked, Clock::Duration limit)
+    : running_(std::move(running)),
+      on_blocked_(std::move(on_blocked)),
+      watch_(Watch::For(*this, limit)) {}
+
+BlockedThreads::~BlockedThreads() { watch_->Leave(*this); }
+
+bool BlockedThreads::blocked() const { return watch_->blocked(); }
+
+void BlockedThreads::Watch::Run(const std::stop_token& stop) {
   Clock& clock = Clock::Steady();
   const std::shared_ptr<grpc::Channel>& nowhere = Nowhere();
   Clock::TimePoint next_word = Clock::TimePoint::min();
@@ -75,7 +136,7 @@ void BlockedThreads::Watch(const std::stop_token& stop) {
       if (clock.Now() >= next_word) {
         next_word = clock.Now() + kQuiet;
         lock.unlock();  // The first thread that is free again takes it, and must not wait.
-        on_blocked_();
+        Say();
         lock.lock();
       }
       until = next_word;

@@ -1,20 +1,16 @@
 #ifndef SERVICE_RPC_BLOCKED_THREADS_H_
 #define SERVICE_RPC_BLOCKED_THREADS_H_
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <stop_token>
-#include <thread>
+#include <string>
 
 #include "service/lifecycle/clock.h"
 
 namespace rpc {
 
-// Detects that handlers block all of gRPC's callback threads.
+// Detects that gRPC's callback threads serve nobody, for a server that tells of its calls.
 //
 // The problem: the callback API runs on clamp(cores / 2, 2, 16) threads for the whole process.
 // Handlers that block all of them stop every call, including health checks, and nothing says why.
@@ -25,27 +21,43 @@ namespace rpc {
 // gRPC reports its failure on the same threads (completion_queue_cc.cc, CallbackAlternativeCQ); when
 // they do not report it within `limit`, `on_blocked` is called, at most once per kQuiet.
 //
+// It cannot see what keeps them. If any server's call is running, a handler may block. If none is,
+// peers may keep the threads reading, with a flood of frames for one, and that ends by itself; or a
+// callback of a client blocks.
+//
+// There is one watch for the process, as the threads are the process's: only one server's
+// `on_blocked` is called, and told of the calls of all.
+//
 // Threads: `on_blocked` is called on a thread of its own, and none of gRPC's waits for it; the
-// destructor does. Throws std::system_error when a thread cannot be created.
+// destructor does, also for another server's. Throws std::system_error when a thread cannot be
+// created.
 class BlockedThreads {
  public:
   static constexpr std::chrono::minutes kQuiet{1};
 
-  explicit BlockedThreads(std::function<void()> on_blocked,
-                          lifecycle::Clock::Duration limit = std::chrono::seconds(1));
+  // The server's running calls, for people; empty: none. Called on the thread of `on_blocked`; waits
+  // for no handler.
+  using Running = std::function<std::string()>;
+  // `running`: those of all servers; empty: none.
+  using OnBlocked = std::function<void(const std::string& running)>;
 
-  // Whether the threads are blocked now. May be called from any thread.
-  bool blocked() const { return blocked_; }
+  // `limit`: that of the first server of the process counts.
+  BlockedThreads(Running running, OnBlocked on_blocked,
+                 lifecycle::Clock::Duration limit = std::chrono::seconds(1));
+  ~BlockedThreads();
+  BlockedThreads(const BlockedThreads&) = delete;
+  BlockedThreads& operator=(const BlockedThreads&) = delete;
+
+  // Whether the threads serve nobody now. May be called from any thread.
+  bool blocked() const;
 
  private:
   struct Canary;
+  class Watch;
 
-  void Watch(const std::stop_token& stop);
-
-  const std::function<void()> on_blocked_;
-  const lifecycle::Clock::Duration limit_;
-  std::atomic<bool> blocked_{false};
-  std::jthread thread_;  // Stopped and joined first.
+  const Running running_;
+  const OnBlocked on_blocked_;
+  const std::shared_ptr<Watch> watch_;
 };
 
 }  // namespace rpc

@@ -127,13 +127,24 @@ absl::Status ServerHost::Start() {
   return absl::OkStatus();
 }
 
-void ServerHost::SayThatThreadsAreBlocked() {
+void ServerHost::SayThatThreadsAreBlocked(const std::string& running) {
   WriteLog(
-      absl::StrCat("gRPC's threads have been blocked for a second and serve nobody: a handler "
-                   "blocks where it must not. In flight: ",
-                   lifecycle::RunningCalls(calls_.TryTally())));
+      running.empty()
+          ? "gRPC's threads have been busy for a second and serve nobody, but no call is running: "
+            "peers send frames faster than they are read, or a callback of a client blocks"
+          : absl::StrCat("gRPC's threads have been blocked for a second and serve nobody: a "
+                         "handler blocks where it must not, or peers send frames faster than "
+                         "they are read. In flight: ",
+                         running));
   // Long enough for the names of functions on a busy machine: only the destructor waits for it.
   lifecycle::WriteThreadStacks(STDERR_FILENO, std::chrono::seconds(3));
+}
+
+std::string ServerHost::RunningCalls() const {
+  const int calls = calls_.running();
+  if (calls == 0) return "";
+  const std::string by_method = lifecycle::RunningCalls(calls_.TryTally());
+  return by_method.empty() ? absl::StrCat(calls, " others") : by_method;
 }
 
 std::vector<ServerHost::Endpoint> ServerHost::Endpoints() const {
@@ -237,7 +248,9 @@ HandlerGuard::Authorize ServerHost::Authorize() const {
 void ServerHost::StartThreads() {
   // Created now: during a shutdown it may be impossible to create a thread.
   shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
-  blocked_threads_.emplace([this] { SayThatThreadsAreBlocked(); });
+  blocked_threads_.emplace(
+      [this] { return RunningCalls(); },
+      [this](const std::string& running) { SayThatThreadsAreBlocked(running); });
   const ConnectionLimits& limits = options_.limits;
   std::lock_guard lock(guards_mutex_);
   connection_guard_ = std::make_unique<ConnectionGuard>(
@@ -424,7 +437,9 @@ lifecycle::Traffic::Load ServerHost::Look() const {
           .hinted = calls_.hinted()};
 }
 
-bool ServerHost::Answers() const { return !blocked_threads_ || !blocked_threads_->blocked(); }
+bool ServerHost::Answers() const {
+  return !blocked_threads_ || !blocked_threads_->blocked() || calls_.running() == 0;
+}
 
 int ServerHost::TryCallsRunning() const { return calls_.running(); }
 

@@ -149,6 +149,8 @@ class ServerHost final : public lifecycle::Traffic {
   Unfinished WhatIsUnfinished() const override { return drain_of_connections_->Unfinished(); }
   bool KeepCancelling() override;
   Load Look() const override;
+  // False while gRPC's threads serve nobody and a call of this server runs: a handler may block
+  // them (blocked_threads.h).
   bool Answers() const override;
   int TryCallsRunning() const override;
   lifecycle::CallTally TryTally() const override;
@@ -180,7 +182,10 @@ class ServerHost final : public lifecycle::Traffic {
   // Those of calls and connections that are refused or ended. Requires: from StartThreads() on, until
   // the server is gone.
   void ForEachLog(const std::function<void(LimitLog&)>& use);
-  void SayThatThreadsAreBlocked();
+  // `running`: the calls of all servers of the process; empty: none.
+  void SayThatThreadsAreBlocked(const std::string& running);
+  // For people; empty: none.
+  std::string RunningCalls() const;
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
   bool ShutdownIs(Shutdown at_least);

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -30,7 +31,9 @@
 #include "service/rpc/inherited_sockets.h"
 #include "service/rpc/listener.h"
 #include "service/rpc/status.h"
+#include "service/rpc/testing/blocker.h"
 #include "service/rpc/testing/callers.h"
+#include "service/rpc/testing/grpc_version.h"
 #include "service/rpc/testing/host_under_test.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
@@ -48,6 +51,7 @@ using ::probe::Probe;
 using ::std::chrono::milliseconds;
 using ::testing::AnyOf;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kHealthWatch[] = "/grpc.health.v1.Health/Watch";
@@ -956,6 +960,60 @@ TEST_F(ServerHostTest, LeavesNoDescriptorBehind) {
   const auto before = serve_and_stop();
   for (int i = 0; i < 5; ++i) serve_and_stop();
   EXPECT_TRUE(testkit::Eventually([&] { return serve_and_stop() <= before; }));
+}
+
+// What it writes, for another thread to wait for.
+class Lines {
+ public:
+  std::function<void(const std::string&)> Receiver() {
+    return [this](const std::string& line) {
+      std::lock_guard lock(mutex_);
+      lines_.push_back(line);
+    };
+  }
+  std::vector<std::string> Await(std::size_t count) {
+    const auto lines = [this] {
+      std::lock_guard lock(mutex_);
+      return lines_;
+    };
+    EXPECT_TRUE(testkit::Eventually([&] { return lines().size() >= count; }));
+    return lines();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> lines_;  // Guarded by mutex_.
+};
+
+// As when peers flood it with frames: nothing to restart it for.
+TEST_F(ServerHostTest, AnswersAlthoughThreadsAreBlockedIfNoCallRuns) {
+  if (!kRunsOutOfThreads) GTEST_SKIP() << "gRPC makes more of them";
+  Lines lines;
+  Start({.log = lines.Receiver()});
+  {
+    const Blocker blocker;
+    EXPECT_THAT(lines.Await(1), ElementsAre(HasSubstr("but no call is running")));
+    EXPECT_TRUE(host_->Answers());
+  }
+  StopCleanly();
+}
+
+TEST_F(ServerHostTest, DoesNotAnswerIfThreadsAreBlockedAndACallRuns) {
+  if (!kRunsOutOfThreads) GTEST_SKIP() << "gRPC makes more of them";
+  Lines lines;
+  Start({.log = lines.Receiver()});
+  const auto channel = Connect();
+  auto held = Hold(channel);
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  {
+    const Blocker blocker;
+    EXPECT_THAT(lines.Await(1), ElementsAre(HasSubstr("In flight: 1 /probe.Probe/Hold")));
+    EXPECT_FALSE(host_->Answers());
+  }
+  EXPECT_TRUE(testkit::Eventually([this] { return host_->Answers(); }));
+  probe_.Release();
+  EXPECT_TRUE(held.get().ok());
+  StopCleanly();
 }
 
 }  // namespace
