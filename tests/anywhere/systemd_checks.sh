@@ -280,6 +280,9 @@ check "with the flag a stop gets its time" ends_in_time ActiveState=inactive Res
 sed -i '/^--systemd_extend_timeout$/d' /etc/orders/flags
 drop_in
 
+# Where operators have their reports is theirs: what follows does not depend on it.
+sed -i '/^--shutdown_report=/d' /etc/orders/flags
+
 takes_over() { # the new instance, the old one
   systemctl start "orders@$1.service" && must_have "orders@$1.service" ActiveState=active StatusText=Serving || return 1
   await 60 has "orders@$2.service" ActiveState=inactive &&
@@ -309,7 +312,8 @@ stays_away() {
   log_since orders@blue.service "$before" | grep -F 'CallsCut' || return 1
   # It would have come back a second later.
   sleep 5
-  must_have orders@blue.service ActiveState=failed Result=exit-code NRestarts=0 && must_have orders@green.service StatusText=Serving
+  must_have orders@blue.service ActiveState=failed Result=exit-code NRestarts=0 &&
+    must_have orders@green.service StatusText=Serving && grep -qF '"reason":"handover"' /run/orders/report-blue.json
 }
 check "an old instance that cut a call stays away" stays_away
 # Of any other end it comes back, whatever the last report says.
@@ -318,6 +322,20 @@ comes_back() {
   await 60 has orders@green.service NRestarts=1 && await 60 has orders@green.service ActiveState=active
 }
 check "an instance that was killed comes back" comes_back
+# It has cut a call and handed nothing over, unlike the one before it.
+comes_back_alone() {
+  local before report
+  systemctl stop orders@green.service
+  for report in /run/orders/report-green.json /var/lib/private/orders/shutdown_report.json; do
+    echo '{"reason":"handover"}' >"$report"
+  done
+  systemctl start orders@green.service && [[ ! -e /run/orders/report-green.json ]] || return 1
+  before="$(now)"
+  half_a_call && kill -INT "$(value orders@green.service MainPID)" || return 1
+  await 60 has orders@green.service NRestarts=1 && await 60 has orders@green.service ActiveState=active || return 1
+  log_since orders@green.service "$before" | grep -F '"reason":"interrupt"' | grep -F '"exit_code":3' >/dev/null
+}
+check "an instance that cut a call and was not replaced comes back" comes_back_alone
 
 ((failed == 0)) || {
   journalctl --boot --no-pager --output=short-precise | cut -c 1-300 | tail -n 60
