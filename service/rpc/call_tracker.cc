@@ -374,9 +374,11 @@ CallTracker::Call CallTracker::Leave(const void* key) {
 
 CallTracker::Outcome CallTracker::OutcomeOf(const grpc::ServerContextBase& context,
                                             const Call& call, int reported) {
-  if (call.cut) return {.cancelled = true, .status = grpc::StatusCode::CANCELLED};
+  // Also of one that Cancel() has cancelled: its status may have left before, and its OnDone() runs
+  // later, on a thread of gRPC's. gRPC says "not cancelled" only if the status was sent and nothing
+  // had failed by then (SetFinalStatus() in its call.cc), and has decided that before OnDone().
   if (!context.IsCancelled()) return {.cancelled = false, .status = reported};
-  const bool over = context.deadline() <= std::chrono::system_clock::now();
+  const bool over = !call.cut && context.deadline() <= std::chrono::system_clock::now();
   return {.cancelled = true,
           .status = over ? grpc::StatusCode::DEADLINE_EXCEEDED : grpc::StatusCode::CANCELLED};
 }
@@ -440,7 +442,7 @@ void CallTracker::End(const void* key, const Call& call, const Outcome& outcome)
 }
 
 void CallTracker::Count(const void* key, const Call& call, bool cancelled) {
-  if (call.stream) ++(call.cut ? streams_cut_ : streams_ended_);
+  if (call.stream) ++(call.cut && cancelled ? streams_cut_ : streams_ended_);
   Ended& ended = ended_[Spread(key, ended_.size())];
   std::lock_guard lock(ended.mutex);
   lifecycle::CallTally::Method& row = RowOf(call.method, ended.methods);

@@ -106,7 +106,8 @@ class CallTracker {
   // or with DEADLINE_EXCEEDED if its deadline was over, whatever its handler said.
   CallStats::Snapshot Stats() const { return stats_.Look(); }
 
-  // Cancels every stream through its own context. A stream that begins later is not cancelled.
+  // Cancels every stream through its own context. A stream that begins later is not cancelled. One of
+  // the callback API whose status has left is not yet gone, and still ends with that status.
   void CancelAll() { Cancel(/*only_infrastructure=*/false); }
   // The same for calls of gRPC's own services only, which wait for nothing but their callers.
   void CancelInfrastructure() { Cancel(/*only_infrastructure=*/true); }
@@ -117,7 +118,7 @@ class CallTracker {
     lifecycle::Clock::TimePoint begun{};
     bool infrastructure = false;
     bool stream = false;
-    bool cut = false;          // Cancel() has cancelled it.
+    bool cut = false;          // Cancel() has cancelled it, perhaps after its status had left.
     CallSpan* span = nullptr;  // Null: it is not logged. Lives as long as the call.
   };
 
