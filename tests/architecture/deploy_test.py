@@ -7,6 +7,7 @@
    no less than callers may need within the server's own limits
  * HAProxy: it asks the port that a replica opens for it
  * Dockerfile: no shell around the server, no root; the manual gives it as much time as Kubernetes does
+ * its list of packages leaves out the libraries that the build leaves out
  * flags that they set exist
 """
 
@@ -215,6 +216,14 @@ def check_dockerfile():
         if run not in manual:
             yield "%s: it does not say %s" % (MANUAL, run)
     yield from check_flags(path, " ".join(rest for keyword, rest in steps if keyword in ("ENTRYPOINT", "CMD")))
+def check_image():
+    path = "deploy/image/collect.py"
+    shared, needless, said = (set(re.findall(r'"(\w+)"', re.search(r"^%s = (.*)" % name, sources.read(where), re.M).group(1)))
+                              for where, name in (("bazel/system_packages.bzl", "_ALWAYS_SHARED"),
+                                                  ("bazel/system_packages.bzl", "_NOT_NEEDED"), (path, "NOT_LINKED_IN")))
+    yield from unlike(path, "NOT_LINKED_IN", sorted(said), sorted(shared | needless))
+
+
 
 
 # Abseil has the second.
@@ -223,7 +232,7 @@ FLAGS = set(known_flags()) | {"flagfile"}
 
 def main():
     problems = []
-    for check in (check_systemd, check_kubernetes, check_haproxy, check_dockerfile):
+    for check in (check_systemd, check_kubernetes, check_haproxy, check_dockerfile, check_image):
         problems += check()
     sources.report("deploy_test", problems)
 
