@@ -117,7 +117,11 @@ void OutboxRelay::Wake() {
 
 OutboxStatus OutboxRelay::Status() const {
   std::lock_guard lock(mutex_);
-  return status_;
+  OutboxStatus status = status_;
+  if (status.in_trouble && status.depth > 0) {
+    status.oldest_age += std::chrono::duration_cast<milliseconds>(clock_.Now() - looked_);
+  }
+  return status;
 }
 
 absl::Status OutboxRelay::Health() const {
@@ -272,6 +276,7 @@ absl::Status OutboxRelay::LookAtBacklog() {
   {
     std::lock_guard lock(mutex_);
     status_ = status;
+    looked_ = clock_.Now();
   }
   if (status.pushing_back) trouble_.Count(absl::StrCat("it is behind; ", Describe(status)));
   return absl::OkStatus();

@@ -432,6 +432,29 @@ TEST_F(OutboxRelayClockTest, IsInTroubleWhileItDoesNotKnowHowMuchWaits) {
   EXPECT_TRUE(relay_.Health().ok());
 }
 
+TEST_F(OutboxRelayClockTest, TheOldestAgesWhileTheStoreIsAway) {
+  Start();
+  EXPECT_EQ(After(milliseconds(1000), {7, milliseconds(20), {}}).oldest_age, milliseconds(20));
+  for (const absl::Status& fault : {absl::UnavailableError("no server"), absl::OkStatus()}) {
+    outbox_.FailClaims(fault);
+    outbox_.FailCounts(fault);
+    After(milliseconds(1000), {8, milliseconds(30), {}});
+    const OutboxStatus later = After(milliseconds(60'000), {8, milliseconds(30), {}});
+    EXPECT_EQ(later.in_trouble, !fault.ok());
+    EXPECT_EQ(later.depth, fault.ok() ? 8 : 7);
+    EXPECT_EQ(later.oldest_age, milliseconds(fault.ok() ? 30 : 61'020));
+  }
+}
+
+TEST_F(OutboxRelayClockTest, NothingAgesWhereNothingWaited) {
+  Start();
+  outbox_.FailClaims(absl::UnavailableError("no server"));
+  outbox_.FailCounts(absl::UnavailableError("no server"));
+  const OutboxStatus away = After(milliseconds(60'000), {8, milliseconds(30), {}});
+  EXPECT_TRUE(away.in_trouble);
+  EXPECT_EQ(away.oldest_age, milliseconds(0));
+}
+
 TEST_F(OutboxRelayClockTest, ReadsTheBacklogOnceASecond) {
   Start();
   EXPECT_EQ(After(milliseconds(500), {5, milliseconds(1), {}}).depth, 0);
