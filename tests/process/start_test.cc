@@ -15,6 +15,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/admin/testing/http_caller.h"
 #include "service/rpc/testing/callers.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
@@ -35,6 +36,7 @@ using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using testkit::ChildProcess;
 using testkit::Ending;
 
@@ -94,11 +96,21 @@ TEST(StartTest, AServerServesAndStopsWithoutProc) {
                  << "). It would have shown that a server needs no /proc.";
   }
   alone.insert(alone.end(), {"/bin/sh", "-c", "mount -t tmpfs none /proc && exec \"$0\" \"$@\""});
-  const auto server =
-      testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server", .under = alone});
+  const testkit::TempDir directory;
+  const std::string port_file = directory.File("http");
+  const auto server = testkit::ServerProcess::Start(
+      {.binary = "tests/servers/echo/echo_server",
+       .flags = {"--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port_file},
+       .under = alone});
   ASSERT_TRUE(server.ok()) << server.status();
   const auto stub = bench::Bench::NewStub(rpc::NewConnection((*server)->address()));
   EXPECT_TRUE(EchoCall(*stub, /*sleep_ms=*/0, kLimit).Status().ok());
+  std::string http;
+  std::ifstream(port_file) >> http;
+  EXPECT_THAT(admin::Get(http, "/metrics").body,
+              AllOf(HasSubstr("\nprocess_max_fds "), Not(HasSubstr("\nprocess_open_fds")),
+                    Not(HasSubstr("\nprocess_resident_memory_bytes")),
+                    Not(HasSubstr("\nprocess_start_time_seconds"))));
   (*server)->process().Signal(SIGTERM);
   EXPECT_EQ(testkit::AwaitShutdown((*server)->process(), kLimit), Ending::Exited(0));
 }
