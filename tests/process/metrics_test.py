@@ -91,6 +91,8 @@ def main(directory):
             if time.monotonic() > end:
                 expect("the calls", got, wanted)
         expect("an invented name", "invented" in text, False)
+        # What the alert CallsAreSlow tells streams from calls by.
+        expect("a bucket of ten seconds", bool(re.search(r'_duration_seconds_bucket\{[^}]*le="10"\}', text)), True)
         expect("serving", value(text, 'server_phase{phase="Serving"}'), 1)
         names = names_of(text)
         checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True)

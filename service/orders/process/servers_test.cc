@@ -6,7 +6,10 @@
 #include <chrono>
 #include <cstddef>
 #include <fstream>
+#include <iterator>
 #include <memory>
+#include <regex>
+#include <set>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -36,6 +39,9 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::IsSubsetOf;
+using ::testing::Not;
 using testkit::ChildProcess;
 using testkit::Ending;
 
@@ -155,6 +161,32 @@ TEST_F(ServersTest, OperatorsSeeWhatTheOutboxWaitsFor) {
   EXPECT_TRUE(shows("/statusz", "1 items wait"));
   EXPECT_TRUE(shows("/metrics", "\norders_outbox_items 1\n"));
   EXPECT_EQ(admin::Get(http, "/readyz").status, 200) << "it serves whatever else it can";
+}
+
+// The metrics of its own that a text names; in the manual orders_server is a program.
+std::set<std::string> OrdersMetricsIn(const std::string& text) {
+  static const std::regex name("\\borders_[a-z_]+");
+  std::set<std::string> names;
+  for (std::sregex_iterator it(text.begin(), text.end(), name), end; it != end; ++it) {
+    names.insert(it->str());
+  }
+  names.erase("orders_server");
+  return names;
+}
+
+TEST_F(ServersTest, TheManualAndTheAlertsNameTheMetricsThatThereAre) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  std::string http;
+  ASSERT_NO_FATAL_FAILURE(StartOrdersWithHttp(http));
+  const std::set<std::string> told = OrdersMetricsIn(admin::Get(http, "/metrics").body);
+  const auto named = [](const std::string& path) {
+    std::ifstream file(testkit::RunfileOrDie(path));
+    return OrdersMetricsIn({std::istreambuf_iterator<char>(file), {}});
+  };
+  EXPECT_EQ(named("docs/operations.md"), told);
+  EXPECT_THAT(named("deploy/prometheus/orders/alerts.yml"),
+              AllOf(Not(IsEmpty()), IsSubsetOf(told)));
+  EXPECT_THAT(named("deploy/grafana/dashboard.json"), IsSubsetOf(told));
 }
 
 TEST_F(ServersTest, AWatcherResumesAndMissesNothing) {
