@@ -188,19 +188,19 @@ TEST_F(PostgresOrderStoreTest, NeedsRightsToTheDataOnlyOnceItsTablesAreThere) {
                               "REVOKE CREATE ON SCHEMA public FROM PUBLIC;"
                               "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public "
                               "TO clerk",
-                              InAMinute())
+                              Soon())
                   .ok());
   const std::string of_clerk =
       absl::StrCat("postgresql://clerk:clerk@", database_.substr(database_.find('@') + 1));
   const auto store = PostgresOrderStore::Open(of_clerk, {});
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_TRUE(Place(**store, "1").ok());
-  EXPECT_TRUE((*store)->Cancel("order 1", InAMinute()).ok());
-  const auto items = (*store)->Claim(10, milliseconds(0), InAMinute());
+  EXPECT_TRUE((*store)->Cancel("order 1", Soon()).ok());
+  const auto items = (*store)->Claim(10, milliseconds(0), Soon());
   ASSERT_TRUE(items.ok()) << items.status();
-  EXPECT_TRUE((*store)->Settle({{items->at(0), std::nullopt}}, InAMinute()).ok());
-  EXPECT_TRUE((*store)->SaveTotals({.sequence = 2, .quantity_by_sku = {}}, InAMinute()).ok());
-  EXPECT_EQ((*store)->Trim(2, InAMinute(), {}).value_or(-1), 1);
+  EXPECT_TRUE((*store)->Settle({{items->at(0), std::nullopt}}, Soon()).ok());
+  EXPECT_TRUE((*store)->SaveTotals({.sequence = 2, .quantity_by_sku = {}}, Soon()).ok());
+  EXPECT_EQ((*store)->Trim(2, Soon(), {}).value_or(-1), 1);
 }
 
 TEST_F(PostgresOrderStoreTest, RollingBackLeavesNoGapInTheLog) {

@@ -316,18 +316,18 @@ class WaitingForAStandbyTest : public ::testing::Test {
     server_ = *std::move(server);
     watcher_ = Connect("?options=-csynchronous_commit%3Dlocal");
     ASSERT_NE(watcher_, nullptr);
-    ASSERT_TRUE(watcher_->RunScript("CREATE TABLE t (id bigint)", InAMinute()).ok());
+    ASSERT_TRUE(watcher_->RunScript("CREATE TABLE t (id bigint)", Soon()).ok());
   }
 
   std::unique_ptr<Connection> Connect(const std::string& options, std::stop_token stop = {}) {
     const auto url = Url::Parse(server_->Url("postgres") + options);
-    auto connection = Connection::Open(*url, std::move(stop), InAMinute());
+    auto connection = Connection::Open(*url, std::move(stop), Soon());
     EXPECT_TRUE(connection.ok()) << connection.status();
     return connection.ok() ? *std::move(connection) : nullptr;
   }
 
   std::int64_t Count(const std::string& from) {
-    const auto rows = watcher_->Query(Statement("SELECT count(*) FROM " + from), InAMinute());
+    const auto rows = watcher_->Query(Statement("SELECT count(*) FROM " + from), Soon());
     EXPECT_TRUE(rows.ok()) << rows.status();
     return rows.ok() ? rows->Int64(0, 0) : -1;
   }
@@ -356,7 +356,7 @@ TEST_F(WaitingForAStandbyTest, ACommitIsOpenWhenAStopIsRequestedAndSeenByNobody)
   std::stop_source stop;
   const auto connection = Connect("", stop.get_token());
   auto running = std::async(std::launch::async, [&] {
-    return connection->Commit({Statement("INSERT INTO t VALUES (1)")}, InAMinute()).status();
+    return connection->Commit({Statement("INSERT INTO t VALUES (1)")}, Soon()).status();
   });
   EXPECT_TRUE(AwaitWaiting());
   stop.request_stop();

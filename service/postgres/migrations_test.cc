@@ -83,21 +83,20 @@ TEST_F(MigrationsTest, LeavesNothingOfAMigrationThatFails) {
 TEST_F(MigrationsTest, NeedsNoRightToCreateOnceAllIsThere) {
   ASSERT_TRUE(
       Connect()
-          ->RunScript("CREATE ROLE reader; REVOKE CREATE ON SCHEMA public FROM PUBLIC", InAMinute())
+          ->RunScript("CREATE ROLE reader; REVOKE CREATE ON SCHEMA public FROM PUBLIC", Soon())
           .ok());
   const auto connection = Connect();
-  ASSERT_TRUE(connection->RunScript("SET ROLE reader", InAMinute()).ok());
-  const absl::Status refused = Migrate(*connection, kOld, InAMinute());
+  ASSERT_TRUE(connection->RunScript("SET ROLE reader", Soon()).ok());
+  const absl::Status refused = Migrate(*connection, kOld, Soon());
   EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
   EXPECT_THAT(std::string(refused.message()), HasSubstr("GRANT CREATE ON SCHEMA"));
 
   ASSERT_TRUE(Migrated(kOld).ok());
-  ASSERT_TRUE(Connect()
-                  ->RunScript("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", InAMinute())
-                  .ok());
-  const absl::Status found = Migrate(*connection, kOld, InAMinute());
+  ASSERT_TRUE(
+      Connect()->RunScript("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", Soon()).ok());
+  const absl::Status found = Migrate(*connection, kOld, Soon());
   EXPECT_TRUE(found.ok()) << found;
-  const absl::Status newer = Migrate(*connection, kExpanded, InAMinute());
+  const absl::Status newer = Migrate(*connection, kExpanded, Soon());
   EXPECT_TRUE(absl::IsPermissionDenied(newer)) << newer;
   EXPECT_THAT(std::string(newer.message()), HasSubstr("owner"));
 }
