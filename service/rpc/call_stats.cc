@@ -53,8 +53,10 @@ void CallStats::Begin(const char* method) {
 }
 
 void CallStats::End(const char* method, int status, Clock::Duration took) {
-  const auto index = static_cast<std::size_t>(status - kNotReported);
-  Cell& cell = CellOf(MethodOf(method).ended[std::min(index, kStatuses - 1)]);
+  constexpr int kUnknown = 2;  // What the protocol takes a status for that there is not.
+  const auto index_of = [](int code) { return static_cast<std::size_t>(code - kNotReported); };
+  const std::size_t index = index_of(index_of(status) < kStatuses ? status : kUnknown);
+  Cell& cell = CellOf(MethodOf(method).ended[index]);
   Durations& mine = cell[ThisThread() % kThreads];
   const std::int64_t nanoseconds =
       std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count(), 0);

@@ -81,6 +81,14 @@ TEST(CallStatsTest, CountsInventedNamesTogether) {
   EXPECT_THAT(Ended(*stats), ElementsAre("other 12: 1"));
 }
 
+TEST(CallStatsTest, CountsAStatusThatThereIsNotAsUnknown) {
+  const auto stats = std::make_unique<CallStats>();
+  for (const int status : {17, 1'000'000, CallStats::kNotReported - 1}) {
+    stats->End(kGet, status, milliseconds(1));
+  }
+  EXPECT_THAT(Ended(*stats), ElementsAre("/a.B/Get 2: 3"));
+}
+
 TEST(CallStatsTest, LosesNoCallOfTooManyMethods) {
   const auto stats = std::make_unique<CallStats>();
   const std::vector<std::string> names(2000, "/a.B/Get");
