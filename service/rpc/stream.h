@@ -57,8 +57,10 @@ namespace rpc {
 // A caller who leaves, or sends too large a message, has not sent all: that is only known in a
 // ServerHost, or where HandlerGuard is installed.
 //
-// Lifetime: Serve() creates the stream, which is destroyed when its call is over. References that it
-// is given must outlive the server; the method's own arguments are there until the stream ends.
+// Lifetime: Serve() creates the stream, which is destroyed when its call is over; where one of its
+// timers or a StreamHandle is at work in it at that moment, when that returns. References that it is
+// given must outlive the server, and those threads; the method's own arguments are there until the
+// stream ends.
 
 namespace stream_internal {
 
@@ -262,7 +264,9 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
       if (!IsMarked(stream_->incoming())) return Report(StreamOrder::kUndecodable);
       if (call_.context == nullptr) return Report(StreamOrder::kHalfClosed);
       if (call_.context->IsCancelled()) return Report(StreamOrder::kCancelled);
-      AskForHalfClose(*call_.context, [self = self_](bool half_closed) {
+      AskForHalfClose(*call_.context, [owner = this->weak_from_this()](bool half_closed) {
+        const std::shared_ptr<Call> self = owner.lock();
+        if (self == nullptr) return;
         self->Report(half_closed ? StreamOrder::kHalfClosed : StreamOrder::kCancelled);
       });
     }
@@ -308,10 +312,12 @@ class Call final : public decltype(ReactorOf(std::declval<const Stream&>())),
 
   void Set(std::optional<grpc::Alarm>& alarm, std::chrono::milliseconds delay,
            StreamOrder::CallEvent event) {
-    // A new alarm each time: the last one's callback may still run.
+    // A new alarm each time: the last one's callback may still run. It does not keep the stream: that
+    // of one that is cancelled runs later, on a thread that no server waits for.
     alarm.emplace().Set(std::chrono::system_clock::now() + delay,
-                        [self = self_, event](bool passed) {
-                          if (passed) self->stream_->Post(event);
+                        [owner = this->weak_from_this(), event](bool passed) {
+                          if (!passed) return;
+                          if (const auto self = owner.lock()) self->stream_->Post(event);
                         });
   }
 

@@ -41,12 +41,13 @@ struct Counted {
 };
 
 // Counts up to what it is asked for, or for ever: "all"; slowly: "ticks"; or only shows
-// that it lives: "beats"; or says nothing: "silence".
+// that it lives: "beats"; or says nothing: "silence"; or nothing more for an hour: "later".
 class Counting final : public ServerStream<Note> {
  public:
   explicit Counting(const Note& request) : what_(request.text()) {
     if (what_ == "refused") End(absl::FailedPreconditionError("no"));
     if (what_ == "beats") BeatWhenIdle(milliseconds(1));
+    if (what_ == "later") BeatWhenIdle(std::chrono::hours(1));
   }
 
  private:
@@ -58,6 +59,10 @@ class Counting final : public ServerStream<Note> {
       return false;
     }
     waited_ = false;
+    if (what_ == "later" && number_ == 1) {
+      WakeAfter(std::chrono::hours(1));
+      return false;
+    }
     if (what_ == std::to_string(number_)) End(absl::OkStatus());
     if (ended()) return false;
     message.set_text(std::to_string(++number_));
@@ -205,9 +210,13 @@ class StreamTest : public ::testing::Test {
     stub_ = Probe::NewStub(channel_);
   }
   ~StreamTest() override {
-    server_->Shutdown(std::chrono::system_clock::now());
-    server_ = nullptr;
+    EndServer();
     EXPECT_TRUE(testkit::Eventually([] { return alive == 0; })) << "streams are left over";
+  }
+
+  void EndServer() {
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+    server_ = nullptr;
   }
 
   struct Watching {
@@ -274,6 +283,17 @@ TEST_F(StreamTest, BeatsForACallerWhoHearsNothingElse) {
   const auto watching = Watch("beats");
   for (int i = 0; i < 5; ++i) ASSERT_EQ(watching->Next(), "beat");
   watching->context->TryCancel();
+}
+
+// What it refers to may go next.
+TEST_F(StreamTest, IsGoneWhenItsServerIsThoughItsTimersAreSet) {
+  std::vector<std::unique_ptr<Watching>> all;
+  for (int i = 0; i < 100; ++i) {
+    all.push_back(Watch("later"));
+    ASSERT_EQ(all.back()->Next(), "1");
+  }
+  EndServer();
+  EXPECT_EQ(alive, 0);
 }
 
 TEST_F(StreamTest, MayEndBeforeItBegins) {
