@@ -43,8 +43,6 @@ absl::Status ToOrders(const absl::Status& status) {
       return with_reason(absl::StatusCode::kFailedPrecondition, "UNKNOWN_SKU");
     case absl::StatusCode::kAlreadyExists:
       return with_reason(absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED");
-    // CANCELLED too: when it was not the caller, whom no answer reaches, it was a
-    // stopping server (grpc/grpc#41785).
     default:
       return Unavailable();
   }
@@ -59,7 +57,6 @@ bool IsExpected(const absl::Status& answer) {
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kResourceExhausted:
     case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kCancelled:
     case absl::StatusCode::kDeadlineExceeded:
       return true;
     default:

@@ -56,7 +56,14 @@ class Backend {
 
   // Calls on behalf of `caller`, whose deadline and cancellation apply to the call. Does not block.
   // `done` is called once: on one of gRPC's threads, or, when the backend is closed, at once with
-  // UNAVAILABLE. If it throws, this is logged and counted as if the caller's handler had (but see below),
+  // UNAVAILABLE.
+  //
+  // It gets UNAVAILABLE for CANCELLED, too, whoever has cancelled the call: `answer_now`, Close(), or the
+  // backend, as it stops (grpc/grpc#41785). A caller who still waits has cancelled nothing, and few try
+  // such a call again; one who does not wait is told nothing. DEADLINE_EXCEEDED: the caller's, or after
+  // `timeout`, which the caller cannot tell from its own; it is not known whether trying again helps.
+  //
+  // If it throws, this is logged and counted as if the caller's handler had (but see below),
   // and `done` is dropped: the caller of a unary call gets INTERNAL, unless `done` has passed its Answer on. A
   // stream is told nothing; what `done` has captured for it must tell when it goes (StreamHold).
   //
@@ -67,7 +74,13 @@ class Backend {
   void Call(Method<Async, Request, Response> method, const rpc::Call& caller,
             std::type_identity_t<Request> request, Function done) {
     RequireThatItAnswers<Response, Function>();
-    Begin(method, channel_.NewContext(caller.context()), std::move(request), std::move(done));
+    Begin(method, channel_.NewContext(caller.context()), std::move(request),
+          [done = std::move(done)](absl::StatusOr<Response> answer) mutable {
+            if (absl::IsCancelled(answer.status())) {
+              answer = absl::UnavailableError("the call to a backend was given up; try again");
+            }
+            done(std::move(answer));
+          });
   }
 
   // The same without a caller; cancelled when a stop is requested of `give_up`. As long as the backend

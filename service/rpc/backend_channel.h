@@ -79,7 +79,7 @@ class BackendChannel {
   // Waits until the backend is reachable, at most until `deadline`.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const;
 
-  // Cancels running calls, whose callers get CANCELLED, drops the channel, and waits until nobody
+  // Cancels running calls, which end with CANCELLED, drops the channel, and waits until nobody
   // else holds it and all of its sockets are closed.
   //
   // DEADLINE_EXCEEDED, with what is left: a stub or a call's context still holds the channel, so

@@ -111,8 +111,48 @@ TEST_F(BackendTest, IsClosedThoughCallsRun) {
   auto held = Begin(&Stub::async::Hold, "a");
   ASSERT_TRUE(service_.AwaitHeld(1));
   EXPECT_TRUE(backend_->Close(lifecycle::Clock::Steady().Now() + std::chrono::seconds(60)).ok());
-  EXPECT_TRUE(absl::IsCancelled(held.get().status()));
+  EXPECT_TRUE(absl::IsUnavailable(held.get().status()));
   EXPECT_TRUE(absl::IsUnavailable(Begin(&Stub::async::Echo, "a").get().status()));
+}
+
+// CANCELLED would tell a caller who still waits that it has cancelled the call; and few try again.
+TEST_F(BackendTest, ACallersCallThatIsGivenUpIsUnavailable) {
+  std::stop_source answer_now;
+  Backend<Probe> backend(
+      {.target = "127.0.0.1:" + std::to_string(port_), .answer_now = answer_now.get_token()},
+      [](const std::string&) {});
+  auto held = rpc::Begin(backend, &Stub::async::Hold, Call(caller_), Text("a"));
+  ASSERT_TRUE(service_.AwaitHeld(1));
+  answer_now.request_stop();
+  const absl::Status told = held.get().status();
+  EXPECT_TRUE(absl::IsUnavailable(told)) << told;
+  EXPECT_THAT(std::string(told.message()), HasSubstr("given up; try again"));
+}
+
+// Answers as gRPC does for a server that stops at once.
+class Stopping final : public Probe::CallbackService {
+  grpc::ServerUnaryReactor* Echo(grpc::CallbackServerContext* context, const Note*,
+                                 Note*) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::CANCELLED);
+    return reactor;
+  }
+};
+
+TEST_F(BackendTest, ABackendThatStopsIsUnavailableToCallers) {
+  Stopping service;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  Backend<Probe> backend({.target = "127.0.0.1:" + std::to_string(port)},
+                         [](const std::string&) {});
+  const auto ask = [&](auto whose) {
+    return rpc::Begin(backend, &Stub::async::Echo, whose, Text("a")).get().status();
+  };
+  EXPECT_TRUE(absl::IsUnavailable(ask(Call(caller_))));
+  EXPECT_TRUE(absl::IsCancelled(ask(std::stop_token())));
 }
 
 TEST_F(BackendTest, ACallThatIsGivenUpIsCancelled) {

@@ -3,10 +3,14 @@
 
 #include <chrono>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <string>
 
 #include "gmock/gmock.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
 #include "service/rpc/status.h"
 #include "service/rpc/testing/callers.h"
@@ -26,10 +30,11 @@ constexpr std::chrono::seconds kLimit{60};
 class HelloTest : public ::testing::Test {
  protected:
   std::unique_ptr<testkit::ServerProcess> Start(const std::string& count_file,
-                                                const std::string& elder = "") {
+                                                const std::string& elder = "",
+                                                const std::string& grace = "30s") {
     auto server = testkit::ServerProcess::Start(
         {.binary = "tests/servers/hello/hello_server",
-         .flags = {"--shutdown_lame_duck=0s", "--elder=" + elder,
+         .flags = {"--shutdown_lame_duck=0s", "--elder=" + elder, "--termination_grace=" + grace,
                    "--count_file=" + directory_.path() + "/" + count_file}});
     EXPECT_TRUE(server.ok()) << server.status();
     return server.ok() ? *std::move(server) : nullptr;
@@ -71,6 +76,43 @@ TEST_F(HelloTest, GreetsAndHasItsElderGreet) {
   EXPECT_TRUE(absl::IsUnavailable(Greet(*stub, "Ada", ask_elder).status()));
   EXPECT_TRUE(Greet(*stub, "Ada").ok());
   EXPECT_TRUE(server->process().AwaitOutput("cannot be reached", kLimit));
+}
+
+// An elder that never answers.
+class Silent final : public v1::Hello::CallbackService {
+ public:
+  std::promise<void> asked;
+
+ private:
+  class Held final : public grpc::ServerUnaryReactor {
+    void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+    void OnDone() override { delete this; }
+  };
+  grpc::ServerUnaryReactor* Greet(grpc::CallbackServerContext*, const v1::GreetRequest*,
+                                  v1::GreetResponse*) override {
+    asked.set_value();
+    return new Held;
+  }
+};
+
+TEST_F(HelloTest, TellsInADrainThatItHasGivenItsElderUp) {
+  Silent silent;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&silent);
+  const std::unique_ptr<grpc::Server> elder = builder.BuildAndStart();
+  const auto server = Start("greeted", "127.0.0.1:" + std::to_string(port), "3s");
+  ASSERT_NE(server, nullptr);
+  const auto stub = StubOf(*server);
+  std::future<absl::Status> greeting = std::async(
+      std::launch::async, [&] { return Greet(*stub, "Ada", &v1::Hello::Stub::AskElder).status(); });
+  ASSERT_EQ(silent.asked.get_future().wait_for(kLimit), std::future_status::ready);
+  server->process().Signal(SIGTERM);
+  const absl::Status told = greeting.get();
+  EXPECT_TRUE(absl::IsUnavailable(told)) << told;
+  EXPECT_THAT(std::string(told.message()), HasSubstr("given up; try again"));
+  EXPECT_EQ(server->process().Wait(kLimit), testkit::Ending::Exited(0));
 }
 
 TEST_F(HelloTest, WatchersResumeAndCountingContinuesAfterARestart) {
