@@ -136,7 +136,9 @@ void StreamOrder::Work() {
 void StreamOrder::Turn(unsigned events) {
   if (finished_) return;
   TakeIn(events);
+  // Before the read: what a hold was for has come to may end the stream otherwise than a half-close.
   if ((events & kTask) != 0) RunTasks();
+  TakeInRead();
   DecideEnd();
   WriteNext();
   ReadNext();
@@ -146,16 +148,22 @@ void StreamOrder::Turn(unsigned events) {
 
 void StreamOrder::TakeIn(unsigned events) {
   if ((events & (kWritten | kWriteFailed)) != 0) writing_ = false;
-  if ((events & (kMessage | kHalfClosed | kUndecodable)) != 0) reading_ = false;
   if ((events & (kCancelled | kWriteFailed)) != 0) cancelled_ = true;
   if ((events & kDrain) != 0) draining_ = true;
-  if ((events & (kHalfClosed | kUndecodable)) != 0) half_closed_ = true;
   if ((events & kIdle) != 0) beat_is_due_ = !wrote_since_;
   if ((events & kTimer) != 0) wake_at_.reset();
+  read_ |= events & (kMessage | kHalfClosed | kUndecodable);
+}
+
+void StreamOrder::TakeInRead() {
+  if (read_ == 0 || held_) return;
+  const unsigned read = std::exchange(read_, 0);
+  reading_ = false;
+  half_closed_ = read != kMessage;
   if (ended() || cancelled_) return;
-  if ((events & kMessage) != 0) Try([this] { Receive(); });
-  if ((events & kHalfClosed) != 0) Try([this] { OnHalfClose(); });
-  if ((events & kUndecodable) != 0) {
+  if (read == kMessage) Try([this] { Receive(); });
+  if (read == kHalfClosed) Try([this] { OnHalfClose(); });
+  if (read == kUndecodable) {
     EndUndecodable();
     Try([this] { TellWhere(); });
   }

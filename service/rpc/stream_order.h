@@ -56,7 +56,8 @@ class StreamHandle {
 };
 
 // While one of these exists, its stream reads no message and does not end, even if its caller has
-// gone, because work elsewhere uses the call or must not be left half done. Pass the result of
+// gone, because work elsewhere uses the call or must not be left half done. What a read brings that was
+// under way, the caller's half-close too, waits until then, and comes behind what Run() was given. Pass the result of
 // that work, its failure too, to StreamHandle::Run() before releasing the hold: a hold that just goes
 // means that all went well. When the work throws, in a pool or in what a backend's answer is passed
 // to, its captures are destroyed and nothing is called: keep the hold in an object that tells the
@@ -200,6 +201,7 @@ class StreamOrder {
   void Work();
   void Turn(unsigned events);
   void TakeIn(unsigned events);
+  void TakeInRead();
   // Goodbye()'s resume point, or as much of it as a status has room for.
   ResumePoint Here();
   // Adds it to the status.
@@ -250,6 +252,7 @@ class StreamOrder {
   bool beat_is_due_ = false;
   bool filled_ = false;  // A message that is not being written yet.
   bool reading_ = false;
+  unsigned read_ = 0;  // How a read has ended, if the author does not know it yet.
   bool half_closed_ = false;
   bool draining_ = false;
   bool cancelled_ = false;

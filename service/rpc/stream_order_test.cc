@@ -47,6 +47,7 @@ struct Script {
   milliseconds beat_interval{1};
   bool lingers = false;  // Goes on though its caller has sent all.
   std::optional<StreamHandle> handle;
+  std::function<void()> on_next = [] {};
   std::function<void()> on_message = [] {};
   std::function<void()> on_read = [] {};
   std::function<void(bool hinted)> on_write = [](bool) {};
@@ -73,6 +74,7 @@ class Scripted final : public BidiStream<Note, Note> {
   bool Next(Note& message) override {
     script_.at_each_call();
     EXPECT_EQ(message.text(), "");
+    script_.on_next();
     if (script_.filled >= script_.news) {
       if (script_.ticks) WakeAfter(kTick);
       if (script_.ticks && !script_.timer_is_set) script_.timer_wanted = true;
@@ -451,6 +453,60 @@ TEST(StreamOrderTest, NeitherReadsNorEndsWhileItIsHeld) {
   call->EndAll();
 }
 
+// A hold that is taken while a read is under way.
+TEST(StreamOrderTest, HearsOfAReadOnlyWhenNothingHoldsIt) {
+  for (const StreamOrder::CallEvent event : {StreamOrder::kHalfClosed, StreamOrder::kUndecodable}) {
+    Script script;
+    StreamHold hold;
+    const auto call = FakeCall::Begin(script);
+    script.handle->Run([&] { hold = script.hold(); });
+    call->EndRead(event);
+    script.handle->Run([&] { script.end(absl::AbortedError("not stored")); });
+    EXPECT_EQ(call->status(), std::nullopt);
+    hold = nullptr;
+    ASSERT_TRUE(call->status());
+    EXPECT_TRUE(absl::IsAborted(*call->status())) << *call->status();
+    call->EndAll();
+  }
+  Script script;
+  StreamHold hold;
+  const auto call = FakeCall::Begin(script);
+  script.handle->Run([&] { hold = script.hold(); });
+  call->Send("a");
+  EXPECT_THAT(script.got, IsEmpty());
+  hold = nullptr;
+  EXPECT_THAT(script.got, ElementsAre("a"));
+  EXPECT_TRUE(call->reading());
+  // All of it in one turn.
+  script.handle->Run([&] {
+    hold = script.hold();
+    call->EndRead(StreamOrder::kHalfClosed);
+    script.handle->Run([&] { script.end(absl::AbortedError("not stored")); });
+    hold = nullptr;
+  });
+  ASSERT_TRUE(call->status());
+  EXPECT_TRUE(absl::IsAborted(*call->status())) << *call->status();
+  call->EndAll();
+}
+
+TEST(StreamOrderTest, HearsOfAReadBeforeItsGoodbyeAndNotOfACallerWhoHasGone) {
+  for (const bool cancelled : {false, true}) {
+    Script script;
+    StreamHold hold;
+    std::stop_source drain;
+    const auto call = FakeCall::Begin(script, drain.get_token());
+    script.handle->Run([&] { hold = script.hold(); });
+    call->Send("a");
+    drain.request_stop();
+    if (cancelled) call->Cancel();
+    hold = nullptr;
+    ASSERT_TRUE(call->status());
+    EXPECT_EQ(Metadata(*call->status(), "got"), cancelled ? "" : "1");
+    EXPECT_EQ(script.got.size(), cancelled ? 0U : 1U);
+    call->EndAll();
+  }
+}
+
 TEST(StreamOrderTest, TellsInADrainWhatAHoldWaitsFor) {
   Script script;
   StreamHold hold;
@@ -620,6 +676,7 @@ class RandomCall {
     if (OneIn(4)) script_.padding = kMaxBytes / 5;
     throws_ = OneIn(4);
     script_.at_each_call = [this] { AtEachCall(); };
+    script_.on_next = [this] { OnNext(); };
     script_.on_message = [this] { OnMessage(); };
     script_.on_read = [this] { EXPECT_FALSE(held_) << "a read while the stream is held"; };
     script_.on_finish = [this] { EXPECT_FALSE(at_work_) << "the end while the stream is held"; };
@@ -667,6 +724,11 @@ class RandomCall {
     EXPECT_TRUE(Ends() || script_.filled == script_.news) << "does not wait for what is at hand";
   }
 
+  // Perhaps while a read is under way.
+  void OnNext() {
+    if (call_ != nullptr && !held_ && OneIn(20)) WorkElsewhere();
+  }
+
   void OnMessage() {
     EXPECT_FALSE(held_) << "a message while the stream is held";
     const int what = Below(7);
@@ -677,17 +739,7 @@ class RandomCall {
       script_.handle->Run([this] { held_ = false; });
       hold = nullptr;
     } else if (what == 0) {
-      held_ = at_work_ = true;
-      work_.push_back([this, handle = *script_.handle, hold = script_.hold()]() mutable {
-        handle.Run([this] {
-          EXPECT_TRUE(held_);
-          script_.at_each_call();
-          ++script_.news;
-          if (OneIn(8)) EndIt();
-        });
-        held_ = at_work_ = false;
-        hold = nullptr;
-      });
+      WorkElsewhere();
     } else if (what == 1) {
       work_.push_back([this, handle = *script_.handle] {
         handle.Run([this] {
@@ -700,6 +752,21 @@ class RandomCall {
     }
   }
 
+  void WorkElsewhere() {
+    held_ = at_work_ = true;
+    work_.push_back([this, handle = *script_.handle, hold = script_.hold()]() mutable {
+      handle.Run([this] {
+        EXPECT_TRUE(held_);
+        script_.at_each_call();
+        ++script_.news;
+        if (OneIn(8)) EndIt();
+      });
+      held_ = at_work_ = false;
+      const auto read = std::exchange(unheard_, nullptr);
+      read == nullptr ? hold.reset() : read([&] { hold.reset(); });
+    });
+  }
+
   void EndIt() {
     Ended(absl::StatusCode::kOutOfRange);
     script_.end(absl::OutOfRangeError("enough"));
@@ -708,11 +775,15 @@ class RandomCall {
 
   void EndRead(StreamOrder::CallEvent how) {
     half_closed_ = true;
-    if (!drain_.stop_requested() && how == StreamOrder::kUndecodable) {
-      Expect(absl::StatusCode::kInvalidArgument);
-    }
+    const bool heard = held_ || !drain_.stop_requested();
+    const auto read = [this, how, heard](const std::function<void()>& hear) {
+      if (heard && how == StreamOrder::kUndecodable) Expect(absl::StatusCode::kInvalidArgument);
+      hear();
+      if (heard && !script_.lingers) Expect(absl::StatusCode::kOk);
+    };
+    if (!held_) return read([&] { call_->EndRead(how); });
+    unheard_ = read;
     call_->EndRead(how);
-    if (!drain_.stop_requested() && !script_.lingers) Expect(absl::StatusCode::kOk);
   }
 
   void Step() {
@@ -798,6 +869,7 @@ class RandomCall {
   }
 
   void End() {
+    script_.on_next = [] {};
     while (!work_.empty()) WorkOff();
     if (!call_->status() && call_->writing() && OneIn(2)) call_->EndWrite();
     if (!call_->status()) call_->Cancel();
@@ -816,6 +888,8 @@ class RandomCall {
   bool held_ = false;
   bool at_work_ = false;  // Elsewhere, with a hold.
   bool half_closed_ = false;
+  // What the end of a read leads to; it waits for the hold to go.
+  std::function<void(const std::function<void()>& hear)> unheard_;
   std::optional<absl::StatusCode> expected_;
   int sent_ = 0;
   std::stop_source drain_;
