@@ -1,6 +1,7 @@
 #include "service/rpc/status.h"
 
 #include <cstddef>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/cord.h"
@@ -31,6 +32,31 @@ absl::Status With(absl::Status status, const google::protobuf::Message& detail) 
   return status;
 }
 
+// The length of the character that `text` begins with, in bytes; 0: it is not UTF-8.
+std::size_t FirstCharacter(std::string_view text) {
+  const auto byte = [text](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first < 0xC2 || first > 0xF4) return 0;
+  // Else too long for what they say, half of a pair, or beyond the last.
+  const unsigned least = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+  const unsigned most = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+  if (byte(1) < least || byte(1) > most) return 0;
+  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  for (std::size_t i = 2; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  return length;
+}
+
+void Add(const std::map<std::string, std::string>& metadata, google::rpc::ErrorInfo& info) {
+  for (const auto& [key, value] : metadata) {
+    (*info.mutable_metadata())[ValidUtf8(key)] = ValidUtf8(value);
+  }
+}
+
 // Truncates a text that is longer than `most` bytes, at a character boundary.
 std::string Shortened(std::string text, std::size_t most) {
   if (text.size() <= most) return text;
@@ -51,13 +77,24 @@ bool HidesWhatWasWrong(absl::StatusCode code) {
 
 }  // namespace
 
+std::string ValidUtf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t length = FirstCharacter(text);
+    valid += length == 0 ? "\uFFFD" : text.substr(0, length);
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return valid;
+}
+
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status rich;
   rich.set_code(static_cast<int>(status.code()));
   rich.set_message(HidesWhatWasWrong(status.code())
                        ? "internal error"
-                       : Shortened(std::string(status.message()), kMostMessage));
+                       : Shortened(ValidUtf8(std::string(status.message())), kMostMessage));
   std::size_t size = 0;
   status.ForEachPayload([&](const auto& type_url, const absl::Cord& value) {
     const std::string type(type_url);
@@ -92,9 +129,9 @@ absl::Status FromGrpc(const grpc::Status& status) {
   return result;
 }
 
-void BadRequest::Add(std::string field, std::string description) {
-  Violation violation = {Shortened(std::move(field), kMostOfOne),
-                         Shortened(std::move(description), kMostOfOne)};
+void BadRequest::Add(std::string_view field, std::string_view description) {
+  Violation violation = {Shortened(ValidUtf8(field), kMostOfOne),
+                         Shortened(ValidUtf8(description), kMostOfOne)};
   const std::size_t size = violation.field.size() + violation.description.size() + 3;  // "; ", " ".
   if (more_ > 0 || size_ + size > kMostViolations) {
     ++more_;
@@ -123,9 +160,9 @@ absl::Status WithErrorInfo(absl::Status status, const std::string& domain,
                            const std::string& reason,
                            const std::map<std::string, std::string>& metadata) {
   google::rpc::ErrorInfo info;
-  info.set_domain(domain);
-  info.set_reason(reason);
-  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  info.set_domain(ValidUtf8(domain));
+  info.set_reason(ValidUtf8(reason));
+  Add(metadata, info);
   return With(std::move(status), info);
 }
 
@@ -135,10 +172,10 @@ absl::Status WithErrorMetadata(absl::Status status, const std::string& domain,
   google::rpc::ErrorInfo info;
   const auto payload = status.GetPayload(TypeUrl(info));
   if (!payload || !info.ParseFromString(std::string(*payload))) {
-    info.set_domain(domain);
-    info.set_reason(reason);
+    info.set_domain(ValidUtf8(domain));
+    info.set_reason(ValidUtf8(reason));
   }
-  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  Add(metadata, info);
   return With(std::move(status), info);
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,11 +20,16 @@ namespace rpc {
 // the `grpc-status-details-bin` trailer. Callers never see a payload of any other kind or a
 // DebugInfo, nor what went wrong inside: INTERNAL and UNKNOWN are sent without their message; with
 // their details, because those are written for callers. What is too large for a trailer is cut: the
-// end of the message, and details, those that are too large.
+// end of the message, and details, those that are too large. In the message, and in the details that
+// are made below, bytes that are not UTF-8 are replaced.
 grpc::Status ToGrpc(const absl::Status& status);
 
 // Whether that sends all details: they are not too large for a trailer.
 bool HasRoomForDetails(const absl::Status& status);
+
+// `text` with U+FFFD in place of each byte that is not UTF-8: of a message with such a byte in a string
+// field, receivers parse nothing.
+std::string ValidUtf8(std::string_view text);
 
 // The reverse, for a backend's answer: code, message and details.
 absl::Status FromGrpc(const grpc::Status& status);
@@ -35,7 +41,7 @@ class BadRequest {
  public:
   // `field` is a path, such as "items[2].quantity"; `description` says what would be valid. Those for
   // which there is no room in a status are only counted, so that a caller's mistakes cost no memory.
-  void Add(std::string field, std::string description);
+  void Add(std::string_view field, std::string_view description);
 
   // OK when nothing was added.
   absl::Status ToStatus() const;

@@ -115,6 +115,30 @@ TEST(Status, DropsTheDetailThatIsTooLargeAndNoOther) {
   EXPECT_FALSE(back.GetPayload("type.googleapis.com/google.rpc.ErrorInfo").has_value());
 }
 
+// One such byte, and callers in most languages would see none of the details.
+TEST(Status, KeepsItsDetailsThoughItsTextsAreNotUtf8) {
+  const absl::Status busy =
+      WithRetryInfo(absl::UnavailableError("a\xff\u00e9"), std::chrono::milliseconds(2500));
+  EXPECT_EQ(Trailer(ToGrpc(busy)).message(), "a\uFFFD\u00e9");
+  EXPECT_EQ(DetailOf<google::rpc::RetryInfo>(FromGrpc(ToGrpc(busy))).retry_delay().seconds(), 2);
+
+  const absl::Status named =
+      WithErrorMetadata(WithErrorInfo(absl::AbortedError("x"), "d\xff", "R\xff", {{"a", "\xff"}}),
+                        "", "", {{"b\xff", "1"}});
+  const auto info = DetailOf<google::rpc::ErrorInfo>(FromGrpc(ToGrpc(named)));
+  EXPECT_EQ(info.domain(), "d\uFFFD");
+  EXPECT_EQ(info.reason(), "R\uFFFD");
+  EXPECT_EQ(info.metadata().at("a"), "\uFFFD");
+  EXPECT_EQ(info.metadata().at("b\uFFFD"), "1");
+
+  BadRequest wrong;
+  wrong.Add("labels[\xff]", "\xff");
+  const auto detail = DetailOf<google::rpc::BadRequest>(FromGrpc(ToGrpc(wrong.ToStatus())));
+  ASSERT_EQ(detail.field_violations_size(), 1);
+  EXPECT_EQ(detail.field_violations(0).field(), "labels[\uFFFD]");
+  EXPECT_EQ(detail.field_violations(0).description(), "\uFFFD");
+}
+
 TEST(Status, TakesDetailsThatAreNoneForNone) {
   const absl::Status status = FromGrpc(grpc::Status(grpc::UNAVAILABLE, "busy", "\xff\xff\xff"));
   EXPECT_EQ(status, absl::UnavailableError("busy"));

@@ -19,6 +19,8 @@ thread_local const std::weak_ptr<const void>* making = nullptr;
 // The stream one of whose methods runs on this thread.
 thread_local const StreamOrder* at_work = nullptr;
 
+bool IsUtf8(const std::string& text) { return ValidUtf8(text) == text; }
+
 std::weak_ptr<const void> OwnerOfThis() {
   lifecycle::Require(making != nullptr, "a stream is made by rpc::Serve(), and by nobody else");
   return *std::exchange(making, nullptr);
@@ -171,10 +173,16 @@ void StreamOrder::TakeInRead() {
 
 ResumePoint StreamOrder::Here() {
   ResumePoint here = Goodbye();
-  if (HasRoomForDetails(rpc::Goodbye(here.domain, here.metadata))) return here;
   std::size_t size = here.domain.size();
-  for (const auto& [key, value] : here.metadata) size += key.size() + value.size();
-  method_->Threw(absl::StrCat("its resume point of ", size, " bytes is too large for a status"));
+  bool valid = IsUtf8(here.domain);
+  for (const auto& [key, value] : here.metadata) {
+    valid = valid && IsUtf8(key) && IsUtf8(value);
+    size += key.size() + value.size();
+  }
+  if (valid && HasRoomForDetails(rpc::Goodbye(here.domain, here.metadata))) return here;
+  method_->Threw(
+      valid ? absl::StrCat("its resume point of ", size, " bytes is too large for a status")
+            : "its resume point is not UTF-8");
   here.metadata.clear();
   return here;
 }

@@ -25,9 +25,9 @@ class StreamOrder;
 
 // Where a stream's caller goes on, at this server or another: {"resume_token", ...}.
 //
-// Requires: it has no more than about 1,800 bytes, since a status has room for no more. Of a larger one
-// the caller gets only the domain, and nothing to resume with; this is logged and counted as if
-// Goodbye() had thrown.
+// Requires: it is UTF-8, as all text of a status (Base64 makes that of any bytes), and has no more than
+// about 1,800 bytes, since a status has room for no more. Of another one the caller gets only the domain,
+// and nothing to resume with; this is logged and counted as if Goodbye() had thrown.
 struct ResumePoint {
   std::string domain;  // Of the ErrorInfo that carries it: "orders.v1".
   std::map<std::string, std::string> metadata = {};

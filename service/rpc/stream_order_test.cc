@@ -639,6 +639,23 @@ TEST(StreamOrderTest, SaysThatAResumePointIsTooLarge) {
   }
 }
 
+TEST(StreamOrderTest, SaysThatAResumePointIsNotUtf8) {
+  const auto told = std::make_shared<Told>();
+  const std::shared_ptr<GuardedMethod> method = told;
+  const GuardedMethod::Running running(method);
+  Script script;
+  script.token = "\xff";
+  std::stop_source drain;
+  const auto call = FakeCall::Begin(script, drain.get_token());
+  drain.request_stop();
+  ASSERT_TRUE(call->status());
+  const absl::Status seen = FromGrpc(ToGrpc(*call->status()));
+  EXPECT_EQ(CodeAndReason(seen, "test"), "UNAVAILABLE SERVER_DRAINING");
+  EXPECT_EQ(Metadata(seen, "resume_token"), "");
+  EXPECT_THAT(told->failures, ElementsAre("its resume point is not UTF-8"));
+  call->EndAll();
+}
+
 using StreamOrderDeathTest = ::testing::Test;
 
 TEST_F(StreamOrderDeathTest, IsToldOnlyInItsOwnMethods) {

@@ -1,5 +1,5 @@
 // The client does not use the service's rooms, so each has its own decoder of UTF-8 and its own list
-// of characters that no terminal may get. These tests hold them together.
+// of characters that no terminal may get; nor does the room of statuses use that of logs. These tests hold them together.
 
 #include "client/plain_text.h"
 
@@ -8,6 +8,7 @@
 #include <string>
 
 #include "service/observability/printable.h"
+#include "service/rpc/status.h"
 
 namespace {
 
@@ -40,6 +41,7 @@ TEST(PlainTextTest, ClientAndServiceAgreeOnUtf8) {
                                     fourth};
           const bool valid = client::OneLine(text).find("\uFFFD") == std::string::npos;
           ASSERT_EQ(valid, observability::ValidUtf8(text) == text) << testing::PrintToString(text);
+          ASSERT_EQ(rpc::ValidUtf8(text), observability::ValidUtf8(text));
         }
       }
     }
