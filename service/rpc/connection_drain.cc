@@ -9,8 +9,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <unordered_set>
 #include <utility>
+
+#include "service/rpc/connection_guard.h"
 
 namespace rpc {
 namespace {
@@ -40,9 +41,9 @@ bool IsUnix(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
-// Bytes that the peer has not acknowledged, where an answer is among them. Of a unix socket: that it
-// has not read, and could still read once the socket is closed.
-int UnsentAnswers(int fd) {
+// Bytes that the peer has not acknowledged, if they are more than control frames. Of a unix socket:
+// that it has not read, and could still read once the socket is closed.
+int Unsent(int fd) {
   const int control = IsUnix(fd) ? kControlFrameMemory : kControlFrameBytes;
   int bytes = 0;
   return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > control ? bytes : 0;
@@ -100,11 +101,12 @@ ConnectionDrain::State ConnectionDrain::Look() {
   if (arriving > 0) busy_ = now;
   // A connection without a socket has ended; gRPC is about to notice.
   bool any = false, busy = runs, moving = false;
+  std::optional<Streamless> streamless;
   Clock::TimePoint moved = awake_;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
       any = true;
-      const PeerSilence& peer = PeerOf(fd, now, arriving);
+      const PeerSilence& peer = PeerOf(fd, now, arriving, streamless);
       moved = std::max(moved, peer.moved());
       if (peer.Holds(now, busy_, awake_)) busy = true;
       if (refuses_calls_ && peer.received() > *refuses_calls_) moving = true;
@@ -130,12 +132,34 @@ bool ConnectionDrain::AnySocket() const {
   return any;
 }
 
+ConnectionDrain::Streamless ConnectionDrain::WithoutStreams() const {
+  const auto records = ConnectionGuard::Records(connections_.server_id());
+  Streamless streamless;
+  for (const ConnectionGuard::Connection& each : records) {
+    if (each.started == 0 && !each.peer.empty()) streamless.insert(each.peer);
+  }
+  // A peer may use one port for connections to several of ours.
+  for (const ConnectionGuard::Connection& each : records) {
+    if (each.started > 0) streamless.erase(each.peer);
+  }
+  return streamless;
+}
+
+int ConnectionDrain::UnsentAnswers(int fd, std::optional<Streamless>& streamless) const {
+  const int unsent = Unsent(fd);
+  if (unsent == 0) return 0;
+  if (!streamless) streamless = WithoutStreams();
+  // One of which gRPC has no record any more may have had streams.
+  return streamless->contains(ConnectionGuard::PeerOf(fd)) ? 0 : unsent;
+}
+
 int ConnectionDrain::OwedAnswers() const {
   // Listeners on one port, of several addresses, see each other's connections.
   std::unordered_set<std::uint64_t> owed;
+  std::optional<Streamless> streamless;
   for (const auto& listener : listeners_) {
-    listener->ForEachConnection([&owed](int fd) {
-      if (UnsentAnswers(fd) > 0) owed.insert(Cookie(fd));
+    listener->ForEachConnection([&](int fd) {
+      if (UnsentAnswers(fd, streamless) > 0) owed.insert(Cookie(fd));
     });
   }
   return static_cast<int>(owed.size());
@@ -158,10 +182,12 @@ lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
           .answers = OwedAnswers()};
 }
 
-PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, int arriving) {
+PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, int arriving,
+                                     std::optional<Streamless>& streamless) {
   // A unix socket: any of them may be the one on which a request arrives.
-  PeerSilence::Numbers numbers{
-      .received = arriving > 0 ? now : begun_, .sent = busy_, .unsent = UnsentAnswers(fd)};
+  PeerSilence::Numbers numbers{.received = arriving > 0 ? now : begun_,
+                               .sent = busy_,
+                               .unsent = UnsentAnswers(fd, streamless)};
   tcp_info info{};
   socklen_t size = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {

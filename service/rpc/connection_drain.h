@@ -6,7 +6,9 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "service/lifecycle/clock.h"
@@ -32,7 +34,8 @@ namespace rpc {
 // open, and one that is busy at that moment is waited for.
 //
 // How long it must be silent: peer_silence.h. A request of which nothing more arrives is given up
-// after 5 s, as are bytes of which no more leave; Unfinished() says what that cuts.
+// after 5 s, as are bytes of which no more leave; Unfinished() says what that cuts. What a peer does
+// not read of a TCP connection without any stream is no answer, however much it is.
 //
 // Of a socket file's connections the kernel does not say when their last byte came. As long as a
 // request is arriving on any connection, none of these is given up, so that the limit of whoever
@@ -73,8 +76,15 @@ class ConnectionDrain {
   bool Idle() const { return goaways_.Idle(); }
 
  private:
+  // The peers of connections on which no stream has begun, as ConnectionGuard::PeerOf() has them.
+  using Streamless = std::unordered_set<std::string>;
+  Streamless WithoutStreams() const;
+  // Bytes that the peer has not acknowledged, where an answer is among them. `streamless`: unset until
+  // it is needed, because it takes time with each connection.
+  int UnsentAnswers(int fd, std::optional<Streamless>& streamless) const;
   // `arriving`: Arriving().
-  PeerSilence& PeerOf(int fd, lifecycle::Clock::TimePoint now, int arriving);
+  PeerSilence& PeerOf(int fd, lifecycle::Clock::TimePoint now, int arriving,
+                      std::optional<Streamless>& streamless);
   bool AllGone();
   bool AnySocket() const;
   // Of how many connections the peer has not acknowledged an answer.

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include <chrono>
 #include <cstdint>
@@ -31,11 +33,9 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testkit::Eventually;
 
-// Connections of a socket file, of which the kernel does not say when their last byte came: all time
-// is the clock's. Those of TCP, whose times are the kernel's, are in server_host_test.cc.
-class ConnectionDrainOfASocketFile : public ::testing::Test {
+class ConnectionDrainTest : public ::testing::Test {
  protected:
-  ConnectionDrainOfASocketFile() {
+  explicit ConnectionDrainTest(const std::string& address) {
     grpc::ServerBuilder builder;
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
@@ -43,7 +43,7 @@ class ConnectionDrainOfASocketFile : public ::testing::Test {
     builder.RegisterService(&probe_);
     calls_.Install(builder);
     server_ = Connections::BuildAndStart(builder, connections_);
-    listeners_.push_back(*Listener::Bind(address_));
+    listeners_.push_back(*Listener::Bind(address));
     EXPECT_TRUE(listeners_.front()->Listen().ok());
     listeners_.front()->Start([this](int listener_fd, int fd) {
       grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
@@ -54,7 +54,7 @@ class ConnectionDrainOfASocketFile : public ::testing::Test {
     drain_ = std::make_unique<ConnectionDrain>(*server_, listeners_, connections_, calls_, clock_);
   }
 
-  ~ConnectionDrainOfASocketFile() override {
+  ~ConnectionDrainTest() override {
     listeners_.front()->Close();
     probe_.Release();
     EXPECT_TRUE(Eventually([this] { return drain_->Idle(); }));
@@ -82,8 +82,6 @@ class ConnectionDrainOfASocketFile : public ::testing::Test {
 
   static constexpr milliseconds kStep{250};
 
-  const testkit::TempDir directory_{"/tmp"};  // Short enough for a socket's name.
-  const std::string address_ = "unix:" + directory_.File("socket");
   lifecycle::FakeClock clock_;
   ProbeService probe_;
   CallTracker calls_;
@@ -93,6 +91,66 @@ class ConnectionDrainOfASocketFile : public ::testing::Test {
   ConnectionDrain::Listeners listeners_;
   std::unique_ptr<ConnectionDrain> drain_;
 };
+
+struct SocketFile {
+  const testkit::TempDir directory{"/tmp"};  // Short enough for a socket's name.
+  const std::string address_ = "unix:" + directory.File("socket");
+};
+
+// Connections of a socket file, of which the kernel does not say when their last byte came: all time
+// is the clock's.
+class ConnectionDrainOfASocketFile : private SocketFile, public ConnectionDrainTest {
+ protected:
+  ConnectionDrainOfASocketFile() : ConnectionDrainTest(address_) {}
+  using SocketFile::address_;
+};
+
+// Those of TCP, whose times are the kernel's: what depends on these is in server_host_test.cc.
+class ConnectionDrainOfTcp : public ConnectionDrainTest {
+ protected:
+  ConnectionDrainOfTcp() : ConnectionDrainTest("127.0.0.1:0") {}
+
+  std::string address() const { return listeners_.front()->address(); }
+
+  // What the kernel holds for peers that do not read.
+  int UnreadBytes() const {
+    int sum = 0;
+    listeners_.front()->ForEachConnection([&sum](int fd) {
+      int bytes = 0;
+      if (ioctl(fd, SIOCOUTQ, &bytes) == 0) sum += bytes;
+    });
+    return sum;
+  }
+
+  static constexpr int kMuch = 10000;
+};
+
+// Sends SETTINGS, each of which is acknowledged with nine bytes, and reads nothing.
+void Flood(RawPeer& peer) {
+  std::string settings;
+  for (int i = 0; i < 5000; ++i) settings += std::string("\0\0\0\4\0\0\0\0\0", 9);
+  peer.SendBytes(settings);
+}
+
+TEST_F(ConnectionDrainOfTcp, OwesNothingToAPeerThatNeverCalled) {
+  RawPeer floods(address(), {.receive_buffer = 4096});
+  Flood(floods);
+  ASSERT_TRUE(Eventually([this] { return UnreadBytes() > kMuch; }));
+  Begin();
+  EXPECT_FALSE(drain_->Unfinished().any());
+}
+
+TEST_F(ConnectionDrainOfTcp, MayOweAnAnswerToAPeerThatCalled) {
+  RawPeer floods(address(), {.receive_buffer = 4096});
+  RawPeer never_called(address(), {.receive_buffer = 4096});
+  ASSERT_TRUE(floods.AwaitAnswer(floods.Call("/probe.Probe/Echo", "")));
+  Flood(floods);
+  Flood(never_called);
+  ASSERT_TRUE(Eventually([this] { return UnreadBytes() > 6 * kMuch; }));
+  ASSERT_TRUE(Eventually([this] { return NoCallRuns(); }));
+  Begin();
+  EXPECT_EQ(drain_->Unfinished().answers, 1);
+}
 
 TEST_F(ConnectionDrainOfASocketFile, WaitsForNoneThatIsSilent) {
   RawPeer deaf(address_);

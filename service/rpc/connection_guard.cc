@@ -67,17 +67,6 @@ ConnectionGuard::Connection Record(std::int64_t id) {
   return connection;
 }
 
-std::vector<ConnectionGuard::Connection> Records(std::int64_t server_id) {
-  std::vector<ConnectionGuard::Connection> connections;
-  for (std::int64_t first = 1;;) {
-    const std::vector<std::int64_t> page =
-        NumbersInJson(TakeJson(grpc_channelz_get_server_sockets(server_id, first, 0)), "socketId");
-    if (page.empty()) return connections;
-    for (const std::int64_t id : page) connections.push_back(Record(id));
-    first = *std::max_element(page.begin(), page.end()) + 1;
-  }
-}
-
 }  // namespace
 
 ConnectionGuard::ConnectionGuard(std::int64_t server_id, Limits limits,
@@ -104,6 +93,17 @@ ConnectionGuard::~ConnectionGuard() {
 }
 
 std::int64_t ConnectionGuard::ended() const { return log_.total(); }
+
+std::vector<ConnectionGuard::Connection> ConnectionGuard::Records(std::int64_t server_id) {
+  std::vector<Connection> connections;
+  for (std::int64_t first = 1;;) {
+    const std::vector<std::int64_t> page =
+        NumbersInJson(TakeJson(grpc_channelz_get_server_sockets(server_id, first, 0)), "socketId");
+    if (page.empty()) return connections;
+    for (const std::int64_t id : page) connections.push_back(Record(id));
+    first = *std::max_element(page.begin(), page.end()) + 1;
+  }
+}
 
 std::string ConnectionGuard::PeerOf(int fd) {
   sockaddr_storage storage{};

@@ -88,6 +88,9 @@ class ConnectionGuard {
   // How many connections were ended.
   std::int64_t ended() const;
 
+  // What gRPC has recorded of the connections of a server. Takes time for each.
+  static std::vector<Connection> Records(std::int64_t server_id);
+
   // The address of the peer of a connected socket, as in Connection::peer; empty: none.
   static std::string PeerOf(int fd);
   // The same of what grpc_call_get_peer() returns: "ipv4:127.0.0.1:1234", "ipv6:%5B::1%5D:1234".
