@@ -64,7 +64,7 @@ absl::Status AdminServer::StartHttp() {
 
 absl::Status AdminServer::StartGrpc() {
   if (absl::Status started = host_.Start(); !started.ok()) return started;
-  if (absl::Status opened = host_.OpenListener(); !opened.ok()) return opened;
+  if (absl::Status opened = host_.Open(); !opened.ok()) return opened;
   process_.registry().Register("admin server", [this](Clock::TimePoint) { return CloseGrpc(); },
                                {.used_by_all = true, .limit = kLimit});
   return absl::OkStatus();

@@ -39,7 +39,7 @@ class AdminServer {
 
   AdminServer(lifecycle::Process& process, Options options);
 
-  // Errors: those of ServerHost::Start(), OpenListener() and HttpServer::Start().
+  // Errors: those of ServerHost::Start(), Open() and HttpServer::Start().
   absl::Status Start();
 
   // What to show over HTTP.

@@ -299,9 +299,9 @@ TEST_F(AdminServerTest, IsAliveToTheEndReadyWhileServing) {
   Stop();
   EXPECT_THAT(
       observer_.Lines(),
-      ElementsAre("start: 200 503", "OpenListener: 200 503", "Serving", "ShutdownRequested",
-                  "EnterLameDuck: 200 503", "LameDuckEntered", "CloseListener: 200 503",
-                  "ListenerClosed", "SayGoodbye: 200 503", "GoodbyeSaid",
+      ElementsAre("start: 200 503", "Listen: 200 503", "OpenListener: 200 503", "Serving",
+                  "ShutdownRequested", "EnterLameDuck: 200 503", "LameDuckEntered",
+                  "CloseListener: 200 503", "ListenerClosed", "SayGoodbye: 200 503", "GoodbyeSaid",
                   "AwaitConnectionsGone: 200 503", "ConnectionsGone", "BeginShutdown: 200 503",
                   "NewCallsRefused", "AwaitCallsFinished: 200 503", "CallsFinished",
                   "Cancel: 200 503", "ServerStopped", "WorkersStopped", "close: 200 503 SERVING",
@@ -435,7 +435,7 @@ class SecondServer {
  public:
   SecondServer() {
     EXPECT_TRUE(host_.Start().ok());
-    EXPECT_TRUE(host_.OpenListener().ok());
+    EXPECT_TRUE(host_.Open().ok());
     const auto stub = v1::AdminService::NewStub(
         grpc::CreateChannel(host_.address(), grpc::InsecureChannelCredentials()));
     v1::GetStateResponse response;

@@ -150,7 +150,7 @@ TEST_F(ProcessTest, AShutdownBeforeServingSkipsTheLameDuck) {
 TEST_F(ProcessTest, CannotStartWithoutLettingCallersIn) {
   Process process(AmpleBudget(), observer_);
   process.registry().Register("database", Returns());
-  traffic_.opens = absl::UnavailableError("no port file");
+  traffic_.listens = absl::UnavailableError("no port file");
   EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kCouldNotStart));
   EXPECT_THAT(observer_.Lines(), ElementsAre("CouldNotStart", "WorkersStopped", "Closed database"));
   EXPECT_EQ(observer_.Ends()[0].why, "no port file");
@@ -430,19 +430,6 @@ TEST_F(ProcessDeathTest, DestroysNothingAfterACloserGaveUp) {
         });
       },
       ExitedWithCode(4), "");
-}
-
-// Its server had let it in before another one could not be opened (TrafficGroup).
-TEST_F(ProcessDeathTest, DestroysNothingWhenACallOutlivesAFailedStart) {
-  EXPECT_EXIT(
-      {
-        OfMain of_main;
-        Process process(AmpleBudget(), observer_);
-        traffic_.opens = absl::UnavailableError("port in use");
-        traffic_.calls_that_do_not_finish = 1;
-        process.ServeUntilShutdown(traffic_);
-      },
-      ExitedWithCode(2), "");
 }
 
 TEST_F(ProcessDeathTest, DestroysNothingWhenARollBackHangs) {

@@ -49,7 +49,7 @@ absl::Status ShutdownSequence::Open(Traffic& traffic) {
     reason_ = ShutdownReason::kInterrupt;
     return absl::OkStatus();
   }
-  return traffic.OpenListener();
+  return traffic.Open();
 }
 
 ShutdownOutcome ShutdownSequence::Run() {
@@ -71,8 +71,6 @@ ShutdownOutcome ShutdownSequence::RollBack(const absl::Status& why) {
   reason_ = parts_.request.reason();
   parts_.drain.EndLameDuck();  // Releases a waiting Undo(), so that its server can be closed.
   Emit(EventType::kCouldNotStart, "", why.ToString());
-  // One of several servers may have let a call in that outlives its server's closing.
-  outcome_.abandoned |= traffic_ != nullptr && traffic_->TryCallsRunning() > 0;
   StopWorkers();
   CloseResources();
   Enter(Phase::kStopped);

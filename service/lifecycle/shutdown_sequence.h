@@ -82,7 +82,7 @@ class ShutdownSequence {
 
   // Lets callers in through `traffic`, unless a shutdown was requested.
   //
-  // Errors: those of Traffic::OpenListener(); then there is nothing to run.
+  // Errors: those of Traffic::Open(); then there is nothing to run.
   absl::Status Open(Traffic& traffic);
 
   // Serves until a shutdown is requested, then shuts down. Emits each phase as it begins, except

@@ -37,9 +37,9 @@ TEST_F(ShutdownSequenceDrainTest, StaysDrainedUntilAShutdownContinues) {
   auto outcome = Drain();
   observer_.Await("Drained");
   EXPECT_THAT(observer_.Lines(),
-              ElementsAre("OpenListener()", "Serving", "ManualDrainRequested", "EnterLameDuck()",
-                          "LameDuckEntered", "CloseListener()", "ListenerClosed", "SayGoodbye()",
-                          "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
+              ElementsAre("Listen()", "OpenListener()", "Serving", "ManualDrainRequested",
+                          "EnterLameDuck()", "LameDuckEntered", "CloseListener()", "ListenerClosed",
+                          "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
   request_.Request(ShutdownReason::kTerminate);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),
@@ -140,15 +140,16 @@ TEST_F(ShutdownSequenceDrainTest, UndoneDuringTheLameDuckServesAsBefore) {
   EXPECT_EQ(sequence_.load()->phase(), Phase::kServing);
   request_.Request(ShutdownReason::kInterrupt);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
-  EXPECT_THAT(observer_.Lines(),
-              ElementsAre("OpenListener()", "Serving", "ManualDrainRequested", "EnterLameDuck()",
-                          "LameDuckEntered", "LeaveLameDuck()", "Serving", "ManualDrainRequested",
-                          "EnterLameDuck()", "LameDuckEntered", "LeaveLameDuck()", "Serving",
-                          "ShutdownRequested", "CloseListener()", "ListenerClosed", "SayGoodbye()",
-                          "GoodbyeSaid", "AwaitConnectionsGone()", "ConnectionsGone",
-                          "BeginShutdown()", "NewCallsRefused", "AwaitCallsFinished()",
-                          "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
-                          "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
+  EXPECT_THAT(
+      observer_.Lines(),
+      ElementsAre("Listen()", "OpenListener()", "Serving", "ManualDrainRequested",
+                  "EnterLameDuck()", "LameDuckEntered", "LeaveLameDuck()", "Serving",
+                  "ManualDrainRequested", "EnterLameDuck()", "LameDuckEntered", "LeaveLameDuck()",
+                  "Serving", "ShutdownRequested", "CloseListener()", "ListenerClosed",
+                  "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()", "ConnectionsGone",
+                  "BeginShutdown()", "NewCallsRefused", "AwaitCallsFinished()", "CallsFinished",
+                  "Cancel()", "ServerStopped", "WorkersStopped", "StateSaved totals",
+                  "Closed channel", "Closed database", "Stopped"));
 }
 
 TEST_F(ShutdownSequenceDrainTest, CannotBeUndoneOnceTheListenerIsClosed) {

@@ -76,8 +76,7 @@ class Random {
 class RandomTraffic final : public Traffic {
  public:
   explicit RandomTraffic(Random& random)
-      : opens_(random.OnceIn(20) ? absl::UnavailableError("no port") : absl::OkStatus()),
-        lets_in_(opens_.ok() || random.OnceIn(2)),
+      : listens_(random.OnceIn(20) ? absl::UnavailableError("no port") : absl::OkStatus()),
         says_goodbye_(random.Takes()),
         connections_go_(random.Takes()),
         calls_end_(random.Takes()),
@@ -89,12 +88,10 @@ class RandomTraffic final : public Traffic {
                                        : Unfinished{.answers = 1}) {}
 
   // Calls that run on, so that their server is abandoned.
-  bool abandoned() const { return abandoned_ || (opened_ && !opens_.ok() && lets_in_); }
+  bool abandoned() const { return abandoned_; }
 
-  absl::Status OpenListener() override {
-    opened_ = true;
-    return opens_;
-  }
+  absl::Status Listen() override { return listens_; }
+  void OpenListener() override { EXPECT_TRUE(listens_.ok()); }
   void EnterLameDuck() override {
     EXPECT_FALSE(lame_duck_ || closed_);
     lame_duck_ = true;
@@ -128,7 +125,7 @@ class RandomTraffic final : public Traffic {
   }
   bool KeepCancelling() override { return false; }
   Load Look() const override { return {}; }
-  int TryCallsRunning() const override { return lets_in_ ? calls_ : 0; }
+  int TryCallsRunning() const override { return calls_; }
 
  private:
   static bool Await(Clock::Duration takes, Patience& patience) {
@@ -137,14 +134,11 @@ class RandomTraffic final : public Traffic {
     return patience.clock().Now() >= end;
   }
 
-  const absl::Status opens_;
-  // Also when it does not open: one of several servers had let calls in.
-  const bool lets_in_;
+  const absl::Status listens_;
   const Clock::Duration says_goodbye_, connections_go_, calls_end_, ends_;
   const int calls_;
   const Departure connections_;
   const Unfinished unfinished_;
-  bool opened_ = false;
   bool lame_duck_ = false;
   bool closed_ = false;
   bool shut_down_ = false;

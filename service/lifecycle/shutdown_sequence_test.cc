@@ -30,7 +30,7 @@ TEST_F(ShutdownSequenceTest, DoesEverythingInOrderAfterATerminate) {
   const ShutdownOutcome outcome = Run(ShutdownReason::kTerminate);
   EXPECT_THAT(
       observer_.Lines(),
-      ElementsAre("OpenListener()", "Serving", "ShutdownRequested", "EnterLameDuck()",
+      ElementsAre("Listen()", "OpenListener()", "Serving", "ShutdownRequested", "EnterLameDuck()",
                   "LameDuckEntered", "CloseListener()", "ListenerClosed", "SayGoodbye()",
                   "GoodbyeSaid",                                                                  //
                   "AwaitConnectionsGone()", "ConnectionsGone",                                    //
@@ -47,7 +47,7 @@ TEST_F(ShutdownSequenceTest, SkipsTheLameDuckAfterAnInterrupt) {
   const ShutdownOutcome outcome = Run(ShutdownReason::kInterrupt);
   EXPECT_THAT(
       observer_.Lines(),
-      ElementsAre("OpenListener()", "Serving", "ShutdownRequested", "CloseListener()",
+      ElementsAre("Listen()", "OpenListener()", "Serving", "ShutdownRequested", "CloseListener()",
                   "ListenerClosed", "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()",
                   "ConnectionsGone", "BeginShutdown()", "NewCallsRefused", "AwaitCallsFinished()",
                   "CallsFinished", "Cancel()", "ServerStopped", "WorkersStopped",
@@ -128,8 +128,9 @@ TEST_F(ShutdownSequenceTest, StaysALameDuckForItsFullTime) {
   auto outcome = Start(ShutdownReason::kTerminate);
   Pass(seconds(5) - milliseconds(1));
   clock_.AwaitWaiters(1);
-  EXPECT_THAT(observer_.Lines(), ElementsAre("OpenListener()", "Serving", "ShutdownRequested",
-                                             "EnterLameDuck()", "LameDuckEntered"));
+  EXPECT_THAT(observer_.Lines(),
+              ElementsAre("Listen()", "OpenListener()", "Serving", "ShutdownRequested",
+                          "EnterLameDuck()", "LameDuckEntered"));
   Pass(milliseconds(1));
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
 }
@@ -432,9 +433,9 @@ TEST_F(ShutdownSequenceTest, ServesWhenTheShutdownIsRequestedWhileOpening) {
 }
 
 TEST_F(ShutdownSequenceTest, ServesNobodyWhenCallersCannotBeAdmitted) {
-  traffic_.opens = absl::UnavailableError("no port file");
+  traffic_.listens = absl::UnavailableError("no port file");
   ShutdownSequence sequence(Parts(), budget_, clock_, observer_);
-  EXPECT_EQ(sequence.Open(traffic_), traffic_.opens);
+  EXPECT_EQ(sequence.Open(traffic_), traffic_.listens);
   EXPECT_THAT(observer_.Lines(), ElementsAre());
 }
 

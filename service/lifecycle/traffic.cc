@@ -15,10 +15,6 @@ namespace {
 
 // How long before they are cut calls are told to answer, if the budget allows it.
 constexpr Clock::Duration kForAnswers = std::chrono::milliseconds(500);
-// How long callers have who were let in before the start failed, and how long the server that let
-// them in then has to end: a start that failed is soon tried again.
-constexpr Clock::Duration kForCallers = std::chrono::milliseconds(500);
-constexpr Clock::Duration kForTheirEnd = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -30,6 +26,12 @@ std::string RunningCalls(const CallTally& tally) {
     }
   }
   return absl::StrJoin(running, ", ");
+}
+
+absl::Status Traffic::Open() {
+  absl::Status listens = Listen();
+  if (listens.ok()) OpenListener();
+  return listens;
 }
 
 Traffic::Departure Traffic::AwaitConnectionsGone(Patience& patience) {
@@ -60,32 +62,15 @@ void TrafficGroup::OnHandover(std::function<void(const std::string& to)> handed_
   for (Traffic* const each : members_) each->OnHandover(handed_over);
 }
 
-bool TrafficGroup::OpensLast() const {
-  return std::any_of(members_.begin(), members_.end(),
-                     [](const Traffic* each) { return each->OpensLast(); });
-}
-
-absl::Status TrafficGroup::OpenListener() {
-  std::vector<Traffic*> in_order = members_;
-  std::stable_partition(in_order.begin(), in_order.end(),
-                        [](const Traffic* each) { return !each->OpensLast(); });
-  for (auto each = in_order.begin(); each != in_order.end(); ++each) {
-    absl::Status opened = (*each)->OpenListener();
-    if (opened.ok()) continue;
-    TrafficGroup({in_order.begin(), each}).CloseAgain();
-    return opened;
+absl::Status TrafficGroup::Listen() {
+  for (Traffic* const each : members_) {
+    if (absl::Status listens = each->Listen(); !listens.ok()) return listens;
   }
   return absl::OkStatus();
 }
 
-void TrafficGroup::CloseAgain() {
-  CloseListener();
-  Patience for_callers(Clock::Steady(), kForCallers, {});
-  AwaitConnectionsGone(for_callers);
-  BeginShutdown();
-  AwaitCallsFinished(for_callers);
-  Patience for_their_end(Clock::Steady(), kForTheirEnd, {});
-  Cancel(for_their_end);
+void TrafficGroup::OpenListener() {
+  for (Traffic* const each : members_) each->OpenListener();
 }
 
 void TrafficGroup::EnterLameDuck() {

@@ -78,13 +78,14 @@ class Traffic {
   // to drain. `to` names that process.
   virtual void OnHandover(std::function<void(const std::string& to)> /*handed_over*/) {}
 
-  // Whether OpenListener() ends another process's serving, which nothing undoes.
-  virtual bool OpensLast() const { return false; }
-
-  // Lets callers in and publishes the address.
-  //
-  // Errors: those of the server; then no caller is let in, and nothing is left to close.
-  virtual absl::Status OpenListener() = 0;
+  // Lets callers in, in two steps, so that of several servers none does before all can. Errors: those
+  // of Listen(); then no caller is let in, and nothing is left to close.
+  absl::Status Open();
+  // Everything that may fail. Callers who come from now on wait for the second step, or are reset when
+  // the server is destroyed without it.
+  virtual absl::Status Listen() = 0;
+  // Requires: Listen() was OK.
+  virtual void OpenListener() = 0;
 
   // Fails health checks, and hints to callers that this replica is leaving. Keeps serving.
   virtual void EnterLameDuck() = 0;
@@ -152,15 +153,9 @@ class TrafficGroup final : public Traffic {
 
   // A handover of one member's addresses drains all of them.
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
-  // True: for any member.
-  bool OpensLast() const override;
-  // Opens those last that OpensLast(), so that whom they replace still serves when another one fails;
-  // only of several such, a later one may fail when it is too late.
-  //
-  // Errors: the first member's that has one. The members before it have let callers in: they are
-  // closed again, as in a shutdown, within two seconds. Only a handler that has not ended by then
-  // still runs: TryCallsRunning() counts it.
-  absl::Status OpenListener() override;
+  // Errors: the first member's that has one.
+  absl::Status Listen() override;
+  void OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
   void CloseListener() override;
@@ -181,9 +176,6 @@ class TrafficGroup final : public Traffic {
   CallTally TryTally() const override;
 
  private:
-  // Undoes OpenListener().
-  void CloseAgain();
-
   const std::vector<Traffic*> members_;
   std::vector<Traffic*> not_gone_;  // Those for which KeepCancelling() has not returned true.
 };

@@ -34,36 +34,19 @@ class TrafficGroupTest : public ::testing::Test {
 };
 
 TEST_F(TrafficGroupTest, DoesEachStepForAllBeforeTheNext) {
-  EXPECT_TRUE(group_.OpenListener().ok());
+  EXPECT_TRUE(group_.Open().ok());
   group_.CloseListener();
   group_.BeginShutdown();
   EXPECT_THAT(steps_,
-              ElementsAre("first OpenListener", "second OpenListener", "first CloseListener",
-                          "second CloseListener", "first BeginShutdown", "second BeginShutdown"));
+              ElementsAre("first Listen", "second Listen", "first OpenListener",
+                          "second OpenListener", "first CloseListener", "second CloseListener",
+                          "first BeginShutdown", "second BeginShutdown"));
 }
 
-TEST_F(TrafficGroupTest, OpensNoneAfterOneThatFails) {
-  first_.opens = absl::UnavailableError("no port");
-  EXPECT_EQ(group_.OpenListener(), first_.opens);
-  EXPECT_THAT(steps_, ElementsAre("first OpenListener"));
-}
-
-TEST_F(TrafficGroupTest, ClosesThoseThatAreOpenAfterOneThatFails) {
-  second_.opens = absl::UnavailableError("no port");
-  EXPECT_EQ(group_.OpenListener(), second_.opens);
-  EXPECT_THAT(steps_,
-              ElementsAre("first OpenListener", "second OpenListener", "first CloseListener",
-                          "first LookAtConnections", "first BeginShutdown", "first CallsFinished",
-                          "first KeepCancelling"));
-}
-
-TEST_F(TrafficGroupTest, WaitsOnlyBrieflyForCallersAfterOneThatFails) {
-  first_.connections = Traffic::Departure::kBusy;
-  first_.calls_that_do_not_finish = 1;
-  first_.ends = false;
-  second_.opens = absl::UnavailableError("no port");
-  EXPECT_EQ(group_.OpenListener(), second_.opens);
-  EXPECT_THAT(steps_, ::testing::Contains("first KeepCancelling"));
+TEST_F(TrafficGroupTest, LetsNobodyInWhenOneFails) {
+  second_.listens = absl::UnavailableError("no port");
+  EXPECT_EQ(group_.Open(), second_.listens);
+  EXPECT_THAT(steps_, ElementsAre("first Listen", "second Listen"));
 }
 
 TEST_F(TrafficGroupTest, ReportsTheWorstAndTheSum) {

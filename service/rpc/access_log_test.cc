@@ -67,7 +67,7 @@ class Logged {
   Logged(AccessLog& log, grpc::Service& service, ServerHost::Options options = {})
       : host_(With(log, std::move(options)), {Shared(service)}, goodbye_) {
     EXPECT_TRUE(host_.Start().ok());
-    EXPECT_TRUE(host_.OpenListener().ok());
+    EXPECT_TRUE(host_.Open().ok());
   }
   ~Logged() { End(); }
 
@@ -577,7 +577,7 @@ TEST_F(AccessLogTest, WithoutOneTheCallersTraceIsForwarded) {
     GoodbyeSignal goodbye;
     ServerHost host({}, {Shared(front)}, goodbye);
     ASSERT_TRUE(host.Start().ok());
-    ASSERT_TRUE(host.OpenListener().ok());
+    ASSERT_TRUE(host.Open().ok());
     EXPECT_EQ(Echo(host.address(), {{"traceparent", kTraceparent}}), grpc::StatusCode::OK);
     AwaitCalls(1);  // It is logged once its caller has the answer.
     // Nobody can pretend to be our own.
@@ -658,7 +658,7 @@ TEST_F(AccessLogTest, WhatGrpcDoesNotSendIsNotPassedOn) {
     GoodbyeSignal goodbye;
     ServerHost unlogged({}, {Shared(front)}, goodbye);
     ASSERT_TRUE(unlogged.Start().ok());
-    ASSERT_TRUE(unlogged.OpenListener().ok());
+    ASSERT_TRUE(unlogged.Open().ok());
     EXPECT_TRUE(call(unlogged.address(), {{"traceparent", kTraceparent}, {"tracestate", "a=\t1"}}));
     EXPECT_TRUE(
         call(unlogged.address(),

@@ -111,7 +111,7 @@ class AuthorizationTest : public testing::Test {
                                 }},
         std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
     const absl::Status started = host_->Start();
-    return started.ok() ? host_->OpenListener() : started;
+    return started.ok() ? host_->Open() : started;
   }
 
   std::shared_ptr<grpc::Channel> Connect(const SelfSigned* shows = nullptr) {

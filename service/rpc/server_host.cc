@@ -284,13 +284,19 @@ std::string ServerHost::address() const {
   return listeners_.empty() ? "" : listeners_.front()->address();
 }
 
-absl::Status ServerHost::OpenListener() {
+absl::Status ServerHost::Listen() {
   for (const auto& each : listeners_) {
     if (absl::Status listens = each->Listen(); !listens.ok()) return listens;
   }
-  if (absl::Status written = WritePortFile(); !written.ok()) return written;
+  return WritePortFile();
+}
+
+void ServerHost::OpenListener() {
   if (takeover_ != nullptr) {
-    if (absl::Status published = takeover_->Publish(); !published.ok()) return published;
+    // No reason not to serve, and too late for one: the next process does not start, and says why.
+    if (const absl::Status published = takeover_->Publish(); !published.ok()) {
+      WriteLog(absl::StrCat("the next process will not find this one: ", published.message()));
+    }
   }
   const int max_descriptors = options_.limits.RaiseMaxDescriptors();
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
@@ -304,7 +310,6 @@ absl::Status ServerHost::OpenListener() {
   }
   open_ = true;
   if (takeover_ != nullptr) takeover_->Serve(HandsOver());
-  return absl::OkStatus();
 }
 
 void ServerHost::OnHandover(std::function<void(const std::string& to)> handed_over) {

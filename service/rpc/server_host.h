@@ -112,7 +112,7 @@ class ServerHost final : public lifecycle::Traffic {
   ServerHost(const ServerHost&) = delete;
   ServerHost& operator=(const ServerHost&) = delete;
 
-  // Binds, and gets ready to serve. Connections are refused until OpenListener(), so that callers try
+  // Binds, and gets ready to serve. Connections are refused until Listen(), so that callers try
   // another replica, unless something listens at once: a socket file, and what was passed or taken
   // over. Those wait. An optimised build (NDEBUG) turns off Abseil's search for deadlocks, in the whole
   // process.
@@ -129,13 +129,13 @@ class ServerHost final : public lifecycle::Traffic {
   // What it takes over, it takes over in Start(); what it hands over, once callers were let in. To
   // whom it is handed over also gets the callers who still wait to be accepted.
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
-  // With a takeover, from Start() on.
-  bool OpensLast() const override { return takeover_ != nullptr; }
-  // Listens, writes the port file, then accepts: nobody was served if this fails.
+  // Listens, and writes the port file.
   //
-  // Errors: those of Listener::Listen() and Takeover::Publish(); UNAVAILABLE when the port file
-  // cannot be written.
-  absl::Status OpenListener() override;
+  // Errors: those of Listener::Listen(); UNAVAILABLE when the port file cannot be written.
+  absl::Status Listen() override;
+  // Accepts, and serves in its predecessor's place. Where its successor will not find it
+  // (Takeover::Publish()), it says so.
+  void OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
   void CloseListener() override;

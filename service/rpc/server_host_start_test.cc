@@ -2,12 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <future>
-#include <iostream>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -20,11 +18,7 @@
 #include "absl/strings/match.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
-#include "service/lifecycle/process.h"
-#include "service/lifecycle/signal_thread.h"
-#include "service/lifecycle/testing/ample_budget.h"
 #include "service/lifecycle/testing/fake_traffic.h"
-#include "service/lifecycle/testing/recording_observer.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
@@ -115,7 +109,7 @@ TEST_F(ServerHostStartTest, RefusesCallersUntilItIsOpened) {
   ASSERT_TRUE(starting.Start().ok());
   EXPECT_FALSE(RawConnection(starting.address()).connected());
   EXPECT_TRUE(Echo(NewConnection("ipv4:" + starting.address() + "," + host_->address())).ok());
-  ASSERT_TRUE(starting.OpenListener().ok());
+  ASSERT_TRUE(starting.Open().ok());
   EXPECT_TRUE(Echo(NewConnection(starting.address())).ok());
   starting.CloseListener();
 }
@@ -124,7 +118,7 @@ TEST_F(ServerHostStartTest, ServesNobodyWithoutItsPortFile) {
   const std::string path = ::testing::TempDir() + "no_such_directory/port";
   host_.emplace(ServerHost::Options{.port_file = path}, Services(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
-  const absl::Status opened = host_->OpenListener();
+  const absl::Status opened = host_->Open();
   EXPECT_TRUE(absl::IsUnavailable(opened)) << opened;
   EXPECT_THAT(std::string(opened.message()), HasSubstr(path));
   EXPECT_THAT(std::string(opened.message()), HasSubstr("there is no directory"));
@@ -134,25 +128,23 @@ TEST_F(ServerHostStartTest, ServesNobodyWithoutItsPortFile) {
   EXPECT_FALSE(caller.Receive(std::string("\0\0", 2))) << "it was connected";
 }
 
-TEST_F(ServerHostStartTest, IsClosedAgainWhenAnotherOfItsGroupCannotOpen) {
+TEST_F(ServerHostStartTest, LetsNobodyInWhenAnotherOfItsGroupCannotListen) {
   host_.emplace(ServerHost::Options(), Services(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
-  std::future<grpc::Status> held;
+  std::optional<RawConnection> caller;
   lifecycle::FakeTraffic other;
-  other.opens = absl::UnavailableError("no port file");
+  other.listens = absl::UnavailableError("no port file");
   other.on_call = [&](const std::string& step) {
-    ASSERT_EQ(step, "OpenListener");
-    held = Hold(Connect());
-    EXPECT_TRUE(probe_.AwaitHeld(1));
+    ASSERT_EQ(step, "Listen");
+    caller.emplace(host_->address()).Send(Http2Preface());
   };
-  EXPECT_EQ(lifecycle::TrafficGroup({&*host_, &other}).OpenListener(), other.opens);
-  EXPECT_FALSE(RawConnection(host_->address()).connected());
-  EXPECT_FALSE(held.get().ok());
-  EXPECT_EQ(host_->TryCallsRunning(), 0);
+  EXPECT_EQ(lifecycle::TrafficGroup({&*host_, &other}).Open(), other.listens);
+  EXPECT_EQ(host_->Look().connections, 0);
   host_.reset();
+  EXPECT_FALSE(caller->Receive(std::string("\0\0", 2))) << "it was connected";
 }
 
-TEST_F(ServerHostStartTest, LeavesItsPredecessorServingWhenAnotherOfItsGroupCannotOpen) {
+TEST_F(ServerHostStartTest, LeavesItsPredecessorServingWhenAnotherOfItsGroupCannotListen) {
   std::promise<std::string> heard;
   const std::string path = UnusedPath();
   ServerHost old({.takeover = path,
@@ -163,70 +155,37 @@ TEST_F(ServerHostStartTest, LeavesItsPredecessorServingWhenAnotherOfItsGroupCann
                  Services(), goodbye_);
   old.OnHandover([&heard](const std::string&) { heard.set_value("handed over"); });
   ASSERT_TRUE(old.Start().ok());
-  ASSERT_TRUE(old.OpenListener().ok());
+  ASSERT_TRUE(old.Open().ok());
   std::optional<ServerHost> next;
   next.emplace(ServerHost::Options{.takeover = path},
                std::vector<std::shared_ptr<grpc::Service>>{std::make_shared<ProbeService>()},
                goodbye_);
   ASSERT_TRUE(next->Start().ok());
   lifecycle::FakeTraffic other;
-  other.opens = absl::UnavailableError("no port file");
-  EXPECT_EQ(lifecycle::TrafficGroup({&*next, &other}).OpenListener(), other.opens);
+  other.listens = absl::UnavailableError("no port file");
+  EXPECT_EQ(lifecycle::TrafficGroup({&*next, &other}).Open(), other.listens);
   next.reset();
   EXPECT_THAT(heard.get_future().get(), HasSubstr("this one goes on"));
+  EXPECT_TRUE(std::filesystem::exists(path)) << "the next one finds it";
   EXPECT_TRUE(Echo(NewConnection(old.address())).ok());
   old.CloseListener();
 }
 
-// Two servers, the second of which cannot be opened.
-int StartTwoServers(std::shared_ptr<grpc::Service> first, std::shared_ptr<grpc::Service> second) {
-  GoodbyeSignal goodbye;
-  lifecycle::RecordingObserver observer;
-  lifecycle::Process process(lifecycle::AmpleBudget(), observer);
-  ServerHost opens({}, {std::move(first)}, goodbye);
-  ServerHost fails({.port_file = ::testing::TempDir() + "no_such_directory/port"},
-                   {std::move(second)}, goodbye);
-  if (!opens.Start().ok() || !fails.Start().ok()) return 90;
-  lifecycle::TrafficGroup both({&opens, &fails});
-  const int code = process.ServeUntilShutdown(both);
-  std::cerr << observer.Ends().back().why;
-  return code;
-}
-
-TEST_F(ServerHostStartTest, EndsItsProcessAsNotStartedWhenAnotherOfItsGroupCannotOpen) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(
-      {
-        lifecycle::BlockShutdownSignals();
-        _exit(StartTwoServers(service_, std::make_shared<ProbeService>()));
-      },
-      ::testing::ExitedWithCode(2), "there is no directory");
-}
-
-// A server that a handler still uses is not destroyed: its process ends with it.
-TEST_F(ServerHostStartTest, EndsItsProcessThoughACallOutlivesTheFailedStart) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(
-      {
-        lifecycle::BlockShutdownSignals();
-        lifecycle::RecordingObserver observer;
-        lifecycle::Process process(lifecycle::AmpleBudget(), observer);
-        Waits waits;
-        const auto prepare = [&](grpc::ServerBuilder& builder) { builder.RegisterService(&waits); };
-        ServerHost opens({.prepare = prepare}, {}, goodbye_);
-        if (!opens.Start().ok()) _exit(90);
-        std::future<grpc::Status> held;
-        lifecycle::FakeTraffic other;
-        other.opens = absl::UnavailableError("no port");
-        other.on_call = [&](const std::string&) {
-          held = Hold(NewConnection(opens.address()));
-          waits.begun.get_future().wait();
-        };
-        lifecycle::TrafficGroup both({&opens, &other});
-        process.ServeUntilShutdown(both);
-        _exit(91);  // It came back.
-      },
-      ::testing::ExitedWithCode(2), "");
+TEST_F(ServerHostStartTest, ServesAndSaysSoWhenItsSuccessorWillNotFindIt) {
+  const testkit::TempDir parent("/tmp");
+  std::filesystem::create_directory(parent.File("run"));
+  std::vector<std::string> lines;
+  host_.emplace(
+      ServerHost::Options{.takeover = parent.File("run/socket"),
+                          .log = [&lines](const std::string& line) { lines.push_back(line); }},
+      Services(), goodbye_);
+  ASSERT_TRUE(host_->Start().ok());
+  std::filesystem::rename(parent.File("run"), parent.File("gone"));
+  EXPECT_TRUE(host_->Open().ok());
+  EXPECT_THAT(lines, ::testing::Contains(HasSubstr("the next process will not find this one: ")));
+  EXPECT_TRUE(Echo(Connect()).ok());
+  host_->CloseListener();
+  host_.reset();
 }
 
 TEST_F(ServerHostStartTest, LeavesItsSocketFileToASuccessorThatDoesNotServeYet) {
@@ -234,11 +193,11 @@ TEST_F(ServerHostStartTest, LeavesItsSocketFileToASuccessorThatDoesNotServeYet) 
   const ServerHost::Options options = {.address = "unix:" + path, .takeover = UnusedPath()};
   ServerHost old(options, Services(), goodbye_);
   ASSERT_TRUE(old.Start().ok());
-  ASSERT_TRUE(old.OpenListener().ok());
+  ASSERT_TRUE(old.Open().ok());
   ServerHost next(options, {std::make_shared<ProbeService>()}, goodbye_);
   ASSERT_TRUE(next.Start().ok());
   old.CloseListener();
-  ASSERT_TRUE(next.OpenListener().ok());
+  ASSERT_TRUE(next.Open().ok());
   EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
   next.CloseListener();
   EXPECT_FALSE(std::filesystem::exists(path));

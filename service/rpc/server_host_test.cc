@@ -129,7 +129,7 @@ TEST_F(ServerHostTest, SharesItsProcessWithAnotherHost) {
   {
     ServerHost other({}, {std::make_shared<ProbeService>()}, other_drain);
     ASSERT_TRUE(other.Start().ok());
-    ASSERT_TRUE(other.OpenListener().ok());
+    ASSERT_TRUE(other.Open().ok());
     EXPECT_TRUE(Echo(NewConnection(other.address())).ok());
     EXPECT_TRUE(Echo(Connect()).ok());
     other.CloseListener();
@@ -219,7 +219,7 @@ TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
                                         }},
                 std::vector<std::shared_ptr<grpc::Service>>(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
-  ASSERT_TRUE(host_->OpenListener().ok());
+  ASSERT_TRUE(host_->Open().ok());
   const auto channel = Connect();
   std::future<grpc::Status> held = Hold(channel);
   waits.begun.get_future().wait();
@@ -459,7 +459,7 @@ TEST_F(ServerHostTest, SpreadsTheGoodbyesOfAllServersThatShareASignal) {
   Start();
   ServerHost second({}, {std::make_shared<ProbeService>()}, goodbye_);
   ASSERT_TRUE(second.Start().ok());
-  ASSERT_TRUE(second.OpenListener().ok());
+  ASSERT_TRUE(second.Open().ok());
   RawStream told(NewConnection(second.address()), "/probe.Probe/Chat");
   told.Ask("");
   RawStream waits(NewConnection(second.address()), "/probe.Probe/Chat");

@@ -73,7 +73,11 @@ class Takeover {
   Takeover(const Takeover&) = delete;
   Takeover& operator=(const Takeover&) = delete;
 
-  // From now on the next process finds this one. Call it when nothing else can fail any more.
+  // From now on the next process finds this one, and not its predecessor: call it when nothing else can
+  // fail any more.
+  //
+  // Errors: PERMISSION_DENIED and UNAVAILABLE, if the directory has changed since Begin(). The next
+  // process finds nobody then, and cannot have the addresses.
   absl::Status Publish();
 
   // This process serves: tells the predecessor, which then drains; begins to wait for a successor.

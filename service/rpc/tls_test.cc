@@ -62,7 +62,7 @@ class TlsTest : public ::testing::Test {
         ServerHost::Options{.address = "127.0.0.1:0,127.0.0.1:0", .credentials = credentials},
         std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
     ASSERT_TRUE(host_->Start().ok());
-    ASSERT_TRUE(host_->OpenListener().ok());
+    ASSERT_TRUE(host_->Open().ok());
   }
 
   void Renew(const SelfSigned& with) {
@@ -109,7 +109,7 @@ TEST_F(TlsTest, EachAddressHasOwnCredentialsAndDrains) {
                                     .more_endpoints = {{"unix:" + path}}},
                 std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
   ASSERT_TRUE(host_->Start().ok());
-  ASSERT_TRUE(host_->OpenListener().ok());
+  ASSERT_TRUE(host_->Open().ok());
   const auto hold = [](std::unique_ptr<probe::Probe::Stub> caller) {
     return std::async(std::launch::async, [caller = std::move(caller)] {
       grpc::ClientContext context;
@@ -156,7 +156,7 @@ TEST_F(TlsTest, ATakeoverKeepsTheCredentialsOfAnAddressNamedTwice) {
                                        .takeover = sockets.File("takeover")};
   ServerHost old(options, {std::make_shared<ProbeService>()}, goodbye_);
   ASSERT_TRUE(old.Start().ok());
-  ASSERT_TRUE(old.OpenListener().ok());
+  ASSERT_TRUE(old.Open().ok());
   std::vector<std::string> plaintext = ListeningAddresses();
   std::erase_if(plaintext, [&old](const std::string& each) {
     return each == old.address() || !absl::StartsWith(each, "127.");
@@ -164,7 +164,7 @@ TEST_F(TlsTest, ATakeoverKeepsTheCredentialsOfAnAddressNamedTwice) {
   ASSERT_EQ(plaintext.size(), 1u);
   host_.emplace(options, std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
   ASSERT_TRUE(host_->Start().ok());
-  ASSERT_TRUE(host_->OpenListener().ok());
+  ASSERT_TRUE(host_->Open().ok());
   old.CloseListener();
   EXPECT_EQ(host_->address(), old.address());
   EXPECT_EQ(Call(*NewCaller(server_)), grpc::OK);

@@ -342,7 +342,7 @@ int main(int argc, char** argv) {
     if (found->second == "drained") {
       servers.push_back(&second);
     } else if (started.ok()) {
-      started = second.OpenListener();
+      started = second.Open();
     }
     if (!started.ok()) return process.CouldNotStart(started);
     log.Print("the second server listens on " + second.address());

@@ -19,7 +19,7 @@ class FakeTraffic final : public Traffic {
  public:
   // What the methods return. Those that wait return anything but success only when patience runs
   // out.
-  absl::Status opens;
+  absl::Status listens;
   std::atomic<Departure> connections = Departure::kGone;
   int calls_that_do_not_finish = 0;
   int requests_that_do_not_arrive = 0;
@@ -44,10 +44,11 @@ class FakeTraffic final : public Traffic {
   void OnHandover(std::function<void(const std::string& to)> then) override {
     handed_over = std::move(then);
   }
-  absl::Status OpenListener() override {
-    on_call("OpenListener");
-    return opens;
+  absl::Status Listen() override {
+    on_call("Listen");
+    return listens;
   }
+  void OpenListener() override { on_call("OpenListener"); }
   void EnterLameDuck() override { on_call("EnterLameDuck"); }
   void LeaveLameDuck() override { on_call("LeaveLameDuck"); }
   void CloseListener() override { on_call("CloseListener"); }

@@ -33,7 +33,7 @@ class HostUnderTest : public ::testing::Test {
     host_.emplace(std::move(options), Services(), goodbye_);
     const absl::Status started = host_->Start();
     ASSERT_TRUE(started.ok()) << started;
-    const absl::Status opened = host_->OpenListener();
+    const absl::Status opened = host_->Open();
     ASSERT_TRUE(opened.ok()) << opened;
   }
 
