@@ -7,9 +7,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -25,6 +27,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "service/admin/build_info.h"
 #include "service/config/flag_files.h"
@@ -403,6 +406,34 @@ void CheckAdminAddresses() {
                         "see its settings and its load", "");
 }
 
+// Each would replace the other's, and callers of the one would reach the other, or nobody.
+void CheckFiles() {
+  std::map<std::string, std::string> flags;  // By file.
+  const auto add = [&flags](const char* flag, absl::string_view file) {
+    if (file.empty() || absl::StartsWith(file, "/dev/")) return;
+    std::error_code error;
+    const std::string whole =
+        std::filesystem::absolute(std::string(file), error).lexically_normal();
+    const std::string other = flags.try_emplace(whole, flag).first->second;
+    if (other == flag) return;
+    UsageError(absl::StrCat("--", flag, " and --", other, " name one file, ", whole,
+                            ": give each its own"));
+  };
+  const auto add_sockets = [&add](const char* flag, const std::string& addresses) {
+    for (absl::string_view each : absl::StrSplit(addresses, ',')) {
+      if (absl::ConsumePrefix(&each, "unix:")) add(flag, each);
+    }
+  };
+  add_sockets("address", absl::GetFlag(FLAGS_address));
+  add_sockets("admin_address", absl::GetFlag(FLAGS_admin_address));
+  add_sockets("admin_http_address", absl::GetFlag(FLAGS_admin_http_address));
+  add("takeover", absl::GetFlag(FLAGS_takeover));
+  add("port_file", absl::GetFlag(FLAGS_port_file));
+  add("admin_port_file", absl::GetFlag(FLAGS_admin_port_file));
+  add("admin_http_port_file", absl::GetFlag(FLAGS_admin_http_port_file));
+  add("shutdown_report", absl::GetFlag(FLAGS_shutdown_report));
+}
+
 void SetAuthorization(ServerConfig& config) {
   const std::string file = absl::GetFlag(FLAGS_authorization_policy);
   if (file.empty()) return;
@@ -542,6 +573,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   SetAccessLog(config);
   const bool tls = TlsIsWanted();
   CheckAdminAddresses();
+  CheckFiles();
   config.server.limits = LimitsFromFlags();
   config.admin.grpc.address = absl::GetFlag(FLAGS_admin_address);
   // Operators must get in when nobody else does.

@@ -157,6 +157,13 @@ std::vector<ServerHost::Endpoint> ServerHost::Endpoints() const {
 }
 
 absl::Status ServerHost::BindAll() {
+  const std::vector<Endpoint> endpoints = Endpoints();
+  for (const Endpoint& each : endpoints) {
+    if (options_.takeover.empty() || each.address != "unix:" + options_.takeover) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "cannot listen on ", each.address, ": it is the socket file of the takeover, too, which ",
+        "would replace it; name another path for one of them"));
+  }
   // What its predecessor has and this server does not want is closed here.
   InheritedSockets predecessors;
   if (!options_.takeover.empty()) {
@@ -164,7 +171,6 @@ absl::Status ServerHost::BindAll() {
     if (!takeover.ok()) return takeover.status();
     takeover_ = *std::move(takeover);
   }
-  const std::vector<Endpoint> endpoints = Endpoints();
   const std::vector<std::string> names = HandoverNames(endpoints);
   for (std::size_t i = 0; i < endpoints.size(); ++i) {
     const std::string& address = endpoints[i].address;

@@ -118,8 +118,8 @@ class ServerHost final : public lifecycle::Traffic {
   // process.
   //
   // Errors: those of Listener::Bind() and Takeover::Begin(); INVALID_ARGUMENT when there is nothing
-  // to serve, when a port was added that the host cannot close first, or when the policy names an
-  // unknown method; RESOURCE_EXHAUSTED when this process may have too few threads; UNAVAILABLE when
+  // to serve, when the takeover has the socket file of an address, when a port was added that the host
+  // cannot close first, or when the policy names an unknown method; RESOURCE_EXHAUSTED when this process may have too few threads; UNAVAILABLE when
   // gRPC refuses, or when a thread cannot be created.
   absl::Status Start();
 

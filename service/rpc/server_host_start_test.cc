@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -82,6 +81,14 @@ TEST_F(ServerHostStartTest, CannotStartOnAnAddressInUse) {
   ServerHost second({.address = host_->address()}, Services(), goodbye_);
   EXPECT_TRUE(absl::IsAlreadyExists(second.Start()));
   EXPECT_TRUE(Echo(Connect()).ok());
+}
+
+TEST_F(ServerHostStartTest, RefusesATakeoverAtItsOwnSocketFile) {
+  const std::string path = UnusedPath();
+  ServerHost host({.address = "127.0.0.1:0,unix:" + path, .takeover = path}, Services(), goodbye_);
+  const absl::Status started = host.Start();
+  EXPECT_TRUE(absl::IsInvalidArgument(started)) << started;
+  EXPECT_THAT(std::string(started.message()), HasSubstr("name another path"));
 }
 
 TEST_F(ServerHostStartTest, WritesThePortFileWholeOrNot) {

@@ -192,6 +192,20 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--takeover=a\n", "a line break, is \"a\\n\""}),
     [](const auto& info) { return "Number" + std::to_string(info.index); });
 
+TEST(FilesTest, AreNotNamedTwice) {
+  const auto said = [](const std::string& one, const std::string& other) {
+    const Printed printed = PrintConfig({one, other});
+    EXPECT_EQ(printed.ending, Ending::Exited(1));
+    return printed.text;
+  };
+  EXPECT_THAT(said("--address=127.0.0.1:0,unix:/d/socket", "--takeover=/d/e/../socket"),
+              HasSubstr("--takeover and --address name one file, /d/socket: give each its own"));
+  EXPECT_THAT(said("--address=unix:socket", "--admin_address=unix:./socket"),
+              HasSubstr("--admin_address and --address name one file, /"));
+  EXPECT_THAT(said("--port_file=/d/a", "--shutdown_report=/d/a"),
+              HasSubstr("--shutdown_report and --port_file name one file, /d/a: "));
+}
+
 TEST(DeadlineFlagsTest, RejectADefaultAboveTheMaximum) {
   const Printed printed = PrintConfig({"--max_deadline=1s", "--default_deadline=2s"});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
