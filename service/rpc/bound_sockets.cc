@@ -26,6 +26,7 @@ namespace {
 using Sockets = std::vector<Socket>;
 
 constexpr char kUnixPrefix[] = "unix:";
+constexpr char kAbstractPrefix[] = "unix-abstract:";  // As gRPC's channels have it.
 
 struct HostAndPort {
   std::string host;
@@ -259,9 +260,14 @@ std::string LocalAddress(int fd) {
       return absl::StrCat(ntohs(reinterpret_cast<const sockaddr_in&>(storage).sin_port));
     case AF_INET6:
       return absl::StrCat(ntohs(reinterpret_cast<const sockaddr_in6&>(storage).sin6_port));
-    case AF_UNIX:
+    case AF_UNIX: {
       if (size <= offsetof(sockaddr_un, sun_path)) return "";  // A socket pair's.
-      return absl::StrCat(kUnixPrefix, reinterpret_cast<const sockaddr_un&>(storage).sun_path);
+      const std::string name(reinterpret_cast<const sockaddr_un&>(storage).sun_path,
+                             size - offsetof(sockaddr_un, sun_path));
+      // An abstract one begins with a zero byte, and its size is its end.
+      return name.front() == '\0' ? absl::StrCat(kAbstractPrefix, name.substr(1))
+                                  : absl::StrCat(kUnixPrefix, name.c_str());
+    }
     default:
       return "";
   }

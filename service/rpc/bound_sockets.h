@@ -57,10 +57,11 @@ absl::StatusOr<BoundSockets> BindAddress(const std::string& address, InheritedSo
 absl::Status BindError(const std::string& address, int error);
 
 // What the connections of a listening socket have in common with it and with no other's: the port
-// of their own end, or the path of a socket file. Empty: neither.
+// of their own end, or the name of a unix socket. Empty: neither.
 std::string LocalAddress(int fd);
 
-// The bound address: "127.0.0.1:50051", "[::1]:50051", "unix:/run/orders.sock".
+// The bound address: "127.0.0.1:50051", "[::1]:50051", "unix:/run/orders.sock"; of a socket that was
+// passed also "unix-abstract:orders" ("@orders" in a .socket unit).
 std::string BoundAddress(int fd);
 
 // Whether it is a socket that does not listen.

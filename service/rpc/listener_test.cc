@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -720,6 +721,61 @@ TEST_F(SharedSocketTest, IsTakenOverByItsAddressName) {
 TEST_F(SharedSocketTest, HasNoDuplicateOnceItIsClosed) {
   keeper_->Close();
   EXPECT_TRUE(keeper_->Duplicate().empty());
+}
+
+// As a .socket unit has it ("ListenStream=@NAME"), with a name that the kernel chooses.
+class AbstractSocket {
+ public:
+  AbstractSocket() : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    address_.sun_family = AF_UNIX;
+    EXPECT_EQ(bind(fd_, Address(), sizeof address_.sun_family), 0);
+    EXPECT_EQ(listen(fd_, 1), 0);
+    EXPECT_EQ(getsockname(fd_, Address(), &size_), 0);
+  }
+
+  std::unique_ptr<Listener> Adopt() const {
+    InheritedSockets inherited;
+    inherited.Add(fd_, {"fd:orders"});
+    return *Listener::Bind("fd:orders", &inherited);
+  }
+
+  int Connect() {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(connect(fd, Address(), size_), 0);
+    return fd;
+  }
+
+  std::string name() const {
+    return std::string(address_.sun_path, size_ - offsetof(sockaddr_un, sun_path)).substr(1);
+  }
+
+ private:
+  sockaddr* Address() { return reinterpret_cast<sockaddr*>(&address_); }
+
+  const int fd_;
+  sockaddr_un address_{};
+  socklen_t size_ = sizeof address_;
+};
+
+TEST(ListenerTest, KeepsAbstractSocketsApart) {
+  AbstractSocket orders, others;
+  const auto listener = orders.Adopt();
+  const auto other = others.Adopt();
+  EXPECT_EQ(listener->address(), "unix-abstract:" + orders.name());
+  Host host;
+  listener->Start(host.Accept());
+  const int caller = orders.Connect();
+  char hello[5];
+  EXPECT_EQ(recv(caller, hello, sizeof hello, MSG_WAITALL), 5);
+  const auto connections = [](const Listener& of) {
+    int count = 0;
+    of.ForEachConnection([&count](int) { ++count; });
+    return count;
+  };
+  EXPECT_EQ(connections(*listener), 1);
+  EXPECT_EQ(connections(*other), 0);
+  listener->Close();
+  close(caller);
 }
 
 TEST(ListenerTest, HandsItsSocketFileOverToItsSuccessor) {

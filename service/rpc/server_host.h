@@ -119,11 +119,11 @@ class ServerHost final : public lifecycle::Traffic {
   //
   // Errors: those of Listener::Bind() and Takeover::Begin(); INVALID_ARGUMENT when there is nothing
   // to serve, when the takeover has the socket file of an address, when a port was added that the host
-  // cannot close first, or when the policy names an unknown method; RESOURCE_EXHAUSTED when this process may have too few threads; UNAVAILABLE when
-  // gRPC refuses, or when a thread cannot be created.
+  // cannot close first, or when the policy names an unknown method; RESOURCE_EXHAUSTED when this process
+  // may have too few threads; UNAVAILABLE when gRPC refuses, or when a thread cannot be created.
   absl::Status Start();
 
-  // The address it listens on, "127.0.0.1:50051"; the first of several. Empty before Start().
+  // The address it is bound to, "127.0.0.1:50051"; the first of several. Empty before Start().
   std::string address() const;
 
   // What it takes over, it takes over in Start(); what it hands over, once callers were let in. To

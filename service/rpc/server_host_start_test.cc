@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <filesystem>
 #include <fstream>
@@ -20,6 +21,7 @@
 #include "service/lifecycle/testing/fake_traffic.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/goodbye_signal.h"
+#include "service/rpc/inherited_sockets.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/host_under_test.h"
@@ -74,6 +76,20 @@ TEST_F(ServerHostStartTest, ListensOnSeveralAddressesOfOneFlag) {
   Start({.address = "127.0.0.1:0,unix:" + path});
   EXPECT_TRUE(Echo(Connect()).ok());
   EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
+}
+
+// As a .socket unit has it ("ListenStream=@NAME"), with a name that the kernel chooses.
+TEST_F(ServerHostStartTest, NamesAnAbstractSocketAsGrpcsChannelsDo) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const sockaddr no_name{.sa_family = AF_UNIX, .sa_data = {}};
+  ASSERT_EQ(bind(fd, &no_name, sizeof no_name.sa_family), 0);
+  ASSERT_EQ(listen(fd, 1), 0);
+  auto inherited = std::make_shared<InheritedSockets>();
+  inherited->Add(fd, {"fd:orders"});
+  Start({.address = "fd:orders", .inherited = inherited});
+  EXPECT_THAT(host_->address(), ::testing::StartsWith("unix-abstract:"));
+  EXPECT_TRUE(Echo(Connect()).ok());
+  host_->CloseListener();
 }
 
 TEST_F(ServerHostStartTest, CannotStartOnAnAddressInUse) {
