@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
   }
   admin.pages().Show(server);
   const std::string address = server.address();
-  log.Print("listening on " + address);
+  log.Print("bound to " + address);  // It is open when the log says Serving.
   log.Print("call it: ./bazelw run //client -- list --address=" + address);  // example
   if (!admin.http_url().empty()) log.Print("operators: " + admin.http_url());
   return process.ServeUntilShutdown(server);

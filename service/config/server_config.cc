@@ -390,9 +390,9 @@ void CheckPlaintextAddress(const char* flag, const std::string& addresses, const
   if (absl::GetFlag(FLAGS_admin_allow_plaintext)) return;
   for (const auto each : absl::StrSplit(addresses, ',', absl::SkipEmpty())) {
     if (IsLocal(each)) continue;
-    UsageError(absl::StrCat("--", flag, "=", each,
-                            " can be reached from other machines, and whoever reaches it can ",
-                            risk, ": use 127.0.0.1", instead,
+    UsageError(absl::StrCat("--", flag, "=", each, absl::StartsWith(each, "fd:") ? " may" : " can",
+                            " be reached from other machines, and whoever reaches it can ", risk,
+                            ": use 127.0.0.1", instead,
                             ", or --admin_allow_plaintext if the network keeps others away"));
   }
 }

@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
     return process.CouldNotStart(started);
   }
   admin.pages().Show(server);
-  log.Print("the inventory listens on " + server.address() +
+  log.Print("the inventory is bound to " + server.address() +
             "; call it: ./bazelw run //client -- stock --inventory=" + server.address());
   if (!admin.http_url().empty()) log.Print("operators: " + admin.http_url());
   return process.ServeUntilShutdown(server);

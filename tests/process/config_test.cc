@@ -184,6 +184,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--admin_tls", "--admin_tls needs --tls_certificate"},
         BadFlag{"--admin_address=0.0.0.0:0", "--admin_allow_plaintext"},
         BadFlag{"--admin_address=127.example.com:0", "--admin_address=127.example.com:0 can be"},
+        BadFlag{"--admin_address=fd:admin", "--admin_address=fd:admin may be reached from other"},
         BadFlag{"--admin_http_address=0.0.0.0:0", "--admin_http_address=0.0.0.0:0 can be reached"},
         BadFlag{"--admin_address=127.0.0.1:0,[::]:0", "--admin_address=[::]:0 can be reached from"},
         BadFlag{"--flagfile=/", "--flagfile=/: cannot read /: Is a directory"},
