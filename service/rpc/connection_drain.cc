@@ -11,8 +11,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "service/rpc/connection_guard.h"
-
 namespace rpc {
 namespace {
 
@@ -41,12 +39,14 @@ bool IsUnix(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
-// Bytes that the peer has not acknowledged, if they are more than control frames. Of a unix socket:
-// that it has not read, and could still read once the socket is closed.
-int Unsent(int fd) {
+// Bytes that the peer has not acknowledged, where an answer is among them. Of a unix socket: that it
+// has not read, and could still read once the socket is closed. `streamless`: the peers that have had
+// no stream; one of which gRPC has no record any more may have had some.
+int UnsentAnswers(int fd, const std::unordered_set<std::string>& streamless) {
   const int control = IsUnix(fd) ? kControlFrameMemory : kControlFrameBytes;
   int bytes = 0;
-  return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > control ? bytes : 0;
+  if (ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes <= control) return 0;
+  return streamless.contains(ConnectionGuard::PeerOf(fd)) ? 0 : bytes;
 }
 
 // Unlike a descriptor's number, no other socket ever has it.
@@ -61,11 +61,13 @@ std::uint64_t Cookie(int fd) {
 
 ConnectionDrain::ConnectionDrain(grpc::Server& server, const Listeners& listeners,
                                  const Connections& connections, const CallTracker& calls,
-                                 Clock& clock)
+                                 Clock& clock, Records records)
     : listeners_(listeners),
       connections_(connections),
       calls_(calls),
       clock_(clock),
+      records_(records ? std::move(records)
+                       : [id = connections.server_id()] { return ConnectionGuard::Records(id); }),
       goaways_(server) {}
 
 void ConnectionDrain::Begin() {
@@ -97,24 +99,24 @@ ConnectionDrain::State ConnectionDrain::Look() {
     if (!refuses_calls_) return state_;
   }
   if (now < next_look_) return state_;
-  const int arriving = Arriving();
-  if (arriving > 0) busy_ = now;
+  // Before the sockets: what the records no longer show has left its mark there.
+  const Seen seen = LookAtRecords();
+  if (seen.arriving > 0) busy_ = now;
   // A connection without a socket has ended; gRPC is about to notice.
   bool any = false, busy = runs, moving = false;
-  std::optional<Streamless> streamless;
   Clock::TimePoint moved = awake_;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
       any = true;
-      const PeerSilence& peer = PeerOf(fd, now, arriving, streamless);
+      const PeerSilence& peer = PeerOf(fd, now, seen);
       moved = std::max(moved, peer.moved());
       if (peer.Holds(now, busy_, awake_)) busy = true;
       if (refuses_calls_ && peer.received() > *refuses_calls_) moving = true;
     });
   }
-  if (refuses_calls_) NoteCutRequests(now, arriving, moving);
+  if (refuses_calls_) NoteCutRequests(now, seen.arriving, moving);
   if (!any && now - std::max(busy_, awake_) < PeerSilence::kStalled) busy = true;
-  if (arriving > 0 && now - moved < PeerSilence::kStalled) busy = true;
+  if (seen.arriving > 0 && now - moved < PeerSilence::kStalled) busy = true;
   state_ = busy ? State::kBusy : State::kSilent;
   next_look_ = now + std::max(kLookInterval, kLookShare * (clock_.Now() - now));
   return state_;
@@ -132,34 +134,30 @@ bool ConnectionDrain::AnySocket() const {
   return any;
 }
 
-ConnectionDrain::Streamless ConnectionDrain::WithoutStreams() const {
-  const auto records = ConnectionGuard::Records(connections_.server_id());
-  Streamless streamless;
+ConnectionDrain::Seen ConnectionDrain::LookAtRecords() const {
+  // In this order: a call that ends meanwhile must not be mistaken for a request.
+  const int calls = calls_.running() + calls_.infrastructure();
+  const auto records = records_();
+  std::int64_t open = 0;
+  Seen seen;
   for (const ConnectionGuard::Connection& each : records) {
-    if (each.started == 0 && !each.peer.empty()) streamless.insert(each.peer);
+    open += each.open;
+    if (each.started == 0 && !each.peer.empty()) seen.streamless.insert(each.peer);
   }
   // A peer may use one port for connections to several of ours.
   for (const ConnectionGuard::Connection& each : records) {
-    if (each.started > 0) streamless.erase(each.peer);
+    if (each.started > 0) seen.streamless.erase(each.peer);
   }
-  return streamless;
+  seen.arriving = std::max(static_cast<int>(open) - calls, 0);
+  return seen;
 }
 
-int ConnectionDrain::UnsentAnswers(int fd, std::optional<Streamless>& streamless) const {
-  const int unsent = Unsent(fd);
-  if (unsent == 0) return 0;
-  if (!streamless) streamless = WithoutStreams();
-  // One of which gRPC has no record any more may have had streams.
-  return streamless->contains(ConnectionGuard::PeerOf(fd)) ? 0 : unsent;
-}
-
-int ConnectionDrain::OwedAnswers() const {
+int ConnectionDrain::OwedAnswers(const Seen& seen) const {
   // Listeners on one port, of several addresses, see each other's connections.
   std::unordered_set<std::uint64_t> owed;
-  std::optional<Streamless> streamless;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
-      if (UnsentAnswers(fd, streamless) > 0) owed.insert(Cookie(fd));
+      if (UnsentAnswers(fd, seen.streamless) > 0) owed.insert(Cookie(fd));
     });
   }
   return static_cast<int>(owed.size());
@@ -177,17 +175,17 @@ void ConnectionDrain::NoteCutRequests(Clock::TimePoint now, int arriving, bool m
 }
 
 lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
+  const Seen seen = LookAtRecords();
   return {.calls = calls_.running(),
-          .requests = std::max(cut_requests_, Arriving()),
-          .answers = OwedAnswers()};
+          .requests = std::max(cut_requests_, seen.arriving),
+          .answers = OwedAnswers(seen)};
 }
 
-PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, int arriving,
-                                     std::optional<Streamless>& streamless) {
+PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, const Seen& seen) {
   // A unix socket: any of them may be the one on which a request arrives.
-  PeerSilence::Numbers numbers{.received = arriving > 0 ? now : begun_,
+  PeerSilence::Numbers numbers{.received = seen.arriving > 0 ? now : begun_,
                                .sent = busy_,
-                               .unsent = UnsentAnswers(fd, streamless)};
+                               .unsent = UnsentAnswers(fd, seen.streamless)};
   tcp_info info{};
   socklen_t size = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
@@ -198,12 +196,6 @@ PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, int arriving,
   PeerSilence& peer = peers_.try_emplace(Cookie(fd), begun_).first->second;
   peer.Note(now, numbers);
   return peer;
-}
-
-int ConnectionDrain::Arriving() const {
-  // In this order: a call that ends meanwhile must not be mistaken for a request.
-  const int calls = calls_.running() + calls_.infrastructure();
-  return std::max(connections_.OpenStreams() - calls, 0);
 }
 
 }  // namespace rpc

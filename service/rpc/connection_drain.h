@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/call_tracker.h"
 #include "service/rpc/channelz/connections.h"
+#include "service/rpc/connection_guard.h"
 #include "service/rpc/goaway.h"
 #include "service/rpc/lingering_sockets.h"
 #include "service/rpc/listener.h"
@@ -48,9 +50,12 @@ class ConnectionDrain {
  public:
   using State = lifecycle::Traffic::Departure;
   using Listeners = std::vector<std::unique_ptr<Listener>>;
+  using Records = std::function<std::vector<ConnectionGuard::Connection>()>;
 
+  // `records`: what gRPC has recorded of the server's connections, which takes time for each; a look
+  // asks once at most. Null: ConnectionGuard::Records().
   ConnectionDrain(grpc::Server& server, const Listeners& listeners, const Connections& connections,
-                  const CallTracker& calls, lifecycle::Clock& clock);
+                  const CallTracker& calls, lifecycle::Clock& clock, Records records = nullptr);
 
   // Sends the first GOAWAY. From now on, a connection that gRPC closes is kept until the kernel has
   // delivered what it holds for the caller (lingering_sockets.h).
@@ -76,29 +81,28 @@ class ConnectionDrain {
   bool Idle() const { return goaways_.Idle(); }
 
  private:
-  // The peers of connections on which no stream has begun, as ConnectionGuard::PeerOf() has them.
-  using Streamless = std::unordered_set<std::string>;
-  Streamless WithoutStreams() const;
-  // Bytes that the peer has not acknowledged, where an answer is among them. `streamless`: unset until
-  // it is needed, because it takes time with each connection.
-  int UnsentAnswers(int fd, std::optional<Streamless>& streamless) const;
-  // `arriving`: Arriving().
-  PeerSilence& PeerOf(int fd, lifecycle::Clock::TimePoint now, int arriving,
-                      std::optional<Streamless>& streamless);
+  // What gRPC's records say.
+  struct Seen {
+    // How many requests are still arriving; one too many, perhaps, if a call ends at this moment.
+    int arriving = 0;
+    // The peers of connections on which no stream has begun, as ConnectionGuard::PeerOf() has them.
+    std::unordered_set<std::string> streamless;
+  };
+  Seen LookAtRecords() const;
+
+  PeerSilence& PeerOf(int fd, lifecycle::Clock::TimePoint now, const Seen& seen);
   bool AllGone();
   bool AnySocket() const;
   // Of how many connections the peer has not acknowledged an answer.
-  int OwedAnswers() const;
-  // How many requests are still arriving. Requires: no call ends at this moment; otherwise it may
-  // be one too high.
-  int Arriving() const;
-  // `arriving`: Arriving(). `moving`: something has arrived since calls are refused.
+  int OwedAnswers(const Seen& seen) const;
+  // `arriving`: of Seen. `moving`: something has arrived since calls are refused.
   void NoteCutRequests(lifecycle::Clock::TimePoint now, int arriving, bool moving);
 
   const Listeners& listeners_;
   const Connections& connections_;
   const CallTracker& calls_;
   lifecycle::Clock& clock_;
+  const Records records_;
   GoawaySender goaways_;
   std::optional<LingeringSockets> lingering_;  // From Begin() to LetGo().
   lifecycle::Clock::TimePoint begun_;

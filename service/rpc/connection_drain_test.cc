@@ -18,6 +18,7 @@
 #include "service/lifecycle/testing/fake_clock.h"
 #include "service/rpc/call_tracker.h"
 #include "service/rpc/channelz/connections.h"
+#include "service/rpc/connection_guard.h"
 #include "service/rpc/listener.h"
 #include "service/rpc/testing/probe.pb.h"
 #include "service/rpc/testing/probe_service.h"
@@ -51,7 +52,8 @@ class ConnectionDrainTest : public ::testing::Test {
       connection.fd = fd;
       acceptor_->HandleNewConnection(&connection);
     });
-    drain_ = std::make_unique<ConnectionDrain>(*server_, listeners_, connections_, calls_, clock_);
+    drain_ = std::make_unique<ConnectionDrain>(*server_, listeners_, connections_, calls_, clock_,
+                                               [this] { return Records(); });
   }
 
   ~ConnectionDrainTest() override {
@@ -69,7 +71,15 @@ class ConnectionDrainTest : public ::testing::Test {
     ASSERT_TRUE(Eventually([this] { return drain_->Idle(); }));
   }
 
-  bool NoCallRuns() const { return calls_.running() == 0 && connections_.OpenStreams() == 0; }
+  bool NoCallRuns() const {
+    const auto unfinished = drain_->Unfinished();
+    return unfinished.calls == 0 && unfinished.requests == 0;
+  }
+
+  std::vector<ConnectionGuard::Connection> Records() {
+    ++asked_;
+    return ConnectionGuard::Records(connections_.server_id());
+  }
 
   // Looks as often as a shutdown must, or the process counts as having been stopped; then once more.
   State LookFor(std::chrono::seconds time) {
@@ -82,6 +92,7 @@ class ConnectionDrainTest : public ::testing::Test {
 
   static constexpr milliseconds kStep{250};
 
+  int asked_ = 0;  // For all of gRPC's records.
   lifecycle::FakeClock clock_;
   ProbeService probe_;
   CallTracker calls_;
@@ -150,6 +161,26 @@ TEST_F(ConnectionDrainOfTcp, MayOweAnAnswerToAPeerThatCalled) {
   ASSERT_TRUE(Eventually([this] { return NoCallRuns(); }));
   Begin();
   EXPECT_EQ(drain_->Unfinished().answers, 1);
+}
+
+// That takes time with each connection, and between two looks ten times as much goes by.
+TEST_F(ConnectionDrainOfTcp, AsksForAllRecordsOnceALook) {
+  RawPeer floods(address(), {.receive_buffer = 4096});
+  RawPeer never_called(address(), {.receive_buffer = 4096});
+  ASSERT_TRUE(floods.AwaitAnswer(floods.Call("/probe.Probe/Echo", "")));
+  Flood(floods);
+  Flood(never_called);
+  ASSERT_TRUE(Eventually([this] { return UnreadBytes() > 6 * kMuch; }));
+  ASSERT_TRUE(Eventually([this] { return NoCallRuns(); }));
+  Begin();
+  asked_ = 0;
+  for (int look = 1; look <= 3; ++look) {
+    drain_->Look();
+    EXPECT_EQ(asked_, look);
+    clock_.Advance(kStep);
+  }
+  EXPECT_EQ(drain_->Unfinished().answers, 1);
+  EXPECT_EQ(asked_, 4);
 }
 
 TEST_F(ConnectionDrainOfASocketFile, WaitsForNoneThatIsSilent) {

@@ -2,7 +2,6 @@
 #define SERVICE_RPC_CHANNELZ_CONNECTIONS_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 
 #include "grpcpp/server.h"
@@ -34,14 +33,7 @@ class Connections {
   // How many there are. Takes time for each: for people, not for the path of a call.
   int Count() const;
 
-  // How many streams (RFC 9113) are open on them: calls, including those of gRPC's own services,
-  // and requests that are still arriving. Takes time for each connection.
-  int OpenStreams() const;
-
  private:
-  // Calls `look` with the id of each.
-  void ForEach(const std::function<void(std::int64_t id)>& look) const;
-
   std::int64_t server_id_ = 0;
 };
 
