@@ -34,6 +34,12 @@ const Statement& LockLog() {
   static const auto* const kLock = new Statement("SELECT last FROM log FOR UPDATE");
   return *kLock;
 }
+// First in what is made again if it is lost.
+const Statement& WaitForNoStandby() {
+  static const auto* const kLocal =
+      new Statement("SELECT set_config('synchronous_commit', 'local', true)");
+  return *kLocal;
+}
 const Statement& TellListeners() {
   static const auto* const kTell = new Statement("SELECT pg_notify($1, '')", std::string(kChannel));
   return *kTell;
@@ -531,7 +537,7 @@ absl::Status PostgresOrderStore::SaveTotals(const SalesTotals& totals, Deadline 
     quantities.push_back(quantity);
   }
   statements.emplace_back(kSaveTotals, totals.sequence, skus, quantities, Checksum(totals));
-  return Commit(statements, deadline).status();
+  return Commit(std::move(statements), deadline).status();
 }
 
 absl::StatusOr<SalesTotals> PostgresOrderStore::ComputeTotals(Deadline deadline) {
@@ -547,10 +553,13 @@ absl::StatusOr<SalesTotals> PostgresOrderStore::ComputeTotals(Deadline deadline)
   return totals;
 }
 
-absl::StatusOr<std::vector<Rows>> PostgresOrderStore::Commit(
-    const std::vector<Statement>& statements, Deadline deadline) {
+absl::StatusOr<std::vector<Rows>> PostgresOrderStore::Commit(std::vector<Statement> statements,
+                                                             Deadline deadline) {
   ++commits_;
-  return pool_->Commit(statements, deadline);
+  statements.insert(statements.begin(), WaitForNoStandby());
+  absl::StatusOr<std::vector<Rows>> rows = pool_->Commit(statements, deadline);
+  if (rows.ok()) rows->erase(rows->begin());
+  return rows;
 }
 
 absl::StatusOr<Rows> PostgresOrderStore::Change(Statement statement, Deadline deadline) {

@@ -40,6 +40,10 @@ namespace orders {
 // holds it until it goes on or dies; the server ends that only if it has a limit of its own
 // (transaction_timeout of PostgreSQL 17). Reads and claims of the outbox wait for nobody.
 //
+// Place(), Cancel() and Settle() wait for the standbys that the server waits for. All else does not:
+// a claim whose commit waited would keep its items from everybody, unconfirmed, until their
+// reservations expire; and a claim, a trim or the totals that a standby lacks are made again.
+//
 // Threads and lifetime: those of OrderStore; it may be destroyed at any time without Close().
 class PostgresOrderStore final : public OrderStore {
  public:
@@ -101,9 +105,9 @@ class PostgresOrderStore final : public OrderStore {
     std::string damaged_version;
   };
   absl::StatusOr<StoredTotals> ReadTotals(Deadline deadline);
-  // One transaction that appends no event.
-  absl::StatusOr<std::vector<postgres::Rows>> Commit(
-      const std::vector<postgres::Statement>& statements, Deadline deadline);
+  // One transaction that appends no event. It waits for no standby.
+  absl::StatusOr<std::vector<postgres::Rows>> Commit(std::vector<postgres::Statement> statements,
+                                                     Deadline deadline);
   // The same, of one statement.
   absl::StatusOr<postgres::Rows> Change(postgres::Statement statement, Deadline deadline);
   void TellOfEvents();

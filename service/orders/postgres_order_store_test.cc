@@ -29,6 +29,23 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using testkit::Soon;
 
+OrderStore::NewOrder NewOrder(const std::string& id) {
+  OrderStore::NewOrder wanted;
+  wanted.order.set_order_id("order " + id);
+  wanted.order.set_request_id("request " + id);
+  wanted.order.set_customer("ada");
+  v1::OrderItem& item = *wanted.order.add_items();
+  item.set_sku("te\"a\\\n");
+  item.set_quantity(1);
+  wanted.reservation_id = "reservation " + id;
+  return wanted;
+}
+
+absl::Status Place(OrderStore& store, const std::string& id,
+                   OrderStore::Deadline deadline = Soon()) {
+  return store.Place({NewOrder(id)}, deadline).front().status();
+}
+
 class PostgresDatabase final : public DatabaseUnderTest {
  public:
   absl::StatusOr<std::unique_ptr<OrderStore>> Open() override {
@@ -77,23 +94,6 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
     auto connection = postgres::Connection::Open(*postgres::Url::Parse(database_), {}, Soon());
     EXPECT_TRUE(connection.ok()) << connection.status();
     return connection.ok() ? *std::move(connection) : nullptr;
-  }
-
-  static OrderStore::NewOrder NewOrder(const std::string& id) {
-    OrderStore::NewOrder wanted;
-    wanted.order.set_order_id("order " + id);
-    wanted.order.set_request_id("request " + id);
-    wanted.order.set_customer("ada");
-    v1::OrderItem& item = *wanted.order.add_items();
-    item.set_sku("te\"a\\\n");
-    item.set_quantity(1);
-    wanted.reservation_id = "reservation " + id;
-    return wanted;
-  }
-
-  absl::Status Place(OrderStore& store, const std::string& id,
-                     OrderStore::Deadline deadline = Soon()) {
-    return store.Place({NewOrder(id)}, deadline).front().status();
   }
 
   bool StrangerFinds(const std::string& sql) {
@@ -307,6 +307,67 @@ TEST_F(PostgresOrderStoreTest, KeepsTotalsThatAnotherReplicaPutRight) {
   EXPECT_EQ(store_->LoadTotals(Soon())->sequence, 5);
   EXPECT_FALSE(stranger->Query(Statement("SELECT 1 FROM sales_totals_damaged"), Soon())->size() >
                0);
+}
+
+// The server waits for a standby that is not there.
+class WithoutItsStandbyTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto server =
+        postgres::PostgresServer::Start({.settings = {"synchronous_standby_names=absent"}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    // Both orders as before the standby went away.
+    const auto before = Open("?options=-csynchronous_commit%3Dlocal");
+    ASSERT_NE(before, nullptr);
+    for (const char* id : {"1", "2"}) ASSERT_TRUE(Place(*before, id).ok());
+    store_ = Open("");
+    ASSERT_NE(store_, nullptr);
+  }
+
+  std::unique_ptr<PostgresOrderStore> Open(const std::string& parameters) {
+    auto store = PostgresOrderStore::Open(server_->Url("postgres") + parameters, {});
+    EXPECT_TRUE(store.ok()) << store.status();
+    return store.ok() ? *std::move(store) : nullptr;
+  }
+
+  static steady_clock::time_point InTwoSeconds() {
+    return steady_clock::now() + milliseconds(2000);
+  }
+
+  std::unique_ptr<postgres::PostgresServer> server_;
+  std::unique_ptr<PostgresOrderStore> store_;
+};
+
+TEST_F(WithoutItsStandbyTest, ClaimsAndSavesWhatIsMadeAgainIfItIsLost) {
+  const auto items = store_->Claim(10, std::chrono::minutes(1), InTwoSeconds());
+  ASSERT_TRUE(items.ok()) << items.status();
+  ASSERT_EQ(items->size(), 2u);
+  const absl::Status given = store_->GiveBack({items->at(0)}, InTwoSeconds());
+  EXPECT_TRUE(given.ok()) << given;
+  const absl::Status postponed = store_->Postpone({items->at(1)}, milliseconds(0), InTwoSeconds());
+  EXPECT_TRUE(postponed.ok()) << postponed;
+  const absl::Status saved =
+      store_->SaveTotals({.sequence = 2, .quantity_by_sku = {{"apple", 3}}}, InTwoSeconds());
+  EXPECT_TRUE(saved.ok()) << saved;
+  EXPECT_EQ(store_->LoadTotals(Soon())->quantity_by_sku.at("apple"), 3);
+  const auto trimmed = store_->Trim(2, InTwoSeconds(), {});
+  EXPECT_EQ(trimmed.value_or(-1), 1) << trimmed.status();
+}
+
+TEST_F(WithoutItsStandbyTest, WhatIsBeingSettledKeepsNothingElseFromBeingClaimed) {
+  const auto first = store_->Claim(1, milliseconds(0), Soon());
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_EQ(first->size(), 1u);
+  const absl::Status open =
+      store_->Settle({{first->front(), v1::ORDER_STATE_CONFIRMED}}, InTwoSeconds()).status();
+  EXPECT_TRUE(absl::IsUnknown(open)) << open;
+  EXPECT_EQ(store_->Find("order 1", Soon())->value().state(), v1::ORDER_STATE_PLACED);
+
+  const auto rest = store_->Claim(10, milliseconds(0), Soon());
+  ASSERT_TRUE(rest.ok()) << rest.status();
+  ASSERT_EQ(rest->size(), 1u);
+  EXPECT_EQ(rest->front().order_id, "order 2");
 }
 
 TEST_F(PostgresOrderStoreTest, LooksEverythingUpInAnIndex) {
