@@ -142,6 +142,7 @@ ConnectionDrain::Seen ConnectionDrain::LookAtRecords() const {
   Seen seen;
   for (const ConnectionGuard::Connection& each : records) {
     open += each.open;
+    if (each.open > 0 && each.peer.empty()) seen.through_file = true;
     if (each.started == 0 && !each.peer.empty()) seen.streamless.insert(each.peer);
   }
   // A peer may use one port for connections to several of ours.
@@ -149,6 +150,7 @@ ConnectionDrain::Seen ConnectionDrain::LookAtRecords() const {
     if (each.started > 0) seen.streamless.erase(each.peer);
   }
   seen.arriving = std::max(static_cast<int>(open) - calls, 0);
+  if (seen.arriving == 0) seen.through_file = false;
   return seen;
 }
 
@@ -183,7 +185,7 @@ lifecycle::Traffic::Unfinished ConnectionDrain::Unfinished() const {
 
 PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, const Seen& seen) {
   // A unix socket: any of them may be the one on which a request arrives.
-  PeerSilence::Numbers numbers{.received = seen.arriving > 0 ? now : begun_,
+  PeerSilence::Numbers numbers{.received = seen.through_file ? now : begun_,
                                .sent = busy_,
                                .unsent = UnsentAnswers(fd, seen.streamless)};
   tcp_info info{};

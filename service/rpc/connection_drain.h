@@ -40,8 +40,8 @@ namespace rpc {
 // not read of a TCP connection without any stream is no answer, however much it is.
 //
 // Of a socket file's connections the kernel does not say when their last byte came. As long as a
-// request is arriving on any connection, none of these is given up, so that the limit of whoever
-// calls Look() is the only one. An answer of less than some 3 KB that the peer has not read is not
+// request is arriving on any connection, and a stream is open on any of these, none of these is given
+// up, so that the limit of whoever calls Look() is the only one. An answer of less than some 3 KB that the peer has not read is not
 // waited for: it can still read that when the connection is closed.
 //
 // Threads: one at a time.
@@ -85,6 +85,8 @@ class ConnectionDrain {
   struct Seen {
     // How many requests are still arriving; one too many, perhaps, if a call ends at this moment.
     int arriving = 0;
+    // Whether one of them may have come through a socket file.
+    bool through_file = false;
     // The peers of connections on which no stream has begun, as ConnectionGuard::PeerOf() has them.
     std::unordered_set<std::string> streamless;
   };

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,7 +37,7 @@ using testkit::Eventually;
 
 class ConnectionDrainTest : public ::testing::Test {
  protected:
-  explicit ConnectionDrainTest(const std::string& address) {
+  explicit ConnectionDrainTest(const std::vector<std::string>& addresses) {
     grpc::ServerBuilder builder;
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
@@ -44,20 +45,27 @@ class ConnectionDrainTest : public ::testing::Test {
     builder.RegisterService(&probe_);
     calls_.Install(builder);
     server_ = Connections::BuildAndStart(builder, connections_);
-    listeners_.push_back(*Listener::Bind(address));
-    EXPECT_TRUE(listeners_.front()->Listen().ok());
-    listeners_.front()->Start([this](int listener_fd, int fd) {
-      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-      connection.listener_fd = listener_fd;
-      connection.fd = fd;
-      acceptor_->HandleNewConnection(&connection);
-    });
-    drain_ = std::make_unique<ConnectionDrain>(*server_, listeners_, connections_, calls_, clock_,
+    for (const std::string& address : addresses) {
+      listeners_.push_back(*Listener::Bind(address));
+      EXPECT_TRUE(listeners_.back()->Listen().ok());
+      listeners_.back()->Start([this](int listener_fd, int fd) {
+        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+        connection.listener_fd = listener_fd;
+        connection.fd = fd;
+        acceptor_->HandleNewConnection(&connection);
+      });
+    }
+    Judge(clock_);
+  }
+
+  // By that clock, which must be the kernel's where what it says of TCP matters.
+  void Judge(lifecycle::Clock& clock) {
+    drain_ = std::make_unique<ConnectionDrain>(*server_, listeners_, connections_, calls_, clock,
                                                [this] { return Records(); });
   }
 
   ~ConnectionDrainTest() override {
-    listeners_.front()->Close();
+    for (const auto& listener : listeners_) listener->Close();
     probe_.Release();
     EXPECT_TRUE(Eventually([this] { return drain_->Idle(); }));
     drain_->LetGo();
@@ -112,14 +120,20 @@ struct SocketFile {
 // is the clock's.
 class ConnectionDrainOfASocketFile : private SocketFile, public ConnectionDrainTest {
  protected:
-  ConnectionDrainOfASocketFile() : ConnectionDrainTest(address_) {}
+  ConnectionDrainOfASocketFile() : ConnectionDrainTest({address_}) {}
+  using SocketFile::address_;
+};
+
+class ConnectionDrainOfBoth : private SocketFile, public ConnectionDrainTest {
+ protected:
+  ConnectionDrainOfBoth() : ConnectionDrainTest({"127.0.0.1:0", address_}) {}
   using SocketFile::address_;
 };
 
 // Those of TCP, whose times are the kernel's: what depends on these is in server_host_test.cc.
 class ConnectionDrainOfTcp : public ConnectionDrainTest {
  protected:
-  ConnectionDrainOfTcp() : ConnectionDrainTest("127.0.0.1:0") {}
+  ConnectionDrainOfTcp() : ConnectionDrainTest({"127.0.0.1:0"}) {}
 
   std::string address() const { return listeners_.front()->address(); }
 
@@ -222,6 +236,28 @@ TEST_F(ConnectionDrainOfASocketFile, WaitsForARequestHoweverSlowlyItArrives) {
   EXPECT_TRUE(Eventually([this] { return NoCallRuns(); }));
   EXPECT_NE(LookFor(seconds(2)), State::kBusy);
   EXPECT_FALSE(drain_->Unfinished().any());
+}
+
+TEST_F(ConnectionDrainOfBoth, GivesUpARequestOfTcpAlthoughASocketFileHasAnIdlePeer) {
+  Judge(lifecycle::Clock::Steady());
+  std::optional<RawPeer> stalled(listeners_.front()->address());
+  stalled->Open("/probe.Probe/Echo");
+  stalled->Ping("12345678");
+  ASSERT_TRUE(stalled->Await(RawPeer::kPing).has_value()) << "what was sent before has arrived";
+  RawPeer idle(address_);
+  ASSERT_TRUE(idle.Await(RawPeer::kSettings).has_value()) << "it is connected";
+  Begin();
+  // gRPC itself ends a connection that leaves a GOAWAY's PING unanswered for 20 s.
+  EXPECT_TRUE(Eventually([this] { return drain_->Look() == State::kSilent; }, seconds(15)));
+  EXPECT_EQ(drain_->Unfinished().requests, 1);
+  drain_->RefusesCalls();
+  const auto later = lifecycle::Clock::Steady().Now() + milliseconds(300);
+  EXPECT_TRUE(Eventually([&] {
+    drain_->Look();
+    return lifecycle::Clock::Steady().Now() > later;
+  }));
+  stalled.reset();
+  EXPECT_TRUE(Eventually([this] { return !drain_->Unfinished().any(); })) << "nothing was cut";
 }
 
 }  // namespace
