@@ -106,17 +106,27 @@ bool AskForStack(pid_t thread) {
   return depth > 0;
 }
 
+bool ReadOwnStack() {
+  depth = backtrace(frames, kMostFrames);
+  return depth > 0;
+}
+
 void WriteStack(Paper& paper, pid_t thread) {
   paper.Write("thread ");
   paper.WriteNumber(static_cast<std::uintptr_t>(thread), 10);
   paper.Write(" ");
   WriteName(paper, thread);
-  if (!AskForStack(thread)) return paper.Write(": no stack available\n");
+  const bool interrupted = thread != gettid();
+  if (!(interrupted ? AskForStack(thread) : ReadOwnStack())) {
+    return paper.Write(": no stack available\n");
+  }
   paper.Write("\n");
-  for (int i = kFramesOfTheSignal; i < depth; ++i) {
+  const int first = interrupted ? kFramesOfTheSignal : 0;
+  for (int i = first; i < depth; ++i) {
     char name[512];
     // Of a caller's frame there is the address that it returns to.
-    const char* const called = static_cast<const char*>(frames[i]) - (i > kFramesOfTheSignal);
+    const bool is_caller = i > first || !interrupted;
+    const char* const called = static_cast<const char*>(frames[i]) - is_caller;
     paper.Write("    ");
     if (!paper.Enough() && absl::Symbolize(called, name, sizeof name)) {
       paper.Write(name);
@@ -144,6 +154,8 @@ void WriteThreadStacks(int fd, std::chrono::steady_clock::duration limit) {
   write_down.sa_flags = SA_RESTART;
   sigaction(TheSignal(), &write_down, nullptr);
 
+  // First what is already at hand: at an unplanned end this thread is the one to look at.
+  if (!paper.Enough()) WriteStack(paper, gettid());
   const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   alignas(Entry) char entries[4096];
   int threads = 0;

@@ -9,11 +9,11 @@ namespace lifecycle {
 // repeatedly.
 void PrepareThreadStacks();
 
-// Writes the stack of every other thread of this process to `fd`: its number, its name, and its
-// functions, innermost first. The process can continue afterwards; a thread that was in a system
-// call which cannot be restarted has seen EINTR.
+// Writes the stack of every thread of this process to `fd`, the calling one's first: its number, its
+// name, and its functions, innermost first. The process can continue afterwards; a thread that was
+// in a system call which cannot be restarted has seen EINTR.
 //
-// Takes no lock and allocates no memory, so it works whatever hangs: a signal interrupts each
+// Takes no lock and allocates no memory, so it works whatever hangs: a signal interrupts each other
 // thread, which writes its own stack (absl::Symbolize and, once it is loaded, glibc's backtrace()
 // may be called there). A thread that blocks the signal, or does not handle it within 100 ms, is
 // listed without a stack.

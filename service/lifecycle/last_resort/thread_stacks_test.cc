@@ -19,6 +19,7 @@ namespace {
 
 using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::MatchesRegex;
 
 constexpr std::chrono::seconds kLimit(60);
 
@@ -77,6 +78,12 @@ TEST(ThreadStacksTest, NameTheFunctionsOfEachThread) {
   const Waiter relay("relay");
   EXPECT_THAT(Stacks(), ContainsRegex("thread [0-9]+ relay\n(    .*\n)*"
                                       "    .*WaitsHereUntilItMayGo.*\n"));
+}
+
+TEST(ThreadStacksTest, BeginWithTheThreadThatAsks) {
+  const Waiter relay("relay");
+  EXPECT_THAT(Stacks(), MatchesRegex("thread [0-9]+ [^\n]+\n(    [^\n]+\n)*"
+                                     "    [^\n]*Stacks[^\n]*\n.*thread [0-9]+ relay\n.*"));
 }
 
 TEST(ThreadStacksTest, ListAThreadThatDoesNotAnswer) {
