@@ -401,6 +401,30 @@ TEST_F(AdminServerTest, TellsWhenTheCertificateExpires) {
                            "\ntls_certificate_renewal_timestamp_seconds ", (*files)->renew_by())));
 }
 
+TEST_F(AdminServerTest, ShowsAGaugeOfYourOwn) {
+  admin_->pages().AddGauge("greeter:queue_2", "How long.", [] { return 3.0; });
+  EXPECT_THAT(Ask("/metrics").body,
+              HasSubstr("\n# HELP greeter:queue_2 How long.\n# TYPE greeter:queue_2 gauge\n"
+                        "greeter:queue_2 3\n"));
+}
+
+// Prometheus would refuse all metrics.
+using AdminServerDeathTest = AdminServerTest;
+TEST_F(AdminServerDeathTest, AcceptsNoGaugeThatCannotBeRead) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto add = [&](const std::string& name, const std::string& help = "How long.") {
+    admin_->pages().AddGauge(name, help, [] { return 3.0; });
+  };
+  for (const char* name : {"", "greeter-queue", "greeter queue", "2nd", "gre\xc3\xa4ter"}) {
+    EXPECT_DEATH(add(name), "a metric may not be called \"") << name;
+  }
+  EXPECT_DEATH(add("greeter_queue", "How\nlong."), "greeter_queue is not one line");
+  add("greeter_queue");
+  for (const char* name : {"greeter_queue", "process_open_fds"}) {
+    EXPECT_DEATH(add(name), "there is a metric called .* already") << name;
+  }
+}
+
 // Prometheus refuses all metrics of an answer in which one comes twice.
 void ExpectEachOnce(const std::string& metrics) {
   std::set<std::string> seen;

@@ -3,12 +3,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <map>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "service/admin/build_info.h"
+#include "service/lifecycle/last_resort/precondition.h"
 #include "service/lifecycle/last_resort/run_or_catch.h"
 #include "service/rpc/call_stats.h"
 
@@ -67,6 +72,13 @@ std::vector<ServerStatus::Limit> Limits(const Servers& servers) {
           {"handlers that threw", refused.failed_handlers}};
 }
 
+// https://prometheus.io/docs/concepts/data_model/
+bool IsMetricName(const std::string& name) {
+  const auto may_begin = [](char c) { return absl::ascii_isalpha(c) || c == '_' || c == ':'; };
+  const auto fits = [&](char c) { return may_begin(c) || absl::ascii_isdigit(c); };
+  return !name.empty() && may_begin(name[0]) && std::all_of(name.begin(), name.end(), fits);
+}
+
 }  // namespace
 
 void Pages::AddTo(HttpServer& http) {
@@ -112,9 +124,34 @@ void Pages::Show(std::shared_ptr<const rpc::TlsFiles> tls) {
 }
 
 void Pages::AddGauge(std::string name, std::string help, std::function<double()> read) {
+  lifecycle::Require(IsMetricName(name),
+                     absl::StrCat("a metric may not be called \"", absl::CHexEscape(name),
+                                  "\": use letters, digits and _"));
+  lifecycle::Require(help.find('\n') == std::string::npos,
+                     absl::StrCat("the help of the metric ", name, " is not one line"));
+  lifecycle::Require(Claim(name), absl::StrCat("there is a metric called ", name, " already"));
   metrics_.Add([name = std::move(name), help = std::move(help), read = std::move(read)] {
     return std::vector{observability::Gauge(name, help, {{read()}})};
   });
+}
+
+bool Pages::Claim(const std::string& name) {
+  const observability::ProcessLog* log = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    if (!gauges_.insert(name).second) return false;
+    log = log_;
+  }
+  // Your own gauges are not read: they may not be ready yet.
+  std::vector<prometheus::MetricFamily> others = metrics_.registry().Collect();
+  const auto add = [&others](std::vector<prometheus::MetricFamily> more) {
+    std::move(more.begin(), more.end(), std::back_inserter(others));
+  };
+  add(observability::ReadProcessMetrics());
+  add(ReadServerMetrics(servers()));
+  if (log != nullptr) add(ReadLifecycleMetrics(process_, *log));
+  return std::none_of(others.begin(), others.end(),
+                      [&](const auto& family) { return family.name == name; });
 }
 
 void Pages::Add(ReadinessCheck check) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,6 +53,9 @@ class Pages {
   observability::Metrics& metrics() { return metrics_; }
 
   // Adds a value to /metrics. `read` is called for each scrape and must not block.
+  //
+  // Requires: the name is that of no other metric, and has letters, digits, `_` and `:`, of which a
+  // digit is not the first; the help is one line. Prometheus would refuse all metrics because of one.
   void AddGauge(std::string name, std::string help, std::function<double()> read);
 
  private:
@@ -59,6 +63,8 @@ class Pages {
   ServerStatus Status() const;
   std::vector<ReadinessCheck> checks() const;
   Servers servers() const;
+  // False: another metric has the name already.
+  bool Claim(const std::string& name);
 
   const lifecycle::Process& process_;
   observability::Metrics metrics_;
@@ -68,6 +74,7 @@ class Pages {
   Flags flags_;
   const observability::ProcessLog* log_ = nullptr;
   Servers servers_;
+  std::set<std::string> gauges_;  // Their names.
 };
 
 }  // namespace admin
