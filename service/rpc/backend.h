@@ -51,12 +51,13 @@ class Backend {
       : without_caller_(GuardedMethod::Logging([log](const std::string& what) {
           log(absl::StrCat("what was to be done with a backend's answer failed: ", what));
         })),
+        configured_(!options.target.empty()),
         reachability_(options.target, std::move(log)),
         channel_(Named(std::move(options))) {}
 
   // Calls on behalf of `caller`, whose deadline and cancellation apply to the call. Does not block.
-  // `done` is called once: on one of gRPC's threads, or, when the backend is closed, at once with
-  // UNAVAILABLE.
+  // `done` is called once: on one of gRPC's threads, or, when the backend is closed or has no target, at
+  // once with UNAVAILABLE.
   //
   // It gets UNAVAILABLE for CANCELLED, too, whoever has cancelled the call: `answer_now`, Close(), or the
   // backend, as it stops (grpc/grpc#41785). A caller who still waits has cancelled nothing, and few try
@@ -125,7 +126,8 @@ class Backend {
     const std::shared_ptr<grpc::Channel> channel = channel_.channel();
     if (channel == nullptr) {
       return Tell<Response>(handler, done,
-                            absl::UnavailableError("the backend's channel is closed"));
+                            absl::UnavailableError(configured_ ? "the backend's channel is closed"
+                                                               : "no backend is configured"));
     }
     auto call = std::make_shared<Running<Request, Response>>();
     call->stub = Service::NewStub(channel);
@@ -153,6 +155,7 @@ class Backend {
   }
 
   const std::shared_ptr<GuardedMethod> without_caller_;
+  const bool configured_;  // There is a backend.
   Reachability reachability_;
   BackendChannel channel_;
 };

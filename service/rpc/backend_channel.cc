@@ -52,6 +52,8 @@ BackendChannel::BackendChannel(Options options)
     : options_(std::move(options)), current_(Connect()) {}
 
 BackendChannel::Connection BackendChannel::Connect() const {
+  // gRPC would make a channel whose calls fail with what it thinks of the target.
+  if (options_.target.empty()) return {};
   grpc::ChannelArguments arguments;
   arguments.SetServiceConfigJSON(ServiceConfig(options_.service, options_.retry));
   // A connection of its own, so that Close() really closes it.
@@ -78,7 +80,7 @@ BackendChannel::Connection BackendChannel::Connect() const {
 }
 
 void BackendChannel::Renew() const {
-  if (options_.tls == nullptr) return;
+  if (options_.tls == nullptr || options_.target.empty()) return;
   for (Connection& each : replaced_) {
     if (each.channel.use_count() != 1) continue;
     each.sockets.Count();  // It can be told only as long as there is a channel.

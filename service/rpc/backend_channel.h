@@ -34,7 +34,7 @@ namespace rpc {
 class BackendChannel {
  public:
   struct Options {
-    // "host:port", or any other gRPC target.
+    // "host:port", or any other gRPC target. Empty: there is no backend, and no channel to it.
     std::string target;
     // The service whose calls are retried on UNAVAILABLE: "inventory.v1.InventoryService". Backend
     // fills it in.
@@ -61,7 +61,7 @@ class BackendChannel {
   BackendChannel& operator=(const BackendChannel&) = delete;
 
   // For creating a stub, which is cheap and made for each call. A stub holds the channel, as a
-  // context does, and Close() waits for both. Null once closed.
+  // context does, and Close() waits for both. Null once closed, and if there is no backend.
   std::shared_ptr<grpc::Channel> channel() const;
 
   // A context for one call on behalf of `caller`. It ends when the caller's call is cancelled, at
@@ -76,7 +76,7 @@ class BackendChannel {
   // of `give_up`, or in Close().
   std::shared_ptr<grpc::ClientContext> NewContext(std::stop_token give_up = {}) const;
 
-  // Waits until the backend is reachable, at most until `deadline`.
+  // Waits until the backend is reachable, at most until `deadline`. False: it is not.
   bool AwaitConnected(lifecycle::Clock::TimePoint deadline) const;
 
   // Cancels running calls, which end with CANCELLED, drops the channel, and waits until nobody

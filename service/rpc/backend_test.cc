@@ -164,6 +164,21 @@ TEST_F(BackendTest, ACallThatIsGivenUpIsCancelled) {
   EXPECT_TRUE(backend_->Close(lifecycle::Clock::Steady().Now() + std::chrono::seconds(60)).ok());
 }
 
+// As a server that is started without its address; a proxy of the environment is not asked either.
+TEST(BackendWithoutATarget, IsUnavailable) {
+  std::atomic<int> lines = 0;
+  Backend<Probe> backend({.target = ""}, [&](const std::string&) { ++lines; });
+  const lifecycle::Clock::TimePoint now = lifecycle::Clock::Steady().Now();
+  EXPECT_FALSE(backend.AwaitConnected(now));
+  const grpc::CallbackServerContext caller;
+  const absl::Status unavailable = absl::UnavailableError("no backend is configured");
+  EXPECT_EQ(Begin(backend, &Stub::async::Echo, std::stop_token(), Note()).get().status(),
+            unavailable);
+  EXPECT_EQ(Begin(backend, &Stub::async::Echo, Call(caller), Note()).get().status(), unavailable);
+  EXPECT_TRUE(backend.Close(now).ok());
+  EXPECT_EQ(lines, 0);
+}
+
 // A backend that lets its callers send as much as they like, and reads none of it.
 class Unreading {
  public:

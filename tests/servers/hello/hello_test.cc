@@ -24,6 +24,7 @@ namespace hello {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr std::chrono::seconds kLimit{60};
 
@@ -113,6 +114,17 @@ TEST_F(HelloTest, TellsInADrainThatItHasGivenItsElderUp) {
   EXPECT_TRUE(absl::IsUnavailable(told)) << told;
   EXPECT_THAT(std::string(told.message()), HasSubstr("given up; try again"));
   EXPECT_EQ(server->process().Wait(kLimit), testkit::Ending::Exited(0));
+}
+
+TEST_F(HelloTest, WithoutAnElderNobodyIsAsked) {
+  const auto server = Start("greeted");
+  ASSERT_NE(server, nullptr);
+  const auto answer = Greet(*StubOf(*server), "Ada", &v1::Hello::Stub::AskElder);
+  EXPECT_EQ(answer.status(), absl::UnavailableError("no backend is configured"));
+  server->process().Signal(SIGTERM);
+  EXPECT_EQ(server->process().Wait(kLimit), testkit::Ending::Exited(0));
+  EXPECT_THAT(server->process().Output(), Not(HasSubstr("reached")));
+  EXPECT_THAT(server->process().Output(), Not(HasSubstr("[grpc]")));
 }
 
 TEST_F(HelloTest, WatchersResumeAndCountingContinuesAfterARestart) {
