@@ -439,6 +439,12 @@ is "where Bazel runs" "$(tail -n 1 "$work/said")" "$clone"
 (cd "$clone/bazel" && PATH="$path" ../bazelw build) >"$work/said" 2>&1 || true
 is "where Bazel runs from inside" "$(tail -n 1 "$work/said")" "$clone/bazel"
 
+stub bazel '[[ $1 != --version ]] || { echo "bazel no_version"; exit 0; }; echo "$BAZELW_CALLED_FROM"'
+for directory in / "$clone/bazel"; do
+  (cd "$directory" && PATH="$path" "$work/link" build) >"$work/said" 2>&1 || true
+  is "from where it was called, as what Bazel runs is told" "$(tail -n 1 "$work/said")" "$directory"
+done
+
 for directory in "a space" "ä"; do
   case="a path with $directory"
   machine build

@@ -53,8 +53,10 @@ int main(int argc, char** argv) {
   KeepStandardStreamsTaken();
   // Whoever reads the output may leave; that is an error, and not the end.
   signal(SIGPIPE, SIG_IGN);
-  // Under `bazel run`, a path means what it means in the shell that ran it.
-  if (const char* directory = getenv("BUILD_WORKING_DIRECTORY"); directory && chdir(directory)) {
+  // Under `bazel run`, a path means what it means in the shell that ran it, or ran bazelw.
+  const char* directory = getenv("BAZELW_CALLED_FROM");
+  if (directory == nullptr) directory = getenv("BUILD_WORKING_DIRECTORY");
+  if (directory && chdir(directory)) {
     std::cerr << "client: cannot change to directory " << directory << ": " << std::strerror(errno)
               << "\n";
     return client::kUsage;

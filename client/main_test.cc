@@ -34,6 +34,14 @@ TEST(MainTest, PathsAreRelativeToTheCallersDirectory) {
   EXPECT_THAT(image, HasSubstr("<svg"));
 }
 
+TEST(MainTest, PathsAreRelativeToWhereBazelwWasCalled) {
+  const testkit::TempDir shell;
+  std::ofstream(shell.File("report.json")) << kReport;
+  ChildProcess client({testkit::RunfileOrDie("client/client"), "report", "report.json"},
+                      {{"BUILD_WORKING_DIRECTORY", "/"}, {"BAZELW_CALLED_FROM", shell.File("")}});
+  EXPECT_EQ(client.Wait(kLimit), Ending::Exited(0)) << client.Output();
+}
+
 TEST(MainTest, AMissingWorkingDirectoryIsAUsageError) {
   const testkit::TempDir shell;
   const std::string gone = shell.File("gone");

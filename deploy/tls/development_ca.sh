@@ -8,7 +8,7 @@
 # Valid for 30 days. A running server picks up new ones when the command is repeated; what callers trust must be renewed
 # with it. Exit codes: 0 made, 1 not.
 set -euo pipefail
-cd "${BUILD_WORKING_DIRECTORY:-.}"
+cd "${BAZELW_CALLED_FROM:-${BUILD_WORKING_DIRECTORY:-.}}"
 
 fail() {
   echo "development_ca: $1" >&2

@@ -24,6 +24,9 @@ openssl x509 -in made/client.pem -noout -ext subjectAltName | grep -q URI:spiffe
 [[ $(find made -mindepth 1 | wc -l) == 5 ]] || fail "something is left over"
 
 "$script" made > /dev/null || fail "it cannot be repeated"
+mkdir shell
+BUILD_WORKING_DIRECTORY=/ BAZELW_CALLED_FROM=$PWD/shell "$script" below > /dev/null
+[[ -e shell/below/ca.pem ]] || fail "a path is not that of the shell"
 for wrong in --help "bad,host"; do
   words=(made "$wrong")
   [[ $wrong == --help ]] && words=(--help)

@@ -545,9 +545,12 @@ std::map<std::string, std::string> FlagValues(const ServerConfig& config) {
 }  // namespace
 
 ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
-  // Under `bazel run`, relative paths are relative to the directory of the calling shell.
-  if (const char* directory = std::getenv("BUILD_WORKING_DIRECTORY")) {
-    if (chdir(directory) != 0) UsageError(absl::StrCat("cannot change to directory ", directory));
+  // Under `bazel run`, relative paths are relative to the directory of the shell that called it, or
+  // called bazelw, which may call Bazel in another one.
+  const char* directory = std::getenv("BAZELW_CALLED_FROM");
+  if (directory == nullptr) directory = std::getenv("BUILD_WORKING_DIRECTORY");
+  if (directory != nullptr && chdir(directory) != 0) {
+    UsageError(absl::StrCat("cannot change to directory ", directory));
   }
   absl::SetProgramUsageMessage(usage);
   // Without this, --help lists only the flags of main.cc.

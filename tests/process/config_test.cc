@@ -111,6 +111,16 @@ TEST(PrintConfigTest, CanBeReadBackAsAFlagFile) {
   EXPECT_EQ(PrintConfig({"--flagfile=" + directory.File("flags")}).text, first.text);
 }
 
+TEST(PrintConfigTest, ReadsAFlagFileBesideTheCallerOfBazelw) {
+  const testkit::TempDir directory;
+  std::ofstream(directory.File("flags")) << "--termination_grace=7s\n";
+  const Printed printed =
+      PrintConfig({"--flagfile=flags"},
+                  {{"BUILD_WORKING_DIRECTORY", "/"}, {"BAZELW_CALLED_FROM", directory.path()}});
+  EXPECT_EQ(printed.ending, Ending::Exited(0)) << printed.text;
+  EXPECT_THAT(printed.text, HasSubstr("--termination_grace=7s\n"));
+}
+
 TEST(PrintConfigTest, RejectsBudgetsThatDoNotFitWith1) {
   const Printed printed = PrintConfig({"--termination_grace=1s", "--shutdown_drain_calls=2s"});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
