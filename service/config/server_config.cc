@@ -552,7 +552,8 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   if (directory != nullptr && chdir(directory) != 0) {
     UsageError(absl::StrCat("cannot change to directory ", directory));
   }
-  absl::SetProgramUsageMessage(usage);
+  // Of a flag's value that it cannot read, Abseil does not say how it should be.
+  absl::SetProgramUsageMessage(usage + " Durations have units, such as 30s or 1m30s.");
   // Without this, --help lists only the flags of main.cc.
   absl::FlagsUsageConfig help;
   help.contains_help_flags = IsOurs;

@@ -145,8 +145,8 @@ absl::StatusOr<Sockets> BindTcp(const std::string& address) {
   if (!split) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", address,
-                     "\" is not an address; use HOST:PORT, for example 127.0.0.1:50051, or "
-                     "unix:PATH"));
+                     "\" is not an address; use HOST:PORT, for example 127.0.0.1:50051, with a "
+                     "port from 0 to 65535, or unix:PATH"));
   }
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;

@@ -364,6 +364,7 @@ TEST(Listener, NamesAnInvalidAddress) {
     const absl::Status status = BindError(address);
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << address << ": " << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("HOST:PORT"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("port from 0 to 65535"));
   }
 }
 

@@ -98,6 +98,8 @@ class Unanswered {
   // Answers with what `handler` returns; with INTERNAL when it throws.
   template <typename Handler>
   void AnswerWith(const Handler& handler) {
+    static_assert(std::is_assignable_v<absl::Status&, std::invoke_result_t<const Handler&>>,
+                  "a handler returns an absl::Status; of a grpc::Status, FromGrpc() makes one");
     absl::Status status;
     const Trace::Scope scope(trace_);
     const GuardedMethod::Running running(method_, call_);

@@ -132,6 +132,7 @@ TEST(HelpTest, ListsExactlyOurFlags) {
   EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
   const std::string help = server.Output();
   EXPECT_THAT(help, StartsWith("echo_server: "));
+  EXPECT_THAT(help, HasSubstr(" Durations have units, such as 30s"));
   std::istringstream settings(PrintConfig({}).text);
   for (std::string line; std::getline(settings, line);) {
     if (!line.starts_with("--")) continue;
