@@ -38,7 +38,7 @@ absl::StatusOr<std::shared_ptr<OrderStore>> OpenStore(const Config& config) {
   return SqliteOrderStore::Open(std::string(absl::StripPrefix(config.database, "sqlite:")));
 }
 
-void TellWhetherReachable(const InventoryClient& inventory, const std::string& address,
+void TellWhetherReachable(InventoryClient& inventory, const std::string& address,
                           const std::stop_token& stop) {
   // For half a second, of which a shutdown waits for one look at most.
   constexpr std::chrono::milliseconds kLook(20);
@@ -50,6 +50,7 @@ void TellWhetherReachable(const InventoryClient& inventory, const std::string& a
       "no inventory at {}: PlaceOrder and ImportOrders are refused with UNAVAILABLE until there is "
       "one; --inventory says where to look",
       address);
+  inventory.SaidUnreachable();
 }
 
 // Null: plaintext.

@@ -64,6 +64,9 @@ class InventoryClient {
     return backend_.AwaitConnected(deadline);
   }
 
+  // The log says that it is not: once it is, the log says that, too.
+  void SaidUnreachable() { backend_.SaidUnreachable(); }
+
   // Closes the channel (service/rpc/backend_channel.h): running calls end as if the inventory were
   // unreachable, Confirm() and Release() with CANCELLED; later calls are UNAVAILABLE.
   absl::Status Close(lifecycle::Clock::TimePoint deadline) { return backend_.Close(deadline); }

@@ -99,6 +99,9 @@ class Backend {
   }
   absl::Status Close(lifecycle::Clock::TimePoint deadline) { return channel_.Close(deadline); }
 
+  // See Reachability.
+  void SaidUnreachable() { reachability_.SaidUnreachable(); }
+
  private:
   template <typename Request, typename Response>
   struct Running {

@@ -39,6 +39,11 @@ void Reachability::Heard(const grpc::Status& status) {
   Is(Last::kReachable, "");
 }
 
+void Reachability::SaidUnreachable() {
+  std::lock_guard lock(mutex_);
+  last_ = Last::kUnreachable;
+}
+
 void Reachability::Is(Last now, const std::string& why) {
   std::lock_guard lock(mutex_);
   const Last before = std::exchange(last_, now);

@@ -25,6 +25,10 @@ class Reachability {
   // A call has ended so.
   void Heard(const grpc::Status& status);
 
+  // Somebody else has said in the log that it cannot be reached: writes nothing, but then it is news
+  // that it can.
+  void SaidUnreachable();
+
  private:
   enum class Last { kUnknown, kReachable, kUnreachable };
 

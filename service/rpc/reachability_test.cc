@@ -61,6 +61,13 @@ TEST_F(ReachabilityTest, IsNoNewsFromTheFirstCall) {
   EXPECT_THAT(lines_, IsEmpty());
 }
 
+TEST_F(ReachabilityTest, IsNewsOnceSomebodyElseHasSaidThatItIsNot) {
+  reachability_.SaidUnreachable();
+  Hear(grpc::UNAVAILABLE);
+  Hear(grpc::OK);
+  EXPECT_THAT(lines_, ElementsAre("inventory:1 can be reached again"));
+}
+
 // One call has failed, and while that is being written another one succeeds.
 TEST_F(ReachabilityTest, SaysTheTruthLast) {
   std::vector<std::string> lines;

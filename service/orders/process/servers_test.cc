@@ -267,6 +267,27 @@ TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCan) {
   EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
 }
 
+TEST_F(ServersTest, AnInventoryThatComesAfterTheStartIsNews) {
+  const testkit::ReservedPort inventory;
+  const std::string port_file = directory_.File("http");
+  ASSERT_NO_FATAL_FAILURE(
+      StartOrders(inventory.address(),
+                  {"--admin_http_address=127.0.0.1:0", "--admin_http_port_file=" + port_file}));
+  ASSERT_TRUE(orders().AwaitOutput("no inventory at " + inventory.address(), kLimit))
+      << orders().Output();
+  ASSERT_NO_FATAL_FAILURE(StartInventory({}, inventory.address()));
+  // No call meets it while it is away.
+  std::string http;
+  std::ifstream(port_file) >> http;
+  ASSERT_TRUE(testkit::Eventually([&http] {
+    return admin::Get(http, "/readyz?verbose").body.find("[+]inventory") != std::string::npos;
+  }));
+  EXPECT_TRUE(Place("one").ok());
+  EXPECT_TRUE(
+      orders().AwaitOutput("inventory at " + inventory.address() + " can be reached again", kLimit))
+      << orders().Output();
+}
+
 // Runs what a server says to call it with, but for Bazel.
 void ExpectCanBeCalledAsItSays(const std::string& output) {
   const std::string behind = "call it: ./bazelw run //client -- ";
