@@ -242,8 +242,8 @@ class CallTracker::Releases final : public grpc::ContextAllocator {
   void End(const grpc::ServerContextBase& context, const Call& call, int reported) {
     tracker_.Unbound(&context);
     if (call.span == nullptr)
-      return tracker_.End(&context, call, OutcomeOf(context, call, reported));
-    const Outcome outcome = OutcomeOf(context, call, call.span->status);
+      return tracker_.End(&context, call, tracker_.OutcomeOf(context, call, reported));
+    const Outcome outcome = tracker_.OutcomeOf(context, call, call.span->status);
     tracker_.Log(context, call, outcome);
     tracker_.End(&context, call, outcome);
   }
@@ -373,11 +373,11 @@ CallTracker::Call CallTracker::Leave(const void* key) {
 }
 
 CallTracker::Outcome CallTracker::OutcomeOf(const grpc::ServerContextBase& context,
-                                            const Call& call, int reported) {
+                                            const Call& call, int reported) const {
   // Also of one that Cancel() has cancelled: its status may have left before, and its OnDone() runs
   // later, on a thread of gRPC's. gRPC says "not cancelled" only if the status was sent and nothing
   // had failed by then (SetFinalStatus() in its call.cc), and has decided that before OnDone().
-  if (!context.IsCancelled()) return {.cancelled = false, .status = reported};
+  if (!context.IsCancelled() && !cuts_connections_) return {.cancelled = false, .status = reported};
   const bool over = !call.cut && context.deadline() <= std::chrono::system_clock::now();
   return {.cancelled = true,
           .status = over ? grpc::StatusCode::DEADLINE_EXCEEDED : grpc::StatusCode::CANCELLED};

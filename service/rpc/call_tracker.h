@@ -112,6 +112,11 @@ class CallTracker {
   // The same for calls of gRPC's own services only, which wait for nothing but their callers.
   void CancelInfrastructure() { Cancel(/*only_infrastructure=*/true); }
 
+  // Every connection is about to be cut: calls that end from now on were cancelled, also those of which
+  // gRPC says that their status was sent. It says so once it has serialised it, before it has been
+  // written (grpc/grpc: writing.cc, SentLastFrame()), and a peer that does not read may never get it.
+  void CutsConnections() { cuts_connections_ = true; }
+
  private:
   struct Call {
     const char* method;  // Outlives the call. "": its caller has invented it.
@@ -168,7 +173,7 @@ class CallTracker {
   // Returns the call that was entered.
   Call Leave(const void* key);
   // `reported`: the status that its harness has sent.
-  static Outcome OutcomeOf(const grpc::ServerContextBase& context, const Call& call, int reported);
+  Outcome OutcomeOf(const grpc::ServerContextBase& context, const Call& call, int reported) const;
   void Begin(const Call& call);
   // Its span begins; with an interceptor if it needs one to learn its status. Requires: log_.
   std::unique_ptr<StatusInterceptor> BeginSpan(grpc::ServerContextBase& context, Call& call);
@@ -193,6 +198,7 @@ class CallTracker {
   LiveCalls statuses_;  // Of those in a shard that have found room here.
   CallStats stats_;
   std::atomic<bool> counting_{false};
+  std::atomic<bool> cuts_connections_{false};
   std::atomic<std::int64_t> streams_ended_{0};
   std::atomic<std::int64_t> streams_cut_{0};
   std::array<Ended, 16> ended_;

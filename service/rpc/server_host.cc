@@ -428,6 +428,7 @@ bool ServerHost::KeepCancelling() {
     // for (grpc/grpc: src/core/lib/surface/server.cc, CancelAllCalls).
     grpc_server_cancel_all_calls(server_->c_server());
     if (now - *cancelling_ >= kBeforeCutting) {
+      calls_.CutsConnections();
       for (const auto& each : listeners_) each->CutConnections();
     }
     return false;

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -747,6 +749,40 @@ TEST_F(ServerHostOnTwoSockets, CountsAnUnreadAnswerOnceWhereTheyHaveOnePort) {
   StartOn(*first, "fd:first", *second, "fd:second");
   RawPeer slow(second->address(), {.receive_buffer = 4096});
   EXPECT_EQ(LeaveAnAnswerTo(slow).answers, 1);
+}
+
+// gRPC takes their statuses for sent as soon as it has begun to write them.
+TEST_F(ServerHostOnTwoSockets, CountsStreamsAsCutWhoseGoodbyesAreStuck) {
+  constexpr int kStreams = 400;
+  const auto listener = Keep("127.0.0.1:0");
+  for (const int fd : listener->Duplicate()) {
+    const int little = 4096;
+    EXPECT_EQ(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little), 0);
+    close(fd);
+  }
+  const auto other = Keep("127.0.0.1:0");
+  StartOn(*listener, "fd:first", *other, "fd:second");
+  RawPeer frozen(listener->address(), {.receive_buffer = 4096});
+  for (int i = 0; i < kStreams; ++i) {
+    const std::uint32_t stream = frozen.Call("/probe.Probe/Watch", "");
+    ASSERT_TRUE(frozen.AwaitOn(stream, RawPeer::kData).has_value());
+  }
+  host_->CloseListener();
+  Patience goodbyes = Short();
+  host_->SayGoodbye(goodbyes, kStreams);
+  host_->BeginShutdown();
+  Patience calls = Short();
+  EXPECT_GT(host_->AwaitCallsFinished(calls).calls, 0);
+  Patience patience = Long();
+  EXPECT_TRUE(host_->Cancel(patience));
+  int answered = 0;
+  frozen.HoldPings();  // Else the kernel drops what it still has for a peer that writes to nobody.
+  while (const auto frame = frozen.Next()) {
+    if (frame->type == RawPeer::kHeaders && (frame->flags & RawPeer::kEndStream) != 0) ++answered;
+  }
+  const lifecycle::CallTally tally = host_->TryTally();
+  EXPECT_LE(tally.streams_ended, answered);
+  EXPECT_EQ(tally.streams_cut, kStreams - tally.streams_ended);
 }
 
 TEST_F(ServerHostTest, CutsNoCallBecauseHealthWatchesEndMeanwhile) {
