@@ -31,7 +31,8 @@ std::string Words(const Ending& ending) {
 }  // namespace
 
 absl::StatusOr<std::string> AwaitPortFile(const std::string& path, ChildProcess& server,
-                                          std::chrono::milliseconds limit) {
+                                          std::chrono::milliseconds limit,
+                                          const std::function<bool()>& give_up) {
   const Clock::time_point deadline = Clock::now() + limit;
   for (;;) {
     const std::string address = FirstLine(path);
@@ -42,6 +43,7 @@ absl::StatusOr<std::string> AwaitPortFile(const std::string& path, ChildProcess&
       return absl::FailedPreconditionError(absl::StrCat("the server ended (", Words(ending),
                                                         ") before it served: ", server.Output()));
     }
+    if (give_up && give_up()) return absl::CancelledError("the server's start was given up");
     if (Clock::now() >= deadline) {
       return absl::DeadlineExceededError(
           absl::StrCat("the server did not serve in ", limit.count(), " ms: ", server.Output()));

@@ -2,6 +2,7 @@
 #define TESTS_COMMON_PORT_FILE_H_
 
 #include <chrono>
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -15,9 +16,11 @@ namespace testkit {
 // The file must not exist before `server` is started.
 //
 // Errors: FAILED_PRECONDITION: the server has ended; with how it ended and its output.
-// DEADLINE_EXCEEDED: nothing after `limit`; with its output.
+// DEADLINE_EXCEEDED: nothing after `limit`; with its output. CANCELLED: `give_up`, which is asked every
+// few milliseconds, said so.
 absl::StatusOr<std::string> AwaitPortFile(const std::string& path, ChildProcess& server,
-                                          std::chrono::milliseconds limit);
+                                          std::chrono::milliseconds limit,
+                                          const std::function<bool()>& give_up = nullptr);
 
 }  // namespace testkit
 

@@ -53,6 +53,14 @@ TEST_F(AwaitPortFileTest, FailsAtOnceWhenTheServerHasEnded) {
               AllOf(HasSubstr("exit code 2"), HasSubstr("cannot bind")));
 }
 
+TEST_F(AwaitPortFileTest, FailsOnceItIsToGiveUp) {
+  ChildProcess server(Shell("exec sleep 1000"));
+  int asked = 0;
+  const absl::StatusOr<std::string> address =
+      AwaitPortFile(path_, server, std::chrono::hours(1), [&asked] { return ++asked == 3; });
+  EXPECT_EQ(address.status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST_F(AwaitPortFileTest, FailsWhenTheServerIsLate) {
   ChildProcess server(Shell("echo thinking; exec sleep 1000"));
   ASSERT_TRUE(server.AwaitOutput("thinking", kLimit));

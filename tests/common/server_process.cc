@@ -20,10 +20,10 @@ std::vector<std::string> Command(const ServerProcess::Options& options,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
-    Options options, std::chrono::milliseconds limit) {
+    Options options, std::chrono::milliseconds limit, const std::function<bool()>& give_up) {
   std::unique_ptr<ServerProcess> server(new ServerProcess(options));
   absl::StatusOr<std::string> address =
-      AwaitPortFile(server->directory_.File("port"), server->process_, limit);
+      AwaitPortFile(server->directory_.File("port"), server->process_, limit, give_up);
   if (!address.ok()) return address.status();
   server->address_ = *std::move(address);
   return server;

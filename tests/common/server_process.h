@@ -2,6 +2,7 @@
 #define TESTS_COMMON_SERVER_PROCESS_H_
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,9 +39,10 @@ class ServerProcess {
 
   // Returns once the server serves.
   //
-  // Errors: those of AwaitPortFile().
+  // `give_up` and errors: those of AwaitPortFile().
   static absl::StatusOr<std::unique_ptr<ServerProcess>> Start(
-      Options options, std::chrono::milliseconds limit = std::chrono::seconds(60));
+      Options options, std::chrono::milliseconds limit = std::chrono::seconds(60),
+      const std::function<bool()>& give_up = nullptr);
 
   // "127.0.0.1:40123": where it listens.
   const std::string& address() const { return address_; }

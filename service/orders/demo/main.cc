@@ -145,6 +145,8 @@ class Demonstration {
   bool ReadBack();
   int Conclude();
 
+  // In the time that is left, and until a signal comes. Null: it did not succeed.
+  std::unique_ptr<ServerProcess> StartServer(ServerProcess::Options options);
   bool StartDatabase();
   bool Start(Replica& replica);
   bool Stop(Replica& replica);
@@ -153,6 +155,8 @@ class Demonstration {
   bool Await(const std::string& who, int count, const std::function<bool(int)>& continues);
   // Where callers find all of them.
   std::string Target() const;
+  // Whether a signal has come, after waiting `limit` for one.
+  bool Interrupted(Clock::duration limit);
   // Shows what happens until `done()`, at most for `limit`.
   bool LookOn(const std::function<bool()>& done, Clock::duration limit);
   void ShowTheLatest();
@@ -191,12 +195,10 @@ class Demonstration {
 bool Demonstration::StartServers() {
   screen_.Say("SIGTERM under load, then a restart; at the end everything is counted",
               Tone::kStrong);
-  auto inventory =
-      ServerProcess::Start({.binary = "service/inventory/inventory",
+  inventory_ = StartServer({.binary = "service/inventory/inventory",
                             .flags = {"--database=" + directory_->File("inventory.sqlite3"),
                                       "--stock=apple=100000,banana=100000,cherry=100000"}});
-  if (!inventory.ok()) return GiveUp(std::string(inventory.status().message()));
-  inventory_ = *std::move(inventory);
+  if (inventory_ == nullptr) return false;
   screen_.Say("inventory serves on " + inventory_->address());
   if (!StartDatabase()) return false;
   for (int i = 0; i < (on_postgres_ ? kReplicasOnPostgres : 1); ++i) {
@@ -207,6 +209,16 @@ bool Demonstration::StartServers() {
   return true;
 }
 
+std::unique_ptr<ServerProcess> Demonstration::StartServer(ServerProcess::Options options) {
+  const Clock::duration left = start_ + kAltogether - Clock::now();
+  auto server = ServerProcess::Start(std::move(options), std::chrono::ceil<milliseconds>(left),
+                                     [this] { return Interrupted(Clock::duration(0)); });
+  if (server.ok()) return *std::move(server);
+  if (why_.empty()) GiveUp(std::string(server.status().message()));
+  return nullptr;
+}
+
+// PostgreSQL's own start has its own limits; a signal that comes meanwhile is taken behind it.
 bool Demonstration::StartDatabase() {
   database_ = directory_->File("orders.sqlite3");
   if (!on_postgres_) return true;
@@ -228,15 +240,14 @@ std::string Demonstration::Target() const {
 }
 
 bool Demonstration::Start(Replica& replica) {
-  auto orders = ServerProcess::Start(
-      {.binary = "service/orders_server",
-       .flags = {"--database=" + database_, "--inventory=" + inventory_->address(),
-                 "--termination_grace=15s",
-                 // There is no other replica to move to, or callers find it at once.
-                 "--shutdown_lame_duck=500ms"},
-       .address = replica.port.address()});
-  if (!orders.ok()) return GiveUp(std::string(orders.status().message()));
-  replica.process = *std::move(orders);
+  replica.process =
+      StartServer({.binary = "service/orders_server",
+                   .flags = {"--database=" + database_, "--inventory=" + inventory_->address(),
+                             "--termination_grace=15s",
+                             // There is no other replica to move to, or callers find it at once.
+                             "--shutdown_lame_duck=500ms"},
+                   .address = replica.port.address()});
+  if (replica.process == nullptr) return false;
   watched_ = &replica;
   events_shown_ = testkit::EventsIn(replica.process->process().Output()).size();
   return true;
@@ -405,9 +416,16 @@ int Demonstration::Conclude() {
   return all_kept ? kKept : kBroken;
 }
 
-bool Demonstration::LookOn(const std::function<bool()>& done, Clock::duration limit) {
+bool Demonstration::Interrupted(Clock::duration limit) {
   const sigset_t signals = ShutdownSignals();
-  const timespec refresh{0, std::chrono::nanoseconds(kRefresh).count()};
+  const timespec time{0, std::chrono::nanoseconds(limit).count()};
+  if (sigtimedwait(&signals, nullptr, &time) <= 0) return false;
+  exit_code_ = kInterrupted;
+  why_ = "interrupted";
+  return true;
+}
+
+bool Demonstration::LookOn(const std::function<bool()>& done, Clock::duration limit) {
   const Clock::time_point end = Clock::now() + limit;
   for (;;) {
     // Check before showing, so that the server's last lines are shown, too.
@@ -419,10 +437,7 @@ bool Demonstration::LookOn(const std::function<bool()>& done, Clock::duration li
     if (Clock::now() - start_ >= kAltogether) {
       return GiveUp("not finished after " + Seconds(kAltogether));
     }
-    if (sigtimedwait(&signals, nullptr, &refresh) > 0) {
-      exit_code_ = kInterrupted;
-      return GiveUp("interrupted");
-    }
+    if (Interrupted(kRefresh)) return false;
   }
 }
 
@@ -470,7 +485,7 @@ int main(int argc, char** argv) {
     std::cerr << "the only argument is --database=postgresql\n";
     return 1;
   }
-  // Blocked in every thread; LookOn() takes them with sigtimedwait().
+  // Blocked in every thread; Interrupted() takes them.
   const sigset_t signals = demo::ShutdownSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);  // If the reader goes away, the servers are still cleaned up.
