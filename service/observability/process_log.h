@@ -20,7 +20,7 @@ namespace observability {
 // Reports everything that a server says, from its start to its end. Each event is a line of its
 // log,
 //
-//   2026-01-31T12:00:01.250Z I orders: shutdown +0.000s Serving             ShutdownRequested: terminate, lame_duck 5s + ...
+//   2026-01-31T12:00:01.250Z I orders: shutdown +0.000s Serving             ShutdownRequested: terminate, ...
 //   2026-01-31T12:00:01.251Z I orders: shutdown +0.001s LameDuck            LameDuckEntered
 //
 // among those of its libraries (library_logs.h). The report of its shutdown is one JSON object, in

@@ -61,10 +61,10 @@ class Pool {
                                            TimePoint deadline);
 
   // Refuses new calls and waits for those that run. Shortly before the deadline, what still runs is
-  // cancelled or, if it is a transaction, given up, and the result is DEADLINE_EXCEEDED. What only connects is given up. No thread of the
-  // pool is left, so that none uses libpq and OpenSSL while the process exits; one that still asks
-  // for the server's address is the exception, and DEADLINE_EXCEEDED says so. A second call waits
-  // for the first and returns OK.
+  // cancelled or, if it is a transaction, given up, and the result is DEADLINE_EXCEEDED. What only
+  // connects is given up. No thread of the pool is left, so that none uses libpq and OpenSSL while
+  // the process exits; one that still asks for the server's address is the exception, and
+  // DEADLINE_EXCEEDED says so. A second call waits for the first and returns OK.
   absl::Status Close(TimePoint deadline);
 
  private:

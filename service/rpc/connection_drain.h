@@ -41,8 +41,8 @@ namespace rpc {
 //
 // Of a socket file's connections the kernel does not say when their last byte came. As long as a
 // request is arriving on any connection, and a stream is open on any of these, none of these is given
-// up, so that the limit of whoever calls Look() is the only one. An answer of less than some 3 KB that the peer has not read is not
-// waited for: it can still read that when the connection is closed.
+// up, so that the limit of whoever calls Look() is the only one. An answer of less than some 3 KB that
+// the peer has not read is not waited for: it can still read that when the connection is closed.
 //
 // Threads: one at a time.
 // Lifetime: everything passed in outlives it. GoawaySender's requirements apply.

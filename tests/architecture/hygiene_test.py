@@ -3,8 +3,9 @@
 
  * no path of one person's machine
  * no work left for later without its reason, as in `TODO(until gRPC has it): what`
+ * no comment in C++ wider than 120 columns: clang-format leaves comments as they are
  * a path that a document names, in backticks or as a link, exists
-A line that has to break the first two says why behind "hygiene:".
+A line that has to break the first three says why behind "hygiene:".
 """
 
 import os
@@ -40,6 +41,8 @@ def check_line(path, number, line):
         match = pattern.search(line)
         if match:
             yield "%s:%d: %s: %s" % (path, number, what, match.group(0))
+    if path.endswith((".cc", ".h")) and line.lstrip().startswith("//") and len(line) > 120:
+        yield "%s:%d: a comment of %d columns" % (path, number, len(line))
 
 
 def named_path(word, document):

@@ -1,5 +1,6 @@
 // The client does not use the service's rooms, so each has its own decoder of UTF-8 and its own list
-// of characters that no terminal may get; nor does the room of statuses use that of logs. These tests hold them together.
+// of characters that no terminal may get; nor does the room of statuses use that of logs. These tests
+// hold them together.
 
 #include "client/plain_text.h"
 
