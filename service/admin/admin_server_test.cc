@@ -321,7 +321,8 @@ TEST_F(AdminServerTest, IsAliveWhenItIsDrained) {
 TEST_F(AdminServerTest, IsNotAliveWhenItsServerServesNobody) {
   Serve();
   traffic_.answers = false;
-  EXPECT_EQ(Ask("/livez").body, "calls are running, and all of gRPC's threads are blocked\n");
+  EXPECT_EQ(Ask("/livez").body,
+            "all of gRPC's threads are blocked: while calls are running, or for a minute\n");
   EXPECT_EQ(Probes(), "503 200");
   traffic_.answers = true;
   EXPECT_EQ(Probes(), "200 200");

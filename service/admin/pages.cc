@@ -171,7 +171,7 @@ Servers Pages::servers() const {
 
 HttpResponse Pages::Livez() const {
   if (process_.Alive()) return {200, "alive\n"};
-  return {503, "calls are running, and all of gRPC's threads are blocked\n"};
+  return {503, "all of gRPC's threads are blocked: while calls are running, or for a minute\n"};
 }
 
 ServerStatus Pages::Status() const {

@@ -84,9 +84,9 @@ class Process {
   std::string InFlight() const;
 
   // Whether the process may be left to itself, also when it is drained: it serves callers, if slowly,
-  // or it is shutting down, which ends. False: calls are running, and all of gRPC's threads are
-  // blocked; where their handlers never return, only a restart helps. Waits for no lock that can be
-  // held for long.
+  // or it is shutting down, which ends. False: all of gRPC's threads are blocked, while calls are
+  // running or for a minute; where handlers and callbacks never return, only a restart helps. Waits for
+  // no lock that can be held for long.
   bool Alive() const;
 
   // Lets callers in, serves until a shutdown is requested, and shuts down in the order that

@@ -64,19 +64,19 @@ struct BlockedThreads::Canary {
 // The one of the process.
 class BlockedThreads::Watch {
  public:
-  Watch(const BlockedThreads& first, Clock::Duration limit)
+  Watch(const BlockedThreads& first, const Limits& limits)
       : servers_{&first},
-        limit_(limit),
+        limits_(limits),
         thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
   // Begins with the first server of the process, and ends with its last.
-  static std::shared_ptr<Watch> For(const BlockedThreads& server, Clock::Duration limit) {
+  static std::shared_ptr<Watch> For(const BlockedThreads& server, const Limits& limits) {
     static auto& mutex = *new std::mutex;
     static auto& current = *new std::weak_ptr<Watch>;  // Guarded by mutex.
     std::lock_guard lock(mutex);
     std::shared_ptr<Watch> watch = current.lock();
     if (watch == nullptr) {
-      current = watch = std::make_shared<Watch>(server, limit);
+      current = watch = std::make_shared<Watch>(server, limits);
     } else {
       std::lock_guard servers_lock(watch->mutex_);
       watch->servers_.push_back(&server);
@@ -89,9 +89,14 @@ class BlockedThreads::Watch {
     std::erase(servers_, &server);
   }
 
-  bool blocked() const { return blocked_; }
+  bool blocked() const { return waits_since_.load() != kNotBlocked; }
+  bool blocked_for_long() const {
+    return Clock::Steady().Now() - limits_.for_long > waits_since_.load();
+  }
 
  private:
+  static constexpr Clock::TimePoint kNotBlocked = Clock::TimePoint::max();
+
   void Run(const std::stop_token& stop);
 
   void Say() {
@@ -106,19 +111,22 @@ class BlockedThreads::Watch {
 
   std::mutex mutex_;  // Also held while a server says something: it does not leave meanwhile.
   std::vector<const BlockedThreads*> servers_;  // Guarded by mutex_.
-  const Clock::Duration limit_;
-  std::atomic<bool> blocked_{false};
+  const Limits limits_;
+  // When the call was made that has not come back in time.
+  std::atomic<Clock::TimePoint> waits_since_{kNotBlocked};
   std::jthread thread_;  // Stopped and joined first.
 };
 
-BlockedThreads::BlockedThreads(Running running, OnBlocked on_blocked, Clock::Duration limit)
+BlockedThreads::BlockedThreads(Running running, OnBlocked on_blocked, Limits limits)
     : running_(std::move(running)),
       on_blocked_(std::move(on_blocked)),
-      watch_(Watch::For(*this, limit)) {}
+      watch_(Watch::For(*this, limits)) {}
 
 BlockedThreads::~BlockedThreads() { watch_->Leave(*this); }
 
 bool BlockedThreads::blocked() const { return watch_->blocked(); }
+
+bool BlockedThreads::blocked_for_long() const { return watch_->blocked_for_long(); }
 
 void BlockedThreads::Watch::Run(const std::stop_token& stop) {
   Clock& clock = Clock::Steady();
@@ -128,11 +136,12 @@ void BlockedThreads::Watch::Run(const std::stop_token& stop) {
     const std::shared_ptr<Canary> canary = Canary::Send(nowhere);
     std::unique_lock lock(canary->mutex);
     const auto back = [&canary] { return canary->back; };
-    const Clock::TimePoint late = clock.Now() + limit_;
+    const Clock::TimePoint sent = clock.Now();
+    const Clock::TimePoint late = sent + limits_.blocked;
     Clock::TimePoint until = late;
     while (!clock.WaitUntil(lock, canary->changed, until, stop, back)) {
       if (stop.stop_requested()) return;
-      blocked_ = true;
+      waits_since_ = sent;
       if (clock.Now() >= next_word) {
         next_word = clock.Now() + kQuiet;
         lock.unlock();  // The first thread that is free again takes it, and must not wait.
@@ -141,7 +150,7 @@ void BlockedThreads::Watch::Run(const std::stop_token& stop) {
       }
       until = next_word;
     }
-    blocked_ = false;
+    waits_since_ = kNotBlocked;
     clock.WaitUntil(lock, canary->changed, late, stop, [] { return false; });
   }
 }

@@ -19,11 +19,12 @@ namespace rpc {
 //
 // So a call that never leaves the process is made periodically, on a channel without credentials.
 // gRPC reports its failure on the same threads (completion_queue_cc.cc, CallbackAlternativeCQ); when
-// they do not report it within `limit`, `on_blocked` is called, at most once per kQuiet.
+// they do not report it in time, `on_blocked` is called, at most once per kQuiet.
 //
 // It cannot see what keeps them. If any server's call is running, a handler may block. If none is,
 // peers may keep the threads reading, with a flood of frames for one, and that ends by itself; or a
-// callback of a client blocks.
+// callback of a client blocks, and then no call can begin either: gRPC counts one on these threads. Only
+// time tells the two apart.
 //
 // There is one watch for the process, as the threads are the process's: only one server's
 // `on_blocked` is called, and told of the calls of all.
@@ -41,15 +42,23 @@ class BlockedThreads {
   // `running`: those of all servers; empty: none.
   using OnBlocked = std::function<void(const std::string& running)>;
 
-  // `limit`: that of the first server of the process counts.
-  BlockedThreads(Running running, OnBlocked on_blocked,
-                 lifecycle::Clock::Duration limit = std::chrono::seconds(1));
+  // How long they may take to report a call.
+  struct Limits {
+    lifecycle::Clock::Duration blocked = std::chrono::seconds(1);
+    // Behind it, they hardly come back by themselves.
+    lifecycle::Clock::Duration for_long = kQuiet;
+  };
+
+  // `limits`: those of the first server of the process count.
+  BlockedThreads(Running running, OnBlocked on_blocked, Limits limits);
   ~BlockedThreads();
   BlockedThreads(const BlockedThreads&) = delete;
   BlockedThreads& operator=(const BlockedThreads&) = delete;
 
   // Whether the threads serve nobody now. May be called from any thread.
   bool blocked() const;
+  // Whether they have served nobody for longer than Limits::for_long. May be called from any thread.
+  bool blocked_for_long() const;
 
  private:
   struct Canary;

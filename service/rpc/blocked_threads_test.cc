@@ -52,8 +52,8 @@ TEST(BlockedThreads, AreReportedOnceInAWhile) {
   std::atomic<int> told = 0;
   {
     const Blocker blocker;
-    const BlockedThreads blocked(
-        kNoCalls, [&told](const std::string&) { ++told; }, milliseconds(1));
+    const BlockedThreads blocked(kNoCalls, [&told](const std::string&) { ++told; },
+                                 {milliseconds(1)});
     ASSERT_TRUE(testkit::Eventually([&] { return told > 0; }));
     EXPECT_TRUE(blocked.blocked());
     std::this_thread::sleep_for(milliseconds(20));  // Were it told again, it would be now.
@@ -62,7 +62,7 @@ TEST(BlockedThreads, AreReportedOnceInAWhile) {
 }
 
 // Longer than a busy machine keeps threads waiting that nobody blocks.
-constexpr std::chrono::seconds kLimit{2};
+const BlockedThreads::Limits kLimit{std::chrono::seconds(2)};
 
 TEST(BlockedThreads, AreReportedByOneServerWithTheCallsOfAll) {
   if (!kRunsOutOfThreads) GTEST_SKIP() << "gRPC makes more of them";
@@ -101,11 +101,19 @@ TEST(BlockedThreads, AreReportedWithoutAServerThatIsGone) {
 
 TEST(BlockedThreads, AreNotBlockedOnceTheyHaveRecovered) {
   std::optional<Blocker> blocker(std::in_place);
-  const BlockedThreads blocked(
-      kNoCalls, [](const std::string&) {}, milliseconds(1));
+  const BlockedThreads blocked(kNoCalls, [](const std::string&) {}, {milliseconds(1)});
   EXPECT_TRUE(testkit::Eventually([&] { return blocked.blocked(); }));
   blocker.reset();
   EXPECT_TRUE(testkit::Eventually([&] { return !blocked.blocked(); }));
+}
+
+TEST(BlockedThreads, AreBlockedForLongAfterAWhile) {
+  std::optional<Blocker> blocker(std::in_place);
+  const BlockedThreads blocked(kNoCalls, [](const std::string&) {},
+                               {.blocked = milliseconds(1), .for_long = milliseconds(2)});
+  EXPECT_TRUE(testkit::Eventually([&] { return blocked.blocked_for_long(); }));
+  blocker.reset();
+  EXPECT_TRUE(testkit::Eventually([&] { return !blocked.blocked_for_long(); }));
 }
 
 // gRPC's threads release the last channel, which ends them if there is no other.
@@ -119,8 +127,7 @@ TEST(BlockedThreads, MayRecoverWhenNobodyElseHasAChannel) {
                    [call, free](const grpc::Status&) { free.wait(); });
   }
   {
-    const BlockedThreads blocked(
-        kNoCalls, [](const std::string&) {}, milliseconds(1));
+    const BlockedThreads blocked(kNoCalls, [](const std::string&) {}, {milliseconds(1)});
     ASSERT_TRUE(testkit::Eventually([&] { return blocked.blocked(); }));
   }
   released.set_value();
@@ -133,13 +140,13 @@ TEST(BlockedThreads, DoNotWaitForTheReportAboutThem) {
   std::promise<void> recovered;
   std::future<void> until_recovered = recovered.get_future();
   std::future_status seen_by_the_report = std::future_status::timeout;
-  const BlockedThreads blocked(
-      kNoCalls,
-      [&](const std::string&) {
-        reporting.set_value();
-        seen_by_the_report = until_recovered.wait_for(std::chrono::seconds(30));
-      },
-      milliseconds(1));
+  const BlockedThreads blocked(kNoCalls,
+                               [&](const std::string&) {
+                                 reporting.set_value();
+                                 seen_by_the_report =
+                                     until_recovered.wait_for(std::chrono::seconds(30));
+                               },
+                               {milliseconds(1)});
   reporting.get_future().wait();
   blocker.reset();
   MeetAllThreads();  // One of them has taken back the call that found them blocked.
@@ -151,8 +158,8 @@ TEST(BlockedThreads, DoNotWaitForTheReportAboutThem) {
 TEST(BlockedThreads, ThatRecoverInTimeAreNotReported) {
   std::atomic<int> told = 0;
   {
-    const BlockedThreads blocked(
-        kNoCalls, [&told](const std::string&) { ++told; }, std::chrono::seconds(60));
+    const BlockedThreads blocked(kNoCalls, [&told](const std::string&) { ++told; },
+                                 {std::chrono::seconds(60)});
     const Blocker calls_that_come_back;
   }
   EXPECT_EQ(told, 0);

@@ -256,7 +256,8 @@ void ServerHost::StartThreads() {
   shutdown_thread_ = std::thread([this] { ShutDownWhenToldTo(); });
   blocked_threads_.emplace(
       [this] { return RunningCalls(); },
-      [this](const std::string& running) { SayThatThreadsAreBlocked(running); });
+      [this](const std::string& running) { SayThatThreadsAreBlocked(running); },
+      options_.blocked_threads);
   const ConnectionLimits& limits = options_.limits;
   std::lock_guard lock(guards_mutex_);
   connection_guard_ = std::make_unique<ConnectionGuard>(
@@ -450,7 +451,9 @@ lifecycle::Traffic::Load ServerHost::Look() const {
 }
 
 bool ServerHost::Answers() const {
-  return !blocked_threads_ || !blocked_threads_->blocked() || calls_.running() == 0;
+  if (!blocked_threads_ || !blocked_threads_->blocked()) return true;
+  // Or none can begin.
+  return calls_.running() == 0 && !blocked_threads_->blocked_for_long();
 }
 
 int ServerHost::TryCallsRunning() const { return calls_.running(); }

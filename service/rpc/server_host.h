@@ -94,6 +94,8 @@ class ServerHost final : public lifecycle::Traffic {
     // Who may call what, of the services passed to the host; null: everybody everything. Services of
     // the asynchronous and generic APIs cannot be guarded, so `prepare` must not register any then.
     std::shared_ptr<Authorization> authorization = nullptr;
+    // When gRPC's threads count as blocked.
+    BlockedThreads::Limits blocked_threads{};
     // Receives a line when a limit is reached or a handler fails, of each kind (and of each method
     // that fails) at once, then one a minute with what came since, and the rest at the end; must not
     // block. Null: stderr.
@@ -149,8 +151,8 @@ class ServerHost final : public lifecycle::Traffic {
   Unfinished WhatIsUnfinished() const override { return drain_of_connections_->Unfinished(); }
   bool KeepCancelling() override;
   Load Look() const override;
-  // False while gRPC's threads serve nobody and a call of this server runs: a handler may block
-  // them (blocked_threads.h).
+  // False while gRPC's threads serve nobody and a call of this server runs, whose handler may block
+  // them; and whatever runs, when that has lasted for a minute (blocked_threads.h).
   bool Answers() const override;
   int TryCallsRunning() const override;
   lifecycle::CallTally TryTally() const override;

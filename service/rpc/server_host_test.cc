@@ -1034,6 +1034,17 @@ TEST_F(ServerHostTest, AnswersAlthoughThreadsAreBlockedIfNoCallRuns) {
   StopCleanly();
 }
 
+TEST_F(ServerHostTest, DoesNotAnswerIfThreadsAreBlockedForLong) {
+  if (!kRunsOutOfThreads) GTEST_SKIP() << "gRPC makes more of them";
+  Start({.blocked_threads = {.blocked = milliseconds(1), .for_long = milliseconds(2)}});
+  {
+    const Blocker blocker;
+    EXPECT_TRUE(testkit::Eventually([this] { return !host_->Answers(); }));
+  }
+  EXPECT_TRUE(testkit::Eventually([this] { return host_->Answers(); }));
+  StopCleanly();
+}
+
 TEST_F(ServerHostTest, DoesNotAnswerIfThreadsAreBlockedAndACallRuns) {
   if (!kRunsOutOfThreads) GTEST_SKIP() << "gRPC makes more of them";
   Lines lines;
