@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <fstream>
 #include <iterator>
@@ -68,6 +69,19 @@ std::optional<double> OpenDescriptors(double limit) {
   return count;
 }
 
+// 0: unknown. Read once: the kernel's boot time, in whole seconds, moves with the wall clock, and each
+// move would look like a restart.
+double StartTime() {
+  static std::atomic<double> started{0};
+  if (started > 0) return started;
+  const double booted = BootTime();
+  const double ticks = StartTicks();
+  if (booted > 0 && ticks > 0) {
+    started = booted + ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+  }
+  return started;
+}
+
 double Seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
 }
@@ -116,12 +130,9 @@ std::vector<prometheus::MetricFamily> ReadProcessMetrics() {
       Gauge("process_max_fds", "How many file descriptors may be open.",
             {{static_cast<double>(descriptors.rlim_cur)}}),
   };
-  const double booted = BootTime();
-  const double ticks = StartTicks();
-  if (booted > 0 && ticks > 0) {
+  if (const double started = StartTime(); started > 0) {
     families.push_back(Gauge("process_start_time_seconds",
-                             "When the process was started, since 1970.",
-                             {{booted + ticks / static_cast<double>(sysconf(_SC_CLK_TCK))}}));
+                             "When the process was started, since 1970.", {{started}}));
   }
   std::ifstream memory("/proc/self/statm");
   double virtual_pages = 0;
