@@ -30,8 +30,8 @@ namespace rpc {
 // `on_blocked` is called, and told of the calls of all.
 //
 // Threads: `on_blocked` is called on a thread of its own, and none of gRPC's waits for it; the
-// destructor does, also for another server's. Throws std::system_error when a thread cannot be
-// created.
+// constructor and the destructor do, also for another server's. Throws std::system_error when a thread
+// cannot be created.
 class BlockedThreads {
  public:
   static constexpr std::chrono::minutes kQuiet{1};

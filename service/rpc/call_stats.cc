@@ -54,8 +54,9 @@ void CallStats::Begin(const char* method) {
 
 void CallStats::End(const char* method, int status, Clock::Duration took) {
   constexpr int kUnknown = 2;  // What the protocol takes a status for that there is not.
-  const auto index_of = [](int code) { return static_cast<std::size_t>(code - kNotReported); };
-  const std::size_t index = index_of(index_of(status) < kStatuses ? status : kUnknown);
+  constexpr int kEnd = kNotReported + static_cast<int>(kStatuses);
+  const bool known = kNotReported <= status && status < kEnd;
+  const auto index = static_cast<std::size_t>((known ? status : kUnknown) - kNotReported);
   Cell& cell = CellOf(MethodOf(method).ended[index]);
   Durations& mine = cell[ThisThread() % kThreads];
   const std::int64_t nanoseconds =

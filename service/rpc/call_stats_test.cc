@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cstdint>
 #include <memory>
 #include <numeric>
@@ -83,10 +84,10 @@ TEST(CallStatsTest, CountsInventedNamesTogether) {
 
 TEST(CallStatsTest, CountsAStatusThatThereIsNotAsUnknown) {
   const auto stats = std::make_unique<CallStats>();
-  for (const int status : {17, 1'000'000, CallStats::kNotReported - 1}) {
+  for (const int status : {17, INT_MAX, INT_MIN, CallStats::kNotReported - 1}) {
     stats->End(kGet, status, milliseconds(1));
   }
-  EXPECT_THAT(Ended(*stats), ElementsAre("/a.B/Get 2: 3"));
+  EXPECT_THAT(Ended(*stats), ElementsAre("/a.B/Get 2: 4"));
 }
 
 TEST(CallStatsTest, LosesNoCallOfTooManyMethods) {

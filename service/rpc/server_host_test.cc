@@ -1021,11 +1021,14 @@ class Lines {
   std::vector<std::string> lines_;  // Guarded by mutex_.
 };
 
+// Longer than a busy machine keeps threads waiting that nobody blocks.
+const BlockedThreads::Limits kLimits{std::chrono::seconds(2)};
+
 // As when peers flood it with frames: nothing to restart it for.
 TEST_F(ServerHostTest, AnswersAlthoughThreadsAreBlockedIfNoCallRuns) {
   if (!kRunsOutOfThreads) GTEST_SKIP() << "gRPC makes more of them";
   Lines lines;
-  Start({.log = lines.Receiver()});
+  Start({.blocked_threads = kLimits, .log = lines.Receiver()});
   {
     const Blocker blocker;
     EXPECT_THAT(lines.Await(1), ElementsAre(HasSubstr("but no call is running")));
@@ -1048,7 +1051,7 @@ TEST_F(ServerHostTest, DoesNotAnswerIfThreadsAreBlockedForLong) {
 TEST_F(ServerHostTest, DoesNotAnswerIfThreadsAreBlockedAndACallRuns) {
   if (!kRunsOutOfThreads) GTEST_SKIP() << "gRPC makes more of them";
   Lines lines;
-  Start({.log = lines.Receiver()});
+  Start({.blocked_threads = kLimits, .log = lines.Receiver()});
   const auto channel = Connect();
   auto held = Hold(channel);
   ASSERT_TRUE(probe_.AwaitHeld(1));

@@ -57,11 +57,11 @@ class StreamHandle {
 
 // While one of these exists, its stream reads no message and does not end, even if its caller has
 // gone, because work elsewhere uses the call or must not be left half done. What a read brings that was
-// under way, the caller's half-close too, waits until then, and comes behind what Run() was given. Pass the result of
-// that work, its failure too, to StreamHandle::Run() before releasing the hold: a hold that just goes
-// means that all went well. When the work throws, in a pool or in what a backend's answer is passed
-// to, its captures are destroyed and nothing is called: keep the hold in an object that tells the
-// failure if it is destroyed untold.
+// under way, the caller's half-close too, waits until then, and comes behind what Run() was given. Pass
+// the result of that work, its failure too, to StreamHandle::Run() before releasing the hold: a hold
+// that just goes means that all went well. When the work throws, in a pool or in what a backend's
+// answer is passed to, its captures are destroyed and nothing is called: keep the hold in an object
+// that tells the failure if it is destroyed untold.
 using StreamHold = std::shared_ptr<const void>;
 
 // Orders the operations of a stream: its reads and writes, its goodbye and its end. The classes to
