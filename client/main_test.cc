@@ -1,4 +1,6 @@
 // The real program, where it is not as testable as the rest: the directory it runs in.
+#include <stdlib.h>
+
 #include <chrono>
 #include <fstream>
 #include <string>
@@ -22,7 +24,11 @@ constexpr std::chrono::seconds kLimit{40};
 constexpr char kReport[] = R"({"version":2,"program":"orders","reason":"terminate","took_ms":1,)"
                            R"("grace_ms":30000,"exit_code":0})";
 
+// `bazelw run` gives it to this test, whose children would have it, too.
+void LeaveBazelw() { unsetenv("BAZELW_CALLED_FROM"); }
+
 TEST(MainTest, PathsAreRelativeToTheCallersDirectory) {
+  LeaveBazelw();
   const testkit::TempDir shell;
   std::ofstream(shell.File("report.json")) << kReport;
   ChildProcess client(
@@ -43,6 +49,7 @@ TEST(MainTest, PathsAreRelativeToWhereBazelwWasCalled) {
 }
 
 TEST(MainTest, AMissingWorkingDirectoryIsAUsageError) {
+  LeaveBazelw();
   const testkit::TempDir shell;
   const std::string gone = shell.File("gone");
   ChildProcess client({testkit::RunfileOrDie("client/client"), "help"},
