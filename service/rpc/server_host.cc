@@ -300,9 +300,12 @@ absl::Status ServerHost::Listen() {
 
 void ServerHost::OpenListener() {
   if (takeover_ != nullptr) {
-    // No reason not to serve, and too late for one: the next process does not start, and says why.
+    // No reason not to serve, and too late for one: the next process cannot bind the addresses and says
+    // so. Except where systemd passes it the sockets, too (fd:NAME): it serves beside this one then,
+    // which nobody tells to drain.
     if (const absl::Status published = takeover_->Publish(); !published.ok()) {
-      WriteLog(absl::StrCat("the next process will not find this one: ", published.message()));
+      WriteLog(absl::StrCat("the next process will not find this one, which then must be stopped ",
+                            "by hand: ", published.message()));
     }
   }
   const int max_descriptors = options_.limits.RaiseMaxDescriptors();

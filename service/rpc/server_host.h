@@ -136,7 +136,7 @@ class ServerHost final : public lifecycle::Traffic {
   // Errors: those of Listener::Listen(); UNAVAILABLE when the port file cannot be written.
   absl::Status Listen() override;
   // Accepts, and serves in its predecessor's place. Where its successor will not find it
-  // (Takeover::Publish()), it says so.
+  // (Takeover::Publish()), it says so, and that it must be stopped by hand.
   void OpenListener() override;
   void EnterLameDuck() override;
   void LeaveLameDuck() override;

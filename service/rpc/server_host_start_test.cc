@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -197,18 +198,37 @@ TEST_F(ServerHostStartTest, LeavesItsPredecessorServingWhenAnotherOfItsGroupCann
 TEST_F(ServerHostStartTest, ServesAndSaysSoWhenItsSuccessorWillNotFindIt) {
   const testkit::TempDir parent("/tmp");
   std::filesystem::create_directory(parent.File("run"));
+  const int passed = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(listen(passed, 1), 0);
   std::vector<std::string> lines;
-  host_.emplace(
-      ServerHost::Options{.takeover = parent.File("run/socket"),
-                          .log = [&lines](const std::string& line) { lines.push_back(line); }},
-      Services(), goodbye_);
+  const auto options = [&] {
+    ServerHost::Options with_socket = {
+        .address = "fd:orders",
+        .inherited = std::make_shared<InheritedSockets>(),
+        .takeover = parent.File("run/socket"),
+        .log = [&lines](const std::string& line) { lines.push_back(line); }};
+    with_socket.inherited->Add(dup(passed), {"fd:orders"});
+    return with_socket;
+  };
+  host_.emplace(options(), Services(), goodbye_);
   ASSERT_TRUE(host_->Start().ok());
+  host_->OnHandover([](const std::string& to) { ADD_FAILURE() << to; });
   std::filesystem::rename(parent.File("run"), parent.File("gone"));
   EXPECT_TRUE(host_->Open().ok());
-  EXPECT_THAT(lines, ::testing::Contains(HasSubstr("the next process will not find this one: ")));
+  EXPECT_THAT(lines, ::testing::ElementsAre(::testing::AllOf(
+                         HasSubstr("the next process will not find this one"),
+                         HasSubstr("must be stopped by hand: cannot take over at "))));
+  EXPECT_TRUE(Echo(Connect()).ok());
+  // One with the same socket of systemd serves beside it.
+  std::filesystem::create_directory(parent.File("run"));
+  ServerHost next(options(), {std::make_shared<ProbeService>()}, goodbye_);
+  ASSERT_TRUE(next.Start().ok());
+  EXPECT_TRUE(next.Open().ok());
+  next.CloseListener();
   EXPECT_TRUE(Echo(Connect()).ok());
   host_->CloseListener();
   host_.reset();
+  close(passed);
 }
 
 TEST_F(ServerHostStartTest, LeavesItsSocketFileToASuccessorThatDoesNotServeYet) {

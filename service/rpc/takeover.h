@@ -77,7 +77,8 @@ class Takeover {
   // fail any more.
   //
   // Errors: PERMISSION_DENIED and UNAVAILABLE, if the directory has changed since Begin(). The next
-  // process finds nobody then, and cannot have the addresses.
+  // process finds nobody then, and cannot have the addresses; but sockets that are passed to both
+  // (fd:NAME) it has, serves beside this one, and nobody tells this one to drain.
   absl::Status Publish();
 
   // This process serves: tells the predecessor, which then drains; begins to wait for a successor.
