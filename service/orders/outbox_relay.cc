@@ -67,8 +67,9 @@ milliseconds DelayOf(const OutboxItem& item) {
 }
 
 std::string Describe(const OutboxStatus& status) {
-  return absl::StrCat(status.depth, " items wait, the oldest for ",
-                      std::chrono::duration_cast<seconds>(status.oldest_age).count(), " s",
+  const auto age = std::chrono::duration_cast<seconds>(status.oldest_age).count();
+  if (status.depth == 0 && age > 0) return absl::StrCat("nothing waited ", age, " s ago");
+  return absl::StrCat(status.depth, " items wait, the oldest for ", age, " s",
                       status.pushing_back ? "; new orders are refused" : "");
 }
 
@@ -87,7 +88,8 @@ OutboxRelay::OutboxRelay(OrderStore& store, InventoryClient& inventory, Clock& c
       clock_(clock),
       trouble_("the outbox relay has trouble",
                [](const std::string& line) { spdlog::warn("{}", line); }),
-      parallel_(kParallel) {}
+      parallel_(kParallel),
+      looked_(clock.Now()) {}
 
 void OutboxRelay::Run(std::stop_token stop) {
   milliseconds backoff = kFirstBackoff;
@@ -118,7 +120,7 @@ void OutboxRelay::Wake() {
 OutboxStatus OutboxRelay::Status() const {
   std::lock_guard lock(mutex_);
   OutboxStatus status = status_;
-  if (status.in_trouble && status.depth > 0) {
+  if (status.in_trouble) {
     status.oldest_age += std::chrono::duration_cast<milliseconds>(clock_.Now() - looked_);
   }
   return status;

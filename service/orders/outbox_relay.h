@@ -21,7 +21,8 @@ namespace orders {
 // that is trouble, and the rest is as old as it is.
 struct OutboxStatus {
   std::int64_t depth = 0;
-  // While there is trouble, with the time since it looked: what waited then is taken to wait still.
+  // While there is trouble, with the time since it looked: what waited then is taken to wait still,
+  // and where nothing did, another replica's item is taken to have come at once.
   std::chrono::milliseconds oldest_age{0};
   // Items that this relay has settled, without those that were gone by then.
   std::int64_t settled = 0;
@@ -111,7 +112,7 @@ class OutboxRelay {
   std::condition_variable_any changed_;
   bool woken_ = false;   // Guarded by mutex_.
   OutboxStatus status_;  // Guarded by mutex_, like the next one.
-  lifecycle::Clock::TimePoint looked_{};
+  lifecycle::Clock::TimePoint looked_;
 };
 
 }  // namespace orders
