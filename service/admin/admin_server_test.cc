@@ -420,19 +420,33 @@ TEST_F(AdminServerDeathTest, AcceptsNoGaugeThatCannotBeRead) {
     EXPECT_DEATH(add(name), "a metric may not be called \"") << name;
   }
   EXPECT_DEATH(add("greeter_queue", "How\nlong."), "greeter_queue is not one line");
-  add("greeter_queue");
-  for (const char* name : {"greeter_queue", "process_open_fds"}) {
-    EXPECT_DEATH(add(name), "there is a metric called .* already") << name;
-  }
+  EXPECT_DEATH(add("greeter_queue", "Wie h\xe4ufig."), "greeter_queue is not one line of UTF-8");
+  add("greeter_queue", "Wie h\xc3\xa4ufig.");
+  EXPECT_DEATH(add("greeter_queue"), "there is a metric called greeter_queue already");
 }
 
-// Prometheus refuses all metrics of an answer in which one comes twice.
-void ExpectEachOnce(const std::string& metrics) {
+// Those of a server come once it is shown, some only with a call or in the shutdown.
+TEST_F(AdminServerDeathTest, AcceptsNoGaugeThatIsCalledAsTheServersOwn) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  for (const char* name :
+       {"grpc_server_calls_in_flight", "server_phase_left_seconds", "process_open_fds",
+        "log_lost_lines_total", "tls_certificate_expiry_timestamp_seconds"}) {
+    EXPECT_DEATH(
+        admin_->pages().AddGauge(name, "How long.", [] { return 3.0; }),
+        absl::StrCat("a metric may not be called \"", name, "\": the server's own begin with "));
+  }
+  admin_->pages().AddGauge("servers_known", "How many.", [] { return 3.0; });
+}
+
+// Prometheus refuses all metrics of an answer in which one comes twice. So the server's own have names
+// that AddGauge() refuses.
+void ExpectOwnEachOnce(const std::string& metrics) {
   std::set<std::string> seen;
   const std::vector<std::string> lines = absl::StrSplit(metrics, '\n', absl::SkipEmpty());
   for (const std::string& line : lines) {
     const std::string what = line.front() == '#' ? line : line.substr(0, line.rfind(' '));
     EXPECT_TRUE(seen.insert(what).second) << line;
+    EXPECT_THAT(line, testing::ContainsRegex("^(# [A-Z]+ )?(grpc_server|server|process|log|tls)_"));
   }
 }
 
@@ -450,7 +464,7 @@ TEST_F(AdminServerTest, MeasuresTheLongestOfClosersOfOneName) {
                  .took = std::chrono::seconds(seconds)});
   }
   const std::string metrics = Ask("/metrics").body;
-  ExpectEachOnce(metrics);
+  ExpectOwnEachOnce(metrics);
   EXPECT_THAT(metrics, testing::HasSubstr("\nserver_closer_duration_seconds{closer=\"pool\","
                                           "result=\"closed\"} 5\n"));
 }
@@ -486,7 +500,7 @@ TEST_F(AdminServerTest, AddsUpWhatSeveralServersCount) {
     return absl::StrContains(metrics, absl::StrCat("\ngrpc_server_call_duration_seconds_count",
                                                    labels, ",grpc_status=\"UNIMPLEMENTED\"} 2\n"));
   })) << metrics;
-  ExpectEachOnce(metrics);
+  ExpectOwnEachOnce(metrics);
   EXPECT_THAT(metrics, testing::HasSubstr(
                            absl::StrCat("\ngrpc_server_call_started_total", labels, "} 2\n")));
   EXPECT_THAT(metrics, testing::HasSubstr("\nserver_refused_total{reason=\"connections\"} 0\n"));

@@ -3,18 +3,19 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <iterator>
 #include <limits>
 #include <map>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "service/admin/build_info.h"
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/lifecycle/last_resort/run_or_catch.h"
+#include "service/observability/printable.h"
 #include "service/rpc/call_stats.h"
 
 namespace admin {
@@ -72,6 +73,10 @@ std::vector<ServerStatus::Limit> Limits(const Servers& servers) {
           {"handlers that threw", refused.failed_handlers}};
 }
 
+// How the names begin of ReadServerMetrics(), ReadLifecycleMetrics(), ReadProcessMetrics() and of
+// Show(tls). Many of them come only with a call, or in the shutdown.
+constexpr const char* kOwnPrefixes[] = {"server_", "grpc_server_", "process_", "log_", "tls_"};
+
 // https://prometheus.io/docs/concepts/data_model/
 bool IsMetricName(const std::string& name) {
   const auto may_begin = [](char c) { return absl::ascii_isalpha(c) || c == '_' || c == ':'; };
@@ -115,43 +120,37 @@ void Pages::Show(const rpc::ServerHost& server) {
 
 void Pages::Show(std::shared_ptr<const rpc::TlsFiles> tls) {
   if (tls == nullptr || tls->expires() == 0) return;
-  AddGauge("tls_certificate_expiry_timestamp_seconds",
+  AddNamed("tls_certificate_expiry_timestamp_seconds",
            "When the certificate in use expires, since 1970.",
            [tls] { return static_cast<double>(tls->expires()); });
-  AddGauge("tls_certificate_renewal_timestamp_seconds",
+  AddNamed("tls_certificate_renewal_timestamp_seconds",
            "When the certificate in use should have been renewed, since 1970.",
            [tls] { return static_cast<double>(tls->renew_by()); });
 }
 
 void Pages::AddGauge(std::string name, std::string help, std::function<double()> read) {
-  lifecycle::Require(IsMetricName(name),
-                     absl::StrCat("a metric may not be called \"", absl::CHexEscape(name),
-                                  "\": use letters, digits and _"));
-  lifecycle::Require(help.find('\n') == std::string::npos,
-                     absl::StrCat("the help of the metric ", name, " is not one line"));
-  lifecycle::Require(Claim(name), absl::StrCat("there is a metric called ", name, " already"));
+  const std::string refusal =
+      absl::StrCat("a metric may not be called \"", absl::CHexEscape(name), "\": ");
+  lifecycle::Require(IsMetricName(name), absl::StrCat(refusal, "use letters, digits and _"));
+  for (const char* prefix : kOwnPrefixes) {
+    lifecycle::Require(!absl::StartsWith(name, prefix),
+                       absl::StrCat(refusal, "the server's own begin with ", prefix));
+  }
+  lifecycle::Require(help.find('\n') == std::string::npos && observability::ValidUtf8(help) == help,
+                     absl::StrCat("the help of the metric ", name, " is not one line of UTF-8"));
+  AddNamed(std::move(name), std::move(help), std::move(read));
+}
+
+void Pages::AddNamed(std::string name, std::string help, std::function<double()> read) {
+  bool added = false;
+  {
+    std::lock_guard lock(mutex_);
+    added = gauges_.insert(name).second;
+  }
+  lifecycle::Require(added, absl::StrCat("there is a metric called ", name, " already"));
   metrics_.Add([name = std::move(name), help = std::move(help), read = std::move(read)] {
     return std::vector{observability::Gauge(name, help, {{read()}})};
   });
-}
-
-bool Pages::Claim(const std::string& name) {
-  const observability::ProcessLog* log = nullptr;
-  {
-    std::lock_guard lock(mutex_);
-    if (!gauges_.insert(name).second) return false;
-    log = log_;
-  }
-  // Your own gauges are not read: they may not be ready yet.
-  std::vector<prometheus::MetricFamily> others = metrics_.registry().Collect();
-  const auto add = [&others](std::vector<prometheus::MetricFamily> more) {
-    std::move(more.begin(), more.end(), std::back_inserter(others));
-  };
-  add(observability::ReadProcessMetrics());
-  add(ReadServerMetrics(servers()));
-  if (log != nullptr) add(ReadLifecycleMetrics(process_, *log));
-  return std::none_of(others.begin(), others.end(),
-                      [&](const auto& family) { return family.name == name; });
 }
 
 void Pages::Add(ReadinessCheck check) {

@@ -54,8 +54,11 @@ class Pages {
 
   // Adds a value to /metrics. `read` is called for each scrape and must not block.
   //
-  // Requires: the name is that of no other metric, and has letters, digits, `_` and `:`, of which a
-  // digit is not the first; the help is one line. Prometheus would refuse all metrics because of one.
+  // Requires: the name is that of no other gauge, does not begin as this server's own metrics do
+  // (server_, grpc_server_, process_, log_, tls_), and has letters, digits, `_` and `:`, of which a
+  // digit is not the first; the help is one line of UTF-8. Prometheus would refuse all metrics
+  // because of one. So it would because of a name that metrics() has as well: what is added there is
+  // not looked at.
   void AddGauge(std::string name, std::string help, std::function<double()> read);
 
  private:
@@ -63,8 +66,8 @@ class Pages {
   ServerStatus Status() const;
   std::vector<ReadinessCheck> checks() const;
   Servers servers() const;
-  // False: another metric has the name already.
-  bool Claim(const std::string& name);
+  // Adds a gauge whose name may begin as this server's own do.
+  void AddNamed(std::string name, std::string help, std::function<double()> read);
 
   const lifecycle::Process& process_;
   observability::Metrics metrics_;
