@@ -406,18 +406,32 @@ void CheckAdminAddresses() {
                         "see its settings and its load", "");
 }
 
-// Each would replace the other's, and callers of the one would reach the other, or nobody.
+// Leaves out the flags of libraries: of Abseil, and of newer gRPC, whose package was compiled with
+// paths that begin with "./".
+bool IsOurs(absl::string_view file) {
+  return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/") &&
+         !absl::StartsWith(file, ".") && !absl::StartsWith(file, "/");
+}
+
+// A file that is written replaces what is there: another file or socket of this server, or what it has
+// open, such as its database, which would be gone after a restart. Two flags may read one file.
 void CheckFiles() {
-  std::map<std::string, std::string> flags;  // By file.
-  const auto add = [&flags](const char* flag, absl::string_view file) {
-    if (file.empty() || absl::StartsWith(file, "/dev/")) return;
+  std::map<std::string, std::string> flags;  // By file that is written, or socket.
+  const auto whole = [](absl::string_view file) -> std::string {
     std::error_code error;
-    const std::string whole =
-        std::filesystem::absolute(std::string(file), error).lexically_normal();
-    const std::string other = flags.try_emplace(whole, flag).first->second;
-    if (other == flag) return;
-    UsageError(absl::StrCat("--", flag, " and --", other, " name one file, ", whole,
+    return std::filesystem::absolute(std::string(file), error).lexically_normal();
+  };
+  const auto check = [&](absl::string_view flag, absl::string_view file) {
+    if (file.empty()) return;
+    const auto other = flags.find(whole(file));
+    if (other == flags.end() || other->second == flag) return;
+    UsageError(absl::StrCat("--", flag, " and --", other->second, " name one file, ", other->first,
                             ": give each its own"));
+  };
+  const auto add = [&](const char* flag, absl::string_view file) {
+    if (file.empty() || absl::StartsWith(file, "/dev/")) return;
+    check(flag, file);
+    flags[whole(file)] = flag;
   };
   const auto add_sockets = [&add](const char* flag, const std::string& addresses) {
     for (absl::string_view each : absl::StrSplit(addresses, ',')) {
@@ -432,6 +446,15 @@ void CheckFiles() {
   add("admin_port_file", absl::GetFlag(FLAGS_admin_port_file));
   add("admin_http_port_file", absl::GetFlag(FLAGS_admin_http_port_file));
   add("shutdown_report", absl::GetFlag(FLAGS_shutdown_report));
+  for (const auto each :
+       absl::StrSplit(absl::FindCommandLineFlag("flagfile")->CurrentValue(), ',')) {
+    check("flagfile", each);
+  }
+  // Any text may be a path, that of a program's own flag (--database), too; these two are words.
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (!IsOurs(flag->Filename()) || !flag->IsOfType<std::string>()) continue;
+    if (name != "log_format" && name != "log_level") check(name, flag->CurrentValue());
+  }
 }
 
 void SetAuthorization(ServerConfig& config) {
@@ -490,13 +513,6 @@ observability::LogFields FieldsOf(rpc::EndedCall call) {
   if (call.trace.parent != 0) fields.push_back({"parent_span_id", call.trace.ParentSpanId()});
   if (!call.request_id.empty()) fields.push_back({"request_id", std::move(call.request_id)});
   return fields;
-}
-
-// Leaves out the flags of libraries: of Abseil, and of newer gRPC, whose package was compiled with
-// paths that begin with "./".
-bool IsOurs(absl::string_view file) {
-  return !absl::StrContains(file, "absl/flags/") && !absl::StartsWith(file, "external/") &&
-         !absl::StartsWith(file, ".") && !absl::StartsWith(file, "/");
 }
 
 // Nobody would see how such a value ends: in the \n of a secret, or in the \r of another system.

@@ -53,8 +53,9 @@ struct ServerConfig {
 // written to --shutdown_report, or when a TLS file or the authorization policy cannot be read.
 //
 // Exits with code 1 (ExitCode::kUsage) and one line on stderr when a flag is unknown, a value is
-// malformed, an argument is not a flag, the flags contradict each other, or a socket was passed to the
-// process that no address names. So it does when a file of --flagfile is not what it seems
+// malformed, an argument is not a flag, the flags contradict each other, a file that the server writes or
+// a socket that it opens is also the value of another flag, be it the program's own, or a socket was passed
+// to the process that no address names. So it does when a file of --flagfile is not what it seems
 // (flag_files.h), and when a value that was given to a flag of this repository ends with a blank or a
 // line break.
 ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv);

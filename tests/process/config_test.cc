@@ -218,6 +218,29 @@ TEST(FilesTest, AreNotNamedTwice) {
               HasSubstr("--shutdown_report and --port_file name one file, /d/a: "));
 }
 
+TEST(FilesTest, AreNotWrittenOverThoseThatAreRead) {
+  const testkit::TempDir directory;
+  const std::string file = directory.File("file");
+  std::ofstream(file) << "# nothing\n";
+  const std::string tls = "--tls_key=" + file;
+  const auto said = [&](std::vector<std::string> flags) {
+    const Printed printed = PrintConfig(std::move(flags));
+    EXPECT_EQ(printed.ending, Ending::Exited(1));
+    return printed.text;
+  };
+  const std::string one_file = " name one file, " + file + ": give each its own";
+  EXPECT_THAT(said({"--flagfile=" + file, "--port_file=" + file}),
+              HasSubstr("--flagfile and --port_file" + one_file));
+  EXPECT_THAT(said({"--authorization_policy=" + file, "--shutdown_report=" + file}),
+              HasSubstr("--authorization_policy and --shutdown_report" + one_file));
+  EXPECT_THAT(said({"--tls_certificate=/d/c", tls, "--address=unix:" + file}),
+              HasSubstr("--tls_key and --address" + one_file));
+  EXPECT_EQ(PrintConfig(
+                {"--tls_certificate=" + file, tls, "--log_level=error", "--shutdown_report=error"})
+                .ending,
+            Ending::Exited(0));
+}
+
 TEST(DeadlineFlagsTest, RejectADefaultAboveTheMaximum) {
   const Printed printed = PrintConfig({"--max_deadline=1s", "--default_deadline=2s"});
   EXPECT_EQ(printed.ending, Ending::Exited(1));

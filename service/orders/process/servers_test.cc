@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -369,6 +370,18 @@ TEST_P(OrdersBadDatabaseTest, ADirectoryThatIsMissingIsNamed) {
 TEST_P(OrdersBadDatabaseTest, ADirectoryInItsPlaceIsNamed) {
   const std::string path = directory_.File("");
   EXPECT_THAT(Output(path), AllOf(IsOneLine(), HasSubstr("could not start"), HasSubstr(path)));
+}
+
+// The port file would replace the open database, and orders would be gone after a restart.
+TEST_P(OrdersBadDatabaseTest, AFileThatTheServerWritesIsNamed) {
+  const std::string path = directory_.File("db");
+  ChildProcess server({testkit::RunfileOrDie(GetParam()), "--address=127.0.0.1:0",
+                       "--database=" + path, "--port_file=" + path});
+  EXPECT_EQ(server.Wait(kLimit), Ending::Exited(1));
+  EXPECT_THAT(server.Output(), AllOf(IsOneLine(), HasSubstr("--database and --port_file name one "
+                                                            "file, " +
+                                                            path)));
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 INSTANTIATE_TEST_SUITE_P(BothServers, OrdersBadDatabaseTest,
