@@ -6,7 +6,6 @@
 #include <stop_token>
 #include <utility>
 
-#include "absl/strings/strip.h"
 #include "service/observability/metrics.h"
 #include "service/orders/postgres_order_store.h"
 #include "service/orders/sqlite_order_store.h"
@@ -34,8 +33,7 @@ absl::StatusOr<std::shared_ptr<OrderStore>> OpenStore(const Config& config) {
     return PostgresOrderStore::Open(
         config.database, {.connections = static_cast<std::size_t>(config.database_connections)});
   }
-  // With this prefix, a file may have any name but that of a URI.
-  return SqliteOrderStore::Open(std::string(absl::StripPrefix(config.database, "sqlite:")));
+  return SqliteOrderStore::Open(config.database);
 }
 
 void TellWhetherReachable(InventoryClient& inventory, const std::string& address,

@@ -81,9 +81,9 @@ std::optional<absl::Status> WrongPlace(const std::string& path) {
         "cannot open a database: what is named is no file but looks like a server's address "
         "(it is not repeated here because of the password that it may have)");
   }
-  // To SQLite, where it is built so, this is a URI that names another file and may turn locks off
-  // (https://sqlite.org/uri.html).
-  if (absl::StartsWith(path, "file:")) {
+  // To SQLite, where it is built so, "file:" is a URI that names another file and may turn locks off
+  // (https://sqlite.org/uri.html). The other is what people write who know it from elsewhere.
+  if (absl::StartsWith(path, "file:") || absl::StartsWith(path, "sqlite:")) {
     return absl::FailedPreconditionError(absl::StrCat(
         "cannot open database ", path, ": it is a URI; name the file itself, as in data.db, or ./",
         path, " if it is called so"));

@@ -124,10 +124,12 @@ TEST_F(DatabaseTest, LeavesAnExistingFilesMode) {
 TEST_F(DatabaseTest, RefusesAUriButNotAFileThatIsCalledSo) {
   const fs::path before = fs::current_path();
   fs::current_path(directory_.path());
-  const absl::Status status = FailToOpen("file:notes.sqlite3?nolock=1");
-  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("it is a URI"));
-  EXPECT_TRUE(fs::is_empty("."));
+  for (const char* uri : {"file:notes.sqlite3?nolock=1", "sqlite:notes.sqlite3"}) {
+    const absl::Status status = FailToOpen(uri);
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("it is a URI"));
+    EXPECT_TRUE(fs::is_empty("."));
+  }
   path_ = "./file:notes.sqlite3";
   ASSERT_NE(OpenNotes(), nullptr);
   EXPECT_TRUE(fs::exists("file:notes.sqlite3"));
