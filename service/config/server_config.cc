@@ -429,7 +429,8 @@ void CheckFiles() {
                             ": give each its own"));
   };
   const auto add = [&](const char* flag, absl::string_view file) {
-    if (file.empty() || absl::StartsWith(file, "/dev/")) return;
+    const bool is_device = absl::StartsWith(file, "/dev/") && !absl::StartsWith(file, "/dev/shm/");
+    if (file.empty() || is_device) return;
     check(flag, file);
     flags[whole(file)] = flag;
   };

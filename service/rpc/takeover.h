@@ -82,7 +82,6 @@ class Takeover {
   absl::Status Publish();
 
   // This process serves: tells the predecessor, which then drains; begins to wait for a successor.
-  // Requires: Publish() was OK.
   void Serve(Host host);
 
   // Sends nothing to any successor any more. Who asks from now on waits until this is destroyed, so

@@ -216,6 +216,8 @@ TEST(FilesTest, AreNotNamedTwice) {
               HasSubstr("--admin_address and --address name one file, /"));
   EXPECT_THAT(said("--port_file=/d/a", "--shutdown_report=/d/a"),
               HasSubstr("--shutdown_report and --port_file name one file, /d/a: "));
+  EXPECT_THAT(said("--port_file=/dev/shm/a", "--shutdown_report=/dev/shm/a"),
+              HasSubstr("--shutdown_report and --port_file name one file, /dev/shm/a: "));
 }
 
 TEST(FilesTest, AreNotWrittenOverThoseThatAreRead) {
