@@ -6,7 +6,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <future>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -498,43 +497,36 @@ TEST_F(CallTrackerTest, DistinguishesEndedFromCutStreams) {
   EXPECT_EQ(tracker_.TryTally().streams_cut, 1);
 }
 
-// gRPC calls OnDone() on a thread of its own: a caller may have its answer long before.
+// A caller may have its answer long before gRPC calls OnDone(), after which the call is released.
 TEST_F(CallTrackerTest, CutsNoStreamWhoseStatusHasLeft) {
-  class Lingers final : public probe::Probe::CallbackService {
+  class CancelsWhenDone final : public probe::Probe::CallbackService {
    public:
-    explicit Lingers(CallTracker& tracker) : tracker_(tracker) {}
+    explicit CancelsWhenDone(CallTracker& tracker) : tracker_(tracker) {}
     grpc::ServerBidiReactor<Note, Note>* Chat(grpc::CallbackServerContext* context) override {
       class Reactor final : public grpc::ServerBidiReactor<Note, Note> {
        public:
-        explicit Reactor(Lingers& service) : service_(service) {
+        explicit Reactor(CallTracker& tracker) : tracker_(tracker) {
           Finish(grpc::Status(grpc::NOT_FOUND, ""));
         }
         void OnDone() override {
-          service_.sent.set_value();
-          service_.go_on.get_future().wait();
+          EXPECT_EQ(tracker_.streams(), 1);
+          tracker_.CancelAll();
           delete this;
         }
 
        private:
-        Lingers& service_;
+        CallTracker& tracker_;
       };
       tracker_.SetStatus(static_cast<grpc::ServerContextBase*>(context), grpc::NOT_FOUND);
-      return new Reactor(*this);
+      return new Reactor(tracker_);
     }
-
-    std::promise<void> sent;
-    std::promise<void> go_on;
 
    private:
     CallTracker& tracker_;
-  } lingers(tracker_);
-  Start(lingers);
+  } service(tracker_);
+  Start(service);
   tracker_.CountByMethod(true);
   EXPECT_EQ(RawStream(Connect(), kChat).AwaitEnd().error_code(), grpc::NOT_FOUND);
-  lingers.sent.get_future().wait();
-  EXPECT_EQ(tracker_.streams(), 1);
-  tracker_.CancelAll();
-  lingers.go_on.set_value();
   EXPECT_TRUE(testkit::Eventually([&] { return tracker_.running() == 0; }));
   EXPECT_THAT(Stats(), ElementsAre("/probe.Probe/Chat 5 1"));
   EXPECT_THAT(Tally(), ElementsAre("/probe.Probe/Chat 1 0 0"));
