@@ -43,9 +43,9 @@ bool IsUnix(int fd) {
 // has not read, and could still read once the socket is closed. `streamless`: the peers that have had
 // no stream; one of which gRPC has no record any more may have had some.
 int UnsentAnswers(int fd, const std::unordered_set<std::string>& streamless) {
-  const int control = IsUnix(fd) ? kControlFrameMemory : kControlFrameBytes;
   int bytes = 0;
-  if (ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes <= control) return 0;
+  if (ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes <= kControlFrameBytes) return 0;
+  if (bytes <= kControlFrameMemory && IsUnix(fd)) return 0;
   return streamless.contains(ConnectionGuard::PeerOf(fd)) ? 0 : bytes;
 }
 

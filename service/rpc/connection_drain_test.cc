@@ -130,6 +130,13 @@ class ConnectionDrainOfBoth : private SocketFile, public ConnectionDrainTest {
   using SocketFile::address_;
 };
 
+// Sends SETTINGS, each of which is acknowledged with nine bytes, and reads nothing.
+void Flood(RawPeer& peer) {
+  std::string settings;
+  for (int i = 0; i < 5000; ++i) settings += std::string("\0\0\0\4\0\0\0\0\0", 9);
+  peer.SendBytes(settings);
+}
+
 // Those of TCP, whose times are the kernel's: what depends on these is in server_host_test.cc.
 class ConnectionDrainOfTcp : public ConnectionDrainTest {
  protected:
@@ -147,15 +154,17 @@ class ConnectionDrainOfTcp : public ConnectionDrainTest {
     return sum;
   }
 
+  // Both flood; one of them has called before.
+  void FloodAfterACall(RawPeer& has_called, RawPeer& never_called) {
+    ASSERT_TRUE(has_called.AwaitAnswer(has_called.Call("/probe.Probe/Echo", "")));
+    Flood(has_called);
+    Flood(never_called);
+    ASSERT_TRUE(Eventually([this] { return UnreadBytes() > 6 * kMuch; }));
+    ASSERT_TRUE(Eventually([this] { return NoCallRuns(); }));
+  }
+
   static constexpr int kMuch = 10000;
 };
-
-// Sends SETTINGS, each of which is acknowledged with nine bytes, and reads nothing.
-void Flood(RawPeer& peer) {
-  std::string settings;
-  for (int i = 0; i < 5000; ++i) settings += std::string("\0\0\0\4\0\0\0\0\0", 9);
-  peer.SendBytes(settings);
-}
 
 TEST_F(ConnectionDrainOfTcp, OwesNothingToAPeerThatNeverCalled) {
   RawPeer floods(address(), {.receive_buffer = 4096});
@@ -168,11 +177,7 @@ TEST_F(ConnectionDrainOfTcp, OwesNothingToAPeerThatNeverCalled) {
 TEST_F(ConnectionDrainOfTcp, MayOweAnAnswerToAPeerThatCalled) {
   RawPeer floods(address(), {.receive_buffer = 4096});
   RawPeer never_called(address(), {.receive_buffer = 4096});
-  ASSERT_TRUE(floods.AwaitAnswer(floods.Call("/probe.Probe/Echo", "")));
-  Flood(floods);
-  Flood(never_called);
-  ASSERT_TRUE(Eventually([this] { return UnreadBytes() > 6 * kMuch; }));
-  ASSERT_TRUE(Eventually([this] { return NoCallRuns(); }));
+  ASSERT_NO_FATAL_FAILURE(FloodAfterACall(floods, never_called));
   Begin();
   EXPECT_EQ(drain_->Unfinished().answers, 1);
 }
@@ -181,11 +186,7 @@ TEST_F(ConnectionDrainOfTcp, MayOweAnAnswerToAPeerThatCalled) {
 TEST_F(ConnectionDrainOfTcp, AsksForAllRecordsOnceALook) {
   RawPeer floods(address(), {.receive_buffer = 4096});
   RawPeer never_called(address(), {.receive_buffer = 4096});
-  ASSERT_TRUE(floods.AwaitAnswer(floods.Call("/probe.Probe/Echo", "")));
-  Flood(floods);
-  Flood(never_called);
-  ASSERT_TRUE(Eventually([this] { return UnreadBytes() > 6 * kMuch; }));
-  ASSERT_TRUE(Eventually([this] { return NoCallRuns(); }));
+  ASSERT_NO_FATAL_FAILURE(FloodAfterACall(floods, never_called));
   Begin();
   asked_ = 0;
   for (int look = 1; look <= 3; ++look) {
