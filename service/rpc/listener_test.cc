@@ -34,7 +34,7 @@
 #include "service/rpc/testing/callers.h"
 #include "tests/common/eventually.h"
 #include "tests/common/no_threads.h"
-#include "tests/common/temp_dir.h"
+#include "tests/common/socket_path.h"
 
 namespace rpc {
 namespace {
@@ -91,13 +91,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::UnorderedElementsAreArray;
-
-// Short enough for a socket's name.
-std::string UnusedPath() {
-  static const testkit::TempDir directory("/tmp");
-  static int paths = 0;
-  return directory.File("socket" + std::to_string(++paths));
-}
 
 std::unique_ptr<Listener> BindOrDie(const std::string& address = "127.0.0.1:0") {
   absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Bind(address);
@@ -485,7 +478,7 @@ class ListenerOnASocketFile : public ::testing::Test {
   }
 
   // Short: a test's own directory may be longer than the name of a socket may be.
-  const std::string path_ = UnusedPath();
+  const std::string path_ = testkit::UnusedSocketPath();
   Host host_;
 };
 
@@ -781,7 +774,7 @@ TEST(ListenerTest, KeepsAbstractSocketsApart) {
 
 TEST(ListenerTest, HandsItsSocketFileOverToItsSuccessor) {
   Host host;
-  const std::string path = UnusedPath();
+  const std::string path = testkit::UnusedSocketPath();
   auto old = ListenOrDie("unix:" + path);
   InheritedSockets inherited;
   for (const int fd : old->Duplicate()) inherited.Add(fd, {"unix:" + path});

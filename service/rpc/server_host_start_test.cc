@@ -29,6 +29,7 @@
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "tests/common/eventually.h"
+#include "tests/common/socket_path.h"
 #include "tests/common/temp_dir.h"
 
 namespace rpc {
@@ -39,13 +40,6 @@ using ::testing::HasSubstr;
 std::string Read(const std::string& path) {
   std::ifstream file(path);
   return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-// Short enough for a socket's name.
-std::string UnusedPath() {
-  static const testkit::TempDir directory("/tmp");
-  static int paths = 0;
-  return directory.File("socket" + std::to_string(++paths));
 }
 
 using ServerHostStartTest = HostUnderTest;
@@ -73,7 +67,7 @@ TEST_F(ServerHostStartTest, RefusesAPortThatItCannotCloseFirst) {
 }
 
 TEST_F(ServerHostStartTest, ListensOnSeveralAddressesOfOneFlag) {
-  const std::string path = UnusedPath();
+  const std::string path = testkit::UnusedSocketPath();
   Start({.address = "127.0.0.1:0,unix:" + path});
   EXPECT_TRUE(Echo(Connect()).ok());
   EXPECT_TRUE(Echo(NewConnection("unix:" + path)).ok());
@@ -101,7 +95,7 @@ TEST_F(ServerHostStartTest, CannotStartOnAnAddressInUse) {
 }
 
 TEST_F(ServerHostStartTest, RefusesATakeoverAtItsOwnSocketFile) {
-  const std::string path = UnusedPath();
+  const std::string path = testkit::UnusedSocketPath();
   ServerHost host({.address = "127.0.0.1:0,unix:" + path, .takeover = path}, Services(), goodbye_);
   const absl::Status started = host.Start();
   EXPECT_TRUE(absl::IsInvalidArgument(started)) << started;
@@ -170,7 +164,7 @@ TEST_F(ServerHostStartTest, LetsNobodyInWhenAnotherOfItsGroupCannotListen) {
 
 TEST_F(ServerHostStartTest, LeavesItsPredecessorServingWhenAnotherOfItsGroupCannotListen) {
   std::promise<std::string> heard;
-  const std::string path = UnusedPath();
+  const std::string path = testkit::UnusedSocketPath();
   ServerHost old({.takeover = path,
                   .log =
                       [&heard](const std::string& line) {
@@ -232,8 +226,9 @@ TEST_F(ServerHostStartTest, ServesAndSaysSoWhenItsSuccessorWillNotFindIt) {
 }
 
 TEST_F(ServerHostStartTest, LeavesItsSocketFileToASuccessorThatDoesNotServeYet) {
-  const std::string path = UnusedPath();
-  const ServerHost::Options options = {.address = "unix:" + path, .takeover = UnusedPath()};
+  const std::string path = testkit::UnusedSocketPath();
+  const ServerHost::Options options = {.address = "unix:" + path,
+                                       .takeover = testkit::UnusedSocketPath()};
   ServerHost old(options, Services(), goodbye_);
   ASSERT_TRUE(old.Start().ok());
   ASSERT_TRUE(old.Open().ok());

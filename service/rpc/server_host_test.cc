@@ -26,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/ext/channelz_service_plugin.h"
 #include "grpcpp/generic/async_generic_service.h"
+#include "grpcpp/server_context.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/testing/fake_clock.h"
 #include "service/lifecycle/traffic.h"
@@ -40,6 +41,7 @@
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
+#include "service/rpc/testing/status_details.h"
 #include "tests/common/eventually.h"
 
 namespace rpc {
@@ -209,6 +211,18 @@ class Anything final : public grpc::CallbackGenericService {
     };
     return new Reactor;
   }
+};
+
+// A service of the synchronous API whose handler ends when the test releases it.
+class Waits final : public probe::Probe::Service {
+ public:
+  grpc::Status Hold(grpc::ServerContext*, const probe::Note*, probe::Note*) override {
+    begun.set_value();
+    release.get_future().wait();
+    return grpc::Status::OK;
+  }
+  std::promise<void> begun;
+  std::promise<void> release;
 };
 
 TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
@@ -453,7 +467,7 @@ TEST_F(ServerHostTest, AsksStreamsToEndThemselves) {
   for (RawStream* stream : {&watch, &chat}) {
     const absl::Status ended = FromGrpc(stream->AwaitEnd());
     EXPECT_TRUE(absl::IsUnavailable(ended)) << ended;
-    EXPECT_TRUE(ended.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
+    EXPECT_TRUE(SaysWhenToRetry(ended));
   }
 }
 

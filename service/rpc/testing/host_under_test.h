@@ -13,7 +13,6 @@
 
 #include "absl/status/status.h"
 #include "grpcpp/channel.h"
-#include "grpcpp/server_context.h"
 #include "grpcpp/support/status.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/traffic.h"
@@ -85,18 +84,6 @@ class HostUnderTest : public ::testing::Test {
   const std::shared_ptr<ProbeService> service_ = std::make_shared<ProbeService>();
   ProbeService& probe_ = *service_;
   std::optional<ServerHost> host_;
-};
-
-// A service of the synchronous API whose handler ends when the test releases it.
-class Waits final : public probe::Probe::Service {
- public:
-  grpc::Status Hold(grpc::ServerContext*, const probe::Note*, probe::Note*) override {
-    begun.set_value();
-    release.get_future().wait();
-    return grpc::Status::OK;
-  }
-  std::promise<void> begun;
-  std::promise<void> release;
 };
 
 }  // namespace rpc
