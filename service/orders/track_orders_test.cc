@@ -406,6 +406,8 @@ TEST_F(TrackOrdersTest, SaysGoodbyeWhenTheServerDrains) {
   Track track(*stub_);
   track.Add({"order of r1"});
   ASSERT_EQ(track.Next(), "order of r1 PLACED");
+  Settle("r1", v1::ORDER_STATE_CONFIRMED);
+  ASSERT_EQ(track.Next(), "order of r1 CONFIRMED") << "the last event there is";
   orders_.Drain();
   const absl::Status status = track.End();
   EXPECT_EQ(CodeAndReason(status), "UNAVAILABLE SERVER_DRAINING");
