@@ -194,7 +194,7 @@ ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().max_resets_per_sec
           "second, because resetting calls costs a caller nothing; 0: never.");
 ABSL_FLAG(std::int64_t, memory_quota_bytes, rpc::ConnectionLimits().memory_quota_bytes,
           "Memory that gRPC may use for calls and incomplete messages; above it, gRPC ends "
-          "streams; 0: no limit.");
+          "streams; at least max_receive_message_size; 0: no limit.");
 ABSL_FLAG(bool, request_compression, rpc::ConnectionLimits().request_compression,
           "Accept compressed requests. Off by default: a megabyte can expand to a gigabyte before "
           "it is rejected.");
@@ -202,7 +202,7 @@ ABSL_FLAG(int, max_concurrent_streams, rpc::ConnectionLimits().max_concurrent_st
           "Concurrent calls on one connection; further calls wait in the client, and a client that "
           "does not wait is disconnected.");
 ABSL_FLAG(int, max_receive_message_size, rpc::ConnectionLimits().max_receive_message_size,
-          "Largest message that is received, in bytes.");
+          "Largest message that is received, in bytes; at most memory_quota_bytes.");
 ABSL_FLAG(int, max_send_message_size, rpc::ConnectionLimits().max_send_message_size,
           "Largest message that is sent, in bytes.");
 
@@ -296,6 +296,13 @@ rpc::ConnectionLimits LimitsFromFlags() {
   limits.min_ping_interval_without_data = Milliseconds(FLAGS_min_ping_interval_without_data);
   limits.max_concurrent_streams = Positive(FLAGS_max_concurrent_streams);
   limits.max_receive_message_size = Positive(FLAGS_max_receive_message_size);
+  // gRPC would end the stream of such a message while it arrives. What is sent is not in the quota.
+  if (limits.memory_quota_bytes > 0 &&
+      limits.max_receive_message_size > limits.memory_quota_bytes) {
+    UsageError(absl::StrCat("--max_receive_message_size=", limits.max_receive_message_size,
+                            " is above --memory_quota_bytes=", limits.memory_quota_bytes,
+                            ": such a message would never arrive"));
+  }
   limits.max_send_message_size = Positive(FLAGS_max_send_message_size);
   return limits;
 }

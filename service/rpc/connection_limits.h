@@ -54,7 +54,7 @@ struct ConnectionLimits {
   // logs. At most a quarter of the process's limit.
   int reserved_descriptors = 64;
   // Memory that gRPC may use for what it reads and for its calls; above it, gRPC ends streams. An
-  // announced message occupies memory until it is complete.
+  // announced message occupies memory until it is complete: one that is larger never arrives.
   std::int64_t memory_quota_bytes = 64 * 1024 * 1024;
   // Threads for handlers of the synchronous API, each of which takes one; further calls of them fail
   // with RESOURCE_EXHAUSTED.

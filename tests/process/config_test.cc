@@ -186,6 +186,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--max_concurrent_streams=0", "--max_concurrent_streams must be at least 1"},
         BadFlag{"--max_sync_threads=0", "--max_sync_threads must be at least 1, is 0"},
         BadFlag{"--max_receive_message_size=-1", "--max_receive_message_size must be at least 1"},
+        BadFlag{"--max_receive_message_size=70000000",
+                "--max_receive_message_size=70000000 is above --memory_quota_bytes=67108864"},
         BadFlag{"--max_send_message_size=all", "'all'"},
         BadFlag{"--access_log_per_second=0", "--access_log_per_second must be at least 1"},
         BadFlag{"--log_format=xml", "--log_format must be text or json, is xml"},
@@ -247,6 +249,15 @@ TEST(DeadlineFlagsTest, RejectADefaultAboveTheMaximum) {
   const Printed printed = PrintConfig({"--max_deadline=1s", "--default_deadline=2s"});
   EXPECT_EQ(printed.ending, Ending::Exited(1));
   EXPECT_THAT(printed.text, HasSubstr("--default_deadline must not be longer than --max_deadline"));
+}
+
+TEST(MessageSizeFlagsTest, MayBeAsLargeAsTheQuota) {
+  const auto ending = [](const std::string& size, const std::string& quota) {
+    return PrintConfig({"--max_receive_message_size=" + size, "--memory_quota_bytes=" + quota})
+        .ending;
+  };
+  EXPECT_EQ(ending("1000", "1000"), Ending::Exited(0));
+  EXPECT_EQ(ending("70000000", "0"), Ending::Exited(0));
 }
 
 TEST(PlatformGraceTest, WarnsWithBothNumbersWhenShorter) {
