@@ -245,12 +245,18 @@ std::string NameOf(const absl::Flag<Value>& flag) {
   return absl::StrCat("--", absl::GetFlagReflectionHandle(flag).Name());
 }
 
+// Whether 0 may be given. gRPC would be told "never", which nobody expects of a timeout of 0.
+enum class Zero { kAllowed, kRefused };
+
 // gRPC holds these as an int of milliseconds.
-std::chrono::milliseconds Milliseconds(const absl::Flag<absl::Duration>& flag) {
+std::chrono::milliseconds Milliseconds(const absl::Flag<absl::Duration>& flag,
+                                       Zero zero = Zero::kAllowed) {
   const absl::Duration value = absl::GetFlag(flag);
-  if (value < absl::ZeroDuration() || value > absl::Hours(24 * 7)) {
-    UsageError(
-        absl::StrCat(NameOf(flag), " must be from 0 to a week, is ", absl::FormatDuration(value)));
+  const absl::Duration least =
+      zero == Zero::kAllowed ? absl::ZeroDuration() : absl::Milliseconds(1);
+  if (value < least || value > absl::Hours(24 * 7)) {
+    UsageError(absl::StrCat(NameOf(flag), " must be from ", absl::FormatDuration(least),
+                            " to a week, is ", absl::FormatDuration(value)));
   }
   // It would become 0, which mostly means: without limit.
   if (value > absl::ZeroDuration() && value < absl::Milliseconds(1)) {
@@ -277,7 +283,7 @@ rpc::ConnectionLimits LimitsFromFlags() {
   rpc::ConnectionLimits limits;
   limits.max_connection_age = Milliseconds(FLAGS_max_connection_age);
   limits.max_connection_age_grace = Milliseconds(FLAGS_max_connection_age_grace);
-  limits.handshake_timeout = Milliseconds(FLAGS_handshake_timeout);
+  limits.handshake_timeout = Milliseconds(FLAGS_handshake_timeout, Zero::kRefused);
   limits.max_connections = NotNegative(FLAGS_max_connections);
   limits.reserved_descriptors = NotNegative(FLAGS_reserved_descriptors);
   limits.max_calls_in_flight = NotNegative(FLAGS_max_calls_in_flight);
@@ -292,7 +298,7 @@ rpc::ConnectionLimits LimitsFromFlags() {
   limits.request_compression = absl::GetFlag(FLAGS_request_compression);
   limits.max_connection_idle = Milliseconds(FLAGS_max_connection_idle);
   limits.keepalive_time = Milliseconds(FLAGS_keepalive_time);
-  limits.keepalive_timeout = Milliseconds(FLAGS_keepalive_timeout);
+  limits.keepalive_timeout = Milliseconds(FLAGS_keepalive_timeout, Zero::kRefused);
   limits.min_ping_interval_without_data = Milliseconds(FLAGS_min_ping_interval_without_data);
   limits.max_concurrent_streams = Positive(FLAGS_max_concurrent_streams);
   limits.max_receive_message_size = Positive(FLAGS_max_receive_message_size);
