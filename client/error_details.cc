@@ -82,9 +82,10 @@ std::string Describe(const absl::Status& status) {
           absl::StrCat(std::string(violation.field()), ": ", std::string(violation.description())));
     }
   }
-  std::string text = absl::StrCat(absl::StatusCodeToString(status.code()), ": ");
-  absl::StrAppend(&text,
-                  wrong.empty() ? std::string(status.message()) : absl::StrJoin(wrong, "; "));
+  const std::string words =
+      wrong.empty() ? std::string(status.message()) : absl::StrJoin(wrong, "; ");
+  std::string text = absl::StatusCodeToString(status.code());
+  if (!words.empty()) absl::StrAppend(&text, ": ", words);
   if (const auto info = FindErrorInfo(status)) {
     absl::StrAppend(&text, " (", std::string(info->reason()));
     // A protobuf map has no order of its own.

@@ -74,6 +74,12 @@ TEST(ErrorDetailsTest, TheDescriptionGivesReasonAndMetadata) {
             "FAILED_PRECONDITION: not enough stock (OUT_OF_STOCK, available=1, sku=pear)");
 }
 
+TEST(ErrorDetailsTest, TheDescriptionWithoutAMessageIsTheCode) {
+  EXPECT_EQ(Describe(absl::UnimplementedError("")), "UNIMPLEMENTED");
+  EXPECT_EQ(Describe(FromGrpc(Refusal(grpc::StatusCode::ABORTED, "", "UNDRAINED"))),
+            "ABORTED (UNDRAINED)");
+}
+
 TEST(ErrorDetailsTest, TheDescriptionIsOneLineWithoutTerminalControls) {
   EXPECT_EQ(Describe(absl::InternalError("a\nb\x1b[2Jc")), "INTERNAL: a b [2Jc");
 }

@@ -37,6 +37,11 @@ std::string AdviceFor(const absl::Status& status, const Advice& advice) {
     return "Does the server run, and is its address right?" + ProxyAdvice(status);
   }
   if (absl::IsDeadlineExceeded(status)) return "A larger --timeout may help.";
+  // gRPC's answer, without words, to a call of a service that is not at this address.
+  if (absl::IsUnimplemented(status) && reason.empty()) {
+    return "Is the address right? --admin is where a server listens for operators (its "
+           "--admin_address), any other where it listens for callers (its --address).";
+  }
   return "";
 }
 

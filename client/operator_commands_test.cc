@@ -81,6 +81,17 @@ TEST_F(CliTest, NamesTheProxyThatMayBeInTheWay) {
   EXPECT_THAT(err(), testing::Not(HasSubstr("password")));
 }
 
+TEST_F(CliTest, AnAddressForCallersHasAdvice) {
+  server_.admin.drain.Then([](FakeAdmin::States&) {
+    return grpc::Status(StatusCode::UNIMPLEMENTED, "");  // So does gRPC.
+  });
+  EXPECT_EQ(Client({"drain"}), kRefused);
+  EXPECT_EQ(err(),
+            "client drain: UNIMPLEMENTED. Is the address right? --admin is where a server listens "
+            "for operators (its --admin_address), any other where it listens for callers (its "
+            "--address).\n");
+}
+
 TEST_F(CliTest, EachTlsFlagAloneUsesTls) {
   EXPECT_EQ(Client({"state", "--tls"}), kTryAgain);
   EXPECT_EQ(Client({"state", "--tls-server-name=orders"}), kTryAgain);

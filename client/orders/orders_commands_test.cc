@@ -94,6 +94,12 @@ TEST_F(CliHelpTest, UsageErrorsListValidChoicesInOneLine) {
   ExpectUsageError({"stock", "--json=x"}, "--json takes no value");
 }
 
+TEST_F(CliTest, AnAddressForOperatorsHasAdvice) {
+  const FakeServer operators;
+  EXPECT_EQ(Run({"list", "--address=" + operators.address()}), kRefused);
+  EXPECT_THAT(err(), StartsWith("client list: UNIMPLEMENTED. Is the address right? --admin is "));
+}
+
 using CliPlaceTest = CliTest;
 
 TEST_F(CliPlaceTest, PlacesTheOrderAndPrintsIt) {
