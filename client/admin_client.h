@@ -26,8 +26,8 @@ class AdminClient {
   // Drains the server, and calls `on_state` for each state on the way. OK: no caller is left, or
   // the server has gone past that on its way to its end; the last state says which. Also OK:
   // `on_state` returned false, since it wants no more. Once `on_state` was called, the drain
-  // continues when this ends, gives up (DEADLINE_EXCEEDED after `limit`; unset: never) or is
-  // interrupted; before that, the server may not have been asked.
+  // continues when this ends, gives up (DEADLINE_EXCEEDED after `limit`; unset: never), loses its
+  // connection (UNAVAILABLE) or is interrupted; before that, the server may not have been asked.
   absl::Status Drain(const std::function<bool(const admin::v1::State&)>& on_state,
                      std::optional<std::chrono::milliseconds> limit = std::nullopt);
 

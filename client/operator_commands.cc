@@ -71,6 +71,10 @@ int Drain(const Invocation& run) {
   if (drains && absl::IsDeadlineExceeded(end)) {
     return run.Complain(kTryAgain, "not yet drained; it goes on. " + shown);
   }
+  if (drains && absl::IsUnavailable(end)) {
+    return run.Complain(kTryAgain, "the connection is lost (" + Describe(end) +
+                                       "); if the server lives, the drain goes on. " + shown);
+  }
   return end.ok() ? int{kDone} : run.Failed(end);
 }
 

@@ -149,6 +149,19 @@ TEST_F(CliTest, SaysThatADrainContinuesAfterATimeout) {
                        server_.address() + "` shows it\n");
 }
 
+TEST_F(CliTest, SaysThatADrainMayContinueWithoutAConnection) {
+  server_.admin.drain.Then([](FakeAdmin::States& states) {
+    states.Write({});
+    return grpc::Status(StatusCode::UNAVAILABLE, "Socket closed");
+  });
+  EXPECT_EQ(Client({"drain"}), kTryAgain);
+  EXPECT_EQ(
+      err(),
+      "client drain: the connection is lost (UNAVAILABLE: Socket closed); if the server lives, "
+      "the drain goes on. `client state --admin=" +
+          server_.address() + "` shows it\n");
+}
+
 TEST_F(CliTest, PromisesNoDrainThatNobodyWasAskedFor) {
   // Lets callers connect, and never says a word.
   const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
