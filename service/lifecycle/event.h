@@ -5,7 +5,6 @@
 #include <iterator>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/last_resort/exit_code.h"
@@ -95,14 +94,6 @@ static_assert(EventsAreInOrder());
 
 // "ListenerClosed". Never null.
 constexpr const char* EventName(EventType type) { return RowOf(type).name; }
-
-// Unset: there is no event of this name.
-constexpr std::optional<EventType> EventOfName(std::string_view name) {
-  for (const EventRow& row : kEvents) {
-    if (name == row.name) return row.type;
-  }
-  return std::nullopt;
-}
 
 // One occurrence of an event.
 struct Event {

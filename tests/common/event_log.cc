@@ -6,6 +6,13 @@
 namespace testkit {
 namespace {
 
+std::optional<lifecycle::EventType> EventOfName(const std::string& name) {
+  for (const lifecycle::EventRow& row : lifecycle::kEvents) {
+    if (name == row.name) return row.type;
+  }
+  return std::nullopt;
+}
+
 std::optional<LoggedEvent> EventIn(const std::string& line) {
   // 2026-01-31T12:00:01.251Z I orders: shutdown +0.001s ClosingResources    Closed "database": detail
   static const std::regex kEvent(
@@ -19,7 +26,7 @@ std::optional<LoggedEvent> EventIn(const std::string& line) {
   }
   event.phase = match[4];
   event.name = match[5];
-  event.type = lifecycle::EventOfName(event.name);
+  event.type = EventOfName(event.name);
   event.subject = match[6];
   event.detail = match[7];
   event.ok = match[1] == "I";
