@@ -1,7 +1,6 @@
 #include "service/lifecycle/shutdown_sequence.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,8 +13,6 @@
 namespace lifecycle {
 namespace {
 
-// Longer than any process lives, and no sum with it overflows.
-constexpr Clock::Duration kForEver = std::chrono::hours(24 * 365 * 10);
 constexpr Clock::TimePoint kNever = Clock::TimePoint::max();
 
 std::string InWords(const Traffic::Unfinished& left) {
@@ -125,7 +122,8 @@ void ShutdownSequence::DrainConnections() {
 }
 
 void ShutdownSequence::StayDrained() {
-  Patience until_a_stop(clock_, kForEver, parts_.request.requested(), Clock::Duration::zero());
+  Patience until_a_stop(clock_, Clock::Duration::max(), parts_.request.requested(),
+                        Clock::Duration::zero());
   const Traffic::Departure left = traffic_->AwaitConnectionsGone(until_a_stop);
   if (left == Traffic::Departure::kGone || left == Traffic::Departure::kSilent) {
     Emit(EventType::kDrained);
@@ -232,8 +230,7 @@ Clock::TimePoint ShutdownSequence::EndOf(Phase phase) const {
 }
 
 Patience ShutdownSequence::Until(Clock::TimePoint end) {
-  return Patience(clock_, end == kNever ? kForEver : end - clock_.Now(),
-                  parts_.request.expedited());
+  return Patience(clock_, end - clock_.Now(), parts_.request.expedited());
 }
 
 void ShutdownSequence::Emit(EventType type, std::string subject, std::string detail) {
