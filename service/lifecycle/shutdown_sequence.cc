@@ -174,16 +174,14 @@ void ShutdownSequence::StopWorkers() {
 void ShutdownSequence::SaveState() {
   Patience patience = Enter(Phase::kSavingState);
   parts_.savers.CloseAll(patience, [this](const ShutdownRegistry::Closed& saved) {
-    if (saved.status.ok()) return EmitClosed(EventType::kStateSaved, saved);
-    EmitClosed(EventType::kSaveFailed, saved);
+    EmitClosed(EventType::kStateSaved, EventType::kSaveFailed, saved);
   });
 }
 
 void ShutdownSequence::CloseResources() {
   Patience patience = Enter(Phase::kClosingResources);
   parts_.registry.CloseAll(patience, [this](const ShutdownRegistry::Closed& closed) {
-    if (closed.status.ok()) return EmitClosed(EventType::kClosed, closed);
-    EmitClosed(EventType::kCloseFailed, closed);
+    EmitClosed(EventType::kClosed, EventType::kCloseFailed, closed);
   });
   // Of work that was queued where it is finished only now.
   for (const TaskGroup::Left& work : parts_.workers.LateFailures()) {
@@ -237,10 +235,12 @@ void ShutdownSequence::Emit(EventType type, std::string subject, std::string det
   Emit({type, std::move(subject), std::move(detail), phase_, clock_.Now()});
 }
 
-void ShutdownSequence::EmitClosed(EventType type, const ShutdownRegistry::Closed& closed) {
+void ShutdownSequence::EmitClosed(EventType ok, EventType failed,
+                                  const ShutdownRegistry::Closed& closed) {
   outcome_.abandoned |= closed.passed_over;
-  Emit({type, closed.name, closed.status.ok() ? "" : closed.status.ToString(), phase_, clock_.Now(),
-        closed.took, closed.passed_over});
+  const bool is_ok = closed.status.ok();
+  Emit({is_ok ? ok : failed, closed.name, is_ok ? "" : closed.status.ToString(), phase_,
+        clock_.Now(), closed.took, closed.passed_over});
 }
 
 void ShutdownSequence::Emit(const Event& event) {

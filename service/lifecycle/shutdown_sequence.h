@@ -146,7 +146,7 @@ class ShutdownSequence {
   // Ends at `end`, or soon after the shutdown is expedited.
   Patience Until(Clock::TimePoint end);
   void Emit(EventType type, std::string subject = "", std::string detail = "");
-  void EmitClosed(EventType type, const ShutdownRegistry::Closed& closed);
+  void EmitClosed(EventType ok, EventType failed, const ShutdownRegistry::Closed& closed);
   // Also records the event's exit code.
   void Emit(const Event& event);
 

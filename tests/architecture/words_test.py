@@ -118,7 +118,7 @@ def check_events():
     for _, body in found(STEP + r"(.*?)^\}", SEQUENCE + ".cc"):
         # A step that enters no phase of its own is a part of the one that stands before it.
         phase = re.search(r"Enter\(Phase::(k\w+)", body) or phase
-        for event in re.findall(r"Emit\w*\(EventType::(k\w+)", body):
+        for event in re.findall(r"(?:\(|, )EventType::(k\w+)", body):
             if (event, phase.group(1)) == LATE:
                 continue
             yield from unlike(event, SEQUENCE + ".cc", phase.group(1), EVENT, phase_of[event])
