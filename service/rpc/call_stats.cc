@@ -29,12 +29,6 @@ std::size_t BucketOf(std::int64_t nanoseconds) {
       kNanoseconds.begin());
 }
 
-std::size_t ThisThread() {
-  static std::atomic<std::size_t> threads{0};
-  static thread_local const std::size_t thread = threads.fetch_add(1, std::memory_order_relaxed);
-  return thread;
-}
-
 }  // namespace
 
 CallStats::~CallStats() {

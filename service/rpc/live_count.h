@@ -4,9 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
 #include <tuple>
+
+#include "service/rpc/spread.h"
 
 namespace rpc {
 
@@ -45,11 +46,7 @@ class LiveCount {
     std::atomic<std::int64_t> ended{0};
   };
 
-  Shard& mine() {
-    static std::atomic<std::size_t> threads{0};
-    static thread_local const std::size_t thread = threads++;
-    return shards_[thread % std::tuple_size_v<decltype(shards_)>];
-  }
+  Shard& mine() { return shards_[ThisThread() % std::tuple_size_v<decltype(shards_)>]; }
 
   std::array<Shard, 16> shards_;
 };

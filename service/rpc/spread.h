@@ -1,6 +1,7 @@
 #ifndef SERVICE_RPC_SPREAD_H_
 #define SERVICE_RPC_SPREAD_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -11,6 +12,13 @@ namespace rpc {
 inline std::size_t Spread(const void* object, std::size_t places) {
   const std::uint64_t mixed = reinterpret_cast<std::uintptr_t>(object) * 0x9E3779B97F4A7C15u;
   return (mixed >> 40) % places;
+}
+
+// A number for each thread that asks, from 0 up: modulo the places, it spreads threads evenly.
+inline std::size_t ThisThread() {
+  static std::atomic<std::size_t> threads{0};
+  static thread_local const std::size_t thread = threads.fetch_add(1, std::memory_order_relaxed);
+  return thread;
 }
 
 }  // namespace rpc

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <thread>
 #include <vector>
 
 namespace rpc {
@@ -23,6 +24,14 @@ TEST(Spread, IsEvenWhateverTheDistanceBetweenObjects) {
       ++fallen[Spread(reinterpret_cast<const void*>(i * distance), fallen.size())];
     }
     EXPECT_THAT(fallen, Each(AllOf(Gt(500), Lt(2000)))) << distance;
+  }
+}
+
+TEST(ThisThread, IsOneNumberForEachThread) {
+  const std::size_t mine = ThisThread();
+  EXPECT_EQ(ThisThread(), mine);
+  for (std::size_t more = 1; more <= 3; ++more) {
+    std::thread([=] { EXPECT_EQ(ThisThread(), mine + more); }).join();
   }
 }
 
