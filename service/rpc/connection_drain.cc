@@ -122,9 +122,7 @@ ConnectionDrain::State ConnectionDrain::Look() {
   return state_;
 }
 
-bool ConnectionDrain::AllGone() {
-  return lingering_->Count() == 0 && !lingering_->AnyOpen() && !connections_.Any();
-}
+bool ConnectionDrain::AllGone() { return lingering_->AllClosed() && !connections_.Any(); }
 
 bool ConnectionDrain::AnySocket() const {
   bool any = false;

@@ -85,24 +85,16 @@ LingeringSockets::~LingeringSockets() {
   }
 }
 
-int LingeringSockets::Count() {
+bool LingeringSockets::AllClosed() {
   std::lock_guard lock(mutex_);
-  int count = 0;
-  std::erase_if(kept_, [&](int fd) {
+  std::erase_if(kept_, [](int fd) {
     const bool ended = ReadToTheEnd(fd);
     const bool all = Unacknowledged(fd) <= kControlFrameBytes;
-    const bool closed = IsClosed(fd);
-    if (!all && !closed) ++count;
-    if (!closed && !(all && ended)) return false;
+    if (!(all && ended) && !IsClosed(fd)) return false;
     close(fd);
     return true;
   });
-  return count;
-}
-
-bool LingeringSockets::AnyOpen() const {
-  std::lock_guard lock(mutex_);
-  return !kept_.empty();
+  return kept_.empty();
 }
 
 bool LingeringSockets::Keep(int fd) {

@@ -34,15 +34,13 @@ class LingeringSockets {
   LingeringSockets(const LingeringSockets&) = delete;
   LingeringSockets& operator=(const LingeringSockets&) = delete;
 
-  // How many connections gRPC has closed whose bytes the caller's kernel has not fully
-  // acknowledged. Reads and drops what their callers send, so it must be called repeatedly until it
-  // returns 0. A connection that its caller has reset does not count: the caller wanted that.
-  int Count();
-
-  // Whether the caller of any of them has not closed it yet, as far as Count() saw when it was last
-  // called. Its kernel has everything, but that may be a proxy's, which drops what it has not passed
-  // on when we answer its caller's next byte with a RST.
-  bool AnyOpen() const;
+  // Whether of all connections that gRPC has closed the caller's kernel has acknowledged every byte
+  // and the caller has closed its side, too: that kernel may be a proxy's, which drops what it has not
+  // passed on when we answer its caller's next byte with a RST. One that its caller has reset is
+  // closed: the caller wanted that.
+  //
+  // Reads and drops what their callers send, so it must be called repeatedly until it is true.
+  bool AllClosed();
 
   // For shutdown(): whether the connection is kept and should be closed for sending only.
   bool Keep(int fd);
@@ -52,7 +50,7 @@ class LingeringSockets {
 
   const std::vector<std::uint16_t> ports_;
   const std::vector<int> pollers_;  // All epoll descriptors of the process.
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::vector<int> kept_;  // Guarded by mutex_: until the caller has closed it, too.
 };
 
