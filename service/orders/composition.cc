@@ -53,8 +53,9 @@ void TellWhetherReachable(InventoryClient& inventory, const std::string& address
 
 // Null: plaintext.
 absl::StatusOr<std::shared_ptr<rpc::TlsFiles>> InventoryTls(const Config& config) {
-  const rpc::TlsFiles::Paths& paths = config.inventory_tls;
+  rpc::TlsFiles::Paths paths = config.inventory_tls;
   if (paths.ca.empty()) return nullptr;
+  paths.owner = rpc::TlsFiles::Owner::kClient;
   auto files = rpc::TlsFiles::Open(
       paths, [](const std::string& line) { spdlog::warn("inventory: {}", line); });
   if (files.ok()) return files;

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <atomic>
@@ -114,17 +115,19 @@ absl::Status CheckTime(const std::string& file, const X509& certificate) {
   return absl::OkStatus();
 }
 
-// What OpenSSL would say at the first handshake.
-absl::Status CheckUsable(const TlsFiles::Paths& paths, X509& certificate, EVP_PKEY& key) {
-  const Owned<SSL_CTX> tls(SSL_CTX_new(TLS_method()), SSL_CTX_free);
-  if (tls != nullptr && SSL_CTX_use_certificate(tls.get(), &certificate) == 1 &&
-      SSL_CTX_use_PrivateKey(tls.get(), &key) == 1) {
-    return absl::OkStatus();
-  }
-  const char* const reason = ERR_reason_error_string(ERR_peek_last_error());
+// What peers look at besides who has signed it.
+absl::Status CheckContent(const TlsFiles::Paths& paths, X509& certificate) {
+  const bool server = paths.owner == TlsFiles::Owner::kServer;
+  const bool purpose =
+      X509_check_purpose(&certificate, server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT,
+                         /*ca=*/0) == 1;
   ERR_clear_error();
+  if (purpose) return absl::OkStatus();
   return Wrong(paths.certificate,
-               absl::StrCat("cannot be used for TLS: ", reason != nullptr ? reason : "unknown"));
+               absl::StrCat("is not for a ", server ? "server" : "client",
+                            ": its key usage must include digitalSignature, and its extended key "
+                            "usage ",
+                            server ? "serverAuth" : "clientAuth", ", if it has them"));
 }
 
 absl::Status CheckPair(const TlsFiles::Paths& paths, const TlsFiles::Contents& contents) {
@@ -151,7 +154,64 @@ absl::Status CheckPair(const TlsFiles::Paths& paths, const TlsFiles::Contents& c
                                          ": the server's own certificate must come first in it"));
   }
   if (absl::Status time = CheckTime(paths.certificate, *chain->front()); !time.ok()) return time;
-  return CheckUsable(paths, *chain->front(), *key);
+  return CheckContent(paths, *chain->front());
+}
+
+#ifdef OPENSSL_IS_BORINGSSL
+// It has no security levels, and its client takes fewer algorithms than others do.
+bool HandshakeSucceeds(SSL_CTX&) { return true; }
+#else
+// What it says goes to the thread's queue of errors.
+bool Shake(SSL& side, bool& done) {
+  const int result = SSL_do_handshake(&side);
+  done = result == 1;
+  if (done) return true;
+  const int error = SSL_get_error(&side, result);
+  return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+}
+
+// In memory, with a client that takes any certificate.
+bool HandshakeSucceeds(SSL_CTX& serving) {
+  const Owned<SSL_CTX> calling(SSL_CTX_new(TLS_method()), SSL_CTX_free);
+  const Owned<SSL> server(SSL_new(&serving), SSL_free);
+  const Owned<SSL> client(calling == nullptr ? nullptr : SSL_new(calling.get()), SSL_free);
+  BIO* ends[2] = {};
+  if (server == nullptr || client == nullptr || BIO_new_bio_pair(&ends[0], 0, &ends[1], 0) != 1) {
+    return false;
+  }
+  SSL_set_bio(server.get(), ends[0], ends[0]);
+  SSL_set_bio(client.get(), ends[1], ends[1]);
+  SSL_set_accept_state(server.get());
+  SSL_set_connect_state(client.get());
+  bool called = false;
+  bool served = false;
+  // A megabyte of certificates would take less than a hundred.
+  for (int rounds = 0; rounds < 1000 && !(called && served); ++rounds) {
+    if (!Shake(*client, called) || !Shake(*server, served)) return false;
+  }
+  return called && served;
+}
+#endif
+
+// Only a handshake tells: gRPC takes intermediate certificates that OpenSSL does not send
+// (SSL_CTX_add_extra_chain_cert), and keys that no side has an algorithm for.
+absl::Status CheckUsable(const TlsFiles::Paths& paths, const TlsFiles::Contents& contents) {
+  const absl::StatusOr<Certificates> chain =
+      CertificatesIn(paths.certificate, contents.certificate);
+  if (!chain.ok()) return chain.status();
+  const Owned<EVP_PKEY> key = KeyIn(contents.key);
+  const Owned<SSL_CTX> tls(SSL_CTX_new(TLS_method()), SSL_CTX_free);
+  bool usable = tls != nullptr && SSL_CTX_use_certificate(tls.get(), chain->front().get()) == 1 &&
+                SSL_CTX_use_PrivateKey(tls.get(), key.get()) == 1;
+  for (std::size_t i = 1; usable && i < chain->size(); ++i) {
+    usable = SSL_CTX_add1_chain_cert(tls.get(), (*chain)[i].get()) == 1;
+  }
+  usable = usable && HandshakeSucceeds(*tls);
+  const char* const reason = ERR_reason_error_string(ERR_peek_last_error());
+  ERR_clear_error();
+  if (usable) return absl::OkStatus();
+  return Wrong(paths.certificate,
+               absl::StrCat("cannot be used for TLS: ", reason != nullptr ? reason : "unknown"));
 }
 
 absl::Status CheckCa(const std::string& file, const std::string& text) {
@@ -191,10 +251,14 @@ absl::Status Check(const TlsFiles::Paths& paths, const TlsFiles::Contents& conte
   return paths.ca.empty() ? absl::OkStatus() : CheckCa(paths.ca, contents.ca);
 }
 
-absl::StatusOr<TlsFiles::Contents> ReadValid(const TlsFiles::Paths& paths) {
+// `in_use` were tried when they were new; a handshake costs milliseconds.
+absl::StatusOr<TlsFiles::Contents> ReadValid(const TlsFiles::Paths& paths,
+                                             const TlsFiles::Contents* in_use) {
   absl::StatusOr<TlsFiles::Contents> contents = ReadAll(paths);
   if (!contents.ok()) return contents;
   if (absl::Status valid = Check(paths, *contents); !valid.ok()) return valid;
+  if (paths.certificate.empty() || (in_use != nullptr && *in_use == *contents)) return contents;
+  if (absl::Status usable = CheckUsable(paths, *contents); !usable.ok()) return usable;
   return contents;
 }
 
@@ -278,7 +342,7 @@ struct TlsFiles::State {
 
 absl::StatusOr<std::shared_ptr<TlsFiles>> TlsFiles::Open(Paths paths, Write write,
                                                          std::chrono::milliseconds interval) {
-  absl::StatusOr<Contents> read = ReadValid(paths);
+  absl::StatusOr<Contents> read = ReadValid(paths, nullptr);
   if (!read.ok()) return read.status();
   auto state = std::make_shared<State>(std::move(paths), *std::move(read));
   state->write = std::move(write);
@@ -294,7 +358,7 @@ TlsFiles::TlsFiles(std::shared_ptr<State> state, std::chrono::milliseconds inter
       watch_(
           [state = state_] {
             state->SayWhenItExpires();
-            return ReadValid(state->paths);
+            return ReadValid(state->paths, state->Latest().get());
           },
           *state_->Latest(),
           [state = state_.get()](const absl::StatusOr<Contents>& read) { state->Use(read); },

@@ -19,10 +19,11 @@ namespace rpc {
 // file after the other. gRPC uses whatever it reads: with a certificate that does not match its key,
 // or has expired, every new connection fails.
 //
-// Guarantees: Latest() is always a set that was complete and valid when it was read. When two reads
-// in a row find the same new set, it is used; when they find the same fault, it is logged once, and
-// the previous set stays in use. A line is logged when a new set is used and, once a day from
-// renew_by() on, when the certificate expires. A file system that hangs delays only the renewal.
+// Guarantees: Latest() is always a set that was complete and valid when it was read, and that a
+// handshake in memory succeeded with. When two reads in a row find the same new set, it is used; when
+// they find the same fault, it is logged once, and the previous set stays in use. A line is logged
+// when a new set is used and, once a day from renew_by() on, when the certificate expires. A file
+// system that hangs delays only the renewal.
 //
 // Requires: Open() is called before anything else uses OpenSSL. It prevents a crash of gRPC's
 // threads that are in a handshake when the process exits.
@@ -30,11 +31,15 @@ namespace rpc {
 // Threads: all methods may be called from any thread; only Open() blocks, to read the files.
 class TlsFiles {
  public:
+  // Whose certificate it is.
+  enum class Owner { kServer, kClient };
+
   // Empty: none. A certificate needs its key and the key its certificate.
   struct Paths {
     std::string certificate = {};  // Followed by intermediate certificates.
     std::string key = {};
     std::string ca = {};  // The authorities that sign peers' certificates.
+    Owner owner = Owner::kServer;
   };
 
   struct Contents {
@@ -52,7 +57,8 @@ class TlsFiles {
 
   // INVALID_ARGUMENT, naming the file and what to do: a file cannot be read, is not a regular file,
   // is larger than a megabyte, has the wrong content, or is cut off; a certificate has expired, is
-  // not valid yet, does not match its key, or is too weak for TLS.
+  // not valid yet, does not match its key, is not for its owner's side of a connection, or is
+  // too weak for TLS, as may be one after it.
   static absl::StatusOr<std::shared_ptr<TlsFiles>> Open(
       Paths paths, Write write = nullptr, std::chrono::milliseconds interval = kInterval);
 

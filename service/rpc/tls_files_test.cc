@@ -1,5 +1,6 @@
 #include "service/rpc/tls_files.h"
 
+#include <openssl/ssl.h>
 #include <sys/stat.h>
 
 #include <chrono>
@@ -195,6 +196,42 @@ TEST_F(TlsFilesTest, MayHaveOtherTextBetweenCertificates) {
   }
 }
 
+// OpenSSL 3 refuses them by the default security level; BoringSSL has none.
+#ifndef OPENSSL_IS_BORINGSSL
+TEST_F(TlsFilesTest, NameACertificateThatNoHandshakeSucceedsWith) {
+  const SelfSigned weak({.key = SelfSigned::Key::kRsa1024});
+  EXPECT_THAT(ErrorOfChain(first_.certificate + weak.certificate),
+              HasSubstr(" cannot be used for TLS: ca key too small"));
+  EXPECT_THAT(ErrorOf(SelfSigned({.key = SelfSigned::Key::kRsa1024})),
+              HasSubstr(" cannot be used for TLS: "));
+  EXPECT_THAT(ErrorOf(SelfSigned({.key = SelfSigned::Key::kSecp256k1})),
+              HasSubstr(" cannot be used for TLS: "));
+}
+#endif
+
+TEST_F(TlsFilesTest, MayHaveMoreCertificatesThanFitIntoOneWrite) {
+  std::string chain = first_.certificate;
+  while (chain.size() < 100'000) chain += first_.certificate;
+  EXPECT_EQ(TlsFiles::Open({Write("chain", chain), key_, ""}).status(), absl::OkStatus());
+}
+
+TEST_F(TlsFilesTest, NameACertificateOfTheOtherSide) {
+  const SelfSigned servers({.usage = "serverAuth"});
+  const SelfSigned clients({.usage = "clientAuth"});
+  EXPECT_THAT(ErrorOf(clients),
+              AllOf(StartsWith(certificate_ + " is not for a server: "), HasSubstr(" serverAuth")));
+  TlsFiles::Paths paths = {certificate_, key_};
+  EXPECT_FALSE(TlsFiles::Open(paths).ok());
+  paths.owner = TlsFiles::Owner::kClient;
+  EXPECT_EQ(TlsFiles::Open(paths).status(), absl::OkStatus());
+  Write("certificate", servers.certificate);
+  Write("key", servers.key);
+  EXPECT_THAT(Error(paths),
+              AllOf(StartsWith(certificate_ + " is not for a client: "), HasSubstr(" clientAuth")));
+  paths.owner = TlsFiles::Owner::kServer;
+  EXPECT_EQ(TlsFiles::Open(paths).status(), absl::OkStatus());
+}
+
 // What is said while the files change.
 class RenewedTlsFilesTest : public TlsFilesTest {
  protected:
@@ -280,6 +317,17 @@ TEST_F(RenewedTlsFilesTest, AreNotUsedWhileTheChainIsCutOff) {
   Replace(certificate_, second.certificate + first_.certificate);
   ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
 }
+
+#ifndef OPENSSL_IS_BORINGSSL
+TEST_F(RenewedTlsFilesTest, AreNotUsedWhenNoHandshakeSucceedsWithThem) {
+  const SelfSigned weak({.key = SelfSigned::Key::kRsa1024});
+  Replace(certificate_, first_.certificate + weak.certificate);
+  ASSERT_TRUE(AwaitLines(1));
+  EXPECT_THAT(Lines().back(), AllOf(HasSubstr(certificate_ + " cannot be used for TLS: "),
+                                    EndsWith("; the previous files are used until it is right")));
+  EXPECT_EQ(files_->generation(), 1);
+}
+#endif
 
 TEST_F(RenewedTlsFilesTest, MayBeGoneForAWhile) {
   ASSERT_EQ(unlink(certificate_.c_str()), 0);

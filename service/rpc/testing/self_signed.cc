@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -20,14 +21,23 @@ void Require(bool done) {
   std::abort();
 }
 
-EVP_PKEY* NewKey() {
-  EVP_PKEY_CTX* const context = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, nullptr);
+EVP_PKEY* NewKey(SelfSigned::Key kind) {
+  const bool rsa = kind == SelfSigned::Key::kRsa1024;
+  const int curve = kind == SelfSigned::Key::kSecp256k1 ? NID_secp256k1 : NID_X9_62_prime256v1;
+  EVP_PKEY_CTX* const context = EVP_PKEY_CTX_new_id(rsa ? EVP_PKEY_RSA : EVP_PKEY_EC, nullptr);
   EVP_PKEY* key = nullptr;
   Require(EVP_PKEY_keygen_init(context) == 1 &&
-          EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context, NID_X9_62_prime256v1) == 1 &&
+          (rsa ? EVP_PKEY_CTX_set_rsa_keygen_bits(context, 1024)
+               : EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context, curve)) == 1 &&
           EVP_PKEY_keygen(context, &key) == 1);
   EVP_PKEY_CTX_free(context);
   return key;
+}
+
+void AddExtension(X509* to, int kind, const std::string& value) {
+  X509_EXTENSION* const extension = X509V3_EXT_conf_nid(nullptr, nullptr, kind, value.c_str());
+  Require(extension != nullptr && X509_add_ext(to, extension, -1) == 1);
+  X509_EXTENSION_free(extension);
 }
 
 X509* NewCertificate(EVP_PKEY* key, const SelfSigned::Options& options) {
@@ -44,10 +54,8 @@ X509* NewCertificate(EVP_PKEY* key, const SelfSigned::Options& options) {
   const auto* const host = reinterpret_cast<const unsigned char*>("localhost");
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, host, -1, -1, 0);
   X509_set_issuer_name(certificate, name);
-  X509_EXTENSION* const names =
-      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, options.names.c_str());
-  Require(names != nullptr && X509_add_ext(certificate, names, -1) == 1);
-  X509_EXTENSION_free(names);
+  AddExtension(certificate, NID_subject_alt_name, options.names);
+  if (!options.usage.empty()) AddExtension(certificate, NID_ext_key_usage, options.usage);
   Require(X509_sign(certificate, key, EVP_sha256()) != 0);
   return certificate;
 }
@@ -67,7 +75,7 @@ std::string Text(Write write) {
 }  // namespace
 
 SelfSigned::SelfSigned(const Options& options) {
-  EVP_PKEY* const pair = NewKey();
+  EVP_PKEY* const pair = NewKey(options.key);
   X509* const x509 = NewCertificate(pair, options);
   key = Text([pair](BIO* to) {
     return PEM_write_bio_PKCS8PrivateKey(to, pair, nullptr, nullptr, 0, nullptr, nullptr);

@@ -13,9 +13,15 @@ namespace rpc {
 // A private key and a certificate that it has signed itself, both in PEM; new ones each time. Who
 // trusts the certificate as a CA trusts it as a peer's.
 struct SelfSigned {
+  // The others are of no use for TLS.
+  enum class Key { kP256, kSecp256k1, kRsa1024 };
+
   struct Options {
     // Subject alternative names, as OpenSSL writes them: "URI:spiffe://test/caller".
     std::string names = "DNS:localhost,IP:127.0.0.1";
+    // Extended key usage, the same: "serverAuth"; empty: it has none.
+    std::string usage = {};
+    Key key = Key::kP256;
     // From now.
     std::chrono::hours begins{-24};
     std::chrono::hours ends{24};
