@@ -1,6 +1,8 @@
 #include "service/rpc/tls_files.h"
 
+#include <openssl/asn1.h>
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -115,13 +117,62 @@ absl::Status CheckTime(const std::string& file, const X509& certificate) {
   return absl::OkStatus();
 }
 
+bool CanBeUtf8(const ASN1_STRING* text) {
+  unsigned char* utf8 = nullptr;
+  const int size = ASN1_STRING_to_UTF8(&utf8, text);
+  OPENSSL_free(utf8);
+  return size >= 0;
+}
+
+bool CanBeRead(const GENERAL_NAME& name) {
+  switch (name.type) {
+    case GEN_DNS:
+      return CanBeUtf8(name.d.dNSName);
+    case GEN_EMAIL:
+      return CanBeUtf8(name.d.rfc822Name);
+    case GEN_URI:
+      return CanBeUtf8(name.d.uniformResourceIdentifier);
+    case GEN_IPADD: {
+      const int bytes = ASN1_STRING_length(name.d.iPAddress);
+      return bytes == 4 || bytes == 16;
+    }
+    default:
+      return true;
+  }
+}
+
+// The first common name and the alternative names. With another, gRPC aborts the process, its
+// owner's as its peer's: an assertion at the end of peer_from_x509() in ssl_transport_security.cc.
+bool NamesCanBeRead(const X509& certificate) {
+  auto* const subject = X509_get_subject_name(&certificate);
+  const int common = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (common >= 0 && !CanBeUtf8(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, common)))) {
+    return false;
+  }
+  const Owned<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(
+                                       &certificate, NID_subject_alt_name, nullptr, nullptr)),
+                                   GENERAL_NAMES_free);
+  if (names == nullptr) return true;
+  const int count = static_cast<int>(sk_GENERAL_NAME_num(names.get()));
+  for (int i = 0; i < count; ++i) {
+    if (!CanBeRead(*sk_GENERAL_NAME_value(names.get(), i))) return false;
+  }
+  return true;
+}
+
 // What peers look at besides who has signed it.
 absl::Status CheckContent(const TlsFiles::Paths& paths, X509& certificate) {
+  const bool names = NamesCanBeRead(certificate);
   const bool server = paths.owner == TlsFiles::Owner::kServer;
   const bool purpose =
       X509_check_purpose(&certificate, server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT,
                          /*ca=*/0) == 1;
   ERR_clear_error();
+  if (!names) {
+    return Wrong(paths.certificate,
+                 "has a name that cannot be read: a common name that is no text, "
+                 "or an IP address that is not of 4 or 16 bytes");
+  }
   if (purpose) return absl::OkStatus();
   return Wrong(paths.certificate,
                absl::StrCat("is not for a ", server ? "server" : "client",

@@ -232,6 +232,17 @@ TEST_F(TlsFilesTest, NameACertificateOfTheOtherSide) {
   EXPECT_EQ(TlsFiles::Open(paths).status(), absl::OkStatus());
 }
 
+// gRPC would abort the process at the first handshake.
+TEST_F(TlsFilesTest, NameACertificateWhoseNamesCannotBeRead) {
+  const std::string error = certificate_ + " has a name that cannot be read: ";
+  EXPECT_THAT(ErrorOf(SelfSigned({.common_name_is_text = false})), StartsWith(error));
+  // An IP address of two bytes, in a list.
+  EXPECT_THAT(ErrorOf(SelfSigned({.names = "DER:30:04:87:02:0A:00"})), StartsWith(error));
+  const SelfSigned all({.names = "DNS:a,IP:10.0.0.1,IP:::1,URI:spiffe://a,email:a@b,RID:1.2.3"});
+  EXPECT_EQ(TlsFiles::Open({Write("certificate", all.certificate), Write("key", all.key)}).status(),
+            absl::OkStatus());
+}
+
 // What is said while the files change.
 class RenewedTlsFilesTest : public TlsFilesTest {
  protected:

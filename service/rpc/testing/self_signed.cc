@@ -1,5 +1,6 @@
 #include "service/rpc/testing/self_signed.h"
 
+#include <openssl/asn1.h>
 #include <openssl/bio.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -52,7 +53,8 @@ X509* NewCertificate(EVP_PKEY* key, const SelfSigned::Options& options) {
   X509_set_pubkey(certificate, key);
   X509_NAME* const name = X509_get_subject_name(certificate);
   const auto* const host = reinterpret_cast<const unsigned char*>("localhost");
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, host, -1, -1, 0);
+  const int type = options.common_name_is_text ? MBSTRING_ASC : V_ASN1_BIT_STRING;
+  Require(X509_NAME_add_entry_by_txt(name, "CN", type, host, -1, -1, 0) == 1);
   X509_set_issuer_name(certificate, name);
   AddExtension(certificate, NID_subject_alt_name, options.names);
   if (!options.usage.empty()) AddExtension(certificate, NID_ext_key_usage, options.usage);

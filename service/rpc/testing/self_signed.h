@@ -21,6 +21,7 @@ struct SelfSigned {
     std::string names = "DNS:localhost,IP:127.0.0.1";
     // Extended key usage, the same: "serverAuth"; empty: it has none.
     std::string usage = {};
+    bool common_name_is_text = true;
     Key key = Key::kP256;
     // From now.
     std::chrono::hours begins{-24};
