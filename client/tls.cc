@@ -54,11 +54,12 @@ Owned<BIO> Memory(const std::string& text) {
           [](BIO* memory) { BIO_free(memory); }};
 }
 
-// How many certificates begin in `text`; also where it ends within the line that begins one.
+// How many certificates begin in `text`; also where it ends within the line that begins one, and
+// indented ones, which OpenSSL skips.
 std::size_t BegunIn(absl::string_view text) {
   std::size_t begun = 0;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    line = absl::StripTrailingAsciiWhitespace(line);
+    line = absl::StripAsciiWhitespace(line);
     if (!absl::StartsWith(line, "-----BEGIN")) continue;
     const bool certificate =
         line == "-----BEGIN CERTIFICATE-----" || line == "-----BEGIN X509 CERTIFICATE-----";
@@ -81,8 +82,9 @@ absl::StatusOr<Owned<X509>> FirstCertificate(const std::string& file, const std:
   const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   ERR_clear_error();
   if (!at_end || BegunIn(text) > whole) {
-    return Wrong(file,
-                 "contains a certificate that is cut off or damaged: write the whole file again");
+    return Wrong(
+        file,
+        "contains a certificate that is cut off, damaged or indented: write the whole file again");
   }
   if (first == nullptr) return Wrong(file, "has no -----BEGIN CERTIFICATE-----");
   return first;

@@ -120,11 +120,11 @@ TEST_F(RenewedTlsTest, FaultyFilesChangeNothing) {
       {"client.pem", certificate, "/client.key is not the key of the certificate in "},
       {"client.key", key, "/client.key is not the key of the certificate in "},
       {"client.pem", old_.Text("client.pem") + certificate.substr(0, certificate.size() / 2),
-       "/client.pem contains a certificate that is cut off or damaged"},
+       "/client.pem contains a certificate that is cut off, damaged or indented"},
       {"client.key", key.substr(0, key.size() / 2),
        "/client.key contains a private key that is cut off, damaged or encrypted"},
       {"ca.pem", old_.Text("ca.pem") + certificate.substr(0, certificate.size() / 2),
-       "/ca.pem contains a certificate that is cut off or damaged"},
+       "/ca.pem contains a certificate that is cut off, damaged or indented"},
       {"ca.pem", "", "/ca.pem has no -----BEGIN CERTIFICATE-----"},
   };
   for (const auto& each : faults) {
@@ -150,10 +150,21 @@ TEST_F(RenewedTlsTest, ASecondCertificateThatIsCutOffIsAnError) {
     for (const char* const name : {"client.pem", "ca.pem"}) {
       Write(name, old_.Text(name) + second.substr(0, cut));
       EXPECT_THAT(Error(Options()),
-                  testing::HasSubstr("contains a certificate that is cut off or damaged"))
+                  testing::HasSubstr("contains a certificate that is cut off, damaged or indented"))
           << name << " " << cut;
       Write(name, old_.Text(name));
     }
+  }
+}
+
+// As pasted from YAML. OpenSSL skips such a line, and what follows it.
+TEST_F(RenewedTlsTest, AnIndentedCertificateIsAnError) {
+  for (const char* const name : {"client.pem", "ca.pem"}) {
+    Write(name, old_.Text(name) + "  " + new_.Text("ca.pem"));
+    EXPECT_THAT(Error(Options()),
+                testing::HasSubstr("contains a certificate that is cut off, damaged or indented"))
+        << name;
+    Write(name, old_.Text(name));
   }
 }
 

@@ -61,11 +61,27 @@ std::size_t BegunIn(absl::string_view text) {
   return begun;
 }
 
+// OpenSSL skips it.
+bool HasIndented(absl::string_view text) {
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    const absl::string_view shown = absl::StripLeadingAsciiWhitespace(line);
+    if (shown.size() < line.size() && absl::StartsWith(shown, "-----BEGIN CERTIFICATE")) {
+      return true;
+    }
+  }
+  return false;
+}
+
 using Certificates = std::vector<Owned<X509>>;
 
 // Empty: there is none. INVALID_ARGUMENT: `text` ends within one, or one cannot be read; gRPC would
 // use those before it.
 absl::StatusOr<Certificates> CertificatesIn(const std::string& file, const std::string& text) {
+  if (HasIndented(text)) {
+    return Wrong(file,
+                 "contains an indented certificate, which would be skipped: remove the spaces "
+                 "at the start of its lines");
+  }
   const Owned<BIO> memory = Memory(text);
   Certificates all;
   ERR_clear_error();

@@ -243,6 +243,22 @@ TEST_F(TlsFilesTest, NameACertificateWhoseNamesCannotBeRead) {
             absl::OkStatus());
 }
 
+// As pasted from YAML. OpenSSL skips such a line, and what follows it.
+TEST_F(TlsFilesTest, NameAnIndentedCertificate) {
+  const std::string second = SelfSigned().certificate;
+  const std::string texts[] = {
+      first_.certificate + "  " + absl::StrReplaceAll(second, {{"\n", "\n  "}}),
+      first_.certificate + "\t" + second,
+      " " + second + first_.certificate,
+  };
+  for (const std::string& text : texts) {
+    const std::string file = Write("indented", text);
+    const std::string error = file + " contains an indented certificate, which would be skipped: ";
+    EXPECT_THAT(Error({file, key_, ""}), StartsWith(error)) << text;
+    EXPECT_THAT(Error({certificate_, key_, file}), StartsWith(error)) << text;
+  }
+}
+
 // What is said while the files change.
 class RenewedTlsFilesTest : public TlsFilesTest {
  protected:
