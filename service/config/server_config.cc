@@ -73,7 +73,8 @@ ABSL_FLAG(
     "and mark every line of a call with its trace. Costs about an eighth of a unary call's "
     "instructions.");
 ABSL_FLAG(int, access_log_per_second, 1000,
-          "With --access_log: calls that are logged in a second; further ones are only counted.");
+          "With --access_log: calls that are logged in a second; of further ones, a line a minute "
+          "says how many.");
 ABSL_FLAG(std::string, log_format, "text",
           "text: a line for people; json: a JSON object in each line, for machines.");
 ABSL_FLAG(
@@ -642,9 +643,7 @@ void ServerConfig::LogTo(observability::ProcessLog& log) {
       [&writer = log.writer()](rpc::EndedCall call) {
         writer.Log('I', "call", FieldsOf(std::move(call)));
       },
-      [warn = log.Warner()](std::int64_t calls) {
-        warn(absl::StrCat(calls, " calls were not logged (--access_log_per_second)"));
-      });
+      log.Warner());
 }
 
 void UsageError(absl::string_view what) {

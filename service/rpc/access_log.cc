@@ -27,51 +27,45 @@ std::string CodeName(grpc::StatusCode code) {
   return number < std::size(kNames) ? kNames[number] : std::to_string(code);
 }
 
-AccessLog::~AccessLog() { static_cast<void>(Told()); }
+AccessLog::AccessLog(int calls_per_second)
+    : calls_per_second_(calls_per_second),
+      skipped_("did not log a call: there were more than --access_log_per_second",
+               [this](const std::string& line) {
+                 const auto to = receiver();
+                 if (to != nullptr && to->write_skipped) to->write_skipped(line);
+               }) {}
 
-void AccessLog::LogTo(Write write, WriteSkipped write_skipped) {
+void AccessLog::LogTo(Write write, LimitLog::Write write_skipped) {
   auto receiver =
       std::make_shared<const Receiver>(Receiver{std::move(write), std::move(write_skipped)});
   std::lock_guard lock(mutex_);
   receiver_ = std::move(receiver);
 }
 
-bool AccessLog::IsFull(lifecycle::Clock::TimePoint now) const {
-  return now - second_.load(std::memory_order_relaxed) < std::chrono::seconds(1) &&
-         admitted_.load(std::memory_order_relaxed) >= calls_per_second_;
-}
-
 bool AccessLog::Admits(lifecycle::Clock::TimePoint now) {
-  if (!IsFull(now)) {
+  {
     std::lock_guard lock(mutex_);
-    if (now - second_.load(std::memory_order_relaxed) >= std::chrono::seconds(1)) {
-      second_.store(now, std::memory_order_relaxed);
-      admitted_.store(0, std::memory_order_relaxed);
+    if (now - second_ >= std::chrono::seconds(1)) {
+      second_ = now;
+      admitted_ = 0;
     }
-    if (!IsFull(now)) {
-      admitted_.fetch_add(1, std::memory_order_relaxed);
+    if (admitted_ < calls_per_second_) {
+      ++admitted_;
       return true;
     }
   }
-  skipped_.fetch_add(1, std::memory_order_relaxed);
+  skipped_.Count("", now);
   return false;
 }
 
 void AccessLog::Log(EndedCall call) {
-  const std::shared_ptr<const Receiver> receiver = Told();
-  if (receiver != nullptr && receiver->write) receiver->write(std::move(call));
+  const auto to = receiver();
+  if (to != nullptr && to->write) to->write(std::move(call));
 }
 
-std::shared_ptr<const AccessLog::Receiver> AccessLog::Told() {
-  std::unique_lock lock(mutex_);
-  std::shared_ptr<const Receiver> receiver = receiver_;
-  const std::int64_t all = skipped();
-  const std::int64_t untold = all - std::exchange(skipped_told_, all);
-  lock.unlock();
-  if (untold > 0 && receiver != nullptr && receiver->write_skipped) {
-    receiver->write_skipped(untold);
-  }
-  return receiver;
+std::shared_ptr<const AccessLog::Receiver> AccessLog::receiver() {
+  std::lock_guard lock(mutex_);
+  return receiver_;
 }
 
 }  // namespace rpc

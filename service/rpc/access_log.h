@@ -1,9 +1,7 @@
 #ifndef SERVICE_RPC_ACCESS_LOG_H_
 #define SERVICE_RPC_ACCESS_LOG_H_
 
-#include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -11,6 +9,7 @@
 
 #include "grpcpp/support/status_code_enum.h"
 #include "service/lifecycle/clock.h"
+#include "service/rpc/limit_log.h"
 #include "service/rpc/trace.h"
 
 namespace rpc {
@@ -34,8 +33,8 @@ std::string CodeName(grpc::StatusCode code);
 // (call_tracker.h) tells it of them, and gives each call a trace span (trace.h): a child of its
 // caller's, if the caller sends a `traceparent`.
 //
-// Guarantees: calls above the limit are counted, and the count is logged before the next call that
-// is logged, and at the end. A call that is not logged has a span, too.
+// Guarantees: calls above the limit are counted in a LimitLog, which their servers flush and end. A
+// call that is not logged has a span, too.
 //
 // Cost: about an eighth of a unary call's instructions (docs/figures.md).
 //
@@ -44,41 +43,35 @@ std::string CodeName(grpc::StatusCode code);
 class AccessLog {
  public:
   using Write = std::function<void(EndedCall call)>;
-  using WriteSkipped = std::function<void(std::int64_t calls)>;
 
-  explicit AccessLog(int calls_per_second) : calls_per_second_(calls_per_second) {}
-  // Logs how many calls were skipped.
-  ~AccessLog();
+  explicit AccessLog(int calls_per_second);
 
-  // Receives calls from now on; before, they are not logged. Must not block. What received them
-  // before may still receive one that has just ended.
-  void LogTo(Write write, WriteSkipped write_skipped);
+  // `write` receives calls from now on, `write_skipped` lines about those that are not logged;
+  // before, there are neither. Must not block. What received them before may still receive one that
+  // has just ended.
+  void LogTo(Write write, LimitLog::Write write_skipped);
 
   // Whether a call that ends now is logged: Log() comes next. False: it is counted.
   bool Admits(lifecycle::Clock::TimePoint now);
   void Log(EndedCall call);
 
-  // How many calls were not logged.
-  std::int64_t skipped() const { return skipped_.load(std::memory_order_relaxed); }
+  // The calls that were not logged.
+  LimitLog& skipped() { return skipped_; }
 
  private:
   struct Receiver {
     Write write;
-    WriteSkipped write_skipped;
+    LimitLog::Write write_skipped;
   };
 
-  bool IsFull(lifecycle::Clock::TimePoint now) const;
-  // The receiver, once it knows how many calls were skipped.
-  std::shared_ptr<const Receiver> Told();
+  std::shared_ptr<const Receiver> receiver();
 
   const int calls_per_second_;
-  // Changed under mutex_; read without it by the calls above the limit.
-  std::atomic<lifecycle::Clock::TimePoint> second_{lifecycle::Clock::TimePoint()};  // Its begin.
-  std::atomic<int> admitted_{0};                                                    // In it.
-  std::atomic<std::int64_t> skipped_{0};
   std::mutex mutex_;
-  std::int64_t skipped_told_ = 0;             // Guarded by mutex_.
+  lifecycle::Clock::TimePoint second_{};      // Guarded by mutex_: its begin.
+  int admitted_ = 0;                          // Guarded by mutex_: in it.
   std::shared_ptr<const Receiver> receiver_;  // Guarded by mutex_. Null: none yet.
+  LimitLog skipped_;
 };
 
 }  // namespace rpc

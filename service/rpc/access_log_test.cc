@@ -103,9 +103,9 @@ class AccessLogTest : public testing::Test {
           std::lock_guard lock(mutex_);
           calls_.push_back(call);
         },
-        [this](std::int64_t calls) {
+        [this](const std::string& line) {
           std::lock_guard lock(mutex_);
-          skipped_.push_back(calls);
+          skipped_.push_back(line);
         });
   }
 
@@ -134,8 +134,8 @@ class AccessLogTest : public testing::Test {
   }
 
   std::mutex mutex_;
-  std::vector<EndedCall> calls_;       // Guarded by mutex_.
-  std::vector<std::int64_t> skipped_;  // Guarded by mutex_.
+  std::vector<EndedCall> calls_;      // Guarded by mutex_.
+  std::vector<std::string> skipped_;  // Guarded by mutex_.
   AccessLog log_{1000};
   ProbeService probe_;
 };
@@ -189,6 +189,8 @@ TEST_F(AccessLogTest, BeginsATraceWithoutAValidOne) {
   }
 }
 
+const std::string kSkipped = "did not log a call: there were more than --access_log_per_second: ";
+
 TEST_F(AccessLogTest, LimitsLinesASecondAndCountsOthers) {
   AccessLog log(2);
   Receive(log);
@@ -198,20 +200,10 @@ TEST_F(AccessLogTest, LimitsLinesASecondAndCountsOthers) {
     log.Log({.method = "/at/" + std::to_string(at.count())});
   };
   for (const int at : {0, 1, 998, 999, 999}) call_at(std::chrono::milliseconds(at));
-  EXPECT_EQ(log.skipped(), 3);
-  EXPECT_THAT(skipped_, IsEmpty());
+  EXPECT_EQ(log.skipped().total(), 3);
+  EXPECT_THAT(skipped_, ElementsAre(kSkipped + "1 time in the last minute"));
   call_at(std::chrono::seconds(1));
-  EXPECT_THAT(skipped_, ElementsAre(3));
   EXPECT_THAT(Methods(), ElementsAre("/at/0", "/at/1", "/at/1000"));
-}
-
-TEST_F(AccessLogTest, TellsAtTheEndWhatItSkipped) {
-  {
-    AccessLog log(0);
-    Receive(log);
-    EXPECT_FALSE(log.Admits(lifecycle::Clock::Steady().Now()));
-  }
-  EXPECT_THAT(skipped_, ElementsAre(1));
 }
 
 // "METHOD CODE" of each call, in order of their names.
@@ -466,7 +458,7 @@ TEST_F(AccessLogTest, ACallThatIsNotLoggedHasATrace) {
   TracedCallback service;
   Logged server(log, service);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Echo(server.address(), {}), grpc::StatusCode::OK);
-  ASSERT_TRUE(testkit::Eventually([&log] { return log.skipped() == 3; }));
+  ASSERT_TRUE(testkit::Eventually([&log] { return log.skipped().total() == 3; }));
   EXPECT_THAT(AwaitCalls(0), IsEmpty());
   EXPECT_THAT(service.seen(), SizeIs(3));
   EXPECT_THAT(service.seen(), Each(StartsWith("00-")));
@@ -485,6 +477,21 @@ TEST_F(AccessLogTest, AServerThatIsGoneHasLoggedAllItsCalls) {
   std::lock_guard lock(mutex_);
   EXPECT_THAT(Codes(calls_),
               ElementsAre("/probe.Probe/Hold CANCELLED", "/probe.Probe/Watch CANCELLED"));
+}
+
+TEST_F(AccessLogTest, AServerThatIsGoneHasToldWhatItSkipped) {
+  AccessLog log(0);
+  Receive(log);
+  Logged server(log, probe_);
+  EXPECT_EQ(Echo(server.address(), {}), grpc::StatusCode::OK);
+  ASSERT_TRUE(testkit::Eventually([&log] { return log.skipped().total() == 1; }));
+  std::jthread caller(
+      [channel = NewConnection(server.address())] { CallRaw(channel, "/probe.Probe/Hold"); });
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  server.End();
+  std::lock_guard lock(mutex_);
+  EXPECT_THAT(skipped_, ElementsAre(kSkipped + "1 time in the last minute",
+                                    kSkipped + "1 time in the last minute"));
 }
 
 TEST_F(AccessLogTest, MayGetAnotherReceiverWhileCallsEnd) {

@@ -280,6 +280,7 @@ void ServerHost::ForEachLog(const std::function<void(LimitLog&)>& use) {
   if (deadlines_) use(deadlines_->log());
   handler_guard_->ForEachLog(use);
   if (options_.authorization != nullptr) options_.authorization->ForEachLog(use);
+  if (options_.access_log != nullptr) use(options_.access_log->skipped());
 }
 
 void ServerHost::WriteLog(const std::string& line) const {

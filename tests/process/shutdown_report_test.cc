@@ -17,6 +17,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -213,6 +214,24 @@ TEST_F(ShutdownReportTest, DescribesAManualDrainBeforeTheShutdown) {
   EXPECT_EQ(report.events(0).name(), "ManualDrainRequested");
   EXPECT_EQ(report.calls().finished(), 1U);
   EXPECT_THAT(ClosersOf(report), ElementsAre("admin server closed"));
+}
+
+TEST_F(ShutdownReportTest, ComesBehindTheCountOfCallsThatWereNotLogged) {
+  StartEcho({"--termination_grace=1h", "--access_log", "--access_log_per_second=1"});
+  const auto stub = bench::Bench::NewStub(channel_);
+  constexpr int kCalls = 100;
+  for (int i = 0; i < kCalls; ++i) ASSERT_TRUE(EchoCall(*stub, 0, kLimit).Status().ok());
+  server_->process().Signal(SIGTERM);
+  ReportOf(server_->process());  // It is the last line.
+  int told = 0;
+  std::istringstream log(server_->process().Output());
+  for (std::string line; std::getline(log, line) && line.find(" Stopped: ") == std::string::npos;) {
+    if (line.find(" call method=/bench.Bench/Echo") != std::string::npos) ++told;
+    const std::string count = " than --access_log_per_second: ";
+    const std::size_t found = line.find(count);
+    if (found != std::string::npos) told += std::stoi(line.substr(found + count.size()));
+  }
+  EXPECT_EQ(told, kCalls) << log.str();
 }
 
 TEST_F(ShutdownReportTest, DescribesWhatWasCut) {
