@@ -66,9 +66,9 @@ TEST_F(AdminClientTest, SaysWhyADrainEnded) {
 TEST_F(AdminClientTest, GivesUpADrainThatTakesTooLong) {
   std::stop_source over;
   for (int i = 0; i < 10; ++i) {
-    server_.admin.drain.Then([&](FakeAdmin::States& states) {
+    server_.admin.drain.Then([over = over.get_token()](FakeAdmin::States& states) {
       states.Write({});
-      AwaitStop(over.get_token());
+      AwaitStop(over);
       return grpc::Status::OK;
     });
   }

@@ -133,9 +133,9 @@ TEST_F(CliTest, SaysThatADrainWasUndone) {
 TEST_F(CliTest, SaysThatADrainContinuesAfterATimeout) {
   std::stop_source over;
   for (int i = 0; i < 10; ++i) {
-    server_.admin.drain.Then([&](FakeAdmin::States& states) {
+    server_.admin.drain.Then([over = over.get_token()](FakeAdmin::States& states) {
       states.Write({});
-      AwaitStop(over.get_token());
+      AwaitStop(over);
       return grpc::Status::OK;
     });
   }

@@ -70,12 +70,12 @@ class OrderTrackerTest : public testing::Test {
         stop_.get_token());
   }
 
+  std::stop_source stop_;
   FakeShop server_;
   FakeOrders& fake_ = server_.orders;
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
   std::unique_ptr<OrdersClient> client_;
   std::unique_ptr<OrderTracker> tracker_;
-  std::stop_source stop_;
   std::vector<std::string> told_;
   std::function<void(const std::string&)> on_told_;
 };
@@ -165,17 +165,18 @@ TEST_F(OrderTrackerTest, AddsFromAnotherThreadWhileNothingHappens) {
 }
 
 TEST_F(OrderTrackerTest, ReadsOnWhileTheServerReadsNothing) {
-  std::latch confirmed(1);
-  fake_.track.Then([&confirmed](FakeOrders::Track& stream) {
+  // The handler may outlast the body of this test.
+  const auto confirmed = std::make_shared<std::latch>(1);
+  fake_.track.Then([confirmed](FakeOrders::Track& stream) {
     EXPECT_THAT(Asked(stream), ElementsAre("a"));
     Tell(stream, "a", ORDER_STATE_PLACED);
     Tell(stream, "a", ORDER_STATE_CONFIRMED);
-    confirmed.wait();
+    confirmed->wait();
     return grpc::Status::OK;
   });
   tracker_->Add({"a"});
   on_told_ = [&](const std::string& what) {
-    if (what == "a CONFIRMED") return confirmed.count_down();
+    if (what == "a CONFIRMED") return confirmed->count_down();
     // More than any flow control lets go unread.
     std::vector<std::string> many;
     for (int i = 0; i < 20000; ++i) many.push_back(std::string(1000, 'x') + std::to_string(i));

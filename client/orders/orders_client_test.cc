@@ -338,13 +338,14 @@ TEST_F(OrdersClientWatchTest, ReportsEachInterruption) {
 TEST_F(OrdersClientWatchTest, AStopEndsItAtOnceWhileIdle) {
   std::stop_source stop;
   std::stop_source released;
-  fake_.watch.Then([&](const WatchOrdersRequest&, FakeOrders::Watch& writer) {
+  fake_.watch.Then([stop, over = released.get_token()](const WatchOrdersRequest&,
+                                                       FakeOrders::Watch& writer) mutable {
     WatchOrdersResponse standing;
     standing.set_resume_token("4");
     writer.Write(standing);
     stop.request_stop();
     // Not before the client has gone.
-    AwaitStop(released.get_token());
+    AwaitStop(over);
     return kOk;
   });
   const StreamEnd end = Connect()->WatchOrders({}, Nothing, stop.get_token());
@@ -582,12 +583,13 @@ TEST_F(OrdersClientImportTest, SurvivesWhatAProxyMakesOfItsEnd) {
 TEST_F(OrdersClientImportTest, EndsWithoutAnAnswerToItsStop) {
   std::stop_source stop;
   std::stop_source released;
-  fake_.import.Then([&](FakeOrders::Import& reader, ImportOrdersResponse&) {
+  fake_.import.Then([stop, over = released.get_token()](FakeOrders::Import& reader,
+                                                        ImportOrdersResponse&) mutable {
     ImportOrdersRequest request;
     EXPECT_TRUE(reader.Read(&request));
     stop.request_stop();
     // Says nothing before the client has gone.
-    AwaitStop(released.get_token());
+    AwaitStop(over);
     return kOk;
   });
   const ImportEnd end = Import(1, {.stop_limit = milliseconds(1)}, stop.get_token());

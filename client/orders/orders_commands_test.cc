@@ -197,10 +197,10 @@ TEST_F(CliPlaceTest, GivesTheRequestIdOfAnOpenOutcome) {
 TEST_F(CliPlaceTest, CtrlCGivesTheRequestId) {
   Recorded<std::string> ids;
   std::stop_source over;
-  fake_.place.Then([&](const PlaceOrderRequest& request, Order&) {
+  fake_.place.Then([&, end = over.get_token()](const PlaceOrderRequest& request, Order&) {
     ids.Add(request.request_id());
     interrupt_.request_stop();
-    AwaitStop(over.get_token());
+    AwaitStop(end);
     return grpc::Status::OK;
   });
   EXPECT_EQ(Client({"place", "--customer=ann", "pear=2"}), kInterrupted);

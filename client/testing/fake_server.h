@@ -124,7 +124,8 @@ class FakeServer {
   std::unique_ptr<grpc::Server> server_;
 };
 
-// Blocks a handler until the test requests a stop.
+// Blocks a handler until the test requests a stop. A handler whose caller leaves first may outlast the
+// test's body: it takes the token, and whatever it uses from then on, by value.
 void AwaitStop(std::stop_token stop);
 
 // The status that ends a stream in a drain.
