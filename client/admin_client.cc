@@ -41,7 +41,7 @@ absl::Status AdminClient::Drain(const std::function<bool(const State&)>& on_stat
     return absl::OkStatus();
   }
   const grpc::Status end = reader->Finish();
-  return asked || !limit ? FromGrpc(end) : connection_.Explain(end, *channel, *limit);
+  return asked || !limit ? FromGrpc(end) : connection_.Explain(end, channel, *limit);
 }
 
 absl::StatusOr<State> AdminClient::Undrain() {

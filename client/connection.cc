@@ -1,6 +1,9 @@
 #include "client/connection.h"
 
 #include <algorithm>
+#include <future>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,7 +12,10 @@
 #include "client/error_details.h"
 #include "client/service_config.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "grpcpp/support/slice.h"
 
 namespace client {
 namespace {
@@ -36,6 +42,25 @@ class SteadyClock final : public Clock {
  private:
   const std::shared_ptr<RenewedChannel> channel_;
 };
+
+// ": Ssl handshake failed: ..."; empty: not known. Only a call that does not wait is told, so one
+// that does no harm is made.
+std::string WhyNotConnected(const std::shared_ptr<grpc::Channel>& channel) {
+  grpc::ClientContext context;
+  context.set_wait_for_ready(false);
+  // For an attempt to connect that is about to fail.
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+  const grpc::Slice nothing;
+  const grpc::ByteBuffer request(&nothing, 1);
+  grpc::ByteBuffer response;
+  const auto ended = std::make_shared<std::promise<grpc::Status>>();
+  grpc::GenericStub(channel).UnaryCall(
+      &context, "/grpc.health.v1.Health/Check", {}, &request, &response,
+      [ended](grpc::Status status) { ended->set_value(std::move(status)); });
+  const grpc::Status status = ended->get_future().get();
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return "";
+  return ": " + status.error_message();
+}
 
 }  // namespace
 
@@ -92,13 +117,14 @@ std::shared_ptr<grpc::Channel> Connection::ChannelForCall(
   return latest;
 }
 
-absl::Status Connection::Explain(const grpc::Status& status, grpc::Channel& used,
+absl::Status Connection::Explain(const grpc::Status& status,
+                                 const std::shared_ptr<grpc::Channel>& used,
                                  std::chrono::milliseconds timeout) const {
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      used.GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
+      used->GetState(/*try_to_connect=*/false) != GRPC_CHANNEL_READY) {
     return absl::UnavailableError(absl::StrCat("no server serves at ", target_, " (waited ",
-                                               absl::FormatDuration(absl::FromChrono(timeout)),
-                                               ")"));
+                                               absl::FormatDuration(absl::FromChrono(timeout)), ")",
+                                               WhyNotConnected(used)));
   }
   return FromGrpc(status);
 }

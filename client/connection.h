@@ -81,14 +81,15 @@ class Connection {
     const std::stop_callback cancel(std::move(stop), [&context] { context.TryCancel(); });
     Response response;
     const absl::Status status =
-        Explain(((*stub).*method)(&context, request, &response), *used, options_.timeout);
+        Explain(((*stub).*method)(&context, request, &response), used, options_.timeout);
     if (!status.ok()) return status;
     return response;
   }
 
   // The error of a call on `used` that had `timeout` to end. When no server could be reached, it is
-  // UNAVAILABLE with a message that names the target, instead of DEADLINE_EXCEEDED.
-  absl::Status Explain(const grpc::Status& status, grpc::Channel& used,
+  // UNAVAILABLE with a message that names the target and why it could not be reached, as far as gRPC
+  // knows that by then, instead of DEADLINE_EXCEEDED.
+  absl::Status Explain(const grpc::Status& status, const std::shared_ptr<grpc::Channel>& used,
                        std::chrono::milliseconds timeout) const;
 
  private:

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "admin/v1/admin.grpc.pb.h"
 #include "client/testing/development_ca.h"
 #include "client/testing/fake_server.h"
@@ -181,6 +182,22 @@ TEST_F(RenewalTest, ACallThatWaitsUsesRenewedCertificates) {
   }));
   RenewFiles();
   EXPECT_EQ(call.get(), absl::OkStatus());
+}
+
+TEST_F(RenewalTest, ACallThatWaitsInVainSaysWhy) {
+  Serve(new_);
+  ClientOptions options;
+  options.timeout = milliseconds(100);
+  options.tls = *TlsFiles::Open({.ca = files_.File("ca.pem")});
+  const auto hasty = Connection::Create(port_.address(), options, Connection::WithoutServer::kWait);
+  absl::Status status;
+  EXPECT_TRUE(testkit::Eventually([&] {  // The first may end before the first handshake.
+    status = Call(*hasty);
+    return absl::StrContains(status.message(), "andshake failed");
+  })) << status;
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              testing::StartsWith("no server serves at " + port_.address() + " (waited 100ms): "));
 }
 
 TEST_F(RenewalTest, NewConnectionsUseTheLastGoodCertificates) {

@@ -34,7 +34,8 @@ std::string AdviceFor(const absl::Status& status, const Advice& advice) {
   if (const auto known = advice.find(reason); known != advice.end()) return known->second;
   if (!reason.empty() && IsRetryable(status)) return "Try again later.";
   if (absl::IsUnavailable(status)) {
-    return "Does the server run, and is its address right?" + ProxyAdvice(status);
+    return "Does the server run, and are its address and the --tls flags right?" +
+           ProxyAdvice(status);
   }
   if (absl::IsDeadlineExceeded(status)) return "A larger --timeout may help.";
   // gRPC's answer, without words, to a call of a service that is not at this address.

@@ -68,16 +68,20 @@ TEST_F(CliTest, UsageErrorsListValidChoicesInOneLine) {
 
 TEST_F(CliTest, NoServerIsExitCodeThree) {
   EXPECT_EQ(Run({"state", "--admin=127.0.0.1:1"}), kTryAgain);
-  EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right?\n"));
+  EXPECT_THAT(err(),
+              EndsWith("Does the server run, and are its address and the --tls flags right?\n"));
 }
 
 TEST_F(CliTest, NamesTheProxyThatMayBeInTheWay) {
   setenv("http_proxy", "http://user:password@127.0.0.1:1", 1);
   EXPECT_EQ(Client({"state"}), kTryAgain);
   unsetenv("http_proxy");
-  EXPECT_THAT(err(), EndsWith("Does the server run, and is its address right? http_proxy is set: "
-                              "gRPC connects through that proxy, unless no_proxy names the "
-                              "server.\n"));
+  EXPECT_THAT(
+      err(),
+      EndsWith(
+          "Does the server run, and are its address and the --tls flags right? http_proxy is set: "
+          "gRPC connects through that proxy, unless no_proxy names the "
+          "server.\n"));
   EXPECT_THAT(err(), testing::Not(HasSubstr("password")));
 }
 
@@ -174,8 +178,10 @@ TEST_F(CliTest, PromisesNoDrainThatNobodyWasAskedFor) {
   ASSERT_EQ(getsockname(silent, reinterpret_cast<sockaddr*>(&address), &size), 0);
   const std::string name = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
   EXPECT_EQ(Run({"drain", "--admin=" + name, "--timeout=50ms"}), kTryAgain);
-  EXPECT_EQ(err(), "client drain: UNAVAILABLE: no server serves at " + name +
-                       " (waited 50ms). Does the server run, and is its address right?\n");
+  EXPECT_EQ(
+      err(),
+      "client drain: UNAVAILABLE: no server serves at " + name +
+          " (waited 50ms). Does the server run, and are its address and the --tls flags right?\n");
   close(silent);
 }
 
