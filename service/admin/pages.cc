@@ -15,7 +15,7 @@
 #include "service/admin/build_info.h"
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/lifecycle/last_resort/run_or_catch.h"
-#include "service/observability/printable.h"
+#include "service/lifecycle/last_resort/utf8.h"
 #include "service/rpc/call_stats.h"
 
 namespace admin {
@@ -136,7 +136,7 @@ void Pages::AddGauge(std::string name, std::string help, std::function<double()>
     lifecycle::Require(!absl::StartsWith(name, prefix),
                        absl::StrCat(refusal, "the server's own begin with ", prefix));
   }
-  lifecycle::Require(help.find('\n') == std::string::npos && observability::ValidUtf8(help) == help,
+  lifecycle::Require(help.find('\n') == std::string::npos && lifecycle::ValidUtf8(help) == help,
                      absl::StrCat("the help of the metric ", name, " is not one line of UTF-8"));
   AddNamed(std::move(name), std::move(help), std::move(read));
 }

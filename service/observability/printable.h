@@ -24,9 +24,6 @@ void AppendPrintableWord(std::string& line, std::string_view text);
 // UTF-8, as Printable() returns it; most >= 3.
 void CutOff(std::string& text, std::size_t most);
 
-// Replaces everything that is not UTF-8 in `text` by U+FFFD, because JSON allows nothing else.
-std::string ValidUtf8(std::string_view text);
-
 // `text` as a JSON string, with its quotes, of at most `max_bytes`: cut at a character, with "..." at
 // the end, if it would be longer. What Printable() escapes is escaped, as JSON has it.
 //

@@ -113,11 +113,5 @@ TEST(JsonString, ReadsNothingThatCannotBePartOfIt) {
   munmap(start, huge);
 }
 
-TEST(ValidUtf8, ReplacesWhateverIsNot) {
-  EXPECT_EQ(ValidUtf8("snowman \xE2\x98\x83 \xFF"), "snowman \xE2\x98\x83 \xEF\xBF\xBD");
-  EXPECT_EQ(ValidUtf8("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
-  EXPECT_EQ(ValidUtf8("cut short \xE2\x98"), "cut short \xEF\xBF\xBD\xEF\xBF\xBD");
-}
-
 }  // namespace
 }  // namespace observability

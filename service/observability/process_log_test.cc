@@ -20,7 +20,7 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
-#include "service/observability/printable.h"
+#include "service/lifecycle/last_resort/utf8.h"
 #include "tests/common/eventually.h"
 #include "tests/common/notify_socket.h"
 #include "tests/common/temp_dir.h"
@@ -229,7 +229,7 @@ TEST_F(ReportTest, IsOneLineOfJsonWhateverItsTexts) {
                             " snowman \xE2\x98\x83 no text \xFF\xC0\xAF\xED\xA0\x80";
   log_.OnEvent({EventType::kCloseFailed, words, words, Phase::kClosingResources, start_});
   log_.OnEnd(EndedWith(ExitCode::kCloseFailed, milliseconds(0)));
-  EXPECT_EQ(Read().events(0).subject(), ValidUtf8(words));
+  EXPECT_EQ(Read().events(0).subject(), lifecycle::ValidUtf8(words));
   EXPECT_EQ(Text().find('\n'), Text().size() - 1);
 }
 

@@ -9,8 +9,8 @@
 #include "absl/strings/str_join.h"
 #include "google/protobuf/util/json_util.h"
 #include "service/lifecycle/last_resort/exit_code.h"
+#include "service/lifecycle/last_resort/utf8.h"
 #include "service/lifecycle/phase.h"
-#include "service/observability/printable.h"
 #include "service/observability/utc_time.h"
 
 namespace observability {
@@ -22,6 +22,7 @@ using lifecycle::Event;
 using lifecycle::EventType;
 using lifecycle::ExitCode;
 using lifecycle::Phase;
+using lifecycle::ValidUtf8;
 
 std::chrono::milliseconds Floor(Clock::Duration duration) {
   return std::chrono::floor<std::chrono::milliseconds>(duration);

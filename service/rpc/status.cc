@@ -9,9 +9,12 @@
 #include "google/protobuf/message.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "service/lifecycle/last_resort/utf8.h"
 
 namespace rpc {
 namespace {
+
+using lifecycle::ValidUtf8;
 
 constexpr char kTypePrefix[] = "type.googleapis.com/";
 // Clients accept 8 KiB of metadata; of a status with more they see only RESOURCE_EXHAUSTED. The
@@ -30,25 +33,6 @@ std::string TypeUrl(const google::protobuf::Message& detail) {
 absl::Status With(absl::Status status, const google::protobuf::Message& detail) {
   status.SetPayload(TypeUrl(detail), absl::Cord(detail.SerializeAsString()));
   return status;
-}
-
-// The length of the character that `text` begins with, in bytes; 0: it is not UTF-8.
-std::size_t FirstCharacter(std::string_view text) {
-  const auto byte = [text](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first < 0xC2 || first > 0xF4) return 0;
-  // Else too long for what they say, half of a pair, or beyond the last.
-  const unsigned least = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-  const unsigned most = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-  if (byte(1) < least || byte(1) > most) return 0;
-  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  for (std::size_t i = 2; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  return length;
 }
 
 void Add(const std::map<std::string, std::string>& metadata, google::rpc::ErrorInfo& info) {
@@ -76,17 +60,6 @@ bool HidesWhatWasWrong(absl::StatusCode code) {
 }
 
 }  // namespace
-
-std::string ValidUtf8(std::string_view text) {
-  std::string valid;
-  valid.reserve(text.size());
-  while (!text.empty()) {
-    const std::size_t length = FirstCharacter(text);
-    valid += length == 0 ? "\uFFFD" : text.substr(0, length);
-    text.remove_prefix(length == 0 ? 1 : length);
-  }
-  return valid;
-}
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;

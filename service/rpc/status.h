@@ -27,10 +27,6 @@ grpc::Status ToGrpc(const absl::Status& status);
 // Whether that sends all details: they are not too large for a trailer.
 bool HasRoomForDetails(const absl::Status& status);
 
-// `text` with U+FFFD in place of each byte that is not UTF-8: of a message with such a byte in a string
-// field, receivers parse nothing.
-std::string ValidUtf8(std::string_view text);
-
 // The reverse, for a backend's answer: code, message and details.
 absl::Status FromGrpc(const grpc::Status& status);
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/lifecycle/last_resort/precondition.h"
+#include "service/lifecycle/last_resort/utf8.h"
 #include "service/rpc/status.h"
 
 namespace rpc {
@@ -19,7 +20,7 @@ thread_local const std::weak_ptr<const void>* making = nullptr;
 // The stream one of whose methods runs on this thread.
 thread_local const StreamOrder* at_work = nullptr;
 
-bool IsUtf8(const std::string& text) { return ValidUtf8(text) == text; }
+bool IsUtf8(const std::string& text) { return lifecycle::ValidUtf8(text) == text; }
 
 std::weak_ptr<const void> OwnerOfThis() {
   lifecycle::Require(making != nullptr, "a stream is made by rpc::Serve(), and by nobody else");

@@ -1,6 +1,5 @@
 // The client does not use the service's rooms, so each has its own decoder of UTF-8 and its own list
-// of characters that no terminal may get; nor does the room of statuses use that of logs. These tests
-// hold them together.
+// of characters that no terminal may get. These tests hold them together.
 
 #include "client/plain_text.h"
 
@@ -8,8 +7,8 @@
 
 #include <string>
 
+#include "service/lifecycle/last_resort/utf8.h"
 #include "service/observability/printable.h"
-#include "service/rpc/status.h"
 
 namespace {
 
@@ -41,8 +40,7 @@ TEST(PlainTextTest, ClientAndServiceAgreeOnUtf8) {
           const std::string text = {static_cast<char>(first), static_cast<char>(second), third,
                                     fourth};
           const bool valid = client::OneLine(text).find("\uFFFD") == std::string::npos;
-          ASSERT_EQ(valid, observability::ValidUtf8(text) == text) << testing::PrintToString(text);
-          ASSERT_EQ(rpc::ValidUtf8(text), observability::ValidUtf8(text));
+          ASSERT_EQ(valid, lifecycle::ValidUtf8(text) == text) << testing::PrintToString(text);
         }
       }
     }

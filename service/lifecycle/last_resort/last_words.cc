@@ -6,13 +6,14 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "service/lifecycle/last_resort/utf8.h"
 #include "service/lifecycle/last_resort/write_without_blocking.h"
 
 namespace lifecycle {
 namespace {
 
 // Whether a character ends or reorders a line, or controls a terminal.
-bool IsControl(unsigned c) {
+bool IsControl(char32_t c) {
   return c < ' ' || (c >= 0x7F && c < 0xA0) ||  // C0, DEL and C1.
          (c >= 0x2028 && c <= 0x202E) ||        // Breaks; overrides.
          (c >= 0x2066 && c <= 0x2069);          // Isolates.
@@ -20,18 +21,11 @@ bool IsControl(unsigned c) {
 
 // Puts spaces in the place of those, and of what is not UTF-8.
 void MakePlain(char* text, std::size_t size) {
-  for (std::size_t at = 0, length = 1; at < size; at += length) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
-    unsigned c = byte(0);
-    length = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
-    if (length > 1) c &= 0xFFU >> (length + 1);
-    for (std::size_t i = 1; i < length; ++i) {
-      if (at + i == size || (byte(i) & 0xC0) != 0x80) length = 0;
-      if (length != 0) c = c << 6 | (byte(i) & 0x3F);
-    }
-    const bool plain = length != 0 && !IsControl(c);
-    length = std::max<std::size_t>(length, 1);
-    if (!plain) std::fill_n(text + at, length, ' ');
+  for (std::size_t at = 0; at < size;) {
+    const Character next = CharacterAt({text, size}, at);
+    const std::size_t length = std::max<std::size_t>(next.length, 1);
+    if (next.length == 0 || IsControl(next.code_point)) std::fill_n(text + at, length, ' ');
+    at += length;
   }
 }
 
