@@ -15,6 +15,7 @@
 #include "absl/strings/str_replace.h"
 #include "grpc/grpc.h"
 #include "service/rpc/channelz/channelz_json.h"
+#include "service/rpc/channelz/connections.h"
 
 namespace rpc {
 namespace {
@@ -96,13 +97,8 @@ std::int64_t ConnectionGuard::ended() const { return log_.total(); }
 
 std::vector<ConnectionGuard::Connection> ConnectionGuard::Records(std::int64_t server_id) {
   std::vector<Connection> connections;
-  for (std::int64_t first = 1;;) {
-    const std::vector<std::int64_t> page =
-        NumbersInJson(TakeJson(grpc_channelz_get_server_sockets(server_id, first, 0)), "socketId");
-    if (page.empty()) return connections;
-    for (const std::int64_t id : page) connections.push_back(Record(id));
-    first = *std::max_element(page.begin(), page.end()) + 1;
-  }
+  for (const std::int64_t id : Connections::IdsOf(server_id)) connections.push_back(Record(id));
+  return connections;
 }
 
 std::string ConnectionGuard::PeerOf(int fd) {

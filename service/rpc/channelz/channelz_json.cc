@@ -30,8 +30,8 @@ std::int64_t NumberInJson(const std::string& json, const std::string& key) {
   return numbers.empty() ? 0 : numbers.front();
 }
 
-std::vector<std::int64_t> IdsInPages(char* (*page)(std::intptr_t first), const std::string& key,
-                                     std::int64_t first) {
+std::vector<std::int64_t> IdsInPages(const std::function<char*(std::intptr_t first)>& page,
+                                     const std::string& key, std::int64_t first) {
   std::vector<std::int64_t> all;
   for (;;) {
     std::vector<std::int64_t> ids = NumbersInJson(TakeJson(page(first)), key);

@@ -2,6 +2,7 @@
 #define SERVICE_RPC_CHANNELZ_CHANNELZ_JSON_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ std::int64_t NumberInJson(const std::string& json, const std::string& key);
 
 // The ids after `key` in all pages of a list; `page` returns the page that begins at an id.
 // Ascending.
-std::vector<std::int64_t> IdsInPages(char* (*page)(std::intptr_t first), const std::string& key,
-                                     std::int64_t first = 1);
+std::vector<std::int64_t> IdsInPages(const std::function<char*(std::intptr_t first)>& page,
+                                     const std::string& key, std::int64_t first = 1);
 
 }  // namespace rpc
 

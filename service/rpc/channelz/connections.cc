@@ -2,7 +2,6 @@
 
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "grpc/grpc.h"
 #include "service/rpc/channelz/channelz_json.h"
@@ -33,17 +32,12 @@ bool Connections::Any() const {
   return sockets.find("\"socketId\"") != std::string::npos;
 }
 
-int Connections::Count() const {
-  int count = 0;
-  for (std::int64_t first = 1;;) {
-    // A page holds the sockets from an id on, in order, some hundreds at most.
-    const std::vector<std::int64_t> page = NumbersInJson(
-        TakeJson(grpc_channelz_get_server_sockets(server_id_, first, /*max_results=*/0)),
-        "socketId");
-    if (page.empty()) return count;
-    count += static_cast<int>(page.size());
-    first = page.back() + 1;
-  }
+std::vector<std::int64_t> Connections::IdsOf(std::int64_t server_id) {
+  return IdsInPages(
+      [=](std::intptr_t first) {
+        return grpc_channelz_get_server_sockets(server_id, first, /*max_results=*/0);
+      },
+      "socketId");
 }
 
 }  // namespace rpc

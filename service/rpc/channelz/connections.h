@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
@@ -31,7 +32,10 @@ class Connections {
   bool Any() const;
 
   // How many there are. Takes time for each: for people, not for the path of a call.
-  int Count() const;
+  int Count() const { return static_cast<int>(IdsOf(server_id_).size()); }
+
+  // The ids of a server's connections in gRPC's records.
+  static std::vector<std::int64_t> IdsOf(std::int64_t server_id);
 
  private:
   std::int64_t server_id_ = 0;
