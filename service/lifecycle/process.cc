@@ -56,9 +56,9 @@ Process::Process(const ShutdownBudget& budget, Observer& observer)
 
 Process::~Process() {
   observer_.OnProcess(nullptr);
-  if (ends_as_planned_) return;
+  if (!may_roll_back_) return;
   // The registered resources are already destroyed: nothing can be closed.
-  main_has_left_ = true;
+  may_roll_back_ = false;
   Require(false, "main() returned without ServeUntilShutdown() or CouldNotStart()");
 }
 
@@ -72,7 +72,7 @@ int Process::ServeUntilShutdown(Traffic& traffic) {
   if (const absl::Status opened = sequence_.Open(traffic); !opened.ok()) {
     return CouldNotStart(opened);
   }
-  ends_as_planned_ = true;
+  may_roll_back_ = false;
   exit_reporter_.Serves(traffic);
   {
     std::lock_guard lock(looking_);
@@ -98,7 +98,7 @@ ProcessStatus Process::Look() const {
 }
 
 int Process::CouldNotStart(const absl::Status& why) {
-  ends_as_planned_ = true;
+  may_roll_back_ = false;
   request_.Request(ShutdownReason::kInterrupt);
   exit_reporter_.CouldNotStart();
   const ShutdownOutcome outcome = sequence_.RollBack(why);
@@ -181,7 +181,7 @@ void Process::LeaveAtOnce() {
 }
 
 void Process::OnUnplannedEnd(const std::string& why) {
-  if (std::this_thread::get_id() == main_ && !ends_as_planned_ && !main_has_left_) {
+  if (std::this_thread::get_id() == main_ && may_roll_back_) {
     _exit(CouldNotStart(absl::InternalError(why)));
   }
   watchdog_.ExitBy(clock_.Now() + TimeToLeave(budget_), ExitCode::kBug);

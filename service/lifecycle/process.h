@@ -129,9 +129,8 @@ class Process {
   ShutdownSequence sequence_;
   mutable std::mutex looking_;
   Traffic* traffic_ = nullptr;  // Guarded by looking_. Null unless callers are let in.
-  // Used by main's thread only.
-  bool ends_as_planned_ = false;
-  bool main_has_left_ = false;
+  // Used by main's thread only: nobody is let in or rolled back yet, and what is registered exists.
+  bool may_roll_back_ = true;
   const std::thread::id main_;
   ExitReporter exit_reporter_;
   Watchdog watchdog_;
