@@ -10,7 +10,7 @@
 
 namespace lifecycle {
 
-// Time, and waiting for it. All waiting in this directory goes through a Clock, so that tests can
+// Time, and waiting for it. All waiting of a shutdown's phases goes through a Clock, so that tests can
 // control time.
 //
 // Threads: all methods may be called from any thread.
