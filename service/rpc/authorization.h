@@ -2,7 +2,6 @@
 #define SERVICE_RPC_AUTHORIZATION_H_
 
 #include <chrono>
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -70,10 +69,6 @@ class Authorization {
     use(unauthenticated_);
     use(denied_);
   }
-
-  // How many calls got each of these answers.
-  std::int64_t unauthenticated() const { return unauthenticated_.total(); }
-  std::int64_t denied() const { return denied_.total(); }
 
  private:
   enum class Who { kEveryone, kAuthenticated, kNamed };
