@@ -18,7 +18,6 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
-#include "grpcpp/support/server_interceptor.h"
 #include "service/lifecycle/traffic.h"
 #include "service/rpc/access_log.h"
 #include "service/rpc/authorization.h"
@@ -60,8 +59,7 @@ class ServerHost final : public lifecycle::Traffic {
     // Null: none, plaintext.
     std::shared_ptr<grpc::ServerCredentials> credentials = nullptr;
   };
-  using InterceptorFactories =
-      std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>;
+  using InterceptorFactories = CallTracker::InterceptorFactories;
 
   struct Options {
     // Where to listen: several, separated by commas, all with `credentials`; and more.

@@ -52,15 +52,15 @@ class TlsFiles {
 
   using Write = std::function<void(const std::string& line)>;
 
-  // How often the files are read.
-  static constexpr std::chrono::milliseconds kInterval{1000};
-
   // INVALID_ARGUMENT, naming the file and what to do: a file cannot be read, is not a regular file,
   // is larger than a megabyte, has the wrong content, or is cut off; a certificate has expired, is
   // not valid yet, does not match its key, is not for its owner's side of a connection, has a name
   // that cannot be read, or is too weak for TLS, as may be one after it.
+  //
+  // `interval`: how often the files are read.
   static absl::StatusOr<std::shared_ptr<TlsFiles>> Open(
-      Paths paths, Write write = nullptr, std::chrono::milliseconds interval = kInterval);
+      Paths paths, Write write = nullptr,
+      std::chrono::milliseconds interval = files::FileWatch<Contents>::kInterval);
 
   ~TlsFiles();
   TlsFiles(const TlsFiles&) = delete;
