@@ -48,19 +48,19 @@ v1::Phase ToProto(Phase phase) {
   return v1::PHASE_UNSPECIFIED;
 }
 
-v1::State ToProto(const ProcessStatus& standing) {
+v1::State ToProto(const ProcessStatus& status) {
   v1::State state;
-  state.set_phase(ToProto(standing.phase));
-  if (standing.time_left) {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*standing.time_left);
+  state.set_phase(ToProto(status.phase));
+  if (status.time_left) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*status.time_left);
     state.mutable_time_left()->set_seconds(seconds.count());
-    state.mutable_time_left()->set_nanos(static_cast<int>((*standing.time_left - seconds).count()));
+    state.mutable_time_left()->set_nanos(static_cast<int>((*status.time_left - seconds).count()));
   }
-  state.set_drained(standing.drained);
-  state.set_connections(standing.load.connections);
-  state.set_calls(standing.load.calls);
-  state.set_streams(standing.load.streams);
-  state.set_hinted_calls(standing.load.hinted);
+  state.set_drained(status.drained);
+  state.set_connections(status.load.connections);
+  state.set_calls(status.load.calls);
+  state.set_streams(status.load.streams);
+  state.set_hinted_calls(status.load.hinted);
   return state;
 }
 
@@ -83,7 +83,7 @@ grpc::Status Starting() {
 
 grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRequest*,
                                  grpc::ServerWriter<v1::DrainResponse>* writer) {
-  if (process_.Look().phase == Phase::kStarting) return Starting();
+  if (process_.phase() == Phase::kStarting) return Starting();
   const lifecycle::ManualDrain::Id drain = process_.manual_drain().Request();
   std::optional<ProcessStatus> told;
   lifecycle::Clock::TimePoint told_at;
@@ -112,7 +112,7 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
 
 grpc::Status AdminService::Undrain(grpc::ServerContext*, const v1::UndrainRequest*,
                                    v1::UndrainResponse* response) {
-  if (process_.Look().phase == Phase::kStarting) return Starting();
+  if (process_.phase() == Phase::kStarting) return Starting();
   if (const absl::Status undone = process_.manual_drain().Undo(); !undone.ok()) {
     return Error(undone, "UNDRAIN_TOO_LATE");
   }

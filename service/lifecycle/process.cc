@@ -88,13 +88,13 @@ int Process::ServeUntilShutdown(Traffic& traffic) {
 }
 
 ProcessStatus Process::Look() const {
-  ProcessStatus standing{.phase = sequence_.phase(), .drained = sequence_.drained()};
+  ProcessStatus status{.phase = sequence_.phase(), .drained = sequence_.drained()};
   if (const std::optional<Clock::TimePoint> ends = sequence_.phase_ends()) {
-    standing.time_left = std::max(*ends - clock_.Now(), Clock::Duration::zero());
+    status.time_left = std::max(*ends - clock_.Now(), Clock::Duration::zero());
   }
   std::lock_guard lock(looking_);
-  if (traffic_ != nullptr) standing.load = traffic_->Look();
-  return standing;
+  if (traffic_ != nullptr) status.load = traffic_->Look();
+  return status;
 }
 
 int Process::CouldNotStart(const absl::Status& why) {
