@@ -1,12 +1,17 @@
 #include "service/lifecycle/last_resort/write_without_blocking.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <termios.h>
 #include <unistd.h>
+
+#include <charconv>
+#include <iterator>
 
 namespace lifecycle {
 namespace {
@@ -39,18 +44,35 @@ ssize_t WriteOnce(int fd, std::string_view piece) {
   return write(fd, piece.data(), piece.size());
 }
 
+// The terminal that `fd` is, opened once more, or -1. poll() finds room in a terminal that has a
+// little, where write() waits until all fits. A description that others share, a shell for one, must
+// stay as it is; this one does not block. It is not kept: whose turn would it be to close it?
+int OpenTerminalAgain(int fd) {
+  termios unused;
+  if (tcgetattr(fd, &unused) != 0) return -1;
+  char path[32] = "/proc/self/fd/";
+  std::to_chars(path + sizeof "/proc/self/fd/" - 1, std::end(path) - 1, fd);
+  return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 }  // namespace
 
 std::size_t WriteWithoutBlocking(int fd, std::string_view text,
                                  std::chrono::milliseconds patience) {
+  const int terminal = OpenTerminalAgain(fd);
+  const int to = terminal < 0 ? fd : terminal;
+  // While one writes to a terminal, others get EAGAIN, though poll() has just found room.
+  int turns_to_lose = terminal < 0 ? 0 : 16;
   std::size_t written = 0;
-  while (written < text.size() && AwaitRoom(fd, patience)) {
+  while (written < text.size() && AwaitRoom(to, patience)) {
     // A pipe that has room has it for so much (POSIX, write()).
-    const ssize_t size = WriteOnce(fd, text.substr(written, PIPE_BUF));
+    const ssize_t size = WriteOnce(to, text.substr(written, PIPE_BUF));
     if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == EAGAIN && turns_to_lose-- > 0) continue;
     if (size <= 0) break;
     written += static_cast<std::size_t>(size);
   }
+  if (terminal >= 0) close(terminal);
   return written;
 }
 

@@ -17,8 +17,9 @@ namespace lifecycle {
 // text is written in pieces of that size. Takes no lock and allocates no memory; may be called in a
 // signal handler.
 //
-// It may still block where no process can know in time: when a disk hangs, when a terminal has
-// little room left, and, before Linux 6.5, when another writer takes a pipe's last room.
+// It may still block where no process can know in time: when a disk hangs; when a terminal that this
+// process may not open once more, or has no descriptor left for, has little room left; and, before
+// Linux 6.5, when another writer takes a pipe's last room.
 //
 // Threads: any.
 std::size_t WriteWithoutBlocking(int fd, std::string_view text,

@@ -4,10 +4,11 @@
 #include <gtest/gtest.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -68,10 +69,9 @@ TEST_F(WriteWithoutBlockingTest, WaitsForRoomAndGivesUpInTime) {
 
 TEST_F(WriteWithoutBlockingTest, EndsThoughOthersFillItsPipe) {
   HaveRoom(4096);
-  std::atomic<bool> done{false};
   std::thread reader([&] {
     char bytes[4096];
-    while (!done && read(ends_[0], bytes, sizeof bytes) > 0) continue;
+    while (read(ends_[0], bytes, sizeof bytes) > 0) continue;
   });
   std::vector<std::thread> writers;
   for (int i = 0; i < 4; ++i) {
@@ -81,8 +81,7 @@ TEST_F(WriteWithoutBlockingTest, EndsThoughOthersFillItsPipe) {
     });
   }
   for (std::thread& writer : writers) writer.join();
-  done = true;
-  EXPECT_EQ(write(ends_[1], "x", 1), 1);
+  close(ends_[1]);
   reader.join();
 }
 
@@ -110,6 +109,54 @@ TEST_F(WriteWithoutBlockingTest, WritesToASocketWhatFits) {
   EXPECT_LT(written, std::size_t{PIPE_BUF});
   close(sockets[0]);
   close(sockets[1]);
+}
+
+// A terminal that nobody reads.
+class WriteToATerminalTest : public testing::Test {
+ protected:
+  WriteToATerminalTest() : reader_(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) {
+    EXPECT_EQ(grantpt(reader_), 0);
+    EXPECT_EQ(unlockpt(reader_), 0);
+    terminal_ = open(ptsname(reader_), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    EXPECT_GE(terminal_, 0);
+    alarm(30);  // To wait for room, as write() does, would be for ever.
+  }
+  ~WriteToATerminalTest() override {
+    alarm(0);
+    close(terminal_);
+    close(reader_);
+  }
+
+  const int reader_;
+  int terminal_;
+};
+
+TEST_F(WriteToATerminalTest, WritesWhatFitsThoughNobodyReads) {
+  const std::string text(1 << 20, 'x');
+  const std::size_t written = WriteWithoutBlocking(terminal_, text);
+  EXPECT_GT(written, 0U);
+  EXPECT_LT(written, text.size());
+}
+
+TEST_F(WriteToATerminalTest, LeavesItAsOthersHaveIt) {
+  const int shared = dup(terminal_);
+  EXPECT_EQ(WriteWithoutBlocking(terminal_, "x"), 1U);
+  EXPECT_EQ(fcntl(shared, F_GETFL) & O_NONBLOCK, 0);
+  close(shared);
+  const int next = dup(terminal_);
+  EXPECT_EQ(next, shared) << "a descriptor was left open";
+  close(next);
+}
+
+TEST_F(WriteToATerminalTest, WritesThoughNoDescriptorIsLeft) {
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit least{.rlim_cur = 1, .rlim_max = before.rlim_max};  // poll() takes that many.
+  const int terminal = terminal_;  // To look at an object, a sanitizer needs descriptors, too.
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &least), 0);
+  const std::size_t written = WriteWithoutBlocking(terminal, "x");
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(written, 1U);
 }
 
 }  // namespace
