@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -20,6 +21,9 @@ namespace {
 
 using TimePoint = Watchdog::TimePoint;
 using Duration = Watchdog::Duration;
+
+// A thread that wakes so much after its time has not overslept: the process was stopped.
+constexpr std::chrono::milliseconds kStopped(100);
 
 // The state of a watchdog whose object is gone.
 std::mutex left_mutex;
@@ -80,14 +84,18 @@ struct Watchdog::State {
     called_off = true;
     sem_post(&changed);
   }
-  void Exit();
+  void Exit(Duration to_speak);
   void Speak(const AwaitRequest& await, Duration until_expired, Duration until_exit);
 };
 
-void Watchdog::State::Exit() {
+void Watchdog::State::Exit(Duration to_speak) {
+  std::optional<TimePoint> more;  // In a process that was stopped beyond its end.
   while (!called_off) {
-    const auto [at, code] = end.Get();
-    if (std::chrono::steady_clock::now() >= at) ExitNow(code);
+    auto [at, code] = end.Get();
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (!more && now - kStopped > at) more = now + to_speak;
+    at = std::max(at, more.value_or(at));
+    if (now >= at) ExitNow(code);
     if (at == TimePoint::max()) {
       sem_wait(&changed);
       continue;
@@ -130,7 +138,8 @@ Watchdog::Watchdog(AwaitRequest await, Duration until_expired, Duration until_ex
     std::lock_guard lock(left_mutex);
     if (const auto old = std::static_pointer_cast<State>(left.lock())) old->CallOff();
   }
-  exits_ = std::thread([state = state_] { state->Exit(); });
+  exits_ = std::thread(
+      [state = state_, to_speak = until_exit - until_expired] { state->Exit(to_speak); });
   try {
     speaks_ = std::thread([state = state_, await = std::move(await), until_expired, until_exit] {
       state->Speak(await, until_expired, until_exit);

@@ -25,8 +25,10 @@ namespace lifecycle {
 //   returns.
 // * After `until_exit`, the process ends, whatever hangs by then.
 // * Both hold even after the object is destroyed, which covers the destructors of static objects;
-//   then a short message replaces `on_expired`. Time keeps running while the process is stopped
-//   (SIGSTOP).
+//   then a short message replaces `on_expired`.
+//
+// Time keeps running while the process is stopped (SIGSTOP). One that goes on only after its end has
+// not said yet what is stuck: it gets the time between the two once more, and only once.
 //
 // Lifetime: the destructor calls the watchdog off if there was no request, waits for `on_expired`
 // if that has begun, and otherwise leaves the watchdog running until another one is created in the

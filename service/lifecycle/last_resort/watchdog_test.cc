@@ -31,9 +31,9 @@ using Time = std::chrono::steady_clock;
 // A request for a shutdown.
 class Request {
  public:
-  void Make() {
+  void Make(Time::time_point at = Time::now()) {
     std::lock_guard lock(mutex_);
-    at_ = Time::now();
+    at_ = at;
     changed_.notify_all();
   }
 
@@ -120,6 +120,30 @@ TEST_F(WatchdogDeathTest, KeepsRunningWithoutItsObject) {
       },
       ExitedWithCode(5),
       "^watchdog: the shutdown has spent its grace; stuck after main; exit code 5\n");
+}
+
+// Both ends have passed when the process goes on.
+TEST_F(WatchdogDeathTest, SaysWhatIsStuckAfterItWasStoppedBeyondItsEnd) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, hours(1), hours(2), [] {
+          std::this_thread::sleep_for(milliseconds(50));
+          Bite();
+        });
+        request_.Make(Time::now() - hours(3));
+        HangForEver();
+      },
+      ExitedWithCode(90), "");
+}
+
+TEST_F(WatchdogDeathTest, EndsTheProcessEvenWhenItsMessageHangsThen) {
+  EXPECT_EXIT(
+      {
+        Watchdog watchdog(request_, hours(1), hours(1) + milliseconds(20), HangForEver);
+        request_.Make(Time::now() - hours(3));
+        HangForEver();
+      },
+      ExitedWithCode(5), "^$");
 }
 
 TEST_F(WatchdogDeathTest, DestructorWaitsForItsMessage) {
