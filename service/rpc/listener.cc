@@ -95,10 +95,12 @@ absl::Status Listener::Listen() {
   return absl::OkStatus();
 }
 
-void Listener::Start(Accept accept, int max_descriptors, std::function<void()> refused) {
+void Listener::Start(Accept accept, int max_descriptors, std::function<void()> refused,
+                     std::function<void(int error)> cannot_accept) {
   accept_ = std::move(accept);
   max_descriptors_ = max_descriptors;
   refused_ = std::move(refused);
+  cannot_accept_ = std::move(cannot_accept);
   file_is_anothers_ = false;
   may_run_ = true;
   may_run_.notify_one();
@@ -221,6 +223,7 @@ bool Listener::AcceptArrived(int listener_fd, int most) {
       default:
         // EMFILE and its like; and whatever is wrong with the port itself must not
         // keep a core busy.
+        if (cannot_accept_) cannot_accept_(errno);
         return false;
     }
   }

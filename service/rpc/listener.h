@@ -36,10 +36,11 @@ namespace rpc {
 // Guarantees: once started, every connection that was established when Close() was called is handed
 // over, not reset; later ones are refused, or wait for the successor that shares the socket.
 // Close() ends however fast peers connect. A connection for which the process has too few
-// descriptors is accepted and reset, so that its caller knows at once.
+// descriptors is accepted and reset, so that its caller knows at once. When not even one is left,
+// connections wait until there is.
 //
-// Threads: Close() and the destructor on one thread, the rest on any. `accept` and `refused` run on
-// the listener's own thread.
+// Threads: Close() and the destructor on one thread, the rest on any. `accept`, `refused` and
+// `cannot_accept` run on the listener's own thread.
 class Listener {
  public:
   // Receives a connected socket, non-blocking and close-on-exec, and owns it. `listener_fd` is the
@@ -73,9 +74,10 @@ class Listener {
   //
   // Refuses a connection that would get a descriptor of `max_descriptors` or above, and calls
   // `refused`: the kernel assigns the lowest free number, so at that point that many descriptors
-  // are in use.
+  // are in use. Calls `cannot_accept` with an errno, EMFILE for one, each time it has tried in vain:
+  // up to a hundred times a second.
   void Start(Accept accept, int max_descriptors = std::numeric_limits<int>::max(),
-             std::function<void()> refused = {});
+             std::function<void()> refused = {}, std::function<void(int error)> cannot_accept = {});
 
   // Hands over connections that have arrived, unless somebody else accepts them, then stops
   // listening. Waits for `accept` to return. Closing twice does nothing.
@@ -133,6 +135,7 @@ class Listener {
   Accept accept_;
   int max_descriptors_ = 0;
   std::function<void()> refused_;
+  std::function<void(int error)> cannot_accept_;
   std::atomic<bool> file_is_anothers_;  // Close() leaves it.
   std::atomic<bool> shared_;            // Others listen on these sockets, too.
   std::atomic<bool> may_run_{false};    // Everything that Run() uses is set.

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
@@ -286,6 +287,31 @@ TEST(Listener, RefusesConnectionsThatWouldUseTheReserve) {
   EXPECT_EQ(refused, 1);
   listener->Close();
   EXPECT_EQ(host.accepted().size(), 2u);
+}
+
+// As a service that leaks does.
+TEST(Listener, SaysThatItCannotAcceptWhileNoDescriptorIsLeft) {
+  Host host;
+  const auto listener = ListenOrDie();
+  std::atomic<int> why{0};
+  RawConnection caller(listener->address());  // Waits in the kernel.
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest_free = dup(0);
+  close(lowest_free);
+  const rlimit none{.rlim_cur = static_cast<rlim_t>(lowest_free), .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  listener->Start(
+      host.Accept(), INT_MAX, [] {},
+      [&](int error) {
+        why = error;
+        why.notify_one();
+      });
+  why.wait(0);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(why, EMFILE);
+  EXPECT_TRUE(caller.Receive("hello"));
+  listener->Close();
 }
 
 // Connects, and is gone again without a trace in the kernel.

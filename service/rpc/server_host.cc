@@ -80,7 +80,9 @@ ServerHost::ServerHost(Options options, std::vector<std::shared_ptr<grpc::Servic
       services_(std::move(services)),
       goodbye_(goodbye),
       refused_connections_("refused a connection: the limit of connections or descriptors",
-                           [this](const std::string& line) { WriteLog(line); }) {}
+                           [this](const std::string& line) { WriteLog(line); }),
+      cannot_accept_("callers wait, as no connection can be accepted",
+                     [this](const std::string& line) { WriteLog(line); }) {}
 
 ServerHost::~ServerHost() {
   lifecycle::Require(!open_,
@@ -277,6 +279,7 @@ void ServerHost::StartThreads() {
 
 void ServerHost::ForEachLog(const std::function<void(LimitLog&)>& use) {
   use(refused_connections_);
+  use(cannot_accept_);
   if (deadlines_) use(deadlines_->log());
   handler_guard_->ForEachLog(use);
   if (options_.authorization != nullptr) options_.authorization->ForEachLog(use);
@@ -317,7 +320,9 @@ void ServerHost::OpenListener() {
       connection.fd = fd;
       acceptor.HandleNewConnection(&connection);
     };
-    listeners_[i]->Start(accept, max_descriptors, [this] { refused_connections_.Count(); });
+    listeners_[i]->Start(
+        accept, max_descriptors, [this] { refused_connections_.Count(); },
+        [this](int error) { cannot_accept_.Count(std::generic_category().message(error)); });
   }
   open_ = true;
   if (takeover_ != nullptr) takeover_->Serve(HandsOver());

@@ -200,6 +200,7 @@ class ServerHost final : public lifecycle::Traffic {
   mutable CallTracker calls_;  // Also used by TryTally(), which is const.
   Connections connections_;
   LimitLog refused_connections_;
+  LimitLog cannot_accept_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   // One for each listener, at the same index.
   std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> acceptors_;

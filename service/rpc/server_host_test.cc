@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -292,6 +293,23 @@ TEST_F(ServerHostLimitsTest, RefuseFurtherConnectionsAndServeExistingOnes) {
   callers.clear();
   EXPECT_TRUE(testkit::Eventually([&] { return Echo(Connect()).ok(); }))
       << "when there is room again";
+}
+
+// What this process opens takes the last one, as a service that leaks does.
+TEST_F(ServerHostLimitsTest, SayThatCallersWaitWhenNoDescriptorIsLeft) {
+  Start({.log = Log()});
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest_free = dup(0);
+  close(lowest_free);
+  const rlimit one{.rlim_cur = static_cast<rlim_t>(lowest_free + 1), .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &one), 0);
+  const RawConnection caller(host_->address());
+  const std::string line = AwaitLine();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_THAT(line, HasSubstr("callers wait, as no connection can be accepted: 1 time in the last "
+                              "minute (Too many open files)"));
+  EXPECT_TRUE(Echo(Connect()).ok());
 }
 
 TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
