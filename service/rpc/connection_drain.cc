@@ -39,16 +39,6 @@ bool IsUnix(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
-// Bytes that the peer has not acknowledged, where an answer is among them. Of a unix socket: that it
-// has not read, and could still read once the socket is closed. `streamless`: the peers that have had
-// no stream; one of which gRPC has no record any more may have had some.
-int UnsentAnswers(int fd, const std::unordered_set<std::string>& streamless) {
-  int bytes = 0;
-  if (ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes <= kControlFrameBytes) return 0;
-  if (bytes <= kControlFrameMemory && IsUnix(fd)) return 0;
-  return streamless.contains(ConnectionGuard::PeerOf(fd)) ? 0 : bytes;
-}
-
 // Unlike a descriptor's number, no other socket ever has it.
 std::uint64_t Cookie(int fd) {
   std::uint64_t cookie = 0;
@@ -77,6 +67,8 @@ void ConnectionDrain::Begin() {
   for (const auto& listener : listeners_) {
     for (const std::uint16_t port : listener->ports()) ports.push_back(port);
   }
+  recorded_.clear();
+  NoteRecords();  // What gRPC forgets from here on lingers.
   lingering_.emplace(std::move(ports));
   goaways_.Send();
 }
@@ -84,7 +76,9 @@ void ConnectionDrain::Begin() {
 ConnectionDrain::State ConnectionDrain::Look() {
   const Clock::TimePoint now = clock_.Now();
   if (now - std::exchange(looked_, now) >= kFrozen) awake_ = now;
+  std::optional<Seen> seen;
   if (now - sent_ >= interval_) {
+    seen = NoteRecords();
     goaways_.Send();
     sent_ = now;
     interval_ = std::min(2 * interval_, kLastGoawayInterval);
@@ -100,23 +94,23 @@ ConnectionDrain::State ConnectionDrain::Look() {
   }
   if (now < next_look_) return state_;
   // Before the sockets: what the records no longer show has left its mark there.
-  const Seen seen = LookAtRecords();
-  if (seen.arriving > 0) busy_ = now;
+  if (!seen) seen = NoteRecords();
+  if (seen->arriving > 0) busy_ = now;
   // A connection without a socket has ended; gRPC is about to notice.
   bool any = false, busy = runs, moving = false;
   Clock::TimePoint moved = awake_;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
       any = true;
-      const PeerSilence& peer = PeerOf(fd, now, seen);
+      const PeerSilence& peer = PeerOf(fd, now, *seen);
       moved = std::max(moved, peer.moved());
       if (peer.Holds(now, busy_, awake_)) busy = true;
       if (refuses_calls_ && peer.received() > *refuses_calls_) moving = true;
     });
   }
-  if (refuses_calls_) NoteCutRequests(now, seen.arriving, moving);
+  if (refuses_calls_) NoteCutRequests(now, seen->arriving, moving);
   if (!any && now - std::max(busy_, awake_) < PeerSilence::kStalled) busy = true;
-  if (seen.arriving > 0 && now - moved < PeerSilence::kStalled) busy = true;
+  if (seen->arriving > 0 && now - moved < PeerSilence::kStalled) busy = true;
   state_ = busy ? State::kBusy : State::kSilent;
   next_look_ = now + std::max(kLookInterval, kLookShare * (clock_.Now() - now));
   return state_;
@@ -141,15 +135,31 @@ ConnectionDrain::Seen ConnectionDrain::LookAtRecords() const {
   for (const ConnectionGuard::Connection& each : records) {
     open += each.open;
     if (each.open > 0 && each.peer.empty()) seen.through_file = true;
-    if (each.started == 0 && !each.peer.empty()) seen.streamless.insert(each.peer);
-  }
-  // A peer may use one port for connections to several of ours.
-  for (const ConnectionGuard::Connection& each : records) {
-    if (each.started > 0) seen.streamless.erase(each.peer);
+    // A peer may use one port for connections to several of ours.
+    bool& has_begun = seen.peers[each.peer];
+    has_begun = has_begun || each.started > 0;
   }
   seen.arriving = std::max(static_cast<int>(open) - calls, 0);
   if (seen.arriving == 0) seen.through_file = false;
   return seen;
+}
+
+ConnectionDrain::Seen ConnectionDrain::NoteRecords() {
+  Seen seen = LookAtRecords();
+  for (const auto& [peer, has_begun] : seen.peers) recorded_.insert(peer);
+  return seen;
+}
+
+int ConnectionDrain::UnsentAnswers(int fd, const Seen& seen) const {
+  int bytes = 0;
+  if (ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes <= kControlFrameBytes) return 0;
+  if (bytes <= kControlFrameMemory && IsUnix(fd)) return 0;
+  const std::string peer = ConnectionGuard::PeerOf(fd);
+  if (peer.empty()) return bytes;  // Nothing tells those of a socket file apart.
+  const auto record = seen.peers.find(peer);
+  const bool may_have_called =
+      record != seen.peers.end() ? record->second : recorded_.contains(peer);
+  return may_have_called ? bytes : 0;
 }
 
 int ConnectionDrain::OwedAnswers(const Seen& seen) const {
@@ -157,7 +167,7 @@ int ConnectionDrain::OwedAnswers(const Seen& seen) const {
   std::unordered_set<std::uint64_t> owed;
   for (const auto& listener : listeners_) {
     listener->ForEachConnection([&](int fd) {
-      if (UnsentAnswers(fd, seen.streamless) > 0) owed.insert(Cookie(fd));
+      if (UnsentAnswers(fd, seen) > 0) owed.insert(Cookie(fd));
     });
   }
   return static_cast<int>(owed.size());
@@ -185,7 +195,7 @@ PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, const Seen& s
   // A unix socket: any of them may be the one on which a request arrives.
   PeerSilence::Numbers numbers{.received = seen.through_file ? now : begun_,
                                .sent = busy_,
-                               .unsent = UnsentAnswers(fd, seen.streamless)};
+                               .unsent = UnsentAnswers(fd, seen)};
   tcp_info info{};
   socklen_t size = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {

@@ -37,7 +37,8 @@ namespace rpc {
 //
 // How long it must be silent: peer_silence.h. A request of which nothing more arrives is given up
 // after 5 s, as are bytes of which no more leave; Unfinished() says what that cuts. What a peer does
-// not read of a TCP connection without any stream is no answer, however much it is.
+// not read of a TCP connection without any stream, or of one whose handshake has not ended, is no
+// answer, however much it is.
 //
 // Of a socket file's connections the kernel does not say when their last byte came. As long as a
 // request is arriving on any connection, and a stream is open on any of these, none of these is given
@@ -87,12 +88,17 @@ class ConnectionDrain {
     int arriving = 0;
     // Whether one of them may have come through a socket file.
     bool through_file = false;
-    // The peers of connections on which no stream has begun, as ConnectionGuard::PeerOf() has them.
-    std::unordered_set<std::string> streamless;
+    // The peers, as ConnectionGuard::PeerOf() has them, and whether they have begun a stream.
+    std::unordered_map<std::string, bool> peers;
   };
   Seen LookAtRecords() const;
+  // The same, and remembers the peers.
+  Seen NoteRecords();
 
   PeerSilence& PeerOf(int fd, lifecycle::Clock::TimePoint now, const Seen& seen);
+  // Bytes that the peer has not acknowledged, where an answer is among them. Of a unix socket: that it
+  // has not read, and could still read once the socket is closed.
+  int UnsentAnswers(int fd, const Seen& seen) const;
   bool AllGone();
   bool AnySocket() const;
   // Of how many connections the peer has not acknowledged an answer.
@@ -115,6 +121,9 @@ class ConnectionDrain {
   lifecycle::Clock::TimePoint busy_;   // When a call or request was last seen.
   lifecycle::Clock::TimePoint next_look_;  // At the sockets, which takes time with each.
   std::unordered_map<std::uint64_t, PeerSilence> peers_;  // By the socket's cookie.
+  // The peers of which gRPC has had a record since Begin(). It has none before their handshake has ended,
+  // and every connection had one when the GOAWAY was sent that made it leave.
+  std::unordered_set<std::string> recorded_;
   State state_ = State::kBusy;
   std::optional<lifecycle::Clock::TimePoint> refuses_calls_;  // Since when.
   int arriving_ = std::numeric_limits<int>::max();            // The least seen since then.

@@ -86,6 +86,7 @@ class ConnectionDrainTest : public ::testing::Test {
 
   std::vector<ConnectionGuard::Connection> Records() {
     ++asked_;
+    if (without_records_) return {};
     return ConnectionGuard::Records(connections_.server_id());
   }
 
@@ -100,7 +101,8 @@ class ConnectionDrainTest : public ::testing::Test {
 
   static constexpr milliseconds kStep{250};
 
-  int asked_ = 0;  // For all of gRPC's records.
+  int asked_ = 0;                 // For all of gRPC's records.
+  bool without_records_ = false;  // As of connections that gRPC does not know yet, or any more.
   lifecycle::FakeClock clock_;
   ProbeService probe_;
   CallTracker calls_;
@@ -179,6 +181,43 @@ TEST_F(ConnectionDrainOfTcp, MayOweAnAnswerToAPeerThatCalled) {
   RawPeer never_called(address(), {.receive_buffer = 4096});
   ASSERT_NO_FATAL_FAILURE(FloodAfterACall(floods, never_called));
   Begin();
+  EXPECT_EQ(drain_->Unfinished().answers, 1);
+}
+
+// What it has not read is of the handshake.
+TEST_F(ConnectionDrainOfTcp, OwesNothingToAPeerThatGrpcHasNeverKnown) {
+  RawPeer floods(address(), {.receive_buffer = 4096});
+  Flood(floods);
+  ASSERT_TRUE(Eventually([this] { return UnreadBytes() > kMuch; }));
+  without_records_ = true;
+  Begin();
+  drain_->Look();
+  EXPECT_FALSE(drain_->Unfinished().any());
+}
+
+TEST_F(ConnectionDrainOfTcp, MayOweAnAnswerToAPeerThatGrpcNoLongerKnows) {
+  RawPeer floods(address(), {.receive_buffer = 4096});
+  Flood(floods);
+  ASSERT_TRUE(Eventually([this] { return UnreadBytes() > kMuch; }));
+  Begin();
+  without_records_ = true;
+  EXPECT_EQ(drain_->Unfinished().answers, 1);
+}
+
+// Its handshake ends during the drain, and it leaves at the next GOAWAY.
+TEST_F(ConnectionDrainOfTcp, KnowsThePeersOfEachGoawayAlthoughCallsRun) {
+  RawPeer floods(address(), {.receive_buffer = 4096});
+  Flood(floods);
+  ASSERT_TRUE(Eventually([this] { return UnreadBytes() > kMuch; }));
+  RawPeer calls(address());
+  calls.Call("/probe.Probe/Hold", "");
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  without_records_ = true;
+  Begin();
+  without_records_ = false;
+  clock_.Advance(kStep);
+  EXPECT_EQ(drain_->Look(), State::kBusy);
+  without_records_ = true;
   EXPECT_EQ(drain_->Unfinished().answers, 1);
 }
 
