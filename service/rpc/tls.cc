@@ -1,5 +1,6 @@
 #include "service/rpc/tls.h"
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -15,22 +16,34 @@ namespace {
 
 // Of one port: which of the files gRPC has for it.
 struct Port {
-  Port(std::shared_ptr<const TlsFiles> those, CallerCertificate caller)
-      : files(std::move(those)), caller_certificate(caller) {}
+  Port(std::shared_ptr<const TlsFiles> those, CallerCertificate caller,
+       std::chrono::milliseconds session)
+      : files(std::move(those)), caller_certificate(caller), session_life(session) {}
 
   const std::shared_ptr<const TlsFiles> files;
   const CallerCertificate caller_certificate;
-  std::int64_t generation = 0;  // gRPC asks under its own lock.
+  const std::chrono::milliseconds session_life;
+  // gRPC asks under its own lock.
+  std::int64_t generation = 0;
+  std::chrono::steady_clock::time_point fetched;
 };
 
-// gRPC keeps what it has when it is told that nothing is new, or cannot use what it is given.
+// gRPC asks before each handshake, and keeps what it has when it is told that nothing is new, or
+// cannot use what it is given. Of what is new it makes an SSL_CTX, with keys of its own for sessions.
 grpc_ssl_certificate_config_reload_status Fetch(void* data,
                                                 grpc_ssl_server_certificate_config** config) {
   Port& port = *static_cast<Port*>(data);
   const std::int64_t generation = port.files->generation();
-  if (generation == port.generation) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
-  port.generation = generation;
   const auto contents = port.files->Latest();
+  const auto now = std::chrono::steady_clock::now();
+  // Without a CA no caller has been verified.
+  const bool new_keys =
+      kSessionsEnd && !contents->ca.empty() && now - port.fetched >= port.session_life;
+  if (generation == port.generation && !new_keys) {
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+  }
+  port.generation = generation;
+  port.fetched = now;
   const grpc_ssl_pem_key_cert_pair pair = {contents->key.c_str(), contents->certificate.c_str()};
   // gRPC asserts that there are roots; it asks no caller for a certificate then.
   const std::string& roots = contents->ca.empty() ? contents->certificate : contents->ca;
@@ -52,8 +65,9 @@ grpc_server_credentials* NewCredentials(Port& port) {
 // Credentials of its own for each port: a first answer of "unchanged" would be an error.
 class Reloading final : public grpc::ServerCredentials {
  public:
-  Reloading(std::shared_ptr<const TlsFiles> files, CallerCertificate caller)
-      : Reloading(std::make_unique<Port>(std::move(files), caller)) {}
+  Reloading(std::shared_ptr<const TlsFiles> files, CallerCertificate caller,
+            std::chrono::milliseconds session_life)
+      : Reloading(std::make_unique<Port>(std::move(files), caller, session_life)) {}
 
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
 
@@ -68,7 +82,8 @@ class Reloading final : public grpc::ServerCredentials {
 
   int AddPortToServer(const std::string& address, grpc_server* server) override {
     const Port& first = *ports_.front();
-    ports_.push_back(std::make_unique<Port>(first.files, first.caller_certificate));
+    ports_.push_back(
+        std::make_unique<Port>(first.files, first.caller_certificate, first.session_life));
     grpc_server_credentials* const credentials = NewCredentials(*ports_.back());
     const int port = grpc_server_add_http2_port(server, address.c_str(), credentials);
     grpc_server_credentials_release(credentials);
@@ -81,8 +96,9 @@ class Reloading final : public grpc::ServerCredentials {
 }  // namespace
 
 std::shared_ptr<grpc::ServerCredentials> ServerTls(std::shared_ptr<const TlsFiles> files,
-                                                   CallerCertificate caller) {
-  return std::make_shared<Reloading>(std::move(files), caller);
+                                                   CallerCertificate caller,
+                                                   std::chrono::milliseconds session_life) {
+  return std::make_shared<Reloading>(std::move(files), caller, session_life);
 }
 
 std::shared_ptr<grpc::ChannelCredentials> ChannelTls(const TlsFiles::Contents& contents) {

@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "grpc/grpc_security.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/support/channel_arguments.h"
 #include "gtest/gtest.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/traffic.h"
@@ -51,13 +53,14 @@ class TlsTest : public ::testing::Test {
   }
 
   // `ca`: who signs the callers' certificates; empty: they need none.
-  void Serve(const std::string& ca = "", CallerCertificate caller = CallerCertificate::kRequired) {
+  void Serve(const std::string& ca = "", CallerCertificate caller = CallerCertificate::kRequired,
+             milliseconds session_life = kSessionLife) {
     TlsFiles::Paths paths = {Write("certificate", server_.certificate), Write("key", server_.key)};
     if (!ca.empty()) paths.ca = Write("ca", ca);
     auto files = TlsFiles::Open(paths, nullptr, milliseconds(2));
     ASSERT_TRUE(files.ok()) << files.status();
     files_ = *files;
-    const auto credentials = ServerTls(files_, caller);
+    const auto credentials = ServerTls(files_, caller, session_life);
     host_.emplace(
         ServerHost::Options{.address = "127.0.0.1:0,127.0.0.1:0", .credentials = credentials},
         std::vector<std::shared_ptr<grpc::Service>>{service_}, goodbye_);
@@ -220,6 +223,52 @@ TEST_F(TlsTest, TheCaOfCallersIsRenewedToo) {
   ASSERT_TRUE(testkit::Eventually([&] { return files_->generation() == 2; }));
   EXPECT_EQ(Call(*NewCaller(server_, &second)), grpc::StatusCode::OK);
   EXPECT_EQ(Call(*NewCaller(server_, &first)), grpc::StatusCode::OK);
+}
+
+// Of two connections of one caller, the second one.
+class SessionTest : public TlsTest {
+ protected:
+  ~SessionTest() override { grpc_ssl_session_cache_destroy(sessions_); }
+
+  bool SecondIsResumed() {
+    Reused();
+    return Reused();
+  }
+
+  const SelfSigned caller_{{.names = "URI:spiffe://test/caller"}};
+
+ private:
+  bool Reused() {
+    const grpc_arg sessions = grpc_ssl_session_cache_create_channel_arg(sessions_);
+    grpc::ChannelArguments arguments;
+    arguments.SetPointerWithVtable(sessions.key, sessions.value.pointer.p,
+                                   sessions.value.pointer.vtable);
+    const auto stub =
+        probe::Probe::NewStub(NewConnection(host_->address(), server_.Caller(&caller_), arguments));
+    const auto context = Bounded();
+    probe::Note answer;
+    EXPECT_TRUE(stub->Echo(context.get(), {}, &answer).ok());
+    const auto reused = context->auth_context()->FindPropertyValues("ssl_session_reused");
+    return !reused.empty() && reused.front() == "true";
+  }
+
+  grpc_ssl_session_cache* const sessions_ = grpc_ssl_session_cache_create_lru(16);
+};
+
+TEST_F(SessionTest, IsResumedWhileItsKeysAreNew) {
+  Serve(caller_.certificate, CallerCertificate::kRequired, std::chrono::hours(1));
+  EXPECT_TRUE(SecondIsResumed());
+}
+
+TEST_F(SessionTest, ThatIsOldIsNotResumed) {
+  if (!kSessionsEnd) GTEST_SKIP() << "of gRPC 1.51 alone";
+  Serve(caller_.certificate, CallerCertificate::kRequired, milliseconds(0));
+  EXPECT_FALSE(SecondIsResumed());
+}
+
+TEST_F(SessionTest, OfACallerWithoutACertificateMayBeOld) {
+  Serve("", CallerCertificate::kRequired, milliseconds(0));
+  EXPECT_TRUE(SecondIsResumed());
 }
 
 TEST_F(TlsTest, ABackendIsCalledWithTheRenewedCertificates) {
