@@ -108,7 +108,8 @@ const char* Meaning(const lifecycle::ProcessStatus& process) {
     case Phase::kDrainingConnections:
       if (process.drained)
         return "Drained by an operator: no caller is left; the process keeps running.";
-      return "New connections are refused, open ones are asked to leave; calls on them are served.";
+      return "No new connection is accepted, open ones are asked to leave; calls on them are "
+             "served.";
     case Phase::kDrainingCalls:
       return "New calls are refused; the calls in flight finish.";
     case Phase::kCancellingCalls:

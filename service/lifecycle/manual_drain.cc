@@ -32,8 +32,8 @@ absl::Status ManualDrain::Undo() {
   if (ShuttingDown()) return absl::FailedPreconditionError("the process is about to stop");
   if (state_ == State::kTooLate) {
     return absl::FailedPreconditionError(
-        "the lame duck is over: new connections are already refused, and only a restart lets "
-        "them in again");
+        "the lame duck is over: new connections are not accepted any more, and only a restart "
+        "lets them in again");
   }
   return absl::OkStatus();
 }

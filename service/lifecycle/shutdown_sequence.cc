@@ -109,6 +109,7 @@ void ShutdownSequence::DrainConnections() {
   const Traffic::Load load = traffic_->Look();
   Emit(EventType::kListenerClosed, "",
        load.hinted > 0 ? absl::StrCat(load.hinted, " calls hinted") : "");
+  if (!reason_) traffic_->WarnIfCallersWait();
   Patience for_goodbye = Until(reason_ ? EndOf(Phase::kDrainingConnections)
                                        : clock_.Now() + budget_.drain_connections);
   traffic_->SayGoodbye(for_goodbye, load.streams);

@@ -61,7 +61,8 @@ struct ShutdownOutcome {
 // A manual drain follows the same order, but stops on the way:
 //
 //   kLameDuck             as in a shutdown; undoing the drain leads back to kServing.
-//   kDrainingConnections  has no limit, and lasts until a shutdown is requested.
+//   kDrainingConnections  has no limit, and lasts until a shutdown is requested. Whether new
+//                         connections are refused or wait, Traffic::CloseListener() says.
 //
 // A shutdown that is requested meanwhile continues from there: the lame duck lasts until its own
 // end, and remaining connections get the time of a shutdown. Observers hear how much that is

@@ -39,7 +39,8 @@ TEST_F(ShutdownSequenceDrainTest, StaysDrainedUntilAShutdownContinues) {
   EXPECT_THAT(observer_.Lines(),
               ElementsAre("Listen()", "OpenListener()", "Serving", "ManualDrainRequested",
                           "EnterLameDuck()", "LameDuckEntered", "CloseListener()", "ListenerClosed",
-                          "SayGoodbye()", "GoodbyeSaid", "AwaitConnectionsGone()", "Drained"));
+                          "WarnIfCallersWait()", "SayGoodbye()", "GoodbyeSaid",
+                          "AwaitConnectionsGone()", "Drained"));
   request_.Request(ShutdownReason::kTerminate);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(Told(),

@@ -85,6 +85,10 @@ void TrafficGroup::CloseListener() {
   for (Traffic* const each : members_) each->CloseListener();
 }
 
+void TrafficGroup::WarnIfCallersWait() {
+  for (Traffic* const each : members_) each->WarnIfCallersWait();
+}
+
 void TrafficGroup::SayGoodbye(Patience& patience, int streams) {
   for (Traffic* const each : members_) each->SayGoodbye(patience, streams);
 }

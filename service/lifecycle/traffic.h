@@ -93,10 +93,15 @@ class Traffic {
   // Reverts EnterLameDuck().
   virtual void LeaveLameDuck() = 0;
 
-  // Refuses new connections and asks existing ones to leave (GOAWAY), and gives that a moment to be
+  // Accepts no new connections and asks existing ones to leave (GOAWAY), and gives that a moment to be
   // sent: callers of streams that end reconnect at once, and must know by then to go elsewhere. Calls
-  // on them are still served.
+  // on them are still served. New connections are refused, or wait at a socket that another process
+  // has, too.
   virtual void CloseListener() = 0;
+
+  // Only a manual drain calls it: warns if new connections wait, for as long as the drain lasts. In
+  // a shutdown a successor accepts them soon.
+  virtual void WarnIfCallersWait() {}
 
   // Asks streams to end themselves, at a pace that spares the replicas they move to. `streams`: how
   // many there are on all servers of the process.
@@ -159,6 +164,7 @@ class TrafficGroup final : public Traffic {
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
   void CloseListener() override;
+  void WarnIfCallersWait() override;
   void SayGoodbye(Patience& patience, int streams) override;
   // The worst of all members.
   Departure LookAtConnections() override;

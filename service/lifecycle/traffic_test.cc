@@ -36,11 +36,13 @@ class TrafficGroupTest : public ::testing::Test {
 TEST_F(TrafficGroupTest, DoesEachStepForAllBeforeTheNext) {
   EXPECT_TRUE(group_.Open().ok());
   group_.CloseListener();
+  group_.WarnIfCallersWait();
   group_.BeginShutdown();
-  EXPECT_THAT(steps_,
-              ElementsAre("first Listen", "second Listen", "first OpenListener",
-                          "second OpenListener", "first CloseListener", "second CloseListener",
-                          "first BeginShutdown", "second BeginShutdown"));
+  EXPECT_THAT(
+      steps_,
+      ElementsAre("first Listen", "second Listen", "first OpenListener", "second OpenListener",
+                  "first CloseListener", "second CloseListener", "first WarnIfCallersWait",
+                  "second WarnIfCallersWait", "first BeginShutdown", "second BeginShutdown"));
 }
 
 TEST_F(TrafficGroupTest, LetsNobodyInWhenOneFails) {

@@ -95,6 +95,11 @@ class Listener {
   // file, but no caller who waits. From any thread.
   void LeaveFileToSuccessor() { file_is_anothers_ = true; }
 
+  // Whether callers who come after Close() wait for somebody else to accept them, and are not refused.
+  // Nobody here can know whether anybody will, and to reset them would also reset those of a process
+  // that does accept at this socket. From any thread.
+  bool shared() const { return shared_; }
+
   // Ends every open connection that was accepted here, at the socket. gRPC cannot do that: a
   // connection whose peer does not read closes only after what it is writing (grpc/grpc:
   // chttp2_transport.cc, close_transport_locked).

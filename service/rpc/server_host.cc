@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
 #include "grpc/grpc.h"
@@ -376,6 +377,18 @@ void ServerHost::CloseListener() {
   drain_of_connections_->Begin();
   Patience until_sent(Clock::Steady(), kForGoaway, {});
   until_sent.Poll([this] { return drain_of_connections_->Idle(); });
+}
+
+void ServerHost::WarnIfCallersWait() {
+  std::vector<std::string> where;
+  for (const auto& each : listeners_) {
+    if (each->shared()) where.push_back(each->address());
+  }
+  if (where.empty()) return;
+  WriteLog(
+      absl::StrCat("nobody is refused at ", absl::StrJoin(where, ", "),
+                   ": another process, such as systemd, has the socket, too, and who connects ",
+                   "waits until a process accepts there"));
 }
 
 void ServerHost::SayGoodbye(Patience& patience, int streams) {

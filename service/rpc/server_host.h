@@ -139,6 +139,8 @@ class ServerHost final : public lifecycle::Traffic {
   void EnterLameDuck() override;
   void LeaveLameDuck() override;
   void CloseListener() override;
+  // Through `Options::log`, with the addresses.
+  void WarnIfCallersWait() override;
   void SayGoodbye(lifecycle::Patience& patience, int streams) override;
   // kUnasked: this gRPC cannot send a GOAWAY (GoawaySender::Available()).
   Departure LookAtConnections() override;

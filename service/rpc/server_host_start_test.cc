@@ -218,7 +218,10 @@ TEST_F(ServerHostStartTest, ServesAndSaysSoWhenItsSuccessorWillNotFindIt) {
   ServerHost next(options(), {std::make_shared<ProbeService>()}, goodbye_);
   ASSERT_TRUE(next.Start().ok());
   EXPECT_TRUE(next.Open().ok());
+  // As in a manual drain, which takes no caller from the other one.
   next.CloseListener();
+  next.WarnIfCallersWait();
+  EXPECT_THAT(lines.back(), HasSubstr("nobody is refused at " + host_->address() + ": "));
   EXPECT_TRUE(Echo(Connect()).ok());
   host_->CloseListener();
   host_.reset();

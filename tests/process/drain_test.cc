@@ -186,6 +186,7 @@ TEST_F(DrainTest, AnswersEveryCallAndReportsItsProgress) {
                           "NewCallsRefused", "CallsFinished", "ServerStopped", "WorkersStopped",
                           "Closed", "Stopped"))
       << Output();
+  EXPECT_EQ(Output().find("nobody is refused"), std::string::npos);
 }
 
 TEST_F(DrainTest, UndoneInTheLameDuckServesAsBefore) {

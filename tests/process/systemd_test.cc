@@ -164,9 +164,11 @@ class SocketActivationTest : public ::testing::Test {
     return {{"LISTEN_FDS", "1"}, {"LISTEN_FDNAMES", "orders"}};
   }
 
-  void Start() {
+  void Start(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> flags = kAllTheTime;
+    flags.insert(flags.end(), more.begin(), more.end());
     auto server = testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server",
-                                                 .flags = kAllTheTime,
+                                                 .flags = std::move(flags),
                                                  .address = "fd:orders",
                                                  .under = Shell(),
                                                  .environment = Environment(),
@@ -208,6 +210,25 @@ TEST_F(SocketActivationTest, ImpatientCallersLoseNothingInARestart) {
   }
   callers.Stop();
   EXPECT_THAT(callers.lost(), IsEmpty());
+}
+
+TEST_F(SocketActivationTest, CallersWaitInAManualDrainAndTheLogSaysSo) {
+  const testkit::TempDir directory("/tmp");  // Short enough for a socket's name.
+  const std::string admin = "--admin_address=unix:" + directory.File("admin");
+  ASSERT_NO_FATAL_FAILURE(Start({admin}));
+  ChildProcess drain(
+      {testkit::RunfileOrDie("client/client"), "drain", "--admin" + admin.substr(15)});
+  ASSERT_EQ(drain.Wait(kLimit), Ending::Exited(0)) << drain.Output();
+  EXPECT_TRUE(server_->process().AwaitOutput(
+      " W echo: nobody is refused at " + address_ + ": another process, such as systemd", kLimit))
+      << server_->process().Output();
+  rpc::RawConnection waits(address_);
+  EXPECT_TRUE(waits.connected());
+  Stop();
+  ASSERT_NO_FATAL_FAILURE(Start());
+  EXPECT_TRUE(waits.ReceiveBytes(1)) << "the next process accepts";
+  Stop();
+  EXPECT_THAT(server_->process().Output(), Not(HasSubstr("nobody is refused"))) << "a shutdown";
 }
 
 TEST_F(SocketActivationTest, AnUnnamedSocketEndsTheStart) {

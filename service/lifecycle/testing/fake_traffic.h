@@ -52,6 +52,7 @@ class FakeTraffic final : public Traffic {
   void EnterLameDuck() override { on_call("EnterLameDuck"); }
   void LeaveLameDuck() override { on_call("LeaveLameDuck"); }
   void CloseListener() override { on_call("CloseListener"); }
+  void WarnIfCallersWait() override { on_call("WarnIfCallersWait"); }
   void SayGoodbye(Patience&, int streams) override {
     on_call("SayGoodbye");
     told_streams = streams;
