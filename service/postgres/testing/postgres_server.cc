@@ -168,7 +168,8 @@ absl::Status PostgresServer::Launch() {
        {std::string("listen_addresses=127.0.0.1"), "unix_socket_directories=" + directory_.path(),
         std::string("fsync=off"), std::string("full_page_writes=off"),
         std::string("shared_buffers=16MB"), std::string("max_connections=100"),
-        std::string("dynamic_shared_memory_type=mmap"), std::string("log_min_messages=warning")}) {
+        std::string("dynamic_shared_memory_type=mmap"), std::string("log_min_messages=warning"),
+        std::string("autovacuum=off")}) {
     arguments.insert(arguments.end(), {"-c", setting});
   }
   for (const std::string& setting : options_.settings) {
