@@ -331,27 +331,23 @@ class WithoutItsStandbyTest : public ::testing::Test {
     return store.ok() ? *std::move(store) : nullptr;
   }
 
-  static steady_clock::time_point InTwoSeconds() {
-    return steady_clock::now() + milliseconds(2000);
-  }
-
   std::unique_ptr<postgres::PostgresServer> server_;
   std::unique_ptr<PostgresOrderStore> store_;
 };
 
 TEST_F(WithoutItsStandbyTest, ClaimsAndSavesWhatIsMadeAgainIfItIsLost) {
-  const auto items = store_->Claim(10, std::chrono::minutes(1), InTwoSeconds());
+  const auto items = store_->Claim(10, std::chrono::minutes(1), Soon());
   ASSERT_TRUE(items.ok()) << items.status();
   ASSERT_EQ(items->size(), 2u);
-  const absl::Status given = store_->GiveBack({items->at(0)}, InTwoSeconds());
+  const absl::Status given = store_->GiveBack({items->at(0)}, Soon());
   EXPECT_TRUE(given.ok()) << given;
-  const absl::Status postponed = store_->Postpone({items->at(1)}, milliseconds(0), InTwoSeconds());
+  const absl::Status postponed = store_->Postpone({items->at(1)}, milliseconds(0), Soon());
   EXPECT_TRUE(postponed.ok()) << postponed;
   const absl::Status saved =
-      store_->SaveTotals({.sequence = 2, .quantity_by_sku = {{"apple", 3}}}, InTwoSeconds());
+      store_->SaveTotals({.sequence = 2, .quantity_by_sku = {{"apple", 3}}}, Soon());
   EXPECT_TRUE(saved.ok()) << saved;
   EXPECT_EQ(store_->LoadTotals(Soon())->quantity_by_sku.at("apple"), 3);
-  const auto trimmed = store_->Trim(2, InTwoSeconds(), {});
+  const auto trimmed = store_->Trim(2, Soon(), {});
   EXPECT_EQ(trimmed.value_or(-1), 1) << trimmed.status();
 }
 
@@ -359,8 +355,9 @@ TEST_F(WithoutItsStandbyTest, WhatIsBeingSettledKeepsNothingElseFromBeingClaimed
   const auto first = store_->Claim(1, milliseconds(0), Soon());
   ASSERT_TRUE(first.ok()) << first.status();
   ASSERT_EQ(first->size(), 1u);
+  const auto shortly = steady_clock::now() + milliseconds(2000);
   const absl::Status open =
-      store_->Settle({{first->front(), v1::ORDER_STATE_CONFIRMED}}, InTwoSeconds()).status();
+      store_->Settle({{first->front(), v1::ORDER_STATE_CONFIRMED}}, shortly).status();
   EXPECT_TRUE(absl::IsUnknown(open)) << open;
   EXPECT_EQ(store_->Find("order 1", Soon())->value().state(), v1::ORDER_STATE_PLACED);
 
