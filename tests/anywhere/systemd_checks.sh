@@ -32,7 +32,9 @@ must_have() {
   has "$@" || { systemctl show --property="$(printf '%s\n' "${@:2}" | sed 's/=.*//' | paste -sd ,)" "$1" && false; }
 }
 value() { systemctl show --value --property="$2" "$1"; }
-log_since() { journalctl --unit="$1" --output=cat --no-pager --after-cursor="$2"; } # the unit; what now() printed
+log_since() { # the unit; what now() printed
+  journalctl --sync && journalctl --unit="$1" --output=cat --no-pager --after-cursor="$2"
+}
 now() { journalctl --sync && journalctl --lines=0 --show-cursor --no-pager | sed -n 's/^-- cursor: //p'; }
 # A drop-in of orders.service, in place of the last one.
 drop_in() {
