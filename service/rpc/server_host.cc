@@ -297,6 +297,10 @@ std::string ServerHost::address() const {
 }
 
 absl::Status ServerHost::Listen() {
+  if (server_ == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat("the server for ", options_.address,
+                                                      " was not started: call its Start() first"));
+  }
   for (const auto& each : listeners_) {
     if (absl::Status listens = each->Listen(); !listens.ok()) return listens;
   }

@@ -131,7 +131,8 @@ class ServerHost final : public lifecycle::Traffic {
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
   // Listens, and writes the port file.
   //
-  // Errors: those of Listener::Listen(); UNAVAILABLE when the port file cannot be written.
+  // Errors: those of Listener::Listen(); FAILED_PRECONDITION when Start() was forgotten; UNAVAILABLE when
+  // the port file cannot be written.
   absl::Status Listen() override;
   // Accepts, and serves in its predecessor's place. Where its successor will not find it
   // (Takeover::Publish()), it says so, and that it must be stopped by hand.

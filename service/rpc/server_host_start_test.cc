@@ -55,6 +55,25 @@ TEST_F(ServerHostStartTest, SaysThatItHasNothingToServe) {
   EXPECT_THAT(std::string(started.message()), HasSubstr("needs a service"));
 }
 
+// It would say that it serves, and its shutdown would find no server to end.
+TEST_F(ServerHostStartTest, LetsNobodyInWhenItsStartWasForgotten) {
+  ServerHost host({}, Services(), goodbye_);
+  const absl::Status opened = host.Open();
+  EXPECT_TRUE(absl::IsFailedPrecondition(opened)) << opened;
+  EXPECT_THAT(std::string(opened.message()), HasSubstr("call its Start() first"));
+  if (opened.ok()) host.CloseListener();
+}
+
+TEST_F(ServerHostStartTest, LetsNobodyInWhenOneOfItsGroupWasNotStarted) {
+  host_.emplace(ServerHost::Options(), Services(), goodbye_);
+  ASSERT_TRUE(host_->Start().ok());
+  ServerHost forgotten({}, {std::make_shared<ProbeService>()}, goodbye_);
+  lifecycle::TrafficGroup group({&*host_, &forgotten});
+  const absl::Status opened = group.Open();
+  EXPECT_TRUE(absl::IsFailedPrecondition(opened)) << opened;
+  if (opened.ok()) group.CloseListener();
+}
+
 TEST_F(ServerHostStartTest, RefusesAPortThatItCannotCloseFirst) {
   ServerHost host({.prepare =
                        [](grpc::ServerBuilder& builder) {
