@@ -67,6 +67,8 @@ void Process::SaveOnShutdown(std::string name, ShutdownRegistry::Closer save) {
 }
 
 int Process::ServeUntilShutdown(Traffic& traffic) {
+  Require(may_roll_back_,
+          "a process serves once: pass several servers in one lifecycle::TrafficGroup");
   traffic.OnHandover(
       [this](const std::string& to) { request_.Request(ShutdownReason::kHandover, "to " + to); });
   if (const absl::Status opened = sequence_.Open(traffic); !opened.ok()) {

@@ -92,7 +92,7 @@ class Process {
   // Lets callers in, serves until a shutdown is requested, and shuts down in the order that
   // shutdown_sequence.h draws; before that, drains the server if a manual drain is requested.
   // Returns the value for main() to return. If callers cannot be let in, does what CouldNotStart()
-  // does.
+  // does. Called once: of several servers, `traffic` is a TrafficGroup.
   //
   // Does not return when something still runs, because it would use objects that main's destructors
   // destroy: the process then exits here, with its exit code. It also exits here at the third

@@ -328,6 +328,17 @@ TEST_F(ProcessDeathTest, SaysSoWhenMainReturnsWithoutServing) {
               "main.. returned without ServeUntilShutdown.. or CouldNotStart");
 }
 
+TEST_F(ProcessDeathTest, SaysSoWhenMainServesTwice) {
+  EXPECT_EXIT(
+      {
+        Process process(AmpleBudget(), observer_);
+        process.shutdown_request().Request(ShutdownReason::kInterrupt);
+        process.ServeUntilShutdown(traffic_);
+        process.ServeUntilShutdown(traffic_);
+      },
+      ExitedWithCode(7), "a process serves once");
+}
+
 TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingStaticDestructor) {
   EXPECT_EXIT(
       {

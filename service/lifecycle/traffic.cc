@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "service/lifecycle/last_resort/precondition.h"
 
 namespace lifecycle {
 namespace {
@@ -56,7 +57,13 @@ bool Traffic::Cancel(Patience& patience) {
 }
 
 TrafficGroup::TrafficGroup(std::vector<Traffic*> members)
-    : members_(std::move(members)), not_gone_(members_) {}
+    : members_(std::move(members)), not_gone_(members_) {
+  Require(!members_.empty(), "a TrafficGroup needs a server");
+  for (auto each = members_.begin(); each != members_.end(); ++each) {
+    Require(*each != nullptr, "a server of a TrafficGroup is null");
+    Require(std::count(each, members_.end(), *each) == 1, "a server is in a TrafficGroup twice");
+  }
+}
 
 void TrafficGroup::OnHandover(std::function<void(const std::string& to)> handed_over) {
   for (Traffic* const each : members_) each->OnHandover(handed_over);

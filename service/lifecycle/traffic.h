@@ -154,6 +154,7 @@ class Traffic {
 // Lifetime: the members outlive it.
 class TrafficGroup final : public Traffic {
  public:
+  // Requires: there is a member, none is null, and each is there once.
   explicit TrafficGroup(std::vector<Traffic*> members);
 
   // A handover of one member's addresses drains all of them.

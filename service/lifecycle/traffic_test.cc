@@ -51,6 +51,14 @@ TEST_F(TrafficGroupTest, LetsNobodyInWhenOneFails) {
   EXPECT_THAT(steps_, ElementsAre("first Listen", "second Listen"));
 }
 
+TEST(TrafficGroupDeathTest, AcceptsOnlyMembersOfWhichEachIsThereOnce) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  FakeTraffic first, second;
+  EXPECT_DEATH(TrafficGroup(std::vector<Traffic*>()), "a TrafficGroup needs a server");
+  EXPECT_DEATH(TrafficGroup({&first, nullptr}), "a server of a TrafficGroup is null");
+  EXPECT_DEATH(TrafficGroup({&first, &second, &first}), "a server is in a TrafficGroup twice");
+}
+
 TEST_F(TrafficGroupTest, ReportsTheWorstAndTheSum) {
   Patience patience = Short();
   first_.load.streams = 3;

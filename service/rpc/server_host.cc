@@ -108,6 +108,13 @@ absl::Status ServerHost::Start() {
     return absl::InvalidArgumentError(
         "a server host needs a service: pass one, or register it in Options::prepare");
   }
+  if (std::count(services_.begin(), services_.end(), nullptr) > 0) {
+    return absl::InvalidArgumentError("a service of a server host is null");
+  }
+  if (!listeners_.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the server for ", options_.address, " was started before"));
+  }
   if (absl::Status bound = BindAll(); !bound.ok()) return bound;
   try {
     if (absl::Status built = BuildServer(); !built.ok()) return built;

@@ -117,10 +117,11 @@ class ServerHost final : public lifecycle::Traffic {
   // over. Those wait. An optimised build (NDEBUG) turns off Abseil's search for deadlocks, in the whole
   // process.
   //
-  // Errors: those of Listener::Bind() and Takeover::Begin(); INVALID_ARGUMENT when there is nothing
-  // to serve, when the takeover has the socket file of an address, when a port was added that the host
-  // cannot close first, or when the policy names an unknown method; RESOURCE_EXHAUSTED when this process
-  // may have too few threads; UNAVAILABLE when gRPC refuses, or when a thread cannot be created.
+  // Errors: those of Listener::Bind() and Takeover::Begin(); FAILED_PRECONDITION when it was started
+  // before; INVALID_ARGUMENT when there is nothing to serve, when a service is null, when the takeover
+  // has the socket file of an address, when a port was added that the host cannot close first, or when the
+  // policy names an unknown method; RESOURCE_EXHAUSTED when this process may have too few threads; UNAVAILABLE when gRPC refuses, or when
+  // a thread cannot be created.
   absl::Status Start();
 
   // The address it is bound to, "127.0.0.1:50051"; the first of several. Empty before Start().

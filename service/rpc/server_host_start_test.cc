@@ -74,6 +74,21 @@ TEST_F(ServerHostStartTest, LetsNobodyInWhenOneOfItsGroupWasNotStarted) {
   if (opened.ok()) group.CloseListener();
 }
 
+TEST_F(ServerHostStartTest, SaysThatItWasStartedBefore) {
+  ServerHost host({}, Services(), goodbye_);
+  ASSERT_TRUE(host.Start().ok());
+  const absl::Status again = host.Start();
+  EXPECT_TRUE(absl::IsFailedPrecondition(again)) << again;
+  EXPECT_THAT(std::string(again.message()), HasSubstr("was started before"));
+}
+
+TEST_F(ServerHostStartTest, SaysThatAServiceIsNull) {
+  ServerHost host({}, {service_, nullptr}, goodbye_);
+  const absl::Status started = host.Start();
+  EXPECT_TRUE(absl::IsInvalidArgument(started)) << started;
+  EXPECT_THAT(std::string(started.message()), HasSubstr("is null"));
+}
+
 TEST_F(ServerHostStartTest, RefusesAPortThatItCannotCloseFirst) {
   ServerHost host({.prepare =
                        [](grpc::ServerBuilder& builder) {
