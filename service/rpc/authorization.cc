@@ -102,7 +102,7 @@ absl::Status Authorization::TryToRenew(const std::string& path,
   absl::StatusOr<Rules> rules = RulesOf(*text);
   absl::Status status = rules.status();
   std::lock_guard lock(mutex_);
-  if (status.ok() && methods_) status = Check(*rules, *methods_);
+  if (status.ok() && has_all_methods_) status = Check(*rules, methods_);
   if (!status.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", std::string(status.message())));
   }
@@ -152,13 +152,18 @@ absl::Status Authorization::Add(const std::string& line, int number, Rules& rule
   return Wrong(number, absl::StrCat(method, " has a rule in line ", at->second.line));
 }
 
-absl::Status Authorization::CheckMethods(const std::vector<std::string>& methods) {
+void Authorization::AddMethods(const std::vector<std::string>& methods) {
   std::lock_guard lock(mutex_);
-  methods_ = methods;
-  return Check(*rules_, methods);
+  methods_.insert(methods.begin(), methods.end());
 }
 
-absl::Status Authorization::Check(const Rules& rules, const std::vector<std::string>& methods) {
+absl::Status Authorization::CheckMethods() {
+  std::lock_guard lock(mutex_);
+  has_all_methods_ = true;
+  return Check(*rules_, methods_);
+}
+
+absl::Status Authorization::Check(const Rules& rules, const std::set<std::string>& methods) {
   for (const auto& [pattern, rule] : rules) {
     const bool known =
         std::any_of(methods.begin(), methods.end(), [&wanted = pattern](const std::string& method) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,9 +55,11 @@ class Authorization {
   // Accepts bearer tokens. Requires: no server uses it yet.
   void SetTokenCheck(TokenCheck check) { check_token_ = std::move(check); }
 
-  // INVALID_ARGUMENT when a rule matches none of `methods` ("/orders.v1.OrdersService/GetOrder"). A
-  // file that changes later must pass this check, too.
-  absl::Status CheckMethods(const std::vector<std::string>& methods);
+  // A server whose calls it decides has these methods ("/orders.v1.OrdersService/GetOrder").
+  void AddMethods(const std::vector<std::string>& methods);
+  // Called when all servers that share it have added theirs. INVALID_ARGUMENT when a rule matches none
+  // of them. A file that changes later must pass this check, too.
+  absl::Status CheckMethods();
 
   // OK; UNAUTHENTICATED when the caller has no verified name; else PERMISSION_DENIED. Neither says
   // who is allowed.
@@ -83,7 +86,7 @@ class Authorization {
   Authorization();
   static absl::StatusOr<Rules> RulesOf(const std::string& policy);
   static absl::Status Add(const std::string& line, int number, Rules& rules);
-  static absl::Status Check(const Rules& rules, const std::vector<std::string>& methods);
+  static absl::Status Check(const Rules& rules, const std::set<std::string>& methods);
   // The file has changed.
   void Renew(const std::string& path, const absl::StatusOr<std::string>& text);
   absl::Status TryToRenew(const std::string& path, const absl::StatusOr<std::string>& text);
@@ -95,9 +98,10 @@ class Authorization {
 
   TokenCheck check_token_;
   mutable std::mutex mutex_;
-  std::shared_ptr<const Rules> rules_;               // Guarded by mutex_.
-  std::optional<std::vector<std::string>> methods_;  // Guarded by mutex_. Unset: not known yet.
-  LimitLog::Write write_;                            // Guarded by mutex_.
+  std::shared_ptr<const Rules> rules_;  // Guarded by mutex_.
+  std::set<std::string> methods_;       // Guarded by mutex_.
+  bool has_all_methods_ = false;        // Guarded by mutex_.
+  LimitLog::Write write_;               // Guarded by mutex_.
   LimitLog unauthenticated_;
   LimitLog denied_;
   std::optional<files::FileWatch<std::string>> file_;  // Ends before the rest does.

@@ -14,7 +14,9 @@
 
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
+#include "grpcpp/impl/rpc_service_method.h"
 #include "gtest/gtest.h"
+#include "service/lifecycle/traffic.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/testing/callers.h"
@@ -71,9 +73,62 @@ TEST(AuthorizationPolicy, NamesTheFileThatIsWrong) {
 TEST(AuthorizationPolicy, KnowsTheMethodsOfItsServer) {
   const auto policy = Authorization::Parse("/a.B/* everyone\n/a.B/C everyone\n");
   ASSERT_TRUE(policy.ok());
-  EXPECT_TRUE((*policy)->CheckMethods({"/a.B/C"}).ok());
-  EXPECT_EQ(std::string((*policy)->CheckMethods({"/a.B/D"}).message()),
+  (*policy)->AddMethods({"/a.B/D"});
+  EXPECT_EQ(std::string((*policy)->CheckMethods().message()),
             "the authorization policy, line 2: this server has no method /a.B/C");
+  (*policy)->AddMethods({"/a.B/C"});
+  EXPECT_TRUE((*policy)->CheckMethods().ok());
+}
+
+// A service of one method, without a proto.
+class Other final : public grpc::Service {
+ public:
+  Other() {
+    AddMethod(new grpc::internal::RpcServiceMethod(
+        "/other.Other/Ask", grpc::internal::RpcMethod::NORMAL_RPC, new Nothing()));
+  }
+
+ private:
+  struct Nothing final : grpc::internal::MethodHandler {
+    void RunHandler(const HandlerParameter&) override {}
+  };
+};
+
+// Two servers with different services.
+class SharedPolicyTest : public testing::Test {
+ protected:
+  // Lets callers in, as a process does when all its servers have started.
+  absl::Status Open(const std::string& policy) {
+    const auto parsed = Authorization::Parse(policy);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    const ServerHost::Options options = {.authorization = *parsed};
+    one_.emplace(options, Services{std::make_shared<ProbeService>()}, goodbye_);
+    other_.emplace(options, Services{std::make_shared<Other>()}, goodbye_);
+    for (auto* const each : {&*one_, &*other_}) {
+      if (absl::Status started = each->Start(); !started.ok()) return started;
+    }
+    lifecycle::TrafficGroup both({&*one_, &*other_});
+    absl::Status opened = both.Open();
+    if (opened.ok()) both.CloseListener();
+    return opened;
+  }
+
+ private:
+  using Services = std::vector<std::shared_ptr<grpc::Service>>;
+
+  GoodbyeSignal goodbye_;
+  std::optional<ServerHost> one_, other_;
+};
+
+TEST_F(SharedPolicyTest, HasRulesForTheMethodsOfEachServer) {
+  const absl::Status opened = Open("/probe.Probe/* everyone\n/other.Other/Ask everyone\n");
+  EXPECT_TRUE(opened.ok()) << opened;
+}
+
+TEST_F(SharedPolicyTest, ARuleForNoServersMethodLetsNobodyIn) {
+  const absl::Status opened = Open("/probe.Probe/* everyone\n/other.Other/Tell everyone\n");
+  EXPECT_TRUE(absl::IsInvalidArgument(opened)) << opened;
+  EXPECT_THAT(std::string(opened.message()), HasSubstr("line 2: this server has no method"));
 }
 
 // A server with mutual TLS, optional for its callers, and a policy.

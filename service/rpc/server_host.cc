@@ -226,8 +226,7 @@ absl::Status ServerHost::BuildServer() {
   }
   if (options_.authorization != nullptr) {
     options_.authorization->LogTo([this](const std::string& line) { WriteLog(line); });
-    absl::Status known = options_.authorization->CheckMethods(handler_guard_->methods());
-    if (!known.ok()) return known;
+    options_.authorization->AddMethods(handler_guard_->methods());
   }
   const CallDeadlines::Limits deadlines = {options_.limits.max_deadline,
                                            options_.limits.default_deadline};
@@ -307,6 +306,9 @@ absl::Status ServerHost::Listen() {
   if (server_ == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("the server for ", options_.address,
                                                       " was not started: call its Start() first"));
+  }
+  if (options_.authorization != nullptr) {
+    if (absl::Status known = options_.authorization->CheckMethods(); !known.ok()) return known;
   }
   for (const auto& each : listeners_) {
     if (absl::Status listens = each->Listen(); !listens.ok()) return listens;

@@ -89,7 +89,8 @@ class ServerHost final : public lifecycle::Traffic {
     // services, completion queues, arguments. Where the host sets the same option, the host's value
     // wins. handler_guard.h does not guard what is registered here.
     std::function<void(grpc::ServerBuilder&)> prepare = {};
-    // Who may call what, of the services passed to the host; null: everybody everything. Services of
+    // Who may call what, of the services passed to the host; null: everybody everything. Servers with
+    // different services may share it, and then all start before one of them listens. Services of
     // the asynchronous and generic APIs cannot be guarded, so `prepare` must not register any then.
     std::shared_ptr<Authorization> authorization = nullptr;
     // When gRPC's threads count as blocked.
@@ -119,8 +120,8 @@ class ServerHost final : public lifecycle::Traffic {
   //
   // Errors: those of Listener::Bind() and Takeover::Begin(); FAILED_PRECONDITION when it was started
   // before; INVALID_ARGUMENT when there is nothing to serve, when a service is null, when the takeover
-  // has the socket file of an address, when a port was added that the host cannot close first, or when the
-  // policy names an unknown method; RESOURCE_EXHAUSTED when this process may have too few threads; UNAVAILABLE when gRPC refuses, or when
+  // has the socket file of an address, or when a port was added that the host cannot close first;
+  // RESOURCE_EXHAUSTED when this process may have too few threads; UNAVAILABLE when gRPC refuses, or when
   // a thread cannot be created.
   absl::Status Start();
 
@@ -132,8 +133,9 @@ class ServerHost final : public lifecycle::Traffic {
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
   // Listens, and writes the port file.
   //
-  // Errors: those of Listener::Listen(); FAILED_PRECONDITION when Start() was forgotten; UNAVAILABLE when
-  // the port file cannot be written.
+  // Errors: those of Listener::Listen(); FAILED_PRECONDITION when Start() was forgotten; INVALID_ARGUMENT
+  // when a rule of the policy is for a method that no server has; UNAVAILABLE when the port file cannot be
+  // written.
   absl::Status Listen() override;
   // Accepts, and serves in its predecessor's place. Where its successor will not find it
   // (Takeover::Publish()), it says so, and that it must be stopped by hand.
