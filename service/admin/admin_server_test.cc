@@ -1,7 +1,9 @@
 #include "service/admin/admin_server.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <fstream>
@@ -407,6 +409,32 @@ TEST_F(AdminServerTest, ShowsAGaugeOfYourOwn) {
   EXPECT_THAT(Ask("/metrics").body,
               HasSubstr("\n# HELP greeter:queue_2 How long.\n# TYPE greeter:queue_2 gauge\n"
                         "greeter:queue_2 3\n"));
+}
+
+TEST_F(AdminServerTest, LeavesOutAndNamesAGaugeThatThrows) {
+  const std::string path = testing::TempDir() + "gauge_log";
+  const int file = open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+  ASSERT_GE(file, 0);
+  observability::LogWriter writer("test", file);
+  observability::ProcessLog log("test", "", writer);
+  admin_->pages().Show(log, {});
+  admin_->pages().AddGauge("greeter_queue", "How long.",
+                           []() -> double { throw std::runtime_error("no\nqueue"); });
+  admin_->pages().AddGauge("greeter_other", "How many.", [] { return 3.0; });
+  for (int i = 0; i < 2; ++i) {
+    const HttpAnswer answer = Ask("/metrics");
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_THAT(answer.body, HasSubstr("\ngreeter_other 3\n"));
+    EXPECT_THAT(answer.body, testing::Not(HasSubstr("greeter_queue")));
+  }
+  ASSERT_TRUE(writer.Flush(std::chrono::minutes(1)));
+  std::ifstream lines(path);
+  std::string line, another;
+  EXPECT_TRUE(std::getline(lines, line));
+  EXPECT_THAT(
+      line, testing::AllOf(HasSubstr(" W test: "), HasSubstr("greeter_queue: threw: no\\nqueue")));
+  EXPECT_FALSE(std::getline(lines, another)) << another;
+  close(file);
 }
 
 // Prometheus would refuse all metrics.

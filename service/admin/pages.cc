@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 
+#include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -13,10 +14,12 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "service/admin/build_info.h"
+#include "service/lifecycle/last_resort/last_words.h"
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/lifecycle/last_resort/run_or_catch.h"
 #include "service/lifecycle/last_resort/utf8.h"
 #include "service/rpc/call_stats.h"
+#include "service/rpc/limit_log.h"
 
 namespace admin {
 namespace {
@@ -148,9 +151,29 @@ void Pages::AddNamed(std::string name, std::string help, std::function<double()>
     added = gauges_.insert(name).second;
   }
   lifecycle::Require(added, absl::StrCat("there is a metric called ", name, " already"));
-  metrics_.Add([name = std::move(name), help = std::move(help), read = std::move(read)] {
-    return std::vector{observability::Gauge(name, help, {{read()}})};
+  const auto failures = std::make_shared<rpc::LimitLog>(
+      "left a gauge out of /metrics", [this](const std::string& line) { Warn(line); });
+  metrics_.Add([failures, name = std::move(name), help = std::move(help),
+                read = std::move(read)]() -> std::vector<prometheus::MetricFamily> {
+    double value = 0;
+    const absl::Status was_read = lifecycle::RunOrCatch([&] {
+      value = read();
+      return absl::OkStatus();
+    });
+    if (was_read.ok()) return {observability::Gauge(name, help, {{value}})};
+    failures->Count(absl::StrCat(name, ": ", absl::CHexEscape(std::string(was_read.message()))));
+    return {};
   });
+}
+
+void Pages::Warn(const std::string& line) const {
+  const observability::ProcessLog* log = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    log = log_;
+  }
+  if (log != nullptr) return log->Warner()(line);
+  lifecycle::WriteLastWords({"warning: ", line});
 }
 
 void Pages::Add(ReadinessCheck check) {

@@ -52,7 +52,8 @@ class Pages {
 
   observability::Metrics& metrics() { return metrics_; }
 
-  // Adds a value to /metrics. `read` is called for each scrape and must not block.
+  // Adds a value to /metrics. `read` is called for each scrape and must not block. While it throws, its
+  // value is left out, which the log says once a minute.
   //
   // Requires: the name is that of no other gauge, does not begin as this server's own metrics do
   // (server_, grpc_server_, process_, log_, tls_), and has letters, digits, `_` and `:`, of which a
@@ -68,6 +69,7 @@ class Pages {
   Servers servers() const;
   // Adds a gauge whose name may begin as this server's own do.
   void AddNamed(std::string name, std::string help, std::function<double()> read);
+  void Warn(const std::string& line) const;
 
   const lifecycle::Process& process_;
   observability::Metrics metrics_;
