@@ -66,8 +66,9 @@ class Process {
   // replacement.
   TaskGroup& workers() { return workers_; }
 
-  // Registers a saver, which runs before anything is closed. `save` is bounded and guarded like a
-  // closer. Requires: not everything has been saved yet; a closer is too late.
+  // Registers a saver, which runs before anything is closed, and at the same time as all other savers,
+  // on another thread: what two of them write needs a lock. `save` is bounded and guarded like a closer.
+  // Requires: not everything has been saved yet; a closer is too late.
   void SaveOnShutdown(std::string name, ShutdownRegistry::Closer save);
 
   ShutdownRequest& shutdown_request() { return request_; }
