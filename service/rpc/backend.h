@@ -65,8 +65,8 @@ class Backend {
   // `timeout`, which the caller cannot tell from its own; it is not known whether trying again helps.
   //
   // If it throws, this is logged and counted as if the caller's handler had (but see below),
-  // and `done` is dropped: the caller of a unary call gets INTERNAL, unless `done` has passed its Answer on. A
-  // stream is told nothing; what `done` has captured for it must tell when it goes (StreamHold).
+  // and `done` is dropped: the caller of a unary call gets INTERNAL, unless `done` has passed its Answer on. So
+  // does that of a stream whose last hold is in it (StreamHold).
   //
   // The handler is known in it, in what it has left to unary.h and stream.h, and in the `done` of
   // another call. From elsewhere, such as a stream's own work in a pool, what `done` throws is only

@@ -4,6 +4,7 @@
 
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/lifecycle/last_resort/run_or_catch.h"
+#include "service/rpc/guarded_method.h"
 
 namespace rpc {
 
@@ -94,6 +95,8 @@ void BlockingPool::Work() {
     if (!done.ok()) {
       lifecycle::Require(on_failure_ != nullptr, done.ToString());
       on_failure_(done);
+      const GuardedMethod::Failing failing;  // Who waits for it is told.
+      work = nullptr;
     }
     work = nullptr;  // What it captured is gone before the lock is held again.
     lock.lock();

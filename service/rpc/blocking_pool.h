@@ -32,8 +32,9 @@ namespace rpc {
 // Threads: all methods may be called from any thread, and work may call Run().
 class BlockingPool {
  public:
-  // INTERNAL: work threw; the message says what. Called on the thread of that work, which has ended
-  // without answering its caller: the process should shut down. Unset: std::terminate().
+  // INTERNAL: work threw; the message says what. Called on the thread of that work, which has not
+  // done what it was for: the process should shut down. What the work has captured goes then, and of
+  // an Answer or a StreamHold in it the caller gets INTERNAL. Unset: std::terminate().
   using OnFailure = std::function<void(const absl::Status&)>;
 
   // Requires: `threads` is not 0. `capacity`: how much work may wait; more is refused. `max_wait`:

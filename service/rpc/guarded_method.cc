@@ -8,6 +8,7 @@ namespace {
 
 thread_local const std::shared_ptr<GuardedMethod>* running = nullptr;
 thread_local GuardedMethod::RunningCall running_call;
+thread_local bool failing = false;
 
 class Unguarded final : public GuardedMethod {
  public:
@@ -45,7 +46,7 @@ GuardedMethod::RunningCall GuardedMethod::CurrentCall() { return running_call; }
 
 GuardedMethod::Running::Running(const std::shared_ptr<GuardedMethod>& method,
                                 const RunningCall& call)
-    : outer_(running), outer_call_(running_call) {
+    : outer_(running), outer_call_(running_call), outer_failing_(std::exchange(failing, false)) {
   running = &method;
   running_call = call;
 }
@@ -53,7 +54,14 @@ GuardedMethod::Running::Running(const std::shared_ptr<GuardedMethod>& method,
 GuardedMethod::Running::~Running() {
   running = outer_;
   running_call = outer_call_;
+  failing = outer_failing_;
 }
+
+GuardedMethod::Failing::Failing() : outer_(std::exchange(failing, true)) {}
+
+GuardedMethod::Failing::~Failing() { failing = outer_; }
+
+bool GuardedMethod::Failing::Here() { return failing; }
 
 bool GuardedMethod::Survives(const std::function<void()>& work) {
   try {

@@ -70,6 +70,23 @@ class GuardedMethod {
    private:
     const std::shared_ptr<GuardedMethod>* const outer_;
     const RunningCall outer_call_;
+    const bool outer_failing_;
+  };
+
+  // As long as it lives, its thread lets go of what work has left behind that threw: an Answer or a
+  // StreamHold that goes then has failed its call. Not in a handler that is announced meanwhile.
+  class Failing {
+   public:
+    Failing();
+    ~Failing();
+    Failing(const Failing&) = delete;
+    Failing& operator=(const Failing&) = delete;
+
+    // Whether there is one on this thread.
+    static bool Here();
+
+   private:
+    const bool outer_;
   };
 
   // Runs `work`. False: it threw, which is counted.

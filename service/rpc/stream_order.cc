@@ -67,6 +67,9 @@ StreamHold StreamOrder::Hold() {
   ++holds_;
   held_ = true;
   return {this, [this, owner = std::move(owner)](const void*) {
+            if (GuardedMethod::Failing::Here()) {  // Before it is gone: that ends the stream.
+              PostTask([this] { Settle(absl::InternalError("the stream's work failed")); });
+            }
             --holds_;
             Post(kWake);
           }};

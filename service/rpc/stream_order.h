@@ -59,9 +59,10 @@ class StreamHandle {
 // gone, because work elsewhere uses the call or must not be left half done. What a read brings that was
 // under way, the caller's half-close too, waits until then, and comes behind what Run() was given. Pass
 // the result of that work, its failure too, to StreamHandle::Run() before releasing the hold: a hold
-// that just goes means that all went well. When the work throws, in a pool or in what a backend's
-// answer is passed to, its captures are destroyed and nothing is called: keep the hold in an object
-// that tells the failure if it is destroyed untold.
+// that just goes means that all went well. Except when the work throws, in a BlockingPool or in what a
+// backend's answer is passed to: of a hold whose last copy is among its captures the stream ends with
+// INTERNAL, unless it was told to end otherwise. To end it with a resume point, keep the hold in an
+// object that tells the failure if it is destroyed untold.
 using StreamHold = std::shared_ptr<const void>;
 
 // Orders the operations of a stream: its reads and writes, its goodbye and its end. The classes to
@@ -89,7 +90,8 @@ using StreamHold = std::shared_ptr<const void>;
 //     exists. Until then Next() is asked on: what a hold waits for may be the answer to a message that
 //     was read. Goodbye() covers everything that was filled
 //   - a message that cannot be parsed: INVALID_ARGUMENT, with Goodbye()'s resume point
-//   - a method that throws: INTERNAL, and a line in the log
+//   - a method that throws: INTERNAL, and a line in the log; INTERNAL, too, when work throws for which
+//     the stream is held (StreamHold)
 class StreamOrder {
  public:
   // What a stream does to its call. Never called by two threads at a time.

@@ -15,11 +15,13 @@
 #include <vector>
 
 #include "google/rpc/error_details.pb.h"
+#include "service/rpc/blocking_pool.h"
 #include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
 #include "service/rpc/stream.h"
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/status_details.h"
+#include "service/rpc/unary.h"
 
 namespace rpc {
 namespace {
@@ -451,6 +453,39 @@ TEST(StreamOrderTest, NeitherReadsNorEndsWhileItIsHeld) {
   ASSERT_TRUE(call->status());
   EXPECT_TRUE(absl::IsCancelled(*call->status()));
   call->EndAll();
+}
+
+// In a pool, or in what a backend's answer is passed to. What was lost is not taken for done.
+TEST(StreamOrderTest, FailsWhenTheWorkForWhichItIsHeldThrows) {
+  using Run = std::function<void(std::function<void()>)>;
+  const Run in_a_pool = [](std::function<void()> work) {
+    BlockingPool pool(1, 1, [](const absl::Status&) {});
+    ASSERT_TRUE(pool.Run(std::move(work)));
+  };
+  const Run in_a_callback = [](std::function<void()> work) {
+    unary_internal::RunOrFail(*GuardedMethod::Current(), work, [&work] { work = nullptr; });
+  };
+  for (const Run& run : {in_a_pool, in_a_callback}) {
+    for (const bool told : {false, true}) {
+      Script script;
+      std::function<void()> work;
+      script.on_message = [&] {
+        work = [&script, told, hold = script.hold()] {
+          const auto end = [&script] { script.end(absl::AbortedError("not stored")); };
+          if (told) script.handle->Run(end);
+          throw std::runtime_error("no disk");
+        };
+      };
+      const auto call = FakeCall::Begin(script);
+      call->Send("a");
+      run(std::exchange(work, nullptr));
+      if (call->reading()) call->EndRead(StreamOrder::kHalfClosed);
+      ASSERT_TRUE(call->status());
+      EXPECT_EQ(call->status()->code(),
+                told ? absl::StatusCode::kAborted : absl::StatusCode::kInternal);
+      call->EndAll();
+    }
+  }
 }
 
 // A hold that is taken while a read is under way.

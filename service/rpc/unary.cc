@@ -29,19 +29,12 @@ lifecycle::Clock::TimePoint Call::DeadlineWithin(lifecycle::Clock::Duration limi
 }
 
 namespace unary_internal {
-namespace {
-
-// On this thread, what is let go has failed.
-thread_local bool failing = false;
-
-}  // namespace
 
 void RunOrFail(GuardedMethod& method, const std::function<void()>& work,
                const std::function<void()>& drop) {
   if (method.Survives(work)) return;
-  const bool outer = std::exchange(failing, true);
+  const GuardedMethod::Failing failing;
   drop();
-  failing = outer;
 }
 
 Unanswered::~Unanswered() {
@@ -51,7 +44,7 @@ Unanswered::~Unanswered() {
 }
 
 void Unanswered::LetGo() {
-  if (failing) failed_ = true;
+  if (GuardedMethod::Failing::Here()) failed_ = true;
 }
 
 void Unanswered::Claim() {

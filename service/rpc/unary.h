@@ -68,12 +68,13 @@ class Call {
 namespace unary_internal {
 
 // Runs `work`. If that throws, runs `drop`, which lets go of what it has left behind: calls of which
-// an Answer goes with it have failed, and if nobody else answers them, their callers get INTERNAL.
+// an Answer goes with it have failed, and if nobody else answers them, their callers get INTERNAL. So
+// have streams of which the last copy of a hold goes with it.
 void RunOrFail(GuardedMethod& method, const std::function<void()>& work,
                const std::function<void()>& drop);
 
 // A call that is answered once. When it is destroyed without an answer, the caller gets UNAVAILABLE;
-// but see RunOrFail().
+// INTERNAL, where work has thrown that had a copy (GuardedMethod::Failing).
 class Unanswered {
  public:
   // Requires: it is constructed in the handler.
@@ -115,13 +116,14 @@ class Unanswered {
   const GuardedMethod::RunningCall call_ = GuardedMethod::CurrentCall();
   const std::optional<Trace> trace_ = Trace::Current();
   std::atomic<bool> answered_{false};
-  std::atomic<bool> failed_{false};  // Where an Answer was dropped; see RunOrFail().
+  std::atomic<bool> failed_{false};  // Where an Answer was dropped.
 };
 
 }  // namespace unary_internal
 
 // Answers one call. Copies answer the same call, which is answered once. When the last copy is
-// destroyed without an answer, the caller gets UNAVAILABLE.
+// destroyed without an answer, the caller gets UNAVAILABLE; INTERNAL, when work in a pool
+// that has captured one has thrown, or what a backend's answer is passed to.
 //
 // Threads: all methods may be called from any thread.
 template <typename Response>

@@ -43,7 +43,7 @@ absl::Status Twice(const Note& request, Note& response) {
 // Echo answers now, or later when the test wants it; Hold answers from the pool.
 class Unary final : public Probe::CallbackService {
  public:
-  BlockingPool pool{1, 1};
+  BlockingPool pool{1, 1, [](const absl::Status&) {}};
   std::promise<std::optional<Answer<Note>>> later;
   std::atomic<int> worked{0};
   std::atomic<lifecycle::Clock::Duration> in_a_second{};
@@ -223,6 +223,14 @@ TEST_F(UnaryTest, IsUnavailableWhenItsAnswerIsDropped) {
   const auto calling = Begin("Echo", "later");
   service_.later.get_future().get().reset();
   EXPECT_TRUE(absl::IsUnavailable(calling->Await()));
+}
+
+// It may have gone to the pool from a handler that answers later.
+TEST_F(UnaryTest, IsInternalWhenTheWorkThatHasItsAnswerThrows) {
+  const auto calling = Begin("Echo", "later");
+  ASSERT_TRUE(service_.pool.Run(
+      [answer = service_.later.get_future().get()] { throw std::runtime_error("no disk"); }));
+  EXPECT_TRUE(absl::IsInternal(calling->Await()));
 }
 
 // The backend that has the answer may fill the response meanwhile.
