@@ -27,6 +27,8 @@ class GuardedMethod {
 
   // Something was thrown; `what` is for operators.
   virtual void Threw(const std::string& what) = 0;
+  // A call was given up: nobody has its Answer any more.
+  virtual void Dropped() {}
   // A message could not be parsed.
   virtual void Undecodable() = 0;
 

@@ -29,6 +29,7 @@ struct HandlerGuard::State {
         authorize(std::move(may_call)),
         goodbye(goodbye_of_server),
         write(std::move(write_line)),
+        dropped("a call was given up without an answer: its Answer was dropped", write),
         undecodable("a request could not be parsed", write),
         refused("refused a call: too many calls in flight", write) {}
 
@@ -45,6 +46,7 @@ struct HandlerGuard::State {
   const LimitLog::Write write;
   std::atomic<std::int64_t> failed{0};
   std::map<std::string, LimitLog> failures;  // By method: one that fails often hides no other.
+  LimitLog dropped;
   LimitLog undecodable;
   LimitLog refused;
 };
@@ -74,6 +76,9 @@ class Method final : public GuardedMethod {
     const std::string shown = absl::CHexEscape(what.substr(0, kMost));
     ++state_->failed;
     failures_.Count(absl::StrCat(name_, ": ", shown));
+  }
+  void Dropped() override {
+    if (!state_->over) state_->dropped.Count(name_);
   }
   void Undecodable() override {
     if (!state_->over) state_->undecodable.Count(name_);
@@ -226,6 +231,7 @@ std::int64_t HandlerGuard::refused() const { return state_->refused.total(); }
 
 void HandlerGuard::ForEachLog(const std::function<void(LimitLog&)>& use) {
   for (auto& [method, log] : state_->failures) use(log);
+  use(state_->dropped);
   use(state_->undecodable);
   use(state_->refused);
 }

@@ -25,6 +25,7 @@ namespace rpc {
 // Guarantees, for the callback and the synchronous API, unary calls and streams:
 // - a handler that throws before it has returned (its reactor, with the callback API), or an
 //   `authorize` that throws: INTERNAL, and a log line with what was thrown, for each method
+// - a call whose Answer (unary.h) is dropped: UNAVAILABLE, and a log line
 // - a request that cannot be parsed: INVALID_ARGUMENT, and a log line
 // - a call above the limit: RESOURCE_EXHAUSTED with RetryInfo, without parsing its request, and a
 //   log line

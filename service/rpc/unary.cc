@@ -39,6 +39,7 @@ void RunOrFail(GuardedMethod& method, const std::function<void()>& work,
 
 Unanswered::~Unanswered() {
   if (answered_) return;
+  if (!failed_) method_->Dropped();
   Answer(failed_ ? absl::InternalError("the handler failed")
                  : absl::UnavailableError("the call was given up; try again"));
 }

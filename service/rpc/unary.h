@@ -122,8 +122,8 @@ class Unanswered {
 }  // namespace unary_internal
 
 // Answers one call. Copies answer the same call, which is answered once. When the last copy is
-// destroyed without an answer, the caller gets UNAVAILABLE; INTERNAL, when work in a pool
-// that has captured one has thrown, or what a backend's answer is passed to.
+// destroyed without an answer, the caller gets UNAVAILABLE, and the log names the method; INTERNAL, when
+// work in a pool that has captured one has thrown, or what a backend's answer is passed to.
 //
 // Threads: all methods may be called from any thread.
 template <typename Response>

@@ -223,6 +223,8 @@ TEST_F(UnaryTest, IsUnavailableWhenItsAnswerIsDropped) {
   const auto calling = Begin("Echo", "later");
   service_.later.get_future().get().reset();
   EXPECT_TRUE(absl::IsUnavailable(calling->Await()));
+  EXPECT_THAT(line(), HasSubstr("/probe.Probe/Echo"));
+  EXPECT_EQ(guard_.failed(), 0) << "nothing was thrown";
 }
 
 // It may have gone to the pool from a handler that answers later.
