@@ -162,7 +162,7 @@ class StreamOrder {
 
   StreamHandle handle() { return {*this, owner_}; }
   // Not in the constructor.
-  StreamHold Hold();
+  [[nodiscard]] StreamHold Hold();
 
   // Ends the stream when what was filled is written. The first call decides.
   void End(absl::Status status);

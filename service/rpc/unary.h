@@ -38,7 +38,10 @@ namespace rpc {
 //                      and is told when to try again
 //   AnswerLater()      it starts something that ends elsewhere, and passes its Answer on
 //
-// The method's arguments may be used until the call is answered. The response is sent with OK only.
+// The function, or what it starts, runs when the method has returned, except in AnswerNow(). So capture by
+// value, as above: what `[&]` refers to, the method's own parameters among it, is gone by then. What
+// `context`, `request` and `response` point to is there until the call is answered. The response is sent
+// with OK only.
 // An exception is logged, and answered with INTERNAL, unless the Answer has been passed on: then it is
 // up to whoever has it. ToGrpc() converts statuses.
 
