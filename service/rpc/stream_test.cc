@@ -449,6 +449,37 @@ TEST(RawStreamTest, MayWriteWhatIsEmpty) {
   for (const grpc::ByteBuffer& message : call.written()) EXPECT_TRUE(message.Valid());
 }
 
+TEST_F(StreamTest, IsTestedWithoutAServerThoughItOnlyReads) {
+  Note note, response;
+  StreamUnderTest<Gathering> call(response);
+  for (const char* text : {"a", "b"}) {
+    note.set_text(text);
+    ASSERT_TRUE(call.Send(note));
+  }
+  ASSERT_TRUE(call.HalfClose());
+  EXPECT_EQ(call.AwaitEnd(), absl::OkStatus());
+  EXPECT_EQ(response.text(), "ab");
+}
+
+TEST_F(StreamTest, IsTestedWithoutWaitingForItsTimers) {
+  Note request;
+  request.set_text("ticks");
+  StreamUnderTest<Counting> ticking(request);
+  ticking.Read(2);
+  EXPECT_TRUE(ticking.written().empty());
+  ASSERT_TRUE(ticking.PassTime());
+  EXPECT_TRUE(ticking.AwaitWritten(1));
+  ASSERT_TRUE(ticking.PassTime());
+  EXPECT_TRUE(ticking.AwaitWritten(2));
+  request.set_text("beats");
+  StreamUnderTest<Counting> beating(request);
+  beating.Read(1);
+  EXPECT_TRUE(beating.written().empty());
+  ASSERT_TRUE(beating.PassIdleTime());
+  ASSERT_TRUE(beating.AwaitWritten(1));
+  EXPECT_EQ(beating.written().front().text(), "beat");
+}
+
 TEST_F(StreamTest, TellsCallerAndOperatorWhenItThrows) {
   const auto watching = Watch("throws");
   EXPECT_EQ(watching->Next(), "end");

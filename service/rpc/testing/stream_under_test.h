@@ -15,14 +15,29 @@
 #include "service/rpc/stream.h"
 
 namespace rpc {
+namespace stream_internal {
 
-// A stream without a server: its caller reads as fast as the test wants.
+// What a stream writes; of a ClientStream, which writes nothing, what it reads.
+template <typename Stream>
+struct WrittenBy {
+  using Message = typename Stream::Request;
+};
+template <typename Stream>
+requires requires { typename Stream::Response; }
+struct WrittenBy<Stream> {
+  using Message = typename Stream::Response;
+};
+
+}  // namespace stream_internal
+
+// A stream of any kind without a server: its caller reads and sends as fast as the test wants, and its
+// time passes when the test says so.
 //
 // Threads: all methods may be called from any thread.
 template <typename Stream>
 class StreamUnderTest {
  public:
-  using Message = typename Stream::Response;
+  using Message = typename stream_internal::WrittenBy<Stream>::Message;
 
   template <typename... Arguments>
   explicit StreamUnderTest(Arguments&&... arguments) : call_(std::make_shared<Call>()) {
@@ -41,12 +56,23 @@ class StreamUnderTest {
 
   // Reads so many more, when they come.
   void Read(std::size_t messages) { call_->Read(messages); }
-  // The caller sends one. Requires: the one before has been taken in.
+  // These four: whether the stream asks for it in time.
+  //
+  // The caller sends one.
   template <typename Request>
-  void Send(const Request& message) {
+  bool Send(const Request& message) {
+    if (!call_->Take(call_->reads)) return false;
     call_->stream->incoming() = message;
     call_->stream->Post(StreamOrder::kMessage);
+    return true;
   }
+  // The caller has sent all.
+  bool HalfClose() { return call_->PostIf(call_->reads, StreamOrder::kHalfClosed); }
+  // The time is over that WakeAfter() was given.
+  bool PassTime() { return call_->PostIf(call_->has_timer, StreamOrder::kTimer); }
+  // That of BeatWhenIdle().
+  bool PassIdleTime() { return call_->PostIf(call_->has_idle_timer, StreamOrder::kIdle); }
+
   void Drain() { call_->drain.request_stop(); }
 
   // Whether so many are written in time.
@@ -68,20 +94,20 @@ class StreamUnderTest {
   struct Call final : StreamOrder::Transport {
     void Write(bool /*hinted*/) override {
       std::lock_guard lock(mutex);
-      written.push_back(stream->outgoing());
+      if constexpr (requires { stream->outgoing(); }) written.push_back(stream->outgoing());
       changed.notify_all();
       unread = true;
       // Taken up when this turn is over.
       if (Passes()) stream->Post(StreamOrder::kWritten);
     }
-    void Read() override {}
+    void Read() override { Ask(reads); }
     void Finish(const absl::Status& how) override {
       std::lock_guard lock(mutex);
       status = how;
       changed.notify_all();
     }
-    void SetTimer(std::chrono::milliseconds) override {}
-    void SetIdleTimer(std::chrono::milliseconds) override {}
+    void SetTimer(std::chrono::milliseconds) override { Ask(has_timer); }
+    void SetIdleTimer(std::chrono::milliseconds) override { Ask(has_idle_timer); }
     void Release() override {}
 
     void Read(std::size_t messages) {
@@ -100,6 +126,22 @@ class StreamUnderTest {
       --wanted;
       return true;
     }
+    void Ask(bool& asked) {
+      std::lock_guard lock(mutex);
+      asked = true;
+      changed.notify_all();
+    }
+    // Whether it was asked for in time.
+    bool Take(bool& asked) {
+      if (!Await([&asked] { return asked; })) return false;
+      std::lock_guard lock(mutex);
+      return std::exchange(asked, false);
+    }
+    bool PostIf(bool& asked, StreamOrder::CallEvent event) {
+      if (!Take(asked)) return false;
+      stream->Post(event);
+      return true;
+    }
     template <typename Condition>
     bool Await(Condition so) {
       const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
@@ -114,6 +156,9 @@ class StreamUnderTest {
     std::optional<absl::Status> status;  // Guarded by mutex.
     std::size_t wanted = 0;              // Guarded by mutex.
     bool unread = false;                 // Guarded by mutex.
+    bool reads = false;                  // Guarded by mutex.
+    bool has_timer = false;              // Guarded by mutex.
+    bool has_idle_timer = false;         // Guarded by mutex.
     std::optional<Stream> stream;
   };
 
