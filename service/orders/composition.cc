@@ -10,6 +10,7 @@
 #include "service/orders/postgres_order_store.h"
 #include "service/orders/sqlite_order_store.h"
 #include "service/postgres/url.h"
+#include "service/rpc/reachability.h"
 #include "spdlog/spdlog.h"
 
 namespace orders {
@@ -46,8 +47,8 @@ void TellWhetherReachable(InventoryClient& inventory, const std::string& address
   }
   spdlog::warn(
       "no inventory at {}: PlaceOrder and ImportOrders are refused with UNAVAILABLE until there is "
-      "one; --inventory says where to look",
-      address);
+      "one; --inventory says where to look{}",
+      address, rpc::Reachability::ProxyHint());
   inventory.SaidUnreachable();
 }
 

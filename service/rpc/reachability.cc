@@ -7,10 +7,9 @@
 #include "absl/strings/str_cat.h"
 
 namespace rpc {
-namespace {
 
-// The variables that gRPC looks at, in its order.
-std::string Proxy() {
+std::string Reachability::ProxyHint() {
+  // The variables that gRPC looks at, in its order.
   for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) {
     const char* const value = std::getenv(name);
     if (value != nullptr && *value != '\0') {
@@ -20,8 +19,6 @@ std::string Proxy() {
   }
   return "";
 }
-
-}  // namespace
 
 void Reachability::Heard(const grpc::Status& status) {
   switch (status.error_code()) {
@@ -49,7 +46,7 @@ void Reachability::Is(Last now, const std::string& why) {
   const Last before = std::exchange(last_, now);
   if (before == now) return;
   if (now == Last::kUnreachable) {
-    write_(absl::StrCat(target_, " cannot be reached: ", absl::CHexEscape(why), Proxy()));
+    write_(absl::StrCat(target_, " cannot be reached: ", absl::CHexEscape(why), ProxyHint()));
   } else if (before == Last::kUnreachable) {
     write_(absl::StrCat(target_, " can be reached again"));
   }

@@ -29,6 +29,9 @@ class Reachability {
   // that it can.
   void SaidUnreachable();
 
+  // What such a line ends with: "; " and which proxy is in the way, or nothing.
+  static std::string ProxyHint();
+
  private:
   enum class Last { kUnknown, kReachable, kUnreachable };
 

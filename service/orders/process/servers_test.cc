@@ -268,6 +268,15 @@ TEST_F(ServersTest, WithoutAnInventoryOrdersAnswersWhatItCan) {
   EXPECT_EQ(Stop(), Ending::Exited(0)) << orders().Output();
 }
 
+TEST_F(ServersTest, AnInventoryBehindAProxyThatIsNotThereIsToldOfIt) {
+  ASSERT_NO_FATAL_FAILURE(StartInventory());
+  ASSERT_NO_FATAL_FAILURE(StartOrders(
+      inventory_->address(), {},
+      {"/usr/bin/env", "no_proxy=", "no_grpc_proxy=", "http_proxy=http://127.0.0.1:1"}));
+  EXPECT_TRUE(orders().AwaitOutput("--inventory says where to look; http_proxy is set", kLimit))
+      << orders().Output();
+}
+
 TEST_F(ServersTest, AnInventoryThatComesAfterTheStartIsNews) {
   const testkit::ReservedPort inventory;
   const std::string port_file = directory_.File("http");
