@@ -104,6 +104,7 @@ absl::Status ServerHost::Start() {
   // polls on for 10 s after the last write that had to wait (grpc/grpc: tcp_posix.cc,
   // run_poller). The process would outlive its shutdown by that much.
   grpc_init();
+  StartThreadsOfExecutor();
   if (services_.empty() && !options_.prepare) {
     return absl::InvalidArgumentError(
         "a server host needs a service: pass one, or register it in Options::prepare");

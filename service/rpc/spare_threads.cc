@@ -1,19 +1,29 @@
 #include "service/rpc/spare_threads.h"
 
 #include <algorithm>
+#include <deque>
 #include <future>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "grpc/support/cpu.h"
+#include "grpc/support/time.h"
+#include "grpcpp/alarm.h"
 
 namespace rpc {
 
-int ThreadsForAServer() {
-  constexpr unsigned kMost = 64;
-  return static_cast<int>(16 + std::min(2 * std::thread::hardware_concurrency(), kMost));
-}
+namespace {
+
+constexpr unsigned kMost = 64;
+
+// gRPC counts the cores of the machine, also those that this process may not use.
+unsigned TwicePerCore() { return 2 * gpr_cpu_num_cores(); }
+
+}  // namespace
+
+int ThreadsForAServer() { return static_cast<int>(16 + std::min(TwicePerCore(), kMost)); }
 
 absl::Status CheckSpareThreads(int threads) {
   std::promise<void> enough;
@@ -23,15 +33,28 @@ absl::Status CheckSpareThreads(int threads) {
   try {
     for (int i = 0; i < threads; ++i) spare.emplace_back([known] { known.wait(); });
   } catch (const std::system_error& none) {
-    status = absl::ResourceExhaustedError(
-        absl::StrCat("only ", spare.size(), " of the ", threads,
-                     " threads that gRPC may need can be created (ulimit -u, the control group's "
-                     "pids.max): ",
-                     none.what()));
+    status = absl::ResourceExhaustedError(absl::StrCat(
+        "only ", spare.size(), " of the ", threads,
+        " threads that gRPC may need can be created (ulimit -u, -v and -d, the control group's "
+        "pids.max): ",
+        none.what()));
   }
   enough.set_value();
   for (std::thread& thread : spare) thread.join();
   return status;
+}
+
+void StartThreadsOfExecutor() {
+  // Each closure is given to a thread by whoever sets the alarm, and so is the next thread started,
+  // as soon as three wait for one: its limits are MAX_DEPTH and two per core (executor.cc).
+  const unsigned closures = TwicePerCore() <= kMost ? 3 * TwicePerCore() : kMost;
+  std::promise<void> all_set;
+  const std::shared_future<void> known = all_set.get_future().share();
+  std::deque<grpc::Alarm> alarms;
+  for (unsigned i = 0; i < closures; ++i) {
+    alarms.emplace_back().Set(gpr_time_0(GPR_CLOCK_MONOTONIC), [known](bool) { known.wait(); });
+  }
+  all_set.set_value();
 }
 
 }  // namespace rpc
