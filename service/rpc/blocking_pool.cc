@@ -1,5 +1,7 @@
 #include "service/rpc/blocking_pool.h"
 
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "service/lifecycle/last_resort/precondition.h"
@@ -19,6 +21,13 @@ BlockingPool::BlockingPool(std::size_t threads, std::size_t capacity, OnFailure 
       std::lock_guard lock(mutex_);
       ++running_threads_;
     }
+  } catch (const std::system_error& none) {
+    EndThreads();
+    throw std::system_error(
+        none.code(), "only " + std::to_string(threads_.size()) + " of a pool's " +
+                         std::to_string(threads) +
+                         " threads can be created (ulimit -u, -v and -d, the control group's "
+                         "pids.max)");
   } catch (...) {
     EndThreads();
     throw;

@@ -38,8 +38,8 @@ class BlockingPool {
   using OnFailure = std::function<void(const absl::Status&)>;
 
   // Requires: `threads` is not 0. `capacity`: how much work may wait; more is refused. `max_wait`:
-  // see above; by default it is not bounded in time. Throws std::system_error when a thread cannot
-  // be created.
+  // see above; by default it is not bounded in time. Throws std::system_error, which says so, when a
+  // thread cannot be created.
   BlockingPool(std::size_t threads, std::size_t capacity, OnFailure on_failure = nullptr,
                lifecycle::Clock::Duration max_wait = lifecycle::Clock::Duration::max(),
                lifecycle::Clock& clock = lifecycle::Clock::Steady());

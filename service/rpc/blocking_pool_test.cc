@@ -78,7 +78,12 @@ TEST(BlockingPoolDeathTest, EndsTheProcessWithoutAFailureCallback) {
 
 TEST(BlockingPool, LeavesNoThreadWhenItCannotStartAll) {
   const testkit::NoThreads none;
-  EXPECT_THROW(BlockingPool(/*threads=*/2, /*capacity=*/10), std::system_error);
+  try {
+    const BlockingPool pool(/*threads=*/2, /*capacity=*/10);
+    ADD_FAILURE() << "it has started";
+  } catch (const std::system_error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("only 0 of a pool's 2 threads can be created"));
+  }
 }
 
 TEST(BlockingPool, RunsOneItemPerThreadAtOnce) {

@@ -364,6 +364,9 @@ absl::Status Database::ToOpenStatus(const std::string& path, const absl::Status&
     const int error = sqlite3_system_errno(handle_);
     // SQLite's second attempt opens a missing file for reading.
     const bool telling = error != 0 && error != ENOENT;
+    if (telling && error != EACCES && error != EPERM && error != EROFS) {
+      return absl::UnavailableError(absl::StrCat(what, std::strerror(error)));
+    }
     return absl::PermissionDeniedError(
         absl::StrCat(what, telling ? std::strerror(error) : "it cannot be written or created",
                      "; give this user write permission for it and its directory"));

@@ -1,6 +1,7 @@
 #include "service/sqlite/database.h"
 
 #include <linux/capability.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -409,6 +410,19 @@ TEST_F(DatabaseTest, RefusesAReadOnlyDirectory) {
                 HasSubstr("write permission for it and its directory"));
   }).join();
   ASSERT_EQ(chmod(directory_.path().c_str(), 0755), 0);
+}
+
+TEST_F(DatabaseTest, BlamesNoPermissionWhenNoDescriptorIsLeft) {
+  OpenNotes();
+  const std::string path = path_;
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  // Nothing that a sanitizer would need one for.
+  const absl::Status status = Database::Open(path, kNotes, kImpatient).status();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(status.message(), "cannot open database " + path_ + ": Too many open files");
 }
 
 TEST_F(DatabaseTest, RefusesGarbageAndLeavesItAsItIs) {
