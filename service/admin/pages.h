@@ -41,7 +41,7 @@ class Pages {
   // Shows the shutdown as `log` records it, and the flags, whose secrets are already masked.
   void Show(const observability::ProcessLog& log, Flags flags);
 
-  // Shows calls and limits; of several servers, their sums.
+  // Shows calls and limits; of several servers, their sums. Requires: its Start() has returned.
   void Show(const rpc::ServerHost& server);
 
   // Shows when the certificate expires. Null: there is none.

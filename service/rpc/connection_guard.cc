@@ -82,7 +82,8 @@ ConnectionGuard::ConnectionGuard(std::int64_t server_id, Limits limits,
   thread_ = std::thread([this] { Run(); });
 }
 
-ConnectionGuard::~ConnectionGuard() {
+void ConnectionGuard::Stop() {
+  if (!thread_.joinable()) return;
   {
     std::lock_guard lock(mutex_);
     over_ = true;

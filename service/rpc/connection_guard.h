@@ -49,7 +49,7 @@ namespace rpc {
 // permission. Their streams count in the total, but if ending all others were not enough, none of
 // these is ended for it.
 //
-// Threads: any; it has its own thread until it is destroyed.
+// Threads: any, but Stop() and the destructor on one; it has its own thread until then.
 class ConnectionGuard {
  public:
   using Clock = std::chrono::steady_clock;
@@ -77,9 +77,12 @@ class ConnectionGuard {
   ConnectionGuard(std::int64_t server_id, Limits limits,
                   std::function<void(const std::string& peer)> end, LimitLog::Write write,
                   std::function<void()> tick);
-  ~ConnectionGuard();
+  ~ConnectionGuard() { Stop(); }
   ConnectionGuard(const ConnectionGuard&) = delete;
   ConnectionGuard& operator=(const ConnectionGuard&) = delete;
+
+  // Ends no connection any more, and says the rest of its log.
+  void Stop();
 
   // The server is about to end a call of this peer, as grpc_call_get_peer() writes it: one failed
   // stream of its connection is not counted. From any thread.

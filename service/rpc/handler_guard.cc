@@ -42,7 +42,7 @@ struct HandlerGuard::State {
   const HandlerGuard::Answered answered;
   const HandlerGuard::Authorize authorize;
   const GoodbyeSignal* const goodbye;  // Null: nobody says it.
-  std::atomic<bool> over{false};       // The guard is gone.
+  std::atomic<bool> over{false};       // The guard was stopped.
   const LimitLog::Write write;
   std::atomic<std::int64_t> failed{0};
   std::map<std::string, LimitLog> failures;  // By method: one that fails often hides no other.
@@ -202,7 +202,7 @@ HandlerGuard::HandlerGuard(std::function<bool()> overloaded, const LimitLog::Wri
     : state_(std::make_shared<State>(std::move(overloaded), write, std::move(answered),
                                      std::move(authorize), goodbye)) {}
 
-HandlerGuard::~HandlerGuard() { state_->over = true; }
+void HandlerGuard::Stop() { state_->over = true; }
 
 void HandlerGuard::Install(grpc::Service& service) {
   const auto& methods = MethodsOf(service);

@@ -41,9 +41,9 @@ namespace rpc {
 //
 // Cost: one or two virtual calls and a comparison for each call.
 //
-// Threads: Install() and the destructor: while none of its services is served. The rest: any.
+// Threads: Install(), Stop() and the destructor: while none of its services is served. The rest: any.
 // Lifetime: the services may outlive it. A service shared by two servers is guarded by the first
-// one until that is gone.
+// one until that is stopped.
 class HandlerGuard {
  public:
   // Receives the status with which a call ends, before it does, unless its handler finishes a
@@ -62,12 +62,15 @@ class HandlerGuard {
   HandlerGuard(std::function<bool()> overloaded, const LimitLog::Write& write,
                Answered answered = {}, Authorize authorize = {},
                const GoodbyeSignal* goodbye = nullptr);
-  ~HandlerGuard();
+  ~HandlerGuard() { Stop(); }
   HandlerGuard(const HandlerGuard&) = delete;
   HandlerGuard& operator=(const HandlerGuard&) = delete;
 
   // Call it before the service is registered, and after its message allocators are set.
   void Install(grpc::Service& service);
+
+  // Guards no call any more; another one may guard its services now.
+  void Stop();
 
   // The names of the services that it was installed in, "orders.v1.OrdersService".
   const std::vector<std::string>& services() const { return services_; }

@@ -83,7 +83,14 @@ ServerHost::ServerHost(Options options, std::vector<std::shared_ptr<grpc::Servic
       refused_connections_("refused a connection: the limit of connections or descriptors",
                            [this](const std::string& line) { WriteLog(line); }),
       cannot_accept_("callers wait, as no connection can be accepted",
-                     [this](const std::string& line) { WriteLog(line); }) {}
+                     [this](const std::string& line) { WriteLog(line); }),
+      handler_guard_(
+          [this, most = options_.limits.max_calls_in_flight] {
+            return most > 0 && calls_.TooMany(most);
+          },
+          [this](const std::string& line) { WriteLog(line); },
+          [this](const void* call, int status) { calls_.SetStatus(call, status); }, Authorize(),
+          &goodbye_) {}
 
 ServerHost::~ServerHost() {
   lifecycle::Require(!open_,
@@ -130,7 +137,7 @@ absl::Status ServerHost::Start() {
   if (!GoawaySender::Available()) {
     WriteLog("this gRPC has no SendGoaways(): a shutdown cannot ask connections to leave");
   }
-  for (const auto* const names : {&handler_guard_->services(), &options_.health_names}) {
+  for (const auto* const names : {&handler_guard_.services(), &options_.health_names}) {
     for (const std::string& name : *names) {
       server_->GetHealthCheckService()->SetServingStatus(name, true);
     }
@@ -211,33 +218,21 @@ absl::Status ServerHost::BuildServer() {
         each.credentials == nullptr ? grpc::InsecureServerCredentials() : each.credentials));
   }
   options_.limits.ApplyTo(builder);
-  {
-    std::lock_guard lock(guards_mutex_);
-    handler_guard_ = std::make_unique<HandlerGuard>(
-        [this, most = options_.limits.max_calls_in_flight] {
-          return most > 0 && calls_.TooMany(most);
-        },
-        [this](const std::string& line) { WriteLog(line); },
-        [this](const void* call, int status) { calls_.SetStatus(call, status); }, Authorize(),
-        &goodbye_);
-  }
   for (const std::shared_ptr<grpc::Service>& each : services_) {
-    handler_guard_->Install(*each);
+    handler_guard_.Install(*each);
     builder.RegisterService(each.get());
   }
   if (options_.authorization != nullptr) {
     options_.authorization->LogTo([this](const std::string& line) { WriteLog(line); });
-    options_.authorization->AddMethods(handler_guard_->methods());
+    options_.authorization->AddMethods(handler_guard_.methods());
   }
   const CallDeadlines::Limits deadlines = {options_.limits.max_deadline,
                                            options_.limits.default_deadline};
   if (deadlines.any()) {
     deadlines_ = std::make_unique<CallDeadlines>(
         deadlines, [this](const std::string& line) { WriteLog(line); },
-        [this](const std::string& peer) {
-          std::lock_guard lock(guards_mutex_);
-          if (connection_guard_) connection_guard_->Excuse(peer);
-        });
+        // Of a call, so later than Start().
+        [this](const std::string& peer) { connection_guard_->Excuse(peer); });
   }
   calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories(),
                  deadlines_.get(), options_.access_log.get());
@@ -269,8 +264,7 @@ void ServerHost::StartThreads() {
       [this](const std::string& running) { SayThatThreadsAreBlocked(running); },
       options_.blocked_threads);
   const ConnectionLimits& limits = options_.limits;
-  std::lock_guard lock(guards_mutex_);
-  connection_guard_ = std::make_unique<ConnectionGuard>(
+  connection_guard_.emplace(
       connections_.server_id(),
       ConnectionGuard::Limits{.streams = limits.max_concurrent_streams,
                               .resets = limits.max_resets_per_second,
@@ -289,7 +283,7 @@ void ServerHost::ForEachLog(const std::function<void(LimitLog&)>& use) {
   use(refused_connections_);
   use(cannot_accept_);
   if (deadlines_) use(deadlines_->log());
-  handler_guard_->ForEachLog(use);
+  handler_guard_.ForEachLog(use);
   if (options_.authorization != nullptr) options_.authorization->ForEachLog(use);
   if (options_.access_log != nullptr) use(options_.access_log->skipped());
 }
@@ -387,7 +381,7 @@ void ServerHost::CloseListener() {
   }
   takeover_.reset();  // Who asked meanwhile can bind the addresses now.
   open_ = false;
-  if (!drain_of_connections_) return;  // Cancel() has left nobody.
+  if (!drain_of_connections_) return;  // KeepCancelling() has left nobody.
   drain_of_connections_->Begin();
   Patience until_sent(Clock::Steady(), kForGoaway, {});
   until_sent.Poll([this] { return drain_of_connections_->Idle(); });
@@ -432,7 +426,8 @@ void ServerHost::ShutDownWhenToldTo() {
   lock.lock();
   shutdown_ = Shutdown::kBegun;
   lock.unlock();
-  // Without a deadline: what gRPC cuts off counts as finished. Cancel() does the cutting.
+  // Without a deadline: what gRPC cuts off counts as finished. KeepCancelling() does the
+  // cutting.
   server_->Shutdown(OnTheWall(Clock::TimePoint::max()));
   grpc_completion_queue_pluck(queue, this, gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
   grpc_completion_queue_shutdown(queue);
@@ -452,8 +447,9 @@ bool ServerHost::KeepCancelling() {
   const auto end_of_logs = [](LimitLog& log) { log.End(); };
   const Clock::TimePoint now = Clock::Steady().Now();
   if (!cancelling_) {
-    DropGuard(connection_guard_);  // What is cancelled is not its caller's fault.
-    ForEachLog(end_of_logs);       // If a call does not end, nobody comes to it again.
+    // What is cancelled is not its caller's fault.
+    if (connection_guard_) connection_guard_->Stop();
+    ForEachLog(end_of_logs);  // If a call does not end, nobody comes to it again.
     drain_of_connections_->LetGo();
     cancelling_ = next_cancel_ = now;
     if (!ShutdownIs(Shutdown::kReturned)) calls_.CancelAll();
@@ -475,7 +471,7 @@ bool ServerHost::KeepCancelling() {
   drain_of_connections_.reset();
   server_.reset();
   ForEachLog(end_of_logs);
-  DropGuard(handler_guard_);  // Another server may guard the services now.
+  handler_guard_.Stop();  // Another server may guard the services now.
   return true;
 }
 
@@ -497,26 +493,12 @@ int ServerHost::TryCallsRunning() const { return calls_.running(); }
 lifecycle::CallTally ServerHost::TryTally() const { return calls_.TryTally(); }
 
 ServerHost::Refusals ServerHost::Refused() const {
-  std::lock_guard lock(guards_mutex_);
-  Refusals refused = refused_before_;
-  refused.connections = refused_connections_.total();
-  if (deadlines_) refused.overdue_calls = deadlines_->ended();
-  if (connection_guard_) refused.ended_connections = connection_guard_->ended();
-  if (handler_guard_) {
-    refused.calls = handler_guard_->refused();
-    refused.undecodable = handler_guard_->undecodable();
-    refused.failed_handlers = handler_guard_->failed();
-  }
-  return refused;
-}
-
-template <typename Guard>
-void ServerHost::DropGuard(std::unique_ptr<Guard>& guard) {
-  const Refusals refused = Refused();
-  std::unique_ptr<Guard> gone;  // Not under the lock: its thread ends.
-  std::lock_guard lock(guards_mutex_);
-  refused_before_ = refused;
-  guard.swap(gone);
+  return {.connections = refused_connections_.total(),
+          .ended_connections = connection_guard_ ? connection_guard_->ended() : 0,
+          .calls = handler_guard_.refused(),
+          .overdue_calls = deadlines_ ? deadlines_->ended() : 0,
+          .undecodable = handler_guard_.undecodable(),
+          .failed_handlers = handler_guard_.failed()};
 }
 
 bool ServerHost::ShutdownIs(Shutdown at_least) {

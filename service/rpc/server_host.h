@@ -48,8 +48,9 @@ namespace rpc {
 // by name) and server reflection. Calls of these two, and of channelz where it is linked, never
 // delay a shutdown.
 //
-// Threads: Start(), the steps of a shutdown and the destructor on one thread. Look(), Answers(),
-// TryCallsRunning(), TryTally() and address() may be called from any thread.
+// Threads: Start(), the steps of a shutdown and the destructor on one thread. Once Start() has
+// returned, Look(), Answers(), TryCallsRunning(), TryTally(), address(), Refused() and Stats() may be
+// called from any thread.
 // Lifetime: keeps the services. What they use outlives the host, and so does `goodbye`.
 class ServerHost final : public lifecycle::Traffic {
  public:
@@ -170,7 +171,6 @@ class ServerHost final : public lifecycle::Traffic {
     std::int64_t undecodable = 0;        // Requests that could not be parsed.
     std::int64_t failed_handlers = 0;    // They threw, or a TokenCheck did.
   };
-  // These two: from any thread.
   Refusals Refused() const;
   CallStats::Snapshot Stats() const { return calls_.Stats(); }
 
@@ -195,9 +195,6 @@ class ServerHost final : public lifecycle::Traffic {
   // The thread that runs server_->Shutdown().
   void ShutDownWhenToldTo();
   bool ShutdownIs(Shutdown at_least);
-  // Keeps what it has counted.
-  template <typename Guard>
-  void DropGuard(std::unique_ptr<Guard>& guard);
 
   const Options options_;
   const std::vector<std::shared_ptr<grpc::Service>> services_;
@@ -214,10 +211,8 @@ class ServerHost final : public lifecycle::Traffic {
   std::unique_ptr<CallDeadlines> deadlines_;  // From Start() on; null: nothing bounds calls.
   std::function<void(const std::string& to)> handed_over_;
   std::unique_ptr<grpc::Server> server_;
-  mutable std::mutex guards_mutex_;
-  std::unique_ptr<HandlerGuard> handler_guard_;          // From Start() to Cancel().
-  std::unique_ptr<ConnectionGuard> connection_guard_;    // From Start() to Cancel().
-  Refusals refused_before_;                              // Of guards that are gone.
+  HandlerGuard handler_guard_;
+  std::optional<ConnectionGuard> connection_guard_;      // Since Start().
   std::optional<ConnectionDrain> drain_of_connections_;  // As long as there is a server.
 
   std::optional<BlockedThreads> blocked_threads_;  // Since Start().
