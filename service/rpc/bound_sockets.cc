@@ -23,7 +23,7 @@
 namespace rpc {
 namespace {
 
-using Sockets = std::vector<Socket>;
+using Sockets = std::vector<Descriptor>;
 
 constexpr char kUnixPrefix[] = "unix:";
 constexpr char kAbstractPrefix[] = "unix-abstract:";  // As gRPC's channels have it.
@@ -123,7 +123,7 @@ absl::StatusOr<Sockets> Adopt(const std::string& address, InheritedSockets* inhe
                      inherited == nullptr ? "no socket was passed" : inherited->Describe(),
                      "; systemd passes those of a .socket unit, under its FileDescriptorName="));
   }
-  for (const Socket& socket : sockets) {
+  for (const Descriptor& socket : sockets) {
     int type = 0;
     socklen_t size = sizeof type;
     if (getsockopt(socket.fd(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM ||
@@ -210,10 +210,6 @@ absl::StatusOr<Sockets> BindUnix(const std::string& address, const std::string& 
 }
 
 }  // namespace
-
-Socket::~Socket() {
-  if (fd_ >= 0) close(fd_);
-}
 
 absl::StatusOr<BoundSockets> BindAddress(const std::string& address, InheritedSockets* inherited) {
   BoundSockets bound;

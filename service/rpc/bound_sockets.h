@@ -2,35 +2,22 @@
 #define SERVICE_RPC_BOUND_SOCKETS_H_
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "service/rpc/descriptor.h"
 #include "service/rpc/inherited_sockets.h"
 
 namespace rpc {
 
-// A descriptor that is closed with its owner.
-class Socket {
- public:
-  explicit Socket(int fd) : fd_(fd) {}
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  ~Socket();
-
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 // The sockets on which a process is to listen: one for each address that a name has. Those of a host
 // name have the same port; those of an "fd:NAME" may have different ones, or be files.
 struct BoundSockets {
-  std::vector<Socket> all;  // At least one.
-  std::string unix_path;    // Of the socket file; empty for TCP.
-  bool inherited = false;   // Whoever passed them may still listen on them.
-  bool shared = false;      // Another process listens on them, too.
+  std::vector<Descriptor> all;  // At least one.
+  std::string unix_path;        // Of the socket file; empty for TCP.
+  bool inherited = false;       // Whoever passed them may still listen on them.
+  bool shared = false;          // Another process listens on them, too.
 };
 
 // How many callers may arrive before one is accepted; the kernel's own limit

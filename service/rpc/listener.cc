@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,19 +33,13 @@ int Waiting(int listener_fd) {
   return kBacklog + 1;
 }
 
-std::pair<dev_t, ino_t> FileAt(const std::string& path) {
-  struct stat file {};
-  if (path.empty() || lstat(path.c_str(), &file) != 0) return {};
-  return {file.st_dev, file.st_ino};
-}
-
 bool Has(const std::vector<std::string>& addresses, const std::string& address) {
   return std::find(addresses.begin(), addresses.end(), address) != addresses.end();
 }
 
-std::vector<std::string> LocalAddresses(const std::vector<Socket>& sockets) {
+std::vector<std::string> LocalAddresses(const std::vector<Descriptor>& sockets) {
   std::vector<std::string> addresses;
-  for (const Socket& socket : sockets) {
+  for (const Descriptor& socket : sockets) {
     std::string address = LocalAddress(socket.fd());
     if (!Has(addresses, address)) addresses.push_back(std::move(address));
   }
@@ -64,8 +57,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& addr
                                                          InheritedSockets* inherited) {
   absl::StatusOr<BoundSockets> sockets = BindAddress(address, inherited);
   if (!sockets.ok()) return sockets.status();
-  Socket wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (wake.fd() < 0) return BindError(address, errno);
+  Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.open()) return BindError(address, errno);
   std::unique_ptr<Listener> listener(new Listener(*std::move(sockets), std::move(wake)));
   try {
     listener->thread_ = std::thread([&self = *listener] { self.Run(); });
@@ -76,7 +69,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(const std::string& addr
   return listener;
 }
 
-Listener::Listener(BoundSockets bound, Socket wake)
+Listener::Listener(BoundSockets bound, Descriptor wake)
     : sockets_(std::move(bound.all)),
       wake_(std::move(wake)),
       locals_(LocalAddresses(sockets_)),
@@ -89,7 +82,7 @@ Listener::Listener(BoundSockets bound, Socket wake)
 Listener::~Listener() { Close(); }
 
 absl::Status Listener::Listen() {
-  for (const Socket& socket : sockets_) {
+  for (const Descriptor& socket : sockets_) {
     if (listen(socket.fd(), kBacklog) != 0) return BindError(address_, errno);
   }
   return absl::OkStatus();
@@ -123,7 +116,7 @@ void Listener::Close() {
 std::vector<int> Listener::Duplicate() const {
   std::vector<int> duplicates;
   std::lock_guard lock(closing_);
-  for (const Socket& socket : sockets_) {
+  for (const Descriptor& socket : sockets_) {
     const int fd = fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
       for (const int each : duplicates) close(each);
@@ -170,20 +163,20 @@ void Listener::Run() {
   may_run_.wait(false);
   if (!accept_) return;
   std::vector<pollfd> fds = {{wake_.fd(), POLLIN, 0}};
-  for (const Socket& socket : sockets_) fds.push_back({socket.fd(), POLLIN, 0});
+  for (const Descriptor& socket : sockets_) fds.push_back({socket.fd(), POLLIN, 0});
   int timeout = kNoTimeout;
   for (;;) {
     // When nobody can be accepted the port stays readable: look at it less often.
     poll(fds.data(), timeout == kNoTimeout ? fds.size() : 1, timeout);
     if ((fds.front().revents & POLLIN) != 0) break;
     timeout = kNoTimeout;
-    for (const Socket& socket : sockets_) {
+    for (const Descriptor& socket : sockets_) {
       if (!AcceptArrived(socket.fd(), kAtATime)) timeout = kUntilItMayWorkAgain;
     }
   }
   if (shared_) return;
   // Only those that are waiting now; later ones are refused, or a storm would never end.
-  for (const Socket& socket : sockets_) AcceptArrived(socket.fd(), Waiting(socket.fd()));
+  for (const Descriptor& socket : sockets_) AcceptArrived(socket.fd(), Waiting(socket.fd()));
 }
 
 bool Listener::AcceptArrived(int listener_fd, int most) {

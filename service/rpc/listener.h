@@ -122,7 +122,7 @@ class Listener {
   const std::string& address() const { return address_; }
 
  private:
-  Listener(BoundSockets bound, Socket wake);
+  Listener(BoundSockets bound, Descriptor wake);
   // Waits for Start(), or for Close() without it.
   void Run();
   // Accepts up to `most` connections from a socket. False: it cannot for the moment, for example
@@ -130,8 +130,8 @@ class Listener {
   bool AcceptArrived(int listener_fd, int most);
 
   mutable std::mutex closing_;
-  std::vector<Socket> sockets_;  // Empty: closed. Changed with closing_ held.
-  const Socket wake_;            // An eventfd, readable once Close() is called.
+  std::vector<Descriptor> sockets_;  // Empty: closed. Changed with closing_ held.
+  const Descriptor wake_;            // An eventfd, readable once Close() is called.
   // The sockets' local addresses, as LocalAddress() has them, each once.
   const std::vector<std::string> locals_;
   const std::string address_;

@@ -62,12 +62,6 @@ sockaddr_un NameOf(const std::string& path) {
   return name;
 }
 
-std::pair<dev_t, ino_t> FileAt(const std::string& path) {
-  struct stat file {};
-  if (lstat(path.c_str(), &file) != 0) return {};
-  return {file.st_dev, file.st_ino};
-}
-
 int NewSocket() { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
 struct Peer {
@@ -142,10 +136,6 @@ bool Readable(int fd, Time until) {
 }
 
 }  // namespace
-
-Takeover::Descriptor::~Descriptor() {
-  if (fd_ >= 0) close(fd_);
-}
 
 Takeover::Takeover(std::string path) : path_(std::move(path)) {}
 

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "service/rpc/descriptor.h"
 #include "service/rpc/inherited_sockets.h"
 
 namespace rpc {
@@ -93,23 +94,6 @@ class Takeover {
   bool has_successor() const { return has_successor_; }
 
  private:
-  // Closed with the object.
-  class Descriptor {
-   public:
-    explicit Descriptor(int fd = -1) : fd_(fd) {}
-    ~Descriptor();
-    Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Descriptor& operator=(Descriptor&& other) noexcept {
-      std::swap(fd_, other.fd_);
-      return *this;
-    }
-    int fd() const { return fd_; }
-    bool open() const { return fd_ >= 0; }
-
-   private:
-    int fd_;
-  };
-
   explicit Takeover(std::string path);
   absl::Status Bind();
   absl::Status Connect(InheritedSockets& inherited);
