@@ -158,6 +158,26 @@ TEST_F(ServerHostTest, HasNothingToCloseOnceItHasEnded) {
   host_->CloseListener();
 }
 
+TEST_F(ServerHostTest, LeavesItsServicesToAnotherOnceItHasEndedAndKeepsItsCounts) {
+  const auto send_no_note = [](const std::string& address) {
+    RawStream echo(NewConnection(address), "/probe.Probe/Echo");
+    echo.Ask("\xff");
+    EXPECT_EQ(echo.AwaitEnd().error_code(), grpc::INVALID_ARGUMENT);
+  };
+  Start();
+  send_no_note(host_->address());
+  EXPECT_EQ(host_->Refused().undecodable, 1);
+  StopCleanly();
+  GoodbyeSignal goodbye_of_next;
+  ServerHost next({}, Services(), goodbye_of_next);
+  ASSERT_TRUE(next.Start().ok());
+  ASSERT_TRUE(next.Open().ok());
+  send_no_note(next.address());
+  EXPECT_EQ(next.Refused().undecodable, 1);
+  EXPECT_EQ(host_->Refused().undecodable, 1);
+  next.CloseListener();
+}
+
 TEST_F(ServerHostTest, DescribesNothingWithoutReflection) {
   Start({.reflection = false});
   EXPECT_TRUE(Echo(Connect()).ok());
