@@ -159,6 +159,8 @@ class AuthorizationTest : public testing::Test {
     host_.emplace(
         ServerHost::Options{.credentials = ServerTls(*files, CallerCertificate::kOptional),
                             .authorization = policy_,
+                            // Those of a slow machine are, and the log would say so.
+                            .blocked_threads = {.blocked = std::chrono::hours(1)},
                             .log =
                                 [this](const std::string& line) {
                                   std::lock_guard lock(mutex_);
