@@ -80,6 +80,11 @@ class Logged {
     EXPECT_TRUE(host_.Cancel(patience));
   }
 
+  // A call is logged, and answered, a little before it has ended.
+  bool AwaitNoCalls() {
+    return testkit::Eventually([this] { return host_.TryCallsRunning() == 0; });
+  }
+
   std::string address() const { return host_.address(); }
 
  private:
@@ -350,7 +355,7 @@ TEST_F(AccessLogTest, LogsACallThatItsCallerHasGivenUp) {
   ASSERT_TRUE(probe_.AwaitHeld(1));
   held.Cancel();
   const std::vector<EndedCall> calls = AwaitCalls(1);
-  EXPECT_THAT(Codes(calls), ElementsAre("/probe.Probe/Hold CANCELLED"));
+  ASSERT_THAT(Codes(calls), ElementsAre("/probe.Probe/Hold CANCELLED"));
   EXPECT_THAT(calls.front().peer, StartsWith("ipv4:127.0.0.1:"));
 }
 
@@ -358,8 +363,9 @@ TEST_F(AccessLogTest, LogsWhoseDeadlineWasOver) {
   Logged server(log_, probe_);
   RawPeer caller(server.address());  // Does not cancel it.
   caller.SendMessage(caller.Open("/probe.Probe/Hold", {{"grpc-timeout", "1S"}}), "");
+  ASSERT_TRUE(probe_.AwaitHeld(1)) << "it began too late";
   const std::vector<EndedCall> calls = AwaitCalls(1);
-  EXPECT_THAT(Codes(calls), ElementsAre("/probe.Probe/Hold DEADLINE_EXCEEDED"));
+  ASSERT_THAT(Codes(calls), ElementsAre("/probe.Probe/Hold DEADLINE_EXCEEDED"));
   EXPECT_THAT(calls.front().peer, StartsWith("ipv4:127.0.0.1:"));
 }
 
@@ -371,7 +377,7 @@ TEST_F(AccessLogTest, LogsCallsThatAreRefused) {
   Logged server(log_, probe_, {.limits = {.max_calls_in_flight = 1}, .authorization = *policy});
   const auto channel = NewConnection(server.address());
   CallRaw(channel, "/probe.Probe/Chat");
-  AwaitCalls(1);
+  ASSERT_TRUE(server.AwaitNoCalls());
   RawStream first(channel, "/probe.Probe/Hold");
   std::jthread asks([&first] { first.Ask(""); });
   ASSERT_TRUE(probe_.AwaitHeld(1));

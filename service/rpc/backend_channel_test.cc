@@ -342,15 +342,17 @@ TEST_F(BackendChannelOnBehalf, PassesTheCallersCancellationOn) {
 }
 
 TEST_F(BackendChannelOnBehalf, PassesTheCallersDeadlineOn) {
+  const auto channel = NewConnection(front_server_.address());
+  ASSERT_TRUE(channel->WaitForConnected(std::chrono::system_clock::now() + testkit::kLong));
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + milliseconds(200));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(1));
   Note note;
-  EXPECT_EQ(Probe::NewStub(NewConnection(front_server_.address()))
-                ->Echo(&context, note, &note)
-                .error_code(),
+  EXPECT_EQ(Probe::NewStub(channel)->Echo(&context, note, &note).error_code(),
             grpc::DEADLINE_EXCEEDED);
+  std::future<grpc::Status> status = front_.AwaitEnded();
+  ASSERT_EQ(status.wait_for(testkit::kLong), std::future_status::ready) << "it began too late";
   // Cancelled, when the caller's side was quicker than the clock.
-  const grpc::StatusCode ended = front_.AwaitEnded().get().error_code();
+  const grpc::StatusCode ended = status.get().error_code();
   EXPECT_TRUE(ended == grpc::DEADLINE_EXCEEDED || ended == grpc::CANCELLED) << ended;
 }
 

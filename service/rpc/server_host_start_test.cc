@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -234,6 +235,8 @@ TEST_F(ServerHostStartTest, ServesAndSaysSoWhenItsSuccessorWillNotFindIt) {
         .address = "fd:orders",
         .inherited = std::make_shared<InheritedSockets>(),
         .takeover = parent.File("run/socket"),
+        // No line of how busy this machine is.
+        .blocked_threads = {std::chrono::minutes(1)},
         .log = [&lines](const std::string& line) { lines.push_back(line); }};
     with_socket.inherited->Add(dup(passed), {"fd:orders"});
     return with_socket;

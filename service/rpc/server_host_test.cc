@@ -267,7 +267,7 @@ TEST_F(ServerHostTest, CountsAndDrainsServicesOfTheOtherKinds) {
   stream.reset();
   waits.release.set_value();
   EXPECT_TRUE(held.get().ok());
-  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  EXPECT_TRUE(AwaitNoCalls());
   StopCleanly();
 }
 
@@ -278,11 +278,14 @@ class ServerHostLimitsTest : public ServerHostTest {
     ServerHostTest::TearDown();
     host_.reset();  // Before its lines.
   }
-  std::function<void(const std::string&)> Log() {
-    return [this](const std::string& line) {
-      std::lock_guard lock(mutex_);
-      lines_.push_back(line);
-    };
+  // Among its lines is none of how busy this machine is.
+  void Start(ConnectionLimits limits = {}) {
+    ServerHostTest::Start({.limits = std::move(limits),
+                           .blocked_threads = {std::chrono::minutes(1)},
+                           .log = [this](const std::string& line) {
+                             std::lock_guard lock(mutex_);
+                             lines_.push_back(line);
+                           }});
   }
   std::vector<std::string> lines() {
     std::lock_guard lock(mutex_);
@@ -300,7 +303,7 @@ class ServerHostLimitsTest : public ServerHostTest {
 
 TEST_F(ServerHostLimitsTest, RefuseFurtherConnectionsAndServeExistingOnes) {
   // A caller's own end takes a descriptor, too.
-  Start({.limits = {.max_connections = 8}, .log = Log()});
+  Start({.max_connections = 8});
   const auto channel = Connect();
   ASSERT_TRUE(Echo(channel).ok());
   std::vector<std::unique_ptr<RawConnection>> callers;
@@ -317,7 +320,7 @@ TEST_F(ServerHostLimitsTest, RefuseFurtherConnectionsAndServeExistingOnes) {
 
 // What this process opens takes the last one, as a service that leaks does.
 TEST_F(ServerHostLimitsTest, SayThatCallersWaitWhenNoDescriptorIsLeft) {
-  Start({.log = Log()});
+  Start();
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   const int lowest_free = dup(0);
@@ -333,7 +336,7 @@ TEST_F(ServerHostLimitsTest, SayThatCallersWaitWhenNoDescriptorIsLeft) {
 }
 
 TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
-  Start({.limits = {.max_calls_in_flight = 1}, .log = Log()});
+  Start({.max_calls_in_flight = 1});
   const auto channel = Connect();
   std::future<grpc::Status> held = Hold(channel);
   ASSERT_TRUE(probe_.AwaitHeld(1));
@@ -346,7 +349,7 @@ TEST_F(ServerHostLimitsTest, RefuseCallsWhenTooManyRun) {
 }
 
 TEST_F(ServerHostLimitsTest, EndACallBeyondTheLongestDeadline) {
-  Start({.limits = {.max_deadline = milliseconds(30)}, .log = Log()});
+  Start({.max_deadline = milliseconds(30)});
   EXPECT_EQ(Hold(Connect()).get().error_code(), grpc::DEADLINE_EXCEEDED);
   EXPECT_EQ(host_->Refused().overdue_calls, 1);
   EXPECT_THAT(AwaitLine(), HasSubstr("--max_deadline"));
@@ -354,7 +357,7 @@ TEST_F(ServerHostLimitsTest, EndACallBeyondTheLongestDeadline) {
 }
 
 TEST_F(ServerHostLimitsTest, LeaveThePeerOfOverdueCallsItsConnection) {
-  Start({.limits = {.max_deadline = milliseconds(30), .max_resets_per_second = 50}, .log = Log()});
+  Start({.max_deadline = milliseconds(30), .max_resets_per_second = 50});
   RawPeer peer(host_->address());
   const std::uint32_t stream = peer.Call("/probe.Probe/Watch", "\x0a\x01x");
   ASSERT_TRUE(peer.AwaitOn(stream, RawPeer::kData));
@@ -380,7 +383,7 @@ TEST_F(ServerHostLimitsTest, LeaveThePeerOfOverdueCallsItsConnection) {
 }
 
 TEST_F(ServerHostLimitsTest, SayAtTheEndWhatCameSince) {
-  Start({.limits = {.max_deadline = milliseconds(30)}, .log = Log()});
+  Start({.max_deadline = milliseconds(30)});
   const auto channel = Connect();
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(Hold(channel).get().error_code(), grpc::DEADLINE_EXCEEDED);
@@ -396,7 +399,7 @@ TEST_F(ServerHostLimitsTest, SayAtTheEndWhatCameSince) {
 }
 
 TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
-  Start({.log = Log()});
+  Start();
   RawStream call(Connect(), "/probe.Probe/Echo");
   call.Ask("\x0a\x02\xff\xfe");
   EXPECT_EQ(call.AwaitEnd().error_code(), grpc::INVALID_ARGUMENT);
@@ -405,7 +408,7 @@ TEST_F(ServerHostLimitsTest, SayThatARequestCannotBeParsed) {
 }
 
 TEST_F(ServerHostLimitsTest, EndAPeerThatOpensTooManyStreams) {
-  Start({.limits = {.max_concurrent_streams = 100}, .log = Log()});
+  Start({.max_concurrent_streams = 100});
   RawPeer peer(host_->address(), {.acknowledge_settings = false});
   for (int i = 0; i < 30000 && peer.open(); ++i) peer.Open("/probe.Probe/Hold");
   // Newer gRPC refuses what is above the limit; of older gRPC the connection is ended.
@@ -921,7 +924,7 @@ TEST_F(ServerHostTest, CancelsWhatStillRuns) {
 TEST_F(ServerHostTest, ReportsTheCallsSinceTheShutdownBegan) {
   Start();
   EXPECT_TRUE(Echo(Connect()).ok());  // Before: it is not told of.
-  ASSERT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  ASSERT_TRUE(AwaitNoCalls());
   std::future<grpc::Status> held = Hold(Connect());
   ASSERT_TRUE(probe_.AwaitHeld(1));
   RawStream chat(Connect(), "/probe.Probe/Chat");
@@ -949,13 +952,14 @@ TEST_F(ServerHostTest, ReportsTheCallsSinceItsLastLameDuck) {
   const auto channel = Connect();
   host_->EnterLameDuck();
   EXPECT_TRUE(Echo(channel).ok());
+  ASSERT_TRUE(AwaitNoCalls());
   host_->LeaveLameDuck();
   EXPECT_TRUE(Echo(channel).ok());
-  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  EXPECT_TRUE(AwaitNoCalls());
   EXPECT_TRUE(host_->TryTally().methods.empty());
   host_->EnterLameDuck();
   EXPECT_TRUE(Echo(channel).ok());
-  EXPECT_TRUE(testkit::Eventually([&] { return host_->TryCallsRunning() == 0; }));
+  EXPECT_TRUE(AwaitNoCalls());
   ASSERT_EQ(host_->TryTally().methods.size(), 1U);
   EXPECT_EQ(host_->TryTally().methods[0].finished, 1);
 }

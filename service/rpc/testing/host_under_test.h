@@ -22,6 +22,7 @@
 #include "service/rpc/testing/probe.grpc.pb.h"
 #include "service/rpc/testing/probe_service.h"
 #include "service/rpc/testing/raw_peer.h"
+#include "tests/common/eventually.h"
 
 namespace rpc {
 
@@ -57,6 +58,11 @@ class HostUnderTest : public ::testing::Test {
   void TearDown() override {
     probe_.Release();
     if (host_ && RawConnection(host_->address()).connected()) host_->CloseListener();
+  }
+
+  // Waits until every call counts as ended: its caller has the answer a little earlier.
+  bool AwaitNoCalls() {
+    return testkit::Eventually([this] { return host_->TryCallsRunning() == 0; });
   }
 
   std::shared_ptr<grpc::Channel> Connect() const { return NewConnection(host_->address()); }
