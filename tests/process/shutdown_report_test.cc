@@ -25,11 +25,12 @@
 #include "admin/v1/admin.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
-#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "report/v1/shutdown_report.pb.h"
+#include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/raw_peer.h"
 #include "tests/common/child_process.h"
+#include "tests/common/eventually.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/server_process.h"
@@ -61,7 +62,7 @@ class ShutdownReportTest : public ::testing::Test {
         testkit::ServerProcess::Start({.binary = "tests/servers/echo/echo_server", .flags = flags});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    channel_ = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
+    channel_ = rpc::NewConnection(server_->address());
   }
 
   // A server of which the fault is known, and whose watchdog has time for its words.
@@ -186,11 +187,16 @@ TEST_F(ShutdownReportTest, DescribesAManualDrainBeforeTheShutdown) {
   ASSERT_TRUE(server_->process().AwaitOutput(" Serving", kLimit));
   std::string address;
   std::ifstream(directory_.File("admin")) >> address;
-  const auto admin = admin::v1::AdminService::NewStub(
-      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  const auto admin = admin::v1::AdminService::NewStub(rpc::NewConnection(address));
   // It stays when it is asked to leave.
   std::optional<rpc::RawPeer> caller(std::in_place, server_->address());
   ASSERT_TRUE(caller->AwaitAnswer(caller->Call("/bench.Bench/Echo", "")));
+  // Its caller has the answer a little before it counts as ended.
+  ASSERT_TRUE(testkit::Eventually([&admin] {
+    admin::v1::GetStateResponse response;
+    const grpc::Status status = admin->GetState(rpc::Bounded().get(), {}, &response);
+    return status.ok() && response.state().calls() == 0;
+  }));
   {
     grpc::ClientContext context;
     const auto drain = admin->Drain(&context, {});
@@ -342,8 +348,7 @@ TEST_F(ShutdownReportTest, DescribesWhereTheWatchdogEndedIt) {
 
 TEST_F(ShutdownReportTest, DescribesTheCallsThatTheWatchdogEnded) {
   StartFaulty("goodbye=hangs");
-  const auto stub = bench::Bench::NewStub(
-      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  const auto stub = bench::Bench::NewStub(rpc::NewConnection(server_->address()));
   ASSERT_TRUE(EchoCall(*stub, 0, kLimit).Status().ok());
   const EchoCall call(*stub, /*sleep_ms=*/3'600'000, kLimit);
   ASSERT_TRUE(EchoCall(*stub, 0, kLimit).Status().ok());  // The one before it has come.
