@@ -22,6 +22,7 @@
 #include "service/lifecycle/testing/ample_budget.h"
 #include "service/lifecycle/testing/fake_traffic.h"
 #include "service/lifecycle/testing/recording_observer.h"
+#include "tests/common/sanitized.h"
 
 namespace lifecycle {
 namespace {
@@ -339,11 +340,16 @@ TEST_F(ProcessDeathTest, SaysSoWhenMainServesTwice) {
       ExitedWithCode(7), "a process serves once");
 }
 
+// For a shutdown that does all it must, also where that is slow, before the watchdog bites.
+constexpr milliseconds kEnough{testkit::kSanitized ? 5000 : 1000};
+constexpr ShutdownBudget kShortGrace{.grace = kEnough + milliseconds(500),
+                                     .reserve = milliseconds(200)};
+
 TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingStaticDestructor) {
   EXPECT_EXIT(
       {
         {
-          Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
+          Process process(kShortGrace, observer_);
           process.shutdown_request().Request(ShutdownReason::kInterrupt);
           process.ServeUntilShutdown(traffic_);
         }
@@ -458,10 +464,10 @@ TEST_F(ProcessDeathTest, DestroysNothingWhenARollBackHangs) {
       ExitedWithCode(2), "");
 }
 
-// No phase is ever over, but the watchdog bites after a second, and has time then.
+// No phase is ever over, but the watchdog bites soon, and has time then.
 ShutdownBudget Short() {
   ShutdownBudget budget = AmpleBudget();
-  budget.watchdog_after = seconds(1);
+  budget.watchdog_after = kEnough;
   budget.reserve = seconds(10);
   return budget;
 }
@@ -536,7 +542,7 @@ TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingStart) {
 TEST_F(ProcessDeathTest, TheWatchdogEndsAHangingDestructorOfMain) {
   EXPECT_EXIT(
       {
-        Process process({.grace = milliseconds(1500), .reserve = milliseconds(200)}, observer_);
+        Process process(kShortGrace, observer_);
         process.shutdown_request().Request(ShutdownReason::kInterrupt);
         process.ServeUntilShutdown(traffic_);
         HangForEver();

@@ -15,6 +15,8 @@
 #include <stop_token>
 #include <thread>
 
+#include "tests/common/sanitized.h"
+
 namespace lifecycle {
 namespace {
 
@@ -113,7 +115,8 @@ TEST_F(WatchdogDeathTest, KeepsRunningWithoutItsObject) {
   EXPECT_EXIT(
       {
         {
-          Watchdog watchdog(request_, milliseconds(1000), hours(1), Bite);
+          const milliseconds enough(testkit::kSanitized ? 5000 : 1000);
+          Watchdog watchdog(request_, enough, hours(1), Bite);
           request_.Make();
         }
         HangForEver();
