@@ -141,8 +141,9 @@ class OrdersFaultsTest : public ServersUnderTest {
   void ExpectNothingLost(int orders_placed) {
     ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
     // Placed and confirmed.
-    EXPECT_THAT(orders().Output(),
-                HasSubstr("replayed " + std::to_string(2 * orders_placed) + " events"));
+    EXPECT_TRUE(
+        orders().AwaitOutput("replayed " + std::to_string(2 * orders_placed) + " events", kLimit))
+        << orders().Output();
     std::vector<std::string> ids;
     for (int i = 0; i < orders_placed; ++i) ids.push_back("early-" + std::to_string(i));
     EXPECT_EQ(StoredRequestIds(), ids);

@@ -128,7 +128,9 @@ TEST_F(OrdersOnPostgresTest, ThePagesShowThatTheDatabaseIsFrozen) {
   ASSERT_NO_FATAL_FAILURE(StartInventory());
   std::string http;
   ASSERT_NO_FATAL_FAILURE(StartOrdersWithHttp(http));
-  EXPECT_THAT(admin::Get(http, "/readyz?verbose").body, HasSubstr("[+]database: ok"));
+  EXPECT_TRUE(testkit::Eventually([&http] {
+    return admin::Get(http, "/readyz?verbose").body.find("[+]database: ok") != std::string::npos;
+  }));
   postgres_->Pause();
   // Several at once: they are made one after the other, and each in time.
   std::list<admin::HttpCaller> callers;

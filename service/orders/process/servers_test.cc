@@ -232,6 +232,7 @@ TEST_F(ServersTest, OnlyTheTailIsReplayedAfterAKill) {
   EXPECT_EQ(orders().Wait(kLimit), Ending::Killed(SIGKILL));
 
   ASSERT_NO_FATAL_FAILURE(StartOrders(inventory_->address()));
+  ASSERT_TRUE(orders().AwaitOutput(" events of the order log", kLimit)) << orders().Output();
   // Placed, and perhaps confirmed; not what the clean shutdown had saved.
   EXPECT_THAT(orders().Output(),
               ::testing::AnyOf(HasSubstr("replayed 1 events"), HasSubstr("replayed 2 events")));

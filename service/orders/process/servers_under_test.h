@@ -166,7 +166,9 @@ class ServersUnderTest : public ::testing::Test {
     return AwaitEnd();
   }
 
-  const testkit::TempDir directory_;
+  // In memory, as TemporaryDatabase has it: tests commit often, and a busy disk takes its time for
+  // each.
+  const testkit::TempDir directory_{"/dev/shm"};
   std::unique_ptr<testkit::ServerProcess> inventory_;
   std::unique_ptr<testkit::ServerProcess> orders_;
   std::unique_ptr<v1::OrdersService::Stub> stub_;
