@@ -21,7 +21,6 @@
 #include "absl/strings/str_split.h"
 #include "admin/v1/admin.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "grpcpp/create_channel.h"
 #include "service/admin/testing/http_caller.h"
 #include "service/lifecycle/process.h"
 #include "service/lifecycle/signal_thread.h"
@@ -33,6 +32,7 @@
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/server_host.h"
 #include "service/rpc/status.h"
+#include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/self_signed.h"
 #include "service/rpc/testing/status_details.h"
 #include "service/rpc/tls_files.h"
@@ -103,7 +103,7 @@ class AdminServerTest : public testing::Test {
     EXPECT_TRUE(admin_->Start().ok());
     std::string address;
     std::ifstream(port_file) >> address;
-    channel_ = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+    channel_ = rpc::NewConnection(address);
     stub_ = v1::AdminService::NewStub(channel_);
   }
 
@@ -503,8 +503,7 @@ class SecondServer {
   SecondServer() {
     EXPECT_TRUE(host_.Start().ok());
     EXPECT_TRUE(host_.Open().ok());
-    const auto stub = v1::AdminService::NewStub(
-        grpc::CreateChannel(host_.address(), grpc::InsecureChannelCredentials()));
+    const auto stub = v1::AdminService::NewStub(rpc::NewConnection(host_.address()));
     v1::GetStateResponse response;
     EXPECT_EQ(stub->GetState(Bounded().get(), {}, &response).error_code(), grpc::UNIMPLEMENTED);
     host_.CloseListener();
