@@ -231,8 +231,10 @@ absl::Status ServerHost::BuildServer() {
   if (deadlines.any()) {
     deadlines_ = std::make_unique<CallDeadlines>(
         deadlines, [this](const std::string& line) { WriteLog(line); },
-        // Of a call, so later than Start().
-        [this](const std::string& peer) { connection_guard_->Excuse(peer); });
+        // A port that Options::prepare has added may have callers before there is a guard.
+        [this](const std::string& peer) {
+          if (connection_guard_) connection_guard_->Excuse(peer);
+        });
   }
   calls_.Install(builder, options_.interceptors ? options_.interceptors() : InterceptorFactories(),
                  deadlines_.get(), options_.access_log.get());
