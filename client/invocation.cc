@@ -41,7 +41,8 @@ std::string AdviceFor(const absl::Status& status, const Advice& advice) {
   // gRPC's answer, without words, to a call of a service that is not at this address.
   if (absl::IsUnimplemented(status) && reason.empty()) {
     return "Is the address right? --admin is where a server listens for operators (its "
-           "--admin_address), any other where it listens for callers (its --address).";
+           "--admin_address), --address and --inventory where servers listen for callers (their "
+           "--address).";
   }
   return "";
 }

@@ -90,10 +90,11 @@ TEST_F(CliTest, AnAddressForCallersHasAdvice) {
     return grpc::Status(StatusCode::UNIMPLEMENTED, "");  // So does gRPC.
   });
   EXPECT_EQ(Client({"drain"}), kRefused);
-  EXPECT_EQ(err(),
-            "client drain: UNIMPLEMENTED. Is the address right? --admin is where a server listens "
-            "for operators (its --admin_address), any other where it listens for callers (its "
-            "--address).\n");
+  EXPECT_EQ(
+      err(),
+      "client drain: UNIMPLEMENTED. Is the address right? --admin is where a server listens "
+      "for operators (its --admin_address), --address and --inventory where servers listen for "
+      "callers (their --address).\n");
 }
 
 TEST_F(CliTest, EachTlsFlagAloneUsesTls) {

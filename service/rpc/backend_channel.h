@@ -43,7 +43,7 @@ class BackendChannel {
     // executed such a call: false, where it must not be executed twice. What no backend has seen is sent
     // again in any case.
     bool retry = true;
-    // Null: plaintext. With a certificate: the one that the backend is shown.
+    // Null: plaintext. With a certificate: the one that the backend is shown (TlsFiles::Owner::kClient).
     std::shared_ptr<const TlsFiles> tls{};
     // The name that the backend's certificate must contain; empty: the target's host.
     std::string tls_server_name{};

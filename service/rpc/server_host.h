@@ -185,8 +185,8 @@ class ServerHost final : public lifecycle::Traffic {
   void WriteLog(const std::string& line) const;
   absl::Status WritePortFile() const;
   Takeover::Host HandsOver();
-  // Those of calls and connections that are refused, ended or not logged. Requires: from StartThreads() on, until
-  // the server is gone.
+  // Those of calls and connections that are refused, ended or not logged. Requires: from
+  // StartThreads() on, until the server is gone.
   void ForEachLog(const std::function<void(LimitLog&)>& use);
   // `running`: the calls of all servers of the process; empty: none.
   void SayThatThreadsAreBlocked(const std::string& running);

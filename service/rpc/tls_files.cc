@@ -65,9 +65,9 @@ std::size_t BegunIn(absl::string_view text) {
 bool HasIndented(absl::string_view text) {
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     const absl::string_view shown = absl::StripLeadingAsciiWhitespace(line);
-    if (shown.size() < line.size() && absl::StartsWith(shown, "-----BEGIN CERTIFICATE")) {
-      return true;
-    }
+    const bool certificate = absl::StartsWith(shown, "-----BEGIN CERTIFICATE") ||
+                             absl::StartsWith(shown, "-----BEGIN X509 CERTIFICATE");
+    if (certificate && shown.size() < line.size()) return true;
   }
   return false;
 }

@@ -31,7 +31,7 @@ namespace rpc {
 // Threads: all methods may be called from any thread; only Open() blocks, to read the files.
 class TlsFiles {
  public:
-  // Whose certificate it is.
+  // Whose certificate it is. kClient: one that a backend is shown.
   enum class Owner { kServer, kClient };
 
   // Empty: none. A certificate needs its key and the key its certificate.

@@ -250,6 +250,7 @@ TEST_F(TlsFilesTest, NameAnIndentedCertificate) {
       first_.certificate + "  " + absl::StrReplaceAll(second, {{"\n", "\n  "}}),
       first_.certificate + "\t" + second,
       " " + second + first_.certificate,
+      first_.certificate + " " + absl::StrReplaceAll(second, {{" CERT", " X509 CERT"}}),
   };
   for (const std::string& text : texts) {
     const std::string file = Write("indented", text);
