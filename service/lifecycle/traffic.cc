@@ -30,6 +30,7 @@ std::string RunningCalls(const CallTally& tally) {
 }
 
 absl::Status Traffic::Open() {
+  if (absl::Status may = MayListen(); !may.ok()) return may;
   absl::Status listens = Listen();
   if (listens.ok()) OpenListener();
   return listens;
@@ -67,6 +68,13 @@ TrafficGroup::TrafficGroup(std::vector<Traffic*> members)
 
 void TrafficGroup::OnHandover(std::function<void(const std::string& to)> handed_over) {
   for (Traffic* const each : members_) each->OnHandover(handed_over);
+}
+
+absl::Status TrafficGroup::MayListen() {
+  for (Traffic* const each : members_) {
+    if (absl::Status may = each->MayListen(); !may.ok()) return may;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status TrafficGroup::Listen() {

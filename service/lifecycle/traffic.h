@@ -78,10 +78,12 @@ class Traffic {
   // to drain. `to` names that process.
   virtual void OnHandover(std::function<void(const std::string& to)> /*handed_over*/) {}
 
-  // Lets callers in, in two steps, so that of several servers none does before all can. Errors: those
-  // of Listen(); then no caller is let in, and nothing is left to close.
+  // Lets callers in, in three steps, so that of several servers none does before all can. Errors: those
+  // of the first two; then no caller is let in, and nothing is left to close.
   absl::Status Open();
-  // Everything that may fail. Callers who come from now on wait for the second step, or are reset when
+  // Whether it may listen at all. No caller hears of it.
+  virtual absl::Status MayListen() { return absl::OkStatus(); }
+  // Everything else that may fail. Callers who come from now on wait for the second step, or are reset when
   // the server is destroyed without it.
   virtual absl::Status Listen() = 0;
   // Requires: Listen() was OK.
@@ -160,6 +162,7 @@ class TrafficGroup final : public Traffic {
   // A handover of one member's addresses drains all of them.
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
   // Errors: the first member's that has one.
+  absl::Status MayListen() override;
   absl::Status Listen() override;
   void OpenListener() override;
   void EnterLameDuck() override;

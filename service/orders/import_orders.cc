@@ -14,9 +14,9 @@ namespace {
 // Holds the stream until it is told what became of the order that is being placed, which uses the
 // call until then.
 //
-// The problem: when a step of the placing throws, what is to be called at its end is dropped, and a
-// hold that went with it would let the stream read on: each order that follows would be counted in
-// the place of the one before. So this tells when it goes untold.
+// The problem: when a step of the placing throws, what is to be called at its end is dropped, and the
+// hold that goes with it ends the stream with INTERNAL, which does not say how many orders are stored.
+// So this tells when it goes untold.
 class Placing {
  public:
   Placing(rpc::StreamHandle stream, rpc::StreamHold hold,

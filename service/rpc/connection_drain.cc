@@ -67,9 +67,9 @@ void ConnectionDrain::Begin() {
   for (const auto& listener : listeners_) {
     for (const std::uint16_t port : listener->ports()) ports.push_back(port);
   }
+  lingering_.emplace(std::move(ports));
   recorded_.clear();
   NoteRecords();  // What gRPC forgets from here on lingers.
-  lingering_.emplace(std::move(ports));
   goaways_.Send();
 }
 

@@ -121,8 +121,8 @@ class ConnectionDrain {
   lifecycle::Clock::TimePoint busy_;   // When a call or request was last seen.
   lifecycle::Clock::TimePoint next_look_;  // At the sockets, which takes time with each.
   std::unordered_map<std::uint64_t, PeerSilence> peers_;  // By the socket's cookie.
-  // The peers of which gRPC has had a record since Begin(). It has none before their handshake has ended,
-  // and every connection had one when the GOAWAY was sent that made it leave.
+  // The peers of which gRPC has had a record since Begin(). It has none before their handshake has
+  // ended. Noted at each look, and just before each GOAWAY: that is what makes a connection leave.
   std::unordered_set<std::string> recorded_;
   State state_ = State::kBusy;
   std::optional<lifecycle::Clock::TimePoint> refuses_calls_;  // Since when.

@@ -299,14 +299,16 @@ std::string ServerHost::address() const {
   return listeners_.empty() ? "" : listeners_.front()->address();
 }
 
-absl::Status ServerHost::Listen() {
+absl::Status ServerHost::MayListen() {
   if (server_ == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("the server for ", options_.address,
                                                       " was not started: call its Start() first"));
   }
-  if (options_.authorization != nullptr) {
-    if (absl::Status known = options_.authorization->CheckMethods(); !known.ok()) return known;
-  }
+  return options_.authorization == nullptr ? absl::OkStatus()
+                                           : options_.authorization->CheckMethods();
+}
+
+absl::Status ServerHost::Listen() {
   for (const auto& each : listeners_) {
     if (absl::Status listens = each->Listen(); !listens.ok()) return listens;
   }

@@ -132,6 +132,8 @@ class ServerHost final : public lifecycle::Traffic {
   // What it takes over, it takes over in Start(); what it hands over, once callers were let in. To
   // whom it is handed over also gets the callers who still wait to be accepted.
   void OnHandover(std::function<void(const std::string& to)> handed_over) override;
+  // Not without Start(), nor with rules for methods that no server has which shares the policy.
+  absl::Status MayListen() override;
   // Listens, and writes the port file.
   //
   // Errors: those of Listener::Listen(); FAILED_PRECONDITION when Start() was forgotten; INVALID_ARGUMENT

@@ -72,6 +72,7 @@ TEST_F(ServerHostStartTest, LetsNobodyInWhenOneOfItsGroupWasNotStarted) {
   lifecycle::TrafficGroup group({&*host_, &forgotten});
   const absl::Status opened = group.Open();
   EXPECT_TRUE(absl::IsFailedPrecondition(opened)) << opened;
+  EXPECT_FALSE(RawPeer(host_->address()).open()) << "nobody waits there in vain";
   if (opened.ok()) group.CloseListener();
 }
 

@@ -1,6 +1,7 @@
 #include "service/rpc/spare_threads.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <future>
 #include <system_error>
@@ -21,9 +22,14 @@ constexpr unsigned kMost = 64;
 // gRPC counts the cores of the machine, also those that this process may not use.
 unsigned TwicePerCore() { return 2 * gpr_cpu_num_cores(); }
 
+// Whether the executor, of which the process has one, has its threads.
+std::atomic<bool> executor_is_complete{false};
+
 }  // namespace
 
-int ThreadsForAServer() { return static_cast<int>(16 + std::min(TwicePerCore(), kMost)); }
+int ThreadsForAServer() {
+  return static_cast<int>(16 + (executor_is_complete ? 0 : std::min(TwicePerCore(), kMost)));
+}
 
 absl::Status CheckSpareThreads(int threads) {
   std::promise<void> enough;
@@ -55,6 +61,7 @@ void StartThreadsOfExecutor() {
     alarms.emplace_back().Set(gpr_time_0(GPR_CLOCK_MONOTONIC), [known](bool) { known.wait(); });
   }
   all_set.set_value();
+  executor_is_complete = true;
 }
 
 }  // namespace rpc

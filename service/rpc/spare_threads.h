@@ -7,7 +7,8 @@ namespace rpc {
 
 // How many threads gRPC may start for a server and its first calls: at most 16 for callbacks
 // (CallbackAlternativeCQ), one per core in its event engine, two per core in its executor, a few
-// timers and pollers, and our own. Of those that there are for each core, 64 are counted at most.
+// timers and pollers, and our own. Of those that there are for each core, 64 are counted at most,
+// and none once StartThreadsOfExecutor() was called.
 int ThreadsForAServer();
 
 // Checks that this many more threads can be created now, by starting and ending them.

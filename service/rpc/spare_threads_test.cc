@@ -32,6 +32,7 @@ TEST(SpareThreads, AreNotMissedByGrpcOnceItHasItsOwn) {
   if (!kRunsOutOfThreads || gpr_cpu_num_cores() > 32) GTEST_SKIP();
   grpc_init();
   StartThreadsOfExecutor();
+  EXPECT_EQ(ThreadsForAServer(), 16) << "a second server needs them no more";
   const testkit::NoThreads none;
   constexpr int kMany = 1000;
   std::promise<void> all_set;

@@ -10,7 +10,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <iterator>
 
 namespace lifecycle {
@@ -62,13 +64,16 @@ std::size_t WriteWithoutBlocking(int fd, std::string_view text,
   const int terminal = OpenTerminalAgain(fd);
   const int to = terminal < 0 ? fd : terminal;
   // While one writes to a terminal, others get EAGAIN, though poll() has just found room.
-  int turns_to_lose = terminal < 0 ? 0 : 16;
+  auto turns_to_lose = terminal < 0 ? 0 : std::max<std::int64_t>(patience.count(), 1);
   std::size_t written = 0;
   while (written < text.size() && AwaitRoom(to, patience)) {
     // A pipe that has room has it for so much (POSIX, write()).
     const ssize_t size = WriteOnce(to, text.substr(written, PIPE_BUF));
     if (size < 0 && errno == EINTR) continue;
-    if (size < 0 && errno == EAGAIN && turns_to_lose-- > 0) continue;
+    if (size < 0 && errno == EAGAIN && turns_to_lose-- > 0) {
+      poll(nullptr, 0, /*timeout=*/1);
+      continue;
+    }
     if (size <= 0) break;
     written += static_cast<std::size_t>(size);
   }
