@@ -19,6 +19,7 @@
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/handler_guard.h"
 #include "service/rpc/status.h"
+#include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/status_details.h"
 #include "tests/common/eventually.h"
 #include "tests/common/temp_dir.h"
@@ -96,8 +97,7 @@ class InventoryServiceTest : public ::testing::Test {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&*service_);
     server_ = builder.BuildAndStart();
-    stub_ = v1::InventoryService::NewStub(
-        grpc::CreateChannel(absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
+    stub_ = v1::InventoryService::NewStub(rpc::NewConnection(absl::StrCat("127.0.0.1:", port)));
   }
 
   void StopServing() {
