@@ -20,12 +20,12 @@
 #include "client/error_details.h"
 #include "gmock/gmock.h"
 #include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "orders/v1/orders.grpc.pb.h"
 #include "service/admin/testing/http_caller.h"
 #include "service/orders/process/servers_under_test.h"
 #include "service/orders/testing/orders_under_test.h"
-#include "service/rpc/testing/callers.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
 #include "tests/common/eventually.h"
@@ -93,7 +93,8 @@ TEST_F(ServersTest, ManualDrainAnswersEveryOrderAndSavesState) {
       inventory_->address(), {"--admin_address=127.0.0.1:0", "--admin_port_file=" + port_file}));
   std::string admin_address;
   std::ifstream(port_file) >> admin_address;
-  const auto admin = admin::v1::AdminService::NewStub(rpc::NewConnection(admin_address));
+  const auto admin = admin::v1::AdminService::NewStub(
+      grpc::CreateChannel(admin_address, grpc::InsecureChannelCredentials()));
 
   grpc::ClientContext watching;
   watching.set_deadline(std::chrono::system_clock::now() + kLimit);

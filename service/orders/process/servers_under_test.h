@@ -13,9 +13,9 @@
 
 #include "gmock/gmock.h"
 #include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
 #include "orders/v1/orders.grpc.pb.h"
-#include "service/rpc/testing/callers.h"
 #include "tests/common/child_process.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/server_process.h"
@@ -97,7 +97,8 @@ class ServersUnderTest : public ::testing::Test {
          .under = under});
     ASSERT_TRUE(server.ok()) << server.status();
     orders_ = *std::move(server);
-    stub_ = v1::OrdersService::NewStub(rpc::NewConnection(orders_->address()));
+    stub_ = v1::OrdersService::NewStub(
+        grpc::CreateChannel(orders_->address(), grpc::InsecureChannelCredentials()));
   }
 
   void Start() {

@@ -13,7 +13,6 @@
 #include "grpcpp/support/slice.h"
 #include "gtest/gtest.h"
 #include "service/orders/process/servers_under_test.h"
-#include "service/rpc/testing/callers.h"
 #include "tests/common/unread_pipe.h"
 
 namespace orders {
@@ -55,7 +54,8 @@ class OrdersUnreadOutputTest : public ServersUnderTest {
 TEST_F(OrdersUnreadOutputTest, EverybodyIsServedWhoseBadRequestsProtobufLogs) {
   const testkit::UnreadPipe log;
   ASSERT_NO_FATAL_FAILURE(StartOrdersWith(log, "2"));
-  grpc::GenericStub raw(rpc::NewConnection(orders_->address()));
+  grpc::GenericStub raw(
+      grpc::CreateChannel(orders_->address(), grpc::InsecureChannelCredentials()));
   for (int i = 0; i < 1000; ++i) {
     const grpc::Status refused = GetOrder(raw, "\x0a\x02\xff\xfe");
     ASSERT_NE(refused.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << i;
