@@ -244,9 +244,10 @@ TEST_F(ShutdownReportTest, DescribesWhatWasCut) {
   StartEcho({"--termination_grace=1h", "--shutdown_drain_connections=100ms",
              "--shutdown_drain_calls=100ms"});
   bench::WatchRequest request;
-  request.set_payload(std::string(3 << 20, 'x'));  // Larger than what goes unread.
-  OpenStream watch(channel_, "/bench.Bench/Watch", request.SerializeAsString(), kLimit);
-  ASSERT_TRUE(watch.Read().has_value());
+  request.set_payload(std::string(40'000, 'x'));
+  rpc::RawPeer caller(server_->address(), {.endless_window = false});
+  ASSERT_TRUE(
+      caller.ReadWholeWindow(caller.Call("/bench.Bench/Watch", request.SerializeAsString())));
   server_->process().Signal(SIGTERM);
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(3));
   const report::v1::ShutdownReport report = ReportOf(server_->process());

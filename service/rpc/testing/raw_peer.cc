@@ -190,6 +190,15 @@ bool RawPeer::AwaitAnswer(std::uint32_t stream) {
   return last.has_value() && last->type == kHeaders;
 }
 
+bool RawPeer::ReadWholeWindow(std::uint32_t stream) {
+  for (std::size_t left = 65535; left > 0;) {
+    const std::optional<Frame> data = AwaitOn(stream, kData);
+    if (!data) return false;
+    left -= std::min(left, data->payload.size());
+  }
+  return true;
+}
+
 bool RawPeer::AwaitEnd() {
   AwaitFrame([](const Frame&) { return false; });
   return !open_;

@@ -113,6 +113,11 @@ class RawPeer {
   // Reads to the end of the stream. True: it ended with trailers, and not with a RST_STREAM.
   bool AwaitAnswer(std::uint32_t stream);
 
+  // Reads all that the server may send of the stream without a WINDOW_UPDATE: if that is not all there
+  // is, it is in the middle of a message then. False: as for Next(). Requires: `endless_window` is
+  // false, and nothing was read before.
+  bool ReadWholeWindow(std::uint32_t stream);
+
   // Reads to the end of the connection. False: it took too long.
   bool AwaitEnd();
 
