@@ -42,15 +42,20 @@ void AccessLog::LogTo(Write write, LimitLog::Write write_skipped) {
   receiver_ = std::move(receiver);
 }
 
+bool AccessLog::IsFull(lifecycle::Clock::TimePoint now) const {
+  return now - second_.load(std::memory_order_relaxed) < std::chrono::seconds(1) &&
+         admitted_.load(std::memory_order_relaxed) >= calls_per_second_;
+}
+
 bool AccessLog::Admits(lifecycle::Clock::TimePoint now) {
-  {
+  if (!IsFull(now)) {
     std::lock_guard lock(mutex_);
-    if (now - second_ >= std::chrono::seconds(1)) {
-      second_ = now;
-      admitted_ = 0;
+    if (now - second_.load(std::memory_order_relaxed) >= std::chrono::seconds(1)) {
+      second_.store(now, std::memory_order_relaxed);
+      admitted_.store(0, std::memory_order_relaxed);
     }
-    if (admitted_ < calls_per_second_) {
-      ++admitted_;
+    if (!IsFull(now)) {
+      admitted_.fetch_add(1, std::memory_order_relaxed);
       return true;
     }
   }

@@ -1,6 +1,7 @@
 #ifndef SERVICE_RPC_ACCESS_LOG_H_
 #define SERVICE_RPC_ACCESS_LOG_H_
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -64,12 +65,14 @@ class AccessLog {
     LimitLog::Write write_skipped;
   };
 
+  bool IsFull(lifecycle::Clock::TimePoint now) const;
   std::shared_ptr<const Receiver> receiver();
 
   const int calls_per_second_;
   std::mutex mutex_;
-  lifecycle::Clock::TimePoint second_{};      // Guarded by mutex_: its begin.
-  int admitted_ = 0;                          // Guarded by mutex_: in it.
+  // Changed under mutex_; read without it by the calls above the limit.
+  std::atomic<lifecycle::Clock::TimePoint> second_{lifecycle::Clock::TimePoint()};  // Its begin.
+  std::atomic<int> admitted_{0};                                                    // In it.
   std::shared_ptr<const Receiver> receiver_;  // Guarded by mutex_. Null: none yet.
   LimitLog skipped_;
 };

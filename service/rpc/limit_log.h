@@ -39,8 +39,8 @@ class LimitLog {
   std::int64_t total() const;
 
  private:
-  // Also before `next_` if `early`.
-  void WriteRest(Clock::time_point now, bool early);
+  // Also before `next_` if `early`. `lock`: of mutex_.
+  void WriteRest(Clock::time_point now, bool early, std::unique_lock<std::mutex> lock);
 
   const std::string what_;
   const Write write_;
