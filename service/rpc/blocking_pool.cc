@@ -7,6 +7,7 @@
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/lifecycle/last_resort/run_or_catch.h"
 #include "service/rpc/guarded_method.h"
+#include "service/rpc/spare_threads.h"
 
 namespace rpc {
 
@@ -23,11 +24,9 @@ BlockingPool::BlockingPool(std::size_t threads, std::size_t capacity, OnFailure 
     }
   } catch (const std::system_error& none) {
     EndThreads();
-    throw std::system_error(
-        none.code(), "only " + std::to_string(threads_.size()) + " of a pool's " +
-                         std::to_string(threads) +
-                         " threads can be created (ulimit -u, -v and -d, the control group's "
-                         "pids.max)");
+    throw std::system_error(none.code(), "only " + std::to_string(threads_.size()) +
+                                             " of a pool's " + std::to_string(threads) +
+                                             " threads can be created (" + kThreadLimits + ")");
   } catch (...) {
     EndThreads();
     throw;

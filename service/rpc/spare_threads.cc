@@ -40,10 +40,8 @@ absl::Status CheckSpareThreads(int threads) {
     for (int i = 0; i < threads; ++i) spare.emplace_back([known] { known.wait(); });
   } catch (const std::system_error& none) {
     status = absl::ResourceExhaustedError(absl::StrCat(
-        "only ", spare.size(), " of the ", threads,
-        " threads that gRPC may need can be created (ulimit -u, -v and -d, the control group's "
-        "pids.max): ",
-        none.what()));
+        "only ", spare.size(), " of the ", threads, " threads that gRPC may need can be created (",
+        kThreadLimits, "): ", none.what()));
   }
   enough.set_value();
   for (std::thread& thread : spare) thread.join();
@@ -51,6 +49,7 @@ absl::Status CheckSpareThreads(int threads) {
 }
 
 void StartThreadsOfExecutor() {
+  if (executor_is_complete.exchange(true)) return;
   // Each closure is given to a thread by whoever sets the alarm, and so is the next thread started,
   // as soon as three wait for one: its limits are MAX_DEPTH and two per core (executor.cc).
   const unsigned closures = TwicePerCore() <= kMost ? 3 * TwicePerCore() : kMost;
@@ -61,7 +60,6 @@ void StartThreadsOfExecutor() {
     alarms.emplace_back().Set(gpr_time_0(GPR_CLOCK_MONOTONIC), [known](bool) { known.wait(); });
   }
   all_set.set_value();
-  executor_is_complete = true;
 }
 
 }  // namespace rpc
