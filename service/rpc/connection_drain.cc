@@ -9,7 +9,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <utility>
+
+#include "grpc/grpc.h"
 
 namespace rpc {
 namespace {
@@ -39,6 +42,14 @@ bool IsUnix(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
+// Lets gRPC read what comes, or, if not, nothing that comes from now on: for its epoll descriptors there
+// is nothing to read before so many bytes are there. What it is reading at this moment it reads.
+// Requires: a TCP socket.
+void LetRead(int fd, bool may) {
+  const int least = may ? 1 : std::numeric_limits<int>::max();
+  setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least);
+}
+
 // Unlike a descriptor's number, no other socket ever has it.
 std::uint64_t Cookie(int fd) {
   std::uint64_t cookie = 0;
@@ -52,7 +63,8 @@ std::uint64_t Cookie(int fd) {
 ConnectionDrain::ConnectionDrain(grpc::Server& server, const Listeners& listeners,
                                  const Connections& connections, const CallTracker& calls,
                                  Clock& clock, Records records)
-    : listeners_(listeners),
+    : server_(server),
+      listeners_(listeners),
       connections_(connections),
       calls_(calls),
       clock_(clock),
@@ -98,16 +110,21 @@ ConnectionDrain::State ConnectionDrain::Look() {
   if (seen->arriving > 0) busy_ = now;
   // A connection without a socket has ended; gRPC is about to notice.
   bool any = false, busy = runs, moving = false;
+  bool all_left = true, leaving = false;
   Clock::TimePoint moved = awake_;
-  for (const auto& listener : listeners_) {
-    listener->ForEachConnection([&](int fd) {
-      any = true;
-      const PeerSilence& peer = PeerOf(fd, now, *seen);
-      moved = std::max(moved, peer.moved());
-      if (peer.Holds(now, busy_, awake_)) busy = true;
-      if (refuses_calls_ && peer.received() > *refuses_calls_) moving = true;
-    });
-  }
+  ForEachConnection([&](int fd) {
+    any = true;
+    const PeerSilence& peer = PeerOf(fd, now, *seen);
+    moved = std::max(moved, peer.moved());
+    const bool holds = peer.Holds(now, busy_, awake_);
+    // Where gRPC has closed it and every byte has arrived, no call comes any more: it does not keep others
+    // open, whose callers might call meanwhile.
+    const bool has_left = lingering_->Has(fd) && !peer.owed();
+    all_left = all_left && has_left;
+    (has_left ? leaving : busy) |= holds;
+    if (refuses_calls_ && peer.received() > *refuses_calls_) moving = true;
+  });
+  if (all_left || refuses_calls_) busy = busy || leaving;
   if (refuses_calls_) NoteCutRequests(now, seen->arriving, moving);
   if (!any && now - std::max(busy_, awake_) < PeerSilence::kStalled) busy = true;
   if (seen->arriving > 0 && now - moved < PeerSilence::kStalled) busy = true;
@@ -120,10 +137,12 @@ bool ConnectionDrain::AllGone() { return lingering_->AllClosed() && !connections
 
 bool ConnectionDrain::AnySocket() const {
   bool any = false;
-  for (const auto& listener : listeners_) {
-    listener->ForEachConnection([&any](int) { any = true; });
-  }
+  ForEachConnection([&any](int) { any = true; });
   return any;
+}
+
+void ConnectionDrain::ForEachConnection(const std::function<void(int fd)>& look) const {
+  for (const auto& listener : listeners_) listener->ForEachConnection(look);
 }
 
 ConnectionDrain::Seen ConnectionDrain::LookAtRecords() const {
@@ -135,9 +154,9 @@ ConnectionDrain::Seen ConnectionDrain::LookAtRecords() const {
   for (const ConnectionGuard::Connection& each : records) {
     open += each.open;
     if (each.open > 0 && each.peer.empty()) seen.through_file = true;
-    // A peer may use one port for connections to several of ours.
-    bool& has_begun = seen.peers[each.peer];
-    has_begun = has_begun || each.started > 0;
+    PeerSilence::Requests& requests = seen.peers[each.peer];
+    requests.begun += each.started;
+    requests.open += each.open;
   }
   seen.arriving = std::max(static_cast<int>(open) - calls, 0);
   if (seen.arriving == 0) seen.through_file = false;
@@ -146,7 +165,7 @@ ConnectionDrain::Seen ConnectionDrain::LookAtRecords() const {
 
 ConnectionDrain::Seen ConnectionDrain::NoteRecords() {
   Seen seen = LookAtRecords();
-  for (const auto& [peer, has_begun] : seen.peers) recorded_.insert(peer);
+  for (const auto& [peer, requests] : seen.peers) recorded_.insert(peer);
   return seen;
 }
 
@@ -158,19 +177,37 @@ int ConnectionDrain::UnsentAnswers(int fd, const Seen& seen) const {
   if (peer.empty()) return bytes;  // Nothing tells those of a socket file apart.
   const auto record = seen.peers.find(peer);
   const bool may_have_called =
-      record != seen.peers.end() ? record->second : recorded_.contains(peer);
+      record != seen.peers.end() ? record->second.begun > 0 : recorded_.contains(peer);
   return may_have_called ? bytes : 0;
 }
 
 int ConnectionDrain::OwedAnswers(const Seen& seen) const {
   // Listeners on one port, of several addresses, see each other's connections.
   std::unordered_set<std::uint64_t> owed;
-  for (const auto& listener : listeners_) {
-    listener->ForEachConnection([&](int fd) {
-      if (UnsentAnswers(fd, seen) > 0) owed.insert(Cookie(fd));
-    });
-  }
+  ForEachConnection([&](int fd) {
+    if (UnsentAnswers(fd, seen) > 0) owed.insert(Cookie(fd));
+  });
   return static_cast<int>(owed.size());
+}
+
+void ConnectionDrain::CloseSilent() {
+  if (state_ != State::kSilent) return;
+  bool all_of_tcp = true;
+  ForEachConnection([&](int fd) { all_of_tcp = all_of_tcp && !IsUnix(fd); });
+  if (!all_of_tcp) return;
+  const auto let_read = [this](bool may) {
+    ForEachConnection([&](int fd) {
+      if (!peers_.contains(Cookie(fd))) return;
+      LetRead(fd, may);
+      // gRPC has closed it just now, and somebody else's socket has the number.
+      if (!peers_.contains(Cookie(fd))) LetRead(fd, true);
+    });
+  };
+  let_read(false);
+  next_look_ = clock_.Now();
+  if (Look() != State::kSilent || Unfinished().any()) return let_read(true);
+  lingering_->KeepNoMore();  // Nothing is owed to any of them.
+  grpc_server_cancel_all_calls(server_.c_server());
 }
 
 void ConnectionDrain::RefusesCalls() {
@@ -202,6 +239,10 @@ PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, const Seen& s
     numbers.received = now - milliseconds(info.tcpi_last_data_recv);
     numbers.sent = now - milliseconds(info.tcpi_last_data_sent);
     numbers.round_trip = microseconds(info.tcpi_rtt);
+    if (const auto record = seen.peers.find(ConnectionGuard::PeerOf(fd));
+        record != seen.peers.end()) {
+      numbers.requests = record->second;
+    }
   }
   PeerSilence& peer = peers_.try_emplace(Cookie(fd), begun_).first->second;
   peer.Note(now, numbers);

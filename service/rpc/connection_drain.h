@@ -66,6 +66,18 @@ class ConnectionDrain {
   // ended since. Requires: Begin().
   State Look();
 
+  // To be called just before gRPC is told to refuse calls. If the last look found the connections silent,
+  // and nothing is cut by that, closes them all, with a GOAWAY that names the last stream that was read.
+  //
+  // The problem: of a caller who calls at that moment, as one may who has not read the GOAWAY, gRPC would
+  // take the stream and end it with CANCELLED (grpc/grpc: src/core/lib/surface/server.cc, StartNewRpc()),
+  // which nobody sends elsewhere. So gRPC reads nothing more of these connections first; then they are
+  // looked at once more; and if a byte has come meanwhile, it reads on and nothing is closed. What comes
+  // later is not read, and the GOAWAY tells the client so, which sends the call elsewhere by itself.
+  //
+  // Reading from a socket file cannot be held up: where such a connection is open, none is closed.
+  void CloseSilent();
+
   // From now on gRPC answers no request that is not complete yet, even if the rest of it arrives: it
   // is cut. Look() must be called repeatedly to see them; those whose rest arrives within a quarter of
   // a second are not told from calls that are ending.
@@ -88,8 +100,9 @@ class ConnectionDrain {
     int arriving = 0;
     // Whether one of them may have come through a socket file.
     bool through_file = false;
-    // The peers, as ConnectionGuard::PeerOf() has them, and whether they have begun a stream.
-    std::unordered_map<std::string, bool> peers;
+    // The peers, as ConnectionGuard::PeerOf() has them. One may use a port for connections to several
+    // of ours.
+    std::unordered_map<std::string, PeerSilence::Requests> peers;
   };
   Seen LookAtRecords() const;
   // The same, and remembers the peers.
@@ -101,11 +114,13 @@ class ConnectionDrain {
   int UnsentAnswers(int fd, const Seen& seen) const;
   bool AllGone();
   bool AnySocket() const;
+  void ForEachConnection(const std::function<void(int fd)>& look) const;
   // Of how many connections the peer has not acknowledged an answer.
   int OwedAnswers(const Seen& seen) const;
   // `arriving`: of Seen. `moving`: something has arrived since calls are refused.
   void NoteCutRequests(lifecycle::Clock::TimePoint now, int arriving, bool moving);
 
+  grpc::Server& server_;
   const Listeners& listeners_;
   const Connections& connections_;
   const CallTracker& calls_;

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -86,6 +87,7 @@ class ConnectionDrainTest : public ::testing::Test {
 
   std::vector<ConnectionGuard::Connection> Records() {
     ++asked_;
+    if (at_look_) std::exchange(at_look_, nullptr)();
     if (without_records_) return {};
     return ConnectionGuard::Records(connections_.server_id());
   }
@@ -101,8 +103,9 @@ class ConnectionDrainTest : public ::testing::Test {
 
   static constexpr milliseconds kStep{250};
 
-  int asked_ = 0;                 // For all of gRPC's records.
-  bool without_records_ = false;  // As of connections that gRPC does not know yet, or any more.
+  int asked_ = 0;                  // For all of gRPC's records.
+  std::function<void()> at_look_;  // Run the next time.
+  bool without_records_ = false;   // As of connections that gRPC does not know yet, or any more.
   lifecycle::FakeClock clock_;
   ProbeService probe_;
   CallTracker calls_;
@@ -154,6 +157,25 @@ class ConnectionDrainOfTcp : public ConnectionDrainTest {
       if (ioctl(fd, SIOCOUTQ, &bytes) == 0) sum += bytes;
     });
     return sum;
+  }
+
+  // What has arrived, and gRPC has not read.
+  int ArrivedBytes() const {
+    int sum = 0;
+    listeners_.front()->ForEachConnection([&sum](int fd) {
+      int bytes = 0;
+      if (ioctl(fd, SIOCINQ, &bytes) == 0) sum += bytes;
+    });
+    return sum;
+  }
+
+  // One that has called, and then reads nothing until it calls again.
+  void BeginWithASilentPeer(RawPeer& peer) {
+    Judge(lifecycle::Clock::Steady());
+    peer.HoldPings();
+    ASSERT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
+    Begin();
+    ASSERT_TRUE(Eventually([this] { return drain_->Look() == State::kSilent; }));
   }
 
   // Both flood; one of them has called before.
@@ -237,6 +259,76 @@ TEST_F(ConnectionDrainOfTcp, AsksForAllRecordsOnceALook) {
   EXPECT_EQ(asked_, 4);
 }
 
+// Of a call that the server has not read it says so, and the client sends it elsewhere by itself.
+TEST_F(ConnectionDrainOfTcp, ClosesThoseThatAreSilent) {
+  RawPeer peer(address());
+  ASSERT_NO_FATAL_FAILURE(BeginWithASilentPeer(peer));
+  drain_->CloseSilent();
+  ASSERT_EQ(peer.Await(RawPeer::kGoaway).value().last_stream(), RawPeer::kMaxStream);
+  EXPECT_EQ(peer.Await(RawPeer::kGoaway).value().last_stream(), 1u);
+  EXPECT_TRUE(peer.AwaitEnd());
+  EXPECT_TRUE(Eventually([this] { return drain_->Look() == State::kGone; }));
+}
+
+TEST_F(ConnectionDrainOfTcp, ReadsOnIfOneOfThemCallsAtThatMoment) {
+  RawPeer peer(address());
+  ASSERT_NO_FATAL_FAILURE(BeginWithASilentPeer(peer));
+  std::uint32_t crosses = 0;
+  at_look_ = [&] {
+    crosses = peer.Call("/probe.Probe/Echo", "");
+    EXPECT_TRUE(Eventually([this] { return ArrivedBytes() > 0; }));
+    EXPECT_FALSE(Eventually([this] { return ArrivedBytes() == 0; }, milliseconds(100)));
+  };
+  drain_->CloseSilent();
+  EXPECT_TRUE(peer.AwaitAnswer(crosses));
+}
+
+TEST_F(ConnectionDrainOfTcp, ClosesNoneIfThatCutsARequest) {
+  RawPeer peer(address());
+  ASSERT_NO_FATAL_FAILURE(BeginWithASilentPeer(peer));
+  const std::uint32_t stalled = peer.Open("/probe.Probe/Echo");
+  ASSERT_TRUE(Eventually([this] { return drain_->Unfinished().requests == 1; }));
+  drain_->CloseSilent();
+  peer.SendMessage(stalled, "");
+  EXPECT_TRUE(peer.AwaitAnswer(stalled));
+}
+
+// Nor at any other time.
+TEST_F(ConnectionDrainOfTcp, ClosesNoneBeforeTheyAreSilent) {
+  RawPeer peer(address());
+  ASSERT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
+  Begin();
+  ASSERT_EQ(drain_->Look(), State::kBusy);
+  drain_->CloseSilent();
+  EXPECT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
+}
+
+// gRPC has closed it, and who has it still talks.
+TEST_F(ConnectionDrainOfTcp, IsNotHeldUpByAConnectionThatHasLeft) {
+  RawPeer leaves(address(), {.receive_buffer = 4096});
+  probe::Note much;
+  much.set_text(std::string(60000, 'x'));
+  const std::uint32_t held = leaves.Call("/probe.Probe/Hold", much.SerializeAsString());
+  ASSERT_TRUE(probe_.AwaitHeld(1));
+  RawPeer stays(address());
+  stays.HoldPings();
+  ASSERT_TRUE(stays.AwaitAnswer(stays.Call("/probe.Probe/Echo", "")));
+  Judge(lifecycle::Clock::Steady());
+  Begin();
+  ASSERT_TRUE(leaves.Await(RawPeer::kGoaway).has_value());
+  ASSERT_TRUE(leaves.Await(RawPeer::kGoaway).has_value());
+  probe_.Release();
+  ASSERT_TRUE(Eventually([this] { return connections_.Count() == 1; }));
+  EXPECT_TRUE(leaves.AwaitAnswer(held));
+  const auto it_talks_and_is = [&](State state) {
+    leaves.Ping("12345678");
+    return drain_->Look() == state;
+  };
+  EXPECT_TRUE(Eventually([&] { return it_talks_and_is(State::kSilent); }, seconds(3)));
+  drain_->CloseSilent();
+  EXPECT_TRUE(stays.AwaitEnd());
+}
+
 TEST_F(ConnectionDrainOfASocketFile, WaitsForNoneThatIsSilent) {
   RawPeer deaf(address_);
   ASSERT_TRUE(deaf.Await(RawPeer::kSettings).has_value()) << "it is connected";
@@ -276,6 +368,17 @@ TEST_F(ConnectionDrainOfASocketFile, WaitsForARequestHoweverSlowlyItArrives) {
   EXPECT_TRUE(Eventually([this] { return NoCallRuns(); }));
   EXPECT_NE(LookFor(seconds(2)), State::kBusy);
   EXPECT_FALSE(drain_->Unfinished().any());
+}
+
+TEST_F(ConnectionDrainOfBoth, ClosesNoneWhereReadingCannotBeHeldUp) {
+  RawPeer of_file(address_);
+  of_file.HoldPings();
+  ASSERT_TRUE(of_file.AwaitAnswer(of_file.Call("/probe.Probe/Echo", "")));
+  Judge(lifecycle::Clock::Steady());
+  Begin();
+  ASSERT_TRUE(Eventually([this] { return drain_->Look() == State::kSilent; }));
+  drain_->CloseSilent();
+  EXPECT_TRUE(of_file.AwaitAnswer(of_file.Call("/probe.Probe/Echo", "")));
 }
 
 TEST_F(ConnectionDrainOfBoth, GivesUpARequestOfTcpAlthoughASocketFileHasAnIdlePeer) {

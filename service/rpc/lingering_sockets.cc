@@ -99,13 +99,24 @@ bool LingeringSockets::AllClosed() {
 
 bool LingeringSockets::Keep(int fd) {
   if (Unacknowledged(fd) == 0 || !IsOurs(fd)) return false;
+  std::lock_guard lock(mutex_);
+  if (!keeps_) return false;
   const int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (kept < 0) return false;
   // gRPC relies on close() for this, which does it for the last descriptor alone.
   for (const int poller : pollers_) epoll_ctl(poller, EPOLL_CTL_DEL, fd, nullptr);
-  std::lock_guard lock(mutex_);
   kept_.push_back(kept);
   return true;
+}
+
+void LingeringSockets::KeepNoMore() {
+  std::lock_guard lock(mutex_);
+  keeps_ = false;
+}
+
+bool LingeringSockets::Has(int fd) const {
+  std::lock_guard lock(mutex_);
+  return std::find(kept_.begin(), kept_.end(), fd) != kept_.end();
 }
 
 bool LingeringSockets::IsOurs(int fd) const {

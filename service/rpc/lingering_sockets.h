@@ -45,13 +45,20 @@ class LingeringSockets {
   // For shutdown(): whether the connection is kept and should be closed for sending only.
   bool Keep(int fd);
 
+  // Keeps those that it has, and no further one.
+  void KeepNoMore();
+
+  // Whether it is a descriptor of a connection that is kept.
+  bool Has(int fd) const;
+
  private:
   bool IsOurs(int fd) const;
 
   const std::vector<std::uint16_t> ports_;
   const std::vector<int> pollers_;  // All epoll descriptors of the process.
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<int> kept_;  // Guarded by mutex_: until the caller has closed it, too.
+  bool keeps_ = true;      // Guarded by mutex_.
 };
 
 // Ends a connection now, whatever the kernel still holds for its caller: gRPC sees its end, and

@@ -193,6 +193,25 @@ TEST_P(LingeringSocketsTest, LingerAsLongAsTheCallerIsSilent) {
   for (int i = 0; i < 100; ++i) ASSERT_FALSE(sockets.AllClosed());
 }
 
+TEST_P(LingeringSocketsTest, AreNoMoreOfThemThanWanted) {
+  LingeringSockets sockets({port_});
+  ServerSends(kMuch);
+  sockets.KeepNoMore();
+  ServerCloses();
+  EXPECT_TRUE(sockets.AllClosed());
+}
+
+TEST_P(LingeringSocketsTest, AreToldFromOthers) {
+  LingeringSockets sockets({port_});
+  ServerSends(kMuch);
+  EXPECT_FALSE(sockets.Has(server_));
+  const int duplicate = fcntl(server_, F_DUPFD_CLOEXEC, 0);
+  close(duplicate);  // The lowest number that is free: the next duplicate has it.
+  ServerCloses();
+  EXPECT_FALSE(sockets.Has(server_));
+  EXPECT_TRUE(sockets.Has(duplicate));
+}
+
 TEST_P(LingeringSocketsTest, AreNotThoseOfOtherPorts) {
   LingeringSockets sockets({static_cast<std::uint16_t>(port_ + 1)});
   ServerSends(kMuch);

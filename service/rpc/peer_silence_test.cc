@@ -23,6 +23,8 @@ struct Look {
   int sent = 0;
   int unsent = 0;
   int round_trip = 1;
+  int begun = -1;  // Requests, and of these open ones. -1: nobody knows.
+  int open = 0;
 };
 
 struct Row {
@@ -43,10 +45,12 @@ class PeerSilenceTest : public testing::TestWithParam<Row> {
     looks.push_back(looks.back());
     looks.back().at = when;
     for (const Look& look : looks) {
-      peer.Note(At(look.at), {.received = At(look.received),
-                              .sent = At(look.sent),
-                              .round_trip = milliseconds(look.round_trip),
-                              .unsent = look.unsent});
+      PeerSilence::Numbers numbers{.received = At(look.received),
+                                   .sent = At(look.sent),
+                                   .round_trip = milliseconds(look.round_trip),
+                                   .unsent = look.unsent};
+      if (look.begun >= 0) numbers.requests = {look.begun, look.open};
+      peer.Note(At(look.at), numbers);
     }
     return peer.Holds(At(when), At(row.busy), At(row.awake));
   }
@@ -59,21 +63,37 @@ TEST_P(PeerSilenceTest, HoldsUntilNothingCanBeUnderWay) {
 
 INSTANTIATE_TEST_SUITE_P(
     Of, PeerSilenceTest,
-    testing::Values(Row{"NothingSince", {{.at = 0}}, 1000},
-                    Row{"AByteReceived", {{.at = 500, .received = 400}}, 1400},
-                    Row{"AByteSent", {{.at = 500, .sent = 300}}, 1300},
-                    Row{"ALongWay", {{.at = 0, .round_trip = 600}}, 1400},
-                    Row{"AnAnswerThatLeft", {{.at = 100, .unsent = 9}, {.at = 300}}, 1100},
-                    // It was 800 ms on its way, for all that is known.
-                    Row{"ASlowReader", {{.at = 0}, {.at = 800, .unsent = 9}, {.at = 810}}, 2400},
-                    Row{"AnAnswerThatDoesNotLeave", {{.at = 100, .unsent = 9}}, 5100},
-                    Row{"AnAnswerOfWhichSomeLeaves",
-                        {{.at = 100, .unsent = 9}, {.at = 2000, .unsent = 5}},
-                        7000},
-                    Row{"AnAnswerUnreadByOneWhoTalks",
-                        {{.at = 0, .unsent = 9}, {.at = 900, .received = 800, .unsent = 9}},
-                        5800},
-                    Row{"AProcessThatSlept", {{.at = 700}}, 1600, /*busy=*/0, /*awake=*/600}),
+    testing::Values(
+        Row{"NothingSince", {{.at = 0}}, 1000},
+        Row{"AByteReceived", {{.at = 500, .received = 400}}, 1400},
+        Row{"AByteSent", {{.at = 500, .sent = 300}}, 1300},
+        Row{"ALongWay", {{.at = 0, .round_trip = 600}}, 1400},
+        Row{"AnAnswerThatLeft", {{.at = 100, .unsent = 9}, {.at = 300}}, 1100},
+        // It was 800 ms on its way, for all that is known.
+        Row{"ASlowReader", {{.at = 0}, {.at = 800, .unsent = 9}, {.at = 810}}, 2400},
+        Row{"AnAnswerThatDoesNotLeave", {{.at = 100, .unsent = 9}}, 5100},
+        Row{"AnAnswerOfWhichSomeLeaves",
+            {{.at = 100, .unsent = 9}, {.at = 2000, .unsent = 5}},
+            7000},
+        Row{"AnAnswerUnreadByOneWhoTalks",
+            {{.at = 0, .unsent = 9}, {.at = 900, .received = 800, .unsent = 9}},
+            5800},
+        Row{"APing", {{.at = 0, .begun = 3}, {.at = 500, .received = 400, .begun = 3}}, 1000},
+        Row{"APingAtTheEnd",
+            {{.at = 0, .begun = 3},
+             {.at = 950, .received = 940, .sent = 941, .round_trip = 20, .begun = 3}},
+            1181},
+        Row{"ARequest", {{.at = 0, .begun = 3}, {.at = 500, .received = 400, .begun = 4}}, 1400},
+        Row{"ARequestThatWasOpen",
+            {{.at = 0, .begun = 3, .open = 1}, {.at = 500, .sent = 300, .begun = 3}},
+            1300},
+        Row{"ARequestThatIsOpen",
+            {{.at = 0, .begun = 3, .open = 1}, {.at = 500, .received = 400, .begun = 3, .open = 1}},
+            1400},
+        Row{"APeerThatHasNotAskedYet",
+            {{.at = 0, .begun = 0}, {.at = 500, .received = 400, .begun = 0}},
+            1400},
+        Row{"AProcessThatSlept", {{.at = 700}}, 1600, /*busy=*/0, /*awake=*/600}),
     [](const auto& info) { return info.param.name; });
 
 // A peer that sends something other than a request, for ever.

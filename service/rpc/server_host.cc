@@ -414,6 +414,7 @@ lifecycle::Traffic::Departure ServerHost::LookAtConnections() {
 }
 
 void ServerHost::BeginShutdown() {
+  drain_of_connections_->CloseSilent();
   std::lock_guard lock(mutex_);
   if (shutdown_ == Shutdown::kNotWanted) shutdown_ = Shutdown::kWanted;
   shutdown_changed_.notify_all();

@@ -611,6 +611,28 @@ TEST_F(ServerHostTest, WaitsForARequestThatIsStillArriving) {
   EXPECT_TRUE(caller.AwaitAnswer(stream));
 }
 
+// gRPC itself would end it as CANCELLED, which no client sends elsewhere.
+TEST_F(ServerHostTest, LeavesACallThatCrossesTheShutdownToAnotherReplica) {
+  Start();
+  RawPeer caller(host_->address());
+  caller.HoldPings();
+  ASSERT_TRUE(caller.AwaitAnswer(caller.Call("/probe.Probe/Echo", "")));
+  host_->CloseListener();
+  Patience patience = Long();
+  ASSERT_EQ(host_->AwaitConnectionsGone(patience), Departure::kSilent);
+  host_->BeginShutdown();
+  ASSERT_FALSE(host_->AwaitCallsFinished(patience).any());
+  const std::uint32_t crosses = caller.Call("/probe.Probe/Echo", "");
+  std::uint32_t last_stream = 0;
+  while (const auto frame = caller.Next()) {
+    EXPECT_NE(frame->stream, crosses);
+    if (frame->type == RawPeer::kGoaway) last_stream = frame->last_stream();
+  }
+  EXPECT_FALSE(caller.open());
+  EXPECT_LT(last_stream, crosses);
+  EXPECT_TRUE(host_->Cancel(patience));
+}
+
 TEST_F(ServerHostTest, AnswersCallsInFlight) {
   Start();
   const auto channel = Connect();
