@@ -35,7 +35,7 @@
 #include "service/rpc/testing/callers.h"
 #include "service/rpc/testing/self_signed.h"
 #include "service/rpc/testing/status_details.h"
-#include "service/rpc/tls_files.h"
+#include "service/rpc/tls/tls_files.h"
 #include "tests/common/eventually.h"
 
 namespace admin {

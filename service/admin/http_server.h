@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "service/admin/http_connection.h"
 #include "service/admin/http_request.h"
-#include "service/rpc/listener.h"
+#include "service/rpc/connections/listener.h"
 
 namespace admin {
 

@@ -18,8 +18,8 @@
 #include "service/lifecycle/last_resort/precondition.h"
 #include "service/lifecycle/last_resort/run_or_catch.h"
 #include "service/lifecycle/last_resort/utf8.h"
-#include "service/rpc/call_stats.h"
-#include "service/rpc/limit_log.h"
+#include "service/rpc/calls/call_stats.h"
+#include "service/rpc/calls/limit_log.h"
 
 namespace admin {
 namespace {

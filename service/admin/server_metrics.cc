@@ -14,8 +14,8 @@
 #include "report/v1/shutdown_report.pb.h"
 #include "service/lifecycle/phase.h"
 #include "service/observability/metrics.h"
-#include "service/rpc/access_log.h"
-#include "service/rpc/call_stats.h"
+#include "service/rpc/calls/access_log.h"
+#include "service/rpc/calls/call_stats.h"
 
 namespace admin {
 namespace {

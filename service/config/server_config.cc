@@ -37,11 +37,11 @@
 #include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/last_resort/last_words.h"
 #include "service/observability/utc_time.h"
-#include "service/rpc/authorization.h"
-#include "service/rpc/connection_limits.h"
-#include "service/rpc/inherited_sockets.h"
-#include "service/rpc/tls.h"
-#include "service/rpc/trace.h"
+#include "service/rpc/calls/authorization.h"
+#include "service/rpc/calls/trace.h"
+#include "service/rpc/connections/connection_limits.h"
+#include "service/rpc/connections/inherited_sockets.h"
+#include "service/rpc/tls/tls.h"
 
 ABSL_FLAG(std::string, address, "127.0.0.1:50051",
           "Where to listen: HOST:PORT; port 0 picks a free one; 0.0.0.0 means every interface; "
@@ -62,9 +62,10 @@ ABSL_FLAG(std::string, tls_client_ca, "",
 ABSL_FLAG(bool, tls_require_client_certificate, true,
           "With --tls_client_ca: refuse connections without a certificate. Off: callers may also "
           "come without one, for example with a bearer token; a wrong one is always refused.");
-ABSL_FLAG(std::string, authorization_policy, "",
-          "File that says who may call which method (service/rpc/authorization.h); in force a few "
-          "seconds after it has changed; empty: everybody may call everything.");
+ABSL_FLAG(
+    std::string, authorization_policy, "",
+    "File that says who may call which method (service/rpc/calls/authorization.h); in force a few "
+    "seconds after it has changed; empty: everybody may call everything.");
 ABSL_FLAG(std::string, port_file, "",
           "File that receives the bound HOST:PORT once the server serves.");
 ABSL_FLAG(
@@ -144,7 +145,7 @@ ABSL_FLAG(std::optional<absl::Duration>, shutdown_reserve, std::nullopt,
           "Share of the grace that is held back for the report and the exit; the watchdog ends the "
           "process when half of it is left. Unset: 2/60 of the grace.");
 
-// Limits on connections: service/rpc/connection_limits.h has the reasons.
+// Limits on connections: service/rpc/connections/connection_limits.h has the reasons.
 ABSL_FLAG(
     absl::Duration, max_connection_age,
     absl::FromChrono(rpc::ConnectionLimits().max_connection_age),

@@ -11,7 +11,7 @@
 #include "service/lifecycle/shutdown_budget.h"
 #include "service/observability/process_log.h"
 #include "service/rpc/server_host.h"
-#include "service/rpc/tls_files.h"
+#include "service/rpc/tls/tls_files.h"
 
 namespace config {
 

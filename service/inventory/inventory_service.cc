@@ -7,10 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/alarm.h"
 #include "service/inventory/inventory_errors.h"
+#include "service/rpc/calls/trace.h"
 #include "service/rpc/field_length.h"
 #include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
-#include "service/rpc/trace.h"
 #include "service/rpc/unary.h"
 
 namespace inventory {

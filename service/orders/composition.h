@@ -22,7 +22,7 @@
 #include "service/orders/sales.h"
 #include "service/rpc/blocking_pool.h"
 #include "service/rpc/goodbye_signal.h"
-#include "service/rpc/tls_files.h"
+#include "service/rpc/tls/tls_files.h"
 
 namespace orders {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "service/rpc/tls_files.h"
+#include "service/rpc/tls/tls_files.h"
 
 namespace orders {
 

@@ -13,8 +13,8 @@
 #include "orders/v1/orders.pb.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/backend.h"
-#include "service/rpc/limit_log.h"
-#include "service/rpc/tls_files.h"
+#include "service/rpc/calls/limit_log.h"
+#include "service/rpc/tls/tls_files.h"
 #include "service/rpc/unary.h"
 
 namespace orders {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "service/rpc/limit_log.h"
+#include "service/rpc/calls/limit_log.h"
 #include "service/rpc/status.h"
 #include "spdlog/spdlog.h"
 

@@ -13,7 +13,7 @@
 #include "service/lifecycle/clock.h"
 #include "service/orders/inventory_client.h"
 #include "service/orders/order_store.h"
-#include "service/rpc/limit_log.h"
+#include "service/rpc/calls/limit_log.h"
 
 namespace orders {
 

@@ -14,10 +14,10 @@
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/status.h"
 #include "service/rpc/backend_channel.h"
+#include "service/rpc/calls/trace.h"
 #include "service/rpc/guarded_method.h"
 #include "service/rpc/reachability.h"
 #include "service/rpc/status.h"
-#include "service/rpc/trace.h"
 #include "service/rpc/unary.h"
 
 namespace rpc {

@@ -8,8 +8,8 @@
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
 #include "service/lifecycle/clock.h"
-#include "service/rpc/tls.h"
-#include "service/rpc/trace.h"
+#include "service/rpc/calls/trace.h"
+#include "service/rpc/tls/tls.h"
 #include "service/rpc/wall_clock.h"
 
 namespace rpc {
@@ -117,7 +117,8 @@ std::shared_ptr<grpc::ClientContext> BackendChannel::NewContext(std::stop_token 
 std::shared_ptr<grpc::ClientContext> BackendChannel::Track(
     std::unique_ptr<grpc::ClientContext> context, std::stop_token give_up,
     std::chrono::system_clock::time_point deadline) const {
-  // gRPC passes on what the caller has set, which the server may have shortened (call_deadlines.h).
+  // gRPC passes on what the caller has set, which the server may have shortened
+  // (calls/call_deadlines.h).
   context->set_deadline(std::min(
       deadline, std::chrono::system_clock::now() + lifecycle::AtMostAYear(options_.timeout)));
   auto call = std::make_shared<Call>(channel(), std::move(context), closing_, std::move(give_up));

@@ -15,7 +15,7 @@
 #include "grpcpp/server_context.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/channelz/channel_sockets.h"
-#include "service/rpc/tls_files.h"
+#include "service/rpc/tls/tls_files.h"
 
 namespace rpc {
 
@@ -68,8 +68,9 @@ class BackendChannel {
   // the caller's deadline, or after `timeout`, whichever comes first. `answer_now` and Close()
   // cancel it, also if they came before. Drop it as soon as its call has ended.
   //
-  // It carries the caller's trace (trace.h). To AddMetadata() of a value of the caller's is yours to
-  // check: gRPC ends the process that sends what grpc_header_nonbin_value_is_legal() denies.
+  // It carries the caller's trace (calls/trace.h). To AddMetadata() of a value of the caller's is
+  // yours to check: gRPC ends the process that sends what grpc_header_nonbin_value_is_legal()
+  // denies.
   std::shared_ptr<grpc::ClientContext> NewContext(const grpc::CallbackServerContext& caller) const;
 
   // A context for a call that no caller waits for: it ends after `timeout`, when a stop is requested

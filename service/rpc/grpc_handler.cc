@@ -17,8 +17,8 @@
 #include "grpcpp/support/message_allocator.h"
 #include "grpcpp/support/method_handler.h"
 #include "grpcpp/support/server_callback.h"
+#include "service/rpc/calls/trace.h"
 #include "service/rpc/guarded_method.h"
-#include "service/rpc/trace.h"
 
 namespace rpc {
 namespace {

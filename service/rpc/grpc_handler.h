@@ -32,7 +32,7 @@ class GrpcHandler {
   // What to answer, since the method's function has thrown this. On its thread.
   using Threw = std::function<grpc::Status(const char* what)>;
   // The method's function has returned, and has ended the call with this status. Told only of a
-  // unary call of the callback API that has a span (trace.h) which does not know it.
+  // unary call of the callback API that has a span (calls/trace.h) which does not know it.
   using Ended = std::function<void(int status)>;
 
   // `callback`: the method is of the callback API; otherwise of the synchronous one.

@@ -13,10 +13,10 @@
 #include "grpcpp/impl/rpc_service_method.h"
 #include "grpcpp/support/status.h"
 #include "service/lifecycle/last_resort/precondition.h"
+#include "service/rpc/calls/trace.h"
 #include "service/rpc/grpc_handler.h"
 #include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
-#include "service/rpc/trace.h"
 
 namespace rpc {
 
@@ -140,7 +140,7 @@ class GuardedHandler final : public MethodHandler {
     if (parameter.request == nullptr && Overloaded()) [[unlikely]]
       return End(parameter, Refused());
     const GuardedMethod::Running running(method_, {parameter.server_context, parameter.call->cq()});
-    // The span of a synchronous call is announced by its interceptor (call_tracker.h).
+    // The span of a synchronous call is announced by its interceptor (calls/call_tracker.h).
     const Trace::Scope scope(callback_ ? Trace::Of(*parameter.server_context) : Trace::Current());
     if (state_->authorize) [[unlikely]]
       return RunIfAllowed(parameter);

@@ -10,8 +10,8 @@
 #include "grpcpp/impl/service_type.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/status.h"
+#include "service/rpc/calls/limit_log.h"
 #include "service/rpc/goodbye_signal.h"
-#include "service/rpc/limit_log.h"
 
 namespace rpc {
 
@@ -48,7 +48,7 @@ class HandlerGuard {
  public:
   // Receives the status with which a call ends, before it does, unless its handler finishes a
   // reactor of its own. That of a unary call is looked at when the handler returns, if the call has a
-  // span (trace.h); what it reports itself is then received twice. `call`: its
+  // span (calls/trace.h); what it reports itself is then received twice. `call`: its
   // grpc::ServerContextBase.
   using Answered = std::function<void(const void* call, int status)>;
 

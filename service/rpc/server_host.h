@@ -19,21 +19,21 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "service/lifecycle/traffic.h"
-#include "service/rpc/access_log.h"
-#include "service/rpc/authorization.h"
 #include "service/rpc/blocked_threads.h"
-#include "service/rpc/call_deadlines.h"
-#include "service/rpc/call_tracker.h"
+#include "service/rpc/calls/access_log.h"
+#include "service/rpc/calls/authorization.h"
+#include "service/rpc/calls/call_deadlines.h"
+#include "service/rpc/calls/call_tracker.h"
+#include "service/rpc/calls/limit_log.h"
 #include "service/rpc/channelz/connections.h"
-#include "service/rpc/connection_drain.h"
-#include "service/rpc/connection_guard.h"
-#include "service/rpc/connection_limits.h"
+#include "service/rpc/connections/connection_drain.h"
+#include "service/rpc/connections/connection_guard.h"
+#include "service/rpc/connections/connection_limits.h"
+#include "service/rpc/connections/inherited_sockets.h"
+#include "service/rpc/connections/listener.h"
+#include "service/rpc/connections/takeover.h"
 #include "service/rpc/goodbye_signal.h"
 #include "service/rpc/handler_guard.h"
-#include "service/rpc/inherited_sockets.h"
-#include "service/rpc/limit_log.h"
-#include "service/rpc/listener.h"
-#include "service/rpc/takeover.h"
 
 namespace rpc {
 
@@ -70,9 +70,9 @@ class ServerHost final : public lifecycle::Traffic {
     // Sockets that were passed to the process; null: none.
     std::shared_ptr<InheritedSockets> inherited = nullptr;
     // Socket file under which the server replaces the process that serves there, on the same
-    // addresses and without refusing a caller (takeover.h), and later hands its own over; empty:
-    // none. Where an address is named several times (port 0), the second gets what the second had,
-    // and so on.
+    // addresses and without refusing a caller (connections/takeover.h), and later hands its own
+    // over; empty: none. Where an address is named several times (port 0), the second gets what the
+    // second had, and so on.
     std::string takeover = "";
     // File that receives the first bound address when callers are let in; empty: none.
     std::string port_file = "";
@@ -81,7 +81,7 @@ class ServerHost final : public lifecycle::Traffic {
     std::vector<std::string> health_names = {};
     // Whether server reflection is served.
     bool reflection = true;
-    // Logs each call (access_log.h); null: nobody does.
+    // Logs each call (calls/access_log.h); null: nobody does.
     std::shared_ptr<AccessLog> access_log = nullptr;
     // Interceptors for each call, after the host's own. Having any costs each unary call an eighth
     // of its instructions.
@@ -167,7 +167,7 @@ class ServerHost final : public lifecycle::Traffic {
   // How often each limit was reached, and handlers failed, so far.
   struct Refusals {
     std::int64_t connections = 0;        // Above the limit of connections or descriptors.
-    std::int64_t ended_connections = 0;  // connection_guard.h
+    std::int64_t ended_connections = 0;  // connections/connection_guard.h
     std::int64_t calls = 0;              // Above max_calls_in_flight.
     std::int64_t overdue_calls = 0;      // Ended after max_deadline or default_deadline.
     std::int64_t undecodable = 0;        // Requests that could not be parsed.

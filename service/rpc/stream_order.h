@@ -16,8 +16,8 @@
 
 #include "absl/status/status.h"
 #include "service/lifecycle/clock.h"
+#include "service/rpc/calls/trace.h"
 #include "service/rpc/guarded_method.h"
-#include "service/rpc/trace.h"
 
 namespace rpc {
 

@@ -15,9 +15,9 @@
 #include "grpcpp/support/server_callback.h"
 #include "service/lifecycle/clock.h"
 #include "service/rpc/blocking_pool.h"
+#include "service/rpc/calls/trace.h"
 #include "service/rpc/guarded_method.h"
 #include "service/rpc/status.h"
-#include "service/rpc/trace.h"
 
 namespace rpc {
 

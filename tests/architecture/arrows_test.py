@@ -3,6 +3,7 @@
 
 main.cc files and tests/ may know everything; a unit test beside its code, or what it is made of, may use tests/common and the
 testing/ folder of the room above, and else keeps to the arrows of its room. A testing/ folder belongs to the room that it lies in.
+A unit test in a room within service/rpc may use all that service/rpc may: what it proves shows only in a server that is whole.
 """
 
 import ast
@@ -12,6 +13,8 @@ import re
 import sources
 
 CORE = {"service/lifecycle", "service/lifecycle/last_resort"}
+# The rooms within service/rpc.
+WITHIN_RPC = {"service/rpc/calls", "service/rpc/channelz", "service/rpc/connections", "service/rpc/tls"}
 
 # A room -> the rooms that it may use. A room is the longest of these that a path begins with.
 ARROWS = {
@@ -25,16 +28,24 @@ ARROWS = {
     "service/files": set(),
     "service/lifecycle": {"service/lifecycle/last_resort"},
     "service/lifecycle/last_resort": set(),
-    "service/rpc": CORE | {"service/files", "service/rpc/channelz", "proto/google/rpc", "proto/grpc/health"},
+    "service/rpc": CORE | WITHIN_RPC | {"service/files", "proto/google/rpc", "proto/grpc/health"},
+    "service/rpc/calls": CORE | {"service/files"},
     "service/rpc/channelz": set(),
-    "service/admin": CORE | {"service/files", "service/observability", "service/rpc", "proto/report", "proto/admin", "proto/google/rpc", "proto/grpc/health"},
+    "service/rpc/connections": CORE | {"service/rpc/calls", "service/rpc/channelz"},
+    "service/rpc/tls": {"service/files", "service/lifecycle/last_resort"},
+    "service/admin": CORE
+    | {"service/files", "service/observability", "service/rpc", "service/rpc/calls", "service/rpc/connections", "service/rpc/tls"}
+    | {"proto/report", "proto/admin", "proto/google/rpc", "proto/grpc/health"},
     "service/observability": CORE | {"service/files", "proto/report"},
-    "service/config": CORE | {"service/admin", "service/files", "service/observability", "service/rpc"},
+    "service/config": CORE
+    | {"service/admin", "service/files", "service/observability", "service/rpc", "service/rpc/calls", "service/rpc/connections", "service/rpc/tls"},
     "service/sqlite": set(),
     "service/postgres": set(),
-    "service/inventory": CORE | {"service/observability", "service/rpc", "service/sqlite", "proto/google/rpc", "proto/inventory"},
+    "service/inventory": CORE
+    | {"service/observability", "service/rpc", "service/rpc/calls", "service/sqlite", "proto/google/rpc", "proto/inventory"},
     "service/orders": CORE
-    | {"service/admin", "service/observability", "service/rpc", "service/sqlite", "service/postgres", "proto/google/rpc", "proto/inventory", "proto/orders"},
+    | {"service/admin", "service/observability", "service/rpc", "service/rpc/calls", "service/rpc/tls", "service/sqlite", "service/postgres"}
+    | {"proto/google/rpc", "proto/inventory", "proto/orders"},
     # Callers, who happen to start their servers themselves.
     "service/orders/demo": {"client", "client/orders", "proto/inventory", "proto/orders"},
     "service/orders/process": {"client", "service/admin", "proto/admin", "proto/orders", "service", "service/inventory", "service/postgres"},
@@ -85,6 +96,14 @@ def is_kit(path, room):
     return path.startswith(os.path.dirname(room) + "/testing/")
 
 
+def may_use(room, other, path, for_test):
+    """Whether the room may use `path`, which is of another."""
+    if other in ARROWS[room]:
+        return True
+    whole_server = room in WITHIN_RPC and (other == "service/rpc" or other in ARROWS["service/rpc"])
+    return for_test and (whole_server or is_kit(path, room))
+
+
 def included(path):
     for number, line in enumerate(sources.read(path).splitlines(), 1):
         match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
@@ -99,7 +118,7 @@ def check_includes(path):
     for number, header in included(path):
         where = "%s:%d: %s" % (path, number, header)
         other = room_of(header)
-        if other and other != room and other not in ARROWS[room] and not (is_test(path) and is_kit(header, room)):
+        if other and other != room and not may_use(room, other, header, is_test(path)):
             yield "%s: %s may not use %s" % (where, room, other)
         if header.startswith("tests/") and not (is_test(path) and header.startswith("tests/common/")):
             yield "%s: code may not use tests" % where
@@ -141,8 +160,7 @@ def check_build(path, rooms_with_main):
             if label.value.startswith("//"):
                 target = label.value[2:].split(":")[0]
                 other = room_of(target)
-                may = other in ARROWS[room] or rule == "cc_test" and is_kit(target + "/", room)
-                if other and other != room and not may:
+                if other and other != room and not may_use(room, other, target + "/", rule == "cc_test"):
                     yield "%s: %s may not use %s" % (where, room, other)
                 kit = "testonly" in arguments or package.endswith("/testing")
                 if target.startswith("tests") and rule != "cc_test" and not kit:
