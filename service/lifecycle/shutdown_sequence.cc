@@ -15,9 +15,17 @@ namespace {
 
 constexpr Clock::TimePoint kNever = Clock::TimePoint::max();
 
-std::string InWords(const Traffic::Unfinished& left) {
+// Which calls run, " (2 /a.B/C)", as far as that is known.
+std::string Which(const Traffic& traffic) {
+  const std::string running = RunningCalls(traffic.TryTally());
+  return running.empty() ? "" : absl::StrCat(" (", running, ")");
+}
+
+std::string InWords(const Traffic::Unfinished& left, const Traffic& traffic) {
   std::vector<std::string> parts;
-  if (left.calls > 0) parts.push_back(absl::StrCat(left.calls, " calls still ran"));
+  if (left.calls > 0) {
+    parts.push_back(absl::StrCat(left.calls, " calls still ran", Which(traffic)));
+  }
   if (left.requests > 0) {
     parts.push_back(absl::StrCat(left.requests, " requests were still arriving"));
   }
@@ -141,7 +149,7 @@ void ShutdownSequence::DrainCalls() {
   Emit(EventType::kNewCallsRefused);
   const Traffic::Unfinished left = traffic_->AwaitCallsFinished(patience);
   if (!left.any()) return Emit(EventType::kCallsFinished);
-  Emit(EventType::kCallsCut, "", InWords(left));
+  Emit(EventType::kCallsCut, "", InWords(left, *traffic_));
 }
 
 void ShutdownSequence::CancelCalls() {
@@ -157,7 +165,7 @@ void ShutdownSequence::CancelCalls() {
   } else {
     outcome_.abandoned = true;
     Emit(EventType::kServerAbandoned, "",
-         absl::StrCat(traffic_->TryCallsRunning(), " calls did not end"));
+         absl::StrCat(traffic_->TryCallsRunning(), " calls did not end", Which(*traffic_)));
   }
 }
 

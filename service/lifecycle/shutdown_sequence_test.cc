@@ -162,6 +162,9 @@ TEST_F(ShutdownSequenceTest, ReportsHowManyStreamsGotAGoodbye) {
 
 TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
   traffic_.calls_that_do_not_finish = 3;
+  traffic_.tally.methods = {{.name = "", .left = 1},
+                            {.name = "/a.B/C", .finished = 7, .left = 2},
+                            {.name = "/a.B/D", .finished = 7}};
   auto outcome = Start(ShutdownReason::kTerminate);
   PassTo(Phase::kDrainingCalls);
   EXPECT_EQ(outcome.get().exit_code, ExitCode::kForced);
@@ -170,7 +173,7 @@ TEST_F(ShutdownSequenceTest, CutsCallsThatDoNotFinish) {
                           "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsCut",
                           "ServerStopped", "WorkersStopped", "StateSaved totals", "Closed channel",
                           "Closed database", "Stopped"));
-  EXPECT_EQ(DetailOf("CallsCut"), "3 calls still ran");
+  EXPECT_EQ(DetailOf("CallsCut"), "3 calls still ran (1 others, 2 /a.B/C)");
   EXPECT_EQ(DetailOf("Stopped"), "exit code 3");
 }
 
@@ -210,6 +213,7 @@ TEST_F(ShutdownSequenceTest, ReportsALateCallThatHadBegunBefore) {
 
 TEST_F(ShutdownSequenceTest, SavesAfterAbandoningAServerThatHangs) {
   traffic_.calls_that_do_not_finish = 1;
+  traffic_.tally.methods = {{.name = "/a.B/C", .left = 1}};
   traffic_.ends = false;
   auto future = Start(ShutdownReason::kTerminate);
   PassTo(Phase::kDrainingCalls);
@@ -222,7 +226,7 @@ TEST_F(ShutdownSequenceTest, SavesAfterAbandoningAServerThatHangs) {
                           "GoodbyeSaid", "ConnectionsGone", "NewCallsRefused", "CallsCut",
                           "ServerAbandoned", "WorkersStopped", "StateSaved totals",
                           "Closed channel", "Closed database", "Stopped"));
-  EXPECT_EQ(DetailOf("ServerAbandoned"), "1 calls did not end");
+  EXPECT_EQ(DetailOf("ServerAbandoned"), "1 calls did not end (1 /a.B/C)");
 }
 
 TEST_F(ShutdownSequenceTest, NamesAWorkerThatHangs) {

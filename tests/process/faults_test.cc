@@ -106,6 +106,9 @@ class FaultsTest : public ServerUnderTest {
 const std::vector<std::string> kSaved = {"StateSaved saver"};
 const std::vector<std::string> kClosed = {"Closed pool", "Closed channel", "Closed database",
                                           "Closed files", "Closed operators"};
+// Of AcceptedEcho().
+constexpr char kCut[] = "CallsCut: 1 calls still ran (1 /bench.Bench/Echo)";
+constexpr char kAbandoned[] = "ServerAbandoned: 1 calls did not end (1 /bench.Bench/Echo)";
 // What an entry, a saver or a worker is told of that did not end.
 constexpr char kLate[] = "DEADLINE_EXCEEDED: did not return in time";
 
@@ -113,7 +116,7 @@ TEST_F(FaultsTest, ACallThatRunsForHoursIsCancelled) {
   Start("");
   const auto call = AcceptedEcho(/*sleep_ms=*/3'600'000);
   EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
-  EXPECT_THAT(Told(false), ElementsAre("CallsCut: 1 calls still ran"));
+  EXPECT_THAT(Told(false), ElementsAre(kCut));
   EXPECT_THAT(Told(true), Contains("ServerStopped"));
   EXPECT_EQ(call->Status().error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
@@ -124,8 +127,7 @@ TEST_F(FaultsTest, ACallThatNeverFinishesIsGivenUp) {
   Start("");
   const auto call = AcceptedEcho(kForEver);
   EXPECT_EQ(Stop(), Ending::Exited(3)) << Output();
-  EXPECT_THAT(Told(false),
-              ElementsAre("CallsCut: 1 calls still ran", "ServerAbandoned: 1 calls did not end"));
+  EXPECT_THAT(Told(false), ElementsAre(kCut, kAbandoned));
   EXPECT_FALSE(call->Status().ok());
   EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
@@ -399,8 +401,7 @@ TEST_F(FaultsTest, WhenEverythingHangsEachIsNamed) {
   // The last one would end in time, but the others leave a busy machine little of it.
   std::erase(told, "CloseFailed operators: " + late);
   EXPECT_THAT(told,
-              ElementsAre("CallsCut: 1 calls still ran", "ServerAbandoned: 1 calls did not end",
-                          HasSubstr("WorkerFailed worker: DEADLINE_EXCEEDED"),
+              ElementsAre(kCut, kAbandoned, HasSubstr("WorkerFailed worker: DEADLINE_EXCEEDED"),
                           "SaveFailed saver: " + late, "CloseFailed pool: " + late,
                           // Side by side.
                           AnyOf("CloseFailed database: " + late, "CloseFailed channel: " + late),

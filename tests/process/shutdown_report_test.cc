@@ -253,7 +253,7 @@ TEST_F(ShutdownReportTest, DescribesWhatWasCut) {
   const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_EQ(report.streams().cut(), 1U);
   EXPECT_EQ(report.calls().cancelled(), 1U);
-  EXPECT_THAT(report.why(), StartsWith("CallsCut: 1 calls still ran"));
+  EXPECT_THAT(report.why(), StartsWith("CallsCut: 1 calls still ran (1 /bench.Bench/Watch)"));
   for (const auto& phase : report.phases()) {
     EXPECT_EQ(phase.forced(), phase.name() == "DrainingCalls") << phase.name();
   }

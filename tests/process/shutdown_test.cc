@@ -203,7 +203,7 @@ TEST_F(ShutdownTest, AnUnreadStreamIsCutAndCounted) {
   AwaitEvent("CallsCut");
   EXPECT_FALSE(watch->Finish().ok());
   EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
-  EXPECT_EQ(Event("CallsCut").detail, "1 calls still ran");
+  EXPECT_EQ(Event("CallsCut").detail, "1 calls still ran (1 /bench.Bench/Watch)");
   Event("ServerStopped");
 }
 

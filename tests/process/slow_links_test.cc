@@ -215,7 +215,7 @@ TEST_F(SlowLinksTest, AFrozenShutdownReportsWhatItCut) {
   process().Signal(SIGCONT);
   EXPECT_EQ(call->Status().error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(Wait(), Ending::Exited(3)) << Output();
-  EXPECT_EQ(Event("CallsCut").detail, "1 calls still ran");
+  EXPECT_EQ(Event("CallsCut").detail, "1 calls still ran (1 /bench.Bench/Echo)");
 }
 
 }  // namespace
