@@ -3,6 +3,8 @@
 #include <exception>
 #include <utility>
 
+#include "service/lifecycle/last_resort/last_words.h"
+
 namespace rpc {
 namespace {
 
@@ -15,17 +17,18 @@ class Unguarded final : public GuardedMethod {
   explicit Unguarded(std::function<void(const std::string&)> log) : log_(std::move(log)) {}
 
  private:
-  void Threw(const std::string& what) override {
-    if (log_ != nullptr) log_(what);
-  }
+  void Threw(const std::string& what) override { log_(what); }
   void Undecodable() override {}
 
   const std::function<void(const std::string& what)> log_;
 };
 
-// What is not guarded.
+// What is not guarded, as in a test without a ServerHost: its author must see what was thrown.
 const std::shared_ptr<GuardedMethod>& Nobody() {
-  static const auto& nobody = *new std::shared_ptr(GuardedMethod::Logging(nullptr));
+  static const auto& nobody =
+      *new std::shared_ptr(GuardedMethod::Logging([](const std::string& what) {
+        lifecycle::WriteLastWords({"a handler failed that nobody guards: ", what});
+      }));
   return nobody;
 }
 

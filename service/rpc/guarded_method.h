@@ -44,7 +44,7 @@ class GuardedMethod {
 
   // That of the handler that runs on this thread, or of what it has left to unary.h, stream.h or
   // backend.h, as they and HandlerGuard announce it. Never null; of what
-  // is not guarded nothing is counted, logged or known.
+  // is not guarded nothing is counted or known, and stderr gets what is thrown, as one line.
   static std::shared_ptr<GuardedMethod> Current();
 
   // The same, but `otherwise` where no handler runs.

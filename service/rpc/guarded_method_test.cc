@@ -45,6 +45,14 @@ TEST(GuardedMethodTest, KnowsNothingWhereNothingIsGuarded) {
   EXPECT_EQ(GuardedMethod::Current()->Package(), "");
 }
 
+TEST(GuardedMethodTest, TellsStderrWhatWasThrownWhereNothingIsGuarded) {
+  ::testing::internal::CaptureStderr();
+  const std::shared_ptr<GuardedMethod> unguarded = GuardedMethod::Current();
+  EXPECT_FALSE(unguarded->Survives([] { throw std::runtime_error("out\nof \x1B[31mluck"); }));
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "a handler failed that nobody guards: out of  [31mluck\n");
+}
+
 TEST(GuardedMethodTest, WhatIsNotGuardedHidesNobodyWhoListens) {
   const std::shared_ptr<GuardedMethod> unguarded = GuardedMethod::Current();
   const std::shared_ptr<GuardedMethod> listens = std::make_shared<Heard>();
