@@ -73,7 +73,7 @@ std::vector<ServerStatus::Limit> Limits(const Servers& servers) {
           {"calls refused (--max_calls_in_flight)", refused.calls},
           {"calls ended (--max_deadline, --default_deadline)", refused.overdue_calls},
           {"requests that could not be parsed", refused.undecodable},
-          {"handlers that threw", refused.failed_handlers}};
+          {"handlers that failed", refused.failed_handlers}};
 }
 
 // How the names begin of ReadServerMetrics(), ReadLifecycleMetrics(), ReadProcessMetrics() and of

@@ -165,7 +165,7 @@ std::vector<MetricFamily> ReadServerMetrics(const Servers& servers) {
               {count(refused.connections, "connections"),
                count(refused.ended_connections, "abusive_connection"),
                count(refused.calls, "calls_in_flight"), count(refused.overdue_calls, "deadline")}),
-      Counter("server_failed_handlers_total", "Handlers that threw.",
+      Counter("server_failed_handlers_total", "Handlers that failed.",
               {{static_cast<double>(refused.failed_handlers)}}),
       Counter("server_undecodable_requests_total", "Requests that could not be parsed.",
               {{static_cast<double>(refused.undecodable)}}),

@@ -25,7 +25,7 @@ class GuardedMethod {
  public:
   virtual ~GuardedMethod() = default;
 
-  // Something was thrown; `what` is for operators.
+  // Something was thrown, or a resume point is one that no caller can be given; `what` is for operators.
   virtual void Threw(const std::string& what) = 0;
   // A call was given up: nobody has its Answer any more.
   virtual void Dropped() {}

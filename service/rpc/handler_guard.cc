@@ -33,9 +33,10 @@ struct HandlerGuard::State {
         undecodable("a request could not be parsed", write),
         refused("refused a call: too many calls in flight", write) {}
 
-  // That of what this method's handler throws. Requires: nothing is served yet.
+  // That of what this method's handler throws, and of resume points that no caller can be given.
+  // Requires: nothing is served yet.
   LimitLog& FailuresOf(const std::string& method) {
-    return failures.try_emplace(method, "a handler threw an exception", write).first->second;
+    return failures.try_emplace(method, "a handler failed", write).first->second;
   }
 
   const std::function<bool()> overloaded;

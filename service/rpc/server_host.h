@@ -171,7 +171,7 @@ class ServerHost final : public lifecycle::Traffic {
     std::int64_t calls = 0;              // Above max_calls_in_flight.
     std::int64_t overdue_calls = 0;      // Ended after max_deadline or default_deadline.
     std::int64_t undecodable = 0;        // Requests that could not be parsed.
-    std::int64_t failed_handlers = 0;    // They threw, or a TokenCheck did.
+    std::int64_t failed_handlers = 0;    // They or a TokenCheck threw; a bad resume point.
   };
   Refusals Refused() const;
   CallStats::Snapshot Stats() const { return calls_.Stats(); }

@@ -256,7 +256,7 @@ TEST_F(AuthorizationTest, ACheckThatThrowsLetsNobodyThrough) {
   EXPECT_EQ(host_->Refused().failed_handlers, 1);
   EXPECT_TRUE(Echo(channel, "Bearer secret").ok());
   std::lock_guard lock(mutex_);
-  EXPECT_THAT(lines_, ElementsAre(HasSubstr("threw an exception: 1 time in the last minute "
+  EXPECT_THAT(lines_, ElementsAre(HasSubstr("a handler failed: 1 time in the last minute "
                                             "(/probe.Probe/Echo: no table)")));
 }
 
