@@ -40,9 +40,8 @@ std::string AdviceFor(const absl::Status& status, const Advice& advice) {
   if (absl::IsDeadlineExceeded(status)) return "A larger --timeout may help.";
   // gRPC's answer, without words, to a call of a service that is not at this address.
   if (absl::IsUnimplemented(status) && reason.empty()) {
-    return "Is the address right? --admin is where a server listens for operators (its "
-           "--admin_address), --address and --inventory where servers listen for callers (their "
-           "--address).";
+    return "Is the address right? A server listens for operators (--admin) at its --admin_address, "
+           "and for callers at its --address.";
   }
   return "";
 }

@@ -92,9 +92,8 @@ TEST_F(CliTest, AnAddressForCallersHasAdvice) {
   EXPECT_EQ(Client({"drain"}), kRefused);
   EXPECT_EQ(
       err(),
-      "client drain: UNIMPLEMENTED. Is the address right? --admin is where a server listens "
-      "for operators (its --admin_address), --address and --inventory where servers listen for "
-      "callers (their --address).\n");
+      "client drain: UNIMPLEMENTED. Is the address right? A server listens for operators (--admin) "
+      "at its --admin_address, and for callers at its --address.\n");
 }
 
 TEST_F(CliTest, EachTlsFlagAloneUsesTls) {

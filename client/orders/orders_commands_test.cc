@@ -97,7 +97,7 @@ TEST_F(CliHelpTest, UsageErrorsListValidChoicesInOneLine) {
 TEST_F(CliTest, AnAddressForOperatorsHasAdvice) {
   const FakeServer operators;
   EXPECT_EQ(Run({"list", "--address=" + operators.address()}), kRefused);
-  EXPECT_THAT(err(), StartsWith("client list: UNIMPLEMENTED. Is the address right? --admin is "));
+  EXPECT_THAT(err(), StartsWith("client list: UNIMPLEMENTED. Is the address right? A server "));
 }
 
 using CliPlaceTest = CliTest;
