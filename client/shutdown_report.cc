@@ -22,6 +22,9 @@ constexpr std::uint32_t kVersion = 2;
 // The phases that have rows of their own below them.
 constexpr char kSavingState[] = "SavingState";
 constexpr char kClosingResources[] = "ClosingResources";
+// The events that those rows tell of. Work that fails while a pool is closed has no row.
+constexpr char kSaveFailed[] = "SaveFailed";
+constexpr char kCloseFailed[] = "CloseFailed";
 
 // What a string field holds, whichever of the types that Protobuf's versions give it.
 std::string Text(std::string_view field) { return std::string(field); }
@@ -30,17 +33,21 @@ std::string Text(std::string_view field) { return std::string(field); }
 std::string MarkOf(const report::v1::Phase& phase, const ShutdownReport& report) {
   std::vector<std::string> marks;
   if (!phase.ended()) marks.push_back("the process was ended here");
-  std::size_t below = 0;
+  std::size_t not_saved = 0;
+  std::size_t not_closed = 0;
   for (const report::v1::Event& event : report.events()) {
     if (event.ok() || event.phase() != phase.name()) continue;
-    if (event.phase() == kSavingState || event.phase() == kClosingResources) {
-      ++below;
+    if (event.name() == kSaveFailed) {
+      ++not_saved;
+    } else if (event.name() == kCloseFailed) {
+      ++not_closed;
     } else {
       const char* space = event.subject().empty() ? "" : " ";
       marks.push_back(OneLine(absl::StrCat(Text(event.name()), space, Text(event.subject()))));
     }
   }
-  if (below > 0) marks.push_back(absl::StrCat(below, " not closed well"));
+  if (not_saved > 0) marks.push_back(absl::StrCat(not_saved, " not saved"));
+  if (not_closed > 0) marks.push_back(absl::StrCat(not_closed, " not closed well"));
   return absl::StrJoin(marks, ", ");
 }
 

@@ -17,16 +17,19 @@ constexpr char kReport[] = R"json({
   "requested_at": "2024-05-01T12:00:01.250Z", "took_ms": 1400, "grace_ms": 30000,
   "phases": [
     {"name": "DrainingCalls", "start_ms": 300, "took_ms": 1000, "budget_ms": 1000, "ended": true, "forced": true},
-    {"name": "SavingState", "start_ms": 1300, "took_ms": 0, "budget_ms": 1000, "ended": true, "forced": false},
+    {"name": "SavingState", "start_ms": 1300, "took_ms": 20, "budget_ms": 1000, "ended": true, "forced": true},
     {"name": "ClosingResources", "start_ms": 1300, "took_ms": 100, "budget_ms": 2000, "ended": false, "forced": true}],
   "calls": {"finished": 3, "cancelled": 1, "left": 0,
             "methods": [{"method": "/a.B/C", "finished": 3, "cancelled": 1, "left": 0}]},
   "streams": {"ended": 2, "cut": 1},
-  "savers": [{"name": "totals", "start_ms": 1300, "took_ms": 0, "result": "saved"}],
+  "savers": [{"name": "totals", "start_ms": 1300, "took_ms": 0, "result": "saved"},
+             {"name": "carts", "start_ms": 1300, "took_ms": 20, "result": "failed", "detail": "disk full"}],
   "closers": [{"name": "database", "start_ms": 1350, "took_ms": 40, "result": "hung", "detail": "late"},
               {"name": "pool", "start_ms": 1300, "took_ms": 50, "result": "closed"}],
   "events": [{"at_ms": 1300, "phase": "DrainingCalls", "name": "CallsCut", "ok": false},
-             {"at_ms": 1390, "phase": "ClosingResources", "name": "CloseFailed", "subject": "database", "ok": false}],
+             {"at_ms": 1320, "phase": "SavingState", "name": "SaveFailed", "subject": "carts", "ok": false},
+             {"at_ms": 1390, "phase": "ClosingResources", "name": "CloseFailed", "subject": "database", "ok": false},
+             {"at_ms": 1395, "phase": "ClosingResources", "name": "WorkerFailed", "subject": "mails", "ok": false}],
   "exit_code": 4, "why": "CallsCut", "from_the_future": [1]
 })json";
 
@@ -90,10 +93,11 @@ TEST(TimelineOf, ListsClosersBelowTheirPhaseInStartOrder) {
     rows.push_back((row.nested ? "  " : "") + row.label + ", " + row.time +
                    (row.forced ? "! " : "") + row.mark);
   }
-  EXPECT_THAT(rows, ElementsAre("DrainingCalls, 1 s of 1 s! CallsCut", "SavingState, 0 of 1 s",
-                                "  totals, 0",
+  EXPECT_THAT(rows, ElementsAre("DrainingCalls, 1 s of 1 s! CallsCut",
+                                "SavingState, 20 ms of 1 s! 1 not saved", "  totals, 0",
+                                "  carts, 20 ms! failed",
                                 "ClosingResources, 100 ms of 2 s! the process was ended here, "
-                                "1 not closed well",
+                                "WorkerFailed mails, 1 not closed well",
                                 "  pool, 50 ms", "  database, 40 ms! hung"));
 }
 
