@@ -79,7 +79,7 @@ std::string PlatformWarning(const PlatformGrace& platform, absl::Duration grace)
   return absl::StrCat("the platform sends SIGKILL after ", absl::FormatDuration(platform.duration),
                       " (", platform.source, "), before a shutdown of ",
                       absl::FormatDuration(grace),
-                      " (--termination_grace) can end: set both to the same value");
+                      " (--termination_grace) can end: the platform must allow at least as much");
 }
 
 }  // namespace config

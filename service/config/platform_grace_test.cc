@@ -72,7 +72,7 @@ TEST(PlatformGrace, NamesAMalformedDuration) {
 TEST(PlatformWarning, SaysBothNumbersWhenThePlatformKillsFirst) {
   EXPECT_EQ(PlatformWarning({absl::Seconds(20), "TIMEOUT_STOP_USEC"}, absl::Seconds(30)),
             "the platform sends SIGKILL after 20s (TIMEOUT_STOP_USEC), before a shutdown of 30s "
-            "(--termination_grace) can end: set both to the same value");
+            "(--termination_grace) can end: the platform must allow at least as much");
 }
 
 TEST(PlatformWarning, IsEmptyWhenTheShutdownFits) {

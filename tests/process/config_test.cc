@@ -264,7 +264,8 @@ TEST(MessageSizeFlagsTest, MayBeAsLargeAsTheQuota) {
 
 TEST(PlatformGraceTest, WarnsWithBothNumbersWhenShorter) {
   const std::string warning =
-      ", before a shutdown of 30s (--termination_grace) can end: set both to the same value\n";
+      ", before a shutdown of 30s (--termination_grace) can end: the platform must allow at least "
+      "as much\n";
   EXPECT_THAT(
       PrintConfig({"--platform_grace=20s"}).text,
       AllOf(HasSubstr("warning: the platform sends SIGKILL after 20s (--platform_grace)" + warning),
