@@ -435,9 +435,14 @@ TEST(SqlState, SaysWhatACallerCanDo) {
   EXPECT_EQ(CodeForSqlState("40P01"), absl::StatusCode::kUnavailable);
   EXPECT_EQ(CodeForSqlState("25006"), absl::StatusCode::kUnavailable);
   EXPECT_EQ(CodeForSqlState("57P01"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(CodeForSqlState("55000"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(CodeForSqlState("25P03"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(CodeForSqlState("25P04"), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(CodeForSqlState("72000"), absl::StatusCode::kUnavailable);
   EXPECT_EQ(CodeForSqlState("57014"), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(CodeForSqlState("XX001"), absl::StatusCode::kDataLoss);
   EXPECT_EQ(CodeForSqlState("42703"), absl::StatusCode::kInternal);
+  EXPECT_EQ(CodeForSqlState("25P02"), absl::StatusCode::kInternal);
 }
 
 }  // namespace
