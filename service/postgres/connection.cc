@@ -106,6 +106,13 @@ bool IsDone(const PGresult* result) {
   return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
 }
 
+// That a statement was prepared is of no use any more: "cached plan must not change result type", a
+// column's type was changed; or the server has forgotten it (DEALLOCATE, DISCARD ALL).
+bool IsStale(const PGresult* result) {
+  const std::string state = Field(result, PG_DIAG_SQLSTATE);
+  return state == "0A000" || state == "26000";
+}
+
 // libpq's own would write to stderr.
 void Ignore(void*, const PGresult*) {}
 
@@ -129,6 +136,7 @@ std::string Rows::String(int row, int column) const {
 struct Connection::Step {
   std::string prepares = {};  // The statement's text, if it only prepares one.
   bool keep = false;          // Its rows are the caller's.
+  bool reuses = false;        // It runs what an earlier exchange has prepared.
   Rows rows = {};
 };
 
@@ -141,6 +149,7 @@ struct Connection::Exchange {
   bool complete = false;
   bool gave_up = false;  // What has come since may be the answer to having been cancelled.
   bool stopped = false;
+  bool stale = false;  // An error of what was prepared earlier.
 };
 
 Connection::Connection(const Url& url, std::stop_token stop)
@@ -367,7 +376,7 @@ bool Connection::Send(const Statement& statement, Exchange& exchange, bool keep)
       return false;
     }
   }
-  exchange.steps.push_back({.keep = keep});
+  exchange.steps.push_back({.keep = keep, .reuses = !is_new});
   return PQsendQueryPrepared(connection_, prepared->second.c_str(), count, values.data(),
                              sizes.data(), binary.data(), /*resultFormat=*/1) == 1;
 }
@@ -439,12 +448,14 @@ bool Connection::Read(Exchange& exchange) {
   return true;
 }
 
-// Forgets the names of what could not be prepared, so that it is tried again.
-void Connection::NotePrepared(const Exchange& exchange) {
+// Forgets the names of what could not be prepared, so that it is tried again. Of what was prepared
+// earlier others may be stale as well: a new connection has none.
+void Connection::NotePrepared(Exchange& exchange) {
   for (const Step& step : exchange.steps) {
     const PGresult* const result = step.rows.result_.get();
     const bool done = result != nullptr && IsDone(result);
     if (!step.prepares.empty() && !done) prepared_.erase(step.prepares);
+    if (step.reuses && result != nullptr && IsStale(result)) broken_ = exchange.stale = true;
   }
 }
 
@@ -479,7 +490,7 @@ absl::Status Connection::FirstError(const Exchange& exchange) const {
     const std::string state = Field(result, PG_DIAG_SQLSTATE);
     const std::string text = url_.Hide(absl::StrCat(
         "database: ", Field(result, PG_DIAG_MESSAGE_PRIMARY), " (SQLSTATE ", state, ")"));
-    if (exchange.stopped) return absl::UnavailableError(text);
+    if (exchange.stopped || exchange.stale) return absl::UnavailableError(text);
     return absl::Status(CodeForSqlState(state), text);
   }
   return absl::OkStatus();

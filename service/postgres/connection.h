@@ -67,7 +67,8 @@ inline bool IsOutcomeOpen(const absl::Status& status) { return absl::IsUnknown(s
 // process is stopped (SIGSTOP), whose kernel still answers.
 //
 // Errors of every method: those of CodeForSqlState(); UNAVAILABLE when the connection is lost or a
-// stop is requested; DEADLINE_EXCEEDED. No message contains a secret from the URL.
+// stop is requested, or when what was prepared earlier cannot be run any more, because a table was
+// changed: then the connection is broken, and a new one can; DEADLINE_EXCEEDED. No message contains a secret from the URL.
 //
 // Threads: one at a time.
 class Connection {
@@ -124,7 +125,7 @@ class Connection {
   bool SendTimeLimit(TimePoint deadline, Exchange& exchange);
   void Run(Exchange& exchange, TimePoint deadline);
   bool Read(Exchange& exchange);
-  void NotePrepared(const Exchange& exchange);
+  void NotePrepared(Exchange& exchange);
   std::optional<AbandonableThread> Cancel();
   void RollBack(TimePoint deadline);
   absl::Status FirstError(const Exchange& exchange) const;

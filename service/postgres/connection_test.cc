@@ -145,6 +145,37 @@ TEST_F(ConnectionTest, PreparesAgainWhatCouldNotBePrepared) {
   EXPECT_TRUE(now.ok()) << now.status();
 }
 
+// A fresh connection can run them: the statements are right, and the server has forgotten them, or
+// what they return has another type since they were prepared.
+TEST_F(ConnectionTest, BreaksWhereItsPreparedStatementsAreOfNoUseAnyMore) {
+  ASSERT_NO_FATAL_FAILURE(MakeTable());
+  const Statement all("SELECT * FROM t");
+  for (const std::string change : {"ALTER TABLE t ALTER id TYPE int", "DEALLOCATE ALL"}) {
+    for (const bool commits : {false, true}) {
+      const auto connection = Connect();
+      const auto run = [&](const Statement& statement) {
+        return commits ? connection->Commit({statement}, Soon()).status()
+                       : connection->Query(statement, Soon()).status();
+      };
+      ASSERT_TRUE(run(all).ok());
+      ASSERT_TRUE(connection->RunScript(change, Soon()).ok());
+      const absl::Status broken = run(all);
+      EXPECT_TRUE(absl::IsUnavailable(broken)) << broken;
+      EXPECT_FALSE(connection->IsUsable());
+      ASSERT_TRUE(Connect()->RunScript("ALTER TABLE t ALTER id TYPE bigint", Soon()).ok());
+    }
+  }
+}
+
+TEST_F(ConnectionTest, IsUsableAfterWhatTheServerCannotDo) {
+  const auto connection = Connect();
+  const auto unsupported = connection->Query(
+      Statement("SELECT 1 FROM (SELECT count(*) AS n FROM pg_class) AS c FOR UPDATE"), Soon());
+  EXPECT_TRUE(absl::IsInternal(unsupported.status())) << unsupported.status();
+  EXPECT_THAT(unsupported.status().ToString(), HasSubstr("0A000"));
+  EXPECT_TRUE(connection->IsUsable());
+}
+
 TEST_F(ConnectionTest, SendsAndReadsMoreThanTheSocketsHold) {
   const auto connection = Connect();
   const std::string large(1 << 20, 'x');
