@@ -386,8 +386,12 @@ bool Connection::SendTimeLimit(TimePoint deadline, Exchange& exchange) {
   if (deadline == TimePoint::max()) return true;
   const Clock::duration remaining = deadline - Clock::now();
   const auto limit = std::chrono::ceil<milliseconds>(remaining - Margin(remaining));
-  return Send(Statement("SELECT set_config('statement_timeout', $1, true)",
-                        absl::StrCat(std::clamp<std::int64_t>(limit.count(), 1, 1'000'000'000))),
+  const auto at_most = std::clamp<std::int64_t>(limit.count(), 1, 1'000'000'000);
+  // A little sooner, so that the error says what it waited for.
+  const auto for_lock = std::max<std::int64_t>(at_most - at_most / 20, 1);
+  return Send(Statement("SELECT set_config('statement_timeout', $1, true), "
+                        "set_config('lock_timeout', $2, true)",
+                        absl::StrCat(at_most), absl::StrCat(for_lock)),
               exchange, false);
 }
 
