@@ -48,10 +48,5 @@ TEST(ProgressBarTest, ErasesItsLine) {
   EXPECT_EQ(out.str(), kEraseLine);
 }
 
-TEST(ProgressBarTest, PrintsNothingWithoutATerminal) {
-  ProgressBar bar(nullptr, 4);
-  bar.Show(1, 2);
-}
-
 }  // namespace
 }  // namespace client
