@@ -13,6 +13,8 @@
 namespace client {
 namespace {
 
+using google::rpc::ErrorInfo;
+
 constexpr char kTypePrefix[] = "type.googleapis.com/";
 
 template <class Detail>
@@ -40,21 +42,13 @@ std::optional<google::rpc::BadRequest> FindBadRequest(const absl::Status& status
   return Find<google::rpc::BadRequest>(status);
 }
 
-std::optional<google::rpc::ErrorInfo> FindErrorInfo(const absl::Status& status) {
-  return Find<google::rpc::ErrorInfo>(status);
-}
-
-std::optional<google::rpc::RetryInfo> FindRetryInfo(const absl::Status& status) {
-  return Find<google::rpc::RetryInfo>(status);
-}
-
 std::string ErrorReason(const absl::Status& status) {
-  const auto info = FindErrorInfo(status);
+  const auto info = Find<ErrorInfo>(status);
   return info.has_value() ? std::string(info->reason()) : "";
 }
 
 std::optional<std::string> ErrorMetadata(const absl::Status& status, const std::string& key) {
-  const auto info = FindErrorInfo(status);
+  const auto info = Find<ErrorInfo>(status);
   if (!info.has_value()) return std::nullopt;
   const auto entry = info->metadata().find(key);
   if (entry == info->metadata().end()) return std::nullopt;
@@ -62,7 +56,7 @@ std::optional<std::string> ErrorMetadata(const absl::Status& status, const std::
 }
 
 std::optional<std::chrono::milliseconds> RetryDelay(const absl::Status& status) {
-  const auto info = FindRetryInfo(status);
+  const auto info = Find<google::rpc::RetryInfo>(status);
   if (!info.has_value() || !info->has_retry_delay()) return std::nullopt;
   constexpr std::chrono::seconds kMost = std::chrono::hours(24);
   const std::chrono::seconds seconds(info->retry_delay().seconds());
@@ -86,7 +80,7 @@ std::string Describe(const absl::Status& status) {
       wrong.empty() ? std::string(status.message()) : absl::StrJoin(wrong, "; ");
   std::string text = absl::StatusCodeToString(status.code());
   if (!words.empty()) absl::StrAppend(&text, ": ", words);
-  if (const auto info = FindErrorInfo(status)) {
+  if (const auto info = Find<ErrorInfo>(status)) {
     absl::StrAppend(&text, " (", std::string(info->reason()));
     // A protobuf map has no order of its own.
     const std::map<std::string, std::string> sorted(info->metadata().begin(),

@@ -15,10 +15,8 @@ namespace client {
 // payload under its type URL, which the functions below read.
 absl::Status FromGrpc(const grpc::Status& status);
 
-// A detail of `status`; unset if it has none of that kind.
+// What is wrong with each field; unset if the server does not say.
 std::optional<google::rpc::BadRequest> FindBadRequest(const absl::Status& status);
-std::optional<google::rpc::ErrorInfo> FindErrorInfo(const absl::Status& status);
-std::optional<google::rpc::RetryInfo> FindRetryInfo(const absl::Status& status);
 
 // ErrorInfo.reason; empty if there is none.
 std::string ErrorReason(const absl::Status& status);

@@ -78,23 +78,19 @@ int Drain(const Invocation& run) {
   return end.ok() ? int{kDone} : run.Failed(end);
 }
 
-int Undrain(const Invocation& run) {
+// Asks once, and prints the state that is answered.
+int Ask(const Invocation& run, absl::StatusOr<admin::v1::State> (AdminClient::*ask)()) {
   const auto client = ConnectToAdmin(run);
   if (!client.ok()) return run.UsageError(client.status());
-  const auto state = (*client)->Undrain();
+  const auto state = ((**client).*ask)();
   if (!state.ok()) return run.Failed(state.status());
   PrintState(run, *state);
   return kDone;
 }
 
-int State(const Invocation& run) {
-  const auto client = ConnectToAdmin(run);
-  if (!client.ok()) return run.UsageError(client.status());
-  const auto state = (*client)->GetState();
-  if (!state.ok()) return run.Failed(state.status());
-  PrintState(run, *state);
-  return kDone;
-}
+int Undrain(const Invocation& run) { return Ask(run, &AdminClient::Undrain); }
+
+int State(const Invocation& run) { return Ask(run, &AdminClient::GetState); }
 
 // Writes in place, whatever is there; a pipe that nobody reads is not waited for. Returns the exit
 // code.
