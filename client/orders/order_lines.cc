@@ -1,5 +1,6 @@
 #include "client/orders/order_lines.h"
 
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"

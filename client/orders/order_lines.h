@@ -2,7 +2,6 @@
 #define CLIENT_ORDERS_ORDER_LINES_H_
 
 #include <istream>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"

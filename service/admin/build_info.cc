@@ -2,9 +2,7 @@
 
 #include <link.h>
 
-#include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <cstring>
 
 #include "absl/strings/escaping.h"

@@ -2,7 +2,6 @@
 #define SERVICE_ADMIN_HTTP_SERVER_H_
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>

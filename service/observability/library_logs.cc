@@ -1,6 +1,7 @@
 #include "service/observability/library_logs.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"

@@ -1,7 +1,6 @@
 #ifndef SERVICE_OBSERVABILITY_LIBRARY_LOGS_H_
 #define SERVICE_OBSERVABILITY_LIBRARY_LOGS_H_
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>

@@ -2,7 +2,6 @@
 #define SERVICE_OBSERVABILITY_METRICS_H_
 
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>

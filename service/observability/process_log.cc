@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <optional>
 #include <stop_token>
-#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
