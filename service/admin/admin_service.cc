@@ -3,10 +3,10 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "service/admin/drain_news.h"
 #include "service/lifecycle/clock.h"
 #include "service/lifecycle/phase.h"
 #include "service/rpc/status.h"
@@ -17,10 +17,8 @@ namespace {
 using lifecycle::Phase;
 using lifecycle::ProcessStatus;
 
-// How often the state is checked for a watcher, and how often it is sent although nothing has
-// changed but the time.
+// How often the state is looked at for a watcher.
 constexpr std::chrono::milliseconds kLookInterval(50);
-constexpr std::chrono::seconds kTellInterval(1);
 
 v1::Phase ToProto(Phase phase) {
   switch (phase) {
@@ -64,13 +62,6 @@ v1::State ToProto(const ProcessStatus& status) {
   return state;
 }
 
-// Whether a watcher would see a difference.
-bool Differ(const ProcessStatus& a, const ProcessStatus& b) {
-  return a.phase != b.phase || a.drained != b.drained || a.load.connections != b.load.connections ||
-         a.load.calls != b.load.calls || a.load.streams != b.load.streams ||
-         a.load.hinted != b.load.hinted;
-}
-
 grpc::Status Error(const absl::Status& status, const std::string& reason) {
   return rpc::ToGrpc(rpc::WithErrorInfo(status, "admin.v1", reason));
 }
@@ -85,20 +76,16 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
                                  grpc::ServerWriter<v1::DrainResponse>* writer) {
   if (process_.phase() == Phase::kStarting) return Starting();
   const lifecycle::ManualDrain::Id drain = process_.manual_drain().Request();
-  std::optional<ProcessStatus> told;
-  lifecycle::Clock::TimePoint told_at;
+  DrainNews news;
   while (!context->IsCancelled()) {
     if (process_.manual_drain().TakenBack(drain)) {
       return Error(absl::AbortedError("the drain was undone"), "UNDRAINED");
     }
     const ProcessStatus now = process_.Look();
-    const lifecycle::Clock::TimePoint at = std::chrono::steady_clock::now();
-    if (!told || Differ(now, *told) || at - told_at >= kTellInterval) {
+    if (news.IsNews(now, lifecycle::Clock::Steady().Now())) {
       v1::DrainResponse response;
       *response.mutable_state() = ToProto(now);
       if (!writer->Write(response)) break;
-      told = now;
-      told_at = at;
     }
     // A shutdown does not stay where a manual drain does, and this server closes long after
     // that.
