@@ -213,7 +213,6 @@ void HttpServer::Add(const std::string& path, Render render, Kind kind) {
 }
 
 absl::Status HttpServer::Start(int max_descriptors) {
-  if (options_.address.empty()) return absl::OkStatus();
   auto listener = rpc::Listener::Bind(options_.address);
   if (!listener.ok()) return listener.status();
   if (absl::Status listens = (*listener)->Listen(); !listens.ok()) return listens;

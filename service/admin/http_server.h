@@ -38,7 +38,7 @@ class HttpServer {
   };
 
   struct Options {
-    // As for Listener::Bind(); empty: nothing is served.
+    // As for Listener::Bind().
     std::string address = "";
     // File that receives the bound HOST:PORT; empty: none.
     std::string port_file = "";
