@@ -37,8 +37,7 @@ int main(int argc, char** argv) {
   auto orders = orders::Composition::Open(*orders_config, process, goodbye);  // example
   if (!orders.ok()) return process.CouldNotStart(orders.status());            // example
   services.push_back((*orders)->service());                                   // example
-  for (auto& each : (*orders)->readiness()) admin.pages().Add(each);          // example
-  (*orders)->AddMetrics(admin.pages());                                       // example
+  (*orders)->ShowOn(admin.pages());                                           // example
 
   rpc::ServerHost server(config.server, std::move(services), goodbye);
   if (const absl::Status started = server.Start(); !started.ok()) {

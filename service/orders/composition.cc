@@ -138,7 +138,7 @@ Composition::Composition(lifecycle::Process& process, std::shared_ptr<OrderStore
                .pushing_back = [this] { return relay_.Status().pushing_back; }}),
       service_(std::make_shared<OrdersService>(*store_, placer_, feed_, *sales_, pool_)) {}
 
-std::vector<admin::ReadinessCheck> Composition::readiness() {
+void Composition::ShowOn(admin::Pages& pages) {
   // A page has 5 s, and says what is wrong only if it is complete by then.
   const auto database = [this] {
     constexpr std::chrono::milliseconds kMoment(500);
@@ -150,10 +150,9 @@ std::vector<admin::ReadinessCheck> Composition::readiness() {
     return absl::UnavailableError("no connection: PlaceOrder and ImportOrders are refused");
   };
   const auto outbox = [this] { return relay_.Health(); };
-  return {{"database", database}, {"inventory", inventory}, {"outbox", outbox}};
-}
-
-void Composition::AddMetrics(admin::Pages& pages) {
+  pages.Add({"database", database});
+  pages.Add({"inventory", inventory});
+  pages.Add({"outbox", outbox});
   pages.metrics().Add([this] { return ReadMetrics(); });
 }
 

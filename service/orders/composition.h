@@ -9,7 +9,6 @@
 #include "grpcpp/impl/service_type.h"
 #include "prometheus/metric_family.h"
 #include "service/admin/pages.h"
-#include "service/admin/readiness.h"
 #include "service/lifecycle/process.h"
 #include "service/orders/config.h"
 #include "service/orders/event_feed.h"
@@ -40,11 +39,9 @@ class Composition {
 
   std::shared_ptr<grpc::Service> service() { return service_; }
 
-  // For as long as this lives, also when it is closed.
-  std::vector<admin::ReadinessCheck> readiness();
-
-  // The outbox and the store, for Prometheus.
-  void AddMetrics(admin::Pages& pages);
+  // Shows operators whether the database, the inventory and the outbox are ready, and Prometheus the
+  // outbox and the store. For as long as this lives, also when it is closed.
+  void ShowOn(admin::Pages& pages);
 
  private:
   Composition(lifecycle::Process& process, std::shared_ptr<OrderStore> store,
