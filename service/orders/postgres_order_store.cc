@@ -1,8 +1,11 @@
 #include "service/orders/postgres_order_store.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <map>
+#include <mutex>
 #include <set>
+#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -12,6 +15,7 @@
 #include "service/postgres/connection.h"
 #include "service/postgres/migrations.h"
 #include "service/postgres/statement.h"
+#include "spdlog/spdlog.h"
 
 namespace orders {
 namespace {
@@ -27,6 +31,9 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLook(1000);
 // What is read by a wait that ends: long enough for an answer.
 constexpr milliseconds kMoment(500);
+
+// A start that waits longer says so.
+constexpr milliseconds kSilence(1000);
 
 constexpr char kChannel[] = "order_events";
 // Before everything that appends to the log: see the class.
@@ -236,6 +243,61 @@ Statement ByRequestIds(const std::vector<OrderStore::NewOrder>& orders) {
   return Statement("SELECT state, body FROM orders WHERE request_id = ANY ($1)", request_ids);
 }
 
+// Tries again while the server cannot be reached, until the deadline. An attempt that ends there says
+// less of the server than the one before it.
+template <typename Attempt>
+auto KeepTrying(OrderStore::Deadline deadline, const Attempt& attempt) {
+  auto result = attempt(std::max(deadline, Clock::now() + kMoment));
+  while (absl::IsUnavailable(result.status()) && Clock::now() < deadline) {
+    std::this_thread::sleep_for(postgres::Pool::kMinBackoff);
+    auto next = attempt(std::max(deadline, Clock::now() + kMoment));
+    if (absl::IsUnavailable(next.status()) && Clock::now() >= deadline) break;
+    result = std::move(next);
+  }
+  return result;
+}
+
+// Says once why a start makes no progress, if it does not end soon. Stopped and joined by its
+// destructor.
+std::jthread TellIfItWaits() {
+  return std::jthread([](const std::stop_token& stop) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any never;
+    never.wait_for(lock, stop, kSilence, [] { return false; });
+    if (stop.stop_requested()) return;
+    spdlog::info(
+        "the start waits for the database's tables: another process changes them or holds a lock; "
+        "SELECT pid, query, pg_blocking_pids(pid) FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock'");
+  });
+}
+
+// `status`: of what reads the tables.
+absl::Status WithRemedy(const absl::Status& status) {
+  if (!absl::IsPermissionDenied(status)) return status;
+  return absl::PermissionDeniedError(
+      absl::StrCat(status.message(),
+                   "; give this user GRANT SELECT, INSERT, UPDATE, DELETE on each of the tables"));
+}
+
+// Makes the tables, or finds that they are there and may be read. Returns the database's id.
+absl::StatusOr<std::string> Prepare(postgres::Connection& connection) {
+  constexpr auto kAsLongAsItTakes = OrderStore::Deadline::max();
+  const std::jthread telling = TellIfItWaits();
+  if (absl::Status status = postgres::Migrate(connection, PostgresOrderSchema(), kAsLongAsItTakes);
+      !status.ok()) {
+    return status;
+  }
+  const absl::StatusOr<Rows> id =
+      connection.Query(Statement("SELECT id FROM database_identity"), kAsLongAsItTakes);
+  if (!id.ok()) return WithRemedy(id.status());
+  const absl::StatusOr<Rows> readable = connection.Query(
+      Statement("SELECT FROM orders, log, events, outbox, sales_totals LIMIT 0"), kAsLongAsItTakes);
+  if (!readable.ok()) return WithRemedy(readable.status());
+  return id->size() > 0 ? id->String(0, 0) : "";
+}
+
 using PlacedAll = std::vector<absl::StatusOr<OrderStore::Placed>>;
 
 // `created`: the ids of the orders that are new. `stored`: those with the requests' ids.
@@ -273,36 +335,25 @@ absl::StatusOr<std::unique_ptr<PostgresOrderStore>> PostgresOrderStore::Open(
   const absl::StatusOr<postgres::Url> url = postgres::Url::Parse(text);
   if (!url.ok()) return url.status();
   const Deadline deadline = Clock::now() + options.start_timeout;
-  absl::StatusOr<std::unique_ptr<postgres::Pool>> pool;
-  do {
-    pool = postgres::Pool::Open(*url, {.connections = options.connections}, deadline);
-    if (!absl::IsUnavailable(pool.status())) break;
-    std::this_thread::sleep_for(postgres::Pool::kMinBackoff);
-  } while (Clock::now() < deadline);
+  const auto open_pool = [&](std::size_t connections) {
+    return KeepTrying(deadline, [&](Deadline until) {
+      return postgres::Pool::Open(*url, {.connections = connections}, until);
+    });
+  };
+  auto pool = open_pool(options.connections);
   if (!pool.ok()) return pool.status();
-  auto writers_pool = postgres::Pool::Open(*url, {.connections = 1}, deadline);
+  auto writers_pool = open_pool(1);
   if (!writers_pool.ok()) return writers_pool.status();
 
-  absl::StatusOr<std::unique_ptr<postgres::Connection>> connection =
-      postgres::Connection::Open(*url, {}, Clock::now() + options.start_timeout);
-  absl::Status status = connection.status();
-  if (status.ok()) {
-    // As long as it takes.
-    status = postgres::Migrate(**connection, PostgresOrderSchema(), Deadline::max());
-  }
-  std::string id;
-  if (status.ok()) {
-    const absl::StatusOr<Rows> row =
-        (*connection)->Query(Statement("SELECT id FROM database_identity"), Deadline::max());
-    status = row.status();
-    if (row.ok() && row->size() > 0) id = row->String(0, 0);
-  }
-  if (!status.ok()) {
-    return absl::Status(status.code(),
-                        absl::StrCat("cannot use ", url->description(), ": ", status.message()));
+  const auto connection = KeepTrying(
+      deadline, [&](Deadline until) { return postgres::Connection::Open(*url, {}, until); });
+  absl::StatusOr<std::string> id = connection.ok() ? Prepare(**connection) : connection.status();
+  if (!id.ok()) {
+    return absl::Status(id.status().code(), absl::StrCat("cannot use ", url->description(), ": ",
+                                                         id.status().message()));
   }
   return std::unique_ptr<PostgresOrderStore>(
-      new PostgresOrderStore(*url, *std::move(pool), *std::move(writers_pool), std::move(id)));
+      new PostgresOrderStore(*url, *std::move(pool), *std::move(writers_pool), *std::move(id)));
 }
 
 PostgresOrderStore::PostgresOrderStore(const postgres::Url& url,

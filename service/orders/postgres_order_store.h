@@ -51,12 +51,13 @@ class PostgresOrderStore final : public OrderStore {
     // Beside these, one connection writes what appends to the log, so that nobody else waits for
     // it, and one listens.
     std::size_t connections = 8;
-    // How long Open() tries to reach a server that is not there yet.
+    // How long Open() tries to reach a server that is not there yet, or is full. It waits for locks,
+    // and for another process that makes the tables, as long as it takes, and logs that.
     std::chrono::milliseconds start_timeout{10'000};
   };
 
   // Errors: those of postgres::Pool::Open() and postgres::Migrate(), each a sentence for whoever
-  // starts the server.
+  // starts the server. PERMISSION_DENIED: also when a table may not be read.
   static absl::StatusOr<std::unique_ptr<PostgresOrderStore>> Open(const std::string& url,
                                                                   const Options& options);
 

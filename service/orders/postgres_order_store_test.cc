@@ -1,9 +1,11 @@
 #include "service/orders/postgres_order_store.h"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +19,8 @@
 #include "service/orders/testing/order_store_contract.h"
 #include "service/postgres/connection.h"
 #include "service/postgres/testing/server_under_test.h"
+#include "spdlog/sinks/base_sink.h"
+#include "spdlog/spdlog.h"
 #include "tests/common/eventually.h"
 
 namespace orders {
@@ -110,9 +114,105 @@ class PostgresOrderStoreTest : public postgres::ServerUnderTest {
     });
   }
 
+  // A user with this name and only these rights to the tables. Returns the database's URL for it.
+  std::string MakeUser(const std::string& name, const std::string& options,
+                       const std::string& rights = "SELECT, INSERT, UPDATE, DELETE") {
+    const absl::Status made = Stranger()->RunScript(
+        absl::StrCat("CREATE ROLE ", name, " LOGIN PASSWORD 'user' ", options, "; GRANT ", rights,
+                     " ON ALL TABLES IN SCHEMA public TO ", name),
+        Soon());
+    EXPECT_TRUE(made.ok()) << made;
+    return absl::StrCat("postgresql://", name, ":user@", database_.substr(database_.find('@') + 1));
+  }
+
+  // How often the server has had too many connections of this user.
+  std::size_t Refusals(const std::string& user) const {
+    const std::string sign = "too many connections for role \"" + user + "\"";
+    const std::string log = server_->Log();
+    std::size_t count = 0;
+    for (std::size_t at = log.find(sign); at != log.npos; at = log.find(sign, at + 1)) ++count;
+    return count;
+  }
+
   std::string database_;
   std::unique_ptr<PostgresOrderStore> store_;
 };
+
+// Each: the first pool's connection, the writer's, the migration's.
+TEST_F(PostgresOrderStoreTest, WaitsAtTheStartForEachOfItsConnections) {
+  for (const int limit : {0, 1, 2}) {
+    const std::string user = absl::StrCat("user", limit);
+    const std::string url = MakeUser(user, absl::StrCat("CONNECTION LIMIT ", limit));
+    auto opening = std::async(std::launch::async, [&] {
+      return PostgresOrderStore::Open(url, {.start_timeout = testkit::kLong}).status();
+    });
+    EXPECT_TRUE(testkit::Eventually([&] { return Refusals(user) > 0; }));
+    EXPECT_TRUE(Stranger()->RunScript("ALTER ROLE " + user + " CONNECTION LIMIT -1", Soon()).ok());
+    const absl::Status opened = opening.get();
+    EXPECT_TRUE(opened.ok()) << limit << ": " << opened;
+  }
+}
+
+TEST_F(PostgresOrderStoreTest, AStartThatFailsGivesTheReasonOfTheServer) {
+  const std::string url = MakeUser("nobody_else", "CONNECTION LIMIT 0");
+  auto opening = std::async(std::launch::async, [&] {
+    return PostgresOrderStore::Open(url, {.start_timeout = milliseconds(3000)}).status();
+  });
+  // Of two that the server has refused, the first was heard; the last attempt has no answer.
+  EXPECT_TRUE(testkit::Eventually([&] { return Refusals("nobody_else") > 1; }));
+  server_->Pause();
+  const absl::Status refused = opening.get();
+  server_->Resume();
+  EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
+  EXPECT_THAT(refused.ToString(), HasSubstr("53300"));
+}
+
+// Keeps what is logged, and may be asked while others log.
+class Log final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  bool Has(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    return lines_.find(text) != std::string::npos;
+  }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& line) override {
+    lines_.append(line.payload.data(), line.payload.size()).append("\n");
+  }
+  void flush_() override {}
+
+ private:
+  std::string lines_;  // Guarded by the base's mutex.
+};
+
+TEST_F(PostgresOrderStoreTest, SaysThatItsStartWaitsForALock) {
+  const auto stranger = Stranger();
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
+  const auto replica = Stranger();
+  auto holder = CommitOnceUnlocked(*replica, {Statement("LOCK TABLE schema_version")});
+  ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
+  const auto before = spdlog::default_logger();
+  const auto log = std::make_shared<Log>();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", log));
+  auto opening = std::async(std::launch::async, [this] { return Open() != nullptr; });
+  EXPECT_TRUE(testkit::Eventually([&] { return log->Has("pg_blocking_pids"); }));
+  EXPECT_FALSE(log->Has(postgres::PostgresServer::Password()));
+  EXPECT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
+  EXPECT_TRUE(holder.get().ok());
+  EXPECT_TRUE(opening.get());
+  spdlog::set_default_logger(before);
+}
+
+TEST_F(PostgresOrderStoreTest, SaysAtTheStartWhichRightIsMissing) {
+  const std::string url = MakeUser("guest", "");
+  ASSERT_TRUE(Stranger()->RunScript("REVOKE ALL ON events FROM guest", Soon()).ok());
+  const absl::Status refused = PostgresOrderStore::Open(url, {}).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  for (const char* part :
+       {"cannot use postgresql://guest@", "table events", "GRANT SELECT, INSERT, UPDATE, DELETE"}) {
+    EXPECT_THAT(std::string(refused.message()), HasSubstr(part));
+  }
+}
 
 // A reader that has seen event 2 must never meet event 1 later.
 TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {

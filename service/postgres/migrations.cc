@@ -62,13 +62,15 @@ absl::Status Check(const Version& found, const Schema& schema) {
   return absl::OkStatus();
 }
 
-// `status`: of what changes tables.
-absl::Status WithRemedy(const absl::Status& status) {
+constexpr char kToChange[] =
+    "; the first start of a version makes tables: let the tables' owner do it, who needs GRANT "
+    "CREATE ON SCHEMA";
+constexpr char kToRead[] =
+    "; give this user GRANT SELECT, INSERT, UPDATE, DELETE on each of the tables";
+
+absl::Status WithRemedy(const absl::Status& status, const char* remedy) {
   if (!absl::IsPermissionDenied(status)) return status;
-  return absl::PermissionDeniedError(
-      absl::StrCat(status.message(),
-                   "; the first start of a version makes tables: let the tables' owner do it, who "
-                   "needs GRANT CREATE ON SCHEMA"));
+  return absl::PermissionDeniedError(absl::StrCat(status.message(), remedy));
 }
 
 // One migration and the new version, in one transaction.
@@ -87,13 +89,13 @@ absl::Status Apply(Connection& connection, const Schema& schema, std::size_t ind
 
 absl::Status MigrateLocked(Connection& connection, const Schema& schema, TimePoint deadline) {
   absl::Status status = MakeVersionTable(connection, deadline);
-  if (!status.ok()) return WithRemedy(status);
+  if (!status.ok()) return WithRemedy(status, kToChange);
   const absl::StatusOr<Version> found = ReadVersion(connection, deadline);
-  if (!found.ok()) return found.status();
+  if (!found.ok()) return WithRemedy(found.status(), kToRead);
   status = Check(*found, schema);
   for (std::size_t next = static_cast<std::size_t>(found->version);
        status.ok() && next < schema.migrations.size(); ++next) {
-    status = WithRemedy(Apply(connection, schema, next, deadline));
+    status = WithRemedy(Apply(connection, schema, next, deadline), kToChange);
   }
   return status;
 }

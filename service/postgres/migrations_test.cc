@@ -92,6 +92,9 @@ TEST_F(MigrationsTest, NeedsNoRightToCreateOnceAllIsThere) {
   EXPECT_THAT(std::string(refused.message()), HasSubstr("GRANT CREATE ON SCHEMA"));
 
   ASSERT_TRUE(Migrated(kOld).ok());
+  const absl::Status unreadable = Migrate(*connection, kOld, Soon());
+  EXPECT_TRUE(absl::IsPermissionDenied(unreadable)) << unreadable;
+  EXPECT_THAT(std::string(unreadable.message()), HasSubstr("GRANT SELECT"));
   ASSERT_TRUE(
       Connect()->RunScript("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", Soon()).ok());
   const absl::Status found = Migrate(*connection, kOld, Soon());
