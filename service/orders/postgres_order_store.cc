@@ -36,9 +36,13 @@ constexpr milliseconds kMoment(500);
 constexpr milliseconds kSilence(1000);
 
 constexpr char kChannel[] = "order_events";
-// Before everything that appends to the log: see the class.
+// Before everything that appends to the log: see the class. Without its one row, nothing would be
+// numbered or locked: then it fails, by an error whose text is PostgreSQL's but for the name.
 const Statement& LockLog() {
-  static const auto* const kLock = new Statement("SELECT last FROM log FOR UPDATE");
+  static const auto* const kLock = new Statement(R"sql(
+    SELECT CASE count(*) WHEN 1 THEN '' ELSE current_setting('the table log must have one row') END
+      FROM (SELECT last FROM log FOR UPDATE) AS locked
+  )sql");
   return *kLock;
 }
 // First in what is made again if it is lost.
@@ -468,6 +472,7 @@ absl::StatusOr<std::vector<OrderEvent>> PostgresOrderStore::AwaitEventsAfter(std
 absl::StatusOr<std::int64_t> PostgresOrderStore::LastSequence(Deadline deadline) {
   const absl::StatusOr<Rows> row = pool_->Query(Statement("SELECT last FROM log"), deadline);
   if (!row.ok()) return row.status();
+  if (row->size() != 1) return absl::DataLossError("database: the table log must have one row");
   return row->Int64(0, 0);
 }
 

@@ -214,6 +214,20 @@ TEST_F(PostgresOrderStoreTest, SaysAtTheStartWhichRightIsMissing) {
   }
 }
 
+// Without its row nothing would number the events.
+TEST_F(PostgresOrderStoreTest, RefusesToWriteWhenTheLogsRowIsNotTheOnlyOne) {
+  for (const char* damage : {"DELETE FROM log", "INSERT INTO log VALUES (0), (0)"}) {
+    ASSERT_TRUE(Stranger()->RunScript(damage, Soon()).ok());
+    const absl::Status refused = Place(*store_, "1");
+    EXPECT_TRUE(absl::IsInternal(refused)) << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("the table log must have one row"));
+    EXPECT_FALSE(store_->LastSequence(Soon()).ok());
+  }
+  EXPECT_FALSE(store_->FindByRequestId("request 1", Soon())->has_value());
+  ASSERT_TRUE(Stranger()->RunScript("DELETE FROM log; INSERT INTO log VALUES (0)", Soon()).ok());
+  EXPECT_TRUE(Place(*store_, "1").ok());
+}
+
 // A reader that has seen event 2 must never meet event 1 later.
 TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {
   // One that has its place in the log and is not committed.
