@@ -181,7 +181,8 @@ class OrderStore {
 
   // Completes items in one commit: each order gets its new state and an event, and the item is
   // removed. Does nothing for an item that is gone: another replica was faster, or the order was
-  // cancelled. The claim need not be held any more. Returns how many it has removed.
+  // cancelled; nor, for now, for one that another program has locked. The claim need not be held any
+  // more. Returns how many it has removed.
   virtual absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>& settlements,
                                               Deadline deadline) = 0;
 

@@ -92,10 +92,14 @@ constexpr char kCancel[] = R"sql(
   INSERT INTO events (sequence, position, state) SELECT last, position, 3 FROM cancelled, head
 )sql";
 
-// $1, $2: arrays of items and of states, 0 for none. Returns how many were there.
+// $1, $2: arrays of items and of states, 0 for none. Returns how many it has removed. What somebody
+// else has locked is left: to wait for it here, with the log locked, would stop all replicas.
 constexpr char kSettle[] = R"sql(
   WITH settled AS (
-    SELECT * FROM unnest($1, $2) WITH ORDINALITY AS settled (id, state, number)
+    SELECT settled.id, settled.state, number
+      FROM unnest($1, $2) WITH ORDINALITY AS settled (id, state, number)
+      JOIN outbox USING (id) JOIN orders USING (position)
+      FOR UPDATE OF outbox SKIP LOCKED FOR NO KEY UPDATE OF orders SKIP LOCKED
   ), removed AS (
     DELETE FROM outbox USING settled WHERE outbox.id = settled.id
       RETURNING outbox.position, settled.state, settled.number

@@ -228,6 +228,39 @@ TEST_F(PostgresOrderStoreTest, RefusesToWriteWhenTheLogsRowIsNotTheOnlyOne) {
   EXPECT_TRUE(Place(*store_, "1").ok());
 }
 
+// It holds the log's row: who waited for another one would stop all replicas.
+TEST_F(PostgresOrderStoreTest, SettlesTheRestWhileARowIsLocked) {
+  std::int64_t last = 0;
+  for (const std::string table : {"orders", "outbox"}) {
+    for (const char* id : {"1", "2"}) ASSERT_TRUE(Place(*store_, table + id).ok());
+    const auto items = store_->Claim(10, std::chrono::minutes(1), Soon());
+    ASSERT_TRUE(items.ok()) << items.status();
+    ASSERT_EQ(items->size(), 2u);
+    std::vector<Settlement> settlements;
+    for (const OutboxItem& item : *items) settlements.push_back({item, v1::ORDER_STATE_CONFIRMED});
+
+    const auto stranger = Stranger();
+    ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
+    const auto replica = Stranger();
+    auto holder = CommitOnceUnlocked(
+        *replica, {Statement("SELECT 1 FROM " + table +
+                             " WHERE position = (SELECT min(position) FROM outbox) FOR UPDATE")});
+    ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
+    EXPECT_EQ(store_->Settle(settlements, Soon()).value_or(-1), 1);
+    ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
+    EXPECT_TRUE(holder.get().ok());
+    EXPECT_EQ(store_->Settle(settlements, Soon()).value_or(-1), 1) << "the other one";
+    EXPECT_EQ(store_->Settle(settlements, Soon()).value_or(-1), 0);
+
+    const auto events = store_->EventsAfter(last + 2, 10, Soon());
+    ASSERT_TRUE(events.ok()) << events.status();
+    ASSERT_EQ(events->size(), 2u);
+    EXPECT_EQ(events->at(0).order.order_id(), "order " + table + "2");
+    EXPECT_EQ(events->at(1).order.order_id(), "order " + table + "1");
+    last = events->at(1).sequence;
+  }
+}
+
 // A reader that has seen event 2 must never meet event 1 later.
 TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {
   // One that has its place in the log and is not committed.
