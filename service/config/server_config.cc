@@ -1,17 +1,13 @@
 #include "service/config/server_config.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -21,24 +17,23 @@
 #include "absl/flags/reflection.h"
 #include "absl/flags/usage.h"
 #include "absl/flags/usage_config.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "service/admin/build_info.h"
+#include "service/config/access_log_line.h"
+#include "service/config/file_names.h"
 #include "service/config/flag_files.h"
+#include "service/config/plaintext_address.h"
 #include "service/config/platform_grace.h"
 #include "service/config/shown_value.h"
+#include "service/config/value_end.h"
 #include "service/files/write_file.h"
 #include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/last_resort/last_words.h"
-#include "service/observability/utc_time.h"
 #include "service/rpc/calls/authorization.h"
-#include "service/rpc/calls/trace.h"
 #include "service/rpc/connections/connection_limits.h"
 #include "service/rpc/connections/inherited_sockets.h"
 #include "service/rpc/tls/tls.h"
@@ -241,6 +236,11 @@ ShutdownBudget BudgetFromFlags() {
   return *budget;
 }
 
+// Ends the process unless a check has passed.
+void Must(const absl::Status& holds) {
+  if (!holds.ok()) UsageError(holds.message());
+}
+
 // "--max_connections".
 template <typename Value>
 std::string NameOf(const absl::Flag<Value>& flag) {
@@ -390,35 +390,14 @@ void SetTls(ServerConfig& config) {
   if (absl::GetFlag(FLAGS_admin_tls)) config.admin.grpc.credentials = config.server.credentials;
 }
 
-// Only from this machine: "127.0.0.1:50060", "[::1]:0", "localhost:50060", "unix:/run/admin.sock".
-bool IsLocal(absl::string_view address) {
-  if (absl::StartsWith(address, "unix:")) return true;
-  const std::string host(address.substr(0, address.rfind(':')));
-  in_addr number{};  // In the order of the network. A name may begin with "127.", too.
-  return host == "[::1]" || host == "localhost" ||
-         (inet_pton(AF_INET, host.c_str(), &number) == 1 && ntohl(number.s_addr) >> 24 == 127);
-}
-
-// `risk`: what whoever reaches it can do; `instead`: what else to use.
-void CheckPlaintextAddress(const char* flag, const std::string& addresses, const char* risk,
-                           const char* instead) {
-  if (absl::GetFlag(FLAGS_admin_allow_plaintext)) return;
-  for (const auto each : absl::StrSplit(addresses, ',', absl::SkipEmpty())) {
-    if (IsLocal(each)) continue;
-    UsageError(absl::StrCat("--", flag, "=", each, absl::StartsWith(each, "fd:") ? " may" : " can",
-                            " be reached from other machines, and whoever reaches it can ", risk,
-                            ": use 127.0.0.1", instead,
-                            ", or --admin_allow_plaintext if the network keeps others away"));
-  }
-}
-
 void CheckAdminAddresses() {
+  if (absl::GetFlag(FLAGS_admin_allow_plaintext)) return;
   if (!absl::GetFlag(FLAGS_admin_tls)) {
-    CheckPlaintextAddress("admin_address", absl::GetFlag(FLAGS_admin_address),
-                          "take this replica out of rotation", ", --admin_tls");
+    Must(CheckPlaintextAddresses("admin_address", absl::GetFlag(FLAGS_admin_address),
+                                 "take this replica out of rotation", ", --admin_tls"));
   }
-  CheckPlaintextAddress("admin_http_address", absl::GetFlag(FLAGS_admin_http_address),
-                        "see its settings and its load", "");
+  Must(CheckPlaintextAddresses("admin_http_address", absl::GetFlag(FLAGS_admin_http_address),
+                               "see its settings and its load", ""));
 }
 
 // Leaves out the flags of libraries: of Abseil, and of newer gRPC, whose package was compiled with
@@ -428,48 +407,24 @@ bool IsOurs(absl::string_view file) {
          !absl::StartsWith(file, ".") && !absl::StartsWith(file, "/");
 }
 
-// A file that is written replaces what is there: another file or socket of this server, or what it has
-// open, such as its database, which would be gone after a restart. Two flags may read one file.
 void CheckFiles() {
-  std::map<std::string, std::string> flags;  // By file that is written, or socket.
-  const auto whole = [](absl::string_view file) -> std::string {
-    std::error_code error;
-    return std::filesystem::absolute(std::string(file), error).lexically_normal();
-  };
-  const auto check = [&](absl::string_view flag, absl::string_view file) {
-    if (file.empty()) return;
-    const auto other = flags.find(whole(file));
-    if (other == flags.end() || other->second == flag) return;
-    UsageError(absl::StrCat("--", flag, " and --", other->second, " name one file, ", other->first,
-                            ": give each its own"));
-  };
-  const auto add = [&](const char* flag, absl::string_view file) {
-    const bool is_device = absl::StartsWith(file, "/dev/") && !absl::StartsWith(file, "/dev/shm/");
-    if (file.empty() || is_device) return;
-    check(flag, file);
-    flags[whole(file)] = flag;
-  };
-  const auto add_sockets = [&add](const char* flag, const std::string& addresses) {
-    for (absl::string_view each : absl::StrSplit(addresses, ',')) {
-      if (absl::ConsumePrefix(&each, "unix:")) add(flag, each);
-    }
-  };
-  add_sockets("address", absl::GetFlag(FLAGS_address));
-  add_sockets("admin_address", absl::GetFlag(FLAGS_admin_address));
-  add_sockets("admin_http_address", absl::GetFlag(FLAGS_admin_http_address));
-  add("takeover", absl::GetFlag(FLAGS_takeover));
-  add("port_file", absl::GetFlag(FLAGS_port_file));
-  add("admin_port_file", absl::GetFlag(FLAGS_admin_port_file));
-  add("admin_http_port_file", absl::GetFlag(FLAGS_admin_http_port_file));
-  add("shutdown_report", absl::GetFlag(FLAGS_shutdown_report));
+  FileNames names;
+  Must(names.WriteSockets("address", absl::GetFlag(FLAGS_address)));
+  Must(names.WriteSockets("admin_address", absl::GetFlag(FLAGS_admin_address)));
+  Must(names.WriteSockets("admin_http_address", absl::GetFlag(FLAGS_admin_http_address)));
+  Must(names.Write("takeover", absl::GetFlag(FLAGS_takeover)));
+  Must(names.Write("port_file", absl::GetFlag(FLAGS_port_file)));
+  Must(names.Write("admin_port_file", absl::GetFlag(FLAGS_admin_port_file)));
+  Must(names.Write("admin_http_port_file", absl::GetFlag(FLAGS_admin_http_port_file)));
+  Must(names.Write("shutdown_report", absl::GetFlag(FLAGS_shutdown_report)));
   for (const auto each :
        absl::StrSplit(absl::FindCommandLineFlag("flagfile")->CurrentValue(), ',')) {
-    check("flagfile", each);
+    Must(names.Read("flagfile", each));
   }
   // Any text may be a path, that of a program's own flag (--database), too; these two are words.
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (!IsOurs(flag->Filename()) || !flag->IsOfType<std::string>()) continue;
-    if (name != "log_format" && name != "log_level") check(name, flag->CurrentValue());
+    if (name != "log_format" && name != "log_level") Must(names.Read(name, flag->CurrentValue()));
   }
 }
 
@@ -495,13 +450,6 @@ observability::LogOptions LogFromFlags() {
   return {.json = format == "json", .level = levels.at(level)};
 }
 
-// Of the call that the logging thread works for.
-observability::LogFields TraceTags() {
-  const std::optional<rpc::Trace> trace = rpc::Trace::Current();
-  if (!trace) return {};
-  return {{"trace_id", trace->TraceId()}, {"span_id", trace->SpanId()}};
-}
-
 void SetAccessLog(ServerConfig& config) {
   const int per_second = Positive(FLAGS_access_log_per_second);
   if (!absl::GetFlag(FLAGS_access_log)) return;
@@ -509,37 +457,11 @@ void SetAccessLog(ServerConfig& config) {
   config.log.log.tags = TraceTags;
 }
 
-// With three digits after the point.
-std::string Milliseconds(std::chrono::nanoseconds duration) {
-  const auto microseconds = std::chrono::round<std::chrono::microseconds>(duration).count();
-  return absl::StrCat(microseconds / 1000, ".", absl::Dec(microseconds % 1000, absl::kZeroPad3));
-}
-
-observability::LogFields FieldsOf(rpc::EndedCall call) {
-  observability::LogFields fields;  // Not from a list, which would be copied.
-  fields.reserve(9);
-  fields.push_back({"method", std::move(call.method)});
-  fields.push_back({"code", rpc::CodeName(call.code)});
-  fields.push_back({"start", observability::UtcTime(call.started, /*digits=*/6)});
-  fields.push_back({"duration_ms", Milliseconds(call.duration),
-                    /*is_number=*/true});
-  fields.push_back({"peer", std::move(call.peer)});
-  fields.push_back({"trace_id", call.trace.TraceId()});
-  fields.push_back({"span_id", call.trace.SpanId()});
-  if (call.trace.parent != 0) fields.push_back({"parent_span_id", call.trace.ParentSpanId()});
-  if (!call.request_id.empty()) fields.push_back({"request_id", std::move(call.request_id)});
-  return fields;
-}
-
-// Nobody would see how such a value ends: in the \n of a secret, or in the \r of another system.
 void CheckValues() {
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (!IsOurs(flag->Filename())) continue;
     const std::string value = flag->CurrentValue();
-    if (value.empty() || value == flag->DefaultValue()) continue;
-    if (!absl::ascii_isspace(static_cast<unsigned char>(value.back()))) continue;
-    UsageError(absl::StrCat("--", name, " must not end with a blank or a line break, is \"",
-                            absl::Utf8SafeCEscape(ShownValue(value)), "\""));
+    if (value != flag->DefaultValue()) Must(CheckEnd(name, value));
   }
 }
 
@@ -591,8 +513,7 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   help.contains_help_flags = IsOurs;
   help.version_string = [] { return admin::BuildInfo() + "\n"; };
   absl::SetFlagsUsageConfig(help);
-  const absl::Status flag_files = CheckFlagFiles({argv + 1, argv + argc});
-  if (!flag_files.ok()) UsageError(flag_files.message());
+  Must(CheckFlagFiles({argv + 1, argv + argc}));
   const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
   CheckValues();
   if (words.size() > 1) {
