@@ -181,6 +181,8 @@ stops() {
   # These two close at the same time.
   awk '$5 ~ /^\+[0-9.]+s$/ { print $6, $7, $7 ~ /^(Closed|StateSaved)$/ ? $8 " " $9 : "" }' /run/stopped |
     sed -E 's/"(database|inventory channel)"/"database or inventory channel"/; s/ *$//' >/run/steps
+  # Yours, which nobody here knows.
+  [[ -n $example ]] || sed -i -E '/ (StateSaved|Closed) "/ { /"admin /!d }' /run/steps
   diff - /run/steps < <(
     grep -vE "$absent" <<'END'
 Serving ShutdownRequested:
