@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -26,6 +25,7 @@
 #include "service/config/access_log_line.h"
 #include "service/config/file_names.h"
 #include "service/config/flag_files.h"
+#include "service/config/limit_flags.h"
 #include "service/config/plaintext_address.h"
 #include "service/config/platform_grace.h"
 #include "service/config/shown_value.h"
@@ -34,7 +34,6 @@
 #include "service/lifecycle/last_resort/exit_code.h"
 #include "service/lifecycle/last_resort/last_words.h"
 #include "service/rpc/calls/authorization.h"
-#include "service/rpc/connections/connection_limits.h"
 #include "service/rpc/connections/inherited_sockets.h"
 #include "service/rpc/tls/tls.h"
 
@@ -140,69 +139,6 @@ ABSL_FLAG(std::optional<absl::Duration>, shutdown_reserve, std::nullopt,
           "Share of the grace that is held back for the report and the exit; the watchdog ends the "
           "process when half of it is left. Unset: 2/60 of the grace.");
 
-// Limits on connections: service/rpc/connections/connection_limits.h has the reasons.
-ABSL_FLAG(
-    absl::Duration, max_connection_age,
-    absl::FromChrono(rpc::ConnectionLimits().max_connection_age),
-    "After this time a connection gets a GOAWAY, so that callers spread over new replicas; 0: "
-    "never. A shutdown does not need it.");
-ABSL_FLAG(absl::Duration, max_connection_idle,
-          absl::FromChrono(rpc::ConnectionLimits().max_connection_idle),
-          "Close a connection that has had no call for this long; 0: never.");
-ABSL_FLAG(absl::Duration, keepalive_time, absl::FromChrono(rpc::ConnectionLimits().keepalive_time),
-          "Send a keepalive ping to a peer that has been silent for this long; 0: never.");
-ABSL_FLAG(absl::Duration, keepalive_timeout,
-          absl::FromChrono(rpc::ConnectionLimits().keepalive_timeout),
-          "Close a connection whose peer has not answered a keepalive ping within this time.");
-ABSL_FLAG(absl::Duration, min_ping_interval_without_data,
-          absl::FromChrono(rpc::ConnectionLimits().min_ping_interval_without_data),
-          "Disconnect a caller that pings more often than this without sending data.");
-ABSL_FLAG(absl::Duration, max_connection_age_grace,
-          absl::FromChrono(rpc::ConnectionLimits().max_connection_age_grace),
-          "How much longer calls may run on a connection that has reached its maximum age before "
-          "they are cut; 0: without limit.");
-ABSL_FLAG(absl::Duration, handshake_timeout,
-          absl::FromChrono(rpc::ConnectionLimits().handshake_timeout),
-          "Close a connection whose peer has not started to speak HTTP/2 within this time.");
-ABSL_FLAG(int, max_connections, rpc::ConnectionLimits().max_connections,
-          "Open connections; further ones are closed at once; 0: limited by descriptors only.");
-ABSL_FLAG(int, reserved_descriptors, rpc::ConnectionLimits().reserved_descriptors,
-          "File descriptors that connections leave to operators, databases and backends; at most a "
-          "quarter of the process's limit. A quarter of them is off limits for operators, too.");
-ABSL_FLAG(int, max_calls_in_flight, rpc::ConnectionLimits().max_calls_in_flight,
-          "Concurrent calls on all connections; further calls fail with RESOURCE_EXHAUSTED and "
-          "RetryInfo, before all of them become too slow; 0: no limit.");
-ABSL_FLAG(
-    absl::Duration, max_deadline, absl::FromChrono(rpc::ConnectionLimits().max_deadline),
-    "Longest time that a unary call may run, whatever deadline its caller has set: then it is "
-    "cancelled, and its caller gets DEADLINE_EXCEEDED; 0: no limit. Streams are not bounded: "
-    "they are long-lived on purpose, and end with a resume point when the server shuts "
-    "down.");
-ABSL_FLAG(absl::Duration, default_deadline,
-          absl::FromChrono(rpc::ConnectionLimits().default_deadline),
-          "Longest time that a unary call may run whose caller has set no deadline; at most "
-          "max_deadline; 0: max_deadline.");
-ABSL_FLAG(
-    int, max_sync_threads, rpc::ConnectionLimits().max_sync_threads,
-    "Threads for handlers of gRPC's synchronous API, each of which occupies one; further calls "
-    "of them fail with RESOURCE_EXHAUSTED.");
-ABSL_FLAG(int, max_resets_per_second, rpc::ConnectionLimits().max_resets_per_second,
-          "End a connection when this many of its calls, and more than half of them, fail within a "
-          "second, because resetting calls costs a caller nothing; 0: never.");
-ABSL_FLAG(std::int64_t, memory_quota_bytes, rpc::ConnectionLimits().memory_quota_bytes,
-          "Memory that gRPC may use for calls and incomplete messages; above it, gRPC ends "
-          "streams; at least max_receive_message_size; 0: no limit.");
-ABSL_FLAG(bool, request_compression, rpc::ConnectionLimits().request_compression,
-          "Accept compressed requests. Off by default: a megabyte can expand to a gigabyte before "
-          "it is rejected.");
-ABSL_FLAG(int, max_concurrent_streams, rpc::ConnectionLimits().max_concurrent_streams,
-          "Concurrent calls on one connection; further calls wait in the client, and a client that "
-          "does not wait is disconnected.");
-ABSL_FLAG(int, max_receive_message_size, rpc::ConnectionLimits().max_receive_message_size,
-          "Largest message that is received, in bytes; at most memory_quota_bytes.");
-ABSL_FLAG(int, max_send_message_size, rpc::ConnectionLimits().max_send_message_size,
-          "Largest message that is sent, in bytes.");
-
 namespace config {
 namespace {
 
@@ -239,80 +175,6 @@ ShutdownBudget BudgetFromFlags() {
 // Ends the process unless a check has passed.
 void Must(const absl::Status& holds) {
   if (!holds.ok()) UsageError(holds.message());
-}
-
-// "--max_connections".
-template <typename Value>
-std::string NameOf(const absl::Flag<Value>& flag) {
-  return absl::StrCat("--", absl::GetFlagReflectionHandle(flag).Name());
-}
-
-// Whether 0 may be given. gRPC would be told "never", which nobody expects of a timeout of 0.
-enum class Zero { kAllowed, kRefused };
-
-// gRPC holds these as an int of milliseconds.
-std::chrono::milliseconds Milliseconds(const absl::Flag<absl::Duration>& flag,
-                                       Zero zero = Zero::kAllowed) {
-  const absl::Duration value = absl::GetFlag(flag);
-  const absl::Duration least =
-      zero == Zero::kAllowed ? absl::ZeroDuration() : absl::Milliseconds(1);
-  if (value < least || value > absl::Hours(24 * 7)) {
-    UsageError(absl::StrCat(NameOf(flag), " must be from ", absl::FormatDuration(least),
-                            " to a week, is ", absl::FormatDuration(value)));
-  }
-  // It would become 0, which mostly means: without limit.
-  if (value > absl::ZeroDuration() && value < absl::Milliseconds(1)) {
-    UsageError(absl::StrCat(NameOf(flag), " must be at least 1ms, or 0, is ",
-                            absl::FormatDuration(value)));
-  }
-  return absl::ToChronoMilliseconds(value);
-}
-
-template <typename Number>
-Number NotNegative(const absl::Flag<Number>& flag) {
-  const Number value = absl::GetFlag(flag);
-  if (value < 0) UsageError(absl::StrCat(NameOf(flag), " must be 0 or more, is ", value));
-  return value;
-}
-
-int Positive(const absl::Flag<int>& flag) {
-  const int value = absl::GetFlag(flag);
-  if (value < 1) UsageError(absl::StrCat(NameOf(flag), " must be at least 1, is ", value));
-  return value;
-}
-
-rpc::ConnectionLimits LimitsFromFlags() {
-  rpc::ConnectionLimits limits;
-  limits.max_connection_age = Milliseconds(FLAGS_max_connection_age);
-  limits.max_connection_age_grace = Milliseconds(FLAGS_max_connection_age_grace);
-  limits.handshake_timeout = Milliseconds(FLAGS_handshake_timeout, Zero::kRefused);
-  limits.max_connections = NotNegative(FLAGS_max_connections);
-  limits.reserved_descriptors = NotNegative(FLAGS_reserved_descriptors);
-  limits.max_calls_in_flight = NotNegative(FLAGS_max_calls_in_flight);
-  limits.max_deadline = Milliseconds(FLAGS_max_deadline);
-  limits.default_deadline = Milliseconds(FLAGS_default_deadline);
-  if (limits.max_deadline.count() > 0 && limits.default_deadline > limits.max_deadline) {
-    UsageError("--default_deadline must not be longer than --max_deadline");
-  }
-  limits.max_sync_threads = Positive(FLAGS_max_sync_threads);
-  limits.max_resets_per_second = NotNegative(FLAGS_max_resets_per_second);
-  limits.memory_quota_bytes = NotNegative(FLAGS_memory_quota_bytes);
-  limits.request_compression = absl::GetFlag(FLAGS_request_compression);
-  limits.max_connection_idle = Milliseconds(FLAGS_max_connection_idle);
-  limits.keepalive_time = Milliseconds(FLAGS_keepalive_time);
-  limits.keepalive_timeout = Milliseconds(FLAGS_keepalive_timeout, Zero::kRefused);
-  limits.min_ping_interval_without_data = Milliseconds(FLAGS_min_ping_interval_without_data);
-  limits.max_concurrent_streams = Positive(FLAGS_max_concurrent_streams);
-  limits.max_receive_message_size = Positive(FLAGS_max_receive_message_size);
-  // gRPC would end the stream of such a message while it arrives. What is sent is not in the quota.
-  if (limits.memory_quota_bytes > 0 &&
-      limits.max_receive_message_size > limits.memory_quota_bytes) {
-    UsageError(absl::StrCat("--max_receive_message_size=", limits.max_receive_message_size,
-                            " is above --memory_quota_bytes=", limits.memory_quota_bytes,
-                            ": such a message would never arrive"));
-  }
-  limits.max_send_message_size = Positive(FLAGS_max_send_message_size);
-  return limits;
 }
 
 std::optional<PlatformGrace> PlatformFromFlags() {
@@ -451,7 +313,10 @@ observability::LogOptions LogFromFlags() {
 }
 
 void SetAccessLog(ServerConfig& config) {
-  const int per_second = Positive(FLAGS_access_log_per_second);
+  const int per_second = absl::GetFlag(FLAGS_access_log_per_second);
+  if (per_second < 1) {
+    UsageError(absl::StrCat("--access_log_per_second must be at least 1, is ", per_second));
+  }
   if (!absl::GetFlag(FLAGS_access_log)) return;
   config.server.access_log = std::make_shared<rpc::AccessLog>(per_second);
   config.log.log.tags = TraceTags;
@@ -531,7 +396,9 @@ ServerConfig ParseCommandLine(const std::string& usage, int argc, char** argv) {
   const bool tls = TlsIsWanted();
   CheckAdminAddresses();
   CheckFiles();
-  config.server.limits = LimitsFromFlags();
+  const auto limits = LimitsFromFlags();
+  Must(limits.status());
+  config.server.limits = *limits;
   config.admin.grpc.address = absl::GetFlag(FLAGS_admin_address);
   // Operators must get in when nobody else does.
   config.admin.grpc.limits.reserved_descriptors = config.server.limits.reserved_descriptors / 4;
