@@ -53,6 +53,11 @@ absl::Status Check(const Version& found, const Schema& schema) {
         absl::StrCat("its tables belong to another application, ", found.application,
                      "; name another database, or a schema (options=-csearch_path%3DNAME)"));
   }
+  if (found.version < 0) {
+    return absl::DataLossError(absl::StrCat("the version in its table schema_version is ",
+                                            found.version,
+                                            ": it is damaged; restore it from a backup"));
+  }
   const auto known = static_cast<std::int64_t>(schema.migrations.size());
   if (found.contracted > known) {
     return absl::FailedPreconditionError(

@@ -31,8 +31,8 @@ struct Schema {
 //
 // FAILED_PRECONDITION, with a sentence: the tables belong to another application, or were contracted
 // by a migration that this program does not know. PERMISSION_DENIED, with the right that is missing:
-// the user may not create or change tables, and there is something to create or change. Otherwise:
-// Connection's errors.
+// the user may not create or change tables, and there is something to create or change. DATA_LOSS:
+// the version that is stored is negative. Otherwise: Connection's errors.
 absl::Status Migrate(Connection& connection, const Schema& schema, TimePoint deadline);
 
 }  // namespace postgres

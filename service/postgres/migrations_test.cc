@@ -80,6 +80,14 @@ TEST_F(MigrationsTest, LeavesNothingOfAMigrationThatFails) {
   EXPECT_TRUE(Migrated(kExpanded).ok()) << "nothing is locked, and it can be done again";
 }
 
+TEST_F(MigrationsTest, RefusesANegativeVersionAsDamage) {
+  ASSERT_TRUE(Migrated(kOld).ok());
+  ASSERT_TRUE(Connect()->RunScript("UPDATE schema_version SET version = -1", Soon()).ok());
+  const absl::Status refused = Migrated(kExpanded);
+  EXPECT_TRUE(absl::IsDataLoss(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("schema_version"));
+}
+
 TEST_F(MigrationsTest, NeedsNoRightToCreateOnceAllIsThere) {
   ASSERT_TRUE(
       Connect()

@@ -319,6 +319,7 @@ absl::StatusOr<Database::Header> Database::ReadHeader() {
     status.Update(application_id.status());
     Statement version = Query("PRAGMA user_version");
     if (version.Next()) {
+      if (version.Int64(0) < 0) status.Update(absl::DataLossError("its version is negative"));
       header.version = version.Int64(0) % kVersions;
       header.contracted = version.Int64(0) / kVersions;
     }

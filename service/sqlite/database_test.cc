@@ -435,6 +435,27 @@ TEST_F(DatabaseTest, RefusesGarbageAndLeavesItAsItIs) {
   }
 }
 
+TEST_F(DatabaseTest, RefusesANegativeVersionAsDamage) {
+  ASSERT_TRUE(OpenNotes()->RunScript("PRAGMA user_version = -1").ok());
+  const absl::Status status = FailToOpen(path_);
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("it is damaged or not an SQLite database"));
+}
+
+TEST_F(DatabaseTest, OpensOrRefusesAHeaderWithAnyBitFlipped) {
+  ASSERT_TRUE(AddNote(*OpenNotes(), "first").ok());
+  const std::string whole = ReadFile(path_);
+  for (std::size_t bit = 0; bit < 800; ++bit) {
+    std::string flipped = whole;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+    for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(path_ + suffix);
+    WriteFile(path_, flipped);
+    const auto database = Database::Open(path_, kNotes, kImpatient);
+    if (database.ok()) continue;
+    EXPECT_THAT(std::string(database.status().message()), HasSubstr(path_)) << bit;
+  }
+}
+
 TEST_F(DatabaseTest, RefusesAndKeepsAnotherApplicationsDatabase) {
   // One that numbers its files as this one does, and one that numbers nothing.
   const Schema others{.application_id = 8, .migrations = {"CREATE TABLE songs (title TEXT)"}};
