@@ -43,8 +43,8 @@ std::optional<absl::Duration> ParseSystemd(absl::string_view text) {
     const auto unit = UnitOf(end == absl::string_view::npos ? "" : word.substr(end));
     double number = 0;
     if (digits.empty() || !absl::SimpleAtod(digits, &number) || !unit) return std::nullopt;
-    if (number * absl::ToDoubleSeconds(*unit) > kMostSeconds) return absl::InfiniteDuration();
-    sum += number * *unit;
+    const bool endless = number * absl::ToDoubleSeconds(*unit) > kMostSeconds;
+    sum += endless ? absl::InfiniteDuration() : number * *unit;
   }
   return sum;
 }

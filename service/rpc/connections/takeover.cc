@@ -96,7 +96,7 @@ bool Send(int fd, std::string_view text, const std::vector<int>& passed) {
 }
 
 struct Received {
-  std::string text;  // Empty: the peer has closed the connection.
+  std::string text;  // Empty: the peer has closed the connection, or has nothing to say.
   std::vector<int> passed;
 };
 
@@ -224,6 +224,7 @@ std::optional<absl::Status> Takeover::Ask(Time until, InheritedSockets& inherite
   if (!Readable(predecessor_.fd(), until)) return HandsNothingOver(path_, peer.name);
   const Received received = Receive(predecessor_.fd());
   if (received.text.empty()) {
+    for (const int fd : received.passed) close(fd);  // Of a message without a word.
     predecessor_ = Descriptor();
     in_vain = peer.name;
     return std::nullopt;

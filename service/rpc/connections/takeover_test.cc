@@ -1,5 +1,6 @@
 #include "service/rpc/connections/takeover.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -86,6 +87,19 @@ bool IsDismissed(int fd) {
 
 bool AwaitDismissal(int fd) {
   return testkit::Eventually([fd] { return IsDismissed(fd); });
+}
+
+void PassWithoutAWord(int to, int fd) {
+  msghdr message{};
+  char control[CMSG_SPACE(sizeof fd)] = {};
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  EXPECT_EQ(sendmsg(to, &message, MSG_NOSIGNAL), 0);
 }
 
 class TakeoverTest : public ::testing::Test {
@@ -317,6 +331,22 @@ TEST_F(TakeoverTest, OfAProcessThatEndsTakesNothing) {
   old.Close();
   old.Dismiss(guest);
   EXPECT_TRUE(begins.get().ok());
+}
+
+TEST_F(TakeoverTest, ClosesWhatCameWithAnEmptyMessage) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+  Predecessor old(path_);
+  auto begins = std::async(std::launch::async, [this] { return BeginError(); });
+  const int guest = old.Admit();
+  PassWithoutAWord(guest, ends[1]);
+  close(ends[1]);
+  old.Close();
+  old.Dismiss(guest);
+  EXPECT_TRUE(begins.get().ok());
+  char byte;
+  EXPECT_EQ(read(ends[0], &byte, 1), 0) << "somebody has the pipe's other end";
+  close(ends[0]);
 }
 
 TEST_F(TakeoverTest, OfAProcessThatHasBeenReplacedTurnsToTheOther) {
