@@ -90,6 +90,21 @@ absl::StatusOr<Owned<X509>> FirstCertificate(const std::string& file, const std:
   return first;
 }
 
+// What OpenSSL and gRPC read differently. gRPC reads a file as a C string, by PEM_read_bio_X509_AUX()
+// (ssl_transport_security.cc), and connects to nobody with what it cannot use.
+absl::Status CheckText(const std::string& file, const std::string& text) {
+  constexpr absl::string_view kTrusted = "-----BEGIN TRUSTED CERTIFICATE-----";
+  if (absl::StrContains(text, '\0')) {
+    return Wrong(file, "contains a NUL byte, where gRPC stops to read: write it again as text");
+  }
+  if (absl::StartsWith(text, kTrusted) || absl::StrContains(text, absl::StrCat("\n", kTrusted))) {
+    return Wrong(file,
+                 absl::StrCat("contains a ", kTrusted,
+                              ", which gRPC reads in its own way: convert it with openssl x509"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPair(const TlsOptions& files, const std::string& certificate,
                        const std::string& key) {
   const absl::StatusOr<Owned<X509>> own = FirstCertificate(files.certificate, certificate);
@@ -129,6 +144,10 @@ absl::StatusOr<TlsFiles::Contents> TlsFiles::ReadValid(const TlsOptions& options
     const absl::Status pair = CheckPair(options, *certificate, *key);
     if (!pair.ok()) return pair;
   }
+  absl::Status text = CheckText(options.ca, *ca);
+  if (text.ok()) text = CheckText(options.certificate, *certificate);
+  if (text.ok()) text = CheckText(options.key, *key);
+  if (!text.ok()) return text;
   return Contents{*std::move(ca), *std::move(certificate), *std::move(key)};
 }
 

@@ -168,6 +168,21 @@ TEST_F(RenewedTlsTest, AnIndentedCertificateIsAnError) {
   }
 }
 
+// What OpenSSL reads, and gRPC does not: no connection would succeed.
+TEST_F(RenewedTlsTest, ANulByteOrATrustedCertificateIsAnError) {
+  const std::string trusted =
+      absl::StrReplaceAll(new_.Text("ca.pem"), {{" CERT", " TRUSTED CERT"}});
+  for (const char* const name : {"client.pem", "client.key", "ca.pem"}) {
+    Write(name, std::string(1, '\0') + "\n" + old_.Text(name));
+    EXPECT_THAT(Error(Options()), testing::HasSubstr(" contains a NUL byte")) << name;
+    Write(name, trusted + old_.Text(name));
+    EXPECT_THAT(Error(Options()),
+                testing::HasSubstr(" contains a -----BEGIN TRUSTED CERTIFICATE-----"))
+        << name;
+    Write(name, old_.Text(name));
+  }
+}
+
 TEST_F(RenewedTlsTest, OtherTextMayBeBetweenCertificates) {
   for (const char* const name : {"client.pem", "ca.pem"}) {
     const std::string windows = absl::StrReplaceAll(new_.Text("ca.pem"), {{"\n", "\r\n"}});

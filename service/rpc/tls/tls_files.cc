@@ -293,6 +293,21 @@ absl::Status CheckCa(const std::string& file, const std::string& text) {
   return status;
 }
 
+// What OpenSSL and gRPC read differently. gRPC reads a file as a C string, by PEM_read_bio_X509_AUX()
+// (ssl_transport_security.cc), and serves nobody with what it cannot use.
+absl::Status CheckText(const std::string& file, const std::string& text) {
+  constexpr absl::string_view kTrusted = "-----BEGIN TRUSTED CERTIFICATE-----";
+  if (absl::StrContains(text, '\0')) {
+    return Wrong(file, "contains a NUL byte, where gRPC stops to read: write it again as text");
+  }
+  if (absl::StartsWith(text, kTrusted) || absl::StrContains(text, absl::StrCat("\n", kTrusted))) {
+    return Wrong(file,
+                 absl::StrCat("contains a ", kTrusted,
+                              ", which gRPC reads in its own way: convert it with openssl x509"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<TlsFiles::Contents> ReadAll(const TlsFiles::Paths& paths) {
   TlsFiles::Contents contents;
   const std::pair<const std::string*, std::string*> files[] = {
@@ -315,7 +330,11 @@ absl::Status Check(const TlsFiles::Paths& paths, const TlsFiles::Contents& conte
   if (!paths.certificate.empty()) {
     if (absl::Status pair = CheckPair(paths, contents); !pair.ok()) return pair;
   }
-  return paths.ca.empty() ? absl::OkStatus() : CheckCa(paths.ca, contents.ca);
+  absl::Status status = paths.ca.empty() ? absl::OkStatus() : CheckCa(paths.ca, contents.ca);
+  if (status.ok()) status = CheckText(paths.certificate, contents.certificate);
+  if (status.ok()) status = CheckText(paths.key, contents.key);
+  if (status.ok()) status = CheckText(paths.ca, contents.ca);
+  return status;
 }
 
 // `in_use` were tried when they were new; a handshake costs milliseconds.

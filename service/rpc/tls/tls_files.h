@@ -53,7 +53,8 @@ class TlsFiles {
   using Write = std::function<void(const std::string& line)>;
 
   // INVALID_ARGUMENT, naming the file and what to do: a file cannot be read, is not a regular file,
-  // is larger than a megabyte, has the wrong content, or is cut off; a certificate has expired, is
+  // is larger than a megabyte, has the wrong content, is cut off, or is read differently by gRPC (a NUL
+  // byte, a trusted certificate); a certificate has expired, is
   // not valid yet, does not match its key, is not for its owner's side of a connection, has a name
   // that cannot be read, or is too weak for TLS, as may be one after it.
   //

@@ -260,6 +260,28 @@ TEST_F(TlsFilesTest, NameAnIndentedCertificate) {
   }
 }
 
+// What OpenSSL reads, and gRPC does not: it would serve nobody.
+TEST_F(TlsFilesTest, NameAFileWithANulByte) {
+  const std::string nul(1, '\0');
+  const std::string certificate = Write("nul.crt", nul + "\n" + first_.certificate);
+  const std::string key = Write("nul.key", first_.key + nul);
+  EXPECT_THAT(Error({certificate, key_, ""}), StartsWith(certificate + " contains a NUL byte"));
+  EXPECT_THAT(Error({certificate_, key, ""}), StartsWith(key + " contains a NUL byte"));
+  EXPECT_THAT(Error({certificate_, key_, certificate}),
+              StartsWith(certificate + " contains a NUL byte"));
+}
+
+TEST_F(TlsFilesTest, NameAFileWithATrustedCertificate) {
+  const std::string trusted =
+      absl::StrReplaceAll(SelfSigned().certificate, {{" CERT", " TRUSTED CERT"}});
+  const std::string certificate = Write("trusted.crt", trusted + first_.certificate);
+  const std::string key = Write("trusted.key", first_.key + trusted);
+  const std::string error = " contains a -----BEGIN TRUSTED CERTIFICATE-----";
+  EXPECT_THAT(Error({certificate, key_, ""}), StartsWith(certificate + error));
+  EXPECT_THAT(Error({certificate_, key, ""}), StartsWith(key + error));
+  EXPECT_THAT(Error({certificate_, key_, certificate}), StartsWith(certificate + error));
+}
+
 // What is said while the files change.
 class RenewedTlsFilesTest : public TlsFilesTest {
  protected:
