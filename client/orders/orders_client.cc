@@ -189,8 +189,19 @@ StreamEnd OrdersClient::WatchOrders(
     const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
     const auto reader = stub->WatchOrders(&context, request);
     WatchOrdersResponse response;
+    bool first = true;
     while (!stop.stop_requested() && reader->Read(&response)) {
       retry.Succeeded();
+      // Its event is in a field that is not read any more: its token would pass it over.
+      if (!std::exchange(first, false) && response.events().empty() &&
+          !response.resume_token().empty()) {
+        context.TryCancel();
+        reader->Finish();
+        return {absl::FailedPreconditionError(
+                    "the server speaks an earlier version of WatchOrders: watch by a client of "
+                    "that version, or bring the server up to date"),
+                request.resume_token()};
+      }
       if (!response.resume_token().empty()) request.set_resume_token(response.resume_token());
       for (const WatchOrdersResponse::Event& event : response.events()) {
         if (stop.stop_requested()) break;

@@ -112,7 +112,8 @@ class OrdersClient {
   // Calls `on_event` for every event, in order, each exactly once, until a stop is requested:
   // across drains, restarts and broken connections, and whatever proxies make of them. Otherwise
   // returns only with an error that retrying cannot cure, or when the server was away for longer
-  // than RetryOptions::give_up_after.
+  // than RetryOptions::give_up_after. FAILED_PRECONDITION: the server speaks an earlier version, whose
+  // events cannot be read.
   //
   // `on_event` returns whether the event was taken. If not, the watch ends with OK, and would be
   // resumed with that event. After a stop is requested, `on_event` is not called again.

@@ -302,6 +302,23 @@ TEST_F(OrdersClientWatchTest, ResumesWithTheEventThatWasNotTaken) {
   EXPECT_EQ(end.resume_token, "2");
 }
 
+// It sends its event where this client knows of none, with a token in each message.
+TEST_F(OrdersClientWatchTest, EndsWhereAServerOfAnEarlierVersionSendsItsFirstEvent) {
+  fake_.watch.Then([](const WatchOrdersRequest&, FakeOrders::Watch& writer) {
+    for (const char* const token : {"3", "4", "5"}) {
+      WatchOrdersResponse response;
+      response.set_resume_token(token);
+      writer.Write(response);
+    }
+    return kBroken;
+  });
+  const StreamEnd end = Connect()->WatchOrders({}, Nothing);
+  EXPECT_TRUE(absl::IsFailedPrecondition(end.status)) << end.status;
+  EXPECT_THAT(std::string(end.status.message()), testing::HasSubstr("an earlier version"));
+  EXPECT_EQ(end.resume_token, "3");
+  EXPECT_EQ(fake_.watch.calls(), 1u);
+}
+
 TEST_F(OrdersClientWatchTest, DoesNotTryAgainWhatWillNeverSucceed) {
   fake_.watch.Then([](const WatchOrdersRequest&, FakeOrders::Watch&) {
     return BadRequest({{"resume_token", "not one of ours"}});
