@@ -34,6 +34,11 @@ ABSL_FLAG(absl::Duration, max_connection_age_grace,
 ABSL_FLAG(absl::Duration, handshake_timeout,
           absl::FromChrono(rpc::ConnectionLimits().handshake_timeout),
           "Close a connection whose peer has not started to speak HTTP/2 within this time.");
+ABSL_FLAG(absl::Duration, silent_connection_timeout,
+          absl::FromChrono(rpc::ConnectionLimits().silent_connection_timeout),
+          "A shutdown closes a connection that does not leave when it has carried no call for this "
+          "long; at least 1s. With 6s no caller loses a call that polls its connection only during "
+          "its calls, as gRPC's blocking clients do.");
 ABSL_FLAG(int, max_connections, rpc::ConnectionLimits().max_connections,
           "Open connections; further ones are closed at once; 0: limited by descriptors only.");
 ABSL_FLAG(int, reserved_descriptors, rpc::ConnectionLimits().reserved_descriptors,
@@ -82,18 +87,14 @@ std::string NameOf(const absl::Flag<Value>& flag) {
   return absl::StrCat("--", absl::GetFlagReflectionHandle(flag).Name());
 }
 
-// Whether 0 may be given. gRPC would be told "never", which nobody expects of a timeout of 0.
-enum class Zero { kAllowed, kRefused };
-
 // Reads flags and remembers the first fault.
 class Reader {
  public:
-  // gRPC holds these as an int of milliseconds.
+  // `least`: above 0 where gRPC would be told "never", which nobody expects of a timeout of 0. gRPC holds
+  // these as an int of milliseconds.
   std::chrono::milliseconds Milliseconds(const absl::Flag<absl::Duration>& flag,
-                                         Zero zero = Zero::kAllowed) {
+                                         absl::Duration least = absl::ZeroDuration()) {
     const absl::Duration value = absl::GetFlag(flag);
-    const absl::Duration least =
-        zero == Zero::kAllowed ? absl::ZeroDuration() : absl::Milliseconds(1);
     if (value < least || value > absl::Hours(24 * 7)) {
       Fail(absl::StrCat(NameOf(flag), " must be from ", absl::FormatDuration(least),
                         " to a week, is ", absl::FormatDuration(value)));
@@ -134,7 +135,9 @@ absl::StatusOr<rpc::ConnectionLimits> LimitsFromFlags() {
   rpc::ConnectionLimits limits;
   limits.max_connection_age = read.Milliseconds(FLAGS_max_connection_age);
   limits.max_connection_age_grace = read.Milliseconds(FLAGS_max_connection_age_grace);
-  limits.handshake_timeout = read.Milliseconds(FLAGS_handshake_timeout, Zero::kRefused);
+  limits.handshake_timeout = read.Milliseconds(FLAGS_handshake_timeout, absl::Milliseconds(1));
+  limits.silent_connection_timeout =
+      read.Milliseconds(FLAGS_silent_connection_timeout, absl::Seconds(1));
   limits.max_connections = read.NotNegative(FLAGS_max_connections);
   limits.reserved_descriptors = read.NotNegative(FLAGS_reserved_descriptors);
   limits.max_calls_in_flight = read.NotNegative(FLAGS_max_calls_in_flight);
@@ -149,7 +152,7 @@ absl::StatusOr<rpc::ConnectionLimits> LimitsFromFlags() {
   limits.request_compression = absl::GetFlag(FLAGS_request_compression);
   limits.max_connection_idle = read.Milliseconds(FLAGS_max_connection_idle);
   limits.keepalive_time = read.Milliseconds(FLAGS_keepalive_time);
-  limits.keepalive_timeout = read.Milliseconds(FLAGS_keepalive_timeout, Zero::kRefused);
+  limits.keepalive_timeout = read.Milliseconds(FLAGS_keepalive_timeout, absl::Milliseconds(1));
   limits.min_ping_interval_without_data = read.Milliseconds(FLAGS_min_ping_interval_without_data);
   limits.max_concurrent_streams = read.Positive(FLAGS_max_concurrent_streams);
   limits.max_receive_message_size = read.Positive(FLAGS_max_receive_message_size);

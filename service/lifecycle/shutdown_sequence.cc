@@ -124,7 +124,10 @@ void ShutdownSequence::DrainConnections() {
   Emit(EventType::kGoodbyeSaid, "", absl::StrCat(load.streams, " streams"));
   if (!reason_) StayDrained();
   Patience patience = Until(phase_ends_);
-  const Traffic::Departure left = traffic_->AwaitConnectionsGone(patience);
+  Traffic::Departure left = Traffic::Departure::kBusy;
+  do {
+    left = traffic_->AwaitConnectionsGone(patience);
+  } while (!traffic_->CloseSilent() && !patience.Over());
   if (left == Traffic::Departure::kGone) return Emit(EventType::kConnectionsGone);
   // Not a failure: they carry nothing, or the next phase waits for what they carry.
   Emit(EventType::kConnectionsRemain, "", left == Traffic::Departure::kSilent ? "silent" : "busy");

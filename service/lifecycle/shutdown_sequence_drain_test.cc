@@ -50,6 +50,17 @@ TEST_F(ShutdownSequenceDrainTest, StaysDrainedUntilAShutdownContinues) {
                           "StateSaved totals", "Closed channel", "Closed database", "Stopped"));
 }
 
+// There is time: those leave when they call, and lose nothing.
+TEST_F(ShutdownSequenceDrainTest, ClosesSilentConnectionsOnlyInTheShutdown) {
+  traffic_.connections = Traffic::Departure::kSilent;
+  auto outcome = Drain();
+  observer_.Await("Drained");
+  EXPECT_THAT(observer_.Lines(), testing::Not(testing::Contains("CloseSilent()")));
+  request_.Request(ShutdownReason::kTerminate);
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+  EXPECT_THAT(observer_.Lines(), testing::Contains("CloseSilent()"));
+}
+
 TEST_F(ShutdownSequenceDrainTest, IsALameDuckForItsFullTime) {
   budget_.lame_duck = seconds(5);
   auto outcome = Drain();

@@ -109,6 +109,10 @@ class RandomTraffic final : public Traffic {
     return Await(connections_go_, patience) ? connections_ : Departure::kBusy;
   }
   Departure LookAtConnections() override { return Departure::kBusy; }
+  bool CloseSilent() override {
+    EXPECT_TRUE(closed_ && !shut_down_);
+    return true;
+  }
   void BeginShutdown() override {
     EXPECT_TRUE(closed_ && !shut_down_);
     shut_down_ = true;

@@ -154,6 +154,15 @@ TEST_F(ShutdownSequenceTest, WaitsNoLongerForConnectionsThatAreSilent) {
   EXPECT_EQ(DetailOf("ConnectionsRemain"), "silent");
 }
 
+TEST_F(ShutdownSequenceTest, WaitsAgainIfOneThatWasSilentCallsWhenItIsToBeClosed) {
+  traffic_.connections = Traffic::Departure::kSilent;
+  traffic_.closes_silent = false;
+  EXPECT_EQ(Run(ShutdownReason::kTerminate).exit_code, ExitCode::kClean);
+  EXPECT_THAT(observer_.Lines(),
+              testing::IsSupersetOf({"AwaitConnectionsGone()", "CloseSilent()",
+                                     "AwaitConnectionsGone()", "CloseSilent()"}));
+}
+
 TEST_F(ShutdownSequenceTest, ReportsHowManyStreamsGotAGoodbye) {
   traffic_.load.streams = 4;
   Run(ShutdownReason::kTerminate);

@@ -114,6 +114,12 @@ Traffic::Departure TrafficGroup::LookAtConnections() {
   return worst;
 }
 
+bool TrafficGroup::CloseSilent() {
+  bool all = true;
+  for (Traffic* const each : members_) all &= each->CloseSilent();
+  return all;
+}
+
 void TrafficGroup::BeginShutdown() {
   for (Traffic* const each : members_) each->BeginShutdown();
 }

@@ -113,6 +113,10 @@ class Traffic {
   virtual Departure AwaitConnectionsGone(Patience& patience);
   virtual Departure LookAtConnections() = 0;
 
+  // Only a shutdown calls it, between two such waits or after the last: closes the connections that are
+  // left if the last look found them silent. False: one of them no longer is, and none was closed.
+  virtual bool CloseSilent() { return true; }
+
   // Starts `Server::Shutdown()` and returns: no new call is accepted on any connection.
   virtual void BeginShutdown() = 0;
 
@@ -172,6 +176,8 @@ class TrafficGroup final : public Traffic {
   void SayGoodbye(Patience& patience, int streams) override;
   // The worst of all members.
   Departure LookAtConnections() override;
+  // True: for all members.
+  bool CloseSilent() override;
   void BeginShutdown() override;
   // True: for all members.
   bool CallsFinished() override;

@@ -59,6 +59,14 @@ TEST(TrafficGroupDeathTest, AcceptsOnlyMembersOfWhichEachIsThereOnce) {
   EXPECT_DEATH(TrafficGroup({&first, &second, &first}), "a server is in a TrafficGroup twice");
 }
 
+TEST_F(TrafficGroupTest, ClosesWhatIsSilentOnAll) {
+  EXPECT_TRUE(group_.CloseSilent());
+  first_.closes_silent = false;
+  first_.connections = second_.connections = Traffic::Departure::kSilent;
+  EXPECT_FALSE(group_.CloseSilent());
+  EXPECT_THAT(steps_, ElementsAre("first CloseSilent", "second CloseSilent"));
+}
+
 TEST_F(TrafficGroupTest, ReportsTheWorstAndTheSum) {
   Patience patience = Short();
   first_.load.streams = 3;

@@ -246,7 +246,8 @@ absl::Status ServerHost::BuildServer() {
         "a port was added to the server's builder, and a shutdown cannot close it before its "
         "callers have left: use Options::more_endpoints instead");
   }
-  drain_of_connections_.emplace(*server_, listeners_, connections_, calls_, Clock::Steady());
+  drain_of_connections_.emplace(*server_, listeners_, connections_, calls_, Clock::Steady(),
+                                options_.limits.silent_connection_timeout);
   return absl::OkStatus();
 }
 
@@ -413,8 +414,9 @@ lifecycle::Traffic::Departure ServerHost::LookAtConnections() {
   return left == Departure::kBusy && !GoawaySender::Available() ? Departure::kUnasked : left;
 }
 
+bool ServerHost::CloseSilent() { return drain_of_connections_->CloseSilent(); }
+
 void ServerHost::BeginShutdown() {
-  drain_of_connections_->CloseSilent();
   std::lock_guard lock(mutex_);
   if (shutdown_ == Shutdown::kNotWanted) shutdown_ = Shutdown::kWanted;
   shutdown_changed_.notify_all();

@@ -151,6 +151,7 @@ class ServerHost final : public lifecycle::Traffic {
   void SayGoodbye(lifecycle::Patience& patience, int streams) override;
   // kUnasked: this gRPC cannot send a GOAWAY (GoawaySender::Available()).
   Departure LookAtConnections() override;
+  bool CloseSilent() override;
   void BeginShutdown() override;
   bool CallsFinished() override;
   // Through `goodbye`.

@@ -582,6 +582,16 @@ TEST_F(ServerHostTest, WaitsForNoConnectionThatIsSilent) {
   EXPECT_EQ(host_->Look().connections, 2);
 }
 
+TEST_F(ServerHostTest, WaitsForASilentConnectionAsLongAsItIsTold) {
+  Start({.limits = {.silent_connection_timeout = kNever}});
+  RawPeer stays(host_->address());
+  stays.HoldPings();
+  ASSERT_TRUE(stays.Await(RawPeer::kSettings).has_value()) << "it is connected";
+  host_->CloseListener();
+  Patience patience(Clock::Steady(), std::chrono::seconds(2), {});
+  EXPECT_EQ(host_->AwaitConnectionsGone(patience), Departure::kBusy);
+}
+
 // As after SIGCONT: what came meanwhile has yet to be read.
 TEST_F(ServerHostTest, TrustsOnlySilenceThatItHasSeen) {
   Start();
@@ -620,6 +630,7 @@ TEST_F(ServerHostTest, LeavesACallThatCrossesTheShutdownToAnotherReplica) {
   host_->CloseListener();
   Patience patience = Long();
   ASSERT_EQ(host_->AwaitConnectionsGone(patience), Departure::kSilent);
+  EXPECT_TRUE(host_->CloseSilent());
   host_->BeginShutdown();
   ASSERT_FALSE(host_->AwaitCallsFinished(patience).any());
   const std::uint32_t crosses = caller.Call("/probe.Probe/Echo", "");
@@ -631,6 +642,29 @@ TEST_F(ServerHostTest, LeavesACallThatCrossesTheShutdownToAnotherReplica) {
   EXPECT_FALSE(caller.open());
   EXPECT_LT(last_stream, crosses);
   EXPECT_TRUE(host_->Cancel(patience));
+}
+
+// Which has the same port, and whose connections each of them sees.
+TEST_F(ServerHostTest, ClosesNoSilentConnectionOfAnotherServer) {
+  Start();
+  RawPeer ours(host_->address());
+  ours.HoldPings();
+  ASSERT_TRUE(ours.AwaitAnswer(ours.Call("/probe.Probe/Echo", "")));
+  const auto service = std::make_shared<ProbeService>();
+  GoodbyeSignal goodbye;
+  ServerHost other({.address = "127.0.0.2" + host_->address().substr(host_->address().find(':'))},
+                   {service}, goodbye);
+  ASSERT_TRUE(other.Start().ok());
+  ASSERT_TRUE(other.Open().ok());
+  RawPeer its(other.address());
+  ASSERT_TRUE(its.AwaitAnswer(its.Call("/probe.Probe/Echo", "")));
+  host_->CloseListener();
+  Patience patience = Long();
+  ASSERT_EQ(host_->AwaitConnectionsGone(patience), Departure::kSilent);
+  EXPECT_TRUE(host_->CloseSilent());
+  EXPECT_TRUE(ours.AwaitEnd());
+  EXPECT_TRUE(its.AwaitAnswer(its.Call("/probe.Probe/Echo", "")));
+  other.CloseListener();
 }
 
 TEST_F(ServerHostTest, AnswersCallsInFlight) {

@@ -92,6 +92,7 @@ TEST(PrintConfigTest, PrintsEveryResultingBudgetAndExitsWith0) {
             "--shutdown_reserve=2s\n"
             "--shutdown_save_state=3s\n"
             "--shutdown_stop_workers=3s\n"
+            "--silent_connection_timeout=1s\n"
             "--systemd_extend_timeout=false\n"
             "--takeover=\n"
             "--termination_grace=1m\n"
@@ -182,6 +183,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"--default_deadline=1ns", "--default_deadline must be at least 1ms, or 0, is 1ns"},
         BadFlag{"--handshake_timeout=0", "--handshake_timeout must be from 1ms to a week, is 0"},
         BadFlag{"--handshake_timeout=0.5ms", "must be from 1ms to a week, is 500us"},
+        BadFlag{"--silent_connection_timeout=999ms",
+                "--silent_connection_timeout must be from 1s to a week, is 999ms"},
         BadFlag{"--keepalive_timeout=0", "--keepalive_timeout must be from 1ms to a week, is 0"},
         BadFlag{"--keepalive_timeout=inf", "must be from 1ms to a week, is inf"},
         BadFlag{"--max_connection_age=1us", "--max_connection_age must be at least 1ms, or 0"},

@@ -21,6 +21,7 @@ class FakeTraffic final : public Traffic {
   // out.
   absl::Status listens;
   std::atomic<Departure> connections = Departure::kGone;
+  std::atomic<bool> closes_silent = true;  // The first time.
   int calls_that_do_not_finish = 0;
   int requests_that_do_not_arrive = 0;
   int answers_that_do_not_leave = 0;
@@ -65,6 +66,10 @@ class FakeTraffic final : public Traffic {
   Departure LookAtConnections() override {
     OnLook("LookAtConnections");
     return connections;
+  }
+  bool CloseSilent() override {
+    if (connections == Departure::kSilent) on_call("CloseSilent");
+    return closes_silent.exchange(true);
   }
   void BeginShutdown() override { on_call("BeginShutdown"); }
   Unfinished AwaitCallsFinished(Patience& patience) override {

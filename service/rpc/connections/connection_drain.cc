@@ -62,12 +62,13 @@ std::uint64_t Cookie(int fd) {
 
 ConnectionDrain::ConnectionDrain(grpc::Server& server, const Listeners& listeners,
                                  const Connections& connections, const CallTracker& calls,
-                                 Clock& clock, Records records)
+                                 Clock& clock, Clock::Duration silence, Records records)
     : server_(server),
       listeners_(listeners),
       connections_(connections),
       calls_(calls),
       clock_(clock),
+      silence_(silence),
       records_(records ? std::move(records)
                        : [id = connections.server_id()] { return ConnectionGuard::Records(id); }),
       goaways_(server) {}
@@ -190,24 +191,30 @@ int ConnectionDrain::OwedAnswers(const Seen& seen) const {
   return static_cast<int>(owed.size());
 }
 
-void ConnectionDrain::CloseSilent() {
-  if (state_ != State::kSilent) return;
+bool ConnectionDrain::CloseSilent() {
+  if (state_ != State::kSilent || Unfinished().any()) return true;
   bool all_of_tcp = true;
   ForEachConnection([&](int fd) { all_of_tcp = all_of_tcp && !IsUnix(fd); });
-  if (!all_of_tcp) return;
-  const auto let_read = [this](bool may) {
+  if (!all_of_tcp) return true;
+  const Seen seen = LookAtRecords();
+  const auto is_ours = [&](int fd) { return seen.peers.contains(ConnectionGuard::PeerOf(fd)); };
+  const auto let_read = [&](bool may) {
     ForEachConnection([&](int fd) {
-      if (!peers_.contains(Cookie(fd))) return;
+      if (!is_ours(fd)) return;  // Another server's at this port, or one in its handshake.
       LetRead(fd, may);
-      // gRPC has closed it just now, and somebody else's socket has the number.
-      if (!peers_.contains(Cookie(fd))) LetRead(fd, true);
+      // gRPC has closed it just now, and another socket has the number.
+      if (!is_ours(fd)) LetRead(fd, true);
     });
   };
   let_read(false);
   next_look_ = clock_.Now();
-  if (Look() != State::kSilent || Unfinished().any()) return let_read(true);
+  if (Look() == State::kBusy || Unfinished().any()) {
+    let_read(true);
+    return false;
+  }
   lingering_->KeepNoMore();  // Nothing is owed to any of them.
   grpc_server_cancel_all_calls(server_.c_server());
+  return true;
 }
 
 void ConnectionDrain::RefusesCalls() {
@@ -244,7 +251,7 @@ PeerSilence& ConnectionDrain::PeerOf(int fd, Clock::TimePoint now, const Seen& s
       numbers.requests = record->second;
     }
   }
-  PeerSilence& peer = peers_.try_emplace(Cookie(fd), begun_).first->second;
+  PeerSilence& peer = peers_.try_emplace(Cookie(fd), begun_, silence_).first->second;
   peer.Note(now, numbers);
   return peer;
 }

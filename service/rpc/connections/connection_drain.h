@@ -53,10 +53,11 @@ class ConnectionDrain {
   using Listeners = std::vector<std::unique_ptr<Listener>>;
   using Records = std::function<std::vector<ConnectionGuard::Connection>()>;
 
-  // `records`: what gRPC has recorded of the server's connections, which takes time for each; a look
-  // asks once at most. Null: ConnectionGuard::Records().
+  // `silence`: PeerSilence's. `records`: what gRPC has recorded of the server's connections, which takes
+  // time for each; a look asks once at most. Null: ConnectionGuard::Records().
   ConnectionDrain(grpc::Server& server, const Listeners& listeners, const Connections& connections,
-                  const CallTracker& calls, lifecycle::Clock& clock, Records records = nullptr);
+                  const CallTracker& calls, lifecycle::Clock& clock,
+                  lifecycle::Clock::Duration silence, Records records = nullptr);
 
   // Sends the first GOAWAY. From now on, a connection that gRPC closes is kept until the kernel has
   // delivered what it holds for the caller (lingering_sockets.h).
@@ -66,17 +67,22 @@ class ConnectionDrain {
   // ended since. Requires: Begin().
   State Look();
 
-  // To be called just before gRPC is told to refuse calls. If the last look found the connections silent,
-  // and nothing is cut by that, closes them all, with a GOAWAY that names the last stream that was read.
+  // If the last look found the connections silent, and nothing is cut by that, closes them all, with a
+  // GOAWAY that names the last stream that was read. False: one of them is not silent any more, and none
+  // was closed: look again.
   //
-  // The problem: of a caller who calls at that moment, as one may who has not read the GOAWAY, gRPC would
-  // take the stream and end it with CANCELLED (grpc/grpc: src/core/lib/surface/server.cc, StartNewRpc()),
-  // which nobody sends elsewhere. So gRPC reads nothing more of these connections first; then they are
-  // looked at once more; and if a byte has come meanwhile, it reads on and nothing is closed. What comes
-  // later is not read, and the GOAWAY tells the client so, which sends the call elsewhere by itself.
+  // The problem: once gRPC has been told to shut down, it takes the stream of a caller who calls all the
+  // same, as one may who has not read the GOAWAY, and ends it with CANCELLED (grpc/grpc:
+  // src/core/lib/surface/server.cc, StartNewRpc()), which nobody sends elsewhere. So these connections are
+  // closed before. First gRPC is kept from reading anything more of them, unless the kernel is short of
+  // memory; then they are looked at once more. What comes later is not read, and the GOAWAY tells the
+  // client so, which sends the call elsewhere by itself.
   //
-  // Reading from a socket file cannot be held up: where such a connection is open, none is closed.
-  void CloseSilent();
+  // None is closed where a request or an answer has been given up, which are to be counted, or where a
+  // connection is open that came through a socket file, reading from which cannot be held up.
+  //
+  // Requires: Begin().
+  bool CloseSilent();
 
   // From now on gRPC answers no request that is not complete yet, even if the rest of it arrives: it
   // is cut. Look() must be called repeatedly to see them; those whose rest arrives within a quarter of
@@ -125,6 +131,7 @@ class ConnectionDrain {
   const Connections& connections_;
   const CallTracker& calls_;
   lifecycle::Clock& clock_;
+  const lifecycle::Clock::Duration silence_;
   const Records records_;
   GoawaySender goaways_;
   std::optional<LingeringSockets> lingering_;  // From Begin() to LetGo().

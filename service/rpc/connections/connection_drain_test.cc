@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <cstdint>
@@ -62,7 +63,7 @@ class ConnectionDrainTest : public ::testing::Test {
   // By that clock, which must be the kernel's where what it says of TCP matters.
   void Judge(lifecycle::Clock& clock) {
     drain_ = std::make_unique<ConnectionDrain>(*server_, listeners_, connections_, calls_, clock,
-                                               [this] { return Records(); });
+                                               seconds(1), [this] { return Records(); });
   }
 
   ~ConnectionDrainTest() override {
@@ -87,9 +88,20 @@ class ConnectionDrainTest : public ::testing::Test {
 
   std::vector<ConnectionGuard::Connection> Records() {
     ++asked_;
-    if (at_look_) std::exchange(at_look_, nullptr)();
+    if (while_held_up_ && ReadingIsHeldUp()) std::exchange(while_held_up_, nullptr)();
     if (without_records_) return {};
     return ConnectionGuard::Records(connections_.server_id());
+  }
+
+  bool ReadingIsHeldUp() const {
+    bool held_up = false;
+    listeners_.front()->ForEachConnection([&](int fd) {
+      int least = 0;
+      socklen_t size = sizeof least;
+      getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &least, &size);
+      held_up = held_up || least > 1;
+    });
+    return held_up;
   }
 
   // Looks as often as a shutdown must, or the process counts as having been stopped; then once more.
@@ -103,9 +115,9 @@ class ConnectionDrainTest : public ::testing::Test {
 
   static constexpr milliseconds kStep{250};
 
-  int asked_ = 0;                  // For all of gRPC's records.
-  std::function<void()> at_look_;  // Run the next time.
-  bool without_records_ = false;   // As of connections that gRPC does not know yet, or any more.
+  int asked_ = 0;  // For all of gRPC's records.
+  std::function<void()> while_held_up_;
+  bool without_records_ = false;  // As of connections that gRPC does not know yet, or any more.
   lifecycle::FakeClock clock_;
   ProbeService probe_;
   CallTracker calls_;
@@ -264,7 +276,7 @@ TEST_F(ConnectionDrainOfTcp, AsksForAllRecordsOnceALook) {
 TEST_F(ConnectionDrainOfTcp, ClosesThoseThatAreSilent) {
   RawPeer peer(address());
   ASSERT_NO_FATAL_FAILURE(BeginWithASilentPeer(peer));
-  drain_->CloseSilent();
+  EXPECT_TRUE(drain_->CloseSilent());
   ASSERT_EQ(peer.Await(RawPeer::kGoaway).value().last_stream(), RawPeer::kMaxStream);
   EXPECT_EQ(peer.Await(RawPeer::kGoaway).value().last_stream(), 1u);
   EXPECT_TRUE(peer.AwaitEnd());
@@ -275,13 +287,16 @@ TEST_F(ConnectionDrainOfTcp, ReadsOnIfOneOfThemCallsAtThatMoment) {
   RawPeer peer(address());
   ASSERT_NO_FATAL_FAILURE(BeginWithASilentPeer(peer));
   std::uint32_t crosses = 0;
-  at_look_ = [&] {
+  while_held_up_ = [&] {
     crosses = peer.Call("/probe.Probe/Echo", "");
     EXPECT_TRUE(Eventually([this] { return ArrivedBytes() > 0; }));
     EXPECT_FALSE(Eventually([this] { return ArrivedBytes() == 0; }, milliseconds(100)));
   };
-  drain_->CloseSilent();
+  EXPECT_FALSE(drain_->CloseSilent());
   EXPECT_TRUE(peer.AwaitAnswer(crosses));
+  EXPECT_TRUE(Eventually([this] { return drain_->Look() == State::kSilent; }));
+  EXPECT_TRUE(drain_->CloseSilent());
+  EXPECT_TRUE(peer.AwaitEnd());
 }
 
 TEST_F(ConnectionDrainOfTcp, ClosesNoneIfThatCutsARequest) {
@@ -289,7 +304,7 @@ TEST_F(ConnectionDrainOfTcp, ClosesNoneIfThatCutsARequest) {
   ASSERT_NO_FATAL_FAILURE(BeginWithASilentPeer(peer));
   const std::uint32_t stalled = peer.Open("/probe.Probe/Echo");
   ASSERT_TRUE(Eventually([this] { return drain_->Unfinished().requests == 1; }));
-  drain_->CloseSilent();
+  EXPECT_TRUE(drain_->CloseSilent());
   peer.SendMessage(stalled, "");
   EXPECT_TRUE(peer.AwaitAnswer(stalled));
 }
@@ -300,7 +315,7 @@ TEST_F(ConnectionDrainOfTcp, ClosesNoneBeforeTheyAreSilent) {
   ASSERT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
   Begin();
   ASSERT_EQ(drain_->Look(), State::kBusy);
-  drain_->CloseSilent();
+  EXPECT_TRUE(drain_->CloseSilent());
   EXPECT_TRUE(peer.AwaitAnswer(peer.Call("/probe.Probe/Echo", "")));
 }
 
@@ -326,7 +341,7 @@ TEST_F(ConnectionDrainOfTcp, IsNotHeldUpByAConnectionThatHasLeft) {
     return drain_->Look() == state;
   };
   EXPECT_TRUE(Eventually([&] { return it_talks_and_is(State::kSilent); }, seconds(3)));
-  drain_->CloseSilent();
+  EXPECT_TRUE(drain_->CloseSilent());
   EXPECT_TRUE(stays.AwaitEnd());
 }
 
@@ -378,7 +393,7 @@ TEST_F(ConnectionDrainOfBoth, ClosesNoneWhereReadingCannotBeHeldUp) {
   Judge(lifecycle::Clock::Steady());
   Begin();
   ASSERT_TRUE(Eventually([this] { return drain_->Look() == State::kSilent; }));
-  drain_->CloseSilent();
+  EXPECT_TRUE(drain_->CloseSilent());
   EXPECT_TRUE(of_file.AwaitAnswer(of_file.Call("/probe.Probe/Echo", "")));
 }
 

@@ -28,6 +28,11 @@ struct ConnectionLimits {
   // A connection is closed when its peer has not completed the TLS handshake, HTTP/2 preface and
   // SETTINGS within this time.
   std::chrono::milliseconds handshake_timeout{std::chrono::seconds(10)};
+  // A shutdown closes a connection that does not leave when it has carried no call for this long. A
+  // client that polls its connection during its calls only, as those of the blocking API do, reads
+  // nothing in between. If it may be older than some calls, it can lose the next one unless this is 6 s: a
+  // little more than the interval at which it looks of its own accord (peer_silence.h).
+  std::chrono::milliseconds silent_connection_timeout{std::chrono::seconds(1)};
   // A peer that has been silent for this long gets a keepalive ping; its connection is closed when
   // it does not answer within keepalive_timeout. A cut cable sends no FIN.
   std::chrono::milliseconds keepalive_time{std::chrono::minutes(1)};

@@ -22,10 +22,10 @@ void PeerSilence::Note(TimePoint now, const Numbers& numbers) {
 bool PeerSilence::Holds(TimePoint now, TimePoint busy, TimePoint awake) const {
   const Duration still = now - std::max(moved_, awake);
   const Duration idle = now - std::max({last_unsent_, busy, awake});
-  if (std::max(still, idle) >= kStalled) return false;
+  if (std::max(still, idle) >= std::max(kStalled, silence_)) return false;
   const Duration pause = 2 * numbers_.round_trip + kBdpPing;
   if (now - std::max({numbers_.received, numbers_.sent, awake}) < pause) return true;
-  return now - std::max({last_unsent_, requested_, awake}) < std::max({kSilence, pause, 2 * took_});
+  return now - std::max({last_unsent_, requested_, awake}) < std::max({silence_, pause, 2 * took_});
 }
 
 }  // namespace rpc

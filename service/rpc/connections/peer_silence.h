@@ -14,11 +14,11 @@ namespace rpc {
 //
 // How long must it be silent? A client may write a PING up to 0.2 s after an answer (BDP
 // estimation) and must not meet a closed socket, and whatever it writes needs half a round trip.
-// So: a second, or twice the round trip plus 0.2 s if that is longer. Where bytes took long to
-// leave, the peer or a proxy reads slowly and still holds some of them: twice as long as they took.
-// That PING itself may come any time, for a client sends the fewer the older the connection is, and does
-// not begin it anew: of a peer whose requests are known to stand still, bytes count for 0.2 s and
-// twice the round trip alone.
+// So: as long as it is told, or twice the round trip plus 0.2 s if that is longer. Where bytes took
+// long to leave, the peer or a proxy reads slowly and still holds some of them: twice as long as they
+// took. On an old connection that PING comes later, ten seconds at most (grpc/grpc: bdp_estimator.cc);
+// once it has come there is no other one before the next answer. So, of a peer whose requests are known
+// to stand still, bytes count for 0.2 s and twice the round trip alone.
 // Bytes of which no more leave, and a peer that sends something other than a request, are given up
 // after kStalled.
 //
@@ -28,7 +28,6 @@ class PeerSilence {
   using TimePoint = lifecycle::Clock::TimePoint;
   using Duration = lifecycle::Clock::Duration;
 
-  static constexpr Duration kSilence = std::chrono::seconds(1);
   static constexpr Duration kBdpPing = std::chrono::milliseconds(200);
   // A few retransmissions (RFC 6298).
   static constexpr Duration kStalled = std::chrono::seconds(5);
@@ -50,9 +49,10 @@ class PeerSilence {
     std::optional<Requests> requests{};  // Unset: not known.
   };
 
-  // `begun`: when the drain began.
-  explicit PeerSilence(TimePoint begun)
-      : numbers_{begun, begun},
+  // `begun`: when the drain began. `silence`: how long it must last.
+  PeerSilence(TimePoint begun, Duration silence)
+      : silence_(silence),
+        numbers_{begun, begun},
         moved_(begun),
         requested_(begun),
         all_sent_(begun),
@@ -74,6 +74,7 @@ class PeerSilence {
   bool owed() const { return numbers_.unsent > 0; }
 
  private:
+  Duration silence_;
   Numbers numbers_;
   TimePoint moved_;
   TimePoint requested_;    // When bytes moved that may be a request, or its answer.

@@ -40,7 +40,7 @@ class PeerSilenceTest : public testing::TestWithParam<Row> {
  protected:
   static bool HoldsAt(int when) {
     const Row& row = GetParam();
-    PeerSilence peer(At(0));
+    PeerSilence peer(At(0), std::chrono::seconds(1));
     std::vector<Look> looks = row.looks;
     looks.push_back(looks.back());
     looks.back().at = when;
@@ -98,7 +98,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // A peer that sends something other than a request, for ever.
 TEST(PeerSilence, GivesUpWhoOnlyTalks) {
-  PeerSilence peer(At(0));
+  PeerSilence peer(At(0), std::chrono::seconds(1));
   for (int now = 0; now < 5000; now += 100) {
     peer.Note(At(now), {.received = At(now), .sent = At(0)});
     EXPECT_TRUE(peer.Holds(At(now), /*busy=*/At(0), /*awake=*/At(0))) << now;
@@ -106,6 +106,14 @@ TEST(PeerSilence, GivesUpWhoOnlyTalks) {
   peer.Note(At(5000), {.received = At(5000), .sent = At(0)});
   EXPECT_FALSE(peer.Holds(At(5000), At(0), At(0)));
   EXPECT_TRUE(peer.Holds(At(5000), /*busy=*/At(1), At(0)));
+}
+
+// Also beyond what is granted to bytes that do not leave.
+TEST(PeerSilence, LastsAsLongAsItIsTold) {
+  PeerSilence peer(At(0), std::chrono::seconds(6));
+  peer.Note(At(0), {.received = At(0), .sent = At(0)});
+  EXPECT_TRUE(peer.Holds(At(5999), At(0), At(0)));
+  EXPECT_FALSE(peer.Holds(At(6000), At(0), At(0)));
 }
 
 }  // namespace
