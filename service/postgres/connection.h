@@ -68,7 +68,8 @@ inline bool IsOutcomeOpen(const absl::Status& status) { return absl::IsUnknown(s
 //
 // Errors of every method: those of CodeForSqlState(); UNAVAILABLE when the connection is lost or a
 // stop is requested, or when what was prepared earlier cannot be run any more, because a table was
-// changed: then the connection is broken, and a new one can; DEADLINE_EXCEEDED. No message contains a secret from the URL.
+// changed: then the connection is broken, and a new one can; DEADLINE_EXCEEDED. No message contains a secret
+// from the URL.
 //
 // Threads: one at a time.
 class Connection {
