@@ -1,6 +1,8 @@
 #include "service/orders/order_placer.h"
 
 #include <chrono>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -44,9 +46,34 @@ absl::StatusOr<OrderStore::Placed> PlaceOne(OrderStore& store, OrderStore::NewOr
 
 }  // namespace
 
+// What the store calls when the placer may be gone, and the inventory's client with it.
+class OrderPlacer::LateAbandoning {
+ public:
+  explicit LateAbandoning(InventoryClient& inventory) : inventory_(&inventory) {}
+
+  void Abandon(const std::string& reservation_id) {
+    const std::lock_guard lock(mutex_);
+    if (inventory_ != nullptr) inventory_->Abandon(reservation_id);
+  }
+  void End() {
+    const std::lock_guard lock(mutex_);
+    inventory_ = nullptr;
+  }
+
+ private:
+  std::mutex mutex_;
+  InventoryClient* inventory_;  // Guarded by mutex_. Null once the placer is destroyed.
+};
+
 OrderPlacer::OrderPlacer(OrderStore& store, InventoryClient& inventory, rpc::BlockingPool& pool,
                          Hooks hooks)
-    : store_(store), inventory_(inventory), pool_(pool), hooks_(std::move(hooks)) {}
+    : store_(store),
+      inventory_(inventory),
+      pool_(pool),
+      hooks_(std::move(hooks)),
+      late_(std::make_shared<LateAbandoning>(inventory)) {}
+
+OrderPlacer::~OrderPlacer() { late_->End(); }
 
 void OrderPlacer::Place(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done) {
   if (absl::Status wrong = Validate(request); !wrong.ok()) return done(std::move(wrong));
@@ -93,10 +120,12 @@ absl::StatusOr<v1::Order> OrderPlacer::Store(const rpc::Call& caller,
                                              const std::string& reservation_id) {
   const absl::Status gone = caller.Abandoned();
   const absl::StatusOr<OrderStore::Placed> placed =
-      gone.ok() ? PlaceOne(store_, {NewOrder(request), reservation_id},
+      gone.ok() ? PlaceOne(store_,
+                           {NewOrder(request), reservation_id,
+                            [late = late_, reservation_id] { late->Abandon(reservation_id); }},
                            caller.DeadlineWithin(OrderStore::kTimeout))
                 : absl::StatusOr<OrderStore::Placed>(gone);
-  // Where the outcome is open, the order may have its reservation, which else expires.
+  // Where the outcome is open, the order may have its reservation.
   const bool unused = placed.ok() ? !placed->created : !absl::IsUnknown(placed.status());
   if (unused) inventory_.Abandon(reservation_id);
   if (!gone.ok()) return gone;

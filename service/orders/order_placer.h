@@ -2,6 +2,7 @@
 #define SERVICE_ORDERS_ORDER_PLACER_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "orders/v1/orders.pb.h"
@@ -18,6 +19,9 @@ namespace orders {
 // Each attempt has a reservation of its own. So one that comes to nothing can give its stock back at
 // once, whatever a retry of the same request does meanwhile.
 //
+// A reservation whose order may be stored is kept: it is given back if the store learns, while the
+// placer lives, that the order is not, and else expires.
+//
 // Threads: Place() may be called from any thread and does not block.
 // Lifetime: outlives every Place() until its `done` was called or dropped.
 class OrderPlacer {
@@ -29,6 +33,9 @@ class OrderPlacer {
     std::function<bool()> pushing_back;
   };
   OrderPlacer(OrderStore& store, InventoryClient& inventory, rpc::BlockingPool& pool, Hooks hooks);
+  ~OrderPlacer();
+  OrderPlacer(const OrderPlacer&) = delete;
+  OrderPlacer& operator=(const OrderPlacer&) = delete;
 
   using Done = std::function<void(absl::StatusOr<v1::Order>)>;
 
@@ -42,6 +49,8 @@ class OrderPlacer {
   void Place(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
 
  private:
+  class LateAbandoning;
+
   void Find(const rpc::Call& caller, const v1::PlaceOrderRequest& request, const Done& done);
   void Reserve(const rpc::Call& caller, const v1::PlaceOrderRequest& request, Done done);
   absl::StatusOr<v1::Order> Store(const rpc::Call& caller, const v1::PlaceOrderRequest& request,
@@ -51,6 +60,7 @@ class OrderPlacer {
   InventoryClient& inventory_;
   rpc::BlockingPool& pool_;
   const Hooks hooks_;
+  const std::shared_ptr<LateAbandoning> late_;  // Shared with the store's writer.
 };
 
 }  // namespace orders

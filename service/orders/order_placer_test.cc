@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "google/protobuf/unknown_field_set.h"
 #include "gtest/gtest.h"
 #include "service/orders/testing/fake_inventory.h"
+#include "service/orders/testing/fake_order_log.h"
 #include "service/orders/testing/status_details.h"
 #include "service/orders/testing/temporary_database.h"
 #include "service/sqlite/testing/failing_disk.h"
@@ -185,6 +187,46 @@ TEST_F(OrderPlacerTest, KeepsTheStockOfAnOrderWhoseOutcomeIsOpen) {
   client_.Abandon("another");
   EXPECT_TRUE(inventory_.AwaitReleases(1));
   EXPECT_THAT(inventory_.releases(), Not(Contains(inventory_.reserves().at(0).reservation_id())));
+}
+
+// Knows nothing of an order until it says that it is not stored.
+class UncertainStore final : public FakeOrderLog {
+ public:
+  absl::StatusOr<std::optional<v1::Order>> FindByRequestId(const std::string&, Deadline) override {
+    return std::optional<v1::Order>();
+  }
+  std::vector<absl::StatusOr<Placed>> Place(std::vector<NewOrder> orders, Deadline) override {
+    not_stored = orders.at(0).not_stored;
+    return {absl::UnknownError("it may be stored")};
+  }
+
+  std::function<void()> not_stored;
+};
+
+TEST_F(OrderPlacerTest, ReturnsTheStockOnceAnOpenOutcomeIsNotStored) {
+  UncertainStore store;
+  auto placer = std::make_unique<OrderPlacer>(store, client_, pool_,
+                                              OrderPlacer::Hooks{[] {}, [] { return false; }});
+  const auto place = [&](const v1::PlaceOrderRequest& request) {
+    std::promise<Answer> answer;
+    placer->Place(caller_, request, [&](Answer placed) { answer.set_value(std::move(placed)); });
+    return Get(answer.get_future());
+  };
+  EXPECT_EQ(CodeAndReason(place(NewRequest("r1")).status()), "UNAVAILABLE OUTCOME_UNKNOWN");
+  EXPECT_THAT(inventory_.releases(), IsEmpty());
+  ASSERT_TRUE(store.not_stored);
+  store.not_stored();
+  ASSERT_TRUE(inventory_.AwaitReleases(1));
+  EXPECT_THAT(inventory_.releases(), ElementsAre(inventory_.reserves().at(0).reservation_id()));
+
+  // A writer may outlive all others.
+  EXPECT_FALSE(place(NewRequest("r2")).ok());
+  ASSERT_TRUE(pool_.Close(Soon()).ok());
+  placer.reset();
+  store.not_stored();
+  client_.Abandon("another");
+  ASSERT_TRUE(inventory_.AwaitReleases(2));
+  EXPECT_EQ(inventory_.releases().back(), "another");
 }
 
 TEST_F(OrderPlacerTest, GivesStockBackWhenReservingIsUncertain) {

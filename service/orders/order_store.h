@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <stop_token>
@@ -104,6 +105,10 @@ class OrderStore {
   struct NewOrder {
     orders::v1::Order order;
     std::string reservation_id;
+    // Called at most once, after Place() has returned UNKNOWN, if it turns out later that the order
+    // is certainly not stored; a store need not find out. On any thread, perhaps after the store is
+    // gone: so it owns what it uses. Must not block or throw.
+    std::function<void()> not_stored = {};
   };
   struct Placed {
     orders::v1::Order order;

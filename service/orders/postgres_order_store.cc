@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -306,6 +307,17 @@ absl::StatusOr<std::string> Prepare(postgres::Connection& connection) {
   return id->size() > 0 ? id->String(0, 0) : "";
 }
 
+postgres::Writer::Late TellWhoIsNotStored(const std::vector<OrderStore::NewOrder>& orders) {
+  std::vector<std::function<void()>> tell;
+  for (const OrderStore::NewOrder& each : orders) {
+    if (each.not_stored) tell.push_back(each.not_stored);
+  }
+  return [tell](const absl::Status& ended) {
+    if (ended.ok() || postgres::IsOutcomeOpen(ended)) return;
+    for (const std::function<void()>& not_stored : tell) not_stored();
+  };
+}
+
 using PlacedAll = std::vector<absl::StatusOr<OrderStore::Placed>>;
 
 // `created`: the ids of the orders that are new. `stored`: those with the requests' ids.
@@ -376,8 +388,8 @@ PostgresOrderStore::PostgresOrderStore(const postgres::Url& url,
 
 PlacedAll PostgresOrderStore::Place(std::vector<NewOrder> orders, Deadline deadline) {
   if (orders.empty()) return {};
-  absl::StatusOr<std::vector<Rows>> rows =
-      writer_.Run({PlaceStatement(orders), ByRequestIds(orders)}, deadline);
+  absl::StatusOr<std::vector<Rows>> rows = writer_.Run(
+      {PlaceStatement(orders), ByRequestIds(orders)}, deadline, TellWhoIsNotStored(orders));
   if (!rows.ok()) return PlacedAll(orders.size(), rows.status());
   return ToAnswers(orders, rows->at(0), rows->at(1));
 }

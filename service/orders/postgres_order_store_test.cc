@@ -408,6 +408,49 @@ TEST_F(PostgresOrderStoreTest, PlacingAgainSettlesAnOpenOutcome) {
   EXPECT_EQ(store_->OutboxBacklog(Soon())->depth, 1);
 }
 
+TEST_F(PostgresOrderStoreTest, TellsWhoeverLeftThatTheirOrderIsNotStored) {
+  // The first waits for the lock 1, the patient for the lock 2.
+  ASSERT_TRUE(
+      Stranger()
+          ->RunScript("CREATE FUNCTION hang() RETURNS trigger AS $$ BEGIN IF NEW.request_id "
+                      "LIKE '%first%' THEN PERFORM pg_advisory_xact_lock(1); ELSIF "
+                      "NEW.request_id LIKE '%patient%' THEN PERFORM "
+                      "pg_advisory_xact_lock(2); END IF; RETURN NEW; END $$ LANGUAGE "
+                      "plpgsql; CREATE TRIGGER hang BEFORE INSERT ON orders FOR EACH ROW "
+                      "EXECUTE FUNCTION hang()",
+                      Soon())
+          .ok());
+  const auto told = std::make_shared<std::promise<void>>();
+  absl::Status open;
+  // It leaves during a commit if it shares that of the patient, which waits with it for the first's.
+  for (int tries = 0; !absl::IsUnknown(open) && tries < 20; ++tries) {
+    const auto one = Stranger();
+    const auto two = Stranger();
+    ASSERT_TRUE(one->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
+    ASSERT_TRUE(two->Query(Statement("SELECT pg_advisory_lock(2)"), Soon()).ok());
+    auto first = std::async(std::launch::async,
+                            [&] { return Place(*store_, absl::StrCat("first", tries)); });
+    ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
+    auto patient = std::async(std::launch::async,
+                              [&] { return Place(*store_, absl::StrCat("patient", tries)); });
+    auto leaving = std::async(std::launch::async, [&] {
+      OrderStore::NewOrder order = NewOrder(absl::StrCat("left", tries));
+      order.not_stored = [told] { told->set_value(); };
+      const auto deadline = steady_clock::now() + milliseconds(250) * (1 + tries);
+      return store_->Place({std::move(order)}, deadline).front().status();
+    });
+    ASSERT_TRUE(one->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
+    EXPECT_TRUE(first.get().ok());
+    open = leaving.get();
+    const Statement terminate(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'");
+    ASSERT_TRUE(testkit::Eventually([&] { return two->Query(terminate, Soon())->size() > 0; }));
+    EXPECT_FALSE(patient.get().ok());
+  }
+  ASSERT_TRUE(absl::IsUnknown(open)) << open;
+  EXPECT_EQ(told->get_future().wait_for(testkit::kLong), std::future_status::ready);
+}
+
 TEST_F(PostgresOrderStoreTest, ClosesInTimeWhileTheServerIsFrozen) {
   auto waiting =
       std::async(std::launch::async, [&] { return store_->AwaitEventsAfter(0, 10, Soon(), {}); });

@@ -27,6 +27,7 @@ struct Writer::Work {
   // Guarded by the state's mutex.
   bool begun = false;
   bool done = false;
+  Late late = nullptr;  // Set once its caller has left.
   absl::StatusOr<Answers> answers = Answers();
 };
 
@@ -99,10 +100,14 @@ void Writer::State::Commit(const Batch& batch) {
 }
 
 void Writer::State::Finish(Work& work, absl::StatusOr<Answers> answers) {
-  std::lock_guard lock(mutex);
+  const absl::Status ended = answers.status();
+  std::unique_lock lock(mutex);
   work.answers = std::move(answers);
   work.done = true;
+  const Late late = std::exchange(work.late, nullptr);
   changed.notify_all();
+  lock.unlock();
+  if (late) late(ended);
 }
 
 Writer::Writer(std::shared_ptr<Pool> pool, Statements first, Statements last)
@@ -114,7 +119,7 @@ Writer::Writer(std::shared_ptr<Pool> pool, Statements first, Statements last, co
 
 Writer::~Writer() { Close(Clock::now()).IgnoreError(); }
 
-absl::StatusOr<Answers> Writer::Run(Statements statements, TimePoint deadline) {
+absl::StatusOr<Answers> Writer::Run(Statements statements, TimePoint deadline, Late late) {
   auto work = std::make_shared<Work>();
   work->statements = std::move(statements);
   work->deadline = deadline;
@@ -132,6 +137,7 @@ absl::StatusOr<Answers> Writer::Run(Statements statements, TimePoint deadline) {
     return std::move(work->answers);
   }
   if (work->begun) {
+    work->late = std::move(late);
     return absl::UnknownError("database: the deadline came during the commit; it may be stored");
   }
   std::erase(state.queue, work);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -42,6 +43,9 @@ class Writer {
   };
 
   using Statements = std::vector<Statement>;
+  // Called with the end of work whose caller has left, on the writer's thread, perhaps after the
+  // writer was destroyed: so it owns what it uses. Must not block or throw.
+  using Late = std::function<void(const absl::Status&)>;
 
   // `first` and `last`: the statements that each commit begins and ends with.
   Writer(std::shared_ptr<Pool> pool, Statements first, Statements last);
@@ -52,8 +56,10 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Returns the rows of each statement.
-  absl::StatusOr<std::vector<Rows>> Run(Statements statements, TimePoint deadline);
+  // Returns the rows of each statement. When the deadline passes during the commit, `late` learns
+  // what has become of it, unless the process ends before; it is dropped in all other cases.
+  absl::StatusOr<std::vector<Rows>> Run(Statements statements, TimePoint deadline,
+                                        Late late = nullptr);
 
   // Refuses new work and commits what waits. DEADLINE_EXCEEDED: not all was committed; work that had
   // not begun is refused. A second call waits for the first.

@@ -1,7 +1,9 @@
 #include "service/postgres/writer.h"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -204,32 +206,65 @@ TEST_F(WriterTest, EndsALongCommitBeforeItsCallersDeadlines) {
   EXPECT_TRUE(testkit::Eventually([&] { return Write(Insert(++tries)).get().ok(); }));
 }
 
-TEST_F(WriterTest, ADeadlineDuringACommitLeavesItOpen) {
-  absl::Status open;
-  std::int64_t tries = 0;
-  // A machine that is busy may not even begin before a short deadline.
-  for (milliseconds patience(250); !absl::IsUnknown(open) && patience < milliseconds(10'000);
-       patience *= 2) {
-    const auto one = Lock(1);
-    const auto two = Lock(2);
-    const std::size_t commits = writer_->commits();
-    auto first = WriteOnceUnlocked(1);
-    ASSERT_TRUE(Eventually(commits + 1, 0));
-    auto hanging = WriteOnceUnlocked(2);
-    ASSERT_TRUE(Eventually(commits + 1, 1));
-    auto short_of_time = Write(Insert(++tries), steady_clock::now() + patience);
-    // Else the hanging one may be committed alone.
-    ASSERT_TRUE(testkit::Eventually([&] {
-      return writer_->waiting() == 2 ||
-             short_of_time.wait_for(milliseconds(0)) == std::future_status::ready;
-    }));
-    Unlock(*one);
-    open = short_of_time.get();
-    Unlock(*two);
-    EXPECT_TRUE(hanging.get().ok());
+class LeftDuringACommitTest : public WriterTest {
+ protected:
+  // Inserts a row into t, leaves during the commit, and has `end` end that: it waits for a lock that
+  // this connection holds. Returns what the late answer was.
+  absl::Status LateAnswer(const std::function<void(Connection&)>& end) {
+    const auto late = std::make_shared<std::promise<absl::Status>>();
+    absl::Status open;
+    // A machine that is busy may not even begin before a short deadline.
+    for (milliseconds patience(250); !absl::IsUnknown(open) && patience < milliseconds(10'000);
+         patience *= 2) {
+      const auto one = Lock(1);
+      const auto two = Lock(2);
+      const std::size_t commits = writer_->commits();
+      auto first = WriteOnceUnlocked(1);
+      if (!Eventually(commits + 1, 0)) break;
+      auto hanging = WriteOnceUnlocked(2);
+      if (!Eventually(commits + 1, 1)) break;
+      auto short_of_time =
+          std::async(std::launch::async, [&, deadline = steady_clock::now() + patience] {
+            return writer_
+                ->Run(Insert(++tries_), deadline,
+                      [late](const absl::Status& ended) { late->set_value(ended); })
+                .status();
+          });
+      // Else the hanging one may be committed alone.
+      EXPECT_TRUE(testkit::Eventually([&] {
+        return writer_->waiting() == 2 ||
+               short_of_time.wait_for(milliseconds(0)) == std::future_status::ready;
+      }));
+      Unlock(*one);
+      open = short_of_time.get();
+      end(*two);
+      hanging.get().IgnoreError();
+    }
+    EXPECT_TRUE(absl::IsUnknown(open)) << open;
+    auto ended = late->get_future();
+    if (ended.wait_for(testkit::kLong) == std::future_status::ready) return ended.get();
+    return absl::DeadlineExceededError("there was none");
   }
-  EXPECT_TRUE(absl::IsUnknown(open)) << open;
-  EXPECT_EQ(Count("t"), 1) << "it was stored";
+
+ private:
+  std::int64_t tries_ = 0;
+};
+
+TEST_F(LeftDuringACommitTest, LearnsThatItIsStored) {
+  const absl::Status ended = LateAnswer(Unlock);
+  EXPECT_TRUE(ended.ok()) << ended;
+  EXPECT_EQ(Count("t"), 1);
+}
+
+TEST_F(LeftDuringACommitTest, LearnsThatNothingIsStored) {
+  const absl::Status ended = LateAnswer([](Connection& holder) {
+    const Statement terminate(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'");
+    // It may not wait yet.
+    EXPECT_TRUE(testkit::Eventually([&] { return holder.Query(terminate, Soon())->size() > 0; }));
+  });
+  EXPECT_TRUE(absl::IsUnavailable(ended)) << ended;
+  EXPECT_EQ(Count("t"), 0);
 }
 
 TEST_F(WriterTest, CloseCommitsWaitingWorkAndRefusesNew) {
