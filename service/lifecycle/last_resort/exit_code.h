@@ -6,15 +6,15 @@ namespace lifecycle {
 // What the process tells its platform when it ends. Operators rely on these numbers
 // (docs/operations.md): never change the meaning of one.
 //
-// When several apply, the highest is returned.
+// When several apply, the highest is returned, but never kForced or kCloseFailed of a start that fails.
 enum class ExitCode {
   // Every accepted call was finished and every resource closed.
   kClean = 0,
   // A flag is unknown or malformed, or flags contradict each other. Abseil's own flag parser exits
   // with this code, too.
   kUsage = 1,
-  // Something needed to serve could not be opened, even if what was already open did not close
-  // cleanly.
+  // Something needed to serve could not be opened, or main threw before it served; even if what was
+  // already open did not close cleanly.
   kCouldNotStart = 2,
   // A call or a worker did not end in time and was cut.
   kForced = 3,
