@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""The table of flags in docs/operations.md has each flag of each server, and no other. What the client says of flags, it
-says of flags that are there without the example."""
+"""The table of flags in docs/operations.md has each flag of each server, and no other, and the default that the server
+itself says (--print_config). What the client says of flags, it says of flags that are there without the example.
+
+The arguments are the servers: ROOM=BINARY, where ROOM is whose flags it has in the table beside those of all."""
 
 import os
 import re
+import subprocess
+import sys
 
 import sources
 
@@ -12,6 +16,8 @@ TABLE = "docs/operations.md"
 OF = {"service/config": "all", "service": "main"}
 # Of the client, without a command.
 HELP = "help"
+# Their defaults are sentences in the table, or they print nothing.
+IN_WORDS = {"inventory_tls_name", "platform_grace", "print_config", "stock"}
 
 
 def defined():
@@ -32,6 +38,37 @@ def documented():
             yield flag, of
 
 
+def defaults_of(binary):
+    # Of the platform, --platform_grace would be known.
+    said = subprocess.run([binary, "--print_config"], stdout=subprocess.PIPE, check=True, env={}).stdout.decode()
+    return dict(re.findall(r"^--(\w+)=(.*)$", said, re.M))
+
+
+def default_in_the_table(text, room, grace):
+    """As --print_config has it."""
+    share = re.match(r"(\d+)/60\b", text)
+    if share:  # Of the grace.
+        return "%gs" % (int(share.group(1)) * float(grace.rstrip("s")) / 60)
+    value, *others = text.split(", ")
+    for other in others:
+        of, _, its = other.partition(" ")
+        if of == room:
+            value = value.rsplit(":", 1)[0] + ":" + its  # Another port.
+    value = value.split(": ")[0]
+    return "" if value == "none" else value
+
+
+def wrong_defaults(room, binary):
+    said = defaults_of(binary)
+    rows = re.findall(r"^\| `--(\w+)` \| (all|%s) \| ([^|]*?) ?\|" % room, sources.read(TABLE), re.M)
+    for flag, _, text in rows:
+        if flag in IN_WORDS:
+            continue
+        expected = default_in_the_table(text, room, said["termination_grace"])
+        if said.get(flag) != expected:
+            yield "%s: the default of --%s is %s in the table, and %s in %s" % (TABLE, flag, text, said.get(flag), binary)
+
+
 def unknown_to_the_client(of_servers):
     """The flags that the client names and that neither it nor every server has. What is in client/orders is not looked
     at: it is the example's."""
@@ -50,6 +87,8 @@ def main():
     problems += ["%s: --%s of %s is not in the table of flags" % (TABLE, flag, of) for flag, of in code if (flag, of) not in table]
     problems += ["%s: there is no flag --%s of %s" % (TABLE, flag, of) for flag, of in table if (flag, of) not in code]
     problems += ["%s: --%s of %s stands there twice" % (TABLE, *row) for row in sorted(set(table)) if table.count(row) > 1]
+    for server in sys.argv[1:]:
+        problems += wrong_defaults(*server.split("=", 1))
     problems += unknown_to_the_client({flag for flag, of in code if of == OF["service/config"]})
     sources.report("flags_test", problems)
 
