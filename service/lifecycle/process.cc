@@ -40,17 +40,17 @@ Process::Process(const ShutdownBudget& budget, Observer& observer)
       observer_(observer),
       request_(clock_),
       drain_(request_),
+      workers_([this](const TaskGroup::Left& failed) {
+        request_.Request(ShutdownReason::kFailure,
+                         absl::StrCat(failed.name, " ", failed.status.ToString()));
+      }),
       sequence_({request_, drain_, workers_, savers_, registry_}, budget_, clock_, observer_),
       main_(std::this_thread::get_id()),
       exit_reporter_(budget_, request_, clock_, observer_),
       watchdog_([this](std::stop_token interrupt) { return RequestedAt(request_, interrupt); },
                 budget_.UntilExpired(), budget_.UntilExit(), [this] { OnExpired(); }),
       signals_([this](SignalMeaning meaning) { OnSignal(meaning); }),
-      unplanned_end_([this](const std::string& why) { OnUnplannedEnd(why); }),
-      workers_([this](const TaskGroup::Left& failed) {
-        request_.Request(ShutdownReason::kFailure,
-                         absl::StrCat(failed.name, " ", failed.status.ToString()));
-      }) {
+      unplanned_end_([this](const std::string& why) { OnUnplannedEnd(why); }) {
   observer_.OnProcess(this);
 }
 
@@ -117,6 +117,8 @@ std::string Process::InFlight() const {
           absl::StrCat("calls running: ", calls, by_method.empty() ? "" : " (" + by_method + ")"));
     }
   }
+  const std::vector<std::string> workers = workers_.TryStopping();
+  if (!workers.empty()) stuck.push_back(absl::StrCat("workers: ", absl::StrJoin(workers, ", ")));
   const std::vector<std::string> saving = savers_.TryClosing();
   if (!saving.empty()) stuck.push_back(absl::StrCat("saving: ", absl::StrJoin(saving, ", ")));
   const std::vector<std::string> closing = registry_.TryClosing();
@@ -179,7 +181,9 @@ void Process::OnExpired() {
 void Process::LeaveAtOnce() {
   watchdog_.ExitBy(clock_.Now() + TimeToLeave(budget_), ExitCode::kThirdSignal);
   WriteLastWords({"third signal: leaving at once, nothing more is saved or closed"});
-  exit_reporter_.Leave(ExitCode::kThirdSignal, "third signal");
+  std::string why = "third signal";
+  if (const std::string stuck = InFlight(); !stuck.empty()) absl::StrAppend(&why, "; ", stuck);
+  exit_reporter_.Leave(ExitCode::kThirdSignal, why);
 }
 
 void Process::OnUnplannedEnd(const std::string& why) {

@@ -81,7 +81,9 @@ class Process {
   // Requires: not called after the registry was closed; so whoever calls it is registered there.
   ProcessStatus Look() const;
 
-  // What is running, saving or closing, for people; empty: nothing. Waits for no lock.
+  // What a shutdown waits for, for people: running calls, workers that were asked to stop, what is
+  // saving or closing; empty: nothing. A request that is still arriving is not a call yet. Waits for no
+  // lock.
   std::string InFlight() const;
 
   // Whether the process may be left to itself, also when it is drained: it serves callers, if slowly,
@@ -127,6 +129,7 @@ class Process {
   ManualDrain drain_;
   ShutdownRegistry registry_;
   ShutdownRegistry savers_;
+  TaskGroup workers_;  // Joined by the sequence before this is destroyed.
   ShutdownSequence sequence_;
   mutable std::mutex looking_;
   Traffic* traffic_ = nullptr;  // Guarded by looking_. Null unless callers are let in.
@@ -137,7 +140,6 @@ class Process {
   Watchdog watchdog_;
   SignalListener signals_;
   UnplannedEnd unplanned_end_;
-  TaskGroup workers_;  // Joined while the watchdog and signals still work.
 };
 
 }  // namespace lifecycle

@@ -22,6 +22,7 @@
 #include "service/lifecycle/testing/ample_budget.h"
 #include "service/lifecycle/testing/fake_traffic.h"
 #include "service/lifecycle/testing/recording_observer.h"
+#include "tests/common/eventually.h"
 #include "tests/common/sanitized.h"
 
 namespace lifecycle {
@@ -201,6 +202,22 @@ TEST_F(ProcessTest, SavesEverythingAtOnce) {
   }
   process.shutdown_request().Request(ShutdownReason::kInterrupt);
   EXPECT_EQ(process.ServeUntilShutdown(traffic_), static_cast<int>(ExitCode::kClean));
+}
+
+TEST_F(ProcessTest, NamesTheWorkersThatHoldAShutdown) {
+  Process process(AmpleBudget(), observer_);
+  std::promise<void> held;
+  process.workers().Start("relay", [&](std::stop_token) { held.get_future().wait(); });
+  process.workers().Start("obedient", [](std::stop_token stop) { Await(stop); });
+  std::future<int> code =
+      std::async(std::launch::async, [&] { return process.ServeUntilShutdown(traffic_); });
+  observer_.Await("Serving");
+  EXPECT_EQ(process.InFlight(), "");  // They are at work.
+  process.shutdown_request().Request(ShutdownReason::kInterrupt);
+  EXPECT_TRUE(testkit::Eventually([&] { return process.InFlight() == "workers: relay"; }));
+  held.set_value();
+  EXPECT_EQ(code.get(), static_cast<int>(ExitCode::kClean));
+  EXPECT_EQ(process.InFlight(), "");
 }
 
 TEST_F(ProcessTest, ReturnsTheCodeOfAFailedClose) {

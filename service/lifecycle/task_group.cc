@@ -97,4 +97,15 @@ std::vector<TaskGroup::Left> TaskGroup::LateFailures() {
   return late;
 }
 
+std::vector<std::string> TaskGroup::TryStopping() const {
+  std::vector<std::string> names;
+  if (!stop_.stop_requested()) return names;
+  std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return names;
+  for (const Entry& task : tasks_) {
+    if (!task.ended) names.push_back(task.name);
+  }
+  return names;
+}
+
 }  // namespace lifecycle

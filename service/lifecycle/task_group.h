@@ -67,6 +67,10 @@ class TaskGroup {
   // What has failed that neither Join() nor this has returned before; does not wait.
   std::vector<Left> LateFailures();
 
+  // The tasks that were asked to stop and still run, in the order in which they were started, as far as
+  // can be known without waiting.
+  std::vector<std::string> TryStopping() const;
+
  private:
   struct Entry {
     std::string name;
@@ -80,7 +84,7 @@ class TaskGroup {
 
   const std::function<void(const Left&)> on_failure_;
   std::stop_source stop_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable_any ended_;
   std::vector<Entry> tasks_;  // Guarded by mutex_.
   std::size_t running_ = 0;   // Guarded by mutex_.

@@ -258,6 +258,23 @@ TEST(TaskGroup, JoinsATaskThatATaskStartsWhileItIsJoined) {
   EXPECT_TRUE(ended);
 }
 
+// TryStopping() may not be able to tell.
+TEST(TaskGroup, TellsWhoWasAskedToStopAndStillRuns) {
+  FakeClock clock;
+  TaskGroup group;
+  std::promise<void> held;
+  group.Start("obedient", UntilStopped);
+  group.Start("held", [&](std::stop_token) { held.get_future().wait(); });
+  EXPECT_THAT(group.TryStopping(), IsEmpty());  // They are at work.
+  group.RequestStop();
+  EXPECT_TRUE(
+      testkit::Eventually([&] { return group.TryStopping() == std::vector<std::string>{"held"}; }));
+  held.set_value();
+  Patience patience(clock, seconds(1), {});
+  EXPECT_THAT(group.Join(patience), IsEmpty());
+  EXPECT_THAT(group.TryStopping(), IsEmpty());
+}
+
 TEST(TaskGroup, StartsNothingWhenNoThreadCanBeCreated) {
   FakeClock clock;
   TaskGroup group;

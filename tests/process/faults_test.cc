@@ -17,6 +17,7 @@
 #include "service/rpc/testing/grpc_version.h"
 #include "tests/common/child_process.h"
 #include "tests/common/event_log.h"
+#include "tests/common/eventually.h"
 #include "tests/common/order_rules.h"
 #include "tests/common/runfiles.h"
 #include "tests/common/sanitized.h"
@@ -292,6 +293,20 @@ TEST_F(FaultsTest, AWorkerThatNeverEndsIsLeftBehind) {
   EXPECT_THAT(Told(false), ElementsAre(HasSubstr("WorkerFailed worker: DEADLINE_EXCEEDED")));
   EXPECT_THAT(Told(true), IsSupersetOf(kSaved));
   EXPECT_THAT(Told(true), IsSupersetOf(kClosed));
+}
+
+TEST_F(FaultsTest, AWorkerIsNamedWhileItHoldsTheShutdown) {
+  Start("worker=hangs", kAllTheTime);
+  process().Signal(SIGINT);
+  ASSERT_NO_FATAL_FAILURE(AwaitEvent("ServerStopped"));
+  // The next phase is about to begin.
+  EXPECT_TRUE(testkit::Eventually([this] {
+    process().Signal(SIGQUIT);
+    return process().AwaitOutput("in flight, in phase StoppingWorkers: workers: worker\n",
+                                 std::chrono::seconds(1));
+  })) << Output();
+  process().SignalAtOnce({SIGINT, SIGTERM});
+  EXPECT_EQ(Wait(kFaultyUses), Ending::Exited(6)) << Output();
 }
 
 TEST_F(FaultsTest, ASaverThatFailsIsNamed) {

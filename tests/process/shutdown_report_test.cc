@@ -303,7 +303,7 @@ TEST_F(ShutdownReportTest, DescribesAThirdSignal) {
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
   const report::v1::ShutdownReport report = ReportOf(server_->process());
   EXPECT_EQ(report.reason(), "interrupt");
-  EXPECT_THAT(report.why(), StartsWith("third signal"));
+  EXPECT_THAT(report.why(), StartsWith("third signal; calls running: 1"));
   EXPECT_EQ(report.calls().left(), 1U);
   EXPECT_FALSE(report.phases().rbegin()->ended());
 }
@@ -386,7 +386,7 @@ TEST_F(ShutdownReportTest, AThirdSignalStillWritesItsFile) {
   ASSERT_TRUE(server_->process().AwaitOutput("log hangs\n", kLimit));
   server_->process().SignalAtOnce({SIGTERM, SIGINT});
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
-  EXPECT_EQ(ReportInFile(server_->process()).why(), "third signal");
+  EXPECT_EQ(ReportInFile(server_->process()).why(), "third signal; saving: saver");
 }
 
 TEST_F(ShutdownReportTest, IsWrittenAgainWhenExitingHangs) {
