@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "service/orders/order_errors.h"
 #include "service/orders/order_request.h"
@@ -35,13 +34,6 @@ v1::Order NewOrder(const v1::PlaceOrderRequest& request) {
   order.mutable_create_time()->set_nanos(
       static_cast<int>(std::chrono::nanoseconds(since - seconds).count()));
   return order;
-}
-
-absl::StatusOr<OrderStore::Placed> PlaceOne(OrderStore& store, OrderStore::NewOrder order,
-                                            OrderStore::Deadline deadline) {
-  std::vector<absl::StatusOr<OrderStore::Placed>> placed =
-      store.Place({std::move(order)}, deadline);
-  return std::move(placed.front());
 }
 
 }  // namespace
@@ -120,10 +112,9 @@ absl::StatusOr<v1::Order> OrderPlacer::Store(const rpc::Call& caller,
                                              const std::string& reservation_id) {
   const absl::Status gone = caller.Abandoned();
   const absl::StatusOr<OrderStore::Placed> placed =
-      gone.ok() ? PlaceOne(store_,
-                           {NewOrder(request), reservation_id,
-                            [late = late_, reservation_id] { late->Abandon(reservation_id); }},
-                           caller.DeadlineWithin(OrderStore::kTimeout))
+      gone.ok() ? store_.Place({NewOrder(request), reservation_id,
+                                [late = late_, reservation_id] { late->Abandon(reservation_id); }},
+                               caller.DeadlineWithin(OrderStore::kTimeout))
                 : absl::StatusOr<OrderStore::Placed>(gone);
   // Where the outcome is open, the order may have its reservation.
   const bool unused = placed.ok() ? !placed->created : !absl::IsUnknown(placed.status());

@@ -195,9 +195,9 @@ class UncertainStore final : public FakeOrderLog {
   absl::StatusOr<std::optional<v1::Order>> FindByRequestId(const std::string&, Deadline) override {
     return std::optional<v1::Order>();
   }
-  std::vector<absl::StatusOr<Placed>> Place(std::vector<NewOrder> orders, Deadline) override {
-    not_stored = orders.at(0).not_stored;
-    return {absl::UnknownError("it may be stored")};
+  absl::StatusOr<Placed> Place(NewOrder order, Deadline) override {
+    not_stored = std::move(order.not_stored);
+    return absl::UnknownError("it may be stored");
   }
 
   std::function<void()> not_stored;

@@ -116,13 +116,11 @@ class OrderStore {
     bool created = false;
   };
 
-  // Stores each order in state PLACED with its event and its outbox item of kind kConfirm, all or
-  // nothing, and all of `orders` in one commit. Stores nothing for a request_id that already
-  // exists. The answers are those of `orders`, in that order.
+  // Stores an order in state PLACED with its event and its outbox item of kind kConfirm, all or
+  // nothing. Stores nothing if the request_id already exists.
   //
   // ALREADY_EXISTS: the request_id exists with another customer or other items.
-  virtual std::vector<absl::StatusOr<Placed>> Place(std::vector<NewOrder> orders,
-                                                    Deadline deadline) = 0;
+  virtual absl::StatusOr<Placed> Place(NewOrder order, Deadline deadline) = 0;
 
   // Unset: there is none.
   virtual absl::StatusOr<std::optional<orders::v1::Order>> FindByRequestId(

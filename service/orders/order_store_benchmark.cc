@@ -115,7 +115,7 @@ Row Measure(orders::OrderStore& store, int threads, std::int64_t first) {
     callers.emplace_back([&] {
       while (Clock::now() < end) {
         const Clock::time_point called = Clock::now();
-        if (store.Place({{NewOrder(next++), "reservation"}}, Soon()).front().ok()) {
+        if (store.Place({NewOrder(next++), "reservation"}, Soon()).ok()) {
           mine.push_back(SecondsSince(called) * 1000);
           ++placed;
         }
@@ -156,7 +156,7 @@ void MeasureReads(orders::OrderStore& store, std::int64_t orders, const char* be
 }
 
 void Place(orders::OrderStore& store, std::int64_t number) {
-  static_cast<void>(store.Place({{NewOrder(number), "reservation"}}, Soon()));
+  static_cast<void>(store.Place({NewOrder(number), "reservation"}, Soon()));
 }
 
 constexpr std::int64_t kRead = 500;

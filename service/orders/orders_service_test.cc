@@ -393,7 +393,7 @@ TEST_F(OrdersServiceTest, ListsAtMostAsManyAsItPromises) {
   for (int i = 1000; i < 1510; ++i) {
     largest.set_order_id(std::string(28, 'o') + std::to_string(i));
     largest.set_request_id(std::string(60, 'r') + std::to_string(i));
-    ASSERT_TRUE(orders_.store().Place({{largest, "reservation"}}, Soon())[0].ok());
+    ASSERT_TRUE(orders_.store().Place({largest, "reservation"}, Soon()).ok());
   }
   EXPECT_EQ(List(*stub_)->orders_size(), 50);
   // As large as an answer can be, and a caller with gRPC's own limit takes it.

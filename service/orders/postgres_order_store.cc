@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
-#include <map>
 #include <mutex>
-#include <set>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -57,26 +55,20 @@ const Statement& TellListeners() {
   return *kTell;
 }
 
-// $1 to $5: arrays with an element for each order. Returns which orders are new.
+// $1 to $5: the order. Returns a row if it is new.
 constexpr char kPlace[] = R"sql(
-  WITH wanted AS (
-    SELECT * FROM unnest($1, $2, $3, $4, $5) WITH ORDINALITY
-      AS wanted (order_id, request_id, reservation_id, items, body, number)
-  ), placed AS (
+  WITH placed AS (
     INSERT INTO orders (order_id, request_id, reservation_id, state, items, body)
-      SELECT order_id, request_id, reservation_id, 1, items::jsonb, body FROM wanted ORDER BY number
+      VALUES ($1, $2, $3, 1, $4::jsonb, $5)
       ON CONFLICT (request_id) DO NOTHING
-      RETURNING position, order_id
+      RETURNING position
   ), queued AS (
-    INSERT INTO outbox (kind, position) SELECT 0, position FROM placed ORDER BY position
+    INSERT INTO outbox (kind, position) SELECT 0, position FROM placed
   ), head AS (
     UPDATE log SET last = last + (SELECT count(*) FROM placed) RETURNING last
-  ), logged AS (
-    INSERT INTO events (sequence, position, state)
-      SELECT last - count(*) OVER () + row_number() OVER (ORDER BY position), position, 1
-      FROM placed, head
   )
-  SELECT order_id FROM placed
+  INSERT INTO events (sequence, position, state) SELECT last, position, 1 FROM placed, head
+    RETURNING sequence
 )sql";
 
 // $1: the order; does nothing to one that is cancelled.
@@ -233,25 +225,6 @@ absl::StatusOr<Order> ToOrder(const Rows& rows, int row, int column) {
   return order;
 }
 
-Statement PlaceStatement(const std::vector<OrderStore::NewOrder>& orders) {
-  std::vector<std::string> order_ids, request_ids, reservation_ids, items;
-  std::vector<Blob> bodies;
-  for (const OrderStore::NewOrder& each : orders) {
-    order_ids.push_back(each.order.order_id());
-    request_ids.push_back(each.order.request_id());
-    reservation_ids.push_back(each.reservation_id);
-    items.push_back(ItemsInJson(each.order));
-    bodies.push_back({each.order.SerializeAsString()});
-  }
-  return Statement(kPlace, order_ids, request_ids, reservation_ids, items, bodies);
-}
-
-Statement ByRequestIds(const std::vector<OrderStore::NewOrder>& orders) {
-  std::vector<std::string> request_ids;
-  for (const OrderStore::NewOrder& each : orders) request_ids.push_back(each.order.request_id());
-  return Statement("SELECT state, body FROM orders WHERE request_id = ANY ($1)", request_ids);
-}
-
 // Tries again while the server cannot be reached, until the deadline. An attempt that ends there says
 // less of the server than the one before it.
 template <typename Attempt>
@@ -307,45 +280,11 @@ absl::StatusOr<std::string> Prepare(postgres::Connection& connection) {
   return id->size() > 0 ? id->String(0, 0) : "";
 }
 
-postgres::Writer::Late TellWhoIsNotStored(const std::vector<OrderStore::NewOrder>& orders) {
-  std::vector<std::function<void()>> tell;
-  for (const OrderStore::NewOrder& each : orders) {
-    if (each.not_stored) tell.push_back(each.not_stored);
-  }
-  return [tell](const absl::Status& ended) {
-    if (ended.ok() || postgres::IsOutcomeOpen(ended)) return;
-    for (const std::function<void()>& not_stored : tell) not_stored();
+// For what ends after Place() has said that its outcome is open.
+postgres::Writer::Late TellIfNotStored(std::function<void()> not_stored) {
+  return [not_stored = std::move(not_stored)](const absl::Status& ended) {
+    if (not_stored && !ended.ok() && !absl::IsUnknown(ended)) not_stored();
   };
-}
-
-using PlacedAll = std::vector<absl::StatusOr<OrderStore::Placed>>;
-
-// `created`: the ids of the orders that are new. `stored`: those with the requests' ids.
-PlacedAll ToAnswers(const std::vector<OrderStore::NewOrder>& orders, const Rows& created,
-                    const Rows& stored) {
-  std::set<std::string> is_new;
-  for (int row = 0; row < created.size(); ++row) is_new.insert(created.String(row, 0));
-  std::map<std::string, absl::StatusOr<Order>> by_request_id;
-  for (int row = 0; row < stored.size(); ++row) {
-    absl::StatusOr<Order> order = ToOrder(stored, row, 0);
-    if (order.ok()) by_request_id.emplace(order->request_id(), *order);
-  }
-  PlacedAll answers;
-  for (const OrderStore::NewOrder& wanted : orders) {
-    const auto found = by_request_id.find(wanted.order.request_id());
-    if (found == by_request_id.end()) {
-      answers.push_back(absl::DataLossError("database: a stored order cannot be read"));
-    } else if (!SameContent(*found->second, wanted.order)) {
-      answers.push_back(absl::AlreadyExistsError(
-          absl::StrCat("request_id ", wanted.order.request_id(), " was used for another order")));
-    } else {
-      // The first that asks for it has created it.
-      const bool first = found->second->order_id() == wanted.order.order_id() &&
-                         is_new.erase(wanted.order.order_id()) > 0;
-      answers.push_back(OrderStore::Placed{.order = *found->second, .created = first});
-    }
-  }
-  return answers;
 }
 
 }  // namespace
@@ -386,12 +325,19 @@ PostgresOrderStore::PostgresOrderStore(const postgres::Url& url,
       writer_(writers_pool_, {LockLog()}, {TellListeners()}),
       listener_(url, kChannel, [this] { TellOfEvents(); }) {}
 
-PlacedAll PostgresOrderStore::Place(std::vector<NewOrder> orders, Deadline deadline) {
-  if (orders.empty()) return {};
-  absl::StatusOr<std::vector<Rows>> rows = writer_.Run(
-      {PlaceStatement(orders), ByRequestIds(orders)}, deadline, TellWhoIsNotStored(orders));
-  if (!rows.ok()) return PlacedAll(orders.size(), rows.status());
-  return ToAnswers(orders, rows->at(0), rows->at(1));
+absl::StatusOr<OrderStore::Placed> PostgresOrderStore::Place(NewOrder wanted, Deadline deadline) {
+  const Order& order = wanted.order;
+  const absl::StatusOr<std::vector<Rows>> rows = writer_.Run(
+      {Statement(kPlace, order.order_id(), order.request_id(), wanted.reservation_id,
+                 ItemsInJson(order), Blob{order.SerializeAsString()}),
+       Statement("SELECT state, body FROM orders WHERE request_id = $1", order.request_id())},
+      deadline, TellIfNotStored(std::move(wanted.not_stored)));
+  if (!rows.ok()) return rows.status();
+  const Rows& found = rows->at(1);
+  if (found.size() == 0) return absl::DataLossError("database: a stored order cannot be found");
+  absl::StatusOr<Order> stored = ToOrder(found, 0, 0);
+  if (!stored.ok()) return stored.status();
+  return AnswerTo(order, {.order = *std::move(stored), .created = rows->at(0).size() > 0});
 }
 
 absl::StatusOr<std::optional<Order>> PostgresOrderStore::FindWhere(const std::string& condition,

@@ -61,8 +61,7 @@ class PostgresOrderStore final : public OrderStore {
   static absl::StatusOr<std::unique_ptr<PostgresOrderStore>> Open(const std::string& url,
                                                                   const Options& options);
 
-  std::vector<absl::StatusOr<Placed>> Place(std::vector<NewOrder> orders,
-                                            Deadline deadline) override;
+  absl::StatusOr<Placed> Place(NewOrder order, Deadline deadline) override;
   absl::StatusOr<std::optional<orders::v1::Order>> FindByRequestId(const std::string& request_id,
                                                                    Deadline deadline) override;
   absl::StatusOr<std::optional<orders::v1::Order>> Find(const std::string& order_id,

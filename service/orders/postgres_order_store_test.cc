@@ -47,7 +47,7 @@ OrderStore::NewOrder NewOrder(const std::string& id) {
 
 absl::Status Place(OrderStore& store, const std::string& id,
                    OrderStore::Deadline deadline = Soon()) {
-  return store.Place({NewOrder(id)}, deadline).front().status();
+  return store.Place(NewOrder(id), deadline).status();
 }
 
 class PostgresDatabase final : public DatabaseUnderTest {
@@ -354,7 +354,7 @@ TEST_F(PostgresOrderStoreTest, RollingBackLeavesNoGapInTheLog) {
   ASSERT_TRUE(Place(*store_, "1").ok());
   OrderStore::NewOrder bad = NewOrder("2");
   bad.order.set_request_id(std::string("zero\0byte", 9));
-  EXPECT_TRUE(absl::IsInvalidArgument(store_->Place({bad}, Soon()).front().status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(store_->Place(bad, Soon()).status()));
   ASSERT_TRUE(Place(*store_, "3").ok());
   EXPECT_EQ(*store_->LastSequence(Soon()), 2);
   EXPECT_EQ(store_->EventsAfter(0, 10, Soon())->size(), 2u);
@@ -437,7 +437,7 @@ TEST_F(PostgresOrderStoreTest, TellsWhoeverLeftThatTheirOrderIsNotStored) {
       OrderStore::NewOrder order = NewOrder(absl::StrCat("left", tries));
       order.not_stored = [told] { told->set_value(); };
       const auto deadline = steady_clock::now() + milliseconds(250) * (1 + tries);
-      return store_->Place({std::move(order)}, deadline).front().status();
+      return store_->Place(std::move(order), deadline).status();
     });
     ASSERT_TRUE(one->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
     EXPECT_TRUE(first.get().ok());

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <map>
 #include <utility>
 
@@ -95,17 +94,12 @@ absl::Status SetState(Database& database, Order& order, const std::string& reser
   return status.ok() ? AppendEvent(database, order) : status;
 }
 
+// The order that has the request_id then: `wanted`, or one from before.
 absl::StatusOr<OrderStore::Placed> PlaceIn(Database& database, const OrderStore::NewOrder& wanted) {
   const Order& order = wanted.order;
   absl::StatusOr<std::optional<Order>> present = FindByRequestIdIn(database, order.request_id());
   if (!present.ok()) return present.status();
-  if (*present) {
-    if (SameContent(**present, order)) {
-      return OrderStore::Placed{.order = **std::move(present), .created = false};
-    }
-    return absl::AlreadyExistsError(
-        absl::StrCat("request_id ", order.request_id(), " was used for another order"));
-  }
+  if (*present) return OrderStore::Placed{.order = **std::move(present), .created = false};
   OrderStore::Placed placed{.order = order, .created = true};
   placed.order.set_state(v1::ORDER_STATE_PLACED);
   absl::Status status = database.Run(
@@ -116,23 +110,6 @@ absl::StatusOr<OrderStore::Placed> PlaceIn(Database& database, const OrderStore:
     status = AppendConfirm(database, order.order_id(), wanted.reservation_id);
   }
   if (!status.ok()) return status;
-  return placed;
-}
-
-using PlacedAll = std::vector<absl::StatusOr<OrderStore::Placed>>;
-
-absl::StatusOr<PlacedAll> PlaceAllIn(Database& database,
-                                     const std::vector<OrderStore::NewOrder>& orders) {
-  PlacedAll placed;
-  for (const OrderStore::NewOrder& order : orders) {
-    absl::StatusOr<sqlite::Savepoint> savepoint = sqlite::Savepoint::Begin(database);
-    if (!savepoint.ok()) return savepoint.status();
-    absl::StatusOr<OrderStore::Placed> one = PlaceIn(database, order);
-    if (one.ok()) {
-      if (absl::Status kept = savepoint->Keep(); !kept.ok()) return kept;
-    }
-    placed.push_back(std::move(one));
-  }
   return placed;
 }
 
@@ -288,15 +265,13 @@ SqliteOrderStore::SqliteOrderStore(std::unique_ptr<sqlite::Connections> connecti
                                    std::string database_id)
     : connections_(std::move(connections)), database_id_(std::move(database_id)) {}
 
-std::vector<absl::StatusOr<OrderStore::Placed>> SqliteOrderStore::Place(
-    std::vector<NewOrder> orders, Deadline deadline) {
-  const std::size_t count = orders.size();
-  absl::StatusOr<PlacedAll> placed = connections_->Write<PlacedAll>(
-      deadline,
-      [orders = std::move(orders)](Database& database) { return PlaceAllIn(database, orders); });
+absl::StatusOr<OrderStore::Placed> SqliteOrderStore::Place(NewOrder order, Deadline deadline) {
+  absl::StatusOr<Placed> placed = connections_->Write<Placed>(
+      deadline, [order](Database& database) { return PlaceIn(database, order); });
   TellOfEvents();
-  if (!placed.ok()) return PlacedAll(count, placed.status());
-  return *std::move(placed);
+  if (!placed.ok()) return placed.status();
+  // Not before the commit: it may be the one that stores the other order.
+  return AnswerTo(order.order, *std::move(placed));
 }
 
 absl::StatusOr<std::optional<Order>> SqliteOrderStore::FindByRequestId(

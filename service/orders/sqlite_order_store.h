@@ -31,8 +31,7 @@ class SqliteOrderStore final : public OrderStore {
   // Errors: those of sqlite::Database::Open(), each a sentence for whoever starts the server.
   static absl::StatusOr<std::unique_ptr<SqliteOrderStore>> Open(const std::string& path);
 
-  std::vector<absl::StatusOr<Placed>> Place(std::vector<NewOrder> orders,
-                                            Deadline deadline) override;
+  absl::StatusOr<Placed> Place(NewOrder order, Deadline deadline) override;
   absl::StatusOr<std::optional<v1::Order>> FindByRequestId(const std::string& request_id,
                                                            Deadline deadline) override;
   absl::StatusOr<std::optional<v1::Order>> Find(const std::string& order_id,

@@ -58,7 +58,7 @@ class OrdersSqliteFaultsTest : public ::testing::Test {
     return *std::move(database);
   }
   absl::StatusOr<OrderStore::Placed> Place(OrderStore& store, const std::string& id) {
-    return store.Place({{MakeOrder(id), "reservation-" + id}}, Soon()).front();
+    return store.Place({MakeOrder(id), "reservation-" + id}, Soon());
   }
 
   const testkit::TempDir directory_;
@@ -84,11 +84,11 @@ TEST_F(OrdersSqliteFaultsTest, CannotStoreAnOrderLargerThanItsDisk) {
   OrderStore::NewOrder large{MakeOrder("1"), "reservation"};
   large.order.set_customer(std::string(8'000'000, 'a'));
   disk_.FailWrites(ENOSPC);
-  const absl::Status full = store->Place({large}, Soon()).front().status();
+  const absl::Status full = store->Place(large, Soon()).status();
   EXPECT_TRUE(absl::IsUnavailable(full)) << full;
   disk_.FailWrites(0);
   EXPECT_EQ(*store->LastSequence(Soon()), 0);
-  EXPECT_TRUE(store->Place({large}, Soon()).front()->created);
+  EXPECT_TRUE(store->Place(large, Soon())->created);
 }
 
 TEST_F(OrdersSqliteFaultsTest, ADiskFailureLeavesACommitOpen) {

@@ -63,7 +63,7 @@ TEST_F(SqliteOrderStoreTest, HasWhatItAcknowledgedAfterAKill) {
   orders::v1::Order order;
   order.set_order_id("order-1");
   order.set_request_id("request-1");
-  ASSERT_TRUE((*store)->Place({{order, "reservation-1"}}, Soon())[0].ok());
+  ASSERT_TRUE((*store)->Place({order, "reservation-1"}, Soon()).ok());
 
   // What kill -9 leaves: the files as they are now.
   const std::string left = directory_.File("left.sqlite3");
@@ -72,7 +72,7 @@ TEST_F(SqliteOrderStoreTest, HasWhatItAcknowledgedAfterAKill) {
   const auto again = SqliteOrderStore::Open(left);
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_TRUE((*again)->Find("order-1", Soon())->has_value());
-  EXPECT_FALSE((*again)->Place({{order, "reservation-1"}}, Soon())[0]->created);
+  EXPECT_FALSE((*again)->Place({order, "reservation-1"}, Soon())->created);
   EXPECT_EQ((*again)->OutboxBacklog(Soon())->depth, 1);
 }
 

@@ -1,8 +1,15 @@
 #include "service/orders/stored_order.h"
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
 namespace orders {
+
+absl::StatusOr<OrderStore::Placed> AnswerTo(const v1::Order& wanted, OrderStore::Placed stored) {
+  if (SameContent(stored.order, wanted)) return stored;
+  return absl::AlreadyExistsError(
+      absl::StrCat("request_id ", wanted.request_id(), " was used for another order"));
+}
 
 std::int64_t Checksum(const SalesTotals& totals) {
   // FNV-1a.

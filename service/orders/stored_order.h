@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "orders/v1/orders.pb.h"
 #include "service/orders/order_store.h"
 
@@ -25,6 +26,9 @@ template <typename Asked>
 bool SameContent(const Asked& one, const v1::Order& other) {
   return one.customer() == other.customer() && QuantityBySku(one) == QuantityBySku(other);
 }
+
+// What Place() answers to who wants an order: `stored` has its request_id, since now or before.
+absl::StatusOr<OrderStore::Placed> AnswerTo(const v1::Order& wanted, OrderStore::Placed stored);
 
 // Guards against damage, not against forgery.
 std::int64_t Checksum(const SalesTotals& totals);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
 #include "gtest/gtest.h"
 
 namespace orders {
@@ -55,6 +56,22 @@ TEST(SameContent, IsAnotherWhenAnythingDiffers) {
   request = Request();
   AddItem(request, "milk", 1);
   EXPECT_FALSE(SameContent(request, order));
+}
+
+TEST(AnswerTo, TellsWhoWantsTheSameWhatIsStored) {
+  for (const bool created : {true, false}) {
+    const auto placed = AnswerTo(OrderOf(Request()), {OrderOf(Request()), created});
+    ASSERT_TRUE(placed.ok()) << placed.status();
+    EXPECT_EQ(placed->order.order_id(), "o");
+    EXPECT_EQ(placed->created, created);
+  }
+}
+
+TEST(AnswerTo, RefusesWhoWantsAnother) {
+  v1::PlaceOrderRequest request = Request();
+  request.set_customer("d");
+  EXPECT_TRUE(
+      absl::IsAlreadyExists(AnswerTo(OrderOf(request), {OrderOf(Request()), false}).status()));
 }
 
 }  // namespace

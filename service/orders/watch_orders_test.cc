@@ -108,7 +108,7 @@ TEST_F(WatchOrdersTest, SendsNoEndlessMessage) {
     stored.set_order_id(id);
     stored.set_request_id(id);
     stored.set_customer(std::string(kBytes, 'c'));
-    ASSERT_TRUE(orders_.store().Place({{stored, "reservation"}}, Soon())[0].ok());
+    ASSERT_TRUE(orders_.store().Place({stored, "reservation"}, Soon()).ok());
   }
   ASSERT_EQ(Stand("start")->Next(kOrders), Ids(1, kOrders));
   const auto watch = Stand("start");
@@ -266,7 +266,7 @@ TEST_F(WatchOrdersTest, OneThatReadsNothingDelaysNoOther) {
       order.set_order_id(std::to_string(i));
       order.set_request_id("r" + std::to_string(i));
       order.set_customer(std::string(20000, 'c'));
-      EXPECT_TRUE(orders_.store().Place({{order, "reservation"}}, Soon())[0].ok());
+      EXPECT_TRUE(orders_.store().Place({order, "reservation"}, Soon()).ok());
     }
   });
   EXPECT_EQ(quick.Next(kOrders), Ids(1, kOrders));

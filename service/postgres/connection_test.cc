@@ -87,10 +87,9 @@ TEST_F(ConnectionTest, TakesAndReturnsEveryKindOfValue) {
   const auto connection = Connect();
   const std::string bytes("\0\xff\n", 3);
   const auto row = connection->Query(
-      Statement(
-          "SELECT $1, $2, $3, ($4)[2], ($5)[1], ($6)[1], cardinality($4), NULL::text, 7::int2",
-          std::int64_t{-5}, "käse\n", Blob{bytes}, std::vector<std::int64_t>{1, 1LL << 40},
-          std::vector<std::string>{"{,}\"", ""}, std::vector<Blob>{{bytes}}),
+      Statement("SELECT $1, $2, $3, ($4)[2], ($5)[1], cardinality($4), NULL::text, 7::int2",
+                std::int64_t{-5}, "käse\n", Blob{bytes}, std::vector<std::int64_t>{1, 1LL << 40},
+                std::vector<std::string>{"{,}\"", ""}),
       Soon());
   ASSERT_TRUE(row.ok()) << row.status();
   ASSERT_EQ(row->size(), 1);
@@ -99,10 +98,9 @@ TEST_F(ConnectionTest, TakesAndReturnsEveryKindOfValue) {
   EXPECT_EQ(row->String(0, 2), bytes);
   EXPECT_EQ(row->Int64(0, 3), 1LL << 40);
   EXPECT_EQ(row->String(0, 4), "{,}\"");
-  EXPECT_EQ(row->String(0, 5), bytes);
-  EXPECT_EQ(row->Int64(0, 6), 2);
-  EXPECT_EQ(row->String(0, 7), "");
-  EXPECT_EQ(row->Int64(0, 8), 7);
+  EXPECT_EQ(row->Int64(0, 5), 2);
+  EXPECT_EQ(row->String(0, 6), "");
+  EXPECT_EQ(row->Int64(0, 7), 7);
 }
 
 TEST_F(ConnectionTest, HasTheNameOfTheProgram) {

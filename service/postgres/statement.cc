@@ -11,7 +11,6 @@ enum Type : unsigned int {
   kBytea = 17,
   kInt8 = 20,
   kText = 25,
-  kByteaArray = 1001,
   kTextArray = 1009,
   kInt8Array = 1016,
 };
@@ -35,9 +34,7 @@ EncodedValue EncodeOne(const Blob& value) { return {.type = kBytea, .bytes = val
 template <typename Element>
 EncodedValue EncodeOne(const std::vector<Element>& values) {
   const unsigned int element = EncodeOne(Element()).type;
-  EncodedValue encoded{.type = element == kInt8   ? kInt8Array
-                               : element == kText ? kTextArray
-                                                  : kByteaArray};
+  EncodedValue encoded{.type = element == kInt8 ? kInt8Array : kTextArray};
   // Dimensions, whether there are nulls, the elements' type; then the dimension's size and where
   // it begins.
   AppendInt32(encoded.bytes, values.empty() ? 0 : 1);

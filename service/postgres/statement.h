@@ -14,9 +14,9 @@ struct Blob {
   std::string bytes;
 };
 
-// A parameter: int8, text, bytea, or an array of one of them.
+// A parameter: int8, text, bytea, int8[] or text[].
 using Value = std::variant<std::int64_t, std::string, Blob, std::vector<std::int64_t>,
-                           std::vector<std::string>, std::vector<Blob>>;
+                           std::vector<std::string>>;
 
 // One SQL statement and the values of its $1, $2, ... A connection prepares each text once, so values
 // must be parameters and not part of the text.

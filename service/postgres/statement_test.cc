@@ -37,7 +37,7 @@ TEST(Statement, EncodesAnArrayWithEachElementsSize) {
 }
 
 TEST(Statement, EncodesAnEmptyArray) {
-  EXPECT_EQ(Encode(std::vector<Blob>{}).bytes, "\0\0\0\0\0\0\0\0\0\0\0\x11"s);
+  EXPECT_EQ(Encode(std::vector<std::string>{}).bytes, "\0\0\0\0\0\0\0\0\0\0\0\x19"s);
 }
 
 }  // namespace

@@ -104,9 +104,7 @@ class FakeOrderLog : public OrderStore {
   std::int64_t Commits() const override { return 0; }
   const std::string& DatabaseId() const override { return database_id_; }
 
-  std::vector<absl::StatusOr<Placed>> Place(std::vector<NewOrder> orders, Deadline) override {
-    return std::vector<absl::StatusOr<Placed>>(orders.size(), kNoOrders);
-  }
+  absl::StatusOr<Placed> Place(NewOrder, Deadline) override { return kNoOrders; }
   absl::StatusOr<std::optional<v1::Order>> FindByRequestId(const std::string&, Deadline) override {
     return kNoOrders;
   }

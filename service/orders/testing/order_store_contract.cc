@@ -71,10 +71,7 @@ constexpr std::chrono::milliseconds kLease = OrderStore::kLongestLease;
 constexpr std::chrono::milliseconds kNoLease(0);
 
 absl::StatusOr<OrderStore::Placed> TryPlace(OrderStore& store, const Order& order) {
-  std::vector<absl::StatusOr<OrderStore::Placed>> placed =
-      store.Place({{order, "reservation of " + order.order_id()}}, Soon());
-  if (placed.size() != 1) return absl::InternalError("not one answer for one order");
-  return std::move(placed.front());
+  return store.Place({order, "reservation of " + order.order_id()}, Soon());
 }
 
 // Places an order that must be new.
@@ -467,38 +464,11 @@ std::vector<std::string> OrderIdsOf(const absl::StatusOr<std::vector<OutboxItem>
   return ids;
 }
 
-TEST_P(OrderStoreContract, PlacesManyOrdersAtOnceAndAnswersEach) {
-  const auto store = Open();
-  Place(*store, MakeOrder("order-1", "request-1"));
-  Order other = MakeOrder("order-4", "request-1");
-  other.set_customer("grace");
-  const auto placed = store->Place({{MakeOrder("order-2", "request-2"), "reservation-2"},
-                                    {MakeOrder("order-3", "request-1"), "reservation-3"},
-                                    {other, "reservation-4"},
-                                    {MakeOrder("order-5", "request-2"), "reservation-5"},
-                                    {MakeOrder("order-6", "request-6"), "reservation-6"}},
-                                   Soon());
-  ASSERT_THAT(placed, SizeIs(5));
-  EXPECT_TRUE(placed[0]->created);
-  EXPECT_FALSE(placed[1]->created);
-  EXPECT_EQ(placed[1]->order.order_id(), "order-1");
-  EXPECT_TRUE(absl::IsAlreadyExists(placed[2].status())) << placed[2].status();
-  EXPECT_FALSE(placed[3]->created);
-  EXPECT_EQ(placed[3]->order.order_id(), "order-2");
-  EXPECT_TRUE(placed[4]->created);
-  EXPECT_THAT(ToStrings(AllEvents(*store)),
-              ElementsAre("1: order-1 PLACED", "2: order-2 PLACED", "3: order-6 PLACED"));
-}
-
-TEST_P(OrderStoreContract, PlacesNothingWhenItIsGivenNothing) {
-  EXPECT_THAT(Open()->Place({}, Soon()), IsEmpty());
-}
-
 TEST_P(OrderStoreContract, BeginsNothingAfterItsDeadline) {
   const auto store = Open();
   const OrderStore::Deadline past = std::chrono::steady_clock::now() - std::chrono::seconds(1);
-  const auto placed = store->Place({{MakeOrder("order-1", "request-1"), "reservation-1"}}, past);
-  EXPECT_TRUE(absl::IsDeadlineExceeded(placed.front().status())) << placed.front().status();
+  const auto placed = store->Place({MakeOrder("order-1", "request-1"), "reservation-1"}, past);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(placed.status())) << placed.status();
   EXPECT_EQ(*store->Find("order-1", Soon()), std::nullopt);
   Place(*store, MakeOrder("order-1", "request-1"));
 }
@@ -554,11 +524,9 @@ TEST_P(OrderStoreContract, LeasesForNoLongerThanTheLongestLease) {
 TEST_P(OrderStoreContract, GivesConcurrentClaimersDifferentItems) {
   constexpr int kOrders = 60;
   const std::unique_ptr<OrderStore> stores[] = {Open(), Open(), Open()};
-  std::vector<OrderStore::NewOrder> orders;
   for (int i = 0; i < kOrders; ++i) {
-    orders.push_back({MakeOrder(absl::StrCat("order-", i), absl::StrCat("request-", i)), "r"});
+    Place(*stores[0], MakeOrder(absl::StrCat("order-", i), absl::StrCat("request-", i)));
   }
-  ASSERT_THAT(stores[0]->Place(orders, Soon()), SizeIs(kOrders));
   std::vector<OutboxItem> claimed[3];
   std::vector<std::thread> claimers;
   for (int claimer = 0; claimer < 3; ++claimer) {

@@ -52,8 +52,8 @@ inline v1::PlaceOrderRequest NewRequest(const std::string& request_id,
 
 // Stores an order as another replica would.
 inline void PlaceIn(OrderStore& store, const v1::Order& order) {
-  const auto placed = store.Place({{order, "order/" + order.request_id()}}, Soon());
-  EXPECT_TRUE(placed.front().ok()) << placed.front().status();
+  const auto placed = store.Place({order, "order/" + order.request_id()}, Soon());
+  EXPECT_TRUE(placed.ok()) << placed.status();
 }
 
 // The same with an id that is "order of " and `request_id`.
