@@ -67,11 +67,14 @@ bool Writer::State::TakeBatch(Batch& batch) {
     queue.front()->begun = true;
     batch.push_back(std::move(queue.front()));
   }
-  if (!batch.empty()) ++commits;
   return !batch.empty();
 }
 
 void Writer::State::Commit(const Batch& batch) {
+  {
+    std::lock_guard lock(mutex);
+    ++commits;
+  }
   Statements statements = first;
   TimePoint deadline = TimePoint::min();
   for (const std::shared_ptr<Work>& work : batch) {

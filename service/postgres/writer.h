@@ -65,8 +65,9 @@ class Writer {
   // not begun is refused. A second call waits for the first.
   absl::Status Close(TimePoint deadline);
 
-  // Commits begun, and work that waits for the next one. For tests and benchmarks.
+  // Commits begun, whatever became of them.
   std::size_t commits() const;
+  // Work that waits for the next one. For tests.
   std::size_t waiting() const;
 
  private:

@@ -126,6 +126,7 @@ TEST_F(WriterTest, ARefusedStatementKeepsItsCommitsOthers) {
   EXPECT_TRUE(absl::IsInternal(bad.get()));
   EXPECT_TRUE(other.get().ok());
   EXPECT_EQ(Count("t"), 3);
+  EXPECT_EQ(writer_->commits(), 6u) << "two, the refused one, and each of its three alone";
 }
 
 TEST_F(WriterTest, RetriesNothingLostDuringACommit) {

@@ -82,8 +82,9 @@ class Writer {
   // database is closed. A second call waits for the first and returns the same.
   absl::Status Close(TimePoint deadline);
 
-  // Work that waits, and commits attempted. For tests and benchmarks.
+  // Work that waits. For tests.
   std::size_t waiting() const;
+  // Commits attempted.
   std::size_t commits() const;
 
  private:
