@@ -43,10 +43,6 @@ class Rows {
   std::unique_ptr<pg_result, Clear> result_;
 };
 
-// Whether a transaction's outcome is open: the transaction was sent, and the connection broke before
-// the server said whether it was committed.
-inline bool IsOutcomeOpen(const absl::Status& status) { return absl::IsUnknown(status); }
-
 // One connection to a PostgreSQL server.
 //
 // The problem: libpq waits for the network without a limit, and a transaction that waits for its
@@ -95,8 +91,9 @@ class Connection {
   // Runs the statements in one transaction (READ COMMITTED), all or nothing, and returns the rows of
   // each.
   //
-  // OK: also on the standbys that the server waits for. IsOutcomeOpen(): it may have been committed,
-  // or still be. After every other error nothing was stored.
+  // OK: also on the standbys that the server waits for. UNKNOWN: it was sent, and its end was not
+  // seen (the connection broke, the deadline came); it may have been committed, or still be. After
+  // every other error nothing was stored.
   absl::StatusOr<std::vector<Rows>> Commit(absl::Span<const Statement> statements,
                                            TimePoint deadline);
 

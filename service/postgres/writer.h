@@ -29,7 +29,8 @@ namespace postgres {
 //   DEADLINE_EXCEEDED    its deadline passed before it began
 //   RESOURCE_EXHAUSTED   the oldest work has waited longer than Bounds::wait
 //   FAILED_PRECONDITION  the writer is closed
-// IsOutcomeOpen() is also true when the deadline passed during the commit.
+// After this one, it may or may not be stored:
+//   UNKNOWN              that of Pool::Commit(), or the deadline passed during the commit
 //
 // Threads: all methods may be called from any thread.
 class Writer {
