@@ -1,6 +1,6 @@
 #include "service/inventory/inventory_service.h"
 
-#include <algorithm>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -20,7 +20,6 @@ using std::chrono::milliseconds;
 
 // What inventory.proto allows.
 constexpr std::size_t kLongestReservationId = 128;
-constexpr std::size_t kLongestSku = 64;
 constexpr int kMostItems = 100;
 constexpr std::int64_t kMostOfOne = 1'000'000;
 // Longer than a busy disk takes.
@@ -65,7 +64,7 @@ absl::Status Validate(const v1::ReserveRequest& request) {
   for (int i = 0; i < request.items_size() && i < kMostItems; ++i) {
     const v1::ReservationItem& item = request.items(i);
     const std::string field = absl::StrCat("items[", i, "]");
-    rpc::RequireLength(wrong, field + ".sku", item.sku(), kLongestSku);
+    rpc::RequireLength(wrong, field + ".sku", item.sku(), StockStore::kLongestSku);
     if (!seen.emplace(item.sku(), i).second) {
       wrong.Add(field + ".sku", absl::StrCat("stands here twice: ", item.sku()));
     }
@@ -81,7 +80,8 @@ absl::Status Validate(const v1::ReserveRequest& request) {
 absl::Status Validate(const v1::GetStockRequest& request) {
   rpc::BadRequest wrong;
   for (int i = 0; i < request.skus_size(); ++i) {
-    rpc::RequireLength(wrong, absl::StrCat("skus[", i, "]"), request.skus(i), kLongestSku);
+    rpc::RequireLength(wrong, absl::StrCat("skus[", i, "]"), request.skus(i),
+                       StockStore::kLongestSku);
   }
   return wrong.ToStatus();
 }

@@ -13,7 +13,6 @@
 namespace inventory {
 
 absl::StatusOr<StockStore::Quantities> ParseStock(const std::string& text) {
-  constexpr std::size_t kLongestSku = 64;
   StockStore::Quantities stock;
   const std::vector<std::string> parts = absl::StrSplit(text, ',');
   for (const std::string& part : parts) {
@@ -25,10 +24,10 @@ absl::StatusOr<StockStore::Quantities> ParseStock(const std::string& text) {
     }
     const std::string& sku = pair[0];
     // It would be in the database for good, and no answer with it could be sent if it is not UTF-8.
-    if (sku.empty() || rpc::CountCharacters(sku) > kLongestSku ||
+    if (sku.empty() || rpc::CountCharacters(sku) > StockStore::kLongestSku ||
         absl::StripAsciiWhitespace(sku) != sku || observability::Printable(sku) != sku) {
       return absl::InvalidArgumentError(
-          absl::StrCat("\"", sku, "\" is no SKU: it needs 1 to ", kLongestSku,
+          absl::StrCat("\"", sku, "\" is no SKU: it needs 1 to ", StockStore::kLongestSku,
                        " characters of printable UTF-8, and no space before or behind them"));
     }
     if (!stock.emplace(sku, quantity).second) {

@@ -2,6 +2,7 @@
 #define SERVICE_INVENTORY_STOCK_STORE_H_
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -34,6 +35,8 @@ namespace inventory {
 // destructor may not.
 class StockStore {
  public:
+  // In characters; what inventory.proto allows.
+  static constexpr std::size_t kLongestSku = 64;
   // A quantity for each SKU.
   using Quantities = std::map<std::string, std::int64_t>;
   // The current time; reservations outlive the process, so this is the wall clock.

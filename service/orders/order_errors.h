@@ -18,13 +18,11 @@ absl::Status OutboxIsBehind();
 // An older version has confirmed the order and kept no reservation, so it cannot be cancelled.
 absl::Status OrderIsConfirmed(const std::string& order_id);
 
-// There is no such order.
 absl::Status UnknownOrder(const std::string& order_id);
 
 // `field` is not a token that this service has issued for this database.
 absl::Status BadToken(const std::string& field);
 
-// The request_id belongs to another order.
 absl::Status RequestIdReused(const std::string& request_id);
 
 // The order may or may not be stored: its placing ended without a word.

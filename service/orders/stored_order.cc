@@ -2,6 +2,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "service/orders/fnv1a.h"
 
 namespace orders {
 
@@ -12,16 +13,11 @@ absl::StatusOr<OrderStore::Placed> AnswerTo(const v1::Order& wanted, OrderStore:
 }
 
 std::int64_t Checksum(const SalesTotals& totals) {
-  // FNV-1a.
-  std::uint64_t hash = 14695981039346656037u;
-  const auto add = [&hash](const std::string& text) {
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  };
-  add(absl::StrCat(totals.sequence));
+  std::string text = absl::StrCat(totals.sequence);
   for (const auto& [sku, quantity] : totals.quantity_by_sku) {
-    add(absl::StrCat(" ", sku.size(), " ", sku, " ", quantity));
+    absl::StrAppend(&text, " ", sku.size(), " ", sku, " ", quantity);
   }
-  return static_cast<std::int64_t>(hash);
+  return static_cast<std::int64_t>(Fnv1a(text));
 }
 
 }  // namespace orders
