@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/orders/postgres_order_schema.h"
+#include "service/orders/postgres_order_sql.h"
 #include "service/orders/stored_order.h"
 #include "service/postgres/connection.h"
 #include "service/postgres/migrations.h"
@@ -54,144 +55,6 @@ const Statement& TellListeners() {
   static const auto* const kTell = new Statement("SELECT pg_notify($1, '')", std::string(kChannel));
   return *kTell;
 }
-
-// $1 to $5: the order. Returns a row if it is new.
-constexpr char kPlace[] = R"sql(
-  WITH placed AS (
-    INSERT INTO orders (order_id, request_id, reservation_id, state, items, body)
-      VALUES ($1, $2, $3, 1, $4::jsonb, $5)
-      ON CONFLICT (request_id) DO NOTHING
-      RETURNING position
-  ), queued AS (
-    INSERT INTO outbox (kind, position) SELECT 0, position FROM placed
-  ), head AS (
-    UPDATE log SET last = last + (SELECT count(*) FROM placed) RETURNING last
-  )
-  INSERT INTO events (sequence, position, state) SELECT last, position, 1 FROM placed, head
-    RETURNING sequence
-)sql";
-
-// $1: the order; does nothing to one that is cancelled.
-constexpr char kCancel[] = R"sql(
-  WITH cancelled AS (
-    UPDATE orders SET state = 3 WHERE order_id = $1 AND state <> 3 RETURNING position
-  ), removed AS (
-    DELETE FROM outbox USING cancelled WHERE outbox.position = cancelled.position
-  ), queued AS (
-    INSERT INTO outbox (kind, position) SELECT 1, position FROM cancelled
-  ), head AS (
-    UPDATE log SET last = last + (SELECT count(*) FROM cancelled) RETURNING last
-  )
-  INSERT INTO events (sequence, position, state) SELECT last, position, 3 FROM cancelled, head
-)sql";
-
-// $1, $2: arrays of items and of states, 0 for none. Returns how many it has removed. What somebody
-// else has locked is left: to wait for it here, with the log locked, would stop all replicas.
-constexpr char kSettle[] = R"sql(
-  WITH settled AS (
-    SELECT settled.id, settled.state, number
-      FROM unnest($1, $2) WITH ORDINALITY AS settled (id, state, number)
-      JOIN outbox USING (id) JOIN orders USING (position)
-      FOR UPDATE OF outbox SKIP LOCKED FOR NO KEY UPDATE OF orders SKIP LOCKED
-  ), removed AS (
-    DELETE FROM outbox USING settled WHERE outbox.id = settled.id
-      RETURNING outbox.position, settled.state, settled.number
-  ), changed AS (
-    UPDATE orders SET state = removed.state FROM removed
-      WHERE orders.position = removed.position AND removed.state <> 0
-      RETURNING orders.position, removed.state, removed.number
-  ), head AS (
-    UPDATE log SET last = last + (SELECT count(*) FROM changed) RETURNING last
-  ), logged AS (
-    INSERT INTO events (sequence, position, state)
-      SELECT last - count(*) OVER () + row_number() OVER (ORDER BY number), position, state
-      FROM changed, head
-  )
-  SELECT count(*) FROM removed
-)sql";
-
-// $1: how many; $2, $3: the lease and kLatestDue in milliseconds. What another process is
-// claiming is left to it.
-constexpr char kClaim[] = R"sql(
-  WITH due AS (
-    SELECT id, due_at FROM outbox
-      WHERE due_at <= now() OR due_at > now() + $3 * interval '1 millisecond'
-      ORDER BY due_at, id LIMIT $1
-      FOR UPDATE SKIP LOCKED
-  ), claimed AS (
-    UPDATE outbox SET due_at = now() + $2 * interval '1 millisecond', attempts = attempts + 1
-      FROM due WHERE outbox.id = due.id
-      RETURNING outbox.id, kind, position, attempts, due.due_at AS was_due_at
-  )
-  SELECT id, kind, order_id, reservation_id, attempts,
-         (extract(epoch FROM was_due_at) * 1000000)::bigint
-    FROM claimed JOIN orders USING (position) ORDER BY was_due_at, id
-)sql";
-
-// $1: an array of items; $2: the delay. What somebody settles now is left to them.
-constexpr char kPostpone[] = R"sql(
-  UPDATE outbox SET due_at = now() + $2 * interval '1 millisecond'
-    WHERE id IN (SELECT id FROM outbox WHERE id = ANY ($1) FOR UPDATE SKIP LOCKED)
-)sql";
-
-// $1, $2, $3: arrays of items, of when they became due in microseconds, and of attempts. What somebody
-// settles now is left to them.
-constexpr char kGiveBack[] = R"sql(
-  WITH given AS (
-    SELECT id, given.due_at, given.attempts
-      FROM unnest($1, $2, $3) AS given (id, due_at, attempts)
-      JOIN outbox USING (id, attempts)
-      FOR UPDATE OF outbox SKIP LOCKED
-  )
-  UPDATE outbox SET attempts = given.attempts - 1,
-      due_at = least(now(), timestamptz 'epoch' + given.due_at * interval '1 microsecond')
-    FROM given WHERE outbox.id = given.id
-)sql";
-
-// How many, and the ages in milliseconds of the oldest and of the oldest to be confirmed.
-constexpr char kBacklog[] = R"sql(
-  SELECT depth, ceil(abs(extract(epoch FROM clock_timestamp() - oldest)) * 1000)::bigint,
-         ceil(abs(extract(epoch FROM clock_timestamp() - oldest_confirm)) * 1000)::bigint
-    FROM (SELECT (SELECT count(*) FROM outbox) AS depth,
-                 (SELECT created_at FROM outbox ORDER BY id LIMIT 1) AS oldest,
-                 (SELECT created_at FROM outbox WHERE kind = 0 ORDER BY id LIMIT 1)
-                   AS oldest_confirm) AS backlog
-)sql";
-
-// $1: below which sequence. So many at once that nobody waits long. Returns how many.
-constexpr char kTrim[] = R"sql(
-  WITH removed AS (
-    DELETE FROM events WHERE sequence IN (
-      SELECT sequence FROM events
-        WHERE sequence < $1 AND sequence < (SELECT last FROM log)
-          AND sequence <= COALESCE((SELECT sequence FROM sales_totals), 0)
-        ORDER BY sequence LIMIT 10000)
-      RETURNING 1
-  )
-  SELECT count(*) FROM removed
-)sql";
-
-// Each SKU with its quantity, and the log's end of the same moment; one row at least.
-constexpr char kComputeTotals[] = R"sql(
-  SELECT last, sku, quantity FROM log LEFT JOIN (
-    SELECT key AS sku, COALESCE(sum(value::bigint) FILTER (WHERE state <> 3), 0)::bigint AS quantity
-      FROM orders, jsonb_each_text(items) GROUP BY key
-  ) AS sold ON true
-)sql";
-
-// $1: the version of the row that is damaged. Another replica may have put it right meanwhile.
-constexpr char kPutDamagedTotalsAside[] = R"sql(
-  WITH damaged AS (DELETE FROM sales_totals WHERE xmin::text = $1 RETURNING *)
-  INSERT INTO sales_totals_damaged SELECT * FROM damaged
-)sql";
-
-constexpr char kSaveTotals[] = R"sql(
-  INSERT INTO sales_totals (sequence, skus, quantities, checksum) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (one) DO UPDATE
-      SET sequence = excluded.sequence, skus = excluded.skus, quantities = excluded.quantities,
-          checksum = excluded.checksum
-      WHERE sales_totals.sequence < excluded.sequence
-)sql";
 
 std::string InJson(const std::string& text) {
   std::string json = "\"";
@@ -328,7 +191,7 @@ PostgresOrderStore::PostgresOrderStore(const postgres::Url& url,
 absl::StatusOr<OrderStore::Placed> PostgresOrderStore::Place(NewOrder wanted, Deadline deadline) {
   const Order& order = wanted.order;
   const absl::StatusOr<std::vector<Rows>> rows = writer_.Run(
-      {Statement(kPlace, order.order_id(), order.request_id(), wanted.reservation_id,
+      {Statement(sql::kPlace, order.order_id(), order.request_id(), wanted.reservation_id,
                  ItemsInJson(order), Blob{order.SerializeAsString()}),
        Statement("SELECT state, body FROM orders WHERE request_id = $1", order.request_id())},
       deadline, TellIfNotStored(std::move(wanted.not_stored)));
@@ -384,7 +247,7 @@ absl::StatusOr<OrderStore::Page> PostgresOrderStore::List(std::int64_t from, int
 
 absl::StatusOr<Order> PostgresOrderStore::Cancel(const std::string& order_id, Deadline deadline) {
   const absl::StatusOr<std::vector<Rows>> rows =
-      writer_.Run({Statement(kCancel, order_id),
+      writer_.Run({Statement(sql::kCancel, order_id),
                    Statement("SELECT state, body FROM orders WHERE order_id = $1", order_id)},
                   deadline);
   if (!rows.ok()) return rows.status();
@@ -442,7 +305,7 @@ absl::StatusOr<std::int64_t> PostgresOrderStore::Trim(std::int64_t before, Deadl
                                                       std::stop_token stop) {
   std::int64_t removed = 0;
   while (!stop.stop_requested()) {
-    const absl::StatusOr<Rows> row = Change(Statement(kTrim, before), deadline);
+    const absl::StatusOr<Rows> row = Change(Statement(sql::kTrim, before), deadline);
     if (!row.ok()) return row.status();
     if (row->Int64(0, 0) == 0) break;
     removed += row->Int64(0, 0);
@@ -453,7 +316,7 @@ absl::StatusOr<std::int64_t> PostgresOrderStore::Trim(std::int64_t before, Deadl
 absl::StatusOr<std::vector<OutboxItem>> PostgresOrderStore::Claim(int limit, milliseconds lease,
                                                                   Deadline deadline) {
   const absl::StatusOr<Rows> rows =
-      Change(Statement(kClaim, std::int64_t{std::max(limit, 0)},
+      Change(Statement(sql::kClaim, std::int64_t{std::max(limit, 0)},
                        std::int64_t{std::min(lease, kLongestLease).count()},
                        std::int64_t{kLatestDue.count()}),
              deadline);
@@ -479,7 +342,7 @@ absl::StatusOr<std::int64_t> PostgresOrderStore::Settle(const std::vector<Settle
     states.push_back(settlement.state.value_or(v1::ORDER_STATE_UNSPECIFIED));
   }
   const absl::StatusOr<std::vector<Rows>> rows =
-      writer_.Run({Statement(kSettle, ids, states)}, deadline);
+      writer_.Run({Statement(sql::kSettle, ids, states)}, deadline);
   if (!rows.ok()) return rows.status();
   return rows->front().Int64(0, 0);
 }
@@ -488,8 +351,9 @@ absl::Status PostgresOrderStore::Postpone(const std::vector<OutboxItem>& items, 
                                           Deadline deadline) {
   std::vector<std::int64_t> ids;
   for (const OutboxItem& item : items) ids.push_back(item.id);
-  return Change(Statement(kPostpone, ids, std::int64_t{std::min(delay, kLongestLease).count()}),
-                deadline)
+  return Change(
+             Statement(sql::kPostpone, ids, std::int64_t{std::min(delay, kLongestLease).count()}),
+             deadline)
       .status();
 }
 
@@ -500,11 +364,11 @@ absl::Status PostgresOrderStore::GiveBack(const std::vector<OutboxItem>& items, 
     due_ats.push_back(item.due_at);
     attempts.push_back(item.attempts);
   }
-  return Change(Statement(kGiveBack, ids, due_ats, attempts), deadline).status();
+  return Change(Statement(sql::kGiveBack, ids, due_ats, attempts), deadline).status();
 }
 
 absl::StatusOr<Backlog> PostgresOrderStore::OutboxBacklog(Deadline deadline) {
-  const absl::StatusOr<Rows> row = pool_->Query(Statement(kBacklog), deadline);
+  const absl::StatusOr<Rows> row = pool_->Query(Statement(sql::kBacklog), deadline);
   if (!row.ok()) return row.status();
   return Backlog{.depth = row->Int64(0, 0),
                  .oldest_age = milliseconds(row->Int64(0, 1)),
@@ -546,7 +410,7 @@ absl::Status PostgresOrderStore::SaveTotals(const SalesTotals& totals, Deadline 
   const absl::StatusOr<StoredTotals> stored = ReadTotals(deadline);
   if (!stored.ok()) return stored.status();
   if (!stored->damaged_version.empty()) {
-    statements.emplace_back(kPutDamagedTotalsAside, stored->damaged_version);
+    statements.emplace_back(sql::kPutDamagedTotalsAside, stored->damaged_version);
   }
   std::vector<std::string> skus;
   std::vector<std::int64_t> quantities;
@@ -554,12 +418,12 @@ absl::Status PostgresOrderStore::SaveTotals(const SalesTotals& totals, Deadline 
     skus.push_back(sku);
     quantities.push_back(quantity);
   }
-  statements.emplace_back(kSaveTotals, totals.sequence, skus, quantities, Checksum(totals));
+  statements.emplace_back(sql::kSaveTotals, totals.sequence, skus, quantities, Checksum(totals));
   return Commit(std::move(statements), deadline).status();
 }
 
 absl::StatusOr<SalesTotals> PostgresOrderStore::ComputeTotals(Deadline deadline) {
-  const absl::StatusOr<Rows> rows = pool_->Query(Statement(kComputeTotals), deadline);
+  const absl::StatusOr<Rows> rows = pool_->Query(Statement(sql::kComputeTotals), deadline);
   if (!rows.ok()) return rows.status();
   SalesTotals totals;
   for (int row = 0; row < rows->size(); ++row) {
