@@ -2,7 +2,6 @@
 #define SERVICE_ORDERS_COMPOSITION_H_
 
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"

@@ -1,6 +1,5 @@
 #include "service/orders/event_feed.h"
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>

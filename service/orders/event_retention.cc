@@ -1,6 +1,5 @@
 #include "service/orders/event_retention.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 

@@ -3,9 +3,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
-#include <optional>
 #include <stop_token>
-#include <thread>
 #include <utility>
 
 #include "gmock/gmock.h"

@@ -6,8 +6,6 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"

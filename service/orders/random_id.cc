@@ -3,7 +3,6 @@
 #include <sys/random.h>
 
 #include <array>
-#include <cstring>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/string_view.h"

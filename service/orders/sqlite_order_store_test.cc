@@ -1,6 +1,5 @@
 #include "service/orders/sqlite_order_store.h"
 
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>

@@ -1,7 +1,6 @@
 #ifndef SERVICE_ORDERS_TRACK_ORDERS_H_
 #define SERVICE_ORDERS_TRACK_ORDERS_H_
 
-#include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>

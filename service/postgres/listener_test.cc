@@ -1,9 +1,6 @@
 #include "service/postgres/listener.h"
 
 #include <atomic>
-#include <chrono>
-#include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"

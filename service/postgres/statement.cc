@@ -1,7 +1,6 @@
 #include "service/postgres/statement.h"
 
 #include <cstddef>
-#include <type_traits>
 
 namespace postgres {
 namespace {

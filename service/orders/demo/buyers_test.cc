@@ -3,7 +3,6 @@
 #include <chrono>
 #include <latch>
 #include <memory>
-#include <utility>
 
 #include "client/orders/testing/fake_shop.h"
 #include "gmock/gmock.h"

@@ -1,7 +1,6 @@
 #include "service/orders/demo/watcher.h"
 
 #include <future>
-#include <memory>
 
 #include "client/orders/testing/fake_shop.h"
 #include "gtest/gtest.h"

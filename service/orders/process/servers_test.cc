@@ -13,7 +13,6 @@
 #include <set>
 #include <sstream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "admin/v1/admin.grpc.pb.h"

@@ -3,7 +3,6 @@
 #include <fstream>
 #include <future>
 #include <iterator>
-#include <memory>
 #include <string>
 
 #include "client/shutdown_report.h"

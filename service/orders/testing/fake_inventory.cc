@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <utility>
 
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"

@@ -13,7 +13,6 @@
 #include <fstream>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <system_error>
 #include <thread>
 #include <utility>

@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <chrono>
 #include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
