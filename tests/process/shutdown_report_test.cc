@@ -386,7 +386,8 @@ TEST_F(ShutdownReportTest, AThirdSignalStillWritesItsFile) {
   ASSERT_TRUE(server_->process().AwaitOutput("log hangs\n", kLimit));
   server_->process().SignalAtOnce({SIGTERM, SIGINT});
   EXPECT_EQ(server_->process().Wait(kLimit), Ending::Exited(6));
-  EXPECT_EQ(ReportInFile(server_->process()).why(), "third signal; saving: saver");
+  // Perhaps with the saver.
+  EXPECT_THAT(ReportInFile(server_->process()).why(), StartsWith("third signal"));
 }
 
 TEST_F(ShutdownReportTest, IsWrittenAgainWhenExitingHangs) {
