@@ -182,12 +182,18 @@ class OrderStore {
   virtual absl::StatusOr<std::vector<OutboxItem>> Claim(int limit, std::chrono::milliseconds lease,
                                                         Deadline deadline) = 0;
 
+  struct Settled {
+    std::int64_t removed = 0;
+    // Left as they are, because another program has locked them or their orders.
+    std::int64_t locked = 0;
+  };
+
   // Completes items in one commit: each order gets its new state and an event, and the item is
   // removed. Does nothing for an item that is gone: another replica was faster, or the order was
   // cancelled; nor, for now, for one that another program has locked. The claim need not be held any
-  // more. Returns how many it has removed.
-  virtual absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>& settlements,
-                                              Deadline deadline) = 0;
+  // more.
+  virtual absl::StatusOr<Settled> Settle(const std::vector<Settlement>& settlements,
+                                         Deadline deadline) = 0;
 
   // Gives claimed items back, due again after `delay`. Does nothing for an item that is gone.
   virtual absl::Status Postpone(const std::vector<OutboxItem>& items,

@@ -234,11 +234,10 @@ absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const A
   }
   absl::Status status;
   if (!settlements.empty()) {
-    const absl::StatusOr<std::int64_t> settled =
+    const absl::StatusOr<OrderStore::Settled> settled =
         store_.Settle(settlements, OrderStore::DefaultDeadline());
     status = settled.status();
-    std::lock_guard lock(mutex_);
-    if (settled.ok()) status_.settled += *settled;
+    if (settled.ok()) Count(*settled);
   }
   if (!unasked.empty()) {
     status.Update(store_.GiveBack(unasked, OrderStore::DefaultDeadline()));
@@ -248,6 +247,15 @@ absl::Status OutboxRelay::Conclude(const std::vector<OutboxItem>& items, const A
   }
   // What the store has not taken is claimed again when its lease is over.
   return status;
+}
+
+void OutboxRelay::Count(const OrderStore::Settled& settled) {
+  {
+    std::lock_guard lock(mutex_);
+    status_.settled += settled.removed;
+  }
+  if (settled.locked == 0) return;
+  ReportTrouble(absl::StrCat(settled.locked, " items are locked by another program"));
 }
 
 void OutboxRelay::AdaptTo(const Answers& answers, bool more) {

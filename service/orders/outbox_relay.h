@@ -90,6 +90,8 @@ class OutboxRelay {
   void AskAboutOne(const OutboxItem& item, std::stop_token give_up, InventoryClient::Done done);
   // Settles what is answered, and gives the rest back.
   absl::Status Conclude(const std::vector<OutboxItem>& items, const Answers& answers);
+  // Reports what was locked.
+  void Count(const OrderStore::Settled& settled);
   // More at once when all is well, many when there is more than a page, half as many when the
   // inventory has trouble.
   void AdaptTo(const Answers& answers, bool more);

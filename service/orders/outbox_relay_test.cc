@@ -294,6 +294,10 @@ class FakeOutbox final : public FakeOrderLog {
       item.reservation_id = std::to_string(i);
     }
   }
+  void Lock(int items) {
+    std::lock_guard lock(mutex_);
+    locked_ = items;
+  }
   void FailClaims(absl::Status fault) {
     std::lock_guard lock(mutex_);
     fault_ = std::move(fault);
@@ -318,11 +322,11 @@ class FakeOutbox final : public FakeOrderLog {
     if (!fault_.ok()) return fault_;
     return std::exchange(items_, {});
   }
-  absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>& settlements,
-                                      Deadline) override {
+  absl::StatusOr<Settled> Settle(const std::vector<Settlement>& settlements, Deadline) override {
     std::lock_guard lock(mutex_);
     settled_.push_back(settlements.size());
-    return static_cast<std::int64_t>(settlements.size());
+    return Settled{.removed = static_cast<std::int64_t>(settlements.size()) - locked_,
+                   .locked = locked_};
   }
   absl::Status Postpone(const std::vector<OutboxItem>&, milliseconds, Deadline) override {
     return absl::OkStatus();
@@ -343,6 +347,7 @@ class FakeOutbox final : public FakeOrderLog {
   milliseconds lease_{0};             // Guarded by mutex_.
   Backlog backlog_;                   // Guarded by mutex_.
   std::vector<OutboxItem> items_;     // Guarded by mutex_.
+  std::int64_t locked_ = 0;           // Guarded by mutex_.
   std::vector<std::size_t> settled_;  // Guarded by mutex_.
 };
 
@@ -488,6 +493,19 @@ TEST_F(OutboxRelayClockTest, SettlesAPageInOneTransaction) {
   EXPECT_THAT(outbox_.settled(), ElementsAre(100u));
   EXPECT_TRUE(testkit::Eventually([this] { return relay_.Status().settled == 100; }));
   EXPECT_EQ(inventory_.confirms().size(), 100u);
+}
+
+TEST_F(OutboxRelayClockTest, SaysHowManyItemsAreLocked) {
+  outbox_.Lock(3);
+  outbox_.Add(10);
+  Start();
+  ASSERT_TRUE(testkit::Eventually([this] { return relay_.Status().settled > 0; }));
+  clock_.AwaitWaiters(1);
+  const OutboxStatus status = relay_.Status();
+  EXPECT_EQ(status.settled, 7);
+  EXPECT_EQ(status.troubles, 1);
+  EXPECT_TRUE(status.in_trouble);
+  EXPECT_THAT(status.last_trouble, HasSubstr("3 items are locked"));
 }
 
 }  // namespace

@@ -36,8 +36,9 @@ inline constexpr char kCancel[] = R"sql(
   INSERT INTO events (sequence, position, state) SELECT last, position, 3 FROM cancelled, head
 )sql";
 
-// $1, $2: arrays of items and of states, 0 for none. Returns how many it has removed. What somebody
-// else has locked is left: to wait for it here, with the log locked, would stop all replicas.
+// $1, $2: arrays of items and of states, 0 for none. Returns how many it has removed, and how many it
+// has left because somebody else has locked them: to wait for them here, with the log locked, would
+// stop all replicas.
 inline constexpr char kSettle[] = R"sql(
   WITH settled AS (
     SELECT settled.id, settled.state, number
@@ -58,7 +59,8 @@ inline constexpr char kSettle[] = R"sql(
       SELECT last - count(*) OVER () + row_number() OVER (ORDER BY number), position, state
       FROM changed, head
   )
-  SELECT count(*) FROM removed
+  -- The outbox as it was before this statement.
+  SELECT count(*), (SELECT count(*) FROM outbox WHERE id = ANY ($1)) - count(*) FROM removed
 )sql";
 
 // $1: how many; $2, $3: the lease and kLatestDue in milliseconds. What another process is

@@ -333,9 +333,9 @@ absl::StatusOr<std::vector<OutboxItem>> PostgresOrderStore::Claim(int limit, mil
   return items;
 }
 
-absl::StatusOr<std::int64_t> PostgresOrderStore::Settle(const std::vector<Settlement>& settlements,
-                                                        Deadline deadline) {
-  if (settlements.empty()) return 0;
+absl::StatusOr<OrderStore::Settled> PostgresOrderStore::Settle(
+    const std::vector<Settlement>& settlements, Deadline deadline) {
+  if (settlements.empty()) return Settled{};
   std::vector<std::int64_t> ids, states;
   for (const Settlement& settlement : settlements) {
     ids.push_back(settlement.item.id);
@@ -344,7 +344,7 @@ absl::StatusOr<std::int64_t> PostgresOrderStore::Settle(const std::vector<Settle
   const absl::StatusOr<std::vector<Rows>> rows =
       writer_.Run({Statement(sql::kSettle, ids, states)}, deadline);
   if (!rows.ok()) return rows.status();
-  return rows->front().Int64(0, 0);
+  return Settled{.removed = rows->front().Int64(0, 0), .locked = rows->front().Int64(0, 1)};
 }
 
 absl::Status PostgresOrderStore::Postpone(const std::vector<OutboxItem>& items, milliseconds delay,

@@ -78,8 +78,8 @@ class PostgresOrderStore final : public OrderStore {
                                     std::stop_token stop) override;
   absl::StatusOr<std::vector<OutboxItem>> Claim(int limit, std::chrono::milliseconds lease,
                                                 Deadline deadline) override;
-  absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>& settlements,
-                                      Deadline deadline) override;
+  absl::StatusOr<Settled> Settle(const std::vector<Settlement>& settlements,
+                                 Deadline deadline) override;
   absl::Status Postpone(const std::vector<OutboxItem>& items, std::chrono::milliseconds delay,
                         Deadline deadline) override;
   absl::Status GiveBack(const std::vector<OutboxItem>& items, Deadline deadline) override;

@@ -246,11 +246,19 @@ TEST_F(PostgresOrderStoreTest, SettlesTheRestWhileARowIsLocked) {
         *replica, {Statement("SELECT 1 FROM " + table +
                              " WHERE position = (SELECT min(position) FROM outbox) FOR UPDATE")});
     ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
-    EXPECT_EQ(store_->Settle(settlements, Soon()).value_or(-1), 1);
+    const auto some = store_->Settle(settlements, Soon());
+    ASSERT_TRUE(some.ok()) << some.status();
+    EXPECT_EQ(some->removed, 1);
+    EXPECT_EQ(some->locked, 1);
     ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
     EXPECT_TRUE(holder.get().ok());
-    EXPECT_EQ(store_->Settle(settlements, Soon()).value_or(-1), 1) << "the other one";
-    EXPECT_EQ(store_->Settle(settlements, Soon()).value_or(-1), 0);
+    const auto other = store_->Settle(settlements, Soon());
+    ASSERT_TRUE(other.ok()) << other.status();
+    EXPECT_EQ(other->removed, 1);
+    EXPECT_EQ(other->locked, 0);
+    const auto none = store_->Settle(settlements, Soon());
+    ASSERT_TRUE(none.ok()) << none.status();
+    EXPECT_EQ(none->removed + none->locked, 0);
 
     const auto events = store_->EventsAfter(last + 2, 10, Soon());
     ASSERT_TRUE(events.ok()) << events.status();

@@ -404,17 +404,17 @@ absl::StatusOr<std::vector<OutboxItem>> SqliteOrderStore::Claim(int limit, milli
                     Database& database) { return ClaimIn(database, limit, lease); });
 }
 
-absl::StatusOr<std::int64_t> SqliteOrderStore::Settle(const std::vector<Settlement>& settlements,
-                                                      Deadline deadline) {
-  absl::StatusOr<std::int64_t> settled = connections_->Write<std::int64_t>(
-      deadline, [settlements](Database& database) -> absl::StatusOr<std::int64_t> {
-        std::int64_t removed = 0;
+absl::StatusOr<OrderStore::Settled> SqliteOrderStore::Settle(
+    const std::vector<Settlement>& settlements, Deadline deadline) {
+  absl::StatusOr<Settled> settled = connections_->Write<Settled>(
+      deadline, [settlements](Database& database) -> absl::StatusOr<Settled> {
+        Settled settled;
         for (const Settlement& settlement : settlements) {
           const absl::StatusOr<bool> was_there = SettleIn(database, settlement);
           if (!was_there.ok()) return was_there.status();
-          if (*was_there) ++removed;
+          if (*was_there) ++settled.removed;
         }
-        return removed;
+        return settled;
       });
   TellOfEvents();
   return settled;

@@ -49,8 +49,8 @@ class SqliteOrderStore final : public OrderStore {
 
   absl::StatusOr<std::vector<OutboxItem>> Claim(int limit, std::chrono::milliseconds lease,
                                                 Deadline deadline) override;
-  absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>& settlements,
-                                      Deadline deadline) override;
+  absl::StatusOr<Settled> Settle(const std::vector<Settlement>& settlements,
+                                 Deadline deadline) override;
   absl::Status Postpone(const std::vector<OutboxItem>& items, std::chrono::milliseconds delay,
                         Deadline deadline) override;
   absl::Status GiveBack(const std::vector<OutboxItem>& items, Deadline deadline) override;

@@ -189,7 +189,7 @@ TEST_F(OrdersSqliteFaultsTest, AProgramWithTheFirstSchemaFindsNoReleases) {
   const auto releases = store->Claim(10, std::chrono::minutes(1), Soon());
   ASSERT_EQ(releases->size(), 2u);
   for (const OutboxItem& item : *releases) {
-    EXPECT_EQ(store->Settle({{item, std::nullopt}}, Soon()).value_or(-1), 1);
+    EXPECT_EQ(store->Settle({{item, std::nullopt}}, Soon())->removed, 1);
   }
   EXPECT_EQ(store->Find("order-1", Soon())->value().state(), v1::ORDER_STATE_CANCELLED);
 }

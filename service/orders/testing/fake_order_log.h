@@ -123,7 +123,7 @@ class FakeOrderLog : public OrderStore {
   absl::StatusOr<std::vector<OutboxItem>> Claim(int, std::chrono::milliseconds, Deadline) override {
     return kNoOrders;
   }
-  absl::StatusOr<std::int64_t> Settle(const std::vector<Settlement>&, Deadline) override {
+  absl::StatusOr<Settled> Settle(const std::vector<Settlement>&, Deadline) override {
     return kNoOrders;
   }
   absl::Status Postpone(const std::vector<OutboxItem>&, std::chrono::milliseconds,

@@ -250,12 +250,12 @@ TEST_P(OrderStoreContract, TellsHowManyItemsItHasSettled) {
   ASSERT_TRUE(store->Cancel("b", Soon()).ok());
   std::vector<Settlement> page;
   for (const OutboxItem& item : items) page.push_back({item, orders::v1::ORDER_STATE_CONFIRMED});
-  EXPECT_EQ(store->Settle(page, Soon()).value_or(-1), 2);
-  EXPECT_EQ(store->Settle(page, Soon()).value_or(-1), 0);
+  EXPECT_EQ(store->Settle(page, Soon())->removed, 2);
+  EXPECT_EQ(store->Settle(page, Soon())->removed, 0);
   const auto release = WholeOutbox(*store);
   ASSERT_EQ(release.size(), 1u);
-  EXPECT_EQ(store->Settle({{release[0], std::nullopt}}, Soon()).value_or(-1), 1);
-  EXPECT_EQ(store->Settle({}, Soon()).value_or(-1), 0);
+  EXPECT_EQ(store->Settle({{release[0], std::nullopt}}, Soon())->removed, 1);
+  EXPECT_EQ(store->Settle({}, Soon())->removed, 0);
 }
 
 TEST_P(OrderStoreContract, CountsEachCommit) {
