@@ -102,7 +102,7 @@ auto KeepTrying(OrderStore::Deadline deadline, const Attempt& attempt) {
   return result;
 }
 
-// Says once why a start makes no progress, if it does not end soon. Stopped and joined by its
+// Says once what a start may wait for, if it does not end soon. Stopped and joined by its
 // destructor.
 std::jthread TellIfItWaits() {
   return std::jthread([](const std::stop_token& stop) {
@@ -112,7 +112,8 @@ std::jthread TellIfItWaits() {
     never.wait_for(lock, stop, kSilence, [] { return false; });
     if (stop.stop_requested()) return;
     spdlog::info(
-        "the start waits for the database's tables: another process changes them or holds a lock; "
+        "the start is still busy with the database's tables: it changes them, or waits for the "
+        "server or for a lock; for a lock: "
         "SELECT pid, query, pg_blocking_pids(pid) FROM pg_stat_activity "
         "WHERE wait_event_type = 'Lock'");
   });
