@@ -22,10 +22,15 @@ inline constexpr char kPlace[] = R"sql(
     RETURNING sequence
 )sql";
 
-// $1: the order; does nothing to one that is cancelled.
+// $1: the order; does nothing to one that is cancelled, nor to one that somebody else has locked: see
+// kSettle.
 inline constexpr char kCancel[] = R"sql(
-  WITH cancelled AS (
-    UPDATE orders SET state = 3 WHERE order_id = $1 AND state <> 3 RETURNING position
+  WITH free AS (
+    SELECT position FROM orders WHERE order_id = $1 AND state <> 3
+      FOR NO KEY UPDATE SKIP LOCKED
+  ), cancelled AS (
+    UPDATE orders SET state = 3 FROM free WHERE orders.position = free.position
+      RETURNING orders.position
   ), removed AS (
     DELETE FROM outbox USING cancelled WHERE outbox.position = cancelled.position
   ), queued AS (

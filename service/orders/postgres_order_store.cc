@@ -253,7 +253,11 @@ absl::StatusOr<Order> PostgresOrderStore::Cancel(const std::string& order_id, De
                   deadline);
   if (!rows.ok()) return rows.status();
   if (rows->at(1).size() == 0) return absl::NotFoundError("there is no order " + order_id);
-  return ToOrder(rows->at(1), 0, 0);
+  absl::StatusOr<Order> order = ToOrder(rows->at(1), 0, 0);
+  if (order.ok() && order->state() != v1::ORDER_STATE_CANCELLED) {
+    return absl::UnavailableError("database: the order is locked by another program");
+  }
+  return order;
 }
 
 absl::StatusOr<std::vector<OrderEvent>> PostgresOrderStore::EventsAfter(std::int64_t after,

@@ -270,6 +270,33 @@ TEST_F(PostgresOrderStoreTest, SettlesTheRestWhileARowIsLocked) {
   }
 }
 
+// As above.
+TEST_F(PostgresOrderStoreTest, CancelsOthersWhileAnOrderIsLocked) {
+  for (const char* id : {"1", "2"}) ASSERT_TRUE(Place(*store_, id).ok());
+  const auto stranger = Stranger();
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_lock(1)"), Soon()).ok());
+  const auto replica = Stranger();
+  auto holder = CommitOnceUnlocked(
+      *replica, {Statement("SELECT 1 FROM orders WHERE order_id = 'order 1' FOR UPDATE")});
+  ASSERT_TRUE(StrangerFinds("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"));
+  const auto shortly = steady_clock::now() + milliseconds(5000);
+  const absl::Status locked = store_->Cancel("order 1", shortly).status();
+  EXPECT_TRUE(absl::IsUnavailable(locked)) << locked;
+  EXPECT_THAT(locked.ToString(), HasSubstr("locked by another program")) << "it has not waited";
+  EXPECT_TRUE(store_->Cancel("order 2", Soon()).ok());
+  EXPECT_TRUE(Place(*store_, "3").ok());
+  ASSERT_TRUE(stranger->Query(Statement("SELECT pg_advisory_unlock(1)"), Soon()).ok());
+  EXPECT_TRUE(holder.get().ok());
+
+  EXPECT_EQ(*store_->LastSequence(Soon()), 4);
+  for (int i = 0; i < 2; ++i) {
+    const auto cancelled = store_->Cancel("order 1", Soon());
+    ASSERT_TRUE(cancelled.ok()) << cancelled.status();
+    EXPECT_EQ(cancelled->state(), v1::ORDER_STATE_CANCELLED);
+    EXPECT_EQ(*store_->LastSequence(Soon()), 5);
+  }
+}
+
 // A reader that has seen event 2 must never meet event 1 later.
 TEST_F(PostgresOrderStoreTest, ShowsNoEventBeforeEarlierOnes) {
   // One that has its place in the log and is not committed.
