@@ -34,11 +34,12 @@ ABSL_FLAG(absl::Duration, max_connection_age_grace,
 ABSL_FLAG(absl::Duration, handshake_timeout,
           absl::FromChrono(rpc::ConnectionLimits().handshake_timeout),
           "Close a connection whose peer has not started to speak HTTP/2 within this time.");
-ABSL_FLAG(absl::Duration, silent_connection_timeout,
-          absl::FromChrono(rpc::ConnectionLimits().silent_connection_timeout),
-          "A shutdown closes a connection that does not leave when it has carried no call for this "
-          "long; at least 1s. With 6s no caller loses a call that polls its connection only during "
-          "its calls, as gRPC's blocking clients do.");
+ABSL_FLAG(
+    absl::Duration, silent_connection_timeout,
+    absl::FromChrono(rpc::ConnectionLimits().silent_connection_timeout),
+    "A shutdown closes a connection that does not leave when it has carried no call for this "
+    "long; at least 1s. With 6s, and a longer --shutdown_drain_connections, no caller loses a "
+    "call that polls its connection only during its calls, as gRPC's blocking clients do.");
 ABSL_FLAG(int, max_connections, rpc::ConnectionLimits().max_connections,
           "Open connections; further ones are closed at once; 0: limited by descriptors only.");
 ABSL_FLAG(int, reserved_descriptors, rpc::ConnectionLimits().reserved_descriptors,

@@ -125,9 +125,10 @@ void ShutdownSequence::DrainConnections() {
   if (!reason_) StayDrained();
   Patience patience = Until(phase_ends_);
   Traffic::Departure left = Traffic::Departure::kBusy;
-  do {
+  patience.Poll([&] {
     left = traffic_->AwaitConnectionsGone(patience);
-  } while (!traffic_->CloseSilent() && !patience.Over());
+    return traffic_->CloseSilent();
+  });
   if (left == Traffic::Departure::kGone) return Emit(EventType::kConnectionsGone);
   // Not a failure: they carry nothing, or the next phase waits for what they carry.
   Emit(EventType::kConnectionsRemain, "", left == Traffic::Departure::kSilent ? "silent" : "busy");

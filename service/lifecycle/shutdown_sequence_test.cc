@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
+#include <limits>
 #include <optional>
 #include <ostream>
 #include <stdexcept>
@@ -156,11 +157,23 @@ TEST_F(ShutdownSequenceTest, WaitsNoLongerForConnectionsThatAreSilent) {
 
 TEST_F(ShutdownSequenceTest, WaitsAgainIfOneThatWasSilentCallsWhenItIsToBeClosed) {
   traffic_.connections = Traffic::Departure::kSilent;
-  traffic_.closes_silent = false;
-  EXPECT_EQ(Run(ShutdownReason::kTerminate).exit_code, ExitCode::kClean);
+  traffic_.refuses_to_close = 1;
+  auto outcome = Start(ShutdownReason::kTerminate);
+  PassTo(Phase::kLameDuck);
+  Pass(milliseconds(1));
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
   EXPECT_THAT(observer_.Lines(),
               testing::IsSupersetOf({"AwaitConnectionsGone()", "CloseSilent()",
                                      "AwaitConnectionsGone()", "CloseSilent()"}));
+}
+
+TEST_F(ShutdownSequenceTest, WaitsNoLongerForThatThanForAnythingElse) {
+  traffic_.connections = Traffic::Departure::kSilent;
+  traffic_.refuses_to_close = std::numeric_limits<int>::max();
+  auto outcome = Start(ShutdownReason::kTerminate);
+  PassTo(Phase::kDrainingConnections);
+  EXPECT_EQ(outcome.get().exit_code, ExitCode::kClean);
+  EXPECT_EQ(DetailOf("ConnectionsRemain"), "silent");
 }
 
 TEST_F(ShutdownSequenceTest, ReportsHowManyStreamsGotAGoodbye) {

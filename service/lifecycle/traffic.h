@@ -41,9 +41,9 @@ std::string RunningCalls(const CallTally& tally);
 // again and again. So several servers are waited for at once (TrafficGroup).
 //
 // Threads: the sequence calls the methods from one thread, in the order in which they are declared,
-// each at most once. Exceptions: those that look are called again and again; only undoing a manual
-// drain calls LeaveLameDuck(), and EnterLameDuck() may follow it again. Look(), TryCallsRunning() and
-// TryTally() may be called from any thread at any time.
+// each at most once. Exceptions: those that look, AwaitConnectionsGone() and CloseSilent() are called
+// again and again; only undoing a manual drain calls LeaveLameDuck(), and EnterLameDuck() may follow it
+// again. Look(), TryCallsRunning() and TryTally() may be called from any thread at any time.
 class Traffic {
  public:
   // A snapshot of the load, as exact as it can be while it changes.
@@ -113,8 +113,8 @@ class Traffic {
   virtual Departure AwaitConnectionsGone(Patience& patience);
   virtual Departure LookAtConnections() = 0;
 
-  // Only a shutdown calls it, between two such waits or after the last: closes the connections that are
-  // left if the last look found them silent. False: one of them no longer is, and none was closed.
+  // Only a shutdown calls it, after such a wait: closes the connections that are left, of each server where
+  // the last look found all of them silent. False: on one of them a connection no longer is; wait again.
   virtual bool CloseSilent() { return true; }
 
   // Starts `Server::Shutdown()` and returns: no new call is accepted on any connection.

@@ -61,7 +61,7 @@ TEST(TrafficGroupDeathTest, AcceptsOnlyMembersOfWhichEachIsThereOnce) {
 
 TEST_F(TrafficGroupTest, ClosesWhatIsSilentOnAll) {
   EXPECT_TRUE(group_.CloseSilent());
-  first_.closes_silent = false;
+  first_.refuses_to_close = 1;
   first_.connections = second_.connections = Traffic::Departure::kSilent;
   EXPECT_FALSE(group_.CloseSilent());
   EXPECT_THAT(steps_, ElementsAre("first CloseSilent", "second CloseSilent"));

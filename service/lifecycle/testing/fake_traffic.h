@@ -21,7 +21,7 @@ class FakeTraffic final : public Traffic {
   // out.
   absl::Status listens;
   std::atomic<Departure> connections = Departure::kGone;
-  std::atomic<bool> closes_silent = true;  // The first time.
+  std::atomic<int> refuses_to_close = 0;  // How often.
   int calls_that_do_not_finish = 0;
   int requests_that_do_not_arrive = 0;
   int answers_that_do_not_leave = 0;
@@ -69,7 +69,7 @@ class FakeTraffic final : public Traffic {
   }
   bool CloseSilent() override {
     if (connections == Departure::kSilent) on_call("CloseSilent");
-    return closes_silent.exchange(true);
+    return --refuses_to_close < 0;
   }
   void BeginShutdown() override { on_call("BeginShutdown"); }
   Unfinished AwaitCallsFinished(Patience& patience) override {

@@ -102,13 +102,17 @@ ConnectionDrain::State ConnectionDrain::Look() {
   const bool runs = calls_.running() > 0;
   if (runs) {
     busy_ = now;
+    lingering_->KeepFurther(true);
     state_ = State::kBusy;
     if (!refuses_calls_) return state_;
   }
   if (now < next_look_) return state_;
   // Before the sockets: what the records no longer show has left its mark there.
   if (!seen) seen = NoteRecords();
-  if (seen->arriving > 0) busy_ = now;
+  if (seen->arriving > 0) {
+    busy_ = now;
+    lingering_->KeepFurther(true);
+  }
   // A connection without a socket has ended; gRPC is about to notice.
   bool any = false, busy = runs, moving = false;
   bool all_left = true, leaving = false;
@@ -192,12 +196,11 @@ int ConnectionDrain::OwedAnswers(const Seen& seen) const {
 }
 
 bool ConnectionDrain::CloseSilent() {
-  if (state_ != State::kSilent || Unfinished().any()) return true;
+  if (state_ != State::kSilent) return true;
   bool all_of_tcp = true;
   ForEachConnection([&](int fd) { all_of_tcp = all_of_tcp && !IsUnix(fd); });
   if (!all_of_tcp) return true;
-  const Seen seen = LookAtRecords();
-  const auto is_ours = [&](int fd) { return seen.peers.contains(ConnectionGuard::PeerOf(fd)); };
+  const auto is_ours = [&](int fd) { return recorded_.contains(ConnectionGuard::PeerOf(fd)); };
   const auto let_read = [&](bool may) {
     ForEachConnection([&](int fd) {
       if (!is_ours(fd)) return;  // Another server's at this port, or one in its handshake.
@@ -208,11 +211,12 @@ bool ConnectionDrain::CloseSilent() {
   };
   let_read(false);
   next_look_ = clock_.Now();
-  if (Look() == State::kBusy || Unfinished().any()) {
+  const bool busy = Look() == State::kBusy;
+  if (busy || Unfinished().any()) {
     let_read(true);
-    return false;
+    return !busy;
   }
-  lingering_->KeepNoMore();  // Nothing is owed to any of them.
+  lingering_->KeepFurther(false);  // Nothing is owed to any of them.
   grpc_server_cancel_all_calls(server_.c_server());
   return true;
 }

@@ -304,6 +304,8 @@ TEST_F(ConnectionDrainOfTcp, ClosesNoneIfThatCutsARequest) {
   ASSERT_NO_FATAL_FAILURE(BeginWithASilentPeer(peer));
   const std::uint32_t stalled = peer.Open("/probe.Probe/Echo");
   ASSERT_TRUE(Eventually([this] { return drain_->Unfinished().requests == 1; }));
+  EXPECT_FALSE(drain_->CloseSilent());
+  ASSERT_TRUE(Eventually([this] { return drain_->Look() == State::kSilent; })) << "it is given up";
   EXPECT_TRUE(drain_->CloseSilent());
   peer.SendMessage(stalled, "");
   EXPECT_TRUE(peer.AwaitAnswer(stalled));

@@ -109,9 +109,9 @@ bool LingeringSockets::Keep(int fd) {
   return true;
 }
 
-void LingeringSockets::KeepNoMore() {
+void LingeringSockets::KeepFurther(bool may) {
   std::lock_guard lock(mutex_);
-  keeps_ = false;
+  keeps_ = may;
 }
 
 bool LingeringSockets::Has(int fd) const {

@@ -45,8 +45,8 @@ class LingeringSockets {
   // For shutdown(): whether the connection is kept and should be closed for sending only.
   bool Keep(int fd);
 
-  // Keeps those that it has, and no further one.
-  void KeepNoMore();
+  // Whether further ones are kept, besides those that are.
+  void KeepFurther(bool may);
 
   // Whether it is a descriptor of a connection that is kept.
   bool Has(int fd) const;

@@ -196,7 +196,7 @@ TEST_P(LingeringSocketsTest, LingerAsLongAsTheCallerIsSilent) {
 TEST_P(LingeringSocketsTest, AreNoMoreOfThemThanWanted) {
   LingeringSockets sockets({port_});
   ServerSends(kMuch);
-  sockets.KeepNoMore();
+  sockets.KeepFurther(false);
   ServerCloses();
   EXPECT_TRUE(sockets.AllClosed());
 }

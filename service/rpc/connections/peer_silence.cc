@@ -22,7 +22,8 @@ void PeerSilence::Note(TimePoint now, const Numbers& numbers) {
 bool PeerSilence::Holds(TimePoint now, TimePoint busy, TimePoint awake) const {
   const Duration still = now - std::max(moved_, awake);
   const Duration idle = now - std::max({last_unsent_, busy, awake});
-  if (std::max(still, idle) >= std::max(kStalled, silence_)) return false;
+  const bool stalls = owed() || (numbers_.requests && numbers_.requests->open > 0);
+  if (std::max(still, idle) >= (stalls ? kStalled : std::max(kStalled, silence_))) return false;
   const Duration pause = 2 * numbers_.round_trip + kBdpPing;
   if (now - std::max({numbers_.received, numbers_.sent, awake}) < pause) return true;
   return now - std::max({last_unsent_, requested_, awake}) < std::max({silence_, pause, 2 * took_});

@@ -114,6 +114,10 @@ TEST(PeerSilence, LastsAsLongAsItIsTold) {
   peer.Note(At(0), {.received = At(0), .sent = At(0)});
   EXPECT_TRUE(peer.Holds(At(5999), At(0), At(0)));
   EXPECT_FALSE(peer.Holds(At(6000), At(0), At(0)));
+  // What stalls is given up all the same.
+  peer.Note(At(100), {.received = At(100), .sent = At(0), .unsent = 9});
+  EXPECT_TRUE(peer.Holds(At(5099), At(0), At(0)));
+  EXPECT_FALSE(peer.Holds(At(5100), At(0), At(0)));
 }
 
 }  // namespace
